@@ -98,7 +98,8 @@ async def _opened(place: Place, name: str, min_epoch: int) -> AsyncIterator[Open
         with holding(place, "--state-dir"):
             store, records = open_store(place / STATE_FILE, IF_DAMAGED)
             with contextlib.closing(store):
-                yield Opened(str(place), store, records, epoch_in(records, str(place)))
+                where = str(place.resolve())  # the mark of a move is read from anywhere
+                yield Opened(where, store, records, epoch_in(records, where))
         return
     from pymesos_core.coordination.zookeeper import INSTANCES, ZkContender, ZkDetector
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from pymesos_binpack.electing import begin_life, contend, elsewhere
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.life import refusal
 from pymesos_binpack.main import _options
-from pymesos_binpack.moving import Opened, _bring, _is_same
+from pymesos_binpack.moving import Opened, _bring, _is_same, move
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.settings import BinpackSettings
@@ -25,6 +26,7 @@ from pymesos_binpack.shell import Binpack, StateError, SubmitError
 from pymesos_binpack.states import (
     MOVED,
     NOWHERE,
+    STATE_FILE,
     check_not_moved,
     departure,
     epoch_in,
@@ -38,7 +40,7 @@ from pymesos_core.exits import ExitStatus, RemovedError, RoleError
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE
-from pymesos_core.store import RECORD_BYTES, Change, Records, StateStore
+from pymesos_core.store import RECORD_BYTES, Change, Records, StateStore, Store
 from pymesos_core.streams import to_the_end
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2, scheduler_pb2
@@ -345,6 +347,19 @@ def test_a_move_leaves_a_mark_and_nothing_else() -> None:
     assert jobs_in(left) == {}
     with pytest.raises(RoleError, match="zk://h/p"):
         check_not_moved(left)
+
+
+async def test_the_mark_of_a_move_says_where_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("old", "new"):
+        Path(name).mkdir()
+    with contextlib.closing(Store(Path("old") / STATE_FILE)) as store:
+        store.commit([Change("job", "j", b"{}")])
+    assert await move(Path("old"), Path("new"), "binpack") == 1
+    with contextlib.closing(Store(Path("old") / STATE_FILE)) as store:
+        assert store.load()[MOVED] == str(tmp_path / "new").encode()
 
 
 @pytest.mark.parametrize("written", [b"", b"x", b"-1", b"1.5", b"9" * 20, b"9" * 5000])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -23,6 +24,8 @@ from pymesos_simulation import threads
 from pymesos_simulation.coordinator import URL, client_of, detector_of
 from pymesos_simulation.world import Node, World
 from pymesos_simulation.zookeeper import SESSION_S, Client, Ensemble
+
+ZK_LOGGER = ZkContender.__module__
 
 
 class Stage:
@@ -107,6 +110,60 @@ def test_an_epoch_that_cannot_be_read_ends_who_would_lead(written: bytes) -> Non
     assert isinstance(error, CoordinationError)
     assert "/pymesos/epoch in ZooKeeper holds b'" in str(error)
     assert "the epoch was expected" in str(error) and "--min-epoch" in str(error)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"id": 1}', b"[" * 100_000, b"\xff"])
+def test_a_contender_that_cannot_be_read_is_named_and_waited_for(
+    data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, ZK_LOGGER)
+    stage = Stage()
+    one, watcher = stage.process("one"), stage.process("watcher")
+    stage.ensemble.ensure(URL.path)
+    lowest = stage.ensemble.create(f"{URL.path}/{PREFIX}", data, sequence=True)
+    with watcher.loop.entered():
+        detector = detector_of(watcher, stage.ensemble)
+    stage.run(watcher, detector.start())
+    leading = stage.run(one, stage.contender(one, 1).lead())
+    stage.world.run(leading.done, stage.world.now_s + 60)
+    assert not leading.done() and detector.leader is None
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert len(warnings) == 1, "it is said once"
+    assert warnings[0].startswith(f"{lowest} in ZooKeeper holds b") and "Delete it" in warnings[0]
+    masters = stage.run(watcher, detector.masters())
+    stage.until(masters.done)
+    assert [info.master_id for info in masters.result()] == ["one"]
+    stage.ensemble.delete(lowest)
+    stage.until(leading.done)
+    stage.until(lambda: detector.leader == masters.result()[0])
+
+
+def test_who_leads_is_known_on_beside_one_that_cannot_be_read(stage: Stage) -> None:
+    one, watcher = stage.process("one"), stage.process("watcher")
+    term = stage.leads(one, stage.contender(one, 1))
+    with watcher.loop.entered():
+        detector = detector_of(watcher, stage.ensemble)
+    stage.run(watcher, detector.start())
+    stage.until(lambda: detector.leader is not None)
+    stage.ensemble.create(f"{URL.path}/{PREFIX}", b"x")  # which sorts before every number
+    stage.world.run(lambda: False, stage.world.now_s + 30)
+    assert not term.lost.is_set()
+    assert detector.leader is not None and detector.leader.master_id == "one"
+    one.crash()
+    stage.ensemble.died(one)
+    stage.until(lambda: detector.leader is None)
+
+
+def test_who_closes_has_lost_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, ZK_LOGGER)
+    stage = Stage()
+    one = stage.process("one")
+    contender = stage.contender(one, 1)
+    term = stage.leads(one, contender)
+    stage.until(stage.run(one, contender.close()).done)
+    stage.world.run(lambda: False, stage.world.now_s + 1)
+    assert term.lost.is_set()
+    assert not [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
 
 
 def test_a_deposed_leaders_write_fails(stage: Stage) -> None:

@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
@@ -407,7 +407,8 @@ class ZkContender:
                     await asyncio.to_thread(self._client.delete, node)
 
     async def close(self) -> None:
-        """End the session, and with it the candidacy."""
+        """End the session, and with it the candidacy and the term."""
+        self._end_term()
         await asyncio.to_thread(_stop, self._client)
 
 
@@ -429,6 +430,7 @@ class ZkDetector:
         self._leader: MasterInfo | None = None
         self._changed = asyncio.Event()
         self._poke = asyncio.Event()
+        self._unreadable: set[str] = set()  # contenders' znodes of which was warned
         self._watching = Background(f"watching the {elected.one}s")
 
     async def start(self, *, patient: bool = False) -> None:
@@ -455,7 +457,7 @@ class ZkDetector:
             self._poke.clear()
             try:
                 leader = await asyncio.to_thread(self._read, poke)
-            except (KazooException, KazooTimeoutError, ValueError) as error:
+            except (KazooException, KazooTimeoutError) as error:
                 # What was known stays known: a connection to the leader may well go on.
                 log.debug("detecting again: %r", error)
                 with contextlib.suppress(TimeoutError):
@@ -470,30 +472,42 @@ class ZkDetector:
             await self._poke.wait()
 
     def _read(self, poke: Callable[..., None]) -> MasterInfo | None:
-        candidates = self._watched_candidates(poke)
+        said = self._said_by(self._watched_candidates(poke))
+        if (first := next(said, None)) is not None:
+            return first
+        # Somebody unknown is the lowest. One that led before and still contends leads on.
+        return self._leader if self._leader in said else None
+
+    def _said_by(self, candidates: Iterable[str]) -> Iterator[MasterInfo | None]:
+        """Yield what contenders say of themselves; None for what cannot be read, with a warning."""
         for candidate in candidates:
-            with contextlib.suppress(NoNodeError):
-                data, _ = self._client.get(f"{self._url.path}/{candidate}")
-                return MasterInfo.from_json(data)
-        return None
+            path = f"{self._url.path}/{candidate}"
+            try:
+                yield MasterInfo.from_json(self._client.get(path)[0])
+            except NoNodeError:
+                continue
+            except ValueError as error:
+                if path not in self._unreadable:
+                    self._unreadable.add(path)
+                    log.warning(
+                        "%s in ZooKeeper holds %s: somebody unknown contends, behind whom every"
+                        " other %s waits. Delete it if it is of no %s that runs",
+                        path, error, self._one, self._one,
+                    )  # fmt: skip
+                yield None
 
     async def masters(self) -> list[MasterInfo]:
         """See Detector."""
         try:
             return await asyncio.to_thread(self._read_all)
-        except (KazooException, KazooTimeoutError, ValueError) as error:
+        except (KazooException, KazooTimeoutError) as error:
             raise CoordinationError(
                 f"which masters there are cannot be read in ZooKeeper: {error!r}"
             ) from error
 
     def _read_all(self) -> list[MasterInfo]:
-        found = []
-        for candidate in _candidates(self._client.get_children(self._url.path)):
-            with contextlib.suppress(NoNodeError):
-                found.append(
-                    MasterInfo.from_json(self._client.get(f"{self._url.path}/{candidate}")[0])
-                )
-        return found
+        candidates = _candidates(self._client.get_children(self._url.path))
+        return [info for info in self._said_by(candidates) if info is not None]
 
     def _watched_candidates(self, poke: Callable[..., None]) -> list[str]:
         """The contenders; `poke` is called once that may have changed."""
