@@ -224,6 +224,8 @@ def test_masters_that_have_the_key_open_it_and_what_is_not_reached_is_said(folde
         wait_for("it is away", lambda: first.cli.json("frameworks")[0]["state"] != "active")
         done = first.cli.run("backup", str(file))
         assert done.returncode == 1 and "is not reachable" in done.stderr
+        assert not file.exists()
+        file = folder / "backup.incomplete"
         assert file.exists(), "the rest is in it"
         keys = folder / "keys"
         keys.write_bytes((Path(first.tls) / "secrets.key").read_bytes())

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pymesos_cli.backup import records as of_file
-from pymesos_cli.backup.gathering import write_file
 from pymesos_cli.backup.records import Backup, BackupError, SavedJob, lines_of, read_backup
 from pymesos_cli.backup.restored_jobs import MAX_REQUEST_BYTES, kept_versions
+from pymesos_cli.backup.writing import check_target, write_file
 from pymesos_cli.cluster import CliError
 from pymesos_core.resources import parse, to_proto
 from pymesos_core.security.policy_file import NEW_CLUSTER
@@ -301,7 +301,7 @@ class TestWriting:
             yield b"half"
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("pymesos_cli.backup.gathering.lines_of", full)
+        monkeypatch.setattr("pymesos_cli.backup.writing.lines_of", full)
         (file := tmp_path / "b").write_text("precious")
         with pytest.raises(CliError, match="No space left"):
             write_file(self.backup, str(file), force=True)
@@ -323,9 +323,62 @@ class TestWriting:
         backup = Backup(pb.BackupBegin(format=1), left_out=left_out)
         assert read(written(backup)).left_out == left_out
 
-    def test_where_there_is_no_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(CliError, match="cannot be written"):
-            write_file(self.backup, str(tmp_path / "none/b"), force=False)
+    @pytest.mark.parametrize("force", [False, True])
+    @pytest.mark.parametrize(
+        ("file", "says"),
+        [
+            ("folder", "'folder' is a folder: name a file in it"),
+            ("folder/", "'folder/' is a folder: name a file in it"),
+            ("new/", "'new/' is the name of a folder: name a file in it"),
+            ("none/b", "'none' is no folder that is there: make it, or give another name"),
+            ("pipe", "'pipe' is no regular file: name one, or - for standard output"),
+            ("link", "'link' is a link, which a backup would replace: name the file itself"),
+            ("gone", "'gone' is a link, which a backup would replace: name the file itself"),
+            ("file/b", "the backup cannot be written to 'file/b': Not a directory"),
+        ],
+    )
+    def test_what_is_no_regular_file_is_neither_replaced_nor_written_to(
+        self, file: str, says: str, force: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        os.mkfifo("pipe")
+        Path("folder").mkdir()
+        Path("file").write_text("precious")
+        Path("link").symlink_to("file")
+        Path("gone").symlink_to("nowhere")
+        before = {path: path.lstat() for path in tmp_path.iterdir()}
+        for refused in (check_target, lambda *a, **k: write_file(self.backup, *a, **k)):
+            with pytest.raises(CliError) as error:
+                refused(file, force=force)
+            assert str(error.value) == says
+        assert {path: path.lstat().st_ino for path in tmp_path.iterdir()} == {
+            path: status.st_ino for path, status in before.items()
+        }
+        assert Path("file").read_text() == "precious"
+
+    def test_what_cannot_be_written_is_said_of_the_name_that_was_given(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refused(**_: Any) -> Any:
+            raise PermissionError(13, "Permission denied", "/folder/.pymesos-x8f2")
+
+        monkeypatch.setattr("tempfile.mkstemp", refused)
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(CliError) as error:
+            write_file(self.backup, "b", force=False)
+        assert str(error.value) == "the backup cannot be written to 'b': Permission denied"
+
+    def test_what_becomes_another_thing_meanwhile_is_not_replaced(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def linking(_: Backup) -> Iterator[bytes]:
+            (tmp_path / "b").symlink_to("elsewhere")
+            yield b"data"
+
+        monkeypatch.setattr("pymesos_cli.backup.writing.lines_of", linking)
+        with pytest.raises(CliError, match="is a link"):
+            write_file(self.backup, str(tmp_path / "b"), force=True)
+        assert [*tmp_path.iterdir()] == [tmp_path / "b"] and (tmp_path / "b").is_symlink()
 
 
 def test_the_latest_versions_are_kept_that_fit_in_a_request() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +17,8 @@ import pytest
 
 from pymesos_cli import services
 from pymesos_cli.backup import gathering
-from pymesos_cli.backup.records import Backup, SavedJob, lines_of
+from pymesos_cli.backup.gathering import Gathered
+from pymesos_cli.backup.records import Backup, SavedJob, lines_of, read_backup
 from pymesos_cli.cluster import CliError
 from pymesos_proto.v1 import backup_pb2 as backup_pb
 from pymesos_proto.v1 import jobs_pb2 as pb
@@ -171,27 +174,94 @@ def test_a_version_that_is_forgotten_meanwhile_is_no_job_that_ended(
     assert [v.version for v in jobs[0].versions] == [2, 3] and not left_out
 
 
+class Told:
+    """A cluster of which this is gathered; `other` is a framework that serves no jobs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, left_out: str, complete: bool) -> None:
+        backup = Backup(backup_pb.BackupBegin(format=1), left_out=(left_out,) if left_out else ())
+
+        async def gather(_: Any) -> Gathered:
+            return Gathered(backup, complete)
+
+        monkeypatch.setattr(gathering, "gather", gather)
+
+    async def frameworks(self) -> list[operator_pb2.FrameworkView]:
+        info = types_pb2.FrameworkInfo(framework_id="F3", name="other")
+        return [operator_pb2.FrameworkView(info=info)]
+
+    def backed_up(self, file: Path | str, *, force: bool = False) -> int:
+        cluster: Any = self
+        return asyncio.run(gathering.back_up(cluster, str(file), force=force))
+
+
 def test_no_master_is_asked_once_the_file_is_there(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    told = Told(monkeypatch, left_out="", complete=True)
+    frameworks = told.frameworks
     written: list[Backup] = []
-
-    async def gather(_: Any) -> Backup:
-        return Backup(backup_pb.BackupBegin(format=1))
 
     def write(backup: Backup, *_: Any, **__: Any) -> int:
         written.append(backup)
         return 7
 
-    async def frameworks() -> list[operator_pb2.FrameworkView]:
+    async def asked() -> list[operator_pb2.FrameworkView]:
         if written:
             raise CliError("no master")
-        info = types_pb2.FrameworkInfo(framework_id="F3", name="other")
-        return [operator_pb2.FrameworkView(info=info)]
+        return await frameworks()
 
-    monkeypatch.setattr(gathering, "gather", gather)
     monkeypatch.setattr(gathering, "write_file", write)
-    cluster: Any = SimpleNamespace(frameworks=frameworks)
-    assert asyncio.run(gathering.back_up(cluster, "/nowhere/b", force=True)) == 0
+    monkeypatch.setattr(told, "frameworks", asked)
+    assert told.backed_up("b") == 0
     said = capsys.readouterr()
-    assert "7 bytes in '/nowhere/b'" in said.out and "other (F3) serves no jobs" in said.err
+    assert "7 bytes in b\n" in said.out and "other (F3) serves no jobs" in said.err
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_backup_in_which_something_is_missing_replaces_none(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    force: bool,
+) -> None:
+    told = Told(monkeypatch, left_out="framework f is away", complete=False)
+    file, rest = tmp_path / "b", tmp_path / "b.incomplete"
+    if force:
+        file.write_text("good")
+    assert told.backed_up(file, force=force) == 1
+    assert [path.read_text() for path in (file,) if path.exists()] == (["good"] if force else [])
+    with rest.open("rb") as stream:
+        assert read_backup(stream).left_out == ("framework f is away",)
+    said = capsys.readouterr()
+    assert f"bytes in {rest}\n" in said.out
+    assert "not in the backup: framework f is away" in said.err and "is not written" in said.err
+    if not force:
+        with pytest.raises(CliError, match="is there already"):
+            told.backed_up(file)
+
+
+def test_what_no_restore_brings_back_makes_no_backup_incomplete(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told = Told(monkeypatch, left_out="the labels a=b", complete=True)
+    assert told.backed_up(tmp_path / "b") == 1
+    assert [*tmp_path.iterdir()] == [tmp_path / "b"]
+
+
+def test_standard_output_has_what_there_is(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    told = Told(monkeypatch, left_out="framework f is away", complete=False)
+    assert told.backed_up("-") == 1
+    said = capsysbinary.readouterr()
+    assert read_backup(io.BytesIO(said.out)).left_out == ("framework f is away",)
+    assert b"is not written" not in said.err
+
+
+def test_an_unfit_name_is_refused_before_anything_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told = Told(monkeypatch, left_out="", complete=True)
+    monkeypatch.setattr(gathering, "gather", None)
+    with pytest.raises(CliError, match="is a folder"):
+        told.backed_up(tmp_path, force=True)

@@ -330,9 +330,10 @@ def test_what_is_left_out_of_reservations_is_in_the_backup() -> None:
         return []
 
     cluster.pages = cluster.frameworks = nothing
-    backup = asyncio.run(gathering.gather(cluster))
-    assert [*backup.left_out] == [*gathering.lost_of(cluster.views)]
-    assert len(backup.left_out) == 1
+    gathered = asyncio.run(gathering.gather(cluster))
+    assert [*gathered.backup.left_out] == [*gathering.lost_of(cluster.views)]
+    assert len(gathered.backup.left_out) == 1
+    assert gathered.complete, "no backup can have more"
 
 
 def test_who_is_revoked_is_revoked_before_there_is_anything_to_be_had() -> None:

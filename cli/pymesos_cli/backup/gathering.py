@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Iterable, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc
@@ -16,8 +12,9 @@ import grpc.aio
 
 from pymesos_binpack.jobfiles.parsing import load_document
 from pymesos_binpack.specs import JobError
-from pymesos_cli.backup.records import FORMAT, Backup, BackupError, SavedJob, lines_of
-from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster
+from pymesos_cli.backup.records import FORMAT, Backup, SavedJob
+from pymesos_cli.backup.writing import INCOMPLETE, STDOUT, check_target, write_file
+from pymesos_cli.cluster import EXIT_FAILED, CliError, Cluster
 from pymesos_cli.output import count_of, note, printable
 from pymesos_cli.services import all_jobs, of_each
 from pymesos_core import VERSION
@@ -25,7 +22,7 @@ from pymesos_core.documents import DocumentError
 from pymesos_core.reservations import dynamic
 from pymesos_core.resources import Resources, Tag, from_proto, tagged, to_proto
 from pymesos_core.security.secrets import KEY_FILE
-from pymesos_core.text import cut, os_problem, quoted
+from pymesos_core.text import cut, quoted
 from pymesos_proto.v1 import backup_pb2 as backup_pb
 from pymesos_proto.v1 import jobs_pb2
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -47,21 +44,36 @@ class _LeftOutError(Exception):
     """A job is not in the backup: the message says why."""
 
 
+@dataclass(frozen=True)
+class Gathered:
+    """A backup, and whether everything is in it that a restore could bring back."""
+
+    backup: Backup
+    complete: bool
+
+
 async def back_up(cluster: Cluster, file: str, *, force: bool) -> int:
     """`pymesos-cli backup`; the exit status."""
-    if file != "-" and not force and os.path.lexists(file):
-        raise _exists(file)  # before anybody waits for the rest
-    backup = await gather(cluster)
+    check_target(file, force=force)  # before anybody waits for the rest
+    gathered = await gather(cluster)
+    backup = gathered.backup
     frameworks = await cluster.frameworks()
-    size = write_file(backup, file, force=force)
     for left_out in backup.left_out:
         note(printable(f"not in the backup: {left_out}"))
     for view in frameworks:
         if not view.info.jobs_address:
             who = f"framework {view.info.name} ({view.info.framework_id})"
             note(f"{who} serves no jobs to others: what it has is not in the backup")
-    if file != "-":
-        print(f"{_said(backup)}: {size} bytes in {quoted(file)}")
+    own_name = gathered.complete or file == STDOUT
+    written = file if own_name else f"{file}{INCOMPLETE}"
+    size = write_file(backup, written, force=force)
+    if file != STDOUT:
+        print(printable(f"{_said(backup)}: {size} bytes in {written}"))  # in full: its end matters
+    if not own_name:
+        note(
+            f"{quoted(file)} is not written, and an earlier backup there stays: in the one of now"
+            f" is not everything. Mend what is said above, and make it once more"
+        )
     if backup.secrets:
         keys = ", ".join(sorted({secret.key_id for secret in backup.secrets}))
         note(
@@ -84,45 +96,7 @@ def _said(backup: Backup) -> str:
     return ", ".join(parts)
 
 
-def _exists(file: str) -> CliError:
-    return CliError(
-        f"{quoted(file)} is there already, and is not overwritten: give another name, or --force",
-        EXIT_USAGE,
-    )
-
-
-def write_file(backup: Backup, file: str, *, force: bool) -> int:
-    """Write a file for its owner alone, which is there as a whole or not at all; its size.
-
-    Raises CliError.
-    """
-    path = Path(file)
-    try:
-        if file == "-":
-            return sum(sys.stdout.buffer.write(line) for line in lines_of(backup))
-        handle, name = tempfile.mkstemp(prefix=".pymesos-", dir=path.parent)  # 0600
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                size = sum(stream.write(line) for line in lines_of(backup))
-                stream.flush()
-                os.fsync(stream.fileno())
-            if force:
-                Path(name).replace(path)
-            else:
-                path.hardlink_to(name)  # which fails if somebody was quicker
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                Path(name).unlink()
-    except BackupError as error:
-        raise CliError(f"the backup would not be one that can be restored: {error}") from error
-    except FileExistsError as error:
-        raise _exists(file) from error
-    except OSError as error:
-        raise CliError(f"the backup cannot be written: {os_problem(error)}") from error
-    return size
-
-
-async def gather(cluster: Cluster) -> Backup:
+async def gather(cluster: Cluster) -> Gathered:
     """Return what the cluster was told to be, as far as it is reached. Raises CliError."""
     me = await cluster.call(lambda s, t: s.WhoAmI(pb.WhoAmIRequest(), timeout=t))
     secrets = await cluster.pages(
@@ -141,15 +115,17 @@ async def gather(cluster: Cluster) -> Backup:
         ),
         lambda r: r.records,
     )
-    left_out = [
+    missing = [
         f"the record {one.kind}/{one.key} of the registry, which cannot be handled: {one.reason}"
         for one in aside
     ]
     jobs, without = await _jobs(cluster)
+    missing += without
+    left_out = [cut(what, MAX_LEFT_OUT_CHARS) for what in (*missing, *lost_of(agents))]
     begin = backup_pb.BackupBegin(
         format=FORMAT, made_at_s=time.time(), made_with=VERSION, made_by=me.principal
     )
-    return Backup(
+    backup = Backup(
         begin,
         policy.document if policy.version else None,
         tuple(_roles(roles.roles)),
@@ -157,8 +133,9 @@ async def gather(cluster: Cluster) -> Backup:
         tuple(decided_of(agents)),
         tuple(one.name for one in revoked.revocations),
         tuple(jobs),
-        tuple(cut(what, MAX_LEFT_OUT_CHARS) for what in (*left_out, *lost_of(agents), *without)),
+        tuple(left_out),
     )
+    return Gathered(backup, complete=not missing)
 
 
 def _roles(views: Iterable[pb.RoleView]) -> Iterable[backup_pb.BackupRole]:
