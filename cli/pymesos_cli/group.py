@@ -27,6 +27,7 @@ class Command(click.Command):
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         """See click.Command."""
+        _refuse_empty_texts(self, context, arguments)
         before_dashes = arguments[0] if arguments else None
         try:
             return super().parse_args(context, arguments)
@@ -46,9 +47,34 @@ class Command(click.Command):
         return click.UsageError(f"{names} {verb} expected; {some} is given", context)
 
 
-def _lacks_option(context: click.Context, option: click.Option) -> click.UsageError:
-    wanted = f"{option.opts[0]} {option.metavar or option.type.name.upper()}"
-    return click.UsageError(f"{wanted} is expected: {option.help}", context)
+def _lacks_option(
+    context: click.Context, option: click.Option, given: str = ""
+) -> click.UsageError:
+    wanted = f"{option.opts[0]} {option.make_metavar(context)}"
+    return click.UsageError(f"{wanted} is expected{given}: {option.help}", context)
+
+
+def _refuse_empty_texts(
+    command: click.Command, context: click.Context, arguments: list[str]
+) -> None:
+    """Raises UsageError for an empty argument or option, as of a script's variable that is not set.
+
+    It would count as one that was not given, and mean all jobs where one was meant. What is passed
+    on to a program may be empty. Blanks alone are no more than nothing.
+    """
+    if context.resilient_parsing:
+        return
+    given, _, _ = command.make_parser(context).parse_args(list(arguments))
+    for param in command.params:
+        said = given.get(param.name or "")
+        texts = said if isinstance(said, list | tuple) else [said]
+        empty = any(isinstance(text, str) and not text.strip() for text in texts)
+        if not empty or isinstance(param.type, click.types.UnprocessedParamType):
+            continue
+        if isinstance(param, click.Option):
+            raise _lacks_option(context, param, "; an empty text is given")
+        name = param.human_readable_name.removesuffix("...")
+        raise click.UsageError(f"{name} is expected; an empty text is given", context)
 
 
 class Room(click.Group):
@@ -56,6 +82,11 @@ class Room(click.Group):
 
     command_class = Command
     group_class = type
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """See click.Group."""
+        _refuse_empty_texts(self, context, arguments)
+        return super().parse_args(context, arguments)
 
     def resolve_command(
         self, context: click.Context, arguments: list[str]

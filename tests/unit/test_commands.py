@@ -6,6 +6,8 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import click
 import pytest
@@ -116,15 +118,21 @@ def test_completion_imports_only_what_it_needs(line: str, offered: str) -> None:
         (["logs", "a", "--tail", "x" * 5000], "xx…' has 5000 characters; a whole number"),
         (["logs", "a", "--tail", "1_0"], "'1_0' is not a whole number; the range is 0<=x<=100000"),
         (["--timeout", "\u0663", "leader"], "is not a number; the range is 0.1<=x<=3600"),
-        (["quota", "set", ""], "a role is expected, as in eng or eng/web; this one is empty"),
-        (["quota", "set", "r", "--limit", ""], "--limit is empty; give resources"),
+        (["quota", "set", "a b"], "role 'a b' has white space"),
+        (
+            ["quota", "set", "r", "--limit", ""],
+            "--limit TEXT is expected; an empty text is given: ",
+        ),
         (["quota", "set", "r"], "give --guarantee, --limit, or both"),
         (["quota", "set", "r", "--limit", "cpus:1_0"], "cpus: '1_0' is not a number"),
         (["quota", "remove", "a b"], "role 'a b' has white space"),
-        (["unreserve", "a", "r", ""], "RESOURCES is empty"),
+        (["unreserve", "a", "r", ""], "RESOURCES is expected; an empty text is given"),
         (["reserve", "a", "*", "cpus:1"], "nothing is reserved for *"),
         (["reserve", "a", "r"], "give resources, as in"),
-        (["run", "--role", "", "--", "true"], "--role: it is empty"),
+        (
+            ["run", "--role", "", "--", "true"],
+            "--role TEXT is expected; an empty text is given: The command's role",
+        ),
         (["run", "--image", "a b", "--", "true"], "--image: 'a b' is no reference of an image"),
         (["run", "--cpus", "1e400", "--", "true"], "--cpus is 1e400; at most 1125899906842"),
         (["run", "--cpus", "\u0663", "--", "true"], "--cpus: '\u0663' is not a number"),
@@ -132,8 +140,9 @@ def test_completion_imports_only_what_it_needs(line: str, offered: str) -> None:
         (["weights", "a=1", "b c=1"], "role 'b c' has white space"),
         (["weights", "a=0"], "'a=0': a weight is above 0"),
         (["--master", "::1", "leader"], "brackets are around an IPv6 address: [::1]:5050"),
-        (["stats", ""], "the name of the task is empty"),
-        (["top", ""], "the name of the task is empty"),
+        (["stats", ""], "TASK is expected; an empty text is given"),
+        (["run", "--", "", "x"], "the command is empty"),
+        (["run", ""], "give a job file, or a command after --"),
         (["scale", "a.b=0"], "'0' is no number of instances; 1 to 10000"),
         (["scale", "a.b=0000000059999999999"], "'0000000059999999999' is no number of instances"),
         (["scale", f"a.b=1{5000 * '0'}"], "is no number of instances"),
@@ -145,6 +154,51 @@ def test_what_is_typed_wrong_is_said_shortly(arguments: list[str], says: str) ->
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 2
     assert says in done.output and len(done.output) < 700, done.output
+
+
+def places_of_texts(
+    command: click.Command, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Wherever a command takes a text of its own: what comes before it, and its name."""
+    before = path
+    for param in command.params:
+        if isinstance(param, click.Option) and not param.is_flag and not param.count:
+            yield (*path, param.opts[0]), param.opts[0]
+        elif isinstance(param, click.Argument) and param.type is not click.UNPROCESSED:
+            yield before, param.human_readable_name.removesuffix("...")
+            before = (*before, "x")
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            inner = command.get_command(click.Context(command), name)
+            assert inner is not None
+            yield from places_of_texts(inner, (*path, name))
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_text_never_counts_as_one_that_is_not_given(empty: str) -> None:
+    found = [*places_of_texts(main)]
+    assert (("jobs",), "JOB") in found and (("--master",), "--master") in found
+    assert (("rollback", "x"), "VERSION") in found and len(found) > 100
+    for before, name in found:
+        # A group looks at its own options once there is a command.
+        after = ("leader",) if before[0].startswith("-") else ()
+        done = CliRunner().invoke(main, [*before, empty, *after])
+        assert done.exit_code == 2, (before, done.output)
+        said = " ".join(done.output.split())
+        assert f"{name} " in said and "is expected; an empty text is given" in said, (before, said)
+
+
+def test_a_program_is_given_empty_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr("pymesos_cli.jobs.commands.with_cluster", lambda *_: 0)
+    monkeypatch.setattr("pymesos_cli.tasks.commands.with_cluster", lambda *_: 0)
+    monkeypatch.setattr(
+        "pymesos_cli.jobs.run.command_document", lambda words, *_: given.append(words)
+    )
+    monkeypatch.setattr("pymesos_cli.jobs.run.check", lambda *_: None)
+    for arguments in (["run", "--", "printf", ""], ["exec", "t", "--", "printf", ""]):
+        assert CliRunner().invoke(main, arguments).exit_code == 0, arguments
+    assert given == [("printf", "")]
 
 
 def test_lines_of_several_tasks_begin_with_their_instances() -> None:

@@ -28,6 +28,7 @@ class _RunCommand(Command):
     "arguments",
     nargs=-1,
     metavar="[JOB.yaml | -- CMD...]",
+    type=click.UNPROCESSED,  # those of a program may be empty
     shell_complete=completing.files_here,
 )
 @click.option("--wait", is_flag=True, help="Stay until batch tasks have ended and services run.")
@@ -65,9 +66,9 @@ def run(
     the master knows; without one, this command is that framework until the job has ended. One job
     of a name runs at a time; of a command as many as you like.
     """
-    if not arguments:
-        raise click.UsageError("give a job file, or a command after --")
     is_command = context.meta["pymesos.command"]
+    if not arguments or not (is_command or arguments[0].strip()):
+        raise click.UsageError("give a job file, or a command after --")
     if not is_command:
         if len(arguments) > 1:
             raise click.UsageError("one job file at a time; a command comes after --")

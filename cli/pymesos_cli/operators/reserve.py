@@ -20,7 +20,7 @@ async def reserve(
     cluster: Cluster, agent: str, role: str, text: str | None, volumes: tuple[str, ...]
 ) -> None:
     """`pymesos-cli reserve`."""
-    _check(role, text)
+    _check_role(role)
     wanted = _parse(text) + [_new_volume(volume) for volume in volumes]
     if not wanted:
         raise CliError("give resources, as in 'cpus:2;mem:1024', or --volume", EXIT_USAGE)
@@ -35,7 +35,7 @@ async def unreserve(
     cluster: Cluster, agent: str, role: str, text: str | None, volumes: tuple[str, ...]
 ) -> None:
     """`pymesos-cli unreserve`: without resources and volumes all that is unused."""
-    _check(role, text)
+    _check_role(role)
     # The master knows the volume by its id; the path and the size are what every volume has.
     named = [
         types_pb2.Resource(
@@ -56,14 +56,10 @@ async def unreserve(
     )
 
 
-def _check(role: str, text: str | None) -> None:
-    """An empty text, as of a variable that is not set, means nothing. Raises CliError."""
+def _check_role(role: str) -> None:
+    """Raises CliError."""
     if problem := reserved_role_problem(role):
         raise CliError(problem, EXIT_USAGE)
-    if text is not None and not text.strip():
-        raise CliError(
-            "RESOURCES is empty; give some, as in 'cpus:2;mem:1024', or leave it out", EXIT_USAGE
-        )
 
 
 def _said(text: str | None, volumes: tuple[str, ...]) -> str:

@@ -68,12 +68,6 @@ async def set_quota(
 ) -> None:
     """`pymesos-cli quota set`."""
     _check_role(role)
-    for flag, text in (("--guarantee", guarantee), ("--limit", limit)):
-        if text is not None and not text.strip():
-            raise CliError(
-                f"{flag} is empty; give resources, as in cpus:4;mem:8192, or leave it out",
-                EXIT_USAGE,
-            )
     guarantee, limit = guarantee or "", limit or ""
     if not guarantee and not limit:
         raise CliError("give --guarantee, --limit, or both, as in cpus:4;mem:8192", EXIT_USAGE)

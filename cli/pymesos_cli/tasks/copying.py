@@ -88,8 +88,6 @@ async def copy(cluster: Cluster, source: str, target: str) -> int:
             EXIT_USAGE,
         )
     here = target if from_task is not None else source
-    if not here:
-        raise CliError("the path here is empty; . is this folder", EXIT_USAGE)
     if here == "-":
         raise CliError("- is no path: `pymesos-cli cat TASK PATH` writes to stdout", EXIT_USAGE)
     if from_task is not None:
