@@ -60,4 +60,5 @@ def duration(seconds: float) -> str:
 def os_problem(error: OSError) -> str:
     """What the operating system refused, without its number: `/x: Permission denied`."""
     said = error.strerror or str(error)
-    return f"{error.filename}: {said}" if error.filename is not None else said
+    named = error.filename is not None and not isinstance(error.filename, int)  # a descriptor
+    return f"{error.filename}: {said}" if named else said

@@ -221,6 +221,34 @@ def test_what_no_backup_has_is_refused(desk: Desk, change: dict[str, Any], says:
     assert (error.code, says in error.message) == (Code.INVALID_ARGUMENT, True), error.message
 
 
+@pytest.mark.parametrize("value", [b"", PLANTED])
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, "a role is expected"),
+        ({"role": "prod"}, "is no name of a secret"),
+        ({"name": "db"}, "a role is expected"),
+    ],
+)
+def test_a_restored_secret_has_a_role_and_a_name(
+    desk: Desk, given: dict[str, str], says: str, value: bytes
+) -> None:
+    request = pb.RestoreSecretRequest(secret=pb.SealedSecret(**given), value=value, dry_run=True)
+    if not given:
+        request.ClearField("secret")
+    error = desk.refused("RestoreSecret", request)
+    assert (error.code, says in error.message) == (Code.INVALID_ARGUMENT, True), error.message
+
+
+@pytest.mark.parametrize("lacks", ["key_id", "nonce", "sealed"])
+def test_a_restored_secret_has_a_value(desk: Desk, lacks: str) -> None:
+    (secret,) = desk.listed()
+    secret.ClearField(lacks)
+    error = desk.refused("RestoreSecret", pb.RestoreSecretRequest(secret=secret))
+    assert error.code == Code.INVALID_ARGUMENT and "a value is expected, or" in error.message
+    assert desk.restore(secret, value=PLANTED) == Answer.SAME, "who has opened it gives that"
+
+
 @pytest.mark.parametrize(
     ("who", "verb"), [("operator/one", "policy"), ("operator/ruler", "secrets")]
 )

@@ -100,6 +100,16 @@ class TestKeyFile:
             read_keyring(file)
         assert "00" * 31 not in str(refused.value)
 
+    def test_what_is_no_file_is_said_by_its_name(self, tmp_path: Path) -> None:
+        (folder := tmp_path / "k").mkdir()
+        os.mkfifo(pipe := tmp_path / "p")
+        for path, what in ((folder, "a folder"), (pipe, "no regular file")):
+            with pytest.raises(KeyringError) as refused:
+                read_keyring(path)
+            assert str(refused.value) == (
+                f"{path} is {what}: a file with keys, as secrets.key, is expected"
+            )
+
     def test_keys_that_are_handed_over_replace_none(self, tmp_path: Path) -> None:
         own, theirs = tmp_path / "own", tmp_path / "theirs"
         add_key(theirs)
@@ -134,9 +144,6 @@ class TestKeyFile:
         file.chmod(0o640)
         with pytest.raises(KeyringError, match="chmod 600"):
             read_keyring(file)
-        os.mkfifo(tmp_path / "fifo", 0o600)
-        with pytest.raises(KeyringError, match="not a file"):
-            read_keyring(tmp_path / "fifo")
 
 
 class Cluster:

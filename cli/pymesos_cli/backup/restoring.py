@@ -14,7 +14,7 @@ from pymesos_cli.backup.steps import Found, Step, steps_of
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_NO_MASTER, EXIT_USAGE, CliError, Cluster
 from pymesos_cli.output import count_of, note, printable
 from pymesos_core.json_dialect import iso
-from pymesos_core.security.secrets import Keyring, KeyringError, read_keyring
+from pymesos_core.security.secrets import KEY_FILE, Keyring, KeyringError, read_keyring
 from pymesos_core.text import os_problem, quoted
 
 SHOWN = 20  # of what is in the way
@@ -73,7 +73,9 @@ def _keys(key_file: Path | None) -> Keyring | None:
     try:
         return read_keyring(key_file)
     except FileNotFoundError as error:
-        raise CliError(os_problem(error), EXIT_USAGE) from error
+        raise CliError(
+            f"--secrets-key: {os_problem(error)}; {KEY_FILE} of a master is expected", EXIT_USAGE
+        ) from error
     except KeyringError as error:
         raise CliError(f"--secrets-key: {error}", EXIT_USAGE) from error
 

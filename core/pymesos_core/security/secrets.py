@@ -151,12 +151,17 @@ def _read_keys(path: Path) -> list[bytes]:
     """Raises KeyringError, FileNotFoundError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise KeyringError(f"{path} is not a file with the keys of secrets")
+            if not stat.S_ISREG(status.st_mode):  # of a folder no file object can be made
+                what = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+                raise KeyringError(
+                    f"{path} is {what}: a file with keys, as {KEY_FILE}, is expected"
+                )
             check_private(path, status)
-            data = file.read(MAX_FILE_BYTES + 1)
+            data = os.read(descriptor, MAX_FILE_BYTES + 1)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -73,13 +73,18 @@ def changed_problem(role: str, name: str, expected: int, version: int) -> str:
     )
 
 
+def name_problem(role: str, name: str) -> str | None:
+    """The sentence for a role or a name that no secret can have, as an empty one; or None."""
+    return role_problem(role) or secret_name_problem(name)
+
+
 def on_set(ctx: Context, event: OperatorSetSecret) -> None:
     """Write a secret in the place of the one of its name, if there is any."""
     call = "Operator.SetSecret"
     if permission.refused(ctx, event.request_id, event.caller, call, (event.role,)):
         return
     key = key_of(event.role, event.name)
-    problem = role_problem(event.role) or secret_name_problem(event.name)
+    problem = name_problem(event.role, event.name)
     if problem := problem or ctx.state.why_aside(SECRET, key):
         ctx.answer(event.request_id, problem)
         return

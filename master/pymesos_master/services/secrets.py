@@ -8,7 +8,7 @@ from pymesos_core import contract
 from pymesos_core.security.secrets import Keyring, KeyringError, OpeningError, Sealed
 from pymesos_core.streams import in_thread
 from pymesos_core.transport import CallError, Code, ServerCall
-from pymesos_master.core.secrets import changed_problem, key_of
+from pymesos_master.core.secrets import changed_problem, key_of, name_problem
 from pymesos_master.queries import PageRequest
 from pymesos_master.services.leading import CODES, Leadership, caller_of
 from pymesos_master.shell import Leader
@@ -71,9 +71,9 @@ class SecretCalls:
         role, name = secret.role, secret.name
         with self._leadership.asked() as leader:
             leader.queries.check(caller, "Operator.RestoreSecret")
-            leader.queries.check(caller, "Operator.SetSecret", (role,))
-            if problem := contract.problem(request):
+            if problem := contract.problem(request) or _unfit(request):
                 raise CallError(Code.INVALID_ARGUMENT, f"the secret: {problem}")
+            leader.queries.check(caller, "Operator.SetSecret", (role,))
             keyring = await self._keyring(leader)
             there = leader.core.state.secrets(durable=False).get(key_of(role, name))
             try:
@@ -111,6 +111,16 @@ class SecretCalls:
                 caller_of(call), request.role, request.name, force=request.force
             )
         return pb.RemoveSecretResponse()
+
+
+def _unfit(request: pb.RestoreSecretRequest) -> str | None:
+    """The sentence for a secret without what it takes to restore it, or None."""
+    secret = request.secret
+    if problem := name_problem(secret.role, secret.name):
+        return problem
+    if request.value or (secret.key_id and secret.nonce and secret.sealed):
+        return None
+    return "a value is expected, or what is sealed, its nonce and the id of its key"
 
 
 def _outcome(*, exists: bool, same: bool, replace: bool) -> pb.RestoreSecretResponse.Outcome:
