@@ -375,7 +375,7 @@ class TestCommands:
         monkeypatch.chdir(tmp_path)
         run("init", "ca")
         status, said = run(*argv)
-        assert status == 2 and "the name of a folder is expected" in said
+        assert status == 2 and "is expected; an empty text is given" in said
         assert [path.name for path in tmp_path.iterdir()] == ["ca"]
 
     def test_what_is_no_authority_is_told(self, tmp_path: Path) -> None:

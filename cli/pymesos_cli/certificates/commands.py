@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
 
 import click
 
 from pymesos_cli.group import Room
 from pymesos_cli.options import Settings, json_option, pass_settings, with_cluster
 from pymesos_core.flags import FiniteRange, Lifetime
-from pymesos_core.text import quoted
 
 room = Room()
-
-
-class FolderPath(click.Path):
-    """A path that is not empty, as that of a variable which is not set."""
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str | bytes | os.PathLike[str]:
-        """See click.ParamType."""
-        if not str(value).strip():
-            self.fail(
-                f"{quoted(str(value))} is given; the name of a folder is expected", param, ctx
-            )
-        return super().convert(value, param, ctx)
-
-
-AUTHORITY = click.argument("authority", type=FolderPath(), metavar="AUTHORITY")
-FOLDER = click.argument("folder", type=FolderPath(), metavar="FOLDER")
+AUTHORITY = click.argument("authority", type=click.Path(path_type=Path), metavar="AUTHORITY")
+FOLDER = click.argument("folder", type=click.Path(path_type=Path), metavar="FOLDER")
 
 
 @room.group()
@@ -91,7 +69,7 @@ def issue(authority: Path, principal: str, folder: Path, days: float) -> None:
 
 
 @cluster.command("secrets-key")
-@click.argument("file", type=FolderPath(), metavar="FILE")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
 def secrets_key(file: Path) -> None:
     """Make the key by which masters keep secrets, or put a new one on top of those in FILE.
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from pymesos_cli.certificates.commands import FolderPath
 from pymesos_cli.completing import contexts
 from pymesos_cli.group import Room
 from pymesos_cli.options import json_option
@@ -53,11 +52,14 @@ def use(name: str) -> None:
     help="The master: host:port, or zk://host:port/path.",
 )
 @click.option(
-    "--tls", type=FolderPath(), metavar="FOLDER", help="Your certificate, of operator/NAME."
+    "--tls",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Your certificate, of operator/NAME.",
 )
 @click.option(
     "--framework-tls",
-    type=FolderPath(),
+    type=click.Path(path_type=Path),
     metavar="FOLDER",
     help="A certificate of framework/NAME, for frameworks that you start by hand.",
 )
