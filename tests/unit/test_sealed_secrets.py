@@ -231,7 +231,7 @@ def test_what_no_backup_has_is_refused(desk: Desk, change: dict[str, Any], says:
     ],
 )
 def test_a_restored_secret_has_a_role_and_a_name(
-    desk: Desk, given: dict[str, str], says: str, value: bytes
+    desk: Desk, given: dict[str, Any], says: str, value: bytes
 ) -> None:
     request = pb.RestoreSecretRequest(secret=pb.SealedSecret(**given), value=value, dry_run=True)
     if not given:
