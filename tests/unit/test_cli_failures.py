@@ -69,6 +69,37 @@ async def test_nothing_is_written_to_a_command_that_does_not_run_yet(
     assert written == ["start", "stdin_closed"]
 
 
+async def exec_of(monkeypatch: pytest.MonkeyPatch, *outputs: sandbox_pb2.ExecOutput) -> int:
+    """What `exec` returns where the call answers that, and ends with an error of gRPC then."""
+
+    class Stub:
+        async def Exec(self, _: object, **__: object) -> AsyncIterator[sandbox_pb2.ExecOutput]:
+            for output in outputs:
+                yield output
+            if outputs[-1].HasField("exit_status"):
+                raise AssertionError("how the call ends was asked")
+
+    @asynccontextmanager
+    async def sandbox_of(*_: object) -> AsyncIterator[tuple[Stub, tuple[()]]]:
+        yield Stub(), ()
+
+    monkeypatch.setattr(exec_module, "sandbox_of", sandbox_of)
+    monkeypatch.setattr(exec_module, "find_task", a_task)
+    return await exec_module.run_inside(Cluster(Way("127.0.0.1:1"), 1.0), "t", ["cat"], stdin=None)
+
+
+async def test_an_exit_status_counts_however_the_call_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = sandbox_pb2.ExecOutput(exit_status=0)
+    assert await exec_of(monkeypatch, sandbox_pb2.ExecOutput(), ended) == 0
+
+
+async def test_a_call_that_ends_without_an_exit_status_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(CliError, match="without saying how cat ended"):
+        await exec_of(monkeypatch, sandbox_pb2.ExecOutput())
+
+
 class TestInputThatCannotBeRead:
     @pytest.fixture
     def calls(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:

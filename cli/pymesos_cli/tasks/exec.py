@@ -51,12 +51,15 @@ async def run_inside(
     runs = asyncio.Event()
 
     async def show() -> int:
-        status = 1
         async with sandbox_of(cluster, view) as (stub, metadata):
             async for output in stub.Exec(_all(start, runs, inputs), metadata=metadata):
                 runs.set()
-                status = _show(output, status)
-        return status
+                # The last of it. How the call ends is not asked: gRPC makes an internal error of
+                # that where input was on its way (grpc#36066).
+                if output.WhichOneof("output") == "exit_status":
+                    return output.exit_status
+                _show(output)
+        raise CliError(f"the agent ended the call without saying how {argv[0]} ended; try again")
 
     with _raw_terminal(terminal), _signals(inputs, terminal):
         return exit_code(await _while_it_can_be_read(show(), _read_stdin(inputs, stdin)))
@@ -98,15 +101,12 @@ async def _all(
         yield await inputs.get()
 
 
-def _show(output: pb.ExecOutput, status: int) -> int:
+def _show(output: pb.ExecOutput) -> None:
     match output.WhichOneof("output"):
         case "stdout":
             stream().write_raw(output.stdout)
         case "stderr":
             stream(stderr=True).write_raw(output.stderr)
-        case "exit_status":
-            return output.exit_status
-    return status
 
 
 async def _read_stdin(inputs: asyncio.Queue[pb.ExecInput], stdin: int | None) -> None:
