@@ -72,6 +72,14 @@ class Calls:
         """Ask for offers again, the refused ones too."""
         self.call(pb.Call(revive=pb.Call.Revive(roles=roles)))
 
+    def update_framework(self, info: types_pb.FrameworkInfo) -> None:
+        """Be in other roles from now on, or say other things of the framework.
+
+        The tasks of a role that it leaves run on. The driver adds the framework's id, and says the
+        same whenever it subscribes.
+        """
+        self.call(pb.Call(update_framework=pb.Call.UpdateFramework(framework_info=info)))
+
     def suppress(self, roles: Iterable[str] = ()) -> None:
         """Ask for no offers until `revive`."""
         self.call(pb.Call(suppress=pb.Call.Suppress(roles=roles)))

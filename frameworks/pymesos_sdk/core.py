@@ -146,6 +146,7 @@ class DriverCore:
     _epoch_seen: int = 0
     _heartbeat_s: float = 0.0
     _suppressed: set[str] = field(default_factory=set)
+    _update_is_due: bool = False  # what was said at the subscription is not so any more
     _writes: PendingWrites[scheduler_pb.Call] = field(default_factory=PendingWrites)
     _unwritten: list[Change] = field(default_factory=list)
     _timers: Timers[str] = field(default_factory=Timers)
@@ -184,14 +185,24 @@ class DriverCore:
 
     def _connect(self, now: Now, connection_id: int) -> None:
         self._connection_id = connection_id
-        self._subscribed = False
+        self._subscribed = self._update_is_due = False
         subscribe = scheduler_pb.Call.Subscribe(
             framework_info=self.info,
             suppressed_roles=sorted(self._suppressed),
-            offer_constraints=self.offer_constraints,
-            optimistic_roles=self.optimistic_roles,
+            offer_constraints=self._constraints(),
+            optimistic_roles=self._of_roles(self.optimistic_roles),
         )
         self._out.append(Send(connection_id, scheduler_pb.Call(subscribe=subscribe)))
+
+    def _of_roles(self, named: Iterable[str]) -> list[str]:
+        """The roles of these that the framework is in now."""
+        mine = set(self.info.roles or ["*"])
+        return [role for role in named if role in mine]
+
+    def _constraints(self) -> dict[str, scheduler_pb.OfferConstraints]:
+        return {
+            role: self.offer_constraints[role] for role in self._of_roles(self.offer_constraints)
+        }
 
     def _disconnect(self) -> None:
         self._connection_id = None
@@ -252,6 +263,8 @@ class DriverCore:
             self._timers.set("heartbeat", now.mono_s + MISSED_HEARTBEATS * self._heartbeat_s)
         if self.tearing_down:
             self._send(scheduler_pb.Call(teardown=scheduler_pb.Call.Teardown()))
+        if self._update_is_due:
+            self._say_update()
         self._tell(Deliver(event))
         for call in self.ledger.subscribed():
             self._send(call)
@@ -291,6 +304,9 @@ class DriverCore:
                 self._suppressed |= mine & set(call.suppress.roles or mine)
             case "revive":
                 self._suppressed -= set(call.revive.roles or self.info.roles or ["*"])
+            case "update_framework":
+                self._update(call.update_framework.framework_info)
+                return
             case "kill":
                 self.ledger.kill(call)
                 self._note([call.kill.task_id])
@@ -303,6 +319,30 @@ class DriverCore:
             self._write(str(kind), call)
         else:
             self._send(call)
+
+    def _update(self, info: pb.FrameworkInfo) -> None:
+        """Be what `info` says, but under the same id and epoch, now and at each subscription."""
+        framework_id, epoch = self.info.framework_id, self.info.epoch
+        self.info.CopyFrom(info)
+        self.info.framework_id, self.info.epoch = framework_id, epoch
+        self._suppressed.intersection_update(info.roles or ["*"])
+        if self._subscribed:
+            self._say_update()
+        else:
+            self._update_is_due = True  # what is on its way to a master is older
+
+    def _say_update(self) -> None:
+        self._update_is_due = False
+        if scheduler_pb.UPDATES_FRAMEWORKS not in self.master_capabilities:
+            self._drop("it knows no UPDATE_FRAMEWORK, so it is subscribed to again")
+            return
+        update = scheduler_pb.Call.UpdateFramework(
+            framework_info=self.info,
+            suppressed_roles=sorted(self._suppressed),
+            offer_constraints=self._constraints(),
+            optimistic_roles=self._of_roles(self.optimistic_roles),
+        )
+        self._send(scheduler_pb.Call(update_framework=update))
 
     def _is_left_out(self, call: scheduler_pb.Call) -> bool:
         return self.tearing_down and call.WhichOneof("call") not in SAID_WHILE_LEAVING

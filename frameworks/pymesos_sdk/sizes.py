@@ -68,6 +68,8 @@ def parts_of(call: pb.Call, *, accept_in_parts: bool = True) -> list[pb.Call]:
             check(limits.CALL_ROLES, len(getattr(call, kind).roles))
         case "subscribe":
             check(limits.FRAMEWORK_INFO, call.subscribe.framework_info.ByteSize())
+        case "update_framework":
+            check(limits.FRAMEWORK_INFO, call.update_framework.framework_info.ByteSize())
         case "reconcile":
             return [call]  # the driver asks for so many at a time
     check(limits.MESSAGE, call.ByteSize(), "The call")

@@ -396,3 +396,67 @@ def test_a_teardown_that_is_refused_is_told() -> None:
     assert h.effects[-1] == Fail("it was not removed: it is in quarantine")
     h.hear(spb.Event(error=spb.Event.Error(message="Framework has been removed")))
     assert h.effects[-1] == Fail(None), "as was asked for"
+
+
+class TestOtherRoles:
+    """A framework that is in other roles than it began with."""
+
+    @staticmethod
+    def begun(*capabilities: spb.MasterCapability) -> Harness:
+        h = Harness()
+        h.core.info.roles.append("eng")
+        h.core.offer_constraints = {"eng": spb.OfferConstraints(groups=[{}])}
+        h.connect()
+        h.core.master_capabilities = frozenset(capabilities)
+        return h
+
+    @staticmethod
+    def update(h: Harness, *roles: str) -> None:
+        info = pb.FrameworkInfo(name="f", roles=roles)
+        h.call(update_framework=spb.Call.UpdateFramework(framework_info=info))
+
+    def test_they_are_said_to_the_master_and_at_each_subscription(self) -> None:
+        h = self.begun(spb.UPDATES_FRAMEWORKS)
+        h.call(suppress=spb.Call.Suppress(roles=["eng"]))
+        self.update(h, "eng", "web")
+        (said,) = (call.update_framework for call in h.sent("update_framework"))
+        assert said.framework_info == pb.FrameworkInfo(
+            name="f", framework_id="id", roles=["eng", "web"]
+        )
+        assert list(said.suppressed_roles) == ["eng"] and list(said.offer_constraints) == ["eng"]
+        self.update(h, "web")
+        said = h.sent("update_framework")[-1].update_framework
+        assert not said.suppressed_roles and not said.offer_constraints
+        h.feed(Disconnected(1))
+        h.connect()
+        said_then = h.sent("subscribe")[-1].subscribe
+        assert list(said_then.framework_info.roles) == ["web"]
+        assert not said_then.suppressed_roles and not said_then.offer_constraints
+
+    def test_a_master_that_knows_no_such_call_is_subscribed_to_again(self) -> None:
+        h = self.begun()
+        self.update(h, "web")
+        assert not h.sent("update_framework")
+        assert [e.connection_id for e in h.effects if isinstance(e, Disconnect)] == [1]
+        h.connect()
+        assert list(h.sent("subscribe")[-1].subscribe.framework_info.roles) == ["web"]
+
+    def test_before_the_first_subscription_they_are_said_by_it(self) -> None:
+        h = Harness()
+        self.update(h, "web")
+        h.connect()
+        assert list(h.sent("subscribe")[-1].subscribe.framework_info.roles) == ["web"]
+        assert not h.sent("update_framework")
+
+    def test_what_changes_while_a_subscription_is_on_its_way_is_said_after_it(self) -> None:
+        h = Harness()
+        h.feed(Connected(1))
+        self.update(h, "web")
+        h.connection = 1
+        subscribed = spb.Event.Subscribed(
+            framework_id="id", master_capabilities=[spb.UPDATES_FRAMEWORKS]
+        )
+        h.hear(spb.Event(subscribed=subscribed))
+        (said,) = (call.update_framework for call in h.sent("update_framework"))
+        assert list(said.framework_info.roles) == ["web"]
+        assert said.framework_info.framework_id == "id"

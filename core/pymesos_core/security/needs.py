@@ -135,6 +135,7 @@ NEEDS: Mapping[str, Need] = {
     "Call.shutdown": _SUBSCRIBED,
     "Call.accept_inverse_offers": _SUBSCRIBED,
     "Call.decline_inverse_offers": _SUBSCRIBED,
+    "Call.update_framework": _SUBSCRIBED,
     "Operation.launch": _LAUNCH,
     "Operation.launch_group": _LAUNCH,
     "Operation.reserve": _RESERVE,

@@ -67,10 +67,10 @@ def denied(
     _tell(ctx, caller, call, Decision(problem), {"role": ", ".join(roles), **named}, synced=True)
 
 
-def subscribed(ctx: Context, framework: Framework) -> None:
-    """A framework is let in."""
+def subscribed(ctx: Context, framework: Framework, call: str = "Call.subscribe") -> None:
+    """A framework is let in, or be what it says of itself now."""
     named = {"role": ", ".join(framework.roles), "framework_id": framework.framework_id}
-    _tell(ctx, framework.caller, "Call.subscribe", ALLOWED, named)
+    _tell(ctx, framework.caller, call, ALLOWED, named)
 
 
 def called(ctx: Context, framework: Framework, event: FrameworkCalled) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from pymesos_core import VERSION, contract
 from pymesos_core.states import is_terminal
-from pymesos_master.allocator.interface import Terms
 from pymesos_master.core import (
     accepts,
     audit,
@@ -18,8 +17,9 @@ from pymesos_master.core import (
     permission,
     tasks,
     telling,
+    updating,
 )
-from pymesos_master.core.constraints import constraints_problem, wanted
+from pymesos_master.core.constraints import constraints_problem
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection
 from pymesos_master.core.events import (
@@ -51,6 +51,7 @@ CAPABILITIES = (
     scheduler_pb.ACCEPT_IN_PARTS,
     scheduler_pb.STATUS_DATA,
     scheduler_pb.TELLS_POLICY,
+    scheduler_pb.UPDATES_FRAMEWORKS,
 )
 DENIED = scheduler_pb.Event.Error.DENIED
 SUPERSEDED = scheduler_pb.Event.Error.SUPERSEDED
@@ -91,7 +92,7 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
         if problem := change_problem(known.info, info, proved=event.caller.is_proved):
             ctx.refuse_framework(event.connection_id, problem)
             return
-        if problem := epoch_problem(_highest_epoch(ctx, known), info):
+        if problem := epoch_problem(updating.highest_epoch(ctx, known), info):
             ctx.refuse_framework(event.connection_id, problem, SUPERSEDED)
             return
     info.framework_id = framework_id or next(ctx.framework_ids)
@@ -110,13 +111,6 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
             on_subscribed(ctx, Subscription(event, info))
             return
     ctx.persist({key: record}, Subscription(event, info), peer)
-
-
-def _highest_epoch(ctx: Context, known: Framework) -> int:
-    """The latest in which it has subscribed, or is about to: that is being written."""
-    intended = ctx.state.image.intended(FRAMEWORK).get(known.info.framework_id)
-    written = intended.info.epoch if isinstance(intended, FrameworkRecord) else 0
-    return max(known.info.epoch, written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +177,7 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
         )
         framework.subscribing = event.connection_id
         ctx.state.frameworks[info.framework_id] = framework
-    if framework.info != info:
-        # The policy goes by what it says now, as to the user of its tasks: so do agents.
-        for agent in ctx.state.agents.values():
-            agent.told_frameworks.discard(info.framework_id)
-    framework.info = info
+    updating.be(ctx, framework, info)
     if not here or ctx.state.is_removed(
         info.framework_id
     ):  # its removal, which is on its way, ends the stream
@@ -214,23 +204,10 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
     suppressed = (
         framework.roles if event.subscribe.suppress_all else event.subscribe.suppressed_roles
     )
-    # A role that is not subscribed is nobody's to suppress, or to show anything.
-    mine = frozenset(framework.roles)
-    framework.suppressed = mine & frozenset(suppressed)
-    ctx.allocator.add_framework(
-        framework.framework_id,
-        framework.roles,
-        active=True,
-        suppressed=framework.suppressed,
-        terms=Terms(
-            gpus=framework.has(pb.GPU_RESOURCES),
-            revocable=framework.has(pb.REVOCABLE_RESOURCES),
-            shared=framework.has(pb.SHARED_RESOURCES),
-            wants_agent=wanted(event.subscribe.offer_constraints, ctx.state.agents),
-        ),
+    framework.suppressed = frozenset(suppressed)
+    updating.want(
+        ctx, framework, event.subscribe.offer_constraints, event.subscribe.optimistic_roles
     )
-    ctx.look_for_lack(framework)
-    framework.optimistic_roles = mine & frozenset(event.subscribe.optimistic_roles)
     tasks.tell_unacknowledged(ctx, framework)
     drains.tell_all(ctx, framework)
     maintenance.look_at_all(ctx)
@@ -445,6 +422,8 @@ def on_call(ctx: Context, event: FrameworkCalled) -> None:
             tasks.reconcile(ctx, framework, call.reconcile)
         case "revive" | "suppress":
             _change_suppression(ctx, framework, kind, list(getattr(call, kind).roles))
+        case "update_framework":
+            updating.on_asked(ctx, framework, event)
         case "teardown":
             remove(ctx, framework, "Framework tore itself down")
         case "message":
@@ -461,17 +440,18 @@ def on_call(ctx: Context, event: FrameworkCalled) -> None:
 
 
 def _change_suppression(ctx: Context, framework: Framework, kind: str, roles: list[str]) -> None:
+    mine = updating.roles_of(ctx, framework)
     for role in roles:
-        if role not in framework.roles:
-            known = ", ".join(framework.roles)
+        if role not in mine:
+            known = ", ".join(mine)
             message = f"{kind.upper()} names the role {role[:255]!r}; subscribed are {known}"
             ctx.refuse_call(framework, kind, message)
             return
     if kind == "revive":
-        framework.suppressed -= frozenset(roles or framework.roles)
+        framework.suppressed -= frozenset(roles or mine)
         ctx.allocator.revive(framework.framework_id, roles)
         if not framework.offers:
             ctx.look_for_lack(framework)
     else:
-        framework.suppressed |= frozenset(roles or framework.roles)
+        framework.suppressed |= frozenset(roles or mine)
         ctx.allocator.suppress(framework.framework_id, roles)

@@ -35,6 +35,7 @@ from pymesos_master.core import (
     takeover,
     tasks,
     telling,
+    updating,
 )
 from pymesos_master.core.context import ALLOCATE, Context
 from pymesos_master.core.effects import Complain, Effect, StepDown
@@ -274,6 +275,7 @@ _ON_WRITTEN: dict[type, Callable[[Context, Any], None]] = {
     maintenance.WindowSet: maintenance.on_set,
     frameworks.Subscription: frameworks.on_subscribed,
     frameworks.SubscriptionRefused: frameworks.on_refused,
+    updating.Update: updating.on_written,
     frameworks.Abandoned: frameworks.on_abandoned,
     frameworks.Removal: frameworks.on_removed,
     tasks.UnknownTasks: tasks.on_unknown,

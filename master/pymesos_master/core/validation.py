@@ -14,9 +14,13 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 def subscription_problem(subscribe: scheduler_pb.Call.Subscribe) -> str | None:
     """Why a SUBSCRIBE is invalid (Mesos' `src/master/validation.cpp`, framework::internal)."""
-    info = subscribe.framework_info
     if problem := contract.problem(subscribe):
         return f"The subscription is invalid: {problem}"
+    return info_problem(subscribe.framework_info)
+
+
+def info_problem(info: pb.FrameworkInfo) -> str | None:
+    """Why a framework may not say that of itself, beside what its contract forbids; or None."""
     if not info.name:
         return "A framework needs a name"
     if len(set(info.roles)) != len(info.roles):

@@ -885,6 +885,7 @@ class ClusterEvent(_message.Message):
         AGENT_ACTIVATED: _ClassVar[ClusterEvent.Kind]
         MAINTENANCE_SCHEDULED: _ClassVar[ClusterEvent.Kind]
         MAINTENANCE_CANCELLED: _ClassVar[ClusterEvent.Kind]
+        FRAMEWORK_UPDATED: _ClassVar[ClusterEvent.Kind]
     KIND_UNSPECIFIED: ClusterEvent.Kind
     AGENT_ADDED: ClusterEvent.Kind
     AGENT_DISCONNECTED: ClusterEvent.Kind
@@ -920,6 +921,7 @@ class ClusterEvent(_message.Message):
     AGENT_ACTIVATED: ClusterEvent.Kind
     MAINTENANCE_SCHEDULED: ClusterEvent.Kind
     MAINTENANCE_CANCELLED: ClusterEvent.Kind
+    FRAMEWORK_UPDATED: ClusterEvent.Kind
     TIMESTAMP_S_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]

@@ -15,11 +15,13 @@ class MasterCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACCEPT_IN_PARTS: _ClassVar[MasterCapability]
     STATUS_DATA: _ClassVar[MasterCapability]
     TELLS_POLICY: _ClassVar[MasterCapability]
+    UPDATES_FRAMEWORKS: _ClassVar[MasterCapability]
 MASTER_CAPABILITY_UNSPECIFIED: MasterCapability
 REFUSES_CALLS: MasterCapability
 ACCEPT_IN_PARTS: MasterCapability
 STATUS_DATA: MasterCapability
 TELLS_POLICY: MasterCapability
+UPDATES_FRAMEWORKS: MasterCapability
 
 class CallBatch(_message.Message):
     __slots__ = ("call",)
@@ -28,7 +30,7 @@ class CallBatch(_message.Message):
     def __init__(self, call: _Optional[_Iterable[_Union[Call, _Mapping]]] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("subscribe", "teardown", "accept", "decline", "revive", "suppress", "kill", "acknowledge", "reconcile", "message", "shutdown", "accept_inverse_offers", "decline_inverse_offers")
+    __slots__ = ("subscribe", "teardown", "accept", "decline", "revive", "suppress", "kill", "acknowledge", "reconcile", "message", "shutdown", "accept_inverse_offers", "decline_inverse_offers", "update_framework")
     class Subscribe(_message.Message):
         __slots__ = ("framework_info", "suppressed_roles", "suppress_all", "offer_constraints", "optimistic_roles")
         class OfferConstraintsEntry(_message.Message):
@@ -140,6 +142,24 @@ class Call(_message.Message):
         inverse_offer_ids: _containers.RepeatedScalarFieldContainer[str]
         filters: Filters
         def __init__(self, inverse_offer_ids: _Optional[_Iterable[str]] = ..., filters: _Optional[_Union[Filters, _Mapping]] = ...) -> None: ...
+    class UpdateFramework(_message.Message):
+        __slots__ = ("framework_info", "suppressed_roles", "offer_constraints", "optimistic_roles")
+        class OfferConstraintsEntry(_message.Message):
+            __slots__ = ("key", "value")
+            KEY_FIELD_NUMBER: _ClassVar[int]
+            VALUE_FIELD_NUMBER: _ClassVar[int]
+            key: str
+            value: OfferConstraints
+            def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[OfferConstraints, _Mapping]] = ...) -> None: ...
+        FRAMEWORK_INFO_FIELD_NUMBER: _ClassVar[int]
+        SUPPRESSED_ROLES_FIELD_NUMBER: _ClassVar[int]
+        OFFER_CONSTRAINTS_FIELD_NUMBER: _ClassVar[int]
+        OPTIMISTIC_ROLES_FIELD_NUMBER: _ClassVar[int]
+        framework_info: _types_pb2.FrameworkInfo
+        suppressed_roles: _containers.RepeatedScalarFieldContainer[str]
+        offer_constraints: _containers.MessageMap[str, OfferConstraints]
+        optimistic_roles: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., suppressed_roles: _Optional[_Iterable[str]] = ..., offer_constraints: _Optional[_Mapping[str, OfferConstraints]] = ..., optimistic_roles: _Optional[_Iterable[str]] = ...) -> None: ...
     SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     TEARDOWN_FIELD_NUMBER: _ClassVar[int]
     ACCEPT_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +173,7 @@ class Call(_message.Message):
     SHUTDOWN_FIELD_NUMBER: _ClassVar[int]
     ACCEPT_INVERSE_OFFERS_FIELD_NUMBER: _ClassVar[int]
     DECLINE_INVERSE_OFFERS_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_FRAMEWORK_FIELD_NUMBER: _ClassVar[int]
     subscribe: Call.Subscribe
     teardown: Call.Teardown
     accept: Call.Accept
@@ -166,7 +187,8 @@ class Call(_message.Message):
     shutdown: Call.Shutdown
     accept_inverse_offers: Call.AcceptInverseOffers
     decline_inverse_offers: Call.DeclineInverseOffers
-    def __init__(self, subscribe: _Optional[_Union[Call.Subscribe, _Mapping]] = ..., teardown: _Optional[_Union[Call.Teardown, _Mapping]] = ..., accept: _Optional[_Union[Call.Accept, _Mapping]] = ..., decline: _Optional[_Union[Call.Decline, _Mapping]] = ..., revive: _Optional[_Union[Call.Revive, _Mapping]] = ..., suppress: _Optional[_Union[Call.Suppress, _Mapping]] = ..., kill: _Optional[_Union[Call.Kill, _Mapping]] = ..., acknowledge: _Optional[_Union[Call.Acknowledge, _Mapping]] = ..., reconcile: _Optional[_Union[Call.Reconcile, _Mapping]] = ..., message: _Optional[_Union[Call.Message, _Mapping]] = ..., shutdown: _Optional[_Union[Call.Shutdown, _Mapping]] = ..., accept_inverse_offers: _Optional[_Union[Call.AcceptInverseOffers, _Mapping]] = ..., decline_inverse_offers: _Optional[_Union[Call.DeclineInverseOffers, _Mapping]] = ...) -> None: ...
+    update_framework: Call.UpdateFramework
+    def __init__(self, subscribe: _Optional[_Union[Call.Subscribe, _Mapping]] = ..., teardown: _Optional[_Union[Call.Teardown, _Mapping]] = ..., accept: _Optional[_Union[Call.Accept, _Mapping]] = ..., decline: _Optional[_Union[Call.Decline, _Mapping]] = ..., revive: _Optional[_Union[Call.Revive, _Mapping]] = ..., suppress: _Optional[_Union[Call.Suppress, _Mapping]] = ..., kill: _Optional[_Union[Call.Kill, _Mapping]] = ..., acknowledge: _Optional[_Union[Call.Acknowledge, _Mapping]] = ..., reconcile: _Optional[_Union[Call.Reconcile, _Mapping]] = ..., message: _Optional[_Union[Call.Message, _Mapping]] = ..., shutdown: _Optional[_Union[Call.Shutdown, _Mapping]] = ..., accept_inverse_offers: _Optional[_Union[Call.AcceptInverseOffers, _Mapping]] = ..., decline_inverse_offers: _Optional[_Union[Call.DeclineInverseOffers, _Mapping]] = ..., update_framework: _Optional[_Union[Call.UpdateFramework, _Mapping]] = ...) -> None: ...
 
 class Filters(_message.Message):
     __slots__ = ("refuse_seconds",)
@@ -365,10 +387,12 @@ class Event(_message.Message):
             INVALID: _ClassVar[Event.Refused.Code]
             UNKNOWN_CALL: _ClassVar[Event.Refused.Code]
             TOO_LARGE: _ClassVar[Event.Refused.Code]
+            DENIED: _ClassVar[Event.Refused.Code]
         CODE_UNSPECIFIED: Event.Refused.Code
         INVALID: Event.Refused.Code
         UNKNOWN_CALL: Event.Refused.Code
         TOO_LARGE: Event.Refused.Code
+        DENIED: Event.Refused.Code
         CALL_FIELD_NUMBER: _ClassVar[int]
         CODE_FIELD_NUMBER: _ClassVar[int]
         MESSAGE_FIELD_NUMBER: _ClassVar[int]

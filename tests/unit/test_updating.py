@@ -1,0 +1,168 @@
+"""What a framework says of itself changes while its subscription goes on: UPDATE_FRAMEWORK."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from pymesos_core.caller import Caller, Method
+from pymesos_core.security.policy_file import read_policy
+from pymesos_master.core import events as ev
+from pymesos_proto.v1 import registry_pb2
+from pymesos_proto.v1 import scheduler_pb2 as spb
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
+from pymesos_testing.master_harness import MasterHarness
+
+WEB = Caller("framework/web", Method.CERT, "1", "ipv4:10.0.0.1", "grpc")
+POLICY = """
+allow:
+  - {who: framework/web, do: [subscribe], role: "eng/**"}
+"""
+
+
+@pytest.fixture
+def h() -> MasterHarness:
+    return MasterHarness()
+
+
+def update(
+    h: MasterHarness,
+    framework: int,
+    roles: Iterable[str],
+    suppressed: Iterable[str] = (),
+    caller: Caller | None = None,
+    **fields: Any,
+) -> None:
+    info = pb.FrameworkInfo(framework_id=h.framework_id(framework), name="f", roles=roles)
+    info.capabilities.append(pb.PARTITION_AWARE)
+    info.failover_timeout_s = 60
+    for name, value in fields.items():
+        setattr(info, name, value)
+    said = spb.Call.UpdateFramework(framework_info=info, suppressed_roles=suppressed)
+    call = spb.Call(update_framework=said)
+    h.feed(ev.FrameworkCalled(framework, call, *([caller] if caller else [])))
+
+
+def offered(h: MasterHarness, framework: int) -> list[str]:
+    return [offer.role for offer in h.offers(framework)]
+
+
+def stored_roles(h: MasterHarness, framework: int) -> list[str]:
+    record = registry_pb2.FrameworkRecord()
+    record.ParseFromString(h.registry["framework", h.framework_id(framework)])
+    return list(record.info.roles)
+
+
+def test_offers_follow_the_roles(h: MasterHarness) -> None:
+    h.agent()
+    framework = h.subscribe(roles=["eng"])
+    (held,) = h.offers(framework)
+    update(h, framework, ["web"])
+    assert stored_roles(h, framework) == ["web"]
+    rescinded = [e.rescind for e in h.framework_inbox[framework] if e.HasField("rescind")]
+    assert [r.offer_id for r in rescinded] == [held.offer_id]
+    assert offered(h, framework) == ["web"]
+    assert not h.refused(framework) and not h.errors(framework)
+    assert ClusterEvent.FRAMEWORK_UPDATED in [e.kind for e in h.published]
+
+
+def test_offers_of_a_role_that_stays_are_kept(h: MasterHarness) -> None:
+    h.agent()
+    framework = h.subscribe(roles=["eng"])
+    update(h, framework, ["eng", "web"])
+    assert not [e for e in h.framework_inbox[framework] if e.HasField("rescind")]
+
+
+def test_tasks_of_a_role_that_is_dropped_run_on(h: MasterHarness) -> None:
+    agent = h.agent()
+    framework = h.subscribe(roles=["eng"])
+    h.run(framework)
+    update(h, framework, ["web"])
+    h.update(agent, h.framework_id(framework), "t", pb.TASK_RUNNING)
+    assert h.last(framework).state == pb.TASK_RUNNING
+    assert [
+        task.role for task in h.core.state.frameworks[h.framework_id(framework)].tasks.values()
+    ] == ["eng"]
+
+
+def test_a_new_role_may_be_suppressed_from_the_beginning(h: MasterHarness) -> None:
+    h.agent()
+    framework = h.subscribe(roles=["eng"])
+    h.decline(framework, [o.offer_id for o in h.offers(framework)], refuse_s=100)
+    update(h, framework, ["eng", "web"], suppressed=["eng", "web"])
+    assert not offered(h, framework)
+    h.call(framework, revive=spb.Call.Revive(roles=["web"]))
+    assert offered(h, framework) == ["web"]
+
+
+def test_what_is_said_of_a_role_while_it_is_written_counts(h: MasterHarness) -> None:
+    h.agent()
+    framework = h.subscribe(roles=["eng"])
+    h.decline(framework, [o.offer_id for o in h.offers(framework)], refuse_s=100)
+    h.hold_writes = True
+    update(h, framework, ["eng", "web"], suppressed=["eng"])
+    h.call(framework, suppress=spb.Call.Suppress(roles=["web"]))
+    update(h, framework, ["eng", "web", "db"], suppressed=["eng", "web", "db"])
+    h.call(framework, revive=spb.Call.Revive(roles=["db"]))
+    assert not h.refused(framework)
+    h.hold_writes = False
+    h.write()
+    assert offered(h, framework) == ["db"]
+
+
+def test_nothing_goes_by_it_before_it_is_written(h: MasterHarness) -> None:
+    framework = h.subscribe(roles=["eng"])
+    h.hold_writes = True
+    update(h, framework, ["web"])
+    h.agent()
+    h.hold_writes = False
+    h.write()
+    assert offered(h, framework) == ["web"]
+
+
+def test_one_that_has_subscribed_again_since_is_what_it_said_then(h: MasterHarness) -> None:
+    framework = h.subscribe(roles=["eng"])
+    h.hold_writes = True
+    update(h, framework, ["web"])
+    again = h.subscribe(h.framework_id(framework), roles=["eng"])
+    h.hold_writes = False
+    h.write()
+    h.agent()
+    assert offered(h, again) == ["eng"] and stored_roles(h, again) == ["eng"]
+
+
+@pytest.mark.parametrize(
+    ("roles", "fields", "why"),
+    [
+        (["eng", "eng"], {}, "given twice"),
+        (["a b"], {}, "white space"),
+        ([f"r{number}" for number in range(257)], {}, "256"),
+        (["eng"], {"name": ""}, "needs a name"),
+        (["eng"], {"framework_id": "another"}, "another id"),
+        (["eng"], {"user": "root"}, "user is not allowed"),
+        (["eng"], {"epoch": 1}, "in epoch 2"),
+    ],
+)
+def test_what_is_wrong_is_refused_and_changes_nothing(
+    h: MasterHarness, roles: list[str], fields: dict[str, Any], why: str
+) -> None:
+    h.agent()
+    framework = h.subscribe(roles=["web"], epoch=2)
+    update(h, framework, roles, **{"epoch": 2, **fields})
+    (refused,) = h.refused(framework)
+    assert refused.call == "UPDATE_FRAMEWORK" and why in refused.message
+    assert stored_roles(h, framework) == ["web"] and offered(h, framework) == ["web"]
+
+
+def test_the_policy_is_asked_and_a_denial_ends_nothing(h: MasterHarness) -> None:
+    h.core.state.policy = read_policy(POLICY, 1)
+    framework = h.subscribe(roles=["eng"], caller=WEB)
+    update(h, framework, ["eng", "eng/web"], caller=WEB)
+    assert not h.refused(framework)
+    update(h, framework, ["eng", "db"], caller=WEB)
+    (refused,) = h.refused(framework)
+    assert refused.code == spb.Event.Refused.DENIED and "may not subscribe" in refused.message
+    assert stored_roles(h, framework) == ["eng", "eng/web"] and not h.errors(framework)
