@@ -6,11 +6,13 @@ was taken for is said.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, NotFoundError
+from pymesos_cli.jobs.waiting import Waiting, ask_services
 from pymesos_cli.output import age, count_of, note
 from pymesos_core.names import Found, Named, find, named_task, parse_task_id, without_asides
 from pymesos_core.states import is_terminal, state_name
@@ -21,6 +23,10 @@ from pymesos_proto.v1 import operator_pb2 as pb
 Item = TypeVar("Item")
 SHOWN = 10
 MAX_BEGINNINGS = 1000  # tasks that are looked at when only the beginning of an id was typed
+
+
+class WaitsError(NotFoundError):
+    """It is no task yet: instances of a job that wait to be placed are called so."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +171,8 @@ async def find_task(
         await _check_not_ended(cluster, text)
     if not exact:
         found = _of_latest_job(text, found)
+    if not found.fits:
+        await _check_not_waiting(cluster, text)
     if exact and not found.fits:
         near = await _tasks(cluster, text, completed=completed, exact=False)
         return _pick(text, near.fits, LIVE_TASK, about_task, exact=True)
@@ -179,6 +187,22 @@ async def _check_not_ended(cluster: Cluster, text: str) -> None:
             f" ({about_task(ended[0].item)}); `pymesos-cli explain task {ended[0].id}` says how",
             EXIT_USAGE,
         )
+
+
+async def _check_not_waiting(cluster: Cluster, text: str) -> None:
+    """Raise WaitsError where instances that wait are called so, as far as their services say."""
+    fits: Sequence[Named[Waiting]] = ()
+    with contextlib.suppress(CliError):  # that there is no such task is true all the same
+        fits = find(text, (await ask_services(cluster, text)).waiting, exact=True).fits
+    if not fits:
+        return
+    named = ", ".join(thing.id for thing in fits[:SHOWN])
+    more = f", … ({len(fits)} in all)" if len(fits) > SHOWN else ""
+    verb = "waits" if len(fits) == 1 else "wait"
+    raise WaitsError(
+        f"no task {quoted(text)} was started yet: {named}{more} {verb} to be placed;"
+        f" `pymesos-cli explain task {fits[0].id}` says why"
+    )
 
 
 def _of_latest_job(text: str, found: Found[pb.TaskView]) -> Found[pb.TaskView]:
@@ -206,6 +230,8 @@ async def find_tasks(
     if not found.fits or (len(jobs) > 1 and not history):
         if not completed:
             await _check_not_ended(cluster, text)
+        if not found.fits:
+            await _check_not_waiting(cluster, text)
         one(text, found, TASK if completed else LIVE_TASK, about_task)  # says what is wrong
     if not found.exact:
         some = ", ".join(thing.id for thing in found.fits[:3])

@@ -123,6 +123,12 @@ def test_explain(cluster: Cluster) -> None:
         assert cli.run("explain", what, "nothing").returncode == 2
     as_json = json.loads(cli.ok("explain", "task", f"{job_id}.never.0", "--json"))
     assert as_json["instance"]["stuck"] is True
+    # No command denies what waits.
+    wait = f"{job_id}.never.0, {job_id}.never.1 wait to be placed"
+    assert wait in cli.ok("tasks", "job.never") and wait in cli.run("logs", "job.never").stderr
+    assert json.loads(cli.ok("tasks", "job.never", "--json")) == []
+    refused = cli.run("exec", "job.never.0", "--", "true")
+    assert refused.returncode == 2 and f"{job_id}.never.0 waits to be placed" in refused.stderr
 
 
 def test_quota_and_weights(cluster: Cluster) -> None:

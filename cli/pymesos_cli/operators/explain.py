@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
-from pymesos_cli.cluster import CliError, Cluster, jobs_at
-from pymesos_cli.finding import TASK, find_framework, find_task, one
-from pymesos_cli.jobs.hosted import Hosted, find_hosted, hosted_jobs
+from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.finding import TASK, check_given, find_framework, find_task, one
+from pymesos_cli.jobs.hosted import find_hosted, hosted_jobs
+from pymesos_cli.jobs.waiting import Known, Waiting, ask_services
 from pymesos_cli.operators.placements import ask_placement, placement_lines
 from pymesos_cli.output import age, count_of, print_json, printable
-from pymesos_cli.services import Silent, ask_jobs, serving
+from pymesos_cli.services import serving
 from pymesos_core.json_dialect import explanation_json, instance_json, placement_json, task_json
-from pymesos_core.names import Found, Named, TaskName, find
+from pymesos_core.names import Found, find
 from pymesos_core.states import is_terminal, reason_name, state_name
 from pymesos_core.text import duration
 from pymesos_proto.v1 import jobs_pb2 as jobs_pb
@@ -102,7 +102,8 @@ def _help(withheld: pb.ExplainFrameworkResponse.Withheld) -> str:
 
 async def explain_task(cluster: Cluster, text: str, *, as_json: bool) -> None:
     """`pymesos-cli explain task`: of a job's instance that waits, or of a task."""
-    known = await _ask_services(cluster)
+    check_given(text, TASK)
+    known = await ask_services(cluster, text)
     waiting = find(text, known.waiting)
     view = None
     if not (waiting.exact and waiting.fits):
@@ -186,21 +187,6 @@ def _where(withheld: pb.ExplainFrameworkResponse.Withheld) -> str:
     return f"{', '.join(withheld.hostnames)}{more}"
 
 
-Waiting = tuple[str, str, jobs_pb.InstanceView]  # of which framework, its name, and its view
-
-
-@dataclass
-class Known:
-    """What the Jobs services told."""
-
-    waiting: list[Named[Waiting]] = field(default_factory=list)
-    notes: dict[str, str] = field(default_factory=dict)  # of tasks that are there, by their ids
-    at: dict[str, str] = field(default_factory=dict)  # jobs by id: the service that has each
-    silent: list[Silent] = field(default_factory=list)
-    served: bool = True  # whether there is any
-    hosted: list[Hosted] = field(default_factory=list)  # that commands run themselves
-
-
 async def _task(
     cluster: Cluster, text: str, waiting: Sequence[object], known: Known
 ) -> pb.TaskView | None:
@@ -211,7 +197,7 @@ async def _task(
         if waiting:
             return None
         job = text.partition(".")[0]
-        if (hosted := find_hosted(job, known.hosted, exact=True)) is not None:
+        if (hosted := find_hosted(job, await hosted_jobs(cluster), exact=True)) is not None:
             framework_id = hosted.framework.info.framework_id
             raise CliError(
                 f"{error.message}. The job {hosted.job_id} is run by {hosted.where}, which shows"
@@ -222,35 +208,13 @@ async def _task(
         if known.silent:
             which = "; ".join(map(str, known.silent))
             raise CliError(f"{error.message}; what waits is not known: {which}") from error
-        if not known.served:
+        if not await serving(cluster):
             raise CliError(
                 f"{error.message}; no framework that serves jobs is registered, so nothing waits"
                 f" to be placed: start pymesos-binpack --listen",
                 error.exit_code,
             ) from error
         raise
-
-
-async def _ask_services(cluster: Cluster) -> Known:
-    """The instances that wait, of all jobs, and what is said of others."""
-    answers = await ask_jobs(cluster, ended=False)
-    served, hosted = bool(await serving(cluster)), await hosted_jobs(cluster)
-    known = Known(silent=answers.silent, served=served, hosted=hosted)
-    known.at = {job.job_id: address for address, job in answers.items}
-    for address, job in answers.items:
-        async with jobs_at(cluster, address) as stub:
-            request = jobs_pb.WatchJobRequest(job_id=job.job_id)
-            async for view in stub.WatchJob(request, timeout=cluster.timeout_s):
-                for i in view.instances:
-                    if i.state == types_pb2.TASK_STATE_UNSPECIFIED and not i.done:
-                        parts = TaskName(job.job_id, job.name, i.task_name, i.instance, i.attempts)
-                        item = (job.framework_id, parts.of_instance, i)
-                        known.waiting.append(Named(item, parts.of_instance, parts.names))
-                    elif i.explanation and not is_terminal(i.state):
-                        known.notes[i.task_id] = i.explanation
-                if not view.more:
-                    break
-    return known
 
 
 def _one_of(text: str, found: Found[Waiting]) -> Waiting:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.draining.drains import state_of
-from pymesos_cli.finding import find_framework, find_tasks
+from pymesos_cli.finding import WaitsError, find_framework, find_tasks
 from pymesos_cli.jobs.quarantine import quarantined_jobs
 from pymesos_cli.output import (
     age,
     count_of,
+    note,
     print_json,
     print_table,
     printable,
@@ -126,8 +127,14 @@ async def list_tasks(
         framework_id = (
             await find_framework(cluster, framework, completed=completed)
         ).info.framework_id
+    empty = "no tasks" if completed else "no tasks; --all shows those that have ended"
     if called is not None:
-        views = await find_tasks(cluster, called, completed=completed, history=True)
+        try:
+            views = await find_tasks(cluster, called, completed=completed, history=True)
+        except WaitsError as error:
+            views, empty = [], error.message
+            if as_json:
+                note(error.message)
         wanted = {types_pb2.TaskState.Value(f"TASK_{state}") for state in states}
         views = [
             v
@@ -168,8 +175,7 @@ async def list_tasks(
             )
         )
     headers = ("TASK", "STATE", "HOST", "RESOURCES", "USED", "PORTS", "AGE", "WHY")
-    hint = "" if completed else "; --all shows those that have ended"
-    print_table(headers, rows, f"no tasks{hint}", ("RESOURCES", "USED", "PORTS", "WHY"))
+    print_table(headers, rows, empty, ("RESOURCES", "USED", "PORTS", "WHY"))
     if more:
         print(f"these are the first {limit}; --limit 0 shows all, --framework and --state some")
 

@@ -1,0 +1,53 @@
+"""The instances of jobs that wait to be placed: the master knows nothing of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pymesos_cli.cluster import Cluster, jobs_at
+from pymesos_cli.services import Silent, ask_jobs
+from pymesos_core.names import Named, TaskName
+from pymesos_core.states import is_terminal
+from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+
+Waiting = tuple[str, str, pb.InstanceView]  # of which framework, its name, and its view
+
+
+@dataclass
+class Known:
+    """What the Jobs services told."""
+
+    waiting: list[Named[Waiting]] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)  # of tasks that are there, by their ids
+    at: dict[str, str] = field(default_factory=dict)  # jobs by id: the service that has each
+    silent: list[Silent] = field(default_factory=list)
+
+
+def waits(instance: pb.InstanceView) -> bool:
+    """Whether an instance is to be started, and no agent has it yet."""
+    return instance.state == types_pb2.TASK_STATE_UNSPECIFIED and not instance.done
+
+
+async def ask_services(cluster: Cluster, text: str) -> Known:
+    """Return what waits of the jobs that `text` may be of, and what is said of their others."""
+    answers = await ask_jobs(cluster, ended=False)
+    known = Known(silent=answers.silent)
+    known.at = {job.job_id: address for address, job in answers.items}
+    begins = text.partition(".")[0]  # no name of a job has a dot
+    for address, job in answers.items:
+        if not job.job_id.startswith(begins) and not job.name.startswith(begins):
+            continue
+        async with jobs_at(cluster, address) as stub:
+            request = pb.WatchJobRequest(job_id=job.job_id)
+            async for view in stub.WatchJob(request, timeout=cluster.timeout_s):
+                for i in view.instances:
+                    if waits(i):
+                        parts = TaskName(job.job_id, job.name, i.task_name, i.instance, i.attempts)
+                        item = (job.framework_id, parts.of_instance, i)
+                        known.waiting.append(Named(item, parts.of_instance, parts.names))
+                    elif i.explanation and not is_terminal(i.state):
+                        known.notes[i.task_id] = i.explanation
+                if not view.more:
+                    break
+    return known
