@@ -154,7 +154,7 @@ def test_a_host_port_is_of_one_at_a_time_and_waited_for(roles: Roles, cli: Cli) 
 
     other = json.loads(shop(listens, **of)) | {"name": "other"}
     cli.ok("run", "-", text=json.dumps(other))
-    said = "needs the host port 31080, which others hold: free on none of 1 agent offered"
+    said = "needs the host port 31080, which others hold: not free on the one agent offered"
     wait_for("it is explained", lambda: said in explained(cli, "other.web.0"), 30)
     cli.ok("stop", "shop")
     wait_for("the other one has it", lambda: versions(running(cli)) == ["web.0"], 30)

@@ -15,6 +15,7 @@ from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_cli.jobs import preemptible
 from pymesos_cli.jobs.foreseen import where_they_go
 from pymesos_cli.jobs.preemptible import UNKNOWN, Running, of_views, running_tasks
+from pymesos_cli.jobs.versions import becomes
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import operator_pb2, types_pb2
@@ -94,6 +95,30 @@ def test_of_what_is_replaced_only_the_surge_is_beside_it() -> None:
     assert asked(shop(instances=4), there, replace=4) == ["web: would go now: 1 on a"]
     stop_first = shop(instances=4, update={"max_surge": 0, "max_unavailable": 1})
     assert asked(stop_first, there, replace=4) == []
+
+
+@pytest.mark.parametrize("kind", ["service", "batch"])
+def test_what_can_start_nowhere_is_said_of_a_change_too(kind: str) -> None:
+    """Of what is replaced nothing need be beside what runs, as with batch tasks."""
+    there = agent("a", "cpus:4;mem:999", "cpus:4;mem:999")
+    large = shop(kind=kind, instances=2, resources={"cpus": 9})
+    said = "could start on no agent that there is: needs 9 cpus, the largest agent has 4 cpus"
+    assert asked(large, there, replace=2) == [f"web: 2 new instances {said}"]
+    assert not any("could start" in line for line in asked(large, replace=2))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ({"stay": 1, "start": 1, "stop": 1}, "1 stays, 1 starts, 1 stops"),
+        ({"replace": 1, "finish": 1}, "1 is replaced, 1 finishes as it is"),
+        ({"replace": 2, "finish": 2, "stay": 2}, "2 stay, 2 are replaced, 2 finish as they are"),
+        ({}, "no instances"),
+    ],
+)
+def test_what_becomes_of_instances(numbers: dict[str, int], said: str) -> None:
+    change: Any = numbers
+    assert becomes(pb.TaskChange(task_name="web", **change)) == said
 
 
 def test_nothing_goes_where_the_role_may_not_be() -> None:

@@ -315,6 +315,8 @@ class TestHostPorts:
             "needs the host port 7, which others hold: free on none of 2 agents offered;"
             " 1 agent in all can offer it"
         )
+        one = plan([wanted], offers[:1], BEST_FIT, Situation(known)).unplaced["t"]
+        assert "which others hold: not free on the one agent offered;" in one.text
         freed = [offer("a", "cpus:9;mem:900;ports:[1-9]"), offers[1]]
         assert where(plan([wanted], freed, BEST_FIT, Situation(known))) == {"t": "a"}
 

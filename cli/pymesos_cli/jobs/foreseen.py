@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import pending_task
 from pymesos_binpack.jobs.updating import rules_of
-from pymesos_binpack.placement.agents import Attributes, OfferedAgent, Placements
+from pymesos_binpack.placement.agents import Attributes, KnownAgents, OfferedAgent, Placements
 from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing import DEFAULT_POLICY, policy_told, read_policy
 from pymesos_binpack.placement.planner import Plan, Situation, plan
 from pymesos_binpack.placement.preemption import MakingRoom
-from pymesos_binpack.placement.tasks import PendingTask
+from pymesos_binpack.placement.reasons import explain
+from pymesos_binpack.placement.tasks import Cause, PendingTask
 from pymesos_binpack.specs import Job, TaskSpec
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.jobs.preemptible import Running, Victim
@@ -46,11 +47,13 @@ async def where_they_go(
 
     `running` is asked where others may be preempted.
     """
-    wanted = list(_wanted(job, answer))
-    if not wanted:
+    new = {change.task_name: change.start + change.replace for change in answer.tasks}
+    if not any(new.values()):
         return []
     views = [view for view in await cluster.agents() if view.state == "active"]
     agents = {view.info.agent_id: _agent(view) for view in views}
+    never = _never(job, new, KnownAgents(agents.values()))
+    wanted = [task for task in _wanted(job, answer) if _task_of(task.task_id) not in never]
     offers = [
         AgentOffers((view.info.agent_id,), agents[view.info.agent_id], _free(view, job.role))
         for view in views
@@ -77,7 +80,8 @@ async def where_they_go(
         if task.task_id not in foreseen.helped:
             text = made.unplaced[task.task_id].text
             foreseen.refused.setdefault(_task_of(task.task_id), []).append(text)
-    lines = [line for spec in job.tasks for line in _lines(spec, foreseen)]
+    lines = [f"{name}: {why}" for name, why in never.items()]
+    lines += [line for spec in job.tasks for line in _lines(spec, foreseen)]
     return [*lines, *foreseen.notes]
 
 
@@ -142,6 +146,23 @@ def _lines(spec: TaskSpec, foreseen: _Foreseen) -> Iterator[str]:
     if texts := foreseen.refused.get(spec.name):
         (text, _), *_ = Counter(texts).most_common(1)
         yield f"{spec.name}: {count_of(len(texts), 'instance')} would wait: {text}"
+
+
+def _never(job: Job, new: Mapping[str, int], known: KnownAgents) -> dict[str, str]:
+    """Say of each task with new instances whether no agent that there is could ever run one.
+
+    Where others of the job run does not count: they may have gone by then.
+    """
+    never: dict[str, str] = {}
+    for spec in job.tasks:
+        if not (number := new.get(spec.name, 0)):
+            continue
+        task = pending_task(Instance(job.name, job.name, spec, 0), job.priority)
+        refusal = explain(task, known, (), Placements())
+        if refusal.lasting and refusal.cause != Cause.NO_AGENT:
+            instances = count_of(number, "new instance")
+            never[spec.name] = f"{instances} could start on no agent that there is: {refusal.text}"
+    return never
 
 
 def _wanted(job: Job, answer: pb.ApplyJobResponse) -> Iterator[PendingTask]:

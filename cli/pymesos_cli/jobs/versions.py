@@ -99,7 +99,7 @@ def _show_plan(name: str, answer: pb.ApplyJobResponse, *, planned: bool) -> None
     if answer.more_changes:
         print(f"  and {count_of(answer.more_changes, 'other key')}")
     for task in answer.tasks:
-        print(f"  {task.task_name}: {_becomes(task)}")
+        print(f"  {task.task_name}: {becomes(task)}")
         if task.outage:
             print(f"  {task.task_name}: {task.outage}")
     would = "would be" if planned else "is"
@@ -111,16 +111,17 @@ def _show_plan(name: str, answer: pb.ApplyJobResponse, *, planned: bool) -> None
         print(f"{called} is changed, to version {answer.version}")
 
 
-def _becomes(task: pb.TaskChange) -> str:
+def becomes(task: pb.TaskChange) -> str:
     """What becomes of the instances of a task."""
     numbers = (
-        (task.stay, "stay"),
-        (task.start, "start"),
-        (task.stop, "stop"),
-        (task.replace, "are replaced"),
-        (task.finish, "finish as they are"),
+        (task.stay, "stays", "stay"),
+        (task.start, "starts", "start"),
+        (task.stop, "stops", "stop"),
+        (task.replace, "is replaced", "are replaced"),
+        (task.finish, "finishes as it is", "finish as they are"),
     )
-    return ", ".join(f"{number} {what}" for number, what in numbers if number) or "no instances"
+    said = [count_of(number, one, many) for number, one, many in numbers if number]
+    return ", ".join(said) or "no instances"
 
 
 async def _held(cluster: Cluster, text: str) -> tuple[str, pb.JobView]:

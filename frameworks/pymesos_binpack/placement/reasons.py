@@ -77,9 +77,11 @@ def _not_offered(task: PendingTask, others: set[str]) -> Refusal:
 def _ports_taken(task: PendingTask, offered: int, known: KnownAgents) -> Refusal:
     """Agents are offered, and on none of them its host ports are free."""
     whole = sum(has_ports(agent.total, task.host_ports) for agent in known)
+    none = "not free on the one agent" if offered == 1 else f"free on none of {offered} agents"
+    it = "it" if len(task.host_ports) == 1 else "them"
     text = (
-        f"needs {_host_ports(task)}, which others hold: free on none of"
-        f" {count_of(offered, 'agent')} offered; {count_of(whole, 'agent')} in all can offer it"
+        f"needs {_host_ports(task)}, which others hold: {none} offered;"
+        f" {count_of(whole, 'agent')} in all can offer {it}"
     )
     return Refusal(text, False, cause=Cause.PORT_TAKEN)
 
