@@ -4,10 +4,11 @@ ZooKeeper, a master, simulated agents (bench/loadgen.py), and two instances of p
 with jobs that run. Again and again the one that leads is killed with -9, or stopped with SIGSTOP,
 at a moment drawn by chance; the times are from then on:
 
+- session_s: until ZooKeeper has ended its session. It does so once it has not heard of it for the
+  session timeout; its client speaks three times in that, so it may end up to a third earlier,
 - takeover_s: until the master has the standby as the framework, under the same id,
 - answers_s: until the standby lists all the jobs,
-- beyond_s: takeover_s less the session timeout. ZooKeeper ends a session once it has not heard of
-  it for so long; its client speaks three times in that, so it may end up to a third of it earlier.
+- beyond_s: takeover_s less the session timeout, and ours_s: less session_s.
 
 `lost` are tasks that do not run any more, `started` others that run since; both must be 0.
 """
@@ -24,12 +25,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import grpc
+from kazoo.client import KazooClient
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from pymesos_core.addresses import parse_zk
+from pymesos_core.coordination.zk_store import framework_url
+from pymesos_core.coordination.zookeeper import PREFIX
 from pymesos_core.grpc_transport import CHANNEL_OPTIONS
 from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -61,6 +67,14 @@ def until(what: str, condition: Callable[[], bool]) -> float:
     return time.monotonic()
 
 
+class Took(NamedTuple):
+    """Seconds since the leader was taken away."""
+
+    session_s: float
+    takeover_s: float
+    answers_s: float
+
+
 class Cluster:
     """A master with its agents, and what is asked of it."""
 
@@ -68,8 +82,11 @@ class Cluster:
         self.master = roles.master("master", "--agent-ping-timeout", "15")
         self._operator = OperatorStub(_channel(self.master.address))
         self._roles = roles
-        session = ("--zk-session-timeout", str(session_s))
-        self._arguments = ("--zk", f"zk://{zk.address}/pymesos", *session)
+        url = f"zk://{zk.address}/pymesos"
+        self._arguments = ("--zk", url, "--zk-session-timeout", str(session_s))
+        self._zk = KazooClient(zk.address)
+        self._zk.start()
+        self._elects_at = framework_url(parse_zk(url), "binpack").path
 
     @contextmanager
     def agents(self, count: int) -> Iterator[None]:
@@ -87,6 +104,16 @@ class Cluster:
         """Whether the master has this instance as the framework."""
         found = self._operator.ListFrameworks(pb.ListFrameworksRequest()).frameworks
         return [(f.state, f.info.jobs_address) for f in found] == [("active", role.address)]
+
+    def contend(self, count: int) -> bool:
+        """Whether so many instances have a session."""
+        children: list[str] = self._zk.get_children(self._elects_at)
+        return len([child for child in children if child.startswith(PREFIX)]) == count
+
+    def close(self) -> None:
+        """End the session of this script."""
+        self._zk.stop()
+        self._zk.close()
 
     def framework_id(self) -> str:
         """The id of the one that there is."""
@@ -138,13 +165,13 @@ def measure(
     """Take the leader away again and again."""
     draw = random.Random()
     ways = (("killed", signal.SIGKILL), ("stopped", signal.SIGSTOP))
-    took: dict[str, list[tuple[float, float]]] = {name: [] for name, _ in ways}
+    took: dict[str, list[Took]] = {name: [] for name, _ in ways}
     with passable_folder() as folder:
         roles, zk = Roles(folder), ZooKeeper(folder / "zookeeper")
         try:
             zk.start()
             cluster = Cluster(roles, zk, session_s)
-            with cluster.agents(agents):
+            with contextlib.closing(cluster), cluster.agents(agents):
                 leader = cluster.instance("i0")
                 until("the first leads", lambda: cluster.leads(leader))
                 submit(leader, jobs, instances)
@@ -152,13 +179,17 @@ def measure(
                 framework_id, before = cluster.framework_id(), cluster.tasks()
                 for number in range(rounds * len(ways)):
                     standby = cluster.instance(f"i{number + 1}")
+                    until("the standby contends", partial(cluster.contend, 2))
                     time.sleep(1 + draw.random() * session_s)
                     name, how = ways[number % len(ways)]
                     began_s = time.monotonic()
                     leader.signal(how)
-                    taken_s = until("the standby leads", partial(cluster.leads, standby))
-                    answers_s = until("the standby answers", lists_all(standby, jobs))
-                    took[name].append((taken_s - began_s, answers_s - began_s))
+                    at_s = (
+                        until("its session ends", partial(cluster.contend, 1)),
+                        until("the standby leads", partial(cluster.leads, standby)),
+                        until("the standby answers", lists_all(standby, jobs)),
+                    )
+                    took[name].append(Took(*(each_s - began_s for each_s in at_s)))
                     leader.kill()
                     leader = standby
                 assert cluster.framework_id() == framework_id
@@ -177,18 +208,19 @@ def measure(
     }
 
 
-def _spread(times: list[tuple[float, float]], session_s: float) -> dict[str, list[float]]:
+def _spread(times: list[Took], session_s: float) -> dict[str, list[float]]:
     """The least, the median and the most of each."""
 
     def three(values: list[float]) -> list[float]:
         values = sorted(values)
         return [round(v, 2) for v in (values[0], values[len(values) // 2], values[-1])]
 
-    taken = [taken_s for taken_s, _ in times]
     return {
-        "takeover_s": three(taken),
-        "beyond_s": three([taken_s - session_s for taken_s in taken]),
-        "answers_s": three([answers_s for _, answers_s in times]),
+        "session_s": three([each.session_s for each in times]),
+        "takeover_s": three([each.takeover_s for each in times]),
+        "beyond_s": three([each.takeover_s - session_s for each in times]),
+        "ours_s": three([each.takeover_s - each.session_s for each in times]),
+        "answers_s": three([each.answers_s for each in times]),
     }
 
 

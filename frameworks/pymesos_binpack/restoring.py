@@ -397,7 +397,9 @@ def _read(what: str, data: bytes) -> Any:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+    if not isinstance(value, str):
+        return False
+    return value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def _is_whole(value: object, least: int = 0, most: int = MAX_UINT32) -> bool:

@@ -365,6 +365,10 @@ class Client:
         out: list[str] = self._call(read)
         return out
 
+    def get_children_async(self, path: str) -> Answer:
+        """See kazoo."""
+        return Answer(self, lambda: self.reads.children(path))
+
     def get(self, path: str) -> tuple[bytes, Any]:
         """See kazoo."""
         out: tuple[bytes, Any] = self.get_async(path).get()

@@ -127,15 +127,19 @@ class ZkRegistry:
         records: dict[tuple[str, str], bytes] = {}
         try:
             self._client.ensure_path(self._root)
-            for kind in self._client.get_children(self._root):
-                names = self._client.get_children(f"{self._root}/{kind}")
-                # All requests at once: one after the other, ten thousand take seconds.
-                asked = [
-                    (name, self._client.get_async(f"{self._root}/{kind}/{name}")) for name in names
-                ]
-                for name, answer in asked:
-                    records[kind, unquote(name)] = answer.get()[0]
-                    self._known.add(f"{self._root}/{kind}/{name}")
+            folders = self._client.get_children(self._root)
+            # All requests at once: one after the other, ten thousand take seconds.
+            listed = [
+                (kind, self._client.get_children_async(f"{self._root}/{kind}")) for kind in folders
+            ]
+            asked = [
+                (kind, name, self._client.get_async(f"{self._root}/{kind}/{name}"))
+                for kind, names in listed
+                for name in names.get()
+            ]
+            for kind, name, answer in asked:
+                records[kind, unquote(name)] = answer.get()[0]
+                self._known.add(f"{self._root}/{kind}/{name}")
         except (KazooException, KazooTimeoutError) as error:
             raise RegistryError(f"cannot read the registry in ZooKeeper: {error!r}") from error
         return records
