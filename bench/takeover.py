@@ -194,6 +194,9 @@ def measure(
                     leader = standby
                 assert cluster.framework_id() == framework_id
                 after = cluster.tasks()
+        except click.ClickException as error:
+            words = [f"{name}:\n{text}" for name, text in roles.last_words()]
+            raise click.ClickException("\n".join([error.message, *words])) from error
         finally:
             roles.close()
             zk.stop()

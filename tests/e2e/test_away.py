@@ -58,7 +58,7 @@ def test_a_framework_that_is_away(roles: Roles, cli: Cli) -> None:
     assert len(cli.tasks(state="TASK_RUNNING")) == 1, "its tasks ran on"
 
 
-def test_explain_tells_of_a_quota_and_of_a_back_off(roles: Roles, cli: Cli) -> None:
+def test_explain_tells_of_a_quota_a_back_off_and_a_stop(roles: Roles, cli: Cli) -> None:
     roles.binpack(cli.master, "prod", "--role", "prod")
     cli.ok("quota", "set", "prod", "--limit", "cpus:1")
     for name, cpus, command in (("large", 2, "sleep 1000"), ("crashes", 0.1, "exit 3")):
@@ -75,5 +75,7 @@ def test_explain_tells_of_a_quota_and_of_a_back_off(roles: Roles, cli: Cli) -> N
     assert "of 1 at most" in said and "quota set" in said, said
     wait_for("the back-off", lambda: says("crashes", "times in a row"))
     assert "the next start is due in" in said and "suppressed" not in said
+    cli.ok("stop", "crashes")
+    wait_for("why it is over", lambda: says("crashes", "not started again: its job was stopped"))
     cli.ok("quota", "remove", "prod")
     wait_for("it runs", lambda: len(cli.tasks(state="TASK_RUNNING")) == 1, 5)

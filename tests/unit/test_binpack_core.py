@@ -210,6 +210,19 @@ def test_stopping_a_job(h: BinpackHarness) -> None:
     assert len(h.launched()) == 1
 
 
+def test_what_is_stopped_while_it_waits_says_so(h: BinpackHarness) -> None:
+    """How the task before ended is no reason any more, nor after a restart of the framework."""
+    job_id = h.submit(job("service", 2, resources={"cpus": 3}))
+    h.offer()
+    h.update("j-r.t.0.1", pb.TASK_FAILED, 1)
+    h.feed(c.JobStopped(job_id))
+    for core in (h.core, BinpackHarness(h.records).core):
+        crashed, never = (instance_view(i) for i in core.jobs[job_id].instances)
+        assert crashed.explanation == "not started again: its job was stopped"
+        assert never.explanation == "never started: its job was stopped"
+        assert (crashed.cause, crashed.reason, crashed.next_start_at_s) == ("", 0, 0)
+
+
 def test_a_rescinded_offer_is_not_used(h: BinpackHarness) -> None:
     h.hold_writes = True
     h.submit(job())

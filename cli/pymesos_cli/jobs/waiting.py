@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 
-from pymesos_cli.cluster import Cluster, jobs_at
-from pymesos_cli.services import Silent, ask_jobs
-from pymesos_core.names import Named, TaskName
+from pymesos_cli.cluster import CliError, Cluster, jobs_at
+from pymesos_cli.services import Silent, ask_jobs, not_connected, service, serving
+from pymesos_core.names import Named, TaskName, parse_task_id
 from pymesos_core.states import is_terminal
 from pymesos_proto.v1 import jobs_pb2 as pb
-from pymesos_proto.v1 import types_pb2
+from pymesos_proto.v1 import operator_pb2, types_pb2
 
 Waiting = tuple[str, str, pb.InstanceView]  # of which framework, its name, and its view
 
@@ -27,6 +28,11 @@ class Known:
 def waits(instance: pb.InstanceView) -> bool:
     """Whether an instance is to be started, and no agent has it yet."""
     return instance.state == types_pb2.TASK_STATE_UNSPECIFIED and not instance.done
+
+
+def was_called_off(instance: pb.InstanceView) -> bool:
+    """Whether an instance is done that was to be started, or started again."""
+    return instance.state == types_pb2.TASK_STATE_UNSPECIFIED and instance.done
 
 
 async def ask_services(cluster: Cluster, text: str) -> Known:
@@ -51,3 +57,29 @@ async def ask_services(cluster: Cluster, text: str) -> Known:
                 if not view.more:
                     break
     return known
+
+
+async def why_it_ended(cluster: Cluster, view: operator_pb2.TaskView) -> str:
+    """Return why the instance of a task that has ended was called off; empty if it was not so.
+
+    How its latest task ended is no reason then: it was to be started again.
+    """
+    parts = parse_task_id(view.task_info.task_id)
+    serves = [each for each in await serving(cluster) if _has(each, view)]
+    if parts is None or not serves:
+        return ""
+    with contextlib.suppress(CliError):  # its task has ended as it has
+        async with service(cluster, serves[0]) as stub:
+            request = pb.WatchJobRequest(job_id=parts.job_id)
+            async for job in stub.WatchJob(request, timeout=cluster.timeout_s):
+                for instance in job.instances:
+                    if instance.task_id == view.task_info.task_id and was_called_off(instance):
+                        return instance.explanation
+                if not job.more:
+                    break
+    return ""
+
+
+def _has(framework: operator_pb2.FrameworkView, view: operator_pb2.TaskView) -> bool:
+    is_its = framework.info.framework_id == view.framework_id
+    return is_its and not_connected(framework) is None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pymesos_cli.cluster import CliError, Cluster
 from pymesos_cli.finding import TASK, check_given, find_framework, find_task, one
 from pymesos_cli.jobs.hosted import find_hosted, hosted_jobs
-from pymesos_cli.jobs.waiting import Known, Waiting, ask_services
+from pymesos_cli.jobs.waiting import Known, Waiting, ask_services, why_it_ended
 from pymesos_cli.operators.placements import ask_placement, placement_lines
 from pymesos_cli.output import age, count_of, print_json, printable
 from pymesos_cli.services import serving
@@ -109,8 +109,11 @@ async def explain_task(cluster: Cluster, text: str, *, as_json: bool) -> None:
     if not (waiting.exact and waiting.fits):
         view = await _task(cluster, text, waiting.fits, known)
     if view is not None:
-        note = known.notes.get(view.task_info.task_id, "")
-        placed = None if is_terminal(view.state) else await ask_placement(cluster, view, known.at)
+        note, placed = known.notes.get(view.task_info.task_id, ""), None
+        if is_terminal(view.state):
+            note = await why_it_ended(cluster, view)
+        else:
+            placed = await ask_placement(cluster, view, known.at)
         if as_json:
             placement = placement_json(placed) if placed is not None else None
             print_json(task_json(view) | {"explanation": note or None, "placement": placement})

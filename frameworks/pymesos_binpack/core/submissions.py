@@ -9,8 +9,7 @@ from pymesos_binpack.core.events import JobSubmitted
 from pymesos_binpack.core.then import JobStored, LeavingStored
 from pymesos_binpack.jobs import steps
 from pymesos_binpack.jobs.launching import gang_problem
-from pymesos_binpack.jobs.lifecycle import Happened
-from pymesos_binpack.jobs.reconciler import reconcile
+from pymesos_binpack.jobs.reconciler import CALLED_OFF, reconcile
 from pymesos_binpack.jobs.room import room_problem
 from pymesos_binpack.jobs.state import JobState, new_job
 from pymesos_binpack.jobs.volumes import name_old_volumes
@@ -103,7 +102,7 @@ def on_stopped(ctx: Context, job_id: str, asked: int, *, now: bool = False) -> N
     called_off = []
     for step in reconcile(job, job.instances, ctx.now.wall_s):
         if isinstance(step, steps.Finish):
-            job.finish(step.instance, Happened.CALLED_OFF, ctx.now.wall_s)
+            job.call_off(step.instance, CALLED_OFF, ctx.now.wall_s)
             ctx.note(step.instance)
             called_off.append(step.instance)
     if not job.left:

@@ -14,7 +14,7 @@ from pymesos_binpack.jobs.backoff import how_long
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import how_it_ended, job_of_task
 from pymesos_binpack.jobs.lifecycle import Happened, heard
-from pymesos_binpack.jobs.reconciler import after_end, reconcile, while_unreachable
+from pymesos_binpack.jobs.reconciler import CALLED_OFF, after_end, reconcile, while_unreachable
 from pymesos_binpack.jobs.rollouts.members import Trouble
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.troubles import image_trouble
@@ -162,11 +162,11 @@ def _replace(ctx: Context, job: JobState, step: steps.Replace) -> None:
     instance.move(Happened.REPLACED, ctx.now.wall_s)
     instance.amend(state=pb.TASK_STATE_UNSPECIFIED, unreachable_since_s=0.0)
     instance.running_since_s = None
+    instance.explain(f"replaced, {step.why}")
     if job.stopping or saved.leaving:
-        job.finish(instance, Happened.CALLED_OFF, ctx.now.wall_s)
+        job.call_off(instance, saved.leaving or CALLED_OFF, ctx.now.wall_s)
     ctx.note(instance)
     ctx.note_move(job)
-    instance.explain(f"replaced, {step.why}")
     if saved.leaving:
         gone = InstancesRemoved(job, (instance,))
         ctx.store(step.why, *given_up, *versions.removals(job, [instance]), then=[gone])

@@ -29,7 +29,6 @@ from pymesos_binpack.jobs.endings import is_crash
 from pymesos_binpack.jobs.history import ROLLBACK, Version
 from pymesos_binpack.jobs.instance import INSTANCE, Instance
 from pymesos_binpack.jobs.launching import gang_problem, how_it_ended
-from pymesos_binpack.jobs.lifecycle import Happened
 from pymesos_binpack.jobs.rollouts.asking import AskedError, asked, exited
 from pymesos_binpack.jobs.rollouts.judging import after_silence
 from pymesos_binpack.jobs.rollouts.members import Trouble
@@ -267,7 +266,7 @@ def _carry_out(
             ending.append(instance)
             continue
         if not instance.saved.done:
-            job.finish(instance, Happened.CALLED_OFF, ctx.now.wall_s)
+            job.call_off(instance, why, ctx.now.wall_s)
         ctx.note(instance)
         gone.append(instance)
     what: list[Instance | Change] = [*ending, *removals(job, gone)]

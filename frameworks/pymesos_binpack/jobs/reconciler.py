@@ -30,6 +30,7 @@ AFTER_END: Mapping[str, Callable[[Instance, End], Step]] = {
     "batch": batch.after_end,
 }
 STOPPED = "the job is to end"
+CALLED_OFF = "its job was stopped"  # once an instance is done by that
 
 
 def reconcile(job: JobState, instances: Iterable[Instance], now_wall_s: float) -> list[Step]:

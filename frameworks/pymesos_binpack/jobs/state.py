@@ -279,6 +279,14 @@ class JobState:
         instance.amend(done=True, **changes)
         self.left -= 1
 
+    def call_off(self, instance: Instance, why: str, now_wall_s: float) -> None:
+        """One of its instances that waits is done: how its latest task ended is not the reason."""
+        said = "not started again" if instance.saved.attempts else "never started"
+        text = f"{said}: {why}"
+        self.finish(instance, Happened.CALLED_OFF, now_wall_s, message=text, reason=0)
+        instance.next_start_at_s = 0.0
+        instance.explain(text)
+
     def is_durable(self, instance: Instance, saved: Saved) -> None:
         """What one of its instances was meant to be has been written."""
         self.durably_left -= saved.done and not instance.durable.done
