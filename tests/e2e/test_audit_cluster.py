@@ -89,7 +89,7 @@ def test_who_did_what_is_in_it_and_no_secret(cluster: Cluster) -> None:
     assert audit.stat().st_mode & 0o777 == 0o600
     assert SECRET not in audit.read_text()
     said = alice.ok("audit", "--verb", "quota")
-    assert "operator/alice allowed Operator.SetWeight role=prod weight=2.0 (done)" in said
+    assert "operator/alice done Operator.SetWeight role=prod weight=2.0 (done)" in said
 
 
 def test_it_outlives_a_master_and_keeps_no_more_than_it_may(cluster: Cluster) -> None:

@@ -54,6 +54,7 @@ class TestLines:
             "object": {"role": "prod"},
             "decision": "denied",
             "rule": None,
+            "outcome": "denied",
             "result": "no",
         }
 

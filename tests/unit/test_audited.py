@@ -72,6 +72,7 @@ def test_each_request_of_operators_that_is_denied_has_a_line(h: MasterHarness, e
     h.feed(request_of(event, MALLORY))
     (line,) = lines(h)
     assert (line["decision"], line["principal"]) == ("denied", "operator/mallory"), line
+    assert line["outcome"] == "denied"
     assert line["result"] == h.answers[1] and line["rule"] is None and line["verb"]
 
 
@@ -83,6 +84,7 @@ def test_and_one_that_is_allowed_has_one_with_what_came_of_it(h: MasterHarness, 
     in_vain = event in (ev.OperatorKilledTask, ev.OperatorToreDown)  # it is of no role
     assert in_vain or "operator/alice" in line["rule"]
     assert line["result"] == (h.answers[1] or "done")
+    assert line["outcome"] == ("refused" if h.answers[1] else "done")
 
 
 def test_a_change_is_told_once_it_is_durable_and_before_it_is_answered(h: MasterHarness) -> None:

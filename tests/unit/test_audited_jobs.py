@@ -14,6 +14,7 @@ from pymesos_binpack import core as c
 from pymesos_binpack.services import asked
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
+from pymesos_cli.access.audit import in_words
 from pymesos_core.caller import NOBODY, Caller, Method
 from pymesos_core.outside import OUTSIDE
 from pymesos_core.security.audit_files import AuditFiles
@@ -87,8 +88,27 @@ async def test_a_change_is_written_with_who_what_and_by_which_rule(framework: Fr
     assert "operator/alice" in submitted["rule"] and submitted["serial"] == "7"
     assert scaled["object"] == {"job_id": "none", "counts": ["t=2"]}
     assert scaled["result"].startswith("there is no job 'none'")
+    assert [line["outcome"] for line in (submitted, scaled)] == ["done", "refused"]
     (file,) = framework.files.folder.iterdir()
     assert PASSWORD not in file.read_text()
+
+
+async def test_what_changed_nothing_is_written_as_that(
+    framework: Framework, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scale(*_: object) -> pb.ChangeJobResponse:
+        return pb.ChangeJobResponse(job_id="j-1", version=3)
+
+    monkeypatch.setattr(JobsService, "ScaleJob", scale)
+    async with running(framework.audit.run()):
+        await framework.ask("ScaleJob", pb.ScaleJobRequest(job_id="j", counts={"t": 2}))
+        (line,) = await framework.lines()
+    assert line["outcome"] == "unchanged"
+    assert line["result"] == "nothing changed: it was so already"
+    said = in_words({**line, "source": "the framework binpack"})
+    assert "operator/alice unchanged Jobs.ScaleJob job_id=j-1" in said
+    del line["outcome"]  # as earlier versions wrote it
+    assert "operator/alice allowed Jobs.ScaleJob" in in_words({**line, "source": "m"})
 
 
 async def test_a_denial_is_written_and_what_only_looks_is_not(framework: Framework) -> None:
@@ -163,6 +183,7 @@ async def test_who_hangs_up_is_written_all_the_same(framework: Framework) -> Non
         (line,) = await framework.lines()
     assert (line["method"], line["decision"]) == ("Jobs.SubmitJob", "allowed")
     assert line["result"] == "not answered (CancelledError): it may be done"
+    assert line["outcome"] == "unknown"
 
 
 async def test_the_policy_of_the_decision_is_the_one_that_is_written(framework: Framework) -> None:

@@ -43,7 +43,7 @@ async def show_audit(cluster: Cluster, wanted: Wanted, *, as_json: bool) -> None
         if as_json:
             print_json(line, indent=None)
         else:
-            print(printable(_in_words(line)))
+            print(printable(in_words(line)))
     what = "nothing like that" if not shown else "that is all"
     note(
         f"{what} in the audit of {' and '.join(reading.read)}; masters that do not run now, and"
@@ -178,8 +178,8 @@ def _read(line: str) -> dict[str, Any]:
     return said
 
 
-def _in_words(said: dict[str, Any]) -> str:
-    """One line: when, who, whether, what, of what, and what came of it.
+def in_words(said: dict[str, Any]) -> str:
+    """One line: when, who, the outcome, what, of what, and what came of it.
 
     What a framework tells is marked: masters vouch for their own lines only.
     """
@@ -191,7 +191,7 @@ def _in_words(said: dict[str, Any]) -> str:
         str(said.get("time")),
         *([f"[{source}]"] if source.startswith(OF_FRAMEWORKS) else ()),
         str(who),
-        str(said.get("decision")),
+        str(said.get("outcome") or said.get("decision")),  # earlier versions told no outcome
         str(said.get("method") or "-"),
         *named,
         *([f"argv={json.dumps(argv, ensure_ascii=False)}"] if argv else ()),

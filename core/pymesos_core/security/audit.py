@@ -10,6 +10,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 
 from pymesos_core.caller import NOBODY, Caller
@@ -23,6 +24,18 @@ MAX_TEXT = 500  # characters of each value
 MAX_LISTED = 20  # of what is named, as of the tasks of a launch
 MAX_ARGV = 4096  # characters of the arguments of a command, together
 DONE = "done"
+
+
+class Outcome(StrEnum):
+    """What came of a call, in a word; the result of a line says more."""
+
+    DONE = "done"
+    UNCHANGED = "unchanged"  # it was so already
+    BEGUN = "begun"
+    REFUSED = "refused"  # it may be asked for, and could not be done
+    DENIED = "denied"
+    UNKNOWN = "unknown"  # nobody waited for the answer
+
 
 Value = str | int | float | bool | tuple[str, ...]
 
@@ -39,9 +52,14 @@ class Entry:
     rule: str = ""  # that allows it, as it is written
     denied: bool = False
     result: str = DONE
+    outcome: Outcome = Outcome.DONE  # of what was allowed
     argv: tuple[str, ...] = ()
     left_out: int = 0  # denials of the same caller before, of which no line was written
     synced: bool = True  # it is on the disk before its caller is answered
+
+    def refused(self, why: str) -> Entry:
+        """Return the line of the same call once it was refused."""
+        return replace(self, result=why, outcome=Outcome.REFUSED)
 
     def line(self) -> bytes:
         """As it is in the file."""
@@ -55,6 +73,7 @@ class Entry:
             "object": {name: _shown(value) for name, value in self.object.items()},
             "decision": "denied" if self.denied else "allowed",
             "rule": cut(self.rule, MAX_TEXT) or None,
+            "outcome": Outcome.DENIED if self.denied else self.outcome,
             "result": cut(self.result, MAX_SAID),
         }
         if self.argv:
@@ -161,7 +180,10 @@ class DenialLimit:
 
 
 def _counted(at_s: float, caller: Caller, what: str, lines: int, *, denied: bool) -> Entry:
-    return Entry(at_s, caller, "", denied=denied, result=what, left_out=lines, synced=False)
+    return Entry(
+        at_s, caller, "", denied=denied, result=what, outcome=Outcome.UNKNOWN, left_out=lines,
+        synced=False,
+    )  # fmt: skip
 
 
 def lost(at_s: float, lines: int) -> Entry:

@@ -13,7 +13,7 @@ from pymesos_binpack.services.asked import Call
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_core.errors import Problem
 from pymesos_core.outside import OUTSIDE, Outside
-from pymesos_core.security.audit import Entry, Value, entry
+from pymesos_core.security.audit import Entry, Outcome, Value, entry
 from pymesos_core.security.audit_files import AuditFiles
 from pymesos_core.security.audit_reading import read_page
 from pymesos_core.security.auditing import Audit
@@ -24,6 +24,7 @@ from pymesos_proto.v1.operator_pb2 import ReadAuditRequest, ReadAuditResponse
 
 CHANGING = (Verb.SUBMIT, Verb.STOP, Verb.POLICY)
 MAY = "it may be done"
+UNCHANGED = "nothing changed: it was so already"
 _ONLY_LOOKS = ("dry_run", "check_only")
 # What of a request names its object, or says what it is to be; and of an answer.
 _NAMED = (
@@ -77,14 +78,17 @@ class AuditedJobs:
             answered = await answer
         except CallError as error:
             denied = error.code == Code.PERMISSION_DENIED  # it needs more than one right
-            line = replace(line, result=error.message, denied=denied)
+            line = replace(line.refused(error.message), denied=denied)
             _raise(await self._audit.written(line))
             raise
         except BaseException as error:  # who asked hung up, say, and is not waited for
-            self._audit.write(replace(line, result=f"not answered ({type(error).__name__}): {MAY}"))
+            why = f"not answered ({type(error).__name__}): {MAY}"
+            self._audit.write(replace(line, result=why, outcome=Outcome.UNKNOWN))
             raise
         told = {_ANSWERED[name]: value for name, value in _of(answered, _ANSWERED).items()}
         done = replace(line, object={**line.object, **told})
+        if not getattr(answered, "changed", True):
+            done = replace(done, result=UNCHANGED, outcome=Outcome.UNCHANGED)
         _raise(await self._audit.written(done))
         return answered
 

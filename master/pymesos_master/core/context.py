@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from pymesos_core.clock import Now
@@ -116,7 +116,7 @@ class Context:
         size."""
         problem = None if message is None else Problem(kind, cut(message, MAX_SAID))
         if (entry := self.audited.pop(request_id, None)) is not None:
-            self.out.append(Audit(entry if message is None else replace(entry, result=message)))
+            self.out.append(Audit(entry if message is None else entry.refused(message)))
         self.out.append(AnswerOperator(request_id, problem))
 
     def complain(self, agent: Agent, what: str, message: str) -> None:

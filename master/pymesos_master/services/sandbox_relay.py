@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, taker_text
 from pymesos_core.following import AGENT_KEY, describe
+from pymesos_core.security.audit import Outcome
 from pymesos_core.security.identities import Kind, name_in
 from pymesos_core.tasks import beside
 from pymesos_core.text import quoted
@@ -144,7 +145,9 @@ class _Allowed:
         if self._method != "Exec":
             audit.write(replace(line, synced=False))
             return
-        problem = await audit.record(replace(line, argv=self._argv, result="begun"))
+        problem = await audit.record(
+            replace(line, argv=self._argv, result="begun", outcome=Outcome.BEGUN)
+        )
         if problem is not None:
             raise CallError(CODES[problem.kind], problem.message)
 
