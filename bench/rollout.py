@@ -44,11 +44,8 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
 from pymesos_testing.binpack_harness import BinpackHarness
 from pymesos_testing.components import MissingError, Role, Roles, cpu_s_of, passable_folder
-from pymesos_testing.proxied import Load, begin, change, proxied
+from pymesos_testing.proxied import RETRIES, Load, begin, change, proxied
 from pymesos_testing.rollout_world import Kind, World
-
-# What HAProxy counts where a server did not answer at once.
-RETRIES = ("econ", "eresp", "wretr", "wredis")
 
 
 @contextmanager

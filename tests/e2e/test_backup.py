@@ -36,10 +36,6 @@ def service(name: str) -> str:
     return json.dumps({"name": name, "tasks": [task]})
 
 
-def running(cli: Cli) -> list[str]:
-    return sorted(t["task_id"] for t in cli.json("tasks") if t["state"] == "TASK_RUNNING")
-
-
 AGENT = ("--resources", "cpus:4;mem:512;ports:[24000-24009]")
 
 
@@ -55,7 +51,7 @@ def test_the_databases_of_one_master(roles: Roles) -> None:
     cli.ok("weights", "eng=3")
     cli.ok("run", "-", text=service("before-backup"))
     cli.wait_for_tasks(1, state="TASK_RUNNING")
-    (kept,) = running(cli)
+    (kept,) = cli.running()
     do("copy", roles.folder)
     cli.ok("weights", "ops=2")
     cli.ok("run", "-", text=service("after-backup"))
@@ -78,7 +74,7 @@ def test_the_databases_of_one_master(roles: Roles) -> None:
     assert master.ended() == 0
     roles.master("master", "--min-epoch", said, port=port)
     cli.wait_for_agents(2)
-    wait_for("only what was in the backup", lambda: running(cli) == [kept])
+    wait_for("only what was in the backup", lambda: cli.running() == [kept])
     weights = {role["role"]: role["weight"] for role in cli.json("roles")}
     assert weights["eng"] == 3 and "ops" not in weights
     wait_for("the job", lambda: [j["name"] for j in cli.json("jobs")] == ["before-backup"])

@@ -41,11 +41,6 @@ def cli(roles: Roles) -> Cli:
     return Cli(master.address)
 
 
-def running(cli: Cli) -> list[str]:
-    """The ids of the tasks that run."""
-    return sorted(t["task_id"] for t in cli.tasks(state="TASK_RUNNING"))
-
-
 def versions(task_ids: list[str]) -> list[str]:
     """The same without the job's random part and their attempts."""
     return [task_id.partition(".")[2].rpartition(".")[0] for task_id in task_ids]
@@ -76,23 +71,23 @@ def never_fewer(cli: Cli, least: int) -> Iterator[list[int]]:
 def test_a_change_is_no_outage_and_a_bad_one_is_undone(roles: Roles, cli: Cli) -> None:
     roles.binpack(cli.master)
     cli.ok("apply", "-", "--wait", text=shop())
-    before = running(cli)
+    before = cli.running()
     assert versions(before) == ["web.0", "web.1", "web.2"]
     assert cli.run("apply", "-", "--plan", text=shop()).returncode == 0
     planned = cli.run("apply", "-", "--plan", text=shop(env={"V": "2"}))
     assert (planned.returncode, "3 are replaced" in planned.stdout) == (1, True)
-    assert running(cli) == before, "a plan changes nothing"
+    assert cli.running() == before, "a plan changes nothing"
 
     with never_fewer(cli, COUNT):
         cli.ok("apply", "-", "--wait", text=shop(env={"V": "2"}))
-    good = running(cli)
+    good = cli.running()
     assert versions(good) == ["web.0.v2", "web.1.v2", "web.2.v2"]
 
     with never_fewer(cli, COUNT):
         bad = cli.run("apply", "-", "--wait", text=shop("exit 3"))
     assert bad.returncode == 1
     assert "3 instances of version 3 ended in a row" in bad.stdout
-    assert running(cli) == good, "what had not changed runs on"
+    assert cli.running() == good, "what had not changed runs on"
     assert [v["what"] for v in cli.json("history", "shop")] == [
         "rollback of web to 2", "apply", "apply", "submit",
     ]  # fmt: skip
@@ -100,11 +95,11 @@ def test_a_change_is_no_outage_and_a_bad_one_is_undone(roles: Roles, cli: Cli) -
     assert rollout["state"] == "rolled_back"
 
     cli.ok("scale", "shop.web=4", "--wait")
-    assert versions(running(cli)) == ["web.0.v2", "web.1.v2", "web.2.v2", "web.3.v5"]
+    assert versions(cli.running()) == ["web.0.v2", "web.1.v2", "web.2.v2", "web.3.v5"]
     cli.ok("scale", "shop.web=1", "--wait")
-    assert running(cli) == good[:1], "the highest end"
+    assert cli.running() == good[:1], "the highest end"
     cli.ok("rollback", "shop", "1", "--wait")
-    assert versions(running(cli)) == ["web.0.v7"]
+    assert versions(cli.running()) == ["web.0.v7"]
     described = json.loads(cli.ok("describe", "shop", "--json"))["job"]["tasks"][0]
     assert (described["instances"], "env" in described) == (1, False)
 
@@ -119,15 +114,15 @@ def test_a_framework_that_is_killed_goes_on(roles: Roles, cli: Cli) -> None:
             framework.kill()
             framework = roles.binpack(cli.master)
         wait_for("all are new", lambda: rolled(cli) == ["done"], 90)
-        wait_for("the old ones are gone", lambda: len(running(cli)) == COUNT, 30)
-    assert versions(running(cli)) == ["web.0.v2", "web.1.v2", "web.2.v2"]
+        wait_for("the old ones are gone", lambda: len(cli.running()) == COUNT, 30)
+    assert versions(cli.running()) == ["web.0.v2", "web.1.v2", "web.2.v2"]
     new = [t["task_id"] for t in cli.tasks() if ".v2." in t["task_id"]]
     assert len(new) == COUNT, f"nothing is started twice: {new}"
 
 
 def wait_for_new(cli: Cli, number: int) -> None:
     """Wait until so many of the second version run."""
-    wait_for("the next has begun", lambda: sum(".v2." in t for t in running(cli)) >= number, 60)
+    wait_for("the next has begun", lambda: sum(".v2." in t for t in cli.running()) >= number, 60)
 
 
 def rolled(cli: Cli) -> list[str]:
@@ -143,7 +138,7 @@ def test_a_host_port_is_of_one_at_a_time_and_waited_for(roles: Roles, cli: Cli) 
     update = {"min_healthy_s": 0}
     of = {"instances": 1, "ports": ports, "update": update}
     cli.ok("apply", "-", "--wait", text=shop(listens, **of))
-    (old,) = running(cli)
+    (old,) = cli.running()
     assert "PORT_HTTP=31080" in cli.ok("cat", old, "up")
     (shown,) = cli.json("jobs", "shop")
     assert (shown["address"], shown["named_ports"]["http"]) == ("127.0.0.1", 31080)
@@ -157,7 +152,7 @@ def test_a_host_port_is_of_one_at_a_time_and_waited_for(roles: Roles, cli: Cli) 
     said = "needs the host port 31080, which others hold: not free on the one agent offered"
     wait_for("it is explained", lambda: said in explained(cli, "other.web.0"), 30)
     cli.ok("stop", "shop")
-    wait_for("the other one has it", lambda: versions(running(cli)) == ["web.0"], 30)
+    wait_for("the other one has it", lambda: versions(cli.running()) == ["web.0"], 30)
 
 
 def explained(cli: Cli, task: str) -> str:
@@ -172,10 +167,10 @@ def test_a_plan_says_who_would_be_preempted_and_preempts_nobody(roles: Roles, cl
     low = {"name": "w", "kind": "service", "instances": 2, "command": "exec sleep 1000",
            "resources": {"cpus": half, "mem": 16}}  # fmt: skip
     cli.ok("apply", "-", "--wait", text=json.dumps({"name": "low", "tasks": [low]}))
-    before = running(cli)
+    before = cli.running()
     urgent = {"name": "high", "priority": 7, "preempt": True, "tasks": [{**low, "instances": 1}]}
     planned = cli.run("apply", "-", "--plan", text=json.dumps(urgent))
     assert planned.returncode == 1
     assert "w: 1 task would be preempted for 1 instance:" in planned.stdout
     assert f"of {before[0].partition('.')[0]} (priority 0): w." in planned.stdout
-    assert running(cli) == before
+    assert cli.running() == before

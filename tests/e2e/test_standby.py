@@ -54,23 +54,19 @@ def wait_for_leader(cli: Cli, role: Role, timeout_s: float = 30.0) -> str:
     return framework(cli)[0]
 
 
-def running(cli: Cli) -> list[str]:
-    return sorted(task["task_id"] for task in cli.tasks(state="TASK_RUNNING"))
-
-
 def test_the_standby_goes_on_under_the_same_id(roles: Roles, cli: Cli, zk_url: str) -> None:
     first = roles.binpack(cli.master, "first", "--zk", zk_url, *SESSION)
     framework_id = wait_for_leader(cli, first)
     second = roles.binpack(cli.master, "second", "--zk", zk_url, *SESSION)
     cli.ok("apply", "-", "--wait", text=service())
-    before = running(cli)
+    before = cli.running()
     assert len(before) == 2
     first.kill()
     assert wait_for_leader(cli, second) == framework_id
     (listed,) = cli.json("jobs")
     assert (listed["name"], listed["state"]) == ("shop", "running")
     cli.ok("apply", "-", "--wait", text=service(instances=3))
-    after = running(cli)
+    after = cli.running()
     assert len(after) == 3
     assert set(before) < set(after)  # nothing was restarted
     # The first one is back, as the standby, and takes over again.
@@ -78,7 +74,7 @@ def test_the_standby_goes_on_under_the_same_id(roles: Roles, cli: Cli, zk_url: s
     second.signal(signal.SIGTERM)
     assert second.ended() == 0
     assert wait_for_leader(cli, first) == framework_id
-    assert running(cli) == after
+    assert cli.running() == after
     assert len(cli.tasks()) == 3
 
 
@@ -86,14 +82,14 @@ def test_one_that_stood_still_does_not_lead_again(roles: Roles, cli: Cli, zk_url
     first = roles.binpack(cli.master, "first", "--zk", zk_url, *SESSION)
     framework_id = wait_for_leader(cli, first)
     cli.ok("apply", "-", "--wait", text=service())
-    before = running(cli)
+    before = cli.running()
     second = roles.binpack(cli.master, "second", "--zk", zk_url, *SESSION)
     first.signal(signal.SIGSTOP)
     assert wait_for_leader(cli, second) == framework_id
     first.signal(signal.SIGCONT)
     wait_for("it stands by", lambda: "standing by again" in first.log.read_text())
     assert framework(cli) == (framework_id, "active", second.address)
-    assert running(cli) == before
+    assert cli.running() == before
 
 
 def test_an_instance_that_does_not_lead_names_the_one_that_does(
@@ -118,7 +114,7 @@ def test_its_state_moves_to_zookeeper_and_back(roles: Roles, cli: Cli, zk_url: s
     alone = roles.binpack(cli.master)
     framework_id = wait_for_leader(cli, alone)
     cli.ok("apply", "-", "--wait", text=service())
-    before = running(cli)
+    before = cli.running()
     assert "in use by another process" in move("--from", folder, "--to", zk_url).stderr
     alone.signal(signal.SIGTERM)
     assert alone.ended() == 0
@@ -135,7 +131,7 @@ def test_its_state_moves_to_zookeeper_and_back(roles: Roles, cli: Cli, zk_url: s
 
     elected = roles.binpack(cli.master, "elected", "--zk", zk_url, *SESSION)
     assert wait_for_leader(cli, elected) == framework_id
-    assert running(cli) == before
+    assert cli.running() == before
     assert "leads" in move("--from", zk_url, "--to", folder).stderr
     elected.signal(signal.SIGTERM)
     assert elected.ended() == 0
@@ -144,7 +140,7 @@ def test_its_state_moves_to_zookeeper_and_back(roles: Roles, cli: Cli, zk_url: s
     assert done.returncode == 0, done.stderr
     alone = roles.binpack(cli.master)
     assert wait_for_leader(cli, alone) == framework_id
-    assert running(cli) == before
+    assert cli.running() == before
     assert [job["name"] for job in cli.json("jobs")] == ["shop"]
 
 

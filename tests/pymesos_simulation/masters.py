@@ -12,7 +12,7 @@ from typing import Any
 from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now
 from pymesos_core.coordination import MasterInfo
-from pymesos_core.coordination.zookeeper import ZkContender, ZkRegistry
+from pymesos_core.coordination.zookeeper import ZkContender
 from pymesos_core.errors import RequestError
 from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.security.audit import DONE
@@ -39,6 +39,7 @@ from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.coordinator import URL, Coordinator, client_of, detector_of
 from pymesos_simulation.network import Handler, Network, handlers_of, outside_of
+from pymesos_simulation.registries import InOrderRegistry
 from pymesos_simulation.secrets import SimulatedKeys, check_step, check_written
 from pymesos_simulation.threads import wait
 from pymesos_simulation.world import FSYNC_S, Node, World, here
@@ -149,25 +150,17 @@ class WatchedAllocator(DrfAllocator):
         self._forget(framework_id)
 
 
-class WatchedRegistry(ZkRegistry):
-    """Nothing is written behind a write that failed: it counts on what that was to write."""
-
-    _failed = False
+class WatchedRegistry(InOrderRegistry):
+    """What a master writes is looked at, too."""
 
     def commit(self, changes: list[Change]) -> None:
-        with here().world.fatal():
-            assert not self._failed, "the registry is written behind a write that failed"
         for change in changes:
             with here().world.fatal():
                 check_written(here().world, change.value or b"", "the registry")
             if change.kind == FRAMEWORK and change.value is not None:
                 info = registry_pb.FrameworkRecord.FromString(change.value).info
                 here().world.roles[change.key] = tuple(info.roles) or ("*",)
-        try:
-            super().commit(changes)
-        except Exception:
-            self._failed = True
-            raise
+        super().commit(changes)
         for change in changes:
             if change.kind == AGENT and change.value is not None:
                 record = registry_pb.AgentRecord.FromString(change.value)

@@ -22,7 +22,7 @@ from pymesos_binpack.shell import Binpack, StartsAgainError
 from pymesos_binpack.specs import Job
 from pymesos_core.coordination import MasterInfo, Term
 from pymesos_core.coordination.zk_store import ZkStore, framework_url
-from pymesos_core.coordination.zookeeper import INSTANCES, ZkContender, ZkDetector, ZkRegistry
+from pymesos_core.coordination.zookeeper import INSTANCES, ZkContender, ZkDetector
 from pymesos_core.security.auditing import Audit
 from pymesos_core.store import Change, Records, StateStore
 from pymesos_proto.v1 import types_pb2 as pb
@@ -31,7 +31,7 @@ from pymesos_simulation.budgets import Budgets
 from pymesos_simulation.coordinator import URL, Coordinator, client_of, detector_of
 from pymesos_simulation.frameworks import MASTER, FrameworkNode, WatchedBinpack, WatchedDriver
 from pymesos_simulation.network import handlers_of, outside_of
-from pymesos_simulation.world import here
+from pymesos_simulation.registries import InOrderRegistry
 from pymesos_simulation.zookeeper import SESSION_S, Client, Transaction
 
 
@@ -64,22 +64,11 @@ class WatchedClient:
             assert not late, f"{self._client.node.name} writes, and {late} were elected since"
 
 
-class InstanceRegistry(ZkRegistry):
-    """Nothing is written behind a write that failed, nor by who leads no more."""
-
-    _failed = False
+class InstanceRegistry(InOrderRegistry):
+    """Nothing is written by who leads no more, either."""
 
     def __init__(self, client: Any, path: str, epoch_version: int) -> None:
         super().__init__(WatchedClient(client, epoch_version), path, epoch_version)
-
-    def commit(self, changes: list[Change]) -> None:
-        with here().world.fatal():
-            assert not self._failed, "the state is written behind a write that failed"
-        try:
-            super().commit(changes)
-        except Exception:
-            self._failed = True
-            raise
 
 
 async def _stand_by() -> None:

@@ -71,6 +71,10 @@ class Cli:
             if all(task[key] == value for key, value in wanted.items())
         ]
 
+    def running(self) -> list[str]:
+        """The ids of the tasks that run."""
+        return sorted(task["task_id"] for task in self.tasks(state="TASK_RUNNING"))
+
     def wait_for_tasks(self, number: int, timeout_s: float = 30.0, **wanted: object) -> None:
         try:
             wait_for("they", lambda: len(self.tasks(**wanted)) == number, timeout_s)

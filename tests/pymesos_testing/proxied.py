@@ -23,6 +23,8 @@ SLOTS = "slot 1-20"
 CONNECTIONS = 32
 ANSWERS_WITHIN_S = 10.0
 FAILURES_KEPT = 20
+# What HAProxy counts where a server did not answer at once.
+RETRIES = ("econ", "eresp", "wretr", "wredis", "hrsp_5xx")
 
 
 def shop(program: Path, instances: int, version: int = 1) -> str:
