@@ -25,7 +25,8 @@ RENEWED = "a new certificate is in use"
 class Cluster:
     """A master, an agent and the bin-packing framework, each of which renews all the time."""
 
-    def __init__(self, roles: Roles, lifetime_s: float) -> None:
+    def __init__(self, roles: Roles, lifetime_s: float, zk_url: str = "") -> None:
+        """With `zk_url` another instance of the framework stands by."""
         self.roles, self.lifetime_s = roles, lifetime_s
         folder = roles.folder / "prod"
         Cli("none").ok("cluster", "init", str(folder), "--name", "prod")
@@ -44,10 +45,22 @@ class Cluster:
             *("--runtime", "process", "--kill-tasks-on-exit"),
             *("--resources", "cpus:8;mem:4096;disk:1000;ports:[31000-32000]"),
         )
-        self.binpack = roles.binpack(
-            self.master.address, "binpack", "--tls", self.issue("framework/binpack")
-        )
+        elected = ("--zk", zk_url, "--zk-session-timeout", "2") if zk_url else ()
+        self.binpack = self._instance("binpack", *elected)
         self.cli.wait_for_agents(1)
+        if zk_url:
+            wait_for("it leads", lambda: self.leads(self.binpack))
+            self.standby = self._instance("standby", *elected)
+
+    def _instance(self, name: str, *more: str) -> Role:
+        """An instance of the framework, with a certificate of its own."""
+        tls = self.issue("framework/binpack", self.roles.folder / f"tls-{name}")
+        return self.roles.binpack(self.master.address, name, "--tls", tls, *more)
+
+    def leads(self, instance: Role) -> bool:
+        """Whether it is the framework to the master."""
+        there = [(each["state"], each["jobs_address"]) for each in self.cli.json("frameworks")]
+        return there == [("active", instance.address)]
 
     def issue(self, principal: str, folder: Path | None = None) -> str:
         """A folder with a certificate that lives hardly longer than those of the master."""
@@ -62,8 +75,8 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(roles: Roles) -> Cluster:
-    return Cluster(roles, LIFETIME_S)
+def cluster(roles: Roles, zk_url: str) -> Cluster:
+    return Cluster(roles, LIFETIME_S, zk_url)
 
 
 @pytest.fixture
@@ -92,7 +105,7 @@ def test_nothing_is_lost_while_certificates_are_renewed(cluster: Cluster, events
     alice = TlsCli(cluster.master.address, cluster.issue("operator/alice"))
     serial = Credentials(Path(alice.tls)).current().chain
     cli.ok("run", str(cluster.roles.folder / "batch.json"))
-    roles = (cluster.master, cluster.agent, cluster.binpack)
+    roles = (cluster.master, cluster.agent, cluster.binpack, cluster.standby)
     while min(map(cluster.renewals, roles)) < 5:  # so streams have ended with theirs
         assert time.monotonic() < began_s + 120, [cluster.renewals(role) for role in roles]
         alice.ok("agents")
@@ -103,6 +116,11 @@ def test_nothing_is_lost_while_certificates_are_renewed(cluster: Cluster, events
         (service["task_id"], "TASK_RUNNING")
     ]
     assert len(cli.json("agents")) == 1
+    # One that stood by for longer than its first certificate lasted goes on.
+    cluster.binpack.kill()
+    wait_for("the standby leads", lambda: cluster.leads(cluster.standby))
+    assert cli.running() == [service["task_id"]]
+    assert cli.ok("scale", "web.t=2", "--wait")
     seen = events.read_text()
     for task in cli.tasks(state="TASK_FINISHED"):
         assert task["task_id"] in seen
