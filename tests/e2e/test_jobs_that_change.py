@@ -92,6 +92,8 @@ def test_a_change_is_no_outage_and_a_bad_one_is_undone(roles: Roles, cli: Cli) -
         "rollback of web to 2", "apply", "apply", "submit",
     ]  # fmt: skip
     (rollout,) = cli.json("rollout", "status", "shop")
+    unknown = cli.run("rollout", "status", "shop.nosuch")
+    assert unknown.returncode == 2 and "no task 'nosuch': it has web" in unknown.stderr
     assert rollout["state"] == "rolled_back"
 
     cli.ok("scale", "shop.web=4", "--wait")

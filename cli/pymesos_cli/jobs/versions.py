@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pymesos_binpack.specs import Job
-from pymesos_cli.cluster import EXIT_FAILED, EXIT_NO_MASTER, EXIT_USAGE, CliError, Cluster, jobs_at
+from pymesos_cli.cluster import (
+    EXIT_FAILED,
+    EXIT_NO_MASTER,
+    EXIT_USAGE,
+    CliError,
+    Cluster,
+    NotFoundError,
+    jobs_at,
+)
 from pymesos_cli.interrupts import run_interruptibly
 from pymesos_cli.jobs.foreseen import where_they_go
 from pymesos_cli.jobs.hosted import Hosted
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
 MAX_INSTANCES = 10_000
 MAX_DIGITS = 10  # of a number that is typed
 FAILED = ("rolled_back", "rollback_failed", "aborted")
+MAX_TASKS = 10  # that are named
 SHOWN_CHANGES = 3  # of a version, in a table
 
 
@@ -264,8 +273,10 @@ async def _see_through(cluster: Cluster, address: str, job_id: str, version: int
 async def show_rollouts(cluster: Cluster, text: str, *, as_json: bool) -> None:
     """`pymesos-cli rollout status`."""
     name, _, task = text.partition(".")
-    _, job = await _held(cluster, name)
+    address, job = await _held(cluster, name)
     rollouts = [each for each in job.rollouts if task in ("", each.task_name)]
+    if task and not rollouts:
+        await _check_task(cluster, address, job.job_id, task)
     if as_json:
         print_json([_rollout_json(each) for each in rollouts])
         return
@@ -282,6 +293,19 @@ async def show_rollouts(cluster: Cluster, text: str, *, as_json: bool) -> None:
     ]
     headers = ("TASK", "STATE", "VERSIONS", "BY", "AGE", "WHY")
     print_table(headers, rows, f"nothing of {text} was changed since it began", ("WHY",))
+
+
+async def _check_task(cluster: Cluster, address: str, job_id: str, name: str) -> None:
+    """Raises NotFoundError where a job has no task of that name."""
+    async with jobs_at(cluster, address) as stub:
+        answer = await stub.DescribeJob(
+            pb.DescribeJobRequest(job_id=job_id), timeout=cluster.timeout_s
+        )
+    names = [str(task["name"]) for task in json.loads(answer.job_json)["tasks"]]
+    if name not in names:
+        raise NotFoundError(
+            f"the job {job_id} has no task {quoted(name)}: it has {', '.join(names[:MAX_TASKS])}"
+        )
 
 
 def _rollout_json(view: pb.RolloutView) -> dict[str, object]:

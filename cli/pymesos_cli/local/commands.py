@@ -58,7 +58,7 @@ def local(
     no_auth: bool,
     not_isolated: bool,
 ) -> None:
-    """Run a whole cluster here, on loopback, until Ctrl-C.
+    """Run a whole cluster here, on loopback, until Ctrl-C. Its logs and sandboxes end with it.
 
     Only you get in, by a certificate in a context of yours, which is the current one meanwhile.
     Tasks see neither that nor each other's files.

@@ -185,7 +185,7 @@ def _greet(cluster: LocalCluster, wanted: Wanted, context: Context) -> None:
         f"  export PYMESOS_MASTER={context.master}\n"
         f"  pymesos-cli run -- echo hello\n"
         f"  pymesos-cli agents\n"
-        f"Ctrl-C ends it, with all its tasks",
+        f"Ctrl-C ends it with all its tasks, and removes that folder: copy first what you want",
         flush=True,
     )
 
