@@ -233,6 +233,7 @@ async def ours(
             "master",
             "pymesos_master.main",
             *("--port", "0", "--work-dir", str(folder / "master"), "--log-level", "warning"),
+            "--no-http",
         )
         docker = ("--docker-host", docker_host) if docker_host else ()
         cluster.start(

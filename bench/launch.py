@@ -125,6 +125,7 @@ async def measure(
             "master",
             "pymesos_master.main",
             *("--port", "0", "--work-dir", str(folder / "master"), "--log-level", "warning"),
+            "--no-http",
             *flags("master/m"),
         )
         cluster.start(

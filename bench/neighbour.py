@@ -131,6 +131,7 @@ async def measure(folder: Path, runtime: str, seconds: float) -> dict[str, objec
             "master",
             "pymesos_master.main",
             *("--port", "0", "--work-dir", str(folder / "master"), "--log-level", "warning"),
+            "--no-http",
         )
         cluster.start(
             "agent",

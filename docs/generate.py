@@ -26,6 +26,8 @@ from pymesos_core import limits
 from pymesos_core.lifecycle import Lifecycle
 from pymesos_core.settings.printing import table
 from pymesos_master.core import lifecycles as of_master
+from pymesos_master.http.routes import ROUTES
+from pymesos_master.http.schemas import SCHEMAS
 from pymesos_master.main import main as master
 from pymesos_master.settings import MasterSettings
 from pymesos_simulation.__main__ import main as simulate
@@ -42,6 +44,7 @@ END_OF_HOLDS = "<!-- end of what holds -->"
 LIMITS = "<!-- the table of core/pymesos_core/limits.py; `make docs` writes it -->"
 LIFE = "<!-- the tables of life cycles; `make docs` writes them -->"
 ROLLOUT = "<!-- the life of a rollout; `make docs` writes it -->"
+ROUTES_BEGIN = "<!-- the routes; `make docs` writes them -->"
 PROTO = DOCS.parent / "proto" / "pymesos_proto" / "v1"
 
 
@@ -226,7 +229,58 @@ def rollouts() -> str:
     return "\n\n".join([head + ROLLOUT, *life_cycle(ROLLOUT_LIFE)]) + "\n"
 
 
+def type_text(schema: dict[str, Any]) -> str:
+    """What a JSON Schema says, in a few words."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "oneOf" in schema:
+        return " or ".join(map(type_text, schema["oneOf"]))
+    if "enum" in schema:
+        return ", ".join(f"`{choice}`" for choice in schema["enum"])
+    kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    return " or ".join(_kind_text(kind, schema) for kind in kinds)
+
+
+def _kind_text(kind: str, schema: dict[str, Any]) -> str:
+    if kind == "array":
+        return f"list of {type_text(schema['items'])}"
+    if kind == "object" and "properties" in schema:
+        fields = (f"`{name}`: {type_text(of)}" for name, of in schema["properties"].items())
+        return f"{{{', '.join(fields)}}}"
+    if kind == "object":
+        return f"object of {type_text(schema['additionalProperties'])}"
+    if kind == "string" and schema.get("format") == "date-time":
+        return "time"
+    return {"string": "text", "integer": "whole number", "boolean": "true or false"}.get(kind, kind)
+
+
+def http_api() -> str:
+    """docs/http-api.md: its hand-written head, every route, and what is answered."""
+    head, _, _ = (DOCS / "http-api.md").read_text("utf-8").partition(ROUTES_BEGIN)
+    parts = [head + ROUTES_BEGIN, "## Routes"]
+    for route in ROUTES:
+        parts.append(f"### GET {route.path}\n\n{route.what}")
+        if route.parameters:
+            rows = [
+                f"| `{parameter.name}` | {type_text(parameter.schema)} | {parameter.what} |"
+                for parameter in route.parameters
+            ]
+            parts.append("\n".join(["| parameter | type | |", "|---|---|---|", *rows]))
+        parts.append(f"Answer: {type_text(route.schema)}")
+    parts.append("## What is answered")
+    for name, schema in SCHEMAS.items():
+        rows = [f"| `{key}` | {type_text(of)} |" for key, of in schema["properties"].items()]
+        more = schema["additionalProperties"]
+        if more:
+            rows.append(f"| others | {type_text(more)} |")
+        table_lines = "\n".join(["| field | type |", "|---|---|", *rows])
+        parts.append(f"### {name}\n\n{schema['description']}\n\n{table_lines}")
+    return "\n\n".join(parts) + "\n"
+
+
 PAGES = {
+    "http-api.md": http_api,
     "life-cycles.md": life_cycles,
     "limits.md": limits_page,
     "reference.md": reference,

@@ -35,6 +35,8 @@ CONFIG = tempfile.TemporaryDirectory(prefix="pymesos-tests-")
 os.environ["XDG_CONFIG_HOME"] = CONFIG.name
 for variable in ("PYMESOS_MASTER", "PYMESOS_TLS"):
     os.environ.pop(variable, None)
+# Masters of tests that run side by side have each a port of their own.
+os.environ["PYMESOS_MASTER_HTTP_PORT"] = "0"
 
 STRICT = os.environ.get("STRICT") == "1"
 

@@ -160,6 +160,25 @@ def maintenance_json(view: pb.MaintenanceView) -> Json:
     }
 
 
+def window_json(view: pb.AgentView) -> Json:
+    """A maintenance window, with the agent that it is of."""
+    return _of_agent(view) | maintenance_json(view.maintenance)
+
+
+def drained_json(view: pb.AgentView) -> Json:
+    """How far a drain is, with the agent that it is of."""
+    return _of_agent(view) | {"tasks": view.tasks} | _drain_json(view.drain)
+
+
+def reservations_json(view: pb.AgentView) -> list[Json]:
+    """What is reserved on an agent, each part with the agent."""
+    return [_of_agent(view) | part for part in reserved_json(from_proto(view.total))]
+
+
+def _of_agent(view: pb.AgentView) -> Json:
+    return {"agent_id": view.info.agent_id, "hostname": view.info.address.hostname}
+
+
 def _drain_json(drain: pb.DrainView) -> Json:
     return {
         "state": drain.state,
@@ -252,6 +271,22 @@ def role_json(view: pb.RoleView) -> Json:
         "reserved": _amounts(view.reserved),
         "frameworks": list(view.framework_ids),
     }
+
+
+def audit_line_json(line: str, source: str) -> Json:
+    """A line of an audit, and who has written it. Raises ValueError for what is no such line."""
+    try:
+        said = json.loads(line)
+    except RecursionError:
+        said = None
+    if not isinstance(said, dict) or not isinstance(said.get("object", {}), dict):
+        raise ValueError("no line of an audit")
+    return {**said, "source": source}
+
+
+def master_source(address: str) -> str:
+    """What an audit line says of the master that has written it."""
+    return f"the master at {address}"
 
 
 def event_json(event: pb.ClusterEvent) -> Json:

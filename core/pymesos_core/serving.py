@@ -96,20 +96,30 @@ def make_server(
     connections = min(MAX_CONNECTIONS, max(soft // 2, soft - RESERVED_DESCRIPTORS))
     prepare(asyncio.get_running_loop())
     revocations = None if credentials is None else credentials.revocations
-    gate: Gate = open_gate
     options = dict(SERVER_OPTIONS) | {"grpc.max_allowed_incoming_connections": connections}
     if for_joining:
-        gate = join_gate
         options["grpc.max_receive_message_length"] = MAX_JOIN_BYTES
-    elif credentials is not None:
-        me = credentials.identity
-        gate = CertificateGate(me.cluster, me.kind, revocations)
-    if on_refused is not None:
-        gate = telling(gate, on_refused)
+    gate = make_gate(credentials, for_joining=for_joining, on_refused=on_refused)
     return grpc.aio.server(
         interceptors=(Adapter(PeerBudgets(limits), Complaints(log), gate, revocations),),
         options=list(options.items()),
     )
+
+
+def make_gate(
+    credentials: Credentials | None,
+    *,
+    for_joining: bool = False,
+    on_refused: OnRefused | None = None,
+) -> Gate:
+    """The gate of a server, whatever it speaks: see `make_server`."""
+    gate: Gate = open_gate
+    if for_joining:
+        gate = join_gate
+    elif credentials is not None:
+        me = credentials.identity
+        gate = CertificateGate(me.cluster, me.kind, credentials.revocations)
+    return gate if on_refused is None else telling(gate, on_refused)
 
 
 def bind(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -26,6 +27,7 @@ from pymesos_core.security.identities import Kind
 from pymesos_core.security.renewing import asking_leader, keep_renewed
 from pymesos_core.security.secrets import MAKE_ONE, KeyringError, add_key, read_keyring
 from pymesos_core.security.signing import Issued, Signer, SigningError, read_request
+from pymesos_core.serving import make_gate
 from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Records
 from pymesos_core.streams import in_thread
@@ -34,11 +36,14 @@ from pymesos_core.text import duration, os_problem
 from pymesos_master import metrics
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import MasterCore
+from pymesos_master.http.answering import Answering
+from pymesos_master.http.server import HttpServer
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.certificates import CertificatesService, EnrolmentService
 from pymesos_master.services.leading import Keys, Leadership
+from pymesos_master.services.masters import MastersService
 from pymesos_master.services.operator import OperatorService
-from pymesos_master.services.reading_audit import MastersService
+from pymesos_master.services.relaying import OperatorCalls
 from pymesos_master.services.sandbox_relay import PREFIX as SANDBOX_PREFIX
 from pymesos_master.services.sandbox_relay import SandboxRelay
 from pymesos_master.services.scheduler import SchedulerService
@@ -78,14 +83,17 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     )
     add_service(server, SchedulerService(leadership))
     add_service(server, AgentService(leadership))
-    add_service(server, OperatorService(leadership))
-    add_service(server, MastersService(leadership))
+    operator = OperatorService(leadership)
+    operators = OperatorCalls(leadership, operator)
+    add_service(server, operator)
+    add_service(server, MastersService(leadership, operators))
     add_prefix(server, SANDBOX_PREFIX, SandboxRelay(leadership).relay)
     join_server = None
     if credentials is not None and signer is not None:
         join_server = _serve_certificates(
             settings, process, credentials, signer, leadership, server
         )
+    http = _http(settings, process, credentials, leadership, operators)
     contender, detector = _coordination(settings, me)
     process.close_later(contender.close)
     at = (settings.metrics_ip, settings.metrics_port)
@@ -104,6 +112,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         running(process.stop.wait()) as stopping,
         running(leadership.led.wait()) as leading,
         beside(_renewing(leadership.outside, signer, detector)),
+        beside(http.run()) if http is not None else contextlib.nullcontext(),
     ):
         ends = {contending, stopping, auditing}
         if settings.zk is None:
@@ -111,6 +120,8 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
             await asyncio.wait({*ends, leading}, return_when=asyncio.FIRST_COMPLETED)
         if not contending.done():
             process.announce(address)
+            if http is not None:
+                click.echo(f"web {http.url}")
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for ended in (contending, auditing):
             if ended.done():
@@ -203,6 +214,24 @@ def _serve_certificates(
     add_service(join_server, EnrolmentService(leadership, cluster, signer, passes_on=True))
     log.info("those who join with a token are taken at %s", leadership.join_at)
     return join_server
+
+
+def _http(
+    settings: MasterSettings,
+    process: RoleProcess,
+    credentials: Credentials | None,
+    leadership: Leadership,
+    operators: OperatorCalls,
+) -> HttpServer | None:
+    """The HTTP server, bound, unless there is to be none. Raises ServingError."""
+    if not settings.http:
+        return None
+    gate = make_gate(credentials, on_refused=at_gate(leadership.audit))
+    hostname = settings.listen_at.name()
+    answering = Answering(operators, gate, closed=credentials is not None, hostname=hostname)
+    http = HttpServer(answering, settings.http_at, credentials)
+    process.close_later(http.close)
+    return http
 
 
 def _coordination(settings: MasterSettings, me: MasterInfo) -> tuple[Contender, Detector | None]:

@@ -31,6 +31,7 @@ from pymesos_master.watching import BOUNDS, Bounds
 
 DEFAULT_PORT = 5050
 DEFAULT_JOIN_PORT = 5053
+DEFAULT_HTTP_PORT = 5080
 
 
 def read_minimum(written: str) -> tuple[Scalars, ...]:
@@ -151,6 +152,12 @@ class MasterSettings(AuditedSettings):
         help="The policy to begin with in a cluster where nobody has set one;"
         " `pymesos-cli policy set` sets another.",
     )
+    http: bool = switch(
+        True, help="Serve HTTP: /health, and JSON below /v1, with the certificates of --tls."
+    )
+    http_port: int = whole(
+        DEFAULT_HTTP_PORT, 0, 65535, help="The port of HTTP, on --ip; 0 takes a free one."
+    )
     metrics_port: int | None = metrics_port()
     metrics_ip: str | None = metrics_ip()
 
@@ -169,6 +176,11 @@ class MasterSettings(AuditedSettings):
     def join_at(self) -> Listen:
         """Where those are taken who join."""
         return Listen(self.ip, self.join_port, self.advertise_ip, self.hostname)
+
+    @property
+    def http_at(self) -> Listen:
+        """Where HTTP is served."""
+        return Listen(self.ip, self.http_port, self.advertise_ip, self.hostname)
 
     @property
     def core(self) -> Config:

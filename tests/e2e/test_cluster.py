@@ -525,6 +525,7 @@ def test_local_ends_with_its_tasks_and_leaves_nothing(tmp_path: Path, how: str) 
     assert local.stdout is not None
     first = local.stdout.readline().split()
     assert first[0] == "master", (tmp_path / "errors").read_text()
+    assert local.stdout.readline().startswith("web https://127.0.0.1:")
     folder = Path(local.stdout.readline().split()[-1])
     assert folder.is_dir()
     local.stdout.readline()  # that of the context, which is there before

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -59,7 +63,7 @@ def start(*flags: str, prefix: Sequence[str] = (), env: Mapping[str, str] | None
         if "Ctrl-C" in line:
             break
     assert lines[0].startswith("master "), lines
-    return Local(process, lines[0].split()[1], Path(lines[1].split()[-1]), "".join(lines))
+    return Local(process, lines[0].split()[1], Path(lines[2].split()[-1]), "".join(lines))
 
 
 def stop(local: Local) -> None:
@@ -104,6 +108,24 @@ def test_its_owner_needs_no_flags(local: Local) -> None:
         done = cli("run", "--", "echo", "hello", **env)
         assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
     assert "only you get in: your certificate is in the context local" in local.said
+
+
+def test_http_is_for_its_owner(local: Local) -> None:
+    """By the certificate, and at the address that is its second line."""
+    url = local.said.splitlines()[1].removeprefix("web ")
+    tls = tls_of(local.secrets, OWNER)
+    context = ssl.create_default_context(cafile=tls / "roots.pem")
+    context.check_hostname = False  # it is the name of the master, and not of the address
+
+    def ask(path: str) -> Any:
+        with urllib.request.urlopen(f"{url}{path}", timeout=20, context=context) as answer:
+            return json.load(answer)
+
+    assert ask("/health") == {"status": "leading"}
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        ask("/v1/agents")
+    context.load_cert_chain(tls / "cert.pem", tls / "key.pem")
+    assert [agent["hostname"] for agent in ask("/v1/agents")["agents"]] == ["agent-1"]
 
 
 @pytest.mark.parametrize("arguments", [("MASTER",), ()])

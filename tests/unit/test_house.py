@@ -48,7 +48,7 @@ ALLOWED_IN_CORES = {
 }
 ROOMS = {
     "core/pymesos_core": {"coordination", "settings", "security"},
-    "master/pymesos_master": {"core", "allocator", "queries", "services"},
+    "master/pymesos_master": {"core", "allocator", "http", "queries", "services"},
     "cli/pymesos_cli": {
         "access", "backup", "certificates", "contexts", "draining", "jobs", "tasks", "operators",
         "local",

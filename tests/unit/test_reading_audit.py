@@ -23,7 +23,10 @@ from pymesos_core.security.audit_files import AuditFiles
 from pymesos_core.security.identities import Kind
 from pymesos_core.transport import CallError, Code
 from pymesos_master.services.leading import Leadership
-from pymesos_master.services.reading_audit import MastersService, lines
+from pymesos_master.services.masters import MastersService
+from pymesos_master.services.operator import OperatorService
+from pymesos_master.services.reading_audit import lines
+from pymesos_master.services.relaying import OperatorCalls
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -108,7 +111,9 @@ class Peer:
         if self._masters.of[self._at].audit_files is None:
             raise CallError(Code.UNAVAILABLE, "failed to connect to all addresses")
         call = type("Call", (), {"caller": NOBODY})()
-        return await MastersService(self._masters.of[self._at]).ReadAudit(self._request, call)
+        leadership = self._masters.of[self._at]
+        operators = OperatorCalls(leadership, OperatorService(leadership))
+        return await MastersService(leadership, operators).ReadAudit(self._request, call)
 
     async def close(self) -> None: ...
 

@@ -14,6 +14,7 @@ from typing import Any
 from pymesos_cli.cluster import CliError, Cluster, NotFoundError
 from pymesos_cli.output import note, print_json, printable
 from pymesos_cli.services import not_connected, service, serving
+from pymesos_core.json_dialect import audit_line_json, master_source
 from pymesos_core.security.policy import Verb
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -115,7 +116,7 @@ class Reading:
         try:
             for number in count(1):
                 for line in page.lines:
-                    yield {**_read(line), "source": source.name}
+                    yield _read(line, source.name)
                 if not page.cursor:
                     return
                 if number == MAX_PAGES and source.name.startswith(OF_FRAMEWORKS):
@@ -129,9 +130,7 @@ class Reading:
     # Whom there is to ask.
 
     def _master(self, address: str) -> Source:
-        return Source(
-            f"the master at {address}", lambda cursor: self._page_of_master(address, cursor)
-        )
+        return Source(master_source(address), lambda cursor: self._page_of_master(address, cursor))
 
     async def _page_of_master(self, address: str, cursor: str) -> pb.ReadAuditResponse:
         request = self._request(cursor, address)
@@ -167,15 +166,12 @@ class Reading:
         return request
 
 
-def _read(line: str) -> dict[str, Any]:
+def _read(line: str, source: str) -> dict[str, Any]:
     """Read a line, which a framework may have made up. Raises CliError."""
     try:
-        said = json.loads(line)
-    except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict) or not isinstance(said.get("object", {}), dict):
-        raise CliError("it answers what is no line of an audit")
-    return said
+        return audit_line_json(line, source)
+    except ValueError:
+        raise CliError("it answers what is no line of an audit") from None
 
 
 def in_words(said: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pymesos_cli.cluster import Cluster
 from pymesos_cli.finding import find_agents
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_core.clock import utc
-from pymesos_core.json_dialect import maintenance_json
+from pymesos_core.json_dialect import window_json
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -46,16 +46,7 @@ async def list_windows(cluster: Cluster, *, as_json: bool) -> None:
     views = [view for view in await cluster.agents() if view.HasField("maintenance")]
     views.sort(key=lambda view: view.maintenance.unavailability.start_s)
     if as_json:
-        print_json(
-            [
-                {
-                    "agent_id": view.info.agent_id,
-                    "hostname": view.info.address.hostname,
-                    **maintenance_json(view.maintenance),
-                }
-                for view in views
-            ]
-        )
+        print_json([window_json(view) for view in views])
         return
     rows = []
     for view in views:

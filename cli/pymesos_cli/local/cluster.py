@@ -83,6 +83,7 @@ class Role:
     log: Path
     argv: tuple[str, ...] = ()
     address: str = ""
+    web: str = ""  # the master's URL
     told: bool = False  # that it has ended
 
     @property
@@ -113,13 +114,18 @@ class LocalCluster:
     stopping: Stop = field(default_factory=Stop)
     roles: list[Role] = field(default_factory=list)
 
-    def start(self, name: str, *argv: str) -> Role:
-        """Start a role and wait for the line with its address. Raises LocalError."""
+    def start(self, name: str, *argv: str, web: bool = False) -> Role:
+        """Start a role and wait for the line with its address, and with `web` for the next.
+
+        Raises LocalError.
+        """
         if self.stopping.wanted:
             raise StoppedError
         role = self._start(name, argv)
         self.roles.append(role)
-        self._wait_until_it_listens(role)
+        role.address = self._said(role, "listening on ")
+        if web:
+            role.web = self._said(role, "web ")
         return role
 
     def _start(self, name: str, argv: tuple[str, ...]) -> Role:
@@ -133,19 +139,21 @@ class LocalCluster:
                 [*bound.argv_of(os.getpid()), sys.executable, "-m", *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
+                bufsize=0,  # what is read of a line leaves the next one in the pipe
                 stderr=errors,
                 start_new_session=True,  # Ctrl-C is for this process alone
             )
         return Role(name, process, log, argv)
 
-    def _wait_until_it_listens(self, role: Role) -> None:
+    def _said(self, role: Role, first: str) -> str:
+        """What a role says after the `first` words of its next line. Raises LocalError."""
         assert role.process.stdout is not None
         line = _read_line(role.process.stdout, START_TIMEOUT_S, self.stopping)
         if self.stopping.wanted:
             raise StoppedError
-        if not line.startswith("listening on "):
+        if not line.startswith(first):
             raise LocalError(f"{role.name} did not start; {role.last_words(kept=False)}")
-        role.address = line.removeprefix("listening on ").strip()
+        return line.removeprefix(first).strip()
 
     def _revive_dead_agents(self) -> None:
         """An agent that was killed has left its tasks: it comes back once more to end them.

@@ -48,6 +48,8 @@ def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -
             "pymesos_master.main",
             *("--port", str(wanted.port), "--work-dir", str(folder / "master")),
             *("--agent-ping-timeout", "2", *level, *_tls(secrets, wanted, MASTER)),
+            *("--http", "--http-port", "0"),
+            web=True,
         )
         taken: set[int] = set()
         for index in range(wanted.agents):

@@ -88,6 +88,7 @@ NEEDS: Mapping[str, Need] = {
     "Operator.RestoreSecret": _POLICY,  # and `secrets` in its role
     # Masters, of each other.
     "Masters.ReadAudit": OWN,
+    "Masters.Relay": OWN,  # what is relayed is decided as if its caller had called the leader
     # Who joins, and whoever renews.
     "Enrolment.Join": OWN,
     "Certificates.Renew": OWN,

@@ -6,35 +6,17 @@ others. Those answer any master.
 
 from __future__ import annotations
 
-from typing import Any
-
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import CoordinationError
 from pymesos_core.following import ask_master
 from pymesos_core.security.audit_reading import read_page
 from pymesos_core.text import quoted
-from pymesos_core.transport import CallError, Code, ServerCall, method_of
+from pymesos_core.transport import CallError, Code, method_of
 from pymesos_master.services.leading import Leadership
-from pymesos_proto.v1 import masters_pb2
 from pymesos_proto.v1 import operator_pb2 as pb
 
 PASSED_ON_TIMEOUT_S = 3.0  # below what commands wait for an answer
 READ = method_of("/pymesos.v1.Masters/ReadAudit", pb.ReadAuditRequest, pb.ReadAuditResponse)
-
-
-class MastersService:
-    """What masters ask each other: the gate lets nobody else in."""
-
-    contract = masters_pb2.DESCRIPTOR.services_by_name["Masters"]
-
-    def __init__(self, leadership: Leadership) -> None:
-        self._leadership = leadership
-
-    async def ReadAudit(  # noqa: N802
-        self, request: pb.ReadAuditRequest, call: ServerCall[Any, Any]
-    ) -> pb.ReadAuditResponse:
-        """Lines that this master has written."""
-        return await own_lines(self._leadership, request)
 
 
 async def lines(leadership: Leadership, request: pb.ReadAuditRequest) -> pb.ReadAuditResponse:

@@ -1,5 +1,40 @@
 from pymesos_proto.v1 import operator_pb2 as _operator_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
-from typing import ClassVar as _ClassVar
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class RelayedCaller(_message.Message):
+    __slots__ = ("principal", "credential", "credential_id", "peer", "ends_s", "vouched_by")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_ID_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    ENDS_S_FIELD_NUMBER: _ClassVar[int]
+    VOUCHED_BY_FIELD_NUMBER: _ClassVar[int]
+    principal: str
+    credential: str
+    credential_id: str
+    peer: str
+    ends_s: float
+    vouched_by: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, principal: _Optional[str] = ..., credential: _Optional[str] = ..., credential_id: _Optional[str] = ..., peer: _Optional[str] = ..., ends_s: _Optional[float] = ..., vouched_by: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RelayRequest(_message.Message):
+    __slots__ = ("method", "request", "caller")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    request: bytes
+    caller: RelayedCaller
+    def __init__(self, method: _Optional[str] = ..., request: _Optional[bytes] = ..., caller: _Optional[_Union[RelayedCaller, _Mapping]] = ...) -> None: ...
+
+class RelayResponse(_message.Message):
+    __slots__ = ("response",)
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    response: bytes
+    def __init__(self, response: _Optional[bytes] = ...) -> None: ...

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from pymesos_proto.v1 import masters_pb2 as pymesos__proto_dot_v1_dot_masters__pb2
 from pymesos_proto.v1 import operator_pb2 as pymesos__proto_dot_v1_dot_operator__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -40,6 +41,11 @@ class MastersStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditResponse.FromString,
                 _registered_method=True)
+        self.Relay = channel.unary_unary(
+                '/pymesos.v1.Masters/Relay',
+                request_serializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayResponse.FromString,
+                _registered_method=True)
 
 
 class MastersServicer:
@@ -53,6 +59,14 @@ class MastersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Relay(self, request, context):
+        """A call of an operator that another master has let in, by HTTP. Of the one that leads, which
+        decides whether that operator may make it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MastersServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +74,11 @@ def add_MastersServicer_to_server(servicer, server):
                     servicer.ReadAudit,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditResponse.SerializeToString,
+            ),
+            'Relay': grpc.unary_unary_rpc_method_handler(
+                    servicer.Relay,
+                    request_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +109,33 @@ class Masters:
             '/pymesos.v1.Masters/ReadAudit',
             pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Relay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Masters/Relay',
+            pymesos__proto_dot_v1_dot_masters__pb2.RelayRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_masters__pb2.RelayResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ What masters ask each other, by their certificates."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from pymesos_proto.v1 import masters_pb2 as _masters_pb2
 from pymesos_proto.v1 import operator_pb2 as _operator_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -35,6 +36,10 @@ class MastersStub:
     def __new__(cls, channel: _aio.Channel) -> MastersAsyncStub: ...
     ReadAudit: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReadAuditRequest, _operator_pb2.ReadAuditResponse]
     """What this master has written. The one that leads has decided that an operator may read it."""
+    Relay: _grpc.UnaryUnaryMultiCallable[_masters_pb2.RelayRequest, _masters_pb2.RelayResponse]
+    """A call of an operator that another master has let in, by HTTP. Of the one that leads, which
+    decides whether that operator may make it.
+    """
 
 @_typing.type_check_only
 class MastersAsyncStub(MastersStub):
@@ -43,6 +48,10 @@ class MastersAsyncStub(MastersStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReadAudit: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReadAuditRequest, _operator_pb2.ReadAuditResponse]  # type: ignore[assignment]
     """What this master has written. The one that leads has decided that an operator may read it."""
+    Relay: _aio.UnaryUnaryMultiCallable[_masters_pb2.RelayRequest, _masters_pb2.RelayResponse]  # type: ignore[assignment]
+    """A call of an operator that another master has let in, by HTTP. Of the one that leads, which
+    decides whether that operator may make it.
+    """
 
 class MastersServicer(metaclass=_abc_1.ABCMeta):
     """Of any master."""
@@ -54,5 +63,15 @@ class MastersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ReadAuditResponse, _abc.Awaitable[_operator_pb2.ReadAuditResponse]]:
         """What this master has written. The one that leads has decided that an operator may read it."""
+
+    @_abc_1.abstractmethod
+    def Relay(
+        self,
+        request: _masters_pb2.RelayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_masters_pb2.RelayResponse, _abc.Awaitable[_masters_pb2.RelayResponse]]:
+        """A call of an operator that another master has let in, by HTTP. Of the one that leads, which
+        decides whether that operator may make it.
+        """
 
 def add_MastersServicer_to_server(servicer: MastersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

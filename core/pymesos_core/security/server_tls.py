@@ -1,0 +1,73 @@
+"""TLS of servers that do not speak gRPC: the same certificates, and what the gate is told of peers.
+
+A client may come without a certificate: the gate then knows nobody, and lets in who needs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+
+from pymesos_core.security.credentials import Credentials, Pem
+from pymesos_core.security.gate import Authentication
+
+
+def server_context(credentials: Credentials) -> ssl.SSLContext:
+    """A context that shows the certificate of this process as it is when a client comes."""
+    pem = credentials.current()
+    context = _context_of(pem)
+
+    def renewed(connection: ssl.SSLObject, _name: str | None, _first: ssl.SSLContext) -> None:
+        nonlocal pem, context
+        if (now := credentials.current()) is not pem:
+            pem, context = now, _context_of(now)
+        connection.context = context
+
+    first = _context_of(pem)
+    # It is called for each connection, whether or not the client names the server.
+    first.sni_callback = renewed
+    return first
+
+
+def _context_of(pem: Pem) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_OPTIONAL
+    # Who comes again is checked again.
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    context.load_verify_locations(cadata=pem.roots.decode("ascii"))
+    # The ssl module reads certificates and keys from files only; this one is in memory alone.
+    file = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(file, pem.key + b"\n" + pem.chain)
+        context.load_cert_chain(f"/proc/self/fd/{file}")
+    finally:
+        os.close(file)
+    return context
+
+
+def authentication_of(connection: ssl.SSLObject | None) -> Authentication:
+    """What the gate is told of the other end; nothing of one that has shown no certificate."""
+    seen = connection.getpeercert() if connection is not None else None
+    if connection is None or not seen:
+        return {}
+    names = seen.get("subjectAltName", ())
+    leaf = connection.getpeercert(binary_form=True)
+    assert leaf is not None
+    assert isinstance(names, tuple)
+    return {
+        "peer_uri": [str(name).encode() for kind, name in names if kind == "URI"],
+        "x509_pem_cert": [ssl.DER_cert_to_PEM_cert(leaf).encode()],
+        "x509_pem_cert_chain": [
+            "".join(map(ssl.DER_cert_to_PEM_cert, _chain_of(connection))).encode()
+        ],
+    }
+
+
+def _chain_of(connection: ssl.SSLObject) -> list[bytes]:
+    """The certificates by which the peer's was verified, in DER."""
+    if hasattr(connection, "get_verified_chain"):  # from Python 3.13 on
+        return list(connection.get_verified_chain())
+    found = connection._sslobj.get_verified_chain()  # type: ignore[attr-defined]
+    return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in found]

@@ -1,0 +1,1 @@
+"""HTTP: it translates between JSON and the calls of operators, and decides nothing."""

@@ -1,0 +1,217 @@
+"""JSON Schemas of what is answered: `pymesos_core.json_dialect`, field by field."""
+
+from __future__ import annotations
+
+from pymesos_core.json_dialect import Json
+
+
+def record(what: str, more: Json | None = None, **fields: Json) -> Json:
+    """An object that has all of these fields, and no others, unless `more` says of which kind."""
+    return {
+        "type": "object",
+        "description": what,
+        "properties": fields,
+        "required": [*fields],
+        "additionalProperties": False if more is None else more,
+    }
+
+
+def many(items: Json) -> Json:
+    """A list of any length."""
+    return {"type": "array", "items": items}
+
+
+def table(values: Json) -> Json:
+    """An object of which the keys are names of any kind."""
+    return {"type": "object", "additionalProperties": values}
+
+
+def or_null(schema: Json) -> Json:
+    """The same, or null, which is what is not known or not there."""
+    if isinstance(schema.get("type"), str):
+        return schema | {"type": [schema["type"], "null"]}
+    return {"oneOf": [schema, {"type": "null"}]}
+
+
+def ref(name: str) -> Json:
+    """One of SCHEMAS, by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def listing(name: str, of: str) -> Json:
+    """A page of a list."""
+    return record(
+        "A page. There may be fewer than asked for on it, and more to come as long as there is a"
+        " token.",
+        **{name: many(ref(of)), "next_page_token": or_null(TEXT)},
+    )
+
+
+def whole_list(name: str, of: str) -> Json:
+    """A list that has no pages."""
+    return record("All of them.", **{name: many(ref(of))})
+
+
+TEXT: Json = {"type": "string"}
+NUMBER: Json = {"type": "number"}
+WHOLE: Json = {"type": "integer", "minimum": 0}
+FLAG: Json = {"type": "boolean"}
+TIME: Json = {"type": ["string", "null"], "format": "date-time"}
+MAYBE_TEXT = or_null(TEXT)
+PORT: Json = {"type": "integer", "minimum": 0, "maximum": 65535}
+PORT_RANGES: Json = many({"type": "array", "items": PORT, "minItems": 2, "maxItems": 2})
+NUMBERS = table(NUMBER)  # by the names of resources
+_OF_AGENT = {"agent_id": TEXT, "hostname": TEXT}
+
+
+def _amounts(what: str, ports: Json) -> Json:
+    return record(what, NUMBER, cpus=NUMBER, mem=NUMBER, disk=NUMBER, ports=ports)
+
+
+_USE = {"cpus": NUMBER, "mem": NUMBER}
+_DRAIN = {
+    "state": TEXT,
+    "deadline": TIME,
+    "then_gone": FLAG,
+    "set_by": MAYBE_TEXT,
+    "set_at": TIME,
+}
+_RESERVED = {"role": TEXT, "resources": NUMBERS, "volume": MAYBE_TEXT, "static": FLAG}
+_WINDOW = {
+    "start": TIME,
+    "duration_s": or_null(NUMBER),
+    "set_by": MAYBE_TEXT,
+    "set_at": TIME,
+    "answers": many(
+        record(
+            "What a framework said to it.",
+            framework_id=TEXT,
+            framework=TEXT,
+            answer=TEXT,
+            at=TIME,
+        )
+    ),
+}
+
+SCHEMAS: dict[str, Json] = {
+    "Error": record(
+        "Why a request was refused, or has failed.",
+        error=record(
+            "For programs the name of a gRPC code, for people a sentence.",
+            code=TEXT,
+            message=TEXT,
+        ),
+    ),
+    "Health": record(
+        "Whether this master works.", status={"type": "string", "enum": ["leading", "following"]}
+    ),
+    "Leader": record("Who leads.", address=MAYBE_TEXT, hostname=MAYBE_TEXT, epoch=or_null(WHOLE)),
+    "Amounts": _amounts(
+        "Amounts of resources; mem and disk in MiB, ports from the first to the last.", PORT_RANGES
+    ),
+    "TaskAmounts": _amounts("Amounts of resources, with each port.", many(PORT)),
+    "Agent": record(
+        "An agent.",
+        **_OF_AGENT,
+        address=TEXT,
+        principal=MAYBE_TEXT,
+        state=TEXT,
+        drain=or_null(record("What an operator has decided of it.", **_DRAIN)),
+        maintenance=or_null(record("When it may be away.", **_WINDOW)),
+        runtime=TEXT,
+        isolation=table(TEXT),
+        unavailable=table(TEXT),
+        set_aside=table(TEXT),
+        resources=ref("Amounts"),
+        reserved=many(record("What is reserved of it.", **_RESERVED)),
+        allocated=ref("Amounts"),
+        offered=ref("Amounts"),
+        attributes=table(TEXT),
+        tasks=WHOLE,
+        usage=record("What its tasks use.", **_USE, disk=NUMBER, containers=WHOLE),
+        registered_at=TIME,
+        version=TEXT,
+    ),
+    "Framework": record(
+        "A framework.",
+        framework_id=TEXT,
+        name=TEXT,
+        user=TEXT,
+        roles=many(TEXT),
+        state=TEXT,
+        failover_timeout_s=NUMBER,
+        capabilities=many(TEXT),
+        principal=MAYBE_TEXT,
+        jobs_address=MAYBE_TEXT,
+        tasks=WHOLE,
+        allocated=ref("Amounts"),
+        offered=ref("Amounts"),
+        dominant_share=NUMBER,
+        suppressed_roles=many(TEXT),
+        offer_conflicts=WHOLE,
+        registered_at=TIME,
+    ),
+    "Task": record(
+        "A task. `quarantined` is null here: frameworks know of that.",
+        task_id=TEXT,
+        name=TEXT,
+        framework_id=TEXT,
+        **_OF_AGENT,
+        role=TEXT,
+        state=TEXT,
+        reason=MAYBE_TEXT,
+        message=MAYBE_TEXT,
+        resources=ref("TaskAmounts"),
+        image=MAYBE_TEXT,
+        launched_at=TIME,
+        started_at=TIME,
+        finished_at=TIME,
+        exit_status=or_null({"type": "integer"}),
+        healthy=or_null(FLAG),
+        ready=or_null(FLAG),
+        completed=FLAG,
+        quarantined=MAYBE_TEXT,
+        usage=or_null(record("What it uses.", **_USE)),
+    ),
+    "Offer": record(
+        "An offer that is not answered yet.",
+        offer_id=TEXT,
+        framework_id=TEXT,
+        **_OF_AGENT,
+        role=TEXT,
+        resources=ref("Amounts"),
+        agent_total=ref("Amounts"),
+        attributes=table(TEXT),
+        runtimes=many(TEXT),
+        optimistic=FLAG,
+        offered_at=TIME,
+    ),
+    "Role": record(
+        "A role, with what it and those below it hold.",
+        role=TEXT,
+        weight=NUMBER,
+        guarantees=NUMBERS,
+        limits=NUMBERS,
+        allocated=ref("Amounts"),
+        offered=ref("Amounts"),
+        reserved=ref("Amounts"),
+        frameworks=many(TEXT),
+    ),
+    "Quota": record("The quota of a role.", role=TEXT, guarantees=NUMBERS, limits=NUMBERS),
+    "Weight": record("The weight of a role.", role=TEXT, weight=NUMBER),
+    "Reservation": record("What is reserved on an agent for a role.", **_OF_AGENT, **_RESERVED),
+    "Drain": record(
+        "What an operator has decided of an agent.", **_OF_AGENT, tasks=WHOLE, **_DRAIN
+    ),
+    "MaintenanceWindow": record("When an agent may be away.", **_OF_AGENT, **_WINDOW),
+    "AuditLine": record(
+        "A line of the audit (see docs/security.md), and who has written it.", {}, source=TEXT
+    ),
+    "AuditPage": record(
+        "Lines that one master has written, the oldest first, and the masters that have others.",
+        lines=many(ref("AuditLine")),
+        master=TEXT,
+        others=many(TEXT),
+        next_page_token=MAYBE_TEXT,
+    ),
+}

@@ -1,0 +1,249 @@
+"""The HTTP server of a master, on aiohttp: connections, and what each of them may take."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from aiohttp import web
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.complaints import Complaints
+from pymesos_core.security.credentials import Credentials
+from pymesos_core.security.server_tls import authentication_of, server_context
+from pymesos_core.serving import Listen, ServingError
+from pymesos_core.text import os_problem
+from pymesos_master.http.answering import OPEN_PATHS, Answer, Answering, Request, refusal
+
+# TLS alone takes 256 KiB of memory for each connection.
+MOST_CONNECTIONS = 128
+MOST_ANSWERS = 4  # made and sent at a time
+SILENCE_S = 10.0  # until a request has come whole, from the connection or the answer before
+HANDSHAKE_S = 5.0
+SENDING_S = 30.0  # until an answer is read
+STOP_GRACE_S = 1.0
+MAX_LINE_BYTES = 4096
+MAX_HEADER_BYTES = 4096  # each of them
+MAX_HEADERS = 40
+HEADERS = {
+    "Server": "pymesos",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _State:
+    """Of one connection: while it is silent, it may be ended for another that comes."""
+
+    silent_since_s: float
+    answering: bool = False
+
+    @contextlib.contextmanager
+    def while_answering(self) -> Iterator[None]:
+        """The connection is not silent meanwhile."""
+        self.answering = True
+        try:
+            yield
+        finally:
+            self.answering = False
+            self.silent_since_s = asyncio.get_running_loop().time()
+
+
+class _Connection(web.RequestHandler):
+    """One connection, as aiohttp serves it within our limits."""
+
+    def __init__(self, manager: web.Server, state: _State) -> None:
+        super().__init__(
+            manager,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=SILENCE_S,
+            lingering_time=1.0,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
+            access_log=None,  # type: ignore[arg-type] # which is how it is left out
+        )
+        self.state = state
+        self.ended = asyncio.Event()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See asyncio.Protocol."""
+        super().connection_lost(exc)
+        self.ended.set()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP, or too large, and faults of ours."""
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            told = (
+                f"what was sent is no HTTP request, or larger than is accepted: a first line and"
+                f" headers of {MAX_HEADER_BYTES} bytes each, {MAX_HEADERS} headers"
+            )
+            response = _response(refusal(status, "INVALID_ARGUMENT", told))
+        else:
+            log.error("a fault while HTTP was answered", exc_info=exc)
+            told = "the request failed; the log of the master has more"
+            response = _response(refusal(500, "INTERNAL", told))
+        response.force_close()
+        return response
+
+
+class HttpServer:
+    """It is bound when it is made, and answers while it runs."""
+
+    def __init__(
+        self, answering: Answering, listen: Listen, credentials: Credentials | None
+    ) -> None:
+        """Raises ServingError."""
+        self._answering = answering
+        self._tls = server_context(credentials) if credentials is not None else None
+        self._socket = _bind(listen)
+        scheme = "http" if credentials is None else "https"
+        self.url = f"{scheme}://{listen.advertised(self._socket.getsockname()[1])}"
+        self._complaints = Complaints(log)
+        self._answers = asyncio.Semaphore(MOST_ANSWERS)
+        self._manager = web.Server(self._handle)
+        self._open: dict[asyncio.Task[None], _State] = {}  # a task for each connection
+
+    def close(self) -> None:
+        """Listen no more, if it has never run."""
+        self._socket.close()
+
+    async def run(self) -> None:
+        """Answer until this is cancelled; what is open ends then."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as group:
+                try:
+                    while True:
+                        connection = await self._accepted(loop)
+                        if not self._make_room():
+                            connection.close()
+                            continue
+                        state = _State(loop.time())
+                        task = group.create_task(self._serve(connection, state))
+                        self._open[task] = state
+                        task.add_done_callback(lambda ended: self._open.pop(ended, None))
+                finally:
+                    await self._manager.shutdown(STOP_GRACE_S)
+        finally:
+            self.close()
+
+    async def _accepted(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
+        """The next connection that comes."""
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(self._socket)
+            except OSError as error:  # as for want of descriptors
+                told = f"no HTTP connection can be accepted: {os_problem(error)}"
+                self._complaints.say("this process", "accepting", told)
+                await asyncio.sleep(1.0)
+            else:
+                return connection
+
+    def _make_room(self) -> bool:
+        """End the connection that has been silent for longest where there are as many as may be.
+
+        False: there is none to end, since all are being answered.
+        """
+        if len(self._open) < MOST_CONNECTIONS:
+            return True
+        silent = [task for task, state in self._open.items() if not state.answering]
+        if not silent:
+            return False
+        longest = min(silent, key=lambda task: self._open[task].silent_since_s)
+        longest.cancel()
+        del self._open[longest]
+        return True
+
+    async def _serve(self, connection: socket.socket, state: _State) -> None:
+        """One connection to its end."""
+        transport: asyncio.Transport | None = None
+        try:
+            transport, protocol = await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: _Connection(self._manager, state),
+                connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=HANDSHAKE_S if self._tls else None,
+            )
+            assert isinstance(protocol, _Connection)
+            await protocol.ended.wait()
+        except OSError:  # of TLS, too: who came has gone, or does not speak it
+            pass
+        finally:
+            if transport is not None:
+                transport.abort()
+            connection.close()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, and see that it is read."""
+        assert isinstance(request.protocol, _Connection)
+        with request.protocol.state.while_answering():
+            if request.raw_path in OPEN_PATHS:  # which others do not keep waiting
+                return await self._send(request)
+            async with self._answers:
+                return await self._send(request)
+
+    async def _send(self, request: web.BaseRequest) -> web.StreamResponse:
+        answer = await self._answering.answer(_read(request))
+        response = _response(answer)
+        if request.body_exists:
+            response.force_close()
+        try:
+            async with asyncio.timeout(SENDING_S):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+
+def _bind(listen: Listen) -> socket.socket:
+    """A socket that listens. Raises ServingError."""
+    family = socket.AF_INET6 if ":" in listen.ip else socket.AF_INET
+    try:
+        bound = socket.create_server((listen.ip, listen.port), family=family, backlog=128)
+    except OSError as error:
+        raise ServingError(
+            f"cannot serve HTTP on {HostPort(listen.ip, listen.port)}"
+            f" ({error.strerror or error}): choose another port with --http-port, or --no-http"
+        ) from error
+    bound.setblocking(False)
+    return bound
+
+
+def _read(request: web.BaseRequest) -> Request:
+    transport = request.transport
+    ip = str((transport.get_extra_info("peername") or ("",))[0]) if transport else ""
+    connection = transport.get_extra_info("ssl_object") if transport else None
+    return Request(
+        request.method,
+        request.raw_path,
+        request.headers.get("Host", ""),
+        f"ipv6:%5B{ip}%5D" if ":" in ip else f"ipv4:{ip}",  # as gRPC has it
+        request.body_exists,
+        authentication_of(connection),
+    )
+
+
+def _response(answer: Answer) -> web.Response:
+    return web.Response(
+        status=answer.status,
+        body=answer.body,
+        headers={**HEADERS, **answer.headers},
+        content_type="application/json",
+    )

@@ -1,0 +1,94 @@
+"""A leader with a bit of everything, and what answers HTTP for it, without any connection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any, cast
+
+from pymesos_core import resources
+from pymesos_core.addresses import HostPort
+from pymesos_core.coordination import MasterInfo
+from pymesos_core.outside import Outside
+from pymesos_core.security.audit_files import AuditFiles
+from pymesos_core.security.gate import open_gate
+from pymesos_master.core import events as ev
+from pymesos_master.http.answering import Answer, Answering, Request
+from pymesos_master.queries import Queries
+from pymesos_master.services.leading import Leadership
+from pymesos_master.services.operator import OperatorService
+from pymesos_master.services.relaying import OperatorCalls
+from pymesos_master.shell import Leader
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.master_harness import MasterHarness
+
+AT = HostPort("10.0.0.1", 5050)
+
+
+def a_bit_of_everything() -> MasterHarness:
+    """Agents, one of them drained; frameworks, tasks that run and that ended, offers, terms."""
+    h = MasterHarness()
+    first = h.agent("cpus:4;mem:4096;disk:100;ports:[31000-31005]")
+    second = h.agent("cpus:2;mem:512")
+    framework = h.subscribe(roles=["eng"])
+    h.run(framework, "runs", "cpus:1;mem:32;ports:[31000-31001]")
+    h.run(framework, "ended")
+    agent_ids = (h.agent_id(first), h.agent_id(second))
+    for connection_id, agent_id in zip((first, second), agent_ids, strict=True):
+        for task_id in h.launched(connection_id):
+            state = pb.TASK_RUNNING if task_id == "runs" else pb.TASK_FAILED
+            h.update(connection_id, h.framework_id(framework), task_id, state)
+            said = {"agent_id": agent_id, "task_id": task_id, "uuid": b"u"}
+            h.call(framework, acknowledge=said)
+    h.feed(ev.OperatorSetWeight(1, "eng", 2.5))
+    quota = pb.Quota(limits=[pb.Resource(name="cpus", scalar=3)])
+    h.feed(ev.OperatorSetQuota(2, "eng", quota))
+    reserved = tuple(resources.to_proto(resources.parse("cpus:1")))
+    h.feed(ev.OperatorReserved(3, agent_ids[0], "ops", reserved))
+    h.feed(ev.OperatorScheduledMaintenance(4, agent_ids[1:], h.now.wall_s + 600, 60.0))
+    h.feed(ev.OperatorCordonedAgents(5, agent_ids[1:]))
+    h.subscribe(name="gone", roles=["ops"])
+    h.advance(0.01)
+    assert all(answer is None for answer in h.answers.values()), h.answers
+    return h
+
+
+def leadership_of(
+    h: MasterHarness, files: AuditFiles | None = None, outside: Outside | None = None
+) -> Leadership:
+    """A leader of that core."""
+    leader = SimpleNamespace(
+        core=h.core, queries=Queries(h.core, lambda: h.now), term=SimpleNamespace(epoch=7)
+    )
+    me = MasterInfo("m1", AT, "first")
+    made = Leadership(me, outside or Outside(), audit_files=files)
+    made.leader = cast(Leader, leader)
+    return made
+
+
+def operators_of(leadership: Leadership) -> OperatorCalls:
+    return OperatorCalls(leadership, OperatorService(leadership))
+
+
+def open_answering(leadership: Leadership) -> Answering:
+    """Of a cluster without certificates."""
+    return Answering(operators_of(leadership), open_gate, closed=False, hostname="first")
+
+
+async def get(answering: Answering, target: str, **changed: Any) -> Answer:
+    """Ask, as from this machine."""
+    asked: dict[str, Any] = {
+        "method": "GET", "target": target, "host": "127.0.0.1:5080", "peer": "ipv4:127.0.0.1",
+    }  # fmt: skip
+    return await answering.answer(Request(**(asked | changed)))
+
+
+async def get_json(answering: Answering, target: str, **changed: Any) -> Any:
+    answer = await get(answering, target, **changed)
+    assert answer.status == 200, answer.body
+    return json.loads(answer.body)
+
+
+def values(items: Iterable[Any], key: str) -> list[Any]:
+    return [item[key] for item in items]

@@ -1,0 +1,348 @@
+"""What is answered by HTTP: by the table of routes, as its schemas say, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.caller import Caller, Method
+from pymesos_core.coordination import MasterInfo
+from pymesos_core.outside import Outside
+from pymesos_core.security.audit_files import AuditFiles
+from pymesos_core.security.gate import CertificateGate, telling
+from pymesos_core.security.identities import Kind
+from pymesos_core.security.needs import NEEDS
+from pymesos_core.security.revocations import Revocations
+from pymesos_core.transport import CallError, Code
+from pymesos_master.core import Config
+from pymesos_master.http import openapi
+from pymesos_master.http.answering import Answering
+from pymesos_master.http.routes import ROUTES
+from pymesos_master.services.leading import Leadership
+from pymesos_master.services.masters import MastersService
+from pymesos_proto.v1 import operator_pb2
+from pymesos_testing.http_cluster import (
+    AT,
+    a_bit_of_everything,
+    get,
+    get_json,
+    leadership_of,
+    open_answering,
+    operators_of,
+    values,
+)
+from pymesos_testing.master_harness import MasterHarness
+
+DOCUMENT = openapi.document(ROUTES)
+# What each list must not be empty of, so that its schema is held against something.
+FILLED = {
+    "/v1/agents", "/v1/frameworks", "/v1/tasks", "/v1/offers", "/v1/roles", "/v1/quota",
+    "/v1/weights", "/v1/reservations", "/v1/drains", "/v1/maintenance", "/v1/audit",
+}  # fmt: skip
+
+
+def validator(schema: Mapping[str, Any]) -> Draft202012Validator:
+    return Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+
+
+@pytest.fixture
+def leadership(tmp_path: Path) -> Leadership:
+    files = AuditFiles(tmp_path / "audit", 1 << 20)
+    line = {"time": "2026-01-01T00:00:00.000Z", "principal": "operator/a", "object": {}}
+    files.append([json.dumps(line).encode() + b"\n"], sync=False)
+    return leadership_of(a_bit_of_everything(), files)
+
+
+@pytest.fixture
+def answering(leadership: Leadership) -> Answering:
+    return open_answering(leadership)
+
+
+class TestDocument:
+    def test_its_schemas_are_schemas_and_its_calls_are_in_the_table_of_needs(self) -> None:
+        for schema in DOCUMENT["components"]["schemas"].values():
+            Draft202012Validator.check_schema(schema)
+        for route in ROUTES:
+            assert NEEDS[f"Operator.{route.call}"] is not None
+            for parameter in route.parameters:
+                Draft202012Validator.check_schema(parameter.schema)
+        assert len({route.path for route in ROUTES}) == len(ROUTES)
+        assert [route.path for route in ROUTES if route.open] == ["/health"]
+
+    def test_all_that_it_refers_to_is_there(self) -> None:
+        names = set(DOCUMENT["components"]["schemas"])
+        for part in json.dumps(DOCUMENT).split('"#/components/schemas/')[1:]:
+            assert part.partition('"')[0] in names
+
+    @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+    async def test_every_answer_is_as_it_says(self, answering: Answering, route: Any) -> None:
+        many = "?completed=true" if any(p.name == "completed" for p in route.parameters) else ""
+        said = await get_json(answering, route.path + many)
+        validator(route.schema).validate(said)
+        if route.path in FILLED:
+            assert next(iter(said.values())), "an empty list shows nothing of its schema"
+
+    async def test_it_is_served(self, answering: Answering) -> None:
+        assert await get_json(answering, openapi.PATH) == DOCUMENT
+
+
+class TestAnswers:
+    async def test_agents_as_the_command_shows_them(self, answering: Answering) -> None:
+        agents = (await get_json(answering, "/v1/agents"))["agents"]
+        assert {a["tasks"] for a in agents} <= {0, 1} and len(agents) == 2
+        assert [a["drain"] and a["drain"]["state"] for a in agents if a["drain"]] == ["cordoned"]
+
+    async def test_what_roles_have(self, answering: Answering) -> None:
+        weights = (await get_json(answering, "/v1/weights"))["weights"]
+        assert {"role": "eng", "weight": 2.5} in weights
+        quota = (await get_json(answering, "/v1/quota"))["quota"]
+        assert quota == [{"role": "eng", "guarantees": {}, "limits": {"cpus": 3.0}}]
+
+    async def test_what_agents_have(self, answering: Answering) -> None:
+        reserved = (await get_json(answering, "/v1/reservations"))["reservations"]
+        assert [(r["role"], r["resources"], r["static"]) for r in reserved] == [
+            ("ops", {"cpus": 1.0}, False)
+        ]
+        windows = (await get_json(answering, "/v1/maintenance"))["maintenance"]
+        drains = (await get_json(answering, "/v1/drains"))["drains"]
+        assert values(windows, "agent_id") == values(drains, "agent_id")
+        assert (windows[0]["duration_s"], drains[0]["state"]) == (60.0, "cordoned")
+
+    async def test_tasks_by_filters(self, answering: Answering) -> None:
+        async def ids(query: str) -> list[str]:
+            return values((await get_json(answering, f"/v1/tasks{query}"))["tasks"], "task_id")
+
+        assert await ids("") == ["runs"]
+        assert await ids("?completed=true") == ["runs", "ended"]
+        assert await ids("?completed=true&state=TASK_FAILED&state=TASK_LOST") == ["ended"]
+        assert await ids("?id_prefix=r%75ns") == ["runs"]
+        assert await ids("?agent_id=nobody") == []
+
+    async def test_pages_follow_each_other(self, answering: Answering) -> None:
+        seen, token = [], ""
+        for _ in range(2):
+            page = await get_json(answering, f"/v1/agents?limit=1&page_token={token}")
+            seen += values(page["agents"], "agent_id")
+            token = page["next_page_token"]
+        everything = await get_json(answering, "/v1/agents")
+        assert seen == values(everything["agents"], "agent_id") and not token
+
+    async def test_the_audit_names_who_has_written_it(self, answering: Answering) -> None:
+        page = await get_json(answering, "/v1/audit?who=operator/*")
+        assert values(page["lines"], "source") == [f"the master at {AT}"]
+        assert page["master"] == str(AT) and page["next_page_token"] is None
+        assert (await get_json(answering, "/v1/audit?denied=true"))["lines"] == []
+
+    async def test_who_leads(self, answering: Answering, leadership: Leadership) -> None:
+        assert await get_json(answering, "/health") == {"status": "leading"}
+        said = await get_json(answering, "/v1/leader")
+        assert said == {"address": str(AT), "hostname": "first", "epoch": 7}
+        leadership.leader = None
+        assert await get_json(answering, "/health") == {"status": "following"}
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "words"),
+    [
+        ("/", 404, "/v1/openapi.json lists"),
+        ("/v1/agents/", 404, "there is no '/v1/agents/'"),
+        ("//v1/agents", 404, "there is no"),
+        ("/v1/../v1/agents", 404, "there is no"),
+        ("/v1/%61gents", 404, "there is no"),
+        ("/v1/agents\x00", 404, "there is no"),
+        ("/v1/agents?who=x", 400, "there is no parameter 'who' here; these are: limit, page_token"),
+        ("/v1/roles?limit=1", 400, "these are: it takes none"),
+        ("/v1/agents?limit=0", 400, "a whole number from 1 to 1000"),
+        ("/v1/agents?limit=1001", 400, "a whole number from 1 to 1000"),
+        ("/v1/agents?limit=%D9%A1", 400, "a whole number"),
+        ("/v1/agents?limit=" + "9" * 200, 400, "a whole number"),
+        ("/v1/agents?limit=1&limit=2", 400, "limit is given twice"),
+        ("/v1/agents?id_prefix=%ff", 400, "percent-encoded in UTF-8"),
+        ("/v1/agents?id_prefix=a%0Ab", 400, "can be printed"),
+        ("/v1/agents?id_prefix=" + "a" * 256, 400, "at most 255 characters"),
+        ("/v1/agents?" + "a" * 2049, 400, "at most 2048 are accepted"),
+        ("/v1/agents?limit", 400, "NAME=VALUE"),
+        ("/v1/tasks?" + "&".join(["state=TASK_LOST"] * 33), 400, "at most 32"),
+        ("/v1/tasks?state=RUNNING", 400, "one of TASK_STAGING"),
+        ("/v1/tasks?completed=yes", 400, "expected is true or false"),
+        ("/v1/audit?since_s=nan", 400, "a number of seconds"),
+        ("/v1/audit?since_s=-1", 400, "a number of seconds"),
+        ("/v1/audit?verb=fly", 400, "one of "),
+        ("/v1/audit?page_token=x", 400, "begin without one"),
+        ("/v1/audit?master=10.0.0.9:1", 409, "no master runs at '10.0.0.9:1'"),
+        ("/v1/agents?page_token=7.1", 409, "list again from the start"),
+        ("/v1/agents?page_token=%C2%B2.1", 409, "list again"),
+    ],
+)  # fmt: skip
+async def test_what_is_refused_says_why(
+    answering: Answering, target: str, status: int, words: str
+) -> None:
+    answer = await get(answering, target)
+    said = json.loads(answer.body)
+    validator(DOCUMENT["components"]["schemas"]["Error"]).validate(said)
+    assert answer.status == status and words in said["error"]["message"], said
+
+
+async def test_only_what_reads_is_answered(answering: Answering) -> None:
+    posted = await get(answering, "/v1/agents", method="POST")
+    assert posted.status == 405 and posted.headers == {"Allow": "GET, HEAD"}
+    assert (await get(answering, "/v1/agents", has_body=True)).status == 400
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:5080", 200), ("[::1]:5080", 200), ("localhost", 200), ("First:80", 200),
+        ("evil.example:5080", 403), ("", 403), ("127.0.0.1.evil.example", 403), ("a@b", 403),
+    ],
+)  # fmt: skip
+async def test_a_page_of_elsewhere_reads_no_open_cluster(
+    answering: Answering, host: str, status: int
+) -> None:
+    assert (await get(answering, "/v1/agents", host=host)).status == status
+    assert (await get(answering, "/health", host=host)).status == 200, "it tells nothing"
+
+
+class TestClosed:
+    """Of a cluster with certificates. What the gate makes of one, its own tests say."""
+
+    POLICY = "allow:\n- {who: operator/root, do: ['*'], role: '**'}\n"
+
+    @pytest.fixture
+    def answering(self) -> Answering:
+        h = MasterHarness(Config(seed_policy=self.POLICY))
+        self.refused: list[str] = []
+
+        def gate(method: str, peer: str, authentication: Mapping[str, Any]) -> Caller:
+            who = next(iter(authentication["peer_uri"])).decode()
+            if not who.startswith("operator/"):
+                return CertificateGate("prod", Kind.MASTER)(method, peer, authentication)
+            return Caller(who, Method.CERT, "1", peer, "grpc")
+
+        told = telling(gate, lambda caller, method, why: self.refused.append(why))
+        return Answering(operators_of(leadership_of(h)), told, closed=True)
+
+    async def test_by_the_policy(self, answering: Answering) -> None:
+        root = {"peer_uri": [b"operator/root"]}
+        assert await get_json(answering, "/v1/agents", authentication=root, host="any")
+        nobody = await get(answering, "/v1/agents", authentication={"peer_uri": [b"operator/x"]})
+        assert nobody.status == 403 and b"operator/x may not read" in nobody.body
+
+    async def test_without_a_certificate_only_health_is_told(self, answering: Answering) -> None:
+        for path in (*(route.path for route in ROUTES), openapi.PATH):
+            status = 200 if path == "/health" else 401
+            assert (await get(answering, path)).status == status, path
+        assert not self.refused, "whoever comes by would fill the audit"
+
+    async def test_what_the_gate_refuses_is_told(self, answering: Answering) -> None:
+        other = {"peer_uri": [b"spiffe://lab/operator/a"]}
+        answer = await get(answering, "/v1/agents", authentication=other)
+        assert answer.status == 401 and b"another cluster" in answer.body and self.refused
+
+
+class TestRelayed:
+    """By a master that does not lead, to the one that does."""
+
+    ROOT = Caller("operator/root", Method.CERT, "1", "ipv4:10.0.0.9", "http", 2e9, ("2",))
+
+    @pytest.fixture
+    def follower(self, leadership: Leadership) -> Leadership:
+        self.by = Caller("master/m2", Method.CERT)
+        self.lead = leadership
+        masters = MastersService(leadership, operators_of(leadership))
+
+        class Channel:
+            def stream(self, method: Any, metadata: Any = None) -> Any:
+                assert method.path == "/pymesos.v1.Masters/Relay"
+                return self
+
+            async def write(self, request: Any) -> None:
+                self.request = request
+
+            async def done_writing(self) -> None: ...
+
+            async def read(inner) -> Any:  # noqa: N805
+                call = type("Call", (), {"caller": self.by})()
+                return await masters.Relay(inner.request, call)
+
+            async def close(self) -> None: ...
+
+        def dial(address: HostPort, to: Kind, name: str = "") -> Any:
+            assert (address, to) == (AT, Kind.MASTER)
+            return Channel()
+
+        me = MasterInfo("m2", HostPort("10.0.0.2", 5050), "second")
+        made = Leadership(me, Outside(dial=dial))
+        made.known_leader = lambda: leadership.me
+        return made
+
+    async def test_it_answers_what_the_leader_does(
+        self, follower: Leadership, answering: Answering
+    ) -> None:
+        for path in ("/v1/agents", "/v1/tasks?completed=true", "/v1/roles", "/v1/audit"):
+            assert await get_json(open_answering(follower), path) == await get_json(answering, path)
+        refused = await get(open_answering(follower), "/v1/agents?page_token=7.1")
+        assert refused.status == 409 and b"list again" in refused.body
+
+    async def test_of_itself_it_answers_itself(self, follower: Leadership) -> None:
+        assert await get_json(open_answering(follower), "/health") == {"status": "following"}
+        said = await get_json(open_answering(follower), "/v1/leader")
+        assert said == {"address": str(AT), "hostname": "first", "epoch": None}
+
+    async def test_nobody_leads(self, follower: Leadership) -> None:
+        follower.known_leader = lambda: None
+        answer = await get(open_answering(follower), "/v1/agents")
+        assert answer.status == 503 and b"nobody does yet" in answer.body
+
+    async def test_the_one_that_led_leads_no_more(self, follower: Leadership) -> None:
+        self.lead.leader = None
+        self.lead.known_leader = lambda: follower.me
+        answer = await get(open_answering(follower), "/v1/agents")
+        assert answer.status == 503 and b"10.0.0.2:5050 does" in answer.body
+
+    async def test_the_leader_goes_by_who_called_the_other(self, follower: Leadership) -> None:
+        h = MasterHarness(Config(seed_policy=TestClosed.POLICY))
+        self.lead.leader = leadership_of(h).leader
+        calls, asked = operators_of(follower), operator_pb2.ListAgentsRequest()
+        assert await calls.ask("ListAgents", asked, self.ROOT) is not None
+        with pytest.raises(CallError, match="operator/x may not read"):
+            await calls.ask("ListAgents", asked, Caller("operator/x", Method.CERT))
+
+    async def test_who_is_no_master_cannot_say_who_calls(
+        self, follower: Leadership, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        heard: list[Caller] = []
+        queries = self.lead.here().queries
+        monkeypatch.setattr(queries, "check", lambda caller, *_: heard.append(caller))
+        calls, asked = operators_of(follower), operator_pb2.ListAgentsRequest()
+        await calls.ask("ListAgents", asked, self.ROOT)
+        self.by = Caller(peer="ipv4:10.0.0.3")  # of a cluster without certificates
+        await calls.ask("ListAgents", asked, self.ROOT)
+        assert heard == [self.ROOT, Caller(peer="ipv4:10.0.0.9", via="http")]
+
+    async def test_the_leader_knows_who_is_revoked(self, follower: Leadership) -> None:
+        revocations = Revocations()
+        self.lead.outside = Outside(credentials=cast(Any, SimpleNamespace(revocations=revocations)))
+        calls, asked = operators_of(follower), operator_pb2.ListAgentsRequest()
+        await calls.ask("ListAgents", asked, self.ROOT)
+        for name in ("operator/root", "1", "2"):
+            revocations.set([name])
+            with pytest.raises(CallError, match="revoked") as refused:
+                await calls.ask("ListAgents", asked, self.ROOT)
+            assert refused.value.code is Code.UNAUTHENTICATED
+
+    async def test_streams_are_not_relayed(self, leadership: Leadership) -> None:
+        from pymesos_proto.v1 import masters_pb2
+
+        for method in ("WatchEvents", "Nothing"):
+            request = masters_pb2.RelayRequest(method=method)
+            with pytest.raises(CallError) as refused:
+                await operators_of(leadership).relayed(request, Caller("master/m2", Method.CERT))
+            assert refused.value.code is Code.UNIMPLEMENTED
