@@ -55,7 +55,7 @@ class SubmitError(Exception):
 
 
 class StaleError(SubmitError):
-    """The change was made from another version of the job than is in force."""
+    """Somebody was quicker: another version is in force, or a job of the name runs."""
 
 
 class Watch:
@@ -172,7 +172,7 @@ class Binpack(Scheduler):
         """Store a job and return its id; the same request id gives the same job.
 
         `same_name`: whatever others of its name do. `versions`: those that a backup has of it.
-        Raises SubmitError, StartsAgainError.
+        Raises SubmitError, StaleError, StartsAgainError.
         """
         job_id = f"{job.name}-{self._outside.token(4)}"
         event = c.JobSubmitted(

@@ -84,6 +84,13 @@ async def test_a_request_that_was_hung_up_is_answered_to_who_repeats_it(asking: 
     assert await fourth == 2
 
 
+async def test_who_repeats_what_began_a_job_is_answered(asking: Asking) -> None:
+    asked = await asking.propose("a")
+    asking.say(c.JobAccepted("r", "a", 1))
+    async with asyncio.timeout(5):
+        assert await asked == 1
+
+
 async def test_an_id_in_use_for_one_job_is_free_for_others(asking: Asking) -> None:
     one, other = await asking.propose("a"), await asking.propose("b")
     new = asyncio.ensure_future(asking.binpack.submit(job(), "r"))

@@ -52,6 +52,7 @@ class Desk:
         self.h.feed(c.Subscribed("f"))
         self.h.feed(c.PolicyTold(read_policy(RULES, 1)))
         self.requests = 0
+        self.before_submit: list[c.Event] = []
         self.before_propose: list[c.Event] = []
         binpack: Any = SimpleNamespace(
             core=self.h.core,
@@ -63,12 +64,12 @@ class Desk:
         )
         self.service = JobsService(binpack, "*")
 
-    def _answer(self, event: c.Event, request_id: str) -> c.JobAccepted:
+    def _answer(self, event: c.Event, key: tuple[str, str]) -> c.JobAccepted:
         self.h.feed(event)
         for effect in reversed(self.h.effects):
-            if isinstance(effect, c.JobAccepted) and effect.request_id == request_id:
+            if isinstance(effect, c.JobAccepted) and effect.key == key:
                 return effect
-            if isinstance(effect, c.JobRefused) and effect.request_id == request_id:
+            if isinstance(effect, c.JobRefused) and (effect.job_id, effect.request_id) == key:
                 raise (StaleError if effect.stale else SubmitError)(effect.message)
         raise AssertionError("no answer")
 
@@ -81,15 +82,17 @@ class Desk:
         made_by: str = "",
         versions: tuple[Version, ...] = (),
     ) -> str:
+        while self.before_submit:
+            self.h.feed(self.before_submit.pop())
         self.requests += 1
         job_id = f"{job.name}-{self.requests:08x}"
         event = c.JobSubmitted(request_id, job_id, job, not same_name, made_by, versions)
-        return self._answer(event, request_id).job_id
+        return self._answer(event, ("", request_id)).job_id
 
     async def _propose(self, event: c.VersionProposed) -> int:
         while self.before_propose:
             self.h.feed(self.before_propose.pop())
-        return self._answer(event, event.request_id).version
+        return self._answer(event, (event.job_id, event.request_id)).version
 
     async def _have_stored(self, job_id: str) -> None:
         self.requests += 1
@@ -101,7 +104,7 @@ class Desk:
         assert done in self.h.effects
 
     async def _ask_rollout(self, job_id: str, task: str, what: Asked, by: str) -> None:
-        self._answer(c.RolloutAsked("a", job_id, task, what, by), "a")
+        self._answer(c.RolloutAsked("a", job_id, task, what, by), (job_id, "a"))
 
     def call(self, method: str, request: Any, who: str = "operator/lead") -> Any:
         """What is answered. Raises CallError."""
@@ -224,6 +227,48 @@ class TestApply:
             c.VersionProposed("quick", shop, 1, job, "restart", "", ("web",))
         )
         assert desk.apply(document({**WEB, "retries": 1})).version == 3
+
+    def test_of_two_that_begin_a_job_at_once_the_later_changes_it(self, desk: Desk) -> None:
+        job = parse_job(json.loads(document(WEB)))
+        desk.before_submit.append(c.JobSubmitted("other", "shop-other", job, True, ""))
+        desk.h.hold_writes = True  # so it is known, and not stored
+        answer = desk.apply(document({**WEB, "command": "y"}))
+        assert (answer.job_id, answer.version, answer.created) == ("shop-other", 2, False)
+
+    def test_of_two_that_begin_the_same_job_at_once_the_later_is_told_of_it(
+        self, desk: Desk
+    ) -> None:
+        job = parse_job(json.loads(document(WEB)))
+        desk.before_submit.append(c.JobSubmitted("other", "shop-other", job, True, ""))
+        desk.h.hold_writes = True
+        answer = desk.apply(document(WEB))
+        assert (answer.job_id, answer.version, answer.changed) == ("shop-other", 1, False)
+
+    def test_who_repeats_what_began_a_job_is_told_the_same(self, desk: Desk, shop: str) -> None:
+        desk.apply(document({**WEB, "command": "y"}))
+        again = desk.apply(document(WEB), request_id="r1")
+        assert (again.job_id, again.version, again.created) == (shop, 1, True)
+        assert desk.h.core.jobs[shop].version == 2
+
+    def test_an_id_is_of_one_request(self, desk: Desk, shop: str) -> None:
+        scale = pb.ScaleJobRequest(request_id="s", job_id=shop, counts={"web": 3})
+        assert desk.call("ScaleJob", scale).version == 2
+        other = document(WEB).replace("shop", "other")
+        versions = [version(1, document(WEB))]
+        for method, request, what in (
+            ("ScaleJob", pb.ScaleJobRequest(request_id="r1", job_id=shop, counts={"web": 4}), 1),
+            ("RestartJob", pb.RestartJobRequest(request_id="s", job_id=shop), 2),
+            ("RollbackJob", pb.RollbackJobRequest(request_id="s", job_id=shop, version=1), 2),
+            ("ApplyJob", pb.ApplyJobRequest(request_id="s", job_json=document(WEB)), 2),
+            ("ApplyJob", pb.ApplyJobRequest(request_id="r1", job_json=other), 0),
+            ("SubmitJob", pb.SubmitJobRequest(request_id="r1", job_json=other), 0),
+            ("RestoreJob", pb.RestoreJobRequest(request_id="r1", versions=versions), 0),
+        ):
+            error = desk.refused(method, request, "operator/root")
+            did = f"made version {what} of the job {shop}" if what else f"began the job {shop}"
+            assert error.code is Code.INVALID_ARGUMENT, method
+            assert did in error.message and "send a new id" in error.message, method
+        assert desk.h.core.jobs.keys() == {shop} and desk.h.core.jobs[shop].version == 2
 
     def test_what_is_so_already_is_told_once_it_is_stored(self, desk: Desk, shop: str) -> None:
         desk.h.hold_writes = True
@@ -497,7 +542,7 @@ class TestRestore:
         answer = desk.call("RestoreJob", self.restored(*TWO), "operator/root")
         assert answer.version == 7
         again = desk.call("RestoreJob", self.restored(*TWO), "operator/root")
-        assert again.job_id == answer.job_id, "the same request is the same job"
+        assert again == answer, "the same request is the same job"
         for core in (desk.h.core, BinpackHarness(desk.h.records).core):
             job = core.jobs[answer.job_id]
             assert [(v.number, v.made_at_s, v.made_by, v.what) for v in job.history.versions] == [

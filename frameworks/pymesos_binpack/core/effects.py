@@ -83,16 +83,16 @@ class Reconcile:
 
 @dataclass(frozen=True, slots=True)
 class JobAccepted:
-    """The job, or another version of it, is stored; tell who asked for it."""
+    """The job, or a version of it, is stored; tell who asked for it."""
 
     request_id: str
     job_id: str
-    version: int = 1
+    version: int = 0  # that was asked for; 0: the job was
 
     @property
     def key(self) -> tuple[str, str]:
         """The job that was to be changed, or nothing for a new one, and the id of the request."""
-        return (self.job_id if self.version > 1 else "", self.request_id)
+        return (self.job_id if self.version else "", self.request_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,8 @@ class JobRefused:
     request_id: str
     message: str
     job_id: str = ""  # that was to be changed; empty: it was to be a new one
-    stale: bool = False  # it was made from another version than is in force
+    # It was made from another version than is in force, or a new job of its name was quicker.
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)

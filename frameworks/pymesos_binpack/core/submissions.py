@@ -23,7 +23,8 @@ def on_submitted(ctx: Context, event: JobSubmitted) -> None:
         ctx.say(JobAccepted(event.request_id, known))
         return
     if (problem := _why_refused(ctx, event)) is not None:
-        ctx.say(JobRefused(event.request_id, problem))
+        is_named = event.unique_name and ctx.roster.running(event.job, None) is not None
+        ctx.say(JobRefused(event.request_id, problem, stale=is_named))
         return
     job = new_job(
         event.job_id, event.job, ctx.now.wall_s, event.request_id, event.made_by, event.versions

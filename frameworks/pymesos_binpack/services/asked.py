@@ -112,6 +112,18 @@ class Asked:
         if problem := id_problem(request_id):
             raise CallError(Code.INVALID_ARGUMENT, f"request_id: {problem}")
 
+    def _check_begun(self, request_id: str, job_id: str, job: Job) -> None:
+        """Raises CallError where a request id has begun another job than it is to begin now."""
+        core = self.binpack.core
+        begun = core.jobs.get(job_id)
+        if begun is not None:
+            same = (begun.job.role, begun.job.name) == (job.role, job.name)
+        else:
+            aside = core.quarantined.get(job_id)
+            same = aside is None or aside.name == job.name
+        if not same:
+            raise used_before(request_id, f"began the job {job_id}")
+
     async def _read_job(self, text: str) -> Job:
         """Check a job. Raises CallError."""
         try:
@@ -122,16 +134,25 @@ class Asked:
 
 
 @contextlib.contextmanager
-def answering() -> Iterator[None]:
-    """Turn what the framework says of a request into CallError, but for StaleError."""
+def answering(*, tries_again: bool = False) -> Iterator[None]:
+    """Turn what the framework says of a request into CallError; not StaleError if `tries_again`."""
     try:
         yield
-    except StaleError:
-        raise  # who asked tries again
     except StartsAgainError as error:
         raise CallError(Code.UNAVAILABLE, str(error)) from None
     except SubmitError as error:
+        if tries_again and isinstance(error, StaleError):
+            raise
         raise CallError(Code.FAILED_PRECONDITION, short(error)) from None
+
+
+def used_before(request_id: str, what: str) -> CallError:
+    """Return the answer to a request whose id is that of another one, which did something else."""
+    return CallError(
+        Code.INVALID_ARGUMENT,
+        f"request_id: {quoted(request_id)} is that of another request, which {what}: send a new id"
+        f" with every new request",
+    )
 
 
 def _read(text: str) -> Job:

@@ -6,7 +6,7 @@ import asyncio
 
 from pymesos_binpack.jobs.aligning import is_shown
 from pymesos_binpack.jobs.groups import main_task_id
-from pymesos_binpack.services.asked import Call, answering, short
+from pymesos_binpack.services.asked import Call, answering, short, who
 from pymesos_binpack.services.restores import JobRestores
 from pymesos_binpack.services.rollouts import RolloutCalls
 from pymesos_binpack.services.versions import JobChanges
@@ -46,7 +46,11 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
         self._check_request_id(request.request_id)
         job = await self._read_job(request.job_json)
         self._check_role(job.role)
-        job_id = await self._submit(call, job, request.request_id, same_name=request.same_name)
+        with answering():
+            job_id = await self.binpack.submit(
+                job, request.request_id, same_name=request.same_name, made_by=who(call)
+            )
+        self._check_begun(request.request_id, job_id, job)
         return pb.SubmitJobResponse(job_id=job_id)
 
     async def ListJobs(  # noqa: N802

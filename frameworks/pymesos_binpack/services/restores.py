@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from pymesos_binpack.jobs.history import SUBMIT, Version
-from pymesos_binpack.services.asked import Asked, Call, answering, who
+from pymesos_binpack.services.asked import Asked, Call, answering, used_before, who
 from pymesos_binpack.specs import Job
 from pymesos_core import contract
 from pymesos_core.text import quoted
@@ -31,7 +31,12 @@ class JobRestores(Asked):
             job_id = await self.binpack.submit(
                 job, request.request_id, made_by=who(call), versions=versions
             )
-        return pb.RestoreJobResponse(job_id=job_id, version=versions[-1].number)
+        self._check_begun(request.request_id, job_id, job)
+        begun = self.binpack.core.jobs.get(job_id)
+        if begun is not None and begun.history.asked_by(request.request_id) is not None:
+            raise used_before(request.request_id, f"began the job {job_id}")
+        version = versions[-1].number if begun is None else begun.durable_version
+        return pb.RestoreJobResponse(job_id=job_id, version=version)
 
     async def _read_versions(self, request: pb.RestoreJobRequest) -> _Read:
         """The job of the last version, and all of them. Raises CallError."""

@@ -20,7 +20,7 @@ from pymesos_binpack.jobs.history import RESTART, ROLLBACK, SCALE, SUBMIT, Versi
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.state import JobState, revision_of
 from pymesos_binpack.placement.packing import text_of
-from pymesos_binpack.services.asked import Asked, Call, answering, runs, who
+from pymesos_binpack.services.asked import Asked, Call, answering, runs, used_before, who
 from pymesos_binpack.services.views import field_change, task_change, version_view
 from pymesos_binpack.shell import StaleError
 from pymesos_binpack.specs import Job
@@ -34,6 +34,7 @@ MAX_CHANGES, MAX_LISTED_CHANGES = 200, 20
 MAX_INSTANCES = 10_000
 MAX_TASKS = 1000  # of a job
 HIDDEN = "(hidden)"
+APPLY = "apply"
 
 
 class Made(NamedTuple):
@@ -60,16 +61,21 @@ class JobChanges(Asked):
         for _ in range(TRIES):
             target = self._target(request, job)
             if target is None:
-                return await self._begin(request, call, job)
+                try:
+                    return await self._begin(request, call, job)
+                except StaleError:
+                    await self._have_stored()  # the job of that name that was quicker
+                    continue
             made = await self._applied(request, target, job)
-            if target.history.asked_by(request.request_id) is None:
+            if (asked := target.history.asked_by(request.request_id)) is None:
                 _check_version(target, request.if_version)
             response = self._foreseen(call, request, target, made)
+            response.created = asked is not None and asked.what == SUBMIT
             if request.dry_run:
                 response.policy = text_of(self.binpack.core.packing_policy)
                 return response
             if not response.changed:
-                await self._have_stored(target, response.version)
+                await self._have_version_stored(target, response.version)
                 return response
             try:
                 response.version = await self._propose(call, request.request_id, target, made)
@@ -124,22 +130,19 @@ class JobChanges(Asked):
         if request.dry_run:
             response.policy = text_of(self.binpack.core.packing_policy)
         else:
-            response.job_id = await self._submit(call, job, request.request_id, same_name=False)
+            with answering(tries_again=True):
+                response.job_id = await self.binpack.submit(
+                    job, request.request_id, made_by=who(call)
+                )
+            self._check_begun(request.request_id, response.job_id, job)
         return response
-
-    async def _submit(self, call: Call, job: Job, request_id: str, *, same_name: bool) -> str:
-        """The id of a new job. Raises CallError."""
-        with answering():
-            return await self.binpack.submit(
-                job, request_id, same_name=same_name, made_by=who(call)
-            )
 
     async def _applied(self, request: pb.ApplyJobRequest, target: JobState, job: Job) -> Made:
         if request.keep_counts:
             job = await self._with_counts(job.document, _counts(target.job))
         rerun = [task.name for task in job.tasks if request.rerun and not task.is_service]
         again = tuple(rerun) if target.job.document == job.document else ()
-        return Made(job, "apply", again, frozenset(rerun))
+        return Made(job, APPLY, again, frozenset(rerun))
 
     def _foreseen(
         self, call: Call, request: pb.ApplyJobRequest, target: JobState, made: Made
@@ -178,7 +181,7 @@ class JobChanges(Asked):
                     )
             return Made(await self._with_counts(target.job.document, counts), SCALE)
 
-        return await self._change(call, request.job_id, request.request_id, make)
+        return await self._change(call, request.job_id, request.request_id, SCALE, make)
 
     async def RestartJob(  # noqa: N802
         self, request: pb.RestartJobRequest, call: Call
@@ -206,7 +209,7 @@ class JobChanges(Asked):
                 )
             return Made(target.job, RESTART, tasks, rerun=frozenset(request.tasks))
 
-        return await self._change(call, request.job_id, request.request_id, make)
+        return await self._change(call, request.job_id, request.request_id, RESTART, make)
 
     async def RollbackJob(  # noqa: N802
         self, request: pb.RollbackJobRequest, call: Call
@@ -220,7 +223,7 @@ class JobChanges(Asked):
             # While instances change, those that have not changed are to stay as they are.
             return Made(job, f"{ROLLBACK} to {version.number}", as_of=version.number)
 
-        return await self._change(call, request.job_id, request.request_id, make)
+        return await self._change(call, request.job_id, request.request_id, ROLLBACK, make)
 
     async def _earlier(self, target: JobState, number: int) -> Version:
         """The version that is gone back to. Raises CallError."""
@@ -254,9 +257,13 @@ class JobChanges(Asked):
         call: Call,
         job_id: str,
         request_id: str,
+        kind: str,
         make: Callable[[JobState], Awaitable[Made]],
     ) -> pb.ChangeJobResponse:
-        """Make another version from the one in force, whoever else does. Raises CallError."""
+        """Make another version from the one in force, whoever else does. Raises CallError.
+
+        `kind` is how the words for what makes it begin.
+        """
         self._check_request_id(request_id)
         for _ in range(TRIES):
             target = self._job(job_id)
@@ -265,12 +272,12 @@ class JobChanges(Asked):
                 made = await make(target)
                 if _is_same(target, made):
                     latest = target.history.latest
-                    await self._have_stored(target, latest.number)
+                    await self._have_version_stored(target, latest.number)
                     return pb.ChangeJobResponse(
                         job_id=job_id, version=latest.number, what=latest.what
                     )
             else:
-                made = Made(target.job, asked.what)
+                made = Made(target.job, asked.what if asked.what.startswith(kind) else kind)
             try:
                 number = await self._propose(call, request_id, target, made)
             except StaleError:
@@ -291,14 +298,22 @@ class JobChanges(Asked):
             made.rerun,
             made.as_of,
         )
-        with answering():
-            return await self.binpack.propose(event)
+        with answering(tries_again=True):
+            number = await self.binpack.propose(event)
+        version = target.history.get(number)  # that of the request's first time
+        if version is not None and not _is_of_kind(version, made.what):
+            raise used_before(request_id, f"made version {number} of the job {target.job_id}")
+        return number
 
-    async def _have_stored(self, target: JobState, number: int) -> None:
+    async def _have_version_stored(self, target: JobState, number: int) -> None:
         """Return once a version is stored: who is told of it may rely on it. Raises CallError."""
         if target.durable_version < number:
-            with answering():
-                await self.binpack.have_stored(target.job_id)
+            await self._have_stored(target.job_id)
+
+    async def _have_stored(self, job_id: str = "") -> None:
+        """Return once all that was decided until now is stored. Raises CallError."""
+        with answering():
+            await self.binpack.have_stored(job_id)
 
     async def ListVersions(  # noqa: N802
         self, request: pb.ListVersionsRequest, call: Call
@@ -438,6 +453,12 @@ def _check_task(job: JobState, name: str) -> None:
             Code.NOT_FOUND,
             f"the job {job.job_id} has no task {quoted(name)}: it has {', '.join(names[:10])}",
         )
+
+
+def _is_of_kind(version: Version, what: str) -> bool:
+    """Whether what made a version is what would make one; who applies may have begun the job."""
+    made, asked = version.what.partition(" ")[0], what.partition(" ")[0]
+    return made == asked or (made, asked) == (SUBMIT, APPLY)
 
 
 def _busy() -> CallError:
