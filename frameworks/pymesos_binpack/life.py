@@ -175,23 +175,24 @@ def refusal(error: FrameworkError, where: str, anew: str) -> RoleError:
 
     `where` is its state, and by `anew` it starts as a new framework.
     """
+    said = str(error).rstrip(".")
     match error:
         case FrameworkDeniedError():
             return RoleError(
-                f"{error}. Its tasks run on for the failover timeout; started again it goes on"
+                f"{said}. Its tasks run on for the failover timeout; started again it goes on"
             )
         case FrameworkRemovedError():
-            return RemovedError(f"{error}. Its tasks are gone; to start anew {anew}")
+            return RemovedError(f"{said}. Its tasks are gone; to start anew {anew}")
         case FrameworkSupersededError():
             return RemovedError(
-                f"{error}. Its tasks run on under the other one, which has its state: probably"
+                f"{said}. Its tasks run on under the other one, which has its state: probably"
                 f" that was moved from {where} by `pymesos-binpack move-state`, or {where} is a"
                 f" copy. Start it with the --zk or --state-dir where the state is now, and leave"
                 f" {where} as it is until then"
             )
         case _:
             return RoleError(
-                f"{error}. Its state is still in {where}: mend what the master says and start it"
+                f"{said}. Its state is still in {where}: mend what the master says and start it"
                 f" again, or to start anew {anew}"
             )
 

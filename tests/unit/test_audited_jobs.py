@@ -144,6 +144,14 @@ async def test_nothing_is_changed_that_could_not_be_written(
         assert await framework.lines() == []
 
 
+async def test_who_asks_a_framework_for_what_a_master_has_written_is_told(
+    framework: Framework,
+) -> None:
+    with pytest.raises(CallError, match="master: a framework has written no audit") as refused:
+        await framework.ask("ReadAudit", ReadAuditRequest(master="h:1"))
+    assert refused.value.code == Code.INVALID_ARGUMENT
+
+
 async def test_without_one_calls_are_answered_all_the_same(framework: Framework) -> None:
     service = AuditedJobs(framework.service._service, Audit())
     call: Any = SimpleNamespace(caller=ALICE)

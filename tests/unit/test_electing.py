@@ -12,12 +12,14 @@ from typing import Any, cast
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.electing import begin_life, contend, elsewhere
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.life import refusal
 from pymesos_binpack.main import _options
+from pymesos_binpack.main import main as binpack
 from pymesos_binpack.moving import Opened, _bring, _is_same, move
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.services.jobs import JobsService
@@ -292,6 +294,19 @@ def test_what_is_done_about_a_refusal_is_said(
     assert str(refused).startswith("why. ") and said in str(refused)
     gone = error is FrameworkRemovedError
     assert ("Its tasks are gone" in str(refused)) is gone
+    assert str(refusal(error("why."), "/s", "remove /s")) == str(refused), "one full stop is enough"
+
+
+@pytest.mark.parametrize("word", ["mov-state", "movestate", "move_state", "move-sate"])
+def test_what_nearly_is_the_command_is_answered_with_it(word: str, tmp_path: Path) -> None:
+    for more in ([], ["--from", "a", "--to", "b"]):
+        answer = CliRunner().invoke(binpack, [word, *more])
+        assert answer.exit_code == 2
+        assert f"'{word}'; did you mean move-state?" in answer.output
+    file = tmp_path / word
+    file.write_text("{}")
+    answer = CliRunner().invoke(binpack, [str(file)])
+    assert answer.exit_code == 2 and "did you mean" not in answer.output, "it is a job file"
 
 
 async def test_one_that_was_removed_ends(instance: Instance) -> None:

@@ -7,11 +7,33 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.exceptions import (
+    ConnectionClosedError,
+    ConnectionLoss,
+    DataInconsistency,
+    SessionExpiredError,
+)
+from kazoo.handlers.threading import KazooTimeoutError, SequentialThreadingHandler
 
 from pymesos_core.coordination import RegistryError
+from pymesos_core.coordination.zk_client import in_words
 from pymesos_core.coordination.zookeeper import ZkRegistry
 from pymesos_core.store import Change
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionLoss(), "the connection to it broke"),
+        (ConnectionClosedError("closed"), "the connection to it is closed"),
+        (SessionExpiredError(), "the session has ended"),
+        (KazooTimeoutError("10"), "it did not answer in time"),
+        (DataInconsistency(), "DataInconsistency"),
+        (RegistryError("another instance leads"), "another instance leads"),
+    ],
+)
+def test_what_went_wrong_is_said_in_words(error: Exception, said: str) -> None:
+    assert in_words(error) == said
 
 
 def test_a_write_that_waits_is_given_up() -> None:
@@ -40,7 +62,7 @@ def test_a_write_that_waits_is_given_up() -> None:
     assert asked.wait(10)
     registry.give_up()
     writing.join(10)
-    assert not writing.is_alive() and "ConnectionLoss" in str(errors[0])
+    assert not writing.is_alive() and "the connection to it broke" in str(errors[0])
     answer.set([True])
     with pytest.raises(RegistryError, match="leadership was given up"):
         registry.commit([])

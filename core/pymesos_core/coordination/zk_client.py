@@ -1,14 +1,26 @@
-"""Clients of ZooKeeper, with the credentials and certificates that its URL names."""
+"""Clients of ZooKeeper, with the credentials and certificates of its URL, and what they say."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from kazoo.client import KazooClient
+from kazoo.exceptions import (
+    BadVersionError,
+    ConnectionClosedError,
+    ConnectionLoss,
+    NoAuthError,
+    NodeExistsError,
+    NoNodeError,
+    OperationTimeoutError,
+    SessionExpiredError,
+)
+from kazoo.handlers.threading import KazooTimeoutError
 
 from pymesos_core.addresses import ZK_CERTIFICATE, ZK_KEY, ZK_ROOTS, ZkUrl
+from pymesos_core.coordination.interface import RegistryError
 from pymesos_core.coordination.zk_rights import masters_only
 
 MakeClient = Callable[[ZkUrl, float], Any]  # of KazooClient's calls: the URL, a session's timeout
@@ -40,3 +52,25 @@ def _tls(folder: Path | None) -> dict[str, Any]:
         "certfile": str(folder / ZK_CERTIFICATE) if has_own else None,
         "keyfile": str(folder / ZK_KEY) if has_own else None,
     }
+
+
+_IN_WORDS: Mapping[type[Exception], str] = {
+    ConnectionLoss: "the connection to it broke",
+    ConnectionClosedError: "the connection to it is closed",
+    SessionExpiredError: "the session has ended",
+    OperationTimeoutError: "it did not answer in time",
+    KazooTimeoutError: "it did not answer in time",
+    NoAuthError: "it does not let these credentials do that",
+    NoNodeError: "a znode of it is not there any more",
+    NodeExistsError: "a znode of it is there already",
+    BadVersionError: "somebody else has changed a znode of it",
+}
+
+
+def in_words(error: Exception) -> str:
+    """Return what went wrong with ZooKeeper, for people."""
+    for kind, words in _IN_WORDS.items():
+        if isinstance(error, kind):
+            return words
+    said = str(error)
+    return said if isinstance(error, RegistryError) else f"{type(error).__name__} {said}".rstrip()

@@ -42,7 +42,7 @@ from pymesos_core.coordination.interface import (
     Term,
     read_epoch,
 )
-from pymesos_core.coordination.zk_client import MakeClient, make_client
+from pymesos_core.coordination.zk_client import MakeClient, in_words, make_client
 from pymesos_core.coordination.zk_rights import close_registry, make_path, readable
 from pymesos_core.store import MAX_GROUP_BYTES, Change, Records, weight_bytes
 from pymesos_core.tasks import Background
@@ -141,7 +141,9 @@ class ZkRegistry:
                 records[kind, unquote(name)] = answer.get()[0]
                 self._known.add(f"{self._root}/{kind}/{name}")
         except (KazooException, KazooTimeoutError) as error:
-            raise RegistryError(f"cannot read the registry in ZooKeeper: {error!r}") from error
+            raise RegistryError(
+                f"the registry in ZooKeeper cannot be read: {in_words(error)}"
+            ) from error
         return records
 
     def commit(self, changes: list[Change]) -> None:
@@ -211,14 +213,18 @@ class ZkRegistry:
                     after.add(node)
             results = self._answer(transaction.commit_async())
         except (KazooException, KazooTimeoutError) as error:
-            raise RegistryError(f"cannot write the registry in ZooKeeper: {error!r}") from error
+            raise RegistryError(
+                f"the registry in ZooKeeper cannot be written: {in_words(error)}"
+            ) from error
         failures = [
             r for r in results if isinstance(r, Exception) and not isinstance(r, RolledBackError)
         ]
         if failures:
             if isinstance(results[0], BadVersionError | NoNodeError):
                 raise StaleEpochError("another one has raised the epoch")
-            raise RegistryError(f"the registry in ZooKeeper refused a write: {failures!r}")
+            raise RegistryError(
+                f"the registry in ZooKeeper refused a write: {in_words(failures[0])}"
+            )
         self._known = after
 
 
@@ -271,7 +277,7 @@ class ZkContender:
                     f" in ?auth=FILE, where FILE holds the user:password of all its {one}s"
                 ) from error
             except (KazooException, KazooTimeoutError, RegistryError) as error:
-                log.warning("contending again in a second: %r", error)
+                log.warning("contending again in a second: %s", in_words(error))
                 await asyncio.sleep(1.0)
                 continue
             if term is not None:
@@ -347,7 +353,7 @@ class ZkContender:
         transaction.set_data(path, str(epoch).encode(), version=stat.version)
         results = transaction.commit()
         if any(isinstance(result, Exception) for result in results):
-            raise RegistryError(f"another {self._elected.one} raised the epoch: {results!r}")
+            raise RegistryError(f"another {self._elected.one} leads, or has raised the epoch")
         return epoch, stat.version + 1
 
     def _on_children(self, _event: Any) -> None:
@@ -506,7 +512,7 @@ class ZkDetector:
             return await asyncio.to_thread(self._read_all)
         except (KazooException, KazooTimeoutError) as error:
             raise CoordinationError(
-                f"which masters there are cannot be read in ZooKeeper: {error!r}"
+                f"which masters there are cannot be read in ZooKeeper: {in_words(error)}"
             ) from error
 
     def _read_all(self) -> list[MasterInfo]:

@@ -95,6 +95,12 @@ class AuditedJobs:
     async def ReadAudit(self, request: ReadAuditRequest, call: Call) -> ReadAuditResponse:  # noqa: N802
         """Lines that this framework has written, the oldest first."""
         await self._decided("Jobs.ReadAudit", request, call)
+        if request.master:
+            raise CallError(
+                Code.INVALID_ARGUMENT,
+                "master: a framework has written no audit but its own; leave it empty here, and ask"
+                " the leading master for what masters have written",
+            )
         return await read_page(self._files, request, "pymesos-binpack")
 
     async def _decided(self, name: str, request: Any, call: Call) -> Decision:
