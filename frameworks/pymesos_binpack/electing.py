@@ -20,7 +20,7 @@ from pymesos_binpack.shell import Binpack, StateError
 from pymesos_binpack.states import NOWHERE, check_not_moved
 from pymesos_core import VERSION
 from pymesos_core.addresses import ZkUrl
-from pymesos_core.coordination import Contender, MasterInfo, RegistryError, Term
+from pymesos_core.coordination import Contender, Detector, MasterInfo, RegistryError, Term
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.coordination.zk_store import ZkStore, framework_url
 from pymesos_core.exits import ExitStatus
@@ -59,7 +59,8 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
     files = options.settings.open_audit(options.state_dir)
     audit = Audit(files)
     server, address = process.bind(JOBS_LIMITS, credentials, on_refused=at_gate(audit))
-    me = MasterInfo(str(OUTSIDE.uuid()), address, options.settings.listen_at.name(), VERSION)
+    host = options.settings.listen_at.name()
+    me = MasterInfo(str(OUTSIDE.uuid()), address, host, VERSION, options.started_for)
     url, timeout_s = framework_url(zk, options.settings.name), options.settings.zk_session_timeout_s
     contender = ZkContender(url, me, timeout_s, elected=INSTANCES)
     process.close_later(contender.close)
@@ -79,7 +80,7 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
         outside=outside,
     )
     begin = partial(begin_life, info, partial(read_core, options), make)
-    stand_by = partial(_keep_renewed, options.settings.master, outside)
+    stand_by = partial(_stand_by, me, detector, options.settings.master, outside)
     async with (
         running(audit.run()) as auditing,
         running(contend(contender, service, begin, outside, stand_by)) as contending,
@@ -91,6 +92,25 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
                 await ended
         log.info("stopping; the tasks run on, and another instance takes over")
     return ExitStatus.STOPPED
+
+
+async def _stand_by(me: MasterInfo, detector: Detector, master: str, outside: Outside) -> None:
+    """Do what an instance does that does not lead."""
+    async with beside(_keep_renewed(master, outside)):
+        await compare(me, detector)
+
+
+async def compare(me: MasterInfo, detector: Detector) -> None:
+    """Warn whenever an instance begins to lead for which this one could not go on."""
+    leader: MasterInfo | None = None
+    while True:
+        leader = await detector.changed(leader)
+        if leader is not None and leader.started_for not in ("", me.started_for):
+            log.warning(
+                "the instance at %s leads and is started for %s, and this one for %s: it may not be"
+                " able to take over. Start it as that one is, or give another --name",
+                leader.address, ascii(leader.started_for[:300]), ascii(me.started_for),
+            )  # fmt: skip
 
 
 async def _keep_renewed(master: str, outside: Outside) -> None:

@@ -66,6 +66,12 @@ class Options:
         return "--state-dir" if self.settings.zk is None else "--zk or --name"
 
     @property
+    def started_for(self) -> str:
+        """What another instance has to be started for, to go on with what this one began."""
+        user = f"the user {self.settings.user}" if self.settings.user else "no user"
+        return f"the role {self.role} and {user}"
+
+    @property
     def if_damaged(self) -> str:
         """What can be done about a state that cannot be read."""
         return (

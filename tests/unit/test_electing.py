@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,9 @@ import pytest
 from click.testing import CliRunner
 
 from pymesos_binpack.core import BinpackCore
-from pymesos_binpack.electing import begin_life, contend, elsewhere
+from pymesos_binpack.electing import begin_life, compare, contend, elsewhere
 from pymesos_binpack.jobfiles.parsing import parse_job
-from pymesos_binpack.life import refusal
+from pymesos_binpack.life import Options, refusal
 from pymesos_binpack.main import _options
 from pymesos_binpack.main import main as binpack
 from pymesos_binpack.moving import Opened, _bring, _is_same, move
@@ -307,6 +308,40 @@ def test_what_nearly_is_the_command_is_answered_with_it(word: str, tmp_path: Pat
     file.write_text("{}")
     answer = CliRunner().invoke(binpack, [str(file)])
     assert answer.exit_code == 2 and "did you mean" not in answer.output, "it is a job file"
+
+
+async def test_an_instance_that_could_not_take_over_says_so_while_it_stands_by(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, "pymesos_binpack")
+
+    def info(port: int, role: str, user: str = "") -> MasterInfo:
+        settings = BinpackSettings(listen=True, zk=parse_zk("zk://h:1/p"), user=user)
+        started_for = Options(settings, role, Path("/s"), ()).started_for
+        made = MasterInfo(f"i{port}", HostPort("h", port), started_for=started_for)
+        assert MasterInfo.from_json(made.to_json()) == made
+        return made
+
+    me = info(1, "prod")
+    earlier = MasterInfo("i4", HostPort("h", 4))  # of a version that does not say
+    leaders = [info(2, "prod"), info(3, "dev"), None, earlier, me, info(5, "prod", "bob")]
+    waits = asyncio.Event()
+
+    async def changed(_: MasterInfo | None) -> MasterInfo | None:
+        if not leaders:
+            await waits.wait()
+        return leaders.pop(0)
+
+    comparing = asyncio.ensure_future(compare(me, cast(Any, SimpleNamespace(changed=changed))))
+    async with asyncio.timeout(10):
+        while leaders:
+            await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    comparing.cancel()
+    dev, bob = (record.getMessage() for record in caplog.records)
+    assert "at h:3 leads and is started for 'the role dev and no user', and this one for" in dev
+    assert "at h:5" in bob and "'the role prod and the user bob'" in bob
+    assert "'the role prod and no user'" in dev and "Start it as that one is" in dev
 
 
 async def test_one_that_was_removed_ends(instance: Instance) -> None:

@@ -48,6 +48,7 @@ class MasterInfo:
     address: HostPort
     hostname: str = ""
     version: str = ""
+    started_for: str = ""  # what all that contend should have in common, for people to read
 
     def to_json(self) -> bytes:
         """The content of a `json.info_…` znode."""
@@ -57,6 +58,7 @@ class MasterInfo:
                 "address": {"ip": self.address.host, "port": self.address.port},
                 "hostname": self.hostname,
                 "version": self.version,
+                "started_for": self.started_for,
             }
         ).encode()
 
@@ -71,6 +73,7 @@ class MasterInfo:
                 address,
                 str(value.get("hostname", "")),
                 str(value.get("version", "")),
+                str(value.get("started_for", "")),
             )
         except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"{data[:200]!r} is no JSON of an id and an address") from error
