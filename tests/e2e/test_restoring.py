@@ -177,6 +177,7 @@ def test_a_fresh_cluster_is_what_the_first_was_told(folder: Path) -> None:
         assert not second.cli.json("jobs"), "it is a plan"
         status, said = second.do("restore it", backup)
         assert status == 0, said
+        assert "secrets: 1 added" in said and "jobs: 2 added" in said, said
         assert second.told() == told
         second.cli.ok("activate", "node-1")
         wait_for("its services", lambda: second.running() == ran, 60)

@@ -17,7 +17,7 @@ import pytest
 from pymesos_cli.backup import gathering, restored_jobs, restoring, steps
 from pymesos_cli.backup.records import Backup, SavedJob, lines_of
 from pymesos_cli.backup.restoring import Existing
-from pymesos_cli.backup.steps import Found, Step
+from pymesos_cli.backup.steps import Found, Kind, Step
 from pymesos_cli.cluster import EXIT_NO_MASTER, CliError
 from pymesos_cli.operators.roles import list_roles
 from pymesos_core.resources import parse, to_proto
@@ -129,6 +129,7 @@ def test_weights_and_quotas_are_held_against_those_that_are_there() -> None:
     cluster = FakeCluster(ListRoles=pb.ListRolesResponse(roles=views))
     found = planned(cluster, roles=tuple(roles))
     assert [(s.what, s.found.name, s.why) for s in found] == [
+        ("the weight of a, 1", "DIFFERS", "it is 9 here"),
         ("the quota of a, guaranteed cpus 2", "SAME", ""),
         ("the weight of b, 2", "SAME", ""),
         (
@@ -140,7 +141,8 @@ def test_weights_and_quotas_are_held_against_those_that_are_there() -> None:
         ("the quota of c, guaranteed cpus 2", "MISSING", ""),
         ("the weight of d, 4", "DIFFERS", "it is 5 here"),
     ]
-    assert carry_out(cluster, found[2:]) == [
+    assert carry_out(cluster, [found[0], *found[3:]]) == [
+        pb.SetWeightRequest(role="a", weight=1),
         pb.SetQuotaRequest(role="b", quota=less, force=True),
         pb.SetWeightRequest(role="c", weight=3),
         pb.SetQuotaRequest(role="c", quota=quota, force=True),
@@ -519,7 +521,8 @@ class Doing:
                 raise refusal
             self.done.append(what)
 
-        return Step(what, found, "why", do if found in (Found.MISSING, Found.DIFFERS) else None)
+        does = do if found in (Found.MISSING, Found.DIFFERS) else None
+        return Step(Kind.SECRETS, what, found, "why", does)
 
 
 def restore(
@@ -643,3 +646,113 @@ def test_a_plan_says_whether_there_is_anything_to_do_and_does_nothing(
     steps = [doing.step(each) for each in found]
     assert restore(monkeypatch, steps, existing, plan=True) == status
     assert not doing.done
+
+
+MIXED = (
+    Step(Kind.WEIGHTS, "the weight of a, 2", Found.DIFFERS),
+    Step(Kind.WEIGHTS, "the weight of b, 2", Found.SAME),
+    Step(Kind.SECRETS, "the secret db of prod", Found.STUCK, "no key"),
+    Step(Kind.JOBS, "the job shop", Found.MISSING),
+    Step(Kind.JOBS, "the job store", Found.MISSING),
+    Step(Kind.JOBS, "the job train", Found.LEFT_OUT),
+)
+
+
+def summary(said: str) -> list[str]:
+    """The lines that count the things of a kind, or name none."""
+    kinds = (*Kind, "1 thing named above")
+    return [line for line in said.splitlines() if line.startswith(kinds)]
+
+
+@pytest.mark.parametrize(
+    ("existing", "plan", "weights"),
+    [
+        ("replace", False, "1 replaced, 1 the same"),
+        ("keep", False, "1 kept as it is here, 1 the same"),
+        ("replace", True, "1 to replace, 1 same"),
+        ("keep", True, "1 to keep, 1 same"),
+        ("refuse", True, "1 differs, 1 same"),
+    ],
+)
+def test_what_was_restored_is_summed_up_by_kind(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    existing: str,
+    plan: bool,
+    weights: str,
+) -> None:
+    async def do() -> None: ...
+
+    async def fail() -> None:
+        raise CliError("no room")
+
+    found = [replace(step, do=do) for step in MIXED]
+    found[4] = replace(found[4], do=fail)
+    if plan:
+        assert restore(monkeypatch, found, existing, left_out=("a label",), plan=True) == 1
+        secrets, jobs = "1 cannot", "2 to add, 1 to leave out"
+    else:
+        with pytest.raises(CliError, match="2 things of the backup are not restored"):
+            restore(monkeypatch, found, existing, left_out=("a label",), partly=True)
+        secrets, jobs = "1 not restored", "1 added, 1 not restored, 1 left out"
+    assert summary(capsys.readouterr().out) == [
+        f"weights: {weights}",
+        f"secrets: {secrets}",
+        f"jobs: {jobs}",
+        "1 thing named above is not in it",
+    ]
+
+
+def test_what_was_done_is_summed_up_where_it_is_not_done_to_its_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def do() -> None: ...
+
+    async def fail() -> None:
+        raise CliError("away", EXIT_NO_MASTER)
+
+    adds = [replace(MIXED[3], do=each) for each in (do, fail, do)]
+    with pytest.raises(CliError, match="away"):
+        restore(monkeypatch, adds)
+    assert summary(capsys.readouterr().out) == ["jobs: 1 added, 2 not restored"]
+
+
+def test_an_empty_backup_is_said_to_be_empty(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert restore(monkeypatch, []) == 0
+    assert capsys.readouterr().out == "the backup is empty\n"
+
+
+def test_each_step_is_of_its_kind() -> None:
+    quota = types_pb2.Quota(guarantees=to_proto(parse("cpus:2")))
+    cluster = FakeCluster([agent("a", "h")])
+    cluster.answers["RestoreSecret"] = pb.RestoreSecretResponse(
+        outcome=pb.RestoreSecretResponse.ADDED
+    )
+    decided = backup_pb.BackupAgent(
+        agent_id="a",
+        hostname="h",
+        cordoned=True,
+        maintenance=types_pb2.Unavailability(start_s=1, duration_s=2),
+        reserved=reserved("cpus:1", "prod"),
+    )
+    found = planned(
+        cluster,
+        policy=OTHER,
+        roles=(backup_pb.BackupRole(role="prod", weight=2, quota=quota),),
+        secrets=(SECRET,),
+        agents=(decided, backup_pb.BackupAgent(agent_id="b", hostname="other")),
+        revoked=("framework/lost",),
+    )
+    assert [step.kind for step in found] == [
+        Kind.POLICY,
+        Kind.REVOCATIONS,
+        Kind.WEIGHTS,
+        Kind.QUOTAS,
+        Kind.SECRETS,
+        Kind.CORDONS,
+        Kind.MAINTENANCE,
+        Kind.RESERVATIONS,
+        Kind.AGENTS,
+    ]

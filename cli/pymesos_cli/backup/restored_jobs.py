@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from pymesos_cli.backup.records import SavedJob
-from pymesos_cli.backup.steps import Found, Step, stuck_if_refused
+from pymesos_cli.backup.steps import Found, Kind, Step, stuck_if_refused
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.jobs.run import serving_of
 from pymesos_cli.output import note
@@ -35,15 +35,17 @@ async def steps_of_jobs(cluster: Cluster, jobs: Iterable[SavedJob]) -> list[Step
         earlier = named.setdefault((job.role, job.name), job.job_id)
         if earlier != job.job_id:
             why = f"{earlier} has the same name, and one job of a name runs at a time"
-            steps.append(Step(what, Found.LEFT_OUT, why))
+            steps.append(Step(Kind.JOBS, what, Found.LEFT_OUT, why))
             continue
         if job.role not in serving:
             serving[job.role] = await _serves(cluster, job.role)
         view = serving[job.role]
         if isinstance(view, CliError):
-            steps.append(Step(what, Found.STUCK, view.format_message()))
+            steps.append(Step(Kind.JOBS, what, Found.STUCK, view.format_message()))
         else:
-            steps.append(await stuck_if_refused(what, partial(_step, cluster, view, job)))
+            steps.append(
+                await stuck_if_refused(Kind.JOBS, what, partial(_step, cluster, view, job))
+            )
     return steps
 
 
@@ -96,7 +98,7 @@ async def _step(cluster: Cluster, view: FrameworkView, job: SavedJob) -> Step:
         if not await _several_run(cluster, view, job.name):
             raise
         why = "several of its name run here, and which is meant is not known: end all but one"
-        return Step(what, Found.LEFT_OUT, why)
+        return Step(Kind.JOBS, what, Found.LEFT_OUT, why)
 
     async def begin_with(versions: list[pb.JobVersion]) -> None:
         request = pb.RestoreJobRequest(request_id=str(uuid.uuid4()), versions=versions)
@@ -124,10 +126,10 @@ async def _step(cluster: Cluster, view: FrameworkView, job: SavedJob) -> Step:
             await stub.ApplyJob(request, timeout=cluster.timeout_s)
 
     if planned.created:
-        return Step(what, Found.MISSING, do=begin)
+        return Step(Kind.JOBS, what, Found.MISSING, do=begin)
     if not planned.changed:
-        return Step(what, Found.SAME)
-    return Step(what, Found.DIFFERS, _differences(planned), replace)
+        return Step(Kind.JOBS, what, Found.SAME)
+    return Step(Kind.JOBS, what, Found.DIFFERS, _differences(planned), replace)
 
 
 async def _several_run(cluster: Cluster, view: FrameworkView, name: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pymesos_cli.backup.records import Backup, BackupError, read_backup
 from pymesos_cli.backup.restored_jobs import steps_of_jobs
-from pymesos_cli.backup.steps import Found, Step, steps_of
+from pymesos_cli.backup.steps import Found, Kind, Step, steps_of
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_NO_MASTER, EXIT_USAGE, CliError, Cluster
 from pymesos_cli.output import count_of, note, printable
 from pymesos_core.json_dialect import iso
@@ -45,9 +45,9 @@ async def restore(
     steps = await steps_of(cluster, backup, keyring)
     steps += await steps_of_jobs(cluster, backup.jobs)
     if plan:
-        return _show(steps, existing)
+        return _show(steps, existing, len(backup.left_out))
     _check(steps, existing, partly=partly)
-    return await _carry_out(steps, existing, partly=partly)
+    return await _carry_out(steps, existing, len(backup.left_out), partly=partly)
 
 
 def read_file(file: str) -> Backup:
@@ -94,17 +94,29 @@ def _line(step: Step, existing: Existing) -> str:
     return printable(f"{_becomes(step, existing):<9}  {step.what}{why}")
 
 
-def _show(steps: Sequence[Step], existing: Existing) -> int:
+def _show(steps: Sequence[Step], existing: Existing, lacks: int) -> int:
     """Say what would be done; the exit status: 0 nothing."""
     for step in steps:
         print(_line(step, existing))
-    words = Counter(_becomes(step, existing) for step in steps)
-    print(", ".join(f"{number} to {word}" if word in _DONE else f"{number} {word}"
-                    for word, number in words.items()) or "the backup is empty")  # fmt: skip
-    return 0 if words.keys() <= {"same", "keep", "leave out"} else EXIT_FAILED
+    words = [_becomes(step, existing) for step in steps]
+    _sum_up(steps, [f"to {word}" if word in _PLANNED else word for word in words], lacks)
+    return 0 if {*words} <= {"same", "keep", "leave out"} else EXIT_FAILED
 
 
-_DONE = ("add", "replace", "keep", "leave out")
+_PLANNED = ("add", "replace", "keep", "leave out")
+
+
+def _sum_up(steps: Sequence[Step], outcomes: Sequence[str], lacks: int) -> None:
+    """Say of each kind of thing how many there are of each outcome, in a line."""
+    counts: dict[Kind, Counter[str]] = {}
+    for step, outcome in zip(steps, outcomes, strict=True):
+        counts.setdefault(step.kind, Counter())[outcome] += 1
+    for kind, counted in counts.items():
+        print(f"{kind}: {', '.join(f'{number} {outcome}' for outcome, number in counted.items())}")
+    if not counts:
+        print("the backup is empty")
+    if lacks:
+        print(f"{count_of(lacks, 'thing')} named above {'is' if lacks == 1 else 'are'} not in it")
 
 
 def _check(steps: Sequence[Step], existing: Existing, *, partly: bool) -> None:
@@ -121,7 +133,7 @@ def _check(steps: Sequence[Step], existing: Existing, *, partly: bool) -> None:
     if len(in_the_way) > SHOWN:
         note(f"and {len(in_the_way) - SHOWN} more, which --plan shows")
     hints = []
-    if any(step.what.startswith("the secret ") for step in stuck):
+    if any(step.kind is Kind.SECRETS for step in stuck):
         hints.append(
             "give the file of keys that the masters had whose secrets these are with --secrets-key"
             " (secrets.key in the folder of --tls of each, and of `cluster init`)"
@@ -140,43 +152,61 @@ def _check(steps: Sequence[Step], existing: Existing, *, partly: bool) -> None:
     )
 
 
-async def _carry_out(steps: Sequence[Step], existing: Existing, *, partly: bool) -> int:
-    """Do what is to be done; the exit status.
+async def _carry_out(steps: Sequence[Step], existing: Existing, lacks: int, *, partly: bool) -> int:
+    """Do what is to be done, and sum it up, also where it is not done to its end; the exit status.
 
-    What fails is said, and the rest goes on, unless it would be restored for somebody who was to
-    be kept out. Raises CliError.
+    Raises CliError.
     """
-    failed = 0
-    for step in steps:
-        becomes = _becomes(step, existing)
-        if step.found is Found.STUCK:
-            failed += 1
-            note(_line(step, existing))
-            continue
-        if step.do is None or becomes not in ("add", "replace"):
-            if becomes in ("keep", "leave out"):
-                print(_line(step, existing), flush=True)
-            continue
-        try:
-            await step.do()
-        except CliError as error:
-            if error.exit_code == EXIT_NO_MASTER:
-                raise
-            failed += 1
-            note(printable(f"not restored: {step.what}: {error.format_message()}"))
-            if step.keeps_out and not partly:
-                raise CliError(
-                    "nothing that comes after this is restored, since somebody whom the backup"
-                    " keeps out could have it: mend what is said above, and restore again, or have"
-                    " the rest restored all the same with --partly"
-                ) from error
-            continue
-        print(_line(step, existing), flush=True)
-    same = sum(step.found is Found.SAME for step in steps)
-    print(f"{count_of(same, 'thing')} of the backup {'was' if same == 1 else 'were'} so already")
-    if failed:
+    outcomes = [_NOT_DONE] * len(steps)
+    try:
+        await _do_each(steps, outcomes, existing, partly=partly)
+    finally:
+        _sum_up(steps, outcomes, lacks)
+    if failed := outcomes.count(_NOT_DONE):
         raise CliError(
             f"{count_of(failed, 'thing')} of the backup {'is' if failed == 1 else 'are'} not"
             f" restored: mend what is said above, and restore again, which adds what is missing"
         )
     return 0
+
+
+_NOT_DONE = "not restored"
+_OUTCOMES = {
+    "add": "added",
+    "replace": "replaced",
+    "keep": "kept as it is here",
+    "same": "the same",
+    "leave out": "left out",
+}
+
+
+async def _do_each(
+    steps: Sequence[Step], outcomes: list[str], existing: Existing, *, partly: bool
+) -> None:
+    """Do each step, and write down its outcome.
+
+    What fails is said, and the rest goes on, unless it would be restored for somebody who was to
+    be kept out. Raises CliError.
+    """
+    for index, step in enumerate(steps):
+        if step.found is Found.STUCK:
+            note(_line(step, existing))
+            continue
+        becomes = _becomes(step, existing)
+        if step.do is not None and becomes in ("add", "replace"):
+            try:
+                await step.do()
+            except CliError as error:
+                if error.exit_code == EXIT_NO_MASTER:
+                    raise
+                note(printable(f"not restored: {step.what}: {error.format_message()}"))
+                if step.keeps_out and not partly:
+                    raise CliError(
+                        "nothing that comes after this is restored, since somebody whom the backup"
+                        " keeps out could have it: mend what is said above, and restore again, or"
+                        " have the rest restored all the same with --partly"
+                    ) from error
+                continue
+        if becomes != "same":
+            print(_line(step, existing), flush=True)
+        outcomes[index] = _OUTCOMES[becomes]

@@ -28,6 +28,21 @@ from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
 
+class Kind(StrEnum):
+    """What a thing of a backup is, as the summary of a restore counts it."""
+
+    POLICY = "policy"
+    REVOCATIONS = "revocations"
+    WEIGHTS = "weights"
+    QUOTAS = "quotas"
+    SECRETS = "secrets"
+    AGENTS = "agents"  # of which nothing is restored, as they are not here
+    CORDONS = "cordons"
+    MAINTENANCE = "maintenance windows"
+    RESERVATIONS = "reservations"
+    JOBS = "jobs"
+
+
 class Found(StrEnum):
     """How something of a backup is in the cluster."""
 
@@ -42,6 +57,7 @@ class Found(StrEnum):
 class Step:
     """One thing of a backup, how it is in the cluster, and what makes it as in the backup."""
 
+    kind: Kind
     what: str
     found: Found
     why: str = ""
@@ -64,14 +80,14 @@ async def steps_of(cluster: Cluster, backup: Backup, keyring: Keyring | None) ->
     ]
 
 
-async def stuck_if_refused(what: str, ask: Callable[[], Awaitable[Step]]) -> Step:
+async def stuck_if_refused(kind: Kind, what: str, ask: Callable[[], Awaitable[Step]]) -> Step:
     """Return a step, or that it cannot be. Raises CliError when no master is reached."""
     try:
         return await ask()
     except CliError as error:
         if error.exit_code == EXIT_NO_MASTER:
             raise
-        return Step(what, Found.STUCK, error.format_message())
+        return Step(kind, what, Found.STUCK, error.format_message())
 
 
 async def _of_policy(cluster: Cluster, document: str | None) -> Sequence[Step]:
@@ -84,12 +100,16 @@ async def _of_policy(cluster: Cluster, document: str | None) -> Sequence[Step]:
         await cluster.call(lambda s, t: s.SetPolicy(request, timeout=t))
 
     if there.document == document:
-        return (Step("the policy", Found.SAME),)
+        return (Step(Kind.POLICY, "the policy", Found.SAME),)
     if not there.version:
-        return (Step("the policy", Found.MISSING, "nobody has set one", do, keeps_out=True),)
+        return (
+            Step(
+                Kind.POLICY, "the policy", Found.MISSING, "nobody has set one", do, keeps_out=True
+            ),
+        )
     by = f", set by {there.set_by}" if there.set_by else ""
     why = f"version {there.version} is there{by}"
-    return (Step("the policy", Found.DIFFERS, why, do, keeps_out=True),)
+    return (Step(Kind.POLICY, "the policy", Found.DIFFERS, why, do, keeps_out=True),)
 
 
 async def _of_roles(cluster: Cluster, roles: Iterable[backup_pb.BackupRole]) -> list[Step]:
@@ -98,7 +118,7 @@ async def _of_roles(cluster: Cluster, roles: Iterable[backup_pb.BackupRole]) -> 
     steps: list[Step] = []
     for role in sorted(roles, key=lambda role: role.role):
         view = there.get(role.role, pb.RoleView(role=role.role, weight=1))
-        if role.weight != 1:
+        if role.weight != 1 or view.weight != 1:
             steps.append(_of_weight(cluster, role, view.weight))
         if role.HasField("quota"):
             steps.append(_of_quota(cluster, role, view.quota))
@@ -113,10 +133,10 @@ def _of_weight(cluster: Cluster, role: backup_pb.BackupRole, there: float) -> St
 
     what = f"the weight of {role.role}, {_weight_said(role.weight)}"
     if there == role.weight:
-        return Step(what, Found.SAME)
+        return Step(Kind.WEIGHTS, what, Found.SAME)
     if there == 1:
-        return Step(what, Found.MISSING, do=do)
-    return Step(what, Found.DIFFERS, f"it is {_weight_said(there)} here", do)
+        return Step(Kind.WEIGHTS, what, Found.MISSING, do=do)
+    return Step(Kind.WEIGHTS, what, Found.DIFFERS, f"it is {_weight_said(there)} here", do)
 
 
 def _weight_said(weight: float) -> str:
@@ -133,10 +153,10 @@ def _of_quota(cluster: Cluster, role: backup_pb.BackupRole, there: types_pb2.Quo
 
     what = f"the quota of {role.role}, {_quota_said(role.quota)}"
     if _amounts_of(there) == _amounts_of(role.quota):
-        return Step(what, Found.SAME)
+        return Step(Kind.QUOTAS, what, Found.SAME)
     if not (there.guarantees or there.limits):
-        return Step(what, Found.MISSING, do=do)
-    return Step(what, Found.DIFFERS, f"it is {_quota_said(there)} here", do)
+        return Step(Kind.QUOTAS, what, Found.MISSING, do=do)
+    return Step(Kind.QUOTAS, what, Found.DIFFERS, f"it is {_quota_said(there)} here", do)
 
 
 def _amounts_of(quota: types_pb2.Quota) -> dict[tuple[str, str], int]:
@@ -155,7 +175,9 @@ def _quota_said(quota: types_pb2.Quota) -> str:
 
 async def _of_secrets(cluster: Cluster, backup: Backup, keyring: Keyring | None) -> list[Step]:
     return [
-        await stuck_if_refused(_secret_said(each), partial(_of_secret, cluster, each, keyring))
+        await stuck_if_refused(
+            Kind.SECRETS, _secret_said(each), partial(_of_secret, cluster, each, keyring)
+        )
         for each in backup.secrets
     ]
 
@@ -188,7 +210,7 @@ async def _of_secret(cluster: Cluster, secret: pb.SealedSecret, keyring: Keyring
 
     found = _SECRET_FOUND[answer.outcome]
     why = "another value is set here" if found is Found.DIFFERS else ""
-    return Step(_secret_said(secret), found, why, do)
+    return Step(Kind.SECRETS, _secret_said(secret), found, why, do)
 
 
 _SECRET_FOUND = {
@@ -207,7 +229,7 @@ async def _of_agents(cluster: Cluster, agents: Sequence[backup_pb.BackupAgent]) 
         if view is None:
             what = f"what was decided of the agent {agent.agent_id} ({agent.hostname})"
             why = "there is none of that id here, nor exactly one of that host name"
-            steps.append(Step(what, Found.LEFT_OUT, why))
+            steps.append(Step(Kind.AGENTS, what, Found.LEFT_OUT, why))
             continue
         if agent.cordoned:
             steps.append(_of_cordon(cluster, view))
@@ -248,7 +270,11 @@ def _of_cordon(cluster: Cluster, view: pb.AgentView) -> Step:
         await cluster.call(lambda s, t: s.CordonAgents(request, timeout=t))
 
     what = f"the cordon of the agent {_agent_said(view)}"
-    return Step(what, Found.SAME) if view.drain.state else Step(what, Found.MISSING, do=do)
+    return (
+        Step(Kind.CORDONS, what, Found.SAME)
+        if view.drain.state
+        else Step(Kind.CORDONS, what, Found.MISSING, do=do)
+    )
 
 
 def _of_maintenance(cluster: Cluster, view: pb.AgentView, window: types_pb2.Unavailability) -> Step:
@@ -259,10 +285,10 @@ def _of_maintenance(cluster: Cluster, view: pb.AgentView, window: types_pb2.Unav
 
     what = f"the maintenance window of the agent {_agent_said(view)}"
     if not view.HasField("maintenance"):
-        return Step(what, Found.MISSING, do=do)
+        return Step(Kind.MAINTENANCE, what, Found.MISSING, do=do)
     if view.maintenance.unavailability == window:
-        return Step(what, Found.SAME)
-    return Step(what, Found.DIFFERS, "another is planned here", do)
+        return Step(Kind.MAINTENANCE, what, Found.SAME)
+    return Step(Kind.MAINTENANCE, what, Found.DIFFERS, "another is planned here", do)
 
 
 def _of_reserved(cluster: Cluster, view: pb.AgentView, wanted: Resources) -> list[Step]:
@@ -279,12 +305,12 @@ def _of_reserved(cluster: Cluster, view: pb.AgentView, wanted: Resources) -> lis
         missing = of_role.minus_what_is_there(has)
         what = f"{of_role}, reserved for {role} on the agent {_agent_said(view)}"
         if not missing:
-            steps.append(Step(what, Found.SAME))
+            steps.append(Step(Kind.RESERVATIONS, what, Found.SAME))
             continue
         request = pb.ReserveRequest(
             agent_id=view.info.agent_id, role=role, resources=to_proto(missing)
         )
-        steps.append(Step(what, Found.MISSING, do=_reserving(cluster, request)))
+        steps.append(Step(Kind.RESERVATIONS, what, Found.MISSING, do=_reserving(cluster, request)))
     return steps
 
 
@@ -314,7 +340,7 @@ async def _of_revocations(cluster: Cluster, names: Iterable[str]) -> list[Step]:
 
         what = f"the revocation of {name}"
         if name in there:
-            return Step(what, Found.SAME)
-        return Step(what, Found.MISSING, do=do, keeps_out=True)
+            return Step(Kind.REVOCATIONS, what, Found.SAME)
+        return Step(Kind.REVOCATIONS, what, Found.MISSING, do=do, keeps_out=True)
 
     return [step(name) for name in names]
