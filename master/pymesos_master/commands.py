@@ -81,12 +81,19 @@ class Commands:
         await self._decide(lambda i: OperatorActivatedAgents(i, named, caller))
 
     async def schedule_maintenance(
-        self, caller: Caller, agent_ids: Iterable[str], start_s: float, duration_s: float
+        self,
+        caller: Caller,
+        agent_ids: Iterable[str],
+        start_s: float,
+        duration_s: float,
+        instead_of: types_pb2.Unavailability | None = None,
     ) -> None:
-        """Plan when agents may be away."""
+        """Plan when agents may be away; see `OperatorScheduledMaintenance.instead_of`."""
         named = tuple(agent_ids)
         await self._decide(
-            lambda i: OperatorScheduledMaintenance(i, named, start_s, duration_s, caller)
+            lambda i: OperatorScheduledMaintenance(
+                i, named, start_s, duration_s, caller, instead_of
+            )
         )
 
     async def cancel_maintenance(self, caller: Caller, agent_ids: Iterable[str]) -> None:
@@ -95,14 +102,22 @@ class Commands:
         await self._decide(lambda i: OperatorCancelledMaintenance(i, named, caller))
 
     async def set_quota(
-        self, caller: Caller, role: str, quota: types_pb2.Quota, *, force: bool = False
+        self,
+        caller: Caller,
+        role: str,
+        quota: types_pb2.Quota,
+        *,
+        force: bool = False,
+        instead_of: types_pb2.Quota | None = None,
     ) -> None:
         """Give a role a quota, or take it away; `force`: also beyond what the cluster has."""
-        await self._decide(lambda i: OperatorSetQuota(i, role, quota, force, caller))
+        await self._decide(lambda i: OperatorSetQuota(i, role, quota, force, caller, instead_of))
 
-    async def set_weight(self, caller: Caller, role: str, weight: float) -> None:
-        """Give a role a weight."""
-        await self._decide(lambda i: OperatorSetWeight(i, role, weight, caller))
+    async def set_weight(
+        self, caller: Caller, role: str, weight: float, instead_of: float | None = None
+    ) -> None:
+        """Give a role a weight; see `OperatorSetWeight.instead_of`."""
+        await self._decide(lambda i: OperatorSetWeight(i, role, weight, caller, instead_of))
 
     async def reserve(
         self, caller: Caller, agent_id: str, role: str, resources: Iterable[types_pb2.Resource]

@@ -98,6 +98,16 @@ def test_a_change_is_told_once_it_is_durable_and_before_it_is_answered(h: Master
     assert line["object"] == {"role": "prod", "weight": 2.5} and line["result"] == "done"
 
 
+def test_what_was_to_be_replaced_is_told_as_far_as_it_is_given(h: MasterHarness) -> None:
+    limits = pb.Quota(limits=[pb.Resource(name="cpus", scalar=2)])
+    h.feed(ev.OperatorSetQuota(1, "prod", pb.Quota(), True, ALICE, instead_of=limits))
+    h.feed(ev.OperatorSetQuota(2, "prod", limits, True, ALICE))
+    first, second = (line["object"] for line in lines(h))
+    shown = 'limits { name: "cpus" scalar: 2.0 }'
+    assert first == {"role": "prod", "force": True, "instead_of": shown}
+    assert second == {"role": "prod", "force": True, "quota": shown}
+
+
 def launch(h: MasterHarness, framework: int, *names: str, user: str) -> None:
     h.advance(2)
     offer = h.offers(framework)[0]

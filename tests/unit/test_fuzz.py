@@ -182,6 +182,8 @@ class HostileMasterPeers:
         choices: list[ev.Event] = [
             ev.OperatorSetQuota(number, text.key, self.fuzz.any(pb.Quota), force=True),
             ev.OperatorSetWeight(number, text.key, number_of()),
+            ev.OperatorSetQuota(number, text.key, pb.Quota(), instead_of=self.fuzz.any(pb.Quota)),
+            ev.OperatorSetWeight(number, text.key, 2.0, instead_of=number_of()),
             ev.OperatorReserved(number, live["$agent"], text.key, tuple(named)),
             ev.OperatorUnreserved(number, live["$agent"], text.key, tuple(named)),
             ev.OperatorReserved(

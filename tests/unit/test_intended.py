@@ -6,12 +6,23 @@ of it is on its way, undoes that one.
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from pymesos_core.addresses import HostPort
+from pymesos_core.caller import Caller, Method
+from pymesos_core.coordination import MasterInfo
 from pymesos_core.resources import parse, to_proto
 from pymesos_master.core import Config
 from pymesos_master.core import events as ev
 from pymesos_master.core.lifecycles import AgentState
+from pymesos_master.core.roles import read_quota
+from pymesos_master.services.leading import Leadership
+from pymesos_master.services.operator import OperatorService
+from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -189,3 +200,82 @@ def test_an_agent_that_is_marked_gone_while_it_is_forgotten_stays_gone() -> None
     assert h.answers == {1: None}
     assert h.core.state.agents[agent_id].state == AgentState.GONE
     assert ("agent", agent_id) in h.registry
+
+
+@pytest.mark.parametrize(
+    ("instead_of", "weight", "refused"),
+    [(1.0, 3.0, True), (2.0, 3.0, False), (None, 3.0, False), (1.0, 2.0, False)],
+)
+def test_a_weight_replaces_the_one_that_was_looked_at(
+    instead_of: float | None, weight: float, refused: bool
+) -> None:
+    """Whoever asks once more for what is so by now is not refused."""
+    h = MasterHarness()
+    h.hold_writes = True
+    h.feed(WEIGHT)  # which somebody sets meanwhile
+    h.feed(ev.OperatorSetWeight(3, "a", weight, instead_of=instead_of))
+    h.write()
+    said = h.answers[3] or ""
+    assert said.startswith("the weight of a is not what it is to replace") == bool(said) == refused
+    assert h.core.state.terms("a").weight == (2.0 if refused else weight)
+
+
+@pytest.mark.parametrize(
+    ("instead_of", "wanted", "refused"),
+    [
+        (quota(), quota("cpus:2"), True),
+        (quota("cpus:1"), quota("cpus:2"), True),
+        (quota("cpus:1", "cpus:2"), quota("cpus:2"), False),
+        (None, quota("cpus:2"), False),
+        (quota(), quota("cpus:1", "cpus:2"), False),
+    ],
+)
+def test_a_quota_replaces_the_one_that_was_looked_at(
+    instead_of: pb.Quota | None, wanted: pb.Quota, refused: bool
+) -> None:
+    h = MasterHarness()
+    h.hold_writes = True
+    h.feed(QUOTA)
+    h.feed(ev.OperatorSetQuota(3, "a", wanted, True, instead_of=instead_of))
+    h.write()
+    said = h.answers[3] or ""
+    assert said.startswith("the quota of a is not what it is to replace") == bool(said) == refused
+    left = QUOTA.quota if refused else wanted
+    assert h.core.state.terms("a").quota == read_quota(left)
+
+
+def test_a_quota_that_is_none_replaces_nothing() -> None:
+    h = MasterHarness()
+    none = pb.Quota(guarantees=[pb.Resource(name="cpus", scalar=-1)])
+    h.feed(ev.OperatorSetQuota(1, "a", quota("cpus:1"), True, instead_of=none))
+    assert h.answers[1] and not h.registry
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_what_is_to_be_replaced_reaches_the_core(given: bool) -> None:
+    """What is absent is whichever, and is not what none has."""
+    asked: list[Any] = []
+
+    async def decided(*said: Any, **more: Any) -> None:
+        asked.append((*said, *more.values())[-1])
+
+    leader: Any = SimpleNamespace(
+        commands=SimpleNamespace(
+            set_weight=decided, set_quota=decided, schedule_maintenance=decided
+        )
+    )
+    me = MasterInfo("m", HostPort("127.0.0.1", 1), "m", "")
+    service = OperatorService(Leadership(me, leader=leader))
+    call: Any = SimpleNamespace(caller=Caller("operator/a", Method.CERT))
+    window = pb.Unavailability()
+
+    async def ask() -> None:
+        more: Any = {"instead_of": 0.0} if given else {}
+        await service.SetWeight(operator_pb.SetWeightRequest(role="a", weight=2, **more), call)
+        more = {"instead_of": quota()} if given else {}
+        await service.SetQuota(operator_pb.SetQuotaRequest(role="a", **more), call)
+        more = {"instead_of": window} if given else {}
+        await service.ScheduleMaintenance(operator_pb.ScheduleMaintenanceRequest(**more), call)
+
+    asyncio.run(ask())
+    assert asked == ([0.0, quota(), window] if given else [None, None, None])

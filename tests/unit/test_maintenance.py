@@ -238,3 +238,50 @@ class TestInverseOffers:
         agent, _, inverse_id = self.asking(h)
         accept(h, h.subscribe(name="other", capabilities=ANSWERS), inverse_id)
         assert answers(h, h.agent_id(agent)) == [("web", "offered")]
+
+
+NONE = pb.Unavailability()
+PLANNED = pb.Unavailability(start_s=START_S, duration_s=7200)
+OTHER = pb.Unavailability(start_s=START_S + 1, duration_s=7200)
+
+
+@pytest.mark.parametrize(
+    ("instead_of", "wanted", "refused"),
+    [
+        (NONE, OTHER, True),
+        (OTHER, pb.Unavailability(start_s=5), True),
+        (PLANNED, OTHER, False),
+        (None, OTHER, False),
+        (NONE, PLANNED, False),
+    ],
+)
+def test_a_window_replaces_the_one_that_was_looked_at(
+    h: MasterHarness,
+    instead_of: pb.Unavailability | None,
+    wanted: pb.Unavailability,
+    refused: bool,
+) -> None:
+    """A request for several agents changes none where one has another window."""
+    free, planned = h.agent_id(h.agent(port=1)), h.agent_id(h.agent(port=2))
+    if instead_of == PLANNED:
+        schedule(h, free, planned)
+    h.hold_writes = True
+    h.feed(ev.OperatorScheduledMaintenance(1, (planned,), START_S, 7200))
+    agents = (free, planned) if instead_of in (None, NONE, PLANNED) else (planned,)
+    h.feed(
+        ev.OperatorScheduledMaintenance(
+            3, agents, wanted.start_s, wanted.duration_s, instead_of=instead_of
+        )
+    )
+    h.write()
+    said = h.answers[3] or ""
+    assert bool(said) == refused, said
+    found = {
+        agent_id: state.maintenance and state.maintenance.unavailability
+        for agent_id, state in h.core.state.agents.items()
+    }
+    if refused:
+        assert f"the maintenance window of agent {planned} is not the one" in said
+        assert found == {free: None, planned: PLANNED}
+    else:
+        assert found == dict.fromkeys((free, planned), wanted)

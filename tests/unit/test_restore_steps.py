@@ -142,11 +142,11 @@ def test_weights_and_quotas_are_held_against_those_that_are_there() -> None:
         ("the weight of d, 4", "DIFFERS", "it is 5 here"),
     ]
     assert carry_out(cluster, [found[0], *found[3:]]) == [
-        pb.SetWeightRequest(role="a", weight=1),
-        pb.SetQuotaRequest(role="b", quota=less, force=True),
-        pb.SetWeightRequest(role="c", weight=3),
-        pb.SetQuotaRequest(role="c", quota=quota, force=True),
-        pb.SetWeightRequest(role="d", weight=4),
+        pb.SetWeightRequest(role="a", weight=1, instead_of=9),
+        pb.SetQuotaRequest(role="b", quota=less, force=True, instead_of=quota),
+        pb.SetWeightRequest(role="c", weight=3, instead_of=1),
+        pb.SetQuotaRequest(role="c", quota=quota, force=True, instead_of=types_pb2.Quota()),
+        pb.SetWeightRequest(role="d", weight=4, instead_of=5),
     ]
 
 
@@ -242,7 +242,9 @@ def test_what_was_decided_of_an_agent_is_added_once() -> None:
     asked = carry_out(fresh, planned(fresh, agents=(saved,)))
     assert asked == [
         pb.CordonAgentsRequest(agent_ids=["a"]),
-        pb.ScheduleMaintenanceRequest(agent_ids=["a"], unavailability=window),
+        pb.ScheduleMaintenanceRequest(
+            agent_ids=["a"], unavailability=window, instead_of=types_pb2.Unavailability()
+        ),
         pb.ReserveRequest(agent_id="a", role="dev", resources=to_proto(parse("cpus:1"))),
         pb.ReserveRequest(agent_id="a", role="prod", resources=to_proto(parse("cpus:2;mem:64"))),
     ]

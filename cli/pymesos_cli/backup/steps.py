@@ -126,7 +126,7 @@ async def _of_roles(cluster: Cluster, roles: Iterable[backup_pb.BackupRole]) -> 
 
 
 def _of_weight(cluster: Cluster, role: backup_pb.BackupRole, there: float) -> Step:
-    request = pb.SetWeightRequest(role=role.role, weight=role.weight)
+    request = pb.SetWeightRequest(role=role.role, weight=role.weight, instead_of=there)
 
     async def do() -> None:
         await cluster.call(lambda s, t: s.SetWeight(request, timeout=t))
@@ -146,7 +146,7 @@ def _weight_said(weight: float) -> str:
 
 def _of_quota(cluster: Cluster, role: backup_pb.BackupRole, there: types_pb2.Quota) -> Step:
     # Agents may still be on their way, so that the cluster has less than is guaranteed.
-    request = pb.SetQuotaRequest(role=role.role, quota=role.quota, force=True)
+    request = pb.SetQuotaRequest(role=role.role, quota=role.quota, force=True, instead_of=there)
 
     async def do() -> None:
         await cluster.call(lambda s, t: s.SetQuota(request, timeout=t))
@@ -278,7 +278,11 @@ def _of_cordon(cluster: Cluster, view: pb.AgentView) -> Step:
 
 
 def _of_maintenance(cluster: Cluster, view: pb.AgentView, window: types_pb2.Unavailability) -> Step:
-    request = pb.ScheduleMaintenanceRequest(agent_ids=[view.info.agent_id], unavailability=window)
+    request = pb.ScheduleMaintenanceRequest(
+        agent_ids=[view.info.agent_id],
+        unavailability=window,
+        instead_of=view.maintenance.unavailability,  # empty: none is planned
+    )
 
     async def do() -> None:
         await cluster.call(lambda s, t: s.ScheduleMaintenance(request, timeout=t))

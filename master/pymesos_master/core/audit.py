@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from google.protobuf import text_format
+from google.protobuf.message import Message
 
 from pymesos_core.caller import Caller
 from pymesos_core.security.audit import Value, entry
@@ -25,7 +26,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 _NAMED = (
     "framework_id", "task_id", "agent_id", "agent_ids", "principal", "name", "kind", "key",
     "weight", "lifetime_s", "within_s", "start_s", "duration_s", "instead_of", "force", "undo",
-    "discard", "then_gone",
+    "discard", "then_gone", "quota",
 )  # fmt: skip
 _CHANGES = frozenset({"kill", "teardown", "shutdown"})  # calls of a framework, beside ACCEPT
 
@@ -39,11 +40,11 @@ def begin(
     event = ctx.event
     named: dict[str, Value] = {"role": ", ".join(roles)}
     for name in _NAMED:
-        value = getattr(event, name, "")
-        if value != "" and value is not False:
+        value = getattr(event, name, None)
+        if isinstance(value, Message):
+            named[name] = text_format.MessageToString(value, as_one_line=True)
+        elif value is not None and value != "" and value is not False:
             named[name] = value
-    if (quota := getattr(event, "quota", None)) is not None:
-        named["quota"] = text_format.MessageToString(quota, as_one_line=True)
     if resources := getattr(event, "resources", ()):
         named["resources"] = tuple(
             text_format.MessageToString(one, as_one_line=True) for one in resources

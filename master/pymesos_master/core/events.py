@@ -205,6 +205,7 @@ class OperatorScheduledMaintenance:
     start_s: float
     duration_s: float
     caller: Caller = NOBODY
+    instead_of: pb.Unavailability | None = None  # only if it is this now; empty: if none is planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,7 @@ class OperatorSetQuota:
     quota: pb.Quota
     force: bool = False
     caller: Caller = NOBODY
+    instead_of: pb.Quota | None = None  # only if it is this now
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,7 @@ class OperatorSetWeight:
     role: str
     weight: float
     caller: Caller = NOBODY
+    instead_of: float | None = None  # only if it is this now
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pymesos_core.contract import MAX_TIME_S, TEN_YEARS_S
+from pymesos_core.errors import ProblemKind
 from pymesos_core.states import is_terminal
 from pymesos_core.text import duration
 from pymesos_master.core import offers
@@ -81,11 +82,35 @@ def _decide(
     window: Maintenance | None,
     problem: str | None,
 ) -> None:
-    for agent_id, request_id in named_agents(ctx, event, call, problem):
+    named = named_agents(ctx, event, call, problem)
+    for agent_id, _ in named:
+        if _is_outdated(ctx, event, agent_id):
+            ctx.answer(
+                event.request_id,
+                f"the maintenance window of agent {agent_id} is not the one that is to be replaced,"
+                f" since somebody has planned another meanwhile: look at it with `pymesos-cli"
+                f" agents`; nothing is changed",
+                ProblemKind.OUTDATED,
+            )
+            return
+    for agent_id, request_id in named:
         meant = ctx.state.intended_agent(agent_id)
         assert meant is not None, f"{agent_id} is being forgotten"
         record = replace(meant, maintenance=window)
         ctx.persist({(AGENT, agent_id): record}, WindowSet(agent_id, window, request_id))
+
+
+def _is_outdated(
+    ctx: Context, event: OperatorScheduledMaintenance | OperatorCancelledMaintenance, agent_id: str
+) -> bool:
+    """Whether the agent has another window than the one that is to be replaced."""
+    if isinstance(event, OperatorCancelledMaintenance) or event.instead_of is None:
+        return False
+    meant = ctx.state.intended_agent(agent_id)
+    window = meant.maintenance if meant is not None else None
+    now = window.unavailability if window is not None else pb.Unavailability()
+    wanted = pb.Unavailability(start_s=event.start_s, duration_s=event.duration_s)
+    return now not in (event.instead_of, wanted)
 
 
 def on_set(ctx: Context, done: WindowSet) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pymesos_core import limits, resources
+from pymesos_core.errors import ProblemKind
 from pymesos_core.ids import role_problem
 from pymesos_core.resources import ResourceError, format_milli
 from pymesos_master.allocator.interface import Quota
@@ -60,10 +61,14 @@ def on_set_quota(ctx: Context, event: OperatorSetQuota) -> None:
         problem = role_problem(event.role) or terms_problem(RoleTerms(quota=quota))
         problem = problem or _quota_problem(ctx, event.role, quota, event.force)
         problem = problem or _unwritable(ctx, event.role, quota=quota)
+        replaced = read_quota(event.instead_of) if event.instead_of is not None else None
     except ResourceError as error:
         problem = str(error)
     if problem is not None:
         ctx.answer(event.request_id, problem)
+        return
+    if replaced is not None and _terms(ctx, event.role).quota not in (replaced, quota):
+        _answer_outdated(ctx, event.request_id, f"the quota of {event.role}")
         return
     _persist(
         ctx, _terms(ctx, event.role, quota=quota), QuotaSet(event.role, quota, event.request_id)
@@ -192,8 +197,21 @@ def on_set_weight(ctx: Context, event: OperatorSetWeight) -> None:
     if problem is not None:
         ctx.answer(event.request_id, problem)
         return
+    now = _terms(ctx, event.role).weight
+    if event.instead_of is not None and now not in (event.instead_of, event.weight):
+        _answer_outdated(ctx, event.request_id, f"the weight of {event.role}")
+        return
     done = WeightSet(event.role, event.weight, event.request_id)
     _persist(ctx, _terms(ctx, event.role, weight=event.weight), done)
+
+
+def _answer_outdated(ctx: Context, request_id: int, what: str) -> None:
+    ctx.answer(
+        request_id,
+        f"{what} is not what it is to replace, since somebody has changed it meanwhile: look at it"
+        f" with `pymesos-cli roles`, and set it again",
+        ProblemKind.OUTDATED,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,11 @@ class OperatorService(SecretCalls):
         """Give a role a quota, or take it away."""
         with self._leadership.asked() as leader:
             await leader.commands.set_quota(
-                caller_of(call), request.role, request.quota, force=request.force
+                caller_of(call),
+                request.role,
+                request.quota,
+                force=request.force,
+                instead_of=request.instead_of if request.HasField("instead_of") else None,
             )
         return pb.SetQuotaResponse()
 
@@ -148,7 +152,10 @@ class OperatorService(SecretCalls):
     ) -> pb.SetWeightResponse:
         """Give a role a weight."""
         with self._leadership.asked() as leader:
-            await leader.commands.set_weight(caller_of(call), request.role, request.weight)
+            instead_of = request.instead_of if request.HasField("instead_of") else None
+            await leader.commands.set_weight(
+                caller_of(call), request.role, request.weight, instead_of
+            )
         return pb.SetWeightResponse()
 
     async def Reserve(  # noqa: N802
@@ -226,9 +233,10 @@ class OperatorService(SecretCalls):
     ) -> pb.ScheduleMaintenanceResponse:
         """Plan when agents may be away."""
         window = request.unavailability
+        instead_of = request.instead_of if request.HasField("instead_of") else None
         with self._leadership.asked() as leader:
             await leader.commands.schedule_maintenance(
-                caller_of(call), request.agent_ids, window.start_s, window.duration_s
+                caller_of(call), request.agent_ids, window.start_s, window.duration_s, instead_of
             )
         return pb.ScheduleMaintenanceResponse()
 

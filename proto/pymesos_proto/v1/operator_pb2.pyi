@@ -437,26 +437,30 @@ class ExplainFrameworkResponse(_message.Message):
     def __init__(self, framework: _Optional[_Union[FrameworkView, _Mapping]] = ..., last_offer_at_s: _Optional[float] = ..., offers_held: _Optional[int] = ..., agents: _Optional[int] = ..., roles: _Optional[_Iterable[_Union[ExplainFrameworkResponse.Standing, _Mapping]]] = ..., agents_awaited: _Optional[int] = ..., agent_state: _Optional[str] = ...) -> None: ...
 
 class SetQuotaRequest(_message.Message):
-    __slots__ = ("role", "quota", "force")
+    __slots__ = ("role", "quota", "force", "instead_of")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     QUOTA_FIELD_NUMBER: _ClassVar[int]
     FORCE_FIELD_NUMBER: _ClassVar[int]
+    INSTEAD_OF_FIELD_NUMBER: _ClassVar[int]
     role: str
     quota: _types_pb2.Quota
     force: bool
-    def __init__(self, role: _Optional[str] = ..., quota: _Optional[_Union[_types_pb2.Quota, _Mapping]] = ..., force: _Optional[bool] = ...) -> None: ...
+    instead_of: _types_pb2.Quota
+    def __init__(self, role: _Optional[str] = ..., quota: _Optional[_Union[_types_pb2.Quota, _Mapping]] = ..., force: _Optional[bool] = ..., instead_of: _Optional[_Union[_types_pb2.Quota, _Mapping]] = ...) -> None: ...
 
 class SetQuotaResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class SetWeightRequest(_message.Message):
-    __slots__ = ("role", "weight")
+    __slots__ = ("role", "weight", "instead_of")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    INSTEAD_OF_FIELD_NUMBER: _ClassVar[int]
     role: str
     weight: float
-    def __init__(self, role: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
+    instead_of: float
+    def __init__(self, role: _Optional[str] = ..., weight: _Optional[float] = ..., instead_of: _Optional[float] = ...) -> None: ...
 
 class SetWeightResponse(_message.Message):
     __slots__ = ()
@@ -557,12 +561,14 @@ class ActivateAgentsResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ScheduleMaintenanceRequest(_message.Message):
-    __slots__ = ("agent_ids", "unavailability")
+    __slots__ = ("agent_ids", "unavailability", "instead_of")
     AGENT_IDS_FIELD_NUMBER: _ClassVar[int]
     UNAVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    INSTEAD_OF_FIELD_NUMBER: _ClassVar[int]
     agent_ids: _containers.RepeatedScalarFieldContainer[str]
     unavailability: _types_pb2.Unavailability
-    def __init__(self, agent_ids: _Optional[_Iterable[str]] = ..., unavailability: _Optional[_Union[_types_pb2.Unavailability, _Mapping]] = ...) -> None: ...
+    instead_of: _types_pb2.Unavailability
+    def __init__(self, agent_ids: _Optional[_Iterable[str]] = ..., unavailability: _Optional[_Union[_types_pb2.Unavailability, _Mapping]] = ..., instead_of: _Optional[_Union[_types_pb2.Unavailability, _Mapping]] = ...) -> None: ...
 
 class ScheduleMaintenanceResponse(_message.Message):
     __slots__ = ()
