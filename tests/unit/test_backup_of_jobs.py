@@ -41,11 +41,14 @@ class Framework:
         info = types_pb2.FrameworkInfo(framework_id=framework_id, name="f", jobs_address="h:1")
         self.view = operator_pb2.FrameworkView(info=info, state="active")
         self.what = "apply"
+        self.others: list[pb.JobView] = []
+        self.env_hidden = False
         self.next_page_token = ""
         self.forgets: Callable[[], object] = lambda: None  # after it told of the versions
 
     async def ListJobs(self, request: pb.ListJobsRequest, timeout: float) -> pb.ListJobsResponse:
         views = [pb.JobView(job_id=job_id, state="running") for job_id in self.jobs]
+        views += self.others
         return pb.ListJobsResponse(jobs=views, next_page_token=self.next_page_token)
 
     async def ListVersions(
@@ -64,7 +67,9 @@ class Framework:
         if document is None:
             raise NOT_FOUND
         version = pb.VersionView(version=request.version, what=self.what)
-        return pb.DescribeJobResponse(job_json=document, version=version)
+        return pb.DescribeJobResponse(
+            job_json=document, version=version, env_hidden=self.env_hidden
+        )
 
 
 def gathered(
@@ -116,6 +121,28 @@ def test_what_breaks_the_contract_is_left_out(monkeypatch: pytest.MonkeyPatch) -
     mine.what = "two\nlines"
     jobs, (said,) = gathered(monkeypatch, [mine])
     assert not jobs and "job_version.version.what: " in said
+
+
+def test_nobody_backs_up_jobs_whose_environments_are_hidden_from_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine, other = Framework("F1", {"shop-1": GOOD}), Framework("F2", {"store-1": GOOD})
+    mine.env_hidden = True
+    with pytest.raises(CliError, match="you may not read the environments of the job shop-1"):
+        gathered(monkeypatch, [other, mine])
+
+
+def test_a_job_that_is_quarantined_is_missing_and_one_that_ends_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = Framework("F1", {"shop-1": GOOD})
+    mine.others = [
+        pb.JobView(job_id="bad-1", state="quarantined", explanation="a version is damaged"),
+        pb.JobView(job_id="old-1", state="stopping"),
+    ]
+    jobs, left_out = gathered(monkeypatch, [mine])
+    assert [job.job_id for job in jobs] == ["shop-1"]
+    assert left_out == ["the job bad-1, which is quarantined: a version is damaged"]
 
 
 def test_a_job_id_of_two_frameworks_is_in_it_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import grpc
-import grpc.aio
 import pytest
+from click.testing import CliRunner
 
-from pymesos_cli.backup import gathering, restored_jobs, restoring, steps
-from pymesos_cli.backup.records import Backup, SavedJob, lines_of
+from pymesos_cli.backup import gathering, restoring, steps
+from pymesos_cli.backup.records import Backup, lines_of
 from pymesos_cli.backup.restoring import Existing
 from pymesos_cli.backup.steps import Found, Kind, Step
 from pymesos_cli.cluster import EXIT_NO_MASTER, CliError
+from pymesos_cli.main import main
 from pymesos_cli.operators.roles import list_roles
 from pymesos_core.resources import parse, to_proto
 from pymesos_core.security.policy_file import NEW_CLUSTER
+from pymesos_core.security.secrets import Keyring
 from pymesos_proto.v1 import backup_pb2 as backup_pb
-from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -78,10 +78,10 @@ def agent(agent_id: str, hostname: str, **more: Any) -> pb.AgentView:
     return pb.AgentView(info=info, **{"state": "active", **more})
 
 
-def planned(cluster: FakeCluster, **saved: Any) -> list[Step]:
+def planned(cluster: FakeCluster, keyring: Keyring | None = None, **saved: Any) -> list[Step]:
     backup = Backup(backup_pb.BackupBegin(format=1), **saved)
     of: Any = cluster
-    return asyncio.run(steps.steps_of(of, backup, None))
+    return asyncio.run(steps.steps_of(of, backup, keyring))
 
 
 def carry_out(cluster: FakeCluster, found: Iterable[Step]) -> list[Any]:
@@ -427,78 +427,6 @@ def test_a_secret_that_somebody_set_since_the_plan_is_not_said_to_be_restored() 
         carry_out(cluster, [step])
 
 
-def test_a_job_is_replaced_only_at_the_version_that_was_looked_at(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    applied: list[jobs_pb.ApplyJobRequest] = []
-
-    async def apply(request: jobs_pb.ApplyJobRequest, timeout: float) -> jobs_pb.ApplyJobResponse:
-        applied.append(request)
-        return jobs_pb.ApplyJobResponse(job_id="shop-1", version=7, changed=True)
-
-    async def serves(*_: Any) -> pb.FrameworkView:
-        return pb.FrameworkView()
-
-    @asynccontextmanager
-    async def service(*_: Any) -> AsyncIterator[Any]:
-        yield SimpleNamespace(ApplyJob=apply)
-
-    monkeypatch.setattr(restored_jobs, "serving_of", serves)
-    monkeypatch.setattr(restored_jobs, "service", service)
-    of_backup = (jobs_pb.JobVersion(version=3, job_json="{}"),)
-    job = SavedJob("shop-0", "*", "shop", of_backup)
-    cluster: Any = SimpleNamespace(timeout_s=1.0)
-
-    async def run() -> None:
-        (step,) = await restored_jobs.steps_of_jobs(cluster, [job])
-        assert step.found is Found.DIFFERS and step.do is not None
-        await step.do()
-
-    asyncio.run(run())
-    looked, did = applied
-    assert looked.dry_run and not did.dry_run
-    assert (did.job_json, did.job_id, did.if_version) == ("{}", "shop-1", 7)
-
-
-@pytest.mark.parametrize(
-    ("code", "states", "found"),
-    [
-        (grpc.StatusCode.FAILED_PRECONDITION, ("running", "running"), Found.LEFT_OUT),
-        (grpc.StatusCode.FAILED_PRECONDITION, ("running", "stopping"), Found.STUCK),
-        (grpc.StatusCode.PERMISSION_DENIED, ("running", "running"), Found.STUCK),
-    ],
-)
-def test_two_of_a_name_that_run_keep_nothing_else_from_being_restored(
-    monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode, states: tuple[str, ...], found: Found
-) -> None:
-    nothing = grpc.aio.Metadata()
-
-    async def apply(request: jobs_pb.ApplyJobRequest, timeout: float) -> jobs_pb.ApplyJobResponse:
-        raise grpc.aio.AioRpcError(code, nothing, nothing, "no")
-
-    async def jobs(request: jobs_pb.ListJobsRequest, timeout: float) -> jobs_pb.ListJobsResponse:
-        views = [jobs_pb.JobView(job_id="other-1", name="other", state="running")]
-        views += [jobs_pb.JobView(name="train", state=state) for state in states]
-        return jobs_pb.ListJobsResponse(jobs=views)
-
-    async def serves(*_: Any) -> pb.FrameworkView:
-        return pb.FrameworkView()
-
-    @asynccontextmanager
-    async def service(*_: Any) -> AsyncIterator[Any]:
-        try:
-            yield SimpleNamespace(ApplyJob=apply, ListJobs=jobs)
-        except grpc.aio.AioRpcError as error:
-            raise CliError(error.details() or "") from error
-
-    monkeypatch.setattr(restored_jobs, "serving_of", serves)
-    monkeypatch.setattr(restored_jobs, "service", service)
-    job = SavedJob("train-0", "*", "train", (jobs_pb.JobVersion(version=1, job_json="{}"),))
-    cluster: Any = SimpleNamespace(timeout_s=1.0)
-    (step,) = asyncio.run(restored_jobs.steps_of_jobs(cluster, [job]))
-    assert step.found is found, step.why
-
-
 def test_one_that_nobody_opens_is_said_and_a_master_that_is_away_ends_it() -> None:
     cluster = FakeCluster()
     cluster.refusal = CliError("it is sealed by the key k")
@@ -507,6 +435,30 @@ def test_one_that_nobody_opens_is_said_and_a_master_that_is_away_ends_it() -> No
     cluster.refusal = CliError("no master", EXIT_NO_MASTER)
     with pytest.raises(CliError, match="no master"):
         planned(cluster, secrets=(SECRET,))
+
+
+def test_a_key_at_hand_opens_a_secret_or_says_that_it_is_damaged() -> None:
+    keyring = Keyring([b"k" * 32])
+    sealed = keyring.seal("prod", "db", b"value")
+    secret = pb.SealedSecret(
+        role="prod", name="db", key_id=sealed.key_id, nonce=sealed.nonce, sealed=sealed.data
+    )
+    asked: list[pb.RestoreSecretRequest] = []
+    cluster = FakeCluster()
+
+    async def answer(request: pb.RestoreSecretRequest, timeout: float) -> pb.RestoreSecretResponse:
+        asked.append(request)
+        return pb.RestoreSecretResponse(outcome=pb.RestoreSecretResponse.ADDED)
+
+    cluster.answers_by["RestoreSecret"] = answer
+    (step,) = planned(cluster, keyring, secrets=(secret,))
+    assert step.found is Found.MISSING and asked[0].value == b"value"
+    (step,) = planned(cluster, Keyring([b"o" * 32]), secrets=(secret,))
+    assert asked[1].value == b"", "another key opens nothing, and the master may have the right one"
+    secret.sealed = bytes(len(secret.sealed))
+    (step,) = planned(cluster, keyring, secrets=(secret,))
+    assert step.found is Found.STUCK and "db of prod was changed or is damaged" in step.why
+    assert len(asked) == 2, "no master is asked"
 
 
 class Doing:
@@ -758,3 +710,46 @@ def test_each_step_is_of_its_kind() -> None:
         Kind.RESERVATIONS,
         Kind.AGENTS,
     ]
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("none", "none: No such file or directory"),
+        ("folder", "folder: Is a directory"),
+        ("text", "'text': line 1: what `pymesos-cli backup` wrote was expected"),
+        ("short", "'short': the backup is not whole: it ends after 1 line"),
+    ],
+)
+def test_what_is_no_backup_is_refused_before_anything_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("text").write_text("hello\n")
+    Path("short").write_bytes(next(lines_of(Backup(backup_pb.BackupBegin(format=1)))))
+    done = CliRunner().invoke(main, ["--master", "127.0.0.1:1", "restore", file])
+    assert done.exit_code == 2 and says in done.output, done.output
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("none", "--secrets-key: none: No such file or directory; secrets.key of a master is"),
+        ("folder", "--secrets-key: folder is a folder: a file with keys, as secrets.key, is"),
+        ("text", "--secrets-key: text holds no keys of secrets: expected are 1 to 16 lines"),
+        ("open", "can be read by others than its owner: chmod 600 open"),
+    ],
+)
+def test_what_is_no_key_file_is_refused_before_anything_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("b").write_bytes(b"".join(lines_of(Backup(backup_pb.BackupBegin(format=1)))))
+    Path("folder").mkdir()
+    for name, mode in (("text", 0o600), ("open", 0o644)):
+        Path(name).write_text("hello\n")
+        Path(name).chmod(mode)
+    arguments = ["--master", "127.0.0.1:1", "restore", "b", "--secrets-key", key]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2 and says in " ".join(done.output.split()), done.output

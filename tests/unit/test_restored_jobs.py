@@ -1,0 +1,213 @@
+"""The jobs of a backup, held against those that frameworks have, and begun by them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from pymesos_cli.backup import restored_jobs
+from pymesos_cli.backup.records import SavedJob
+from pymesos_cli.backup.steps import Found, Step
+from pymesos_cli.cluster import EXIT_NO_MASTER, EXIT_USAGE, CliError
+from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import FrameworkView
+
+NOTHING = grpc.aio.Metadata()
+
+
+def refusal(code: grpc.StatusCode, said: str = "no") -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, NOTHING, NOTHING, said)
+
+
+class Jobs:
+    """A Jobs service that answers what it was given, and remembers what it was asked to do."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.planned = pb.ApplyJobResponse()
+        self.serves: FrameworkView | CliError | None = FrameworkView()
+        self.refusals: list[grpc.aio.AioRpcError] = []  # of the calls that change something
+        self.plan_refusal: grpc.aio.AioRpcError | None = None
+        self.views: list[pb.JobView] = []
+        self.asked: list[Any] = []
+        self.times_looked_for = 0
+        monkeypatch.setattr(restored_jobs, "serving_of", self._serving_of)
+        monkeypatch.setattr(restored_jobs, "service", self._service)
+
+    async def _serving_of(self, *_: Any) -> FrameworkView | None:
+        self.times_looked_for += 1
+        if isinstance(self.serves, CliError):
+            raise self.serves
+        return self.serves
+
+    @asynccontextmanager
+    async def _service(self, *_: Any) -> AsyncIterator[Any]:
+        try:
+            yield self
+        except grpc.aio.AioRpcError as error:
+            wrong_use = error.code() == grpc.StatusCode.INVALID_ARGUMENT
+            raise CliError(error.details() or "", EXIT_USAGE if wrong_use else 1) from error
+
+    def _do(self, request: Any) -> None:
+        self.asked.append(request)
+        if self.refusals:
+            raise self.refusals.pop(0)
+
+    async def ApplyJob(self, request: pb.ApplyJobRequest, timeout: float) -> pb.ApplyJobResponse:
+        if not request.dry_run:
+            self._do(request)
+        elif self.plan_refusal is not None:
+            raise self.plan_refusal
+        return self.planned
+
+    async def RestoreJob(
+        self, request: pb.RestoreJobRequest, timeout: float
+    ) -> pb.RestoreJobResponse:
+        self._do(request)
+        return pb.RestoreJobResponse()
+
+    async def ListJobs(self, request: pb.ListJobsRequest, timeout: float) -> pb.ListJobsResponse:
+        return pb.ListJobsResponse(jobs=self.views)
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    return Jobs(monkeypatch)
+
+
+def saved(name: str, *numbers: int, job_id: str = "", role: str = "*") -> SavedJob:
+    versions = tuple(pb.JobVersion(version=n, job_json=f'{{"n": {n}}}') for n in numbers)
+    return SavedJob(job_id or f"{name}-0", role, name, versions)
+
+
+def steps_of(*jobs: SavedJob) -> list[Step]:
+    cluster: Any = SimpleNamespace(timeout_s=1.0)
+    return asyncio.run(restored_jobs.steps_of_jobs(cluster, jobs))
+
+
+def carry_out(step: Step) -> None:
+    async def run() -> None:
+        assert step.do is not None
+        await step.do()
+
+    asyncio.run(run())
+
+
+def test_a_job_is_replaced_only_at_the_version_that_was_looked_at(service: Jobs) -> None:
+    service.planned = pb.ApplyJobResponse(job_id="shop-1", version=7, changed=True)
+    (step,) = steps_of(saved("shop", 3))
+    assert step.found is Found.DIFFERS and not service.asked
+    carry_out(step)
+    (did,) = service.asked
+    assert not did.dry_run
+    assert (did.job_json, did.job_id, did.if_version) == ('{"n": 3}', "shop-1", 7)
+
+
+def test_one_that_is_the_same_stays(service: Jobs) -> None:
+    (step,) = steps_of(saved("shop", 3))
+    assert step.found is Found.SAME
+
+
+def test_one_that_is_missing_begins_with_its_versions(service: Jobs) -> None:
+    service.planned = pb.ApplyJobResponse(created=True)
+    (step,) = steps_of(saved("shop", 1, 3))
+    assert step.found is Found.MISSING
+    carry_out(step)
+    (request,) = service.asked
+    assert [version.version for version in request.versions] == [1, 3] and request.request_id
+
+
+def test_earlier_versions_that_the_framework_refuses_are_left_out(
+    service: Jobs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.planned = pb.ApplyJobResponse(created=True)
+    service.refusals = [refusal(grpc.StatusCode.INVALID_ARGUMENT, "version 1: no such key")]
+    (step,) = steps_of(saved("shop", 1, 3))
+    carry_out(step)
+    first, second = service.asked
+    assert [[v.version for v in each.versions] for each in (first, second)] == [[1, 3], [3]]
+    assert first.request_id != second.request_id, "it is another request"
+    said = capsys.readouterr().err
+    assert "the earlier versions of shop are left out: version 1: no such key" in said
+
+
+@pytest.mark.parametrize(
+    ("code", "numbers"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, (3,)),
+        (grpc.StatusCode.FAILED_PRECONDITION, (1, 3)),
+        (grpc.StatusCode.PERMISSION_DENIED, (1, 3)),
+    ],
+)
+def test_what_is_refused_for_another_reason_is_not_asked_again(
+    service: Jobs, code: grpc.StatusCode, numbers: tuple[int, ...]
+) -> None:
+    service.planned = pb.ApplyJobResponse(created=True)
+    service.refusals = [refusal(code)]
+    (step,) = steps_of(saved("shop", *numbers))
+    with pytest.raises(CliError, match="no"):
+        carry_out(step)
+    assert len(service.asked) == 1
+
+
+def test_where_nobody_serves_the_role_a_job_cannot_be_restored(service: Jobs) -> None:
+    service.serves = None
+    shop, store = steps_of(saved("shop", 1, role="prod"), saved("store", 1, role="prod"))
+    assert shop.found is store.found is Found.STUCK and shop.do is None
+    assert shop.why == (
+        "nobody takes jobs of the role prod: start pymesos-binpack --listen --role prod"
+    )
+    assert service.times_looked_for == 1, "a role is looked for once"
+
+
+def test_where_who_serves_the_role_does_not_answer_it_is_said_why(service: Jobs) -> None:
+    service.serves = CliError("framework f is not reachable")
+    (step,) = steps_of(saved("shop", 1))
+    assert (step.found, step.why) == (Found.STUCK, "framework f is not reachable")
+
+
+def test_what_a_framework_refuses_to_plan_cannot_be_and_no_master_ends_it(service: Jobs) -> None:
+    service.plan_refusal = refusal(grpc.StatusCode.INVALID_ARGUMENT, "tasks: no such key")
+    (step,) = steps_of(saved("shop", 1))
+    assert (step.found, step.why) == (Found.STUCK, "tasks: no such key")
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise CliError("no master", EXIT_NO_MASTER)
+
+    service.ApplyJob = away  # type: ignore[method-assign]
+    with pytest.raises(CliError, match="no master"):
+        steps_of(saved("shop", 1))
+
+
+def test_one_of_a_name_that_is_in_the_backup_already_is_left_out(service: Jobs) -> None:
+    first, other, again = steps_of(
+        saved("train", 1, job_id="train-1"),
+        saved("train", 1, job_id="train-2", role="prod"),
+        saved("train", 1, job_id="train-3"),
+    )
+    assert (first.found, other.found, again.found) == (Found.SAME, Found.SAME, Found.LEFT_OUT)
+    assert again.why == "train-1 has the same name, and one job of a name runs at a time"
+
+
+@pytest.mark.parametrize(
+    ("code", "states", "found"),
+    [
+        (grpc.StatusCode.FAILED_PRECONDITION, ("running", "running"), Found.LEFT_OUT),
+        (grpc.StatusCode.FAILED_PRECONDITION, ("running", "stopping"), Found.STUCK),
+        (grpc.StatusCode.PERMISSION_DENIED, ("running", "running"), Found.STUCK),
+    ],
+)
+def test_two_of_a_name_that_run_keep_nothing_else_from_being_restored(
+    service: Jobs, code: grpc.StatusCode, states: tuple[str, ...], found: Found
+) -> None:
+    service.plan_refusal = refusal(code)
+    service.views = [pb.JobView(job_id="other-1", name="other", state="running")]
+    service.views += [pb.JobView(name="train", state=state) for state in states]
+    (step,) = steps_of(saved("train", 1))
+    assert step.found is found, step.why
