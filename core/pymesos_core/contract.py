@@ -265,6 +265,7 @@ RULES: Mapping[str, Rule] = {
     "containers": _anything,
     "epoch": _anything,
     "instead_of": _anything,
+    "SetWeightRequest.instead_of": _MEASURE,
     "Policy.version": _anything,
     "JobVersion.version": _number(
         1, limits.MAX_JOB_VERSION, f"the number of a version, from 1 to {limits.MAX_JOB_VERSION},"
