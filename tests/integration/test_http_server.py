@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import ssl
 import time
+from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,6 +31,7 @@ from pymesos_testing.http_cluster import (
     open_answering,
     operators_of,
 )
+from pymesos_testing.waiting import until
 
 LISTEN = Listen("127.0.0.1", 0, None, None)
 
@@ -236,6 +239,24 @@ async def test_who_is_of_another_cluster_is_not_let_in(closed: Closed, tmp_path:
         with pytest.raises((ServerDisconnectedError, OSError)):
             await closed.get(url, "/health", context)
         assert b"HTTP" not in await say(url, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+async def test_who_speaks_no_tls_leaves_no_memory_taken(closed: Closed) -> None:
+    """Of a master garbage is seldom collected, and each connection has taken 256 KiB."""
+
+    def left() -> int:
+        return sum(isinstance(one, SSLProtocol) for one in gc.get_objects())
+
+    async with running(closed.server()) as url:
+        gc.collect()
+        gc.disable()
+        try:
+            before = left()
+            for _ in range(5):
+                assert b"HTTP" not in await say(url, b"GET /health HTTP/1.1\r\n\r\n")
+            await until("nothing is left", lambda: left() == before)
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize(

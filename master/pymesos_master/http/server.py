@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,7 +22,7 @@ from pymesos_core.text import os_problem
 from pymesos_master.http.answering import OPEN_PATHS, Answer, Answering, Request, refusal
 
 # TLS alone takes 256 KiB of memory for each connection.
-MOST_CONNECTIONS = 128
+MOST_CONNECTIONS = 100
 MOST_ANSWERS = 4  # made and sent at a time
 SILENCE_S = 10.0  # until a request has come whole, from the connection or the answer before
 HANDSHAKE_S = 5.0
@@ -137,6 +138,7 @@ class HttpServer:
                         task = group.create_task(self._serve(connection, state))
                         self._open[task] = state
                         task.add_done_callback(lambda ended: self._open.pop(ended, None))
+                        await asyncio.sleep(0)  # it begins, and others have their turn
                 finally:
                     await self._manager.shutdown(STOP_GRACE_S)
         finally:
@@ -181,8 +183,9 @@ class HttpServer:
             )
             assert isinstance(protocol, _Connection)
             await protocol.ended.wait()
-        except OSError:  # of TLS, too: who came has gone, or does not speak it
-            pass
+        except OSError as error:  # of TLS, too: who came has gone, or does not speak it
+            # It and asyncio's frames hold each other, and what TLS has taken.
+            traceback.clear_frames(error.__traceback__)
         finally:
             if transport is not None:
                 transport.abort()
