@@ -91,4 +91,4 @@ def test_an_epoch_that_is_no_number(folder: Path) -> None:
     store.commit([Change("epoch", "", b"seven")])
     store.close()
     said = started("master", folder)
-    assert "its epoch is b'seven'" in said and "from a backup" in said, said
+    assert "its record epoch holds b'seven'" in said and "from a backup" in said, said

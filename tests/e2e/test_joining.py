@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +84,15 @@ class Machines:
         wait_for(f"{machine} listens", lambda: "listening on" in log.read_text(), 30)
         return None
 
+    def agents_by_http(self, machine: str, tls: Path) -> list[str]:
+        """The agents that a master tells of, whether or not it leads."""
+        (url,) = re.findall(r"^web (.*)$", (self[machine] / "log").read_text(), re.M)
+        context = ssl.create_default_context(cafile=tls / "roots.pem")
+        context.check_hostname = False
+        context.load_cert_chain(tls / "cert.pem", tls / "key.pem")
+        with urllib.request.urlopen(f"{url}/v1/agents", timeout=20, context=context) as answer:
+            return [agent["agent_id"] for agent in json.load(answer)["agents"]]
+
     def ok(self, machine: str, line: str) -> str:
         done = self.do(machine, line)
         if done is None:
@@ -125,6 +137,10 @@ def test_the_page_runs_and_tokens_outlive_a_leader(machines: Machines) -> None:
         return machines.ok(first, f"{operator} agents").count(" active ")
 
     wait_for("three agents", lambda: active() == 3, 30)
+    seen = [
+        machines.agents_by_http(master, machines[first] / "prod/operator") for master in MASTERS
+    ]
+    assert len(seen[0]) == 3 and seen[1:] == [seen[0]] * len(others), "whichever master is asked"
     assert Credentials(machines[AGENTS[0]] / "tls").identity.principal == "agent/a1"
     keys = (machines[first] / "prod/master/secrets.key").read_bytes()
     for master in others:
@@ -133,7 +149,7 @@ def test_the_page_runs_and_tokens_outlive_a_leader(machines: Machines) -> None:
 
     audit = machines.do(first, f"{operator} audit")
     assert audit is not None and audit.returncode == 0, audit
-    assert "allowed Enrolment.Join" in audit.stdout
+    assert "done Enrolment.Join" in audit.stdout
     assert audit.stderr.count("the master at ") == 3
 
     # A token is used, the leader dies, and the answer was lost: the same key gets it at the next.

@@ -309,7 +309,7 @@ def test_another_user_gets_nothing(local: Local) -> None:
     assert str(tls_of(local.secrets, OWNER) / "key.pem") in paths
     assert str(config / "contexts.json") in paths
     ports = local.ports()
-    assert len(ports) == 4, "of master, agent, its executors, and the bin-packing framework"
+    assert len(ports) == 5, "of master, its HTTP, agent, its executors, and the framework"
     done = subprocess.run(
         [sys.executable, "-c", STRANGER],
         input=json.dumps({"paths": paths, "ports": ports}),
