@@ -14,6 +14,7 @@ import grpc.aio
 from pymesos_cli.cluster import CliError, Cluster, jobs_at
 from pymesos_cli.output import note
 from pymesos_core.names import parse_task_id
+from pymesos_core.security.policy import read_roles
 from pymesos_core.states import state_name
 from pymesos_core.text import count_of, quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
@@ -40,7 +41,8 @@ class Silent:
         info = self.framework.info
         return (
             f"framework {info.name} ({info.framework_id}) serves the jobs of"
-            f" {' and '.join(info.roles) or '*'} at {info.jobs_address}, and is not reachable:"
+            f" {' and '.join(patterns_of(self.framework))} at {info.jobs_address}, and is not"
+            f" reachable:"
             f" {self.why}"
         )
 
@@ -56,6 +58,16 @@ class Answers:
 async def serving(cluster: Cluster) -> list[operator_pb2.FrameworkView]:
     """The frameworks that serve jobs, connected or not."""
     return [view for view in await cluster.frameworks() if view.info.jobs_address]
+
+
+def patterns_of(view: operator_pb2.FrameworkView) -> list[str]:
+    """The roles that a framework takes jobs of, as it says them."""
+    return list(view.info.job_roles) or list(view.info.roles) or ["*"]
+
+
+def takes(view: operator_pb2.FrameworkView, role: str) -> bool:
+    """Whether a framework that serves jobs takes those of a role."""
+    return role in read_roles(patterns_of(view))
 
 
 def not_connected(view: operator_pb2.FrameworkView) -> Silent | None:

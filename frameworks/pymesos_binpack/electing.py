@@ -13,7 +13,15 @@ from functools import partial
 from typing import Any
 
 from pymesos_binpack.core import BinpackCore
-from pymesos_binpack.life import JOBS_LIMITS, Options, framework_info, live, read_core, refusal
+from pymesos_binpack.life import (
+    JOBS_LIMITS,
+    Options,
+    framework_info,
+    live,
+    principal_of,
+    read_core,
+    refusal,
+)
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StateError
@@ -67,7 +75,12 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
     detector = ZkDetector(url, timeout_s, elected=INSTANCES)
     process.close_later(detector.close)
     await detector.start(patient=True)
-    service = JobsService(None, options.role, lambda: elsewhere(me, detector.leader))
+    service = JobsService(
+        None,
+        options.roles,
+        lambda: elsewhere(me, detector.leader),
+        principal_of(outside),
+    )
     add_service(server, AuditedJobs(service, audit, files, outside))
     await process.start(server)
     process.announce(address)

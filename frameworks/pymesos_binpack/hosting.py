@@ -46,7 +46,6 @@ async def host(
     the rest of it the job says. `started` is told the job's id. The job ends with its tasks when
     its views are no longer wanted.
     """
-    info.roles[:] = [job.role]
     info.capabilities.extend(CAPABILITIES)
     try:
         with contextlib.closing(Store(folder / "state.sqlite")) as store:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pymesos_binpack.core import BinpackCore, JobFault
+from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.settings import BinpackSettings
@@ -22,7 +23,7 @@ from pymesos_core.coordination.zk_store import framework_url
 from pymesos_core.exits import ExitStatus, RemovedError, RoleError
 from pymesos_core.grpc_transport import Server, add_service
 from pymesos_core.limits import PEER_WATCHERS
-from pymesos_core.outside import outside_with
+from pymesos_core.outside import Outside, outside_with
 from pymesos_core.role import STOP_GRACE_S, RoleProcess, holding, unusable
 from pymesos_core.security.audit_files import AuditFiles
 from pymesos_core.security.auditing import Audit, at_gate
@@ -50,7 +51,7 @@ class Options:
     """What the framework is told: its settings, and what follows from them and the jobs."""
 
     settings: BinpackSettings
-    role: str
+    roles: JobRoles
     state_dir: Path
     jobs: tuple[tuple[str, Job], ...]  # request id, job
 
@@ -69,7 +70,7 @@ class Options:
     def started_for(self) -> str:
         """What another instance has to be started for, to go on with what this one began."""
         user = f"the user {self.settings.user}" if self.settings.user else "no user"
-        return f"the role {self.role} and {user}"
+        return f"the role {self.roles} and {user}"
 
     @property
     def if_damaged(self) -> str:
@@ -85,7 +86,7 @@ def framework_info(options: Options) -> pb.FrameworkInfo:
     return pb.FrameworkInfo(
         name=options.settings.name,
         user=options.settings.user,
-        roles=[options.role],
+        job_roles=options.roles.patterns if options.settings.listen else (),
         failover_timeout_s=options.settings.failover_timeout_s,
         capabilities=CAPABILITIES,
         checkpoint=True,
@@ -137,7 +138,7 @@ async def _serve(
         if service is not None:
             service.binpack = binpack
         elif server is not None and address is not None:
-            service = JobsService(binpack, options.role)
+            service = JobsService(binpack, options.roles, principal=principal_of(outside))
             add_service(server, AuditedJobs(service, audit, files, outside))
             await process.start(server)
             process.announce(address)
@@ -203,10 +204,16 @@ def refusal(error: FrameworkError, where: str, anew: str) -> RoleError:
             )
 
 
+def principal_of(outside: Outside) -> str:
+    """Who this framework is, by its certificate; empty without one."""
+    credentials = outside.credentials
+    return credentials.identity.principal if credentials is not None else ""
+
+
 def read_core(options: Options, records: Records) -> BinpackCore:
     """Take over from what is stored. Raises RoleError."""
     try:
-        core = BinpackCore(options.settings.policy, records, (options.role,))
+        core = BinpackCore(options.settings.policy, records, options.roles.always)
     except ValueError as error:
         raise RoleError(
             f"the state in {options.where} cannot be read ({error}): restore it, or start anew"
@@ -219,15 +226,16 @@ def read_core(options: Options, records: Records) -> BinpackCore:
 
 
 def _check_roles(core: BinpackCore, options: Options) -> None:
-    """Who may do what with a job is decided by the framework's role, so it has to be the job's.
+    """Another state is meant, or jobs would run on that nobody could submit again.
 
     Raises RoleError.
     """
-    others = sorted({job.job.role for job in core.jobs.values()} - {options.role})
+    others = sorted({j.job.role for j in core.jobs.values() if j.job.role not in options.roles})
     if others:
+        all_of_them = ",".join((*options.roles.patterns, *others))
         raise RoleError(
             f"the state in {options.where} has jobs of the role {' and '.join(others)}, and this"
-            f" framework is started for {options.role}: give --role {others[0]}, or another"
+            f" framework is started for {options.roles}: give --role '{all_of_them}', or another"
             f" {options.where_is_from}"
         )
 

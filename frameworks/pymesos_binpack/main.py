@@ -12,6 +12,7 @@ import click
 from pymesos_binpack import electing, life, moving
 from pymesos_binpack.jobfiles.parsing import parse_job, read_job_file
 from pymesos_binpack.life import Options
+from pymesos_binpack.roles import job_roles
 from pymesos_binpack.settings import BinpackSettings
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.directories import default_directory
@@ -96,10 +97,13 @@ def _options(settings: BinpackSettings, job_files: tuple[Path, ...]) -> Options:
         jobs = tuple((str(path.resolve()), read_job(path)) for path in job_files)
     except JobError as error:
         raise click.UsageError(str(error)) from error
-    roles = {job.role for _, job in jobs} | ({settings.role} if settings.role else set())
-    if len(roles) > 1:
-        raise click.UsageError(f"one role at a time, not {', '.join(sorted(roles))}")
-    chosen = roles.pop() if roles else "*"
+    theirs = sorted({job.role for _, job in jobs})
+    chosen = settings.role or job_roles(theirs or ("*",))
+    if others := [role for role in theirs if role not in chosen]:
+        raise click.UsageError(
+            f"there are jobs of the role {' and '.join(others)}, and --role takes those of"
+            f" {chosen}: name all of them, with commas between"
+        )
     return Options(settings, chosen, settings.state_dir or default_directory(settings.name), jobs)
 
 

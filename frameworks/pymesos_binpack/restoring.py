@@ -99,7 +99,7 @@ class Quarantined:
 
     def may_have(self, volume: KeptVolume) -> bool:
         """Whether it has a volume or waits for it, as far as what is stored can be read."""
-        if self.name != volume.job or self._role not in ("", volume.role):
+        if self.name != volume.job or self.role not in ("", volume.role):
             return False
         instance = instance_key(self.job_id, volume.task, volume.index)
         for kind, key, value in self.rows:
@@ -111,7 +111,7 @@ class Quarantined:
         return True
 
     @property
-    def _role(self) -> str:
+    def role(self) -> str:
         """The job's role, if its document can be read; else empty."""
         with contextlib.suppress(JobError):
             read = load_document(self.document, only_json=True)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pymesos_binpack.placement.packing import DEFAULT_POLICY, Policy, read_policy
+from pymesos_binpack.roles import JobRoles, read_job_roles
 from pymesos_core.addresses import ZkUrl
-from pymesos_core.ids import id_problem, role_problem
+from pymesos_core.ids import id_problem
 from pymesos_core.settings import SECONDS, folder, number, switch, text
 from pymesos_core.settings.audited import AuditedSettings
 from pymesos_core.settings.server import (
@@ -27,25 +28,19 @@ def read_name(written: str) -> str:
     return written
 
 
-def read_role(written: str) -> str:
-    """A role of Mesos. Raises ValueError."""
-    if problem := role_problem(written):
-        raise ValueError(problem)
-    return written
-
-
 @dataclass(frozen=True)
 class BinpackSettings(AuditedSettings):
     """All that the bin-packing framework may be told, but for jobs."""
 
     master: str = master_address()
     name: str = text("binpack", read=read_name, metavar="NAME", help="The framework's name.")
-    role: str | None = text(
+    role: JobRoles | None = text(
         None,
-        read=read_role,
-        metavar="ROLE",
+        read=read_job_roles,
+        metavar="ROLE,…",
         default_text="the jobs' own, else '*'",
-        help="Its role.",
+        help="The roles that it takes jobs of: ROLE, ROLE/** with all below it, or ** for any. It"
+        " is in ROLE always, in '*' for **, and in others while it has jobs of them.",
     )
     user: str = text(
         "",

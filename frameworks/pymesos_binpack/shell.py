@@ -87,6 +87,8 @@ class Binpack(Scheduler):
         """
         self.core = core
         info.framework_id = core.framework_id
+        info.roles[:] = core.roles
+        self._info = info
         self.driver = driver(
             self,
             info,
@@ -347,6 +349,11 @@ class Binpack(Scheduler):
             case c.JobChanged(job_id):
                 for watch in self._watches.get(job_id, ()):
                     watch.changed.set()
+            case c.BeInRoles(roles):
+                info = pb.FrameworkInfo()
+                info.CopyFrom(self._info)
+                info.roles[:] = roles
+                self.driver.update_framework(info)
             case _:
                 make_call(self.driver, effect)
 

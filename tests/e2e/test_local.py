@@ -147,6 +147,34 @@ def test_custom_executors_get_in(local: Local) -> None:
     assert done.stdout.count("counted to 2") == 2
 
 
+def roles_of_binpack() -> list[str]:
+    listed = json.loads(cli("frameworks", "--json").stdout)
+    (roles,) = (each["roles"] for each in listed if each["name"] == "binpack")
+    assert isinstance(roles, list)
+    return roles
+
+
+def test_jobs_of_every_role_are_taken_and_find_their_volumes_again(
+    local: Local, tmp_path: Path
+) -> None:
+    task = {
+        "name": "t",
+        "retries": 0,
+        "command": "if [ -e data/made ]; then exit 0; fi; touch data/made; exit 7",
+        "volumes": [{"name": "data", "path": "data", "size": 8}],
+    }
+    file = tmp_path / "job.yaml"
+    file.write_text(json.dumps({"name": "keeps", "role": "shop/db", "tasks": [task]}))
+    statuses = [cli("run", "--wait", str(file)).returncode for _ in range(2)]
+    assert statuses == [1, 0], "the second run has what the first one wrote"
+    assert roles_of_binpack() == ["*"], "no job of the other role is left"
+    (volume,) = json.loads(cli("volumes", "list", "--json").stdout)
+    assert volume["role"] == "shop/db"
+    done = cli("volumes", "remove", volume["volume_id"], "--yes")
+    assert done.returncode == 0, done.stderr
+    assert cli("run", "--wait", str(file)).returncode == 1, "its volume is a new one"
+
+
 def test_its_authority_lets_more_in(local: Local, tmp_path: Path) -> None:
     authority = str(local.secrets / AUTHORITY)
     done = cli("cluster", "issue", authority, "operator/eve", str(tmp_path / "eve"))

@@ -13,6 +13,7 @@ from pymesos_binpack.jobs.instance import INSTANCE, Instance
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.placement.ports import ranges_of
+from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StartsAgainError, StateError
@@ -300,7 +301,7 @@ class FrameworkNode(SchedulerNode):
 
     def on_start(self) -> None:
         store = SimulatedStore(self.disk, goes_on=False)
-        service = JobsService(self._live_on(store), self.role)
+        service = JobsService(self._live_on(store), JobRoles((self.role,)))
         self.network.listen(self, self.address, handlers_of(AuditedJobs(service, Audit())))
         self.spawn(self._run(store, service))
         for request_id, job in self.jobs.items():
@@ -319,7 +320,7 @@ class FrameworkNode(SchedulerNode):
 
     def _live_on(self, store: SimulatedStore) -> Binpack:
         """Take over from the disk."""
-        self.core = core = WatchedBinpack(read_policy("default"), store.load())
+        self.core = core = WatchedBinpack(read_policy("default"), store.load(), (self.role,))
         core.node, core.budgets = self, Budgets()
         missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}
         assert not missing, f"{self.name} forgot {missing}, which it had acknowledged"

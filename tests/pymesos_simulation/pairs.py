@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from pymesos_binpack.electing import begin_life, contend, elsewhere
 from pymesos_binpack.jobs.instance import INSTANCE
 from pymesos_binpack.placement.packing import read_policy
+from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StartsAgainError
@@ -109,7 +110,7 @@ class ElectedNode(FrameworkNode):
         )
         detector = ZkDetector(url, SESSION_S, client=client, elected=INSTANCES)
         await detector.start(patient=True)
-        service = JobsService(None, self.role, lambda: elsewhere(me, detector.leader))
+        service = JobsService(None, JobRoles((self.role,)), lambda: elsewhere(me, detector.leader))
         self.network.listen(self, self.address, handlers_of(AuditedJobs(service, Audit())))
         outside = outside_of(self, self.network)
         await contend(contender, service, self._begin, outside, _stand_by)
@@ -134,7 +135,7 @@ class ElectedNode(FrameworkNode):
     def _read(self, records: Records) -> WatchedBinpack:
         """Take over from what is stored."""
         with self.world.fatal():
-            self.core = core = WatchedBinpack(read_policy("default"), records)
+            self.core = core = WatchedBinpack(read_policy("default"), records, (self.role,))
             core.node, core.budgets = self, Budgets()
             missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}
             assert not missing, f"{self.name} forgot {missing}, which {self.pair.name} acknowledged"

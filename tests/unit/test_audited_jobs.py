@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from pymesos_binpack import core as c
+from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services import asked
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
@@ -54,7 +55,7 @@ class Framework:
         self._harness = h
         self.files = AuditFiles(folder, 1 << 20)
         self.audit = Audit(self.files)
-        service = JobsService(cast(Any, self.binpack), "prod")
+        service = JobsService(cast(Any, self.binpack), JobRoles(("prod",)))
         self.service = AuditedJobs(service, self.audit, self.files, OUTSIDE)
 
     def tell(self, policy: Policy) -> None:
@@ -214,7 +215,7 @@ async def test_one_that_stands_by_decides_nothing_and_writes_nothing(
 ) -> None:
     """Whoever may nothing could fill the files with lines of calls that were none."""
     elsewhere = CallError(Code.FAILED_PRECONDITION, "another leads")
-    service = JobsService(None, "prod", lambda: elsewhere)
+    service = JobsService(None, JobRoles(("prod",)), lambda: elsewhere)
     standing_by = AuditedJobs(service, framework.audit, framework.files, OUTSIDE)
     call: Any = SimpleNamespace(caller=caller)
     async with running(framework.audit.run()):
@@ -232,7 +233,7 @@ def test_that_it_stands_by_is_asked_where_assertions_are_off() -> None:
     optimized: dict[str, Any] = {"__name__": asked.__name__}
     exec(compile(source.read_text(), source, "exec", optimize=1), optimized)
     elsewhere = CallError(Code.FAILED_PRECONDITION, "another leads")
-    standing_by = optimized["Asked"](None, "prod", lambda: elsewhere)
+    standing_by = optimized["Asked"](None, JobRoles(("prod",)), lambda: elsewhere)
     call: Any = SimpleNamespace(caller=NOBODY)
     with pytest.raises(CallError, match="another leads"):
-        standing_by.decided(call, "Jobs.StopJob")
+        asyncio.run(standing_by.decided(call, "Jobs.StopJob", pb.StopJobRequest()))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.roles import read_job_roles
 from pymesos_binpack.specs import Job
+from pymesos_cli.jobs.run import serving_of
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import FrameworkView
 from pymesos_testing.binpack_harness import BinpackHarness
 
 
@@ -95,3 +102,131 @@ def test_an_offer_that_is_rescinded_is_of_its_role_alone() -> None:
     assert not launched_on(h), "half of what it needs is gone"
     offer(h, "db", "cpus:0.15;mem:400")
     assert len(launched_on(h)) == 2
+
+
+class TestSubscription:
+    """The roles that the framework is in follow the jobs that it has."""
+
+    @staticmethod
+    def said(h: BinpackHarness) -> list[tuple[str, ...]]:
+        return [e.roles for e in h.of(c.BeInRoles) if isinstance(e, c.BeInRoles)]
+
+    def test_a_job_of_another_role_is_followed_to_its_end(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(of_role("web", "site"), "1")
+        assert self.said(h) == [("*", "web")] and h.core.roles == ("*", "web")
+        h.submit(of_role("web", "more"), "2")
+        assert len(self.said(h)) == 1, "nothing has changed"
+        offer(h, "web", "cpus:4;mem:400")
+        for job_id in ("site-1", "more-2"):
+            h.feed(c.JobStopped(job_id, now=True))
+            assert h.core.roles == ("*", "web"), "its task may run"
+            h.update(f"{job_id}.t.0.1", pb.TASK_KILLED)
+            h.core.check()
+        assert self.said(h) == [("*", "web"), ("*",)]
+
+    def test_nothing_is_asked_of_a_role_before_it_is_subscribed(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(of_role("web", "site"), "1")
+        said = [type(e) for e in h.effects if isinstance(e, c.BeInRoles | c.Revive)]
+        assert said[0] is c.BeInRoles
+
+    def test_it_is_durable_before_it_is_followed(self) -> None:
+        h = BinpackHarness()
+        h.hold_writes = True
+        h.submit(of_role("web", "site"), "1")
+        assert not self.said(h)
+        h.write()
+        assert self.said(h) == [("*", "web")]
+
+    def test_after_a_restart_it_is_in_the_roles_of_its_jobs(self) -> None:
+        h = BinpackHarness()
+        h.submit(of_role("web", "site"), "1")
+        h.submit(of_role("db", "store"), "2")
+        again = BinpackHarness(h.records)
+        assert again.core.roles == ("*", "db", "web")
+        again.feed(c.Subscribed("f"))
+        assert not self.said(again), "it has subscribed so"
+
+    def test_an_offer_of_a_role_that_it_has_left_is_declined(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        late = offer(h, "web", "cpus:4;mem:400")
+        assert h.of(c.Decline) == [c.Decline((late,), 0.0)]
+        h.core.check()
+
+    def test_there_are_only_so_many(self) -> None:
+        h = BinpackHarness()
+        for number in range(255):
+            h.submit(of_role(f"r{number}", "j"), f"{number}")
+        h.submit(of_role("one-too-many", "j"), "x")
+        (refused,) = h.of(c.JobRefused)
+        assert isinstance(refused, c.JobRefused) and "256" in refused.message
+        h.submit(of_role("r1", "k"), "y")
+        assert len(h.of(c.JobRefused)) == 1 and len(h.core.roles) == 256
+        h.feed(c.JobStopped("j-1"))
+        h.feed(c.JobStopped("k-y"))
+        h.submit(of_role("one-too-many", "j"), "z")
+        assert len(h.of(c.JobRefused)) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "always", "taken", "not_taken"),
+    [
+        ("*", ("*",), ["*"], ["eng"]),
+        ("eng", ("eng",), ["eng"], ["eng/web", "*"]),
+        ("eng/**", ("eng",), ["eng", "eng/web/x"], ["engine", "*"]),
+        ("**", ("*",), ["*", "eng/web"], []),
+        ("eng, eng/**,ops", ("eng", "ops"), ["eng/web", "ops"], ["ops/a"]),
+    ],
+)
+def test_the_roles_of_a_setting(
+    written: str, always: tuple[str, ...], taken: list[str], not_taken: list[str]
+) -> None:
+    roles = read_job_roles(written)
+    assert roles.always == always
+    assert all(role in roles for role in taken)
+    assert not any(role in roles for role in not_taken)
+
+
+@pytest.mark.parametrize("written", ["", ",", "a b", "eng/", "/**", "*/**", "-x", "eng/*"])
+def test_what_is_no_role_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match="role"):
+        read_job_roles(written)
+
+
+def view(framework_id: str, roles: list[str], job_roles: list[str]) -> FrameworkView:
+    info = pb.FrameworkInfo(
+        framework_id=framework_id, roles=roles, job_roles=job_roles, jobs_address="h:1"
+    )
+    return FrameworkView(info=info, state="active")
+
+
+@pytest.mark.parametrize(
+    ("role", "found"),
+    [("*", "any"), ("eng", "eng"), ("eng/web", "below"), ("db", "old"), ("other", "any")],
+)
+def test_who_says_the_very_role_goes_before_who_takes_it_with_others(role: str, found: str) -> None:
+    views = [
+        view("any", ["*", "db"], ["**"]),
+        view("below", ["eng"], ["eng/**", "eng/web"]),
+        view("eng", ["eng"], ["eng"]),
+        view("old", ["db"], []),
+    ]
+
+    async def frameworks() -> list[FrameworkView]:
+        return views
+
+    cluster: Any = SimpleNamespace(frameworks=frameworks, timeout_s=0.0)
+    chosen = asyncio.run(serving_of(cluster, role))
+    assert chosen is not None and chosen.info.framework_id == found
+
+
+def test_nobody_takes_jobs_of_a_role_that_no_one_says() -> None:
+    async def frameworks() -> list[FrameworkView]:
+        return [view("below", ["eng"], ["eng/**"])]
+
+    cluster: Any = SimpleNamespace(frameworks=frameworks, timeout_s=0.0)
+    assert asyncio.run(serving_of(cluster, "db")) is None

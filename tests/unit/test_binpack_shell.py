@@ -22,6 +22,7 @@ class Notes:
     """A core that is told, and says what it was given to say."""
 
     framework_id = ""
+    roles = ("*",)
     ledger = Ledger()
 
     def __init__(self) -> None:

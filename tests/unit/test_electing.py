@@ -23,6 +23,7 @@ from pymesos_binpack.main import _options
 from pymesos_binpack.main import main as binpack
 from pymesos_binpack.moving import Opened, _bring, _is_same, move
 from pymesos_binpack.placement.packing import read_policy
+from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.settings import BinpackSettings
 from pymesos_binpack.shell import Binpack, StateError, SubmitError
@@ -132,7 +133,7 @@ class Instance:
         self.registry = Registry()
         self.contender = Contender(self.registry)
         self.leader: MasterInfo | None = None
-        self.service = JobsService(None, "*", lambda: elsewhere(ME, self.leader))
+        self.service = JobsService(None, JobRoles(("*",)), lambda: elsewhere(ME, self.leader))
         self.lives: list[Life] = []
         self._stands_by = False
         outside: Any = SimpleNamespace(
@@ -317,7 +318,7 @@ async def test_an_instance_that_could_not_take_over_says_so_while_it_stands_by(
 
     def info(port: int, role: str, user: str = "") -> MasterInfo:
         settings = BinpackSettings(listen=True, zk=parse_zk("zk://h:1/p"), user=user)
-        started_for = Options(settings, role, Path("/s"), ()).started_for
+        started_for = Options(settings, JobRoles((role,)), Path("/s"), ()).started_for
         made = MasterInfo(f"i{port}", HostPort("h", port), started_for=started_for)
         assert MasterInfo.from_json(made.to_json()) == made
         return made

@@ -227,14 +227,16 @@ def test_priorities_are_asked_of_the_framework(monkeypatch: pytest.MonkeyPatch) 
         yield SimpleNamespace(ListJobs=listed)
 
     async def tasks(**_: object) -> list[operator_pb2.TaskView]:
-        return [running("low-0000000a.w.0.1", "a", "cpus:2;mem:5")]
+        return [running("low-0000000a.w.0.1", "a", "cpus:2;mem:5", role="*")]
 
     monkeypatch.setattr(preemptible, "service", service)
     cluster: Any = SimpleNamespace(tasks=tasks, timeout_s=1.0)
-    found = asyncio.run(running_tasks(cluster, operator_pb2.FrameworkView()))
+    found = asyncio.run(running_tasks(cluster, operator_pb2.FrameworkView(), "*"))
     assert found.tasks["low-0000000a.w.0.1"].priority == 3
+    others = asyncio.run(running_tasks(cluster, operator_pb2.FrameworkView(), "db"))
+    assert not others.tasks, "what it would free is another role's"
     jobs.append(pb.JobView(job_id="aside-0000000a", state="quarantined"))
-    assert asyncio.run(running_tasks(cluster, operator_pb2.FrameworkView())).tasks
+    assert asyncio.run(running_tasks(cluster, operator_pb2.FrameworkView(), "*")).tasks
     jobs.append(pb.JobView(job_id="old-0000000a", state="running"))
-    unknown = asyncio.run(running_tasks(cluster, operator_pb2.FrameworkView()))
+    unknown = asyncio.run(running_tasks(cluster, operator_pb2.FrameworkView(), "*"))
     assert unknown == Running(unknown=UNKNOWN)

@@ -63,9 +63,9 @@ ROOMS = {
 # Each imports only from those before it, and there is no circle within it.
 FLOORS = {
     "frameworks/pymesos_binpack": [
-        "constraints", "containers", "specs", "placement", "jobs", "jobfiles", "restoring", "core",
-        "calls", "shell", "services", "hosting", "settings", "states", "life", "electing", "moving",
-        "main",
+        "constraints", "containers", "specs", "roles", "placement", "jobs", "jobfiles", "restoring",
+        "core", "calls", "shell", "services", "hosting", "settings", "states", "life", "electing",
+        "moving", "main",
     ],
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.rollouts.state import settled
 from pymesos_binpack.placement.packing import read_policy as read_packing_policy
+from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.services.views import job_view
 from pymesos_binpack.shell import StaleError, SubmitError
@@ -62,7 +63,7 @@ class Desk:
             ask_rollout=self._ask_rollout,
             have_stored=self._have_stored,
         )
-        self.service = JobsService(binpack, "*")
+        self.service = JobsService(binpack, JobRoles(("*",)))
 
     def _answer(self, event: c.Event, key: tuple[str, str]) -> c.JobAccepted:
         self.h.feed(event)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from pymesos_binpack import core as c
+from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.roles import JobRoles, read_job_roles
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_core.caller import NOBODY, Caller, Method
 from pymesos_core.security.needs import NEEDS
@@ -65,7 +67,7 @@ def service(*rules: str, told: bool = True) -> JobsService:
     binpack: Any = SimpleNamespace(
         core=h.core, driver=SimpleNamespace(framework_id="f"), submit=submit, release=release
     )
-    return JobsService(binpack, "prod")
+    return JobsService(binpack, JobRoles(("prod",)))
 
 
 def ask(of: JobsService, method: str, caller: Caller) -> Code | None:
@@ -119,3 +121,115 @@ def test_a_call_needs_exactly_its_rule(method: str) -> None:
         assert (said in IN_VAIN) if allowed else (said == Code.PERMISSION_DENIED)
     assert ask(service(told=False), method, CI) == Code.UNAVAILABLE
     assert ask(service(told=False), method, NOBODY) in IN_VAIN, "without certificates"
+
+
+class TestOfSeveralRoles:
+    """What somebody may with a job is decided by the job's own role."""
+
+    @staticmethod
+    def of_jobs(*rules: str, roles: str = "**", me: str = "") -> JobsService:
+        h = BinpackHarness()
+        h.feed(c.PolicyTold(read_policy("\n".join(["allow:", *(f"- {r}" for r in rules)]), 4)))
+        for role in ("prod", "test", "*"):
+            task = {"name": "t", "command": "x"}
+            h.submit(parse_job({"name": "j", "role": role, "tasks": [task]}), role.strip("*"))
+
+        async def submit(job: Any, request_id: str, **more: Any) -> str:
+            return f"{job.name}-1"
+
+        driver = SimpleNamespace(framework_id="f")
+        binpack: Any = SimpleNamespace(core=h.core, driver=driver, submit=submit)
+        return JobsService(binpack, read_job_roles(roles), principal=me)
+
+    @staticmethod
+    def ask(of: JobsService, method: str, request: Any) -> Any:
+        call: Any = SimpleNamespace(caller=CI)
+        return asyncio.run(getattr(of, method)(request, call))
+
+    def denied(self, of: JobsService, method: str, request: Any) -> str:
+        with pytest.raises(CallError) as denied:
+            self.ask(of, method, request)
+        assert denied.value.code == Code.PERMISSION_DENIED
+        return denied.value.message
+
+    def test_a_list_has_what_its_caller_may_read(self) -> None:
+        of = self.of_jobs("{who: operator/ci, do: [read], role: prod}")
+        listed = self.ask(of, "ListJobs", pb.ListJobsRequest())
+        assert [(job.job_id, job.role) for job in listed.jobs] == [("j-prod", "prod")]
+        nothing = self.of_jobs("{who: operator/ci, do: [read], role: unused}")
+        assert not self.ask(nothing, "ListJobs", pb.ListJobsRequest()).jobs
+        elsewhere = self.of_jobs("{who: operator/ci, do: [read], role: unused}", roles="prod,test")
+        assert "may not read in the role prod" in self.denied(
+            elsewhere, "ListJobs", pb.ListJobsRequest()
+        )
+
+    @pytest.mark.parametrize(
+        ("method", "request_", "verb"),
+        [
+            ("DescribeJob", pb.DescribeJobRequest(job_id="j-test"), "read"),
+            ("WatchJob", pb.WatchJobRequest(job_id="j-test"), "read"),
+            ("ListVersions", pb.ListVersionsRequest(job_id="j-test"), "read"),
+            ("StopJob", pb.StopJobRequest(job_id="j-test"), "stop"),
+            ("PauseRollout", pb.RolloutRequest(job_id="j-test"), "submit"),
+            ("RestartJob", pb.RestartJobRequest(job_id="j-test", request_id="r"), "submit"),
+            ("RollbackJob", pb.RollbackJobRequest(job_id="j-test", request_id="r"), "submit"),
+            (
+                "ScaleJob",
+                pb.ScaleJobRequest(job_id="j-test", counts={"t": 2}, request_id="r"),
+                "submit",
+            ),
+            ("ForgetVolume", pb.ForgetVolumeRequest(role="test", volume_id="v"), "stop"),
+        ],
+    )
+    def test_a_rule_of_another_role_is_not_enough(
+        self, method: str, request_: Any, verb: str
+    ) -> None:
+        of = self.of_jobs(f"{{who: operator/ci, do: [{verb}], role: prod}}")
+        assert f"may not {verb} in the role test" in self.denied(of, method, request_)
+        call: Any = SimpleNamespace(caller=CI)
+        decided = asyncio.run(of.decided(call, f"Jobs.{method}", request_))
+        assert f"may not {verb} in the role test" in (decided.problem or "")
+
+    def test_a_new_job_is_of_the_role_that_its_document_says(self) -> None:
+        of = self.of_jobs("{who: operator/ci, do: [submit], role: new}")
+        task = {"name": "t", "command": "x"}
+        for method, kind in (("SubmitJob", pb.SubmitJobRequest), ("ApplyJob", pb.ApplyJobRequest)):
+            for role, allowed in (("new", True), ("newer", False), ("prod", False)):
+                text = json.dumps({"name": "n", "role": role, "tasks": [task]})
+                request = kind(job_json=text, request_id="r")
+                call: Any = SimpleNamespace(caller=CI)
+                decided = asyncio.run(of.decided(call, f"Jobs.{method}", request))
+                assert decided.allowed is allowed
+                if allowed:
+                    assert decided.rule is not None and decided.rule.role == "new"
+                    self.ask(of, method, request)
+                else:
+                    assert f"in the role {role}" in self.denied(of, method, request)
+
+    def test_a_document_of_another_role_changes_no_job(self) -> None:
+        of = self.of_jobs("{who: operator/ci, do: [submit], role: '**'}")
+        text = json.dumps({"name": "j", "role": "prod", "tasks": [{"name": "t", "command": "x"}]})
+        request = pb.ApplyJobRequest(job_json=text, request_id="r", job_id="j-test")
+        with pytest.raises(CallError, match="another role"):
+            self.ask(of, "ApplyJob", request)
+
+    def test_the_framework_itself_has_to_be_let_into_the_role(self) -> None:
+        submits = "{who: operator/ci, do: [submit], role: '**'}"
+        text = json.dumps({"name": "n", "role": "new", "tasks": [{"name": "t", "command": "x"}]})
+        request = pb.SubmitJobRequest(job_json=text, request_id="r")
+        for verbs, allowed in (("subscribe, serve", True), ("subscribe", False), ("serve", False)):
+            may = f"{{who: framework/binpack, do: [{verbs}], role: new}}"
+            of = self.of_jobs(submits, may, me="framework/binpack")
+            if allowed:
+                self.ask(of, "SubmitJob", request)
+                continue
+            with pytest.raises(CallError, match="framework/binpack may not") as refused:
+                self.ask(of, "SubmitJob", request)
+            assert refused.value.code == Code.FAILED_PRECONDITION
+
+    def test_a_role_that_is_not_taken_is_refused(self) -> None:
+        of = self.of_jobs("{who: operator/ci, do: [submit], role: '**'}", roles="prod,prod/**")
+        text = json.dumps({"name": "n", "role": "new", "tasks": [{"name": "t", "command": "x"}]})
+        with pytest.raises(CallError, match="takes jobs of prod and prod/") as refused:
+            self.ask(of, "SubmitJob", pb.SubmitJobRequest(job_json=text, request_id="r"))
+        assert refused.value.code == Code.FAILED_PRECONDITION

@@ -22,6 +22,7 @@ from pymesos_core.security.policy import (
     decide_launch,
     launches_anything,
     matches,
+    read_roles,
     roles_for,
 )
 from pymesos_core.security.policy_file import NEW_CLUSTER, PolicyError, new_cluster, read_policy
@@ -275,3 +276,22 @@ def test_a_rule_takes_nothing_away_and_order_means_nothing(
     assert before <= after
     random.shuffle(more)  # type: ignore[attr-defined]
     assert allowed(more) == after
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "overlap"),
+    [
+        (["a"], ["a"], True),
+        (["a"], ["b"], False),
+        (["a/**"], ["a/b/c"], True),
+        (["a/**"], ["a/b/**"], True),
+        (["a/**"], ["ab"], False),
+        (["a/b"], ["a"], False),
+        (["**"], ["x"], True),
+        (["**"], [], False),
+        ([], [], False),
+    ],
+)
+def test_whether_two_sets_of_roles_overlap(one: list[str], other: list[str], overlap: bool) -> None:
+    assert read_roles(one).overlaps(read_roles(other)) is overlap
+    assert read_roles(other).overlaps(read_roles(one)) is overlap

@@ -29,6 +29,7 @@ from pymesos_agent.core import events as agent_ev
 from pymesos_agent.files.sandbox import Files
 from pymesos_agent.services.executor import ExecutorService, ExecutorStreams
 from pymesos_agent.services.sandbox import SandboxService
+from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Watch
 from pymesos_core import following
@@ -509,7 +510,7 @@ async def test_a_watch_of_a_job() -> None:
         durable_rollouts={},
         unsettled=False,
     )
-    job.job = SimpleNamespace(name="j", priority=0)
+    job.job = SimpleNamespace(name="j", role="*", priority=0)
 
     @contextlib.contextmanager
     def watch(job_id: str) -> Iterator[Watch]:
@@ -525,7 +526,7 @@ async def test_a_watch_of_a_job() -> None:
         driver=SimpleNamespace(framework_id="f"),
         watch=watch,
     )
-    service = JobsService(binpack, "*")  # type: ignore[arg-type]
+    service = JobsService(binpack, JobRoles(("*",)))  # type: ignore[arg-type]
 
     def check() -> None:
         assert not watching

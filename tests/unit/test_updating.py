@@ -166,3 +166,23 @@ def test_the_policy_is_asked_and_a_denial_ends_nothing(h: MasterHarness) -> None
     (refused,) = h.refused(framework)
     assert refused.code == spb.Event.Refused.DENIED and "may not subscribe" in refused.message
     assert stored_roles(h, framework) == ["eng", "eng/web"] and not h.errors(framework)
+
+
+@pytest.mark.parametrize(
+    ("taken", "denied"),
+    [
+        (["eng/**"], ""),
+        (["eng", "eng/web/**"], ""),
+        (["**"], "serve in the role **"),
+        (["eng/**", "db"], "serve in the role db"),
+    ],
+)
+def test_whose_jobs_it_takes_is_for_the_policy(
+    h: MasterHarness, taken: list[str], denied: str
+) -> None:
+    h.core.state.policy = read_policy(POLICY.replace("[subscribe]", "[subscribe, serve]"), 1)
+    info = pb.FrameworkInfo(name="f", roles=["eng"], job_roles=taken, jobs_address="10.0.0.1:5")
+    h.feed(ev.FrameworkSubscribing(900, spb.Call.Subscribe(framework_info=info), WEB))
+    errors = h.errors(900)
+    assert bool(errors) is bool(denied)
+    assert all(denied in error for error in errors)

@@ -53,14 +53,17 @@ class Running:
         return Victim(parts.job_id, name, self.hosts[task_id], self.tasks[task_id].priority)
 
 
-async def running_tasks(cluster: Cluster, framework: operator_pb2.FrameworkView) -> Running:
-    """The tasks of a framework that serves jobs. Raises CliError."""
+async def running_tasks(
+    cluster: Cluster, framework: operator_pb2.FrameworkView, role: str
+) -> Running:
+    """The tasks of a framework that serves jobs, in a role. Raises CliError."""
     async with service(cluster, framework) as stub:
         jobs = await all_jobs(stub, cluster.timeout_s, ended=False)
     if not all(job.HasField("priority") or job.state == "quarantined" for job in jobs):
         return Running(unknown=UNKNOWN)
     priorities = {job.job_id: job.priority for job in jobs if job.HasField("priority")}
-    return of_views(await cluster.tasks(framework_id=framework.info.framework_id), priorities)
+    views = await cluster.tasks(framework_id=framework.info.framework_id)
+    return of_views((view for view in views if view.role == role), priorities)
 
 
 def of_views(views: Iterable[operator_pb2.TaskView], priorities: Mapping[str, int]) -> Running:

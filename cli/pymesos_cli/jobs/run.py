@@ -24,7 +24,16 @@ from pymesos_cli.jobs.following import Following
 from pymesos_cli.jobs.hosted import end_orphans, mark
 from pymesos_cli.jobs.leftovers import state_folder
 from pymesos_cli.jobs.progress import Progress
-from pymesos_cli.services import START_IT, Silent, SilentError, not_connected, service, serving
+from pymesos_cli.services import (
+    START_IT,
+    Silent,
+    SilentError,
+    not_connected,
+    patterns_of,
+    service,
+    serving,
+    takes,
+)
 from pymesos_cli.tasks.logs import copy_log
 from pymesos_cli.terminal import OutputError, note
 from pymesos_core.outside import outside_with
@@ -240,16 +249,17 @@ def _away(silent: Silent) -> CliError:
 async def serving_of(cluster: Cluster, role: str, framework_id: str = "") -> FrameworkView | None:
     """Who takes jobs of a role. Raises CliError when it is away: nobody else is to run its jobs.
 
-    After a failover it is, for a moment. With an id it is that framework and no other.
+    Who says that very role goes before those that take it with others. After a failover it is
+    away for a moment. With an id it is that framework and no other.
     """
     deadline_s = time.monotonic() + min(COMES_BACK_S, cluster.timeout_s)
     while True:
         served = [
             view
             for view in await serving(cluster)
-            if role in ("", *(list(view.info.roles) or ["*"]))
-            and framework_id in ("", view.info.framework_id)
+            if (not role or takes(view, role)) and framework_id in ("", view.info.framework_id)
         ]
+        served = [view for view in served if role in patterns_of(view)] or served
         silent = [not_connected(view) for view in served]
         for view, why in zip(served, silent, strict=True):
             if why is None:

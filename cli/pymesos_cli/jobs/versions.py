@@ -22,7 +22,7 @@ from pymesos_cli.interrupts import run_interruptibly
 from pymesos_cli.jobs.foreseen import where_they_go
 from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held
-from pymesos_cli.jobs.preemptible import running_tasks
+from pymesos_cli.jobs.preemptible import Running, running_tasks
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.jobs.run import how_to_go_on, serving_of, watch
 from pymesos_cli.output import age, count_of, note, print_json, print_table
@@ -89,8 +89,12 @@ async def _where(
     cluster: Cluster, serves: FrameworkView, job: Job, answer: pb.ApplyJobResponse
 ) -> list[str]:
     """Where new instances would go now, as far as the caller may look."""
+
+    async def running() -> Running:
+        return await running_tasks(cluster, serves, job.role)
+
     try:
-        return await where_they_go(cluster, job, answer, lambda: running_tasks(cluster, serves))
+        return await where_they_go(cluster, job, answer, running)
     except CliError as error:
         if error.exit_code == EXIT_NO_MASTER:
             raise

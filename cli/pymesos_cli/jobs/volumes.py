@@ -11,7 +11,7 @@ import click
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, NotFoundError
 from pymesos_cli.output import note, print_json, print_table
-from pymesos_cli.services import Silent, all_pages, of_each, service, serving, warn
+from pymesos_cli.services import Silent, all_pages, of_each, service, serving, takes, warn
 from pymesos_core.resources import MILLI, ResourceError, Resources, from_proto
 from pymesos_core.states import is_terminal
 from pymesos_core.text import count_of, quoted
@@ -138,7 +138,7 @@ async def remove_volumes(
     known, silent = await _volumes(cluster)
     chosen = [_find(known, volume_id, role, host) for volume_id in dict.fromkeys(ids)]
     for volume in chosen:
-        roles_away = [s for s in silent if volume.role in s.framework.info.roles]
+        roles_away = [s for s in silent if takes(s.framework, volume.role)]
         if roles_away and volume.framework is None:
             raise CliError(f"{roles_away[0]}: it may have a job that needs {volume.volume_id}")
         await _forget(cluster, volume, check_only=True)
@@ -202,6 +202,6 @@ async def _forget(cluster: Cluster, volume: Volume, *, check_only: bool) -> None
         role=volume.role, volume_id=volume.volume_id, check_only=check_only
     )
     for view in await serving(cluster):
-        if view.state == "active" and volume.role in view.info.roles:
+        if view.state == "active" and takes(view, volume.role):
             async with service(cluster, view) as stub:
                 await stub.ForgetVolume(request, timeout=cluster.timeout_s)

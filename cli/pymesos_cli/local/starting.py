@@ -67,7 +67,7 @@ def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -
             "binpack",
             "pymesos_binpack.main",
             *("--listen", "--master", master.address, "--state-dir", str(folder / "binpack")),
-            *(*level, *_tls(secrets, wanted, BINPACK)),
+            *("--role", "**", *level, *_tls(secrets, wanted, BINPACK)),
         )
     except BaseException:
         cluster.stop()

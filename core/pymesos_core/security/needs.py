@@ -105,11 +105,11 @@ NEEDS: Mapping[str, Need] = {
     "Jobs.AbortRollout": _SUBMIT,
     "Jobs.ListVersions": _READ_JOBS,  # what is in environments needs `read-env`, too
     "Jobs.DescribeJob": _READ_JOBS,  # the same
-    "Jobs.ListJobs": _READ_JOBS,
+    "Jobs.ListJobs": _READ,
     "Jobs.WatchJob": _READ_JOBS,
     "Jobs.ExplainPlacement": _READ_JOBS,
-    "Jobs.ListQuarantined": _READ_JOBS,  # the document of one needs `read-env`, too
-    "Jobs.ListVolumes": _READ_JOBS,
+    "Jobs.ListQuarantined": _READ,  # the document of one needs `read-env`, too
+    "Jobs.ListVolumes": _READ,
     "Jobs.StopJob": _STOP,
     "Jobs.ReleaseQuarantined": _STOP,
     "Jobs.ForgetVolume": _STOP,

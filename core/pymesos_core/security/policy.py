@@ -198,6 +198,13 @@ class Roles:
     def __bool__(self) -> bool:
         return self.every or bool(self.exact or self.below)
 
+    def overlaps(self, other: Roles) -> bool:
+        """Whether any role, of those that are used and those that are not, is in both."""
+        if self.every or other.every:
+            return bool(self) and bool(other)
+        mine, others = self.exact | self.below, other.exact | other.below
+        return any(role in other for role in mine) or any(role in self for role in others)
+
 
 EVERY_ROLE = Roles(every=True)
 
@@ -229,7 +236,12 @@ class Rule:
 
 def roles_of(rules: Iterable[Rule]) -> Roles:
     """The roles that rules are of."""
-    patterns = {rule.role for rule in rules}
+    return read_roles(rule.role for rule in rules)
+
+
+def read_roles(written: Iterable[str]) -> Roles:
+    """The roles of EVERY, ROLE/** and ROLE, together."""
+    patterns = set(written)
     below = {p.removesuffix("/**") for p in patterns if p.endswith("/**")}
     exact = {p for p in patterns if p != EVERY and not p.endswith("/**")}
     return Roles(EVERY in patterns, frozenset(exact), frozenset(below))

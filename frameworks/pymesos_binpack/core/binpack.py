@@ -17,11 +17,12 @@ from pymesos_binpack.core import (
     launches,
     quarantine,
     submissions,
+    subscription,
     updates,
     versions,
 )
 from pymesos_binpack.core.context import KEPT, Context
-from pymesos_binpack.core.effects import Effect, JobChanged
+from pymesos_binpack.core.effects import Decline, Effect, JobChanged
 from pymesos_binpack.core.events import (
     AgentDraining,
     AgentLost,
@@ -90,7 +91,8 @@ class BinpackCore:
 
         `roles` are those that it is in whatever jobs it has.
         """
-        self._ctx = Context(PlacementByRole(policy, roles))
+        always = tuple(roles)
+        self._ctx = Context(PlacementByRole(policy, always), always, always)
         self._to_store: list[Change] = []  # what loading changed
         self._load(records)
 
@@ -119,6 +121,7 @@ class BinpackCore:
         ctx.ledger.expect([*mine, *restored.given_up.items()])
         for task_id, agent_id in restored.given_up.items():
             ctx.ledger.give_up(task_id, agent_id)
+        ctx.roles = subscription.roles_now(ctx)
 
     def _take_name(self, job: JobState) -> None:
         self._to_store += submissions.take_name(self._ctx, job)
@@ -129,6 +132,11 @@ class BinpackCore:
     def framework_id(self) -> str:
         """What masters call it; empty before the first subscription."""
         return self._ctx.framework_id
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Those that it is in."""
+        return self._ctx.roles
 
     @property
     def connected(self) -> bool:
@@ -200,6 +208,9 @@ class BinpackCore:
         assert ctx.roster.shapes == sum((w.shapes for w in going), Counter()), ctx.roster.shapes
         ports = sum((w.host_ports for w in going), Counter[int]())
         assert ctx.roster.host_ports == ports, ctx.roster.host_ports
+        assert ctx.roster.roles == Counter(w.role for w in going), ctx.roster.roles
+        assert set(ctx.roles) == {*ctx.always, *ctx.roster.roles}, ctx.roles
+        assert {placement.role for placement in ctx.placements} <= set(ctx.roles), ctx.roles
         if not ctx.writes:
             unsettled = [i.label for i in self.instances() if not i.settled]
             assert not unsettled, f"{unsettled} are meant to be what nobody writes"
@@ -248,6 +259,7 @@ class BinpackCore:
             elif kind == launches.HOLD:
                 ctx.placements.of(key).due = True
         ctx.at = ""
+        subscription.follow(ctx)
         for placement in list(ctx.placements):
             if placement.due:
                 launches.make_plan(ctx, placement)
@@ -265,7 +277,8 @@ class BinpackCore:
                 ctx.changed.update(ctx.placements.waiting_jobs())
             case OffersReceived(offers):
                 drains.on_offered(ctx, [offer.agent_id for offer in offers])
-                ctx.placements.take(offers, ctx.now.mono_s)
+                if strange := ctx.placements.take(offers, ctx.now.mono_s):
+                    ctx.say(Decline(strange, 0.0))
                 for offer in offers:
                     data.find_volumes(ctx, offer)
             case OfferRescinded(offer_id):

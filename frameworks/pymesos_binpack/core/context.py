@@ -31,6 +31,8 @@ class Context:
     """The state of the framework."""
 
     placements: PlacementByRole[Instance]
+    roles: tuple[str, ...]  # that it is in now: see `subscription`
+    always: tuple[str, ...]  # those that it is in whatever jobs it has
     roster: Roster = field(default_factory=Roster)
     volumes: Volumes = field(default_factory=Volumes)
     ledger: Ledger = field(default_factory=Ledger)

@@ -50,6 +50,13 @@ class Suppress:
 
 
 @dataclass(frozen=True, slots=True)
+class BeInRoles:
+    """Be in these roles, now and at each subscription."""
+
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Kill:
     """Kill a task: by what its job says now, or by its own policy where that is not known."""
 
@@ -134,6 +141,7 @@ Effect = (
     | Decline
     | Revive
     | Suppress
+    | BeInRoles
     | Kill
     | Acknowledge
     | AnswerInverseOffer

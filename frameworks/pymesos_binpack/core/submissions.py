@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pymesos_binpack.core import data, versions
+from pymesos_binpack.core import data, subscription, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Done, JobAccepted, JobRefused
 from pymesos_binpack.core.events import JobSubmitted
@@ -42,7 +42,8 @@ def _why_refused(ctx: Context, event: JobSubmitted) -> str | None:
             f" `pymesos-cli apply`, end it first with `pymesos-cli stop {other.job_id}`, or give"
             f" this one another name"
         )
-    if (problem := gang_problem(event.job)) is not None:
+    problem = gang_problem(event.job) or subscription.role_problem(ctx, event.job)
+    if problem is not None:
         return problem
     if other is None and (problem := ctx.volumes.problem(event.job)) is not None:
         return problem

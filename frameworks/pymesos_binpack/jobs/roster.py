@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from pymesos_binpack.constraints import gpu_models
@@ -18,13 +18,14 @@ K = TypeVar("K")
 class Wanted(NamedTuple):
     """How many instances of a job are of each shape, and want each port by its number."""
 
+    role: str
     shapes: Counter[Shape]
     host_ports: Counter[int]
 
 
 def wanted_of(job: JobState) -> Wanted:
     """Count what the instances of a job are to be given."""
-    out = Wanted(Counter(), Counter())
+    out = Wanted(job.job.role, Counter(), Counter())
     for spec in job.job.tasks:
         out.shapes[shape_of(spec.scalars, gpu_models(spec.constraints))] += spec.instances
         for port in spec.host_ports:
@@ -42,6 +43,7 @@ class Roster:
         self.ended: dict[str, JobState] = {}  # by id; nothing of them runs, as it is meant
         self.shapes: Counter[Shape] = Counter()  # of the instances of all others
         self.host_ports: Counter[int] = Counter()  # that they want by number
+        self.roles: Counter[str] = Counter()  # of the same jobs
         self._counted: dict[str, Wanted] = {}  # of them, by job id
         self.requests: dict[str, str] = {}  # request id → job id, those in quarantine included
         self._named: dict[tuple[str, str], dict[str, JobState]] = {}  # by role and name
@@ -73,6 +75,7 @@ class Roster:
 
     def _count(self, job: JobState, wanted: Wanted) -> None:
         self._counted[job.job_id] = wanted
+        self.roles[wanted.role] += 1
         self.shapes.update(wanted.shapes)
         self.host_ports.update(wanted.host_ports)
 
@@ -80,6 +83,7 @@ class Roster:
         if (wanted := self._counted.pop(job.job_id, None)) is not None:
             _take_off(self.shapes, wanted.shapes)
             _take_off(self.host_ports, wanted.host_ports)
+            _take_off(self.roles, {wanted.role: 1})
 
     def add_instance(self, instance: Instance) -> None:
         """List an instance, and its task if there is one."""
@@ -107,6 +111,11 @@ class Roster:
         """The jobs of a role and a name, in the order submitted."""
         return self._named.get((role, name), {})
 
+    def roles_with_new_ones(self) -> set[str]:
+        """The roles of all that have not ended, with those that are yet to be stored."""
+        named = self._named.items()
+        return {role for (role, _), jobs in named for job in jobs.values() if not job.ended}
+
     def running(self, job: Job, but: JobState | None) -> JobState | None:
         """Another job of the name, submitted before, that has not ended and is not ending."""
         for other in self.named(job.role, job.name).values():
@@ -126,7 +135,7 @@ class Roster:
         return self.jobs[instance.job_id]
 
 
-def _take_off(counts: Counter[K], some: Counter[K]) -> None:
+def _take_off(counts: Counter[K], some: Mapping[K, int]) -> None:
     """Subtract; what comes to nothing is not there any more."""
     for key, count in some.items():
         counts[key] -= count

@@ -57,14 +57,24 @@ class PlacementByRole(Generic[W]):
         for placement in self:
             placement.hand.clear()
 
-    def take(self, offers: Iterable[pb.Offer], now_s: float) -> None:
-        """Offers have come."""
-        changed = False
+    def keep(self, roles: Iterable[str]) -> None:
+        """The framework is in these roles from now on: what is offered in others is taken back."""
+        for role in self._of.keys() - set(roles):
+            del self._of[role]
+
+    def take(self, offers: Iterable[pb.Offer], now_s: float) -> tuple[str, ...]:
+        """Offers have come; returns those of roles that the framework has just left."""
+        changed, strange = False, []
         for offer in offers:
-            self.of(offer.role or "*").take(offer, now_s)
+            placement = self._of.get(offer.role or "*")
+            if placement is None:
+                strange.append(offer.offer_id)
+                continue
+            placement.take(offer, now_s)
             changed |= self.agents.see(agent_of(offer))
         if changed:
             self.agents_changed()
+        return tuple(strange)
 
     def drop(self, offer_id: str) -> None:
         """An offer is no longer valid."""

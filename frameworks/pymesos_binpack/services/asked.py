@@ -8,12 +8,25 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
+from pymesos_binpack.jobs.groups import main_task_id
 from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.restoring import Quarantined
+from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.shell import Binpack, StaleError, StartsAgainError, SubmitError
 from pymesos_binpack.specs import Job, JobError
+from pymesos_core.caller import NOBODY, Caller, Method
 from pymesos_core.ids import id_problem
 from pymesos_core.security.needs import NEEDS, Object
-from pymesos_core.security.policy import ALLOWED, Decision, Verb, decide
+from pymesos_core.security.policy import (
+    ALLOWED,
+    EVERY_ROLE,
+    Decision,
+    Policy,
+    Roles,
+    Verb,
+    decide,
+    roles_for,
+)
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code, ServerCall
 
@@ -21,24 +34,36 @@ Call = ServerCall[Any, Any]
 MAX_DETAILS = 2000  # bytes
 
 
+def _verb(name: str) -> Verb:
+    verb = NEEDS[name].verb
+    assert verb is not None
+    return verb
+
+
 def _nobody() -> CallError:
     return CallError(Code.UNAVAILABLE, "the framework does not run yet; try again")
 
 
 class Asked:
-    """The framework that is asked, of one role."""
+    """The framework that is asked, of the roles that it takes jobs of."""
 
     def __init__(
         self,
         binpack: Binpack | None,
-        role: str,
+        roles: JobRoles,
         elsewhere: Callable[[], CallError] = _nobody,
+        principal: str = "",
     ) -> None:
-        """`elsewhere` makes the answer of an instance that does not lead: it names who does."""
+        """`elsewhere` makes the answer of an instance that does not lead: it names who does.
+
+        `principal` is the framework's own, where it has a certificate.
+        """
         self._binpack = binpack
         self._elsewhere = elsewhere
-        self._role = role
+        self._roles = roles
+        self._me = Caller(principal, Method.CERT) if principal else NOBODY
         self._reading = asyncio.Lock()
+        self._latest: tuple[str, Job] | None = None  # that was read
 
     @property
     def binpack(self) -> Binpack:
@@ -55,57 +80,130 @@ class Asked:
         """Answer as an instance that does not lead."""
         self._binpack = None
 
-    def _check(self, call: Call, name: str) -> None:
-        """Raises CallError for a caller who may not make this call of the framework's role."""
-        if problem := self.decided(call, name).problem:
-            raise CallError(Code.PERMISSION_DENIED, problem)
+    # Who may.
 
-    def decided(self, call: Call, name: str) -> Decision:
-        """Whether its caller may make this call of the framework's role. Raises CallError."""
-        need = NEEDS[name]
-        assert need.verb is not None
-        return self._decided(call, need.verb, "" if need.of is Object.CLUSTER else self._role)
+    async def decided(self, call: Call, name: str, request: Any) -> Decision:
+        """Whether its caller may make this call, of the role of what it names. Raises CallError.
 
-    def _problem(self, call: Call, verb: Verb) -> str | None:
-        """Why its caller may not do that in the framework's role; or None. Raises CallError."""
-        return self._decided(call, verb, self._role).problem
+        What names nothing that is known may be asked by whoever may ask of any role that jobs here
+        may be of: it gets what it may see, or an error.
+        """
+        verb = _verb(name)
+        if NEEDS[name].of is Object.CLUSTER:
+            return self._decided(call, verb, "")
+        in_some = self._decided_in_some(call, verb)
+        role = await self._role_of(request) if in_some.allowed else None
+        return in_some if role is None else self._decided(call, verb, role)
+
+    async def _role_of(self, request: Any) -> str | None:
+        """The role of what a request names; None if that is nothing, or nothing that is known."""
+        if text := getattr(request, "job_json", ""):
+            with contextlib.suppress(CallError):
+                return (await self._read_job(text)).role
+            return None
+        if role := getattr(request, "role", ""):
+            return str(role)
+        core = self.binpack.core
+        instance = core.instance_of(main_task_id(getattr(request, "task_id", "")))
+        job_id = instance.job_id if instance is not None else getattr(request, "job_id", "")
+        if (job := core.jobs.get(job_id)) is not None:
+            return job.job.role
+        aside = core.quarantined.get(job_id)
+        return self._role_aside(aside) if aside is not None else None
+
+    def _role_aside(self, aside: Quarantined) -> str:
+        """The role of a job in quarantine; empty, which only a rule of all roles is of, if that
+        cannot be read."""
+        return aside.role or self._roles.only
+
+    def _check(self, call: Call, name: str, role: str | None = None) -> None:
+        """Raises CallError for a caller who may not make this call of a role; None: of any."""
+        verb = _verb(name)
+        if NEEDS[name].of is Object.CLUSTER:
+            role = ""
+        if role is None:
+            made = self._decided_in_some(call, verb)
+        else:
+            made = self._decided(call, verb, role)
+        if made.problem:
+            raise CallError(Code.PERMISSION_DENIED, made.problem)
+
+    def _may(self, call: Call, verb: Verb, role: str) -> bool:
+        """Whether its caller may do that in a role. Raises CallError."""
+        return self._decided(call, verb, role).allowed
+
+    def _readable(self, call: Call) -> Roles:
+        """The roles of which its caller may see what there is. Raises CallError."""
+        policy = self._policy(call)
+        return EVERY_ROLE if policy is None else roles_for(policy, call.caller, Verb.READ)
 
     def _decided(self, call: Call, verb: Verb, role: str) -> Decision:
+        policy = self._policy(call)
+        return ALLOWED if policy is None else decide(policy, call.caller, verb, role)
+
+    def _decided_in_some(self, call: Call, verb: Verb) -> Decision:
+        """Whether its caller may do that in any role that jobs here may be of, or are of."""
+        policy = self._policy(call)
+        if policy is None:
+            return ALLOWED
+        granted = roles_for(policy, call.caller, verb)
+        jobs = self.binpack.core.jobs.values()
+        if granted.overlaps(self._roles.roles) or any(job.job.role in granted for job in jobs):
+            return ALLOWED
+        return decide(policy, call.caller, verb, self._roles.always[0])
+
+    def _policy(self, call: Call) -> Policy | None:
+        """By which a caller is answered; None: it has proved nothing. Raises CallError."""
         policy = self.binpack.core.policy  # or it leads elsewhere
         if not call.caller.is_proved:
-            return ALLOWED
+            return None
         if policy is None:
             raise CallError(
                 Code.UNAVAILABLE,
                 "this framework has not heard yet what the cluster's policy is; try again",
             )
-        return decide(policy, call.caller, verb, role)
+        return policy
 
-    def _job(self, job_id: str) -> JobState:
-        """The job of an id. Raises CallError."""
-        job = self.binpack.core.jobs.get(job_id)
-        if job_id in self.binpack.core.quarantined:
-            reason = short(self.binpack.core.quarantined[job_id].reason)
+    # What is meant.
+
+    def _job(self, call: Call, name: str, job_id: str) -> JobState:
+        """The job of an id, of which its caller may make this call. Raises CallError."""
+        core = self.binpack.core
+        job, aside = core.jobs.get(job_id), core.quarantined.get(job_id)
+        if job is not None:
+            self._check(call, name, job.job.role)
+            return job
+        if aside is not None:
+            self._check(call, name, self._role_aside(aside))
             raise CallError(
                 Code.FAILED_PRECONDITION,
-                f"the job {job_id} is quarantined: {reason}. Its tasks are left alone;"
+                f"the job {job_id} is quarantined: {short(aside.reason)}. Its tasks are left alone;"
                 f" `pymesos-cli quarantine show {job_id}` shows it, and `quarantine release` tries"
                 f" it again, or with --discard ends it",
             )
-        if job is None:
-            raise CallError(
-                Code.NOT_FOUND,
-                f"there is no job {quoted(job_id)}: `pymesos-cli jobs --all` lists those there are",
-            )
-        return job
+        self._check(call, name)
+        raise CallError(
+            Code.NOT_FOUND,
+            f"there is no job {quoted(job_id)}: `pymesos-cli jobs --all` lists those there are",
+        )
 
     def _check_role(self, role: str) -> None:
-        """Raises CallError for a job of another role than the framework's."""
-        if role != self._role:
+        """Raises CallError for a job of a role that the framework does not take, or may not."""
+        if role not in self._roles:
             raise CallError(
                 Code.FAILED_PRECONDITION,
-                f"the job is for the role {quoted(role)}; this framework has {self._role!r}",
+                f"the job is for the role {quoted(role)}; this framework takes jobs of"
+                f" {self._roles}",
             )
+        policy = self.binpack.core.policy
+        if policy is None:  # it is told where there are certificates
+            return
+        for verb in (Verb.SUBSCRIBE, Verb.SERVE):
+            if problem := decide(policy, self._me, verb, role).problem:
+                raise CallError(
+                    Code.FAILED_PRECONDITION,
+                    f"this framework would have to be in the role {quoted(role)}, and {problem}",
+                )
 
     def _check_request_id(self, request_id: str) -> None:
         """Raises CallError for what is no id."""
@@ -128,7 +226,9 @@ class Asked:
         """Check a job. Raises CallError."""
         try:
             async with self._reading:  # one at a time, and beside the loop
-                return await asyncio.to_thread(_read, text)
+                if self._latest is None or self._latest[0] != text:
+                    self._latest = text, await asyncio.to_thread(_read, text)
+                return self._latest[1]
         except JobError as error:
             raise CallError(Code.INVALID_ARGUMENT, short(error)) from None
 

@@ -108,7 +108,7 @@ class AuditedJobs:
 
         An instance that does not lead decides nothing, and writes nothing. Raises CallError.
         """
-        decision = self._service.decided(call, name)
+        decision = await self._service.decided(call, name, request)
         if decision.problem is not None:
             at_s = self._outside.wall_s()
             await self._audit.written(entry(at_s, call.caller, name, decision, _named(request)))

@@ -6,6 +6,7 @@ import asyncio
 
 from pymesos_binpack.jobs.aligning import is_shown
 from pymesos_binpack.jobs.groups import main_task_id
+from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.services.asked import Call, answering, short, who
 from pymesos_binpack.services.restores import JobRestores
 from pymesos_binpack.services.rollouts import RolloutCalls
@@ -19,7 +20,7 @@ from pymesos_binpack.services.views import (
     removed_view,
     volume_view,
 )
-from pymesos_core.security.policy import Verb
+from pymesos_core.security.policy import Roles, Verb
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb
@@ -45,6 +46,7 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
         self._check(call, "Jobs.SubmitJob")
         self._check_request_id(request.request_id)
         job = await self._read_job(request.job_json)
+        self._check(call, "Jobs.SubmitJob", job.role)
         self._check_role(job.role)
         with answering():
             job_id = await self.binpack.submit(
@@ -60,15 +62,19 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
         self._check(call, "Jobs.ListJobs")
         size = min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         core, framework_id = self.binpack.core, self.binpack.driver.framework_id
+        seen = self._readable(call)
         kept = (
-            job_id for job_id, job in core.jobs.items() if request.include_ended or not job.is_over
+            job_id
+            for job_id, job in core.jobs.items()
+            if job.job.role in seen and (request.include_ended or not job.is_over)
         )
-        every = sorted(j for j in (*kept, *core.quarantined) if j > request.page_token)
+        aside = self._aside(seen)
+        every = sorted(j for j in (*kept, *aside) if j > request.page_token)
         views: list[pb.JobView] = []
         used_bytes = 0
         for job_id in every[:size]:
-            if job_id in core.quarantined:
-                view = quarantined_view(core.quarantined[job_id], framework_id)
+            if job_id in aside:
+                view = quarantined_view(aside[job_id], framework_id)
             else:
                 view = job_view(core.jobs[job_id], framework_id)
             used_bytes += view.ByteSize()
@@ -82,15 +88,15 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
         self, request: pb.WatchJobRequest, call: Call
     ) -> None:
         """The job now, then what changes, until it has ended."""
-        self._check(call, "Jobs.WatchJob")
-        job = self._job(request.job_id)
+        job = self._job(call, "Jobs.WatchJob", request.job_id)
         binpack = self.binpack
         shown: dict[str, pb.InstanceView] = {}
         with binpack.watch(job.job_id) as watch:
             while True:
                 await watch.changed.wait()
                 watch.changed.clear()
-                self._check(call, "Jobs.WatchJob")  # which may be another policy's answer by now
+                # Which may be another policy's answer by now.
+                self._check(call, "Jobs.WatchJob", job.job.role)
                 if binpack.over:
                     raise CallError(Code.UNAVAILABLE, "the framework starts again")
                 ended = job.is_over
@@ -120,8 +126,9 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
         self, request: pb.ExplainPlacementRequest, call: Call
     ) -> pb.ExplainPlacementResponse:
         """Why a task is where it is."""
-        self._check(call, "Jobs.ExplainPlacement")
         instance = self.binpack.core.instance_of(main_task_id(request.task_id))
+        job = self.binpack.core.jobs.get(instance.job_id) if instance is not None else None
+        self._check(call, "Jobs.ExplainPlacement", job.job.role if job is not None else None)
         if instance is None or instance.durable.task_id != instance.saved.task_id:
             raise CallError(
                 Code.NOT_FOUND,
@@ -134,8 +141,7 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
         self, request: pb.StopJobRequest, call: Call
     ) -> pb.StopJobResponse:
         """End a job and its tasks: for good, once that is answered; WatchJob tells how it goes."""
-        self._check(call, "Jobs.StopJob")
-        job = self._job(request.job_id)
+        job = self._job(call, "Jobs.StopJob", request.job_id)
         with answering():
             await self.binpack.stop_job(job.job_id, now=request.now)
         return pb.StopJobResponse()
@@ -145,13 +151,16 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
     ) -> pb.ListQuarantinedResponse:
         """What is stored and cannot be handled, and why."""
         self._check(call, "Jobs.ListQuarantined")
-        aside, framework_id = self.binpack.core.quarantined, self.binpack.driver.framework_id
-        if request.job_id:
-            found = [job for job in (aside.get(request.job_id),) if job is not None]
-            whole = self._problem(call, Verb.READ_ENV) is None  # the document has environments
+        framework_id = self.binpack.driver.framework_id
+        if (one := self.binpack.core.quarantined.get(request.job_id)) is not None:
+            self._check(call, "Jobs.ListQuarantined", self._role_aside(one))
+            whole = self._may(call, Verb.READ_ENV, self._role_aside(one))  # of its document
             return pb.ListQuarantinedResponse(
-                jobs=[quarantined_job(job, framework_id, whole=whole) for job in found]
+                jobs=[quarantined_job(one, framework_id, whole=whole)]
             )
+        if request.job_id:
+            return pb.ListQuarantinedResponse()
+        aside = self._aside(self._readable(call))
         ids = sorted(job_id for job_id in aside if job_id > request.page_token)
         page = ids[:QUARANTINED_PER_PAGE]
         return pb.ListQuarantinedResponse(
@@ -163,7 +172,10 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
         self, request: pb.ReleaseQuarantinedRequest, call: Call
     ) -> pb.ReleaseQuarantinedResponse:
         """Try a job again, or forget it; answered when that is durable."""
-        self._check(call, "Jobs.ReleaseQuarantined")
+        one = self.binpack.core.quarantined.get(request.job_id)
+        self._check(
+            call, "Jobs.ReleaseQuarantined", self._role_aside(one) if one is not None else None
+        )
         with answering():
             problem = await self.binpack.release(request.job_id, discard=request.discard)
         if problem:
@@ -177,7 +189,9 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
         self._check(call, "Jobs.ListVolumes")
         core = self.binpack.core
         size = min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-        found = sorted((v for v in core.volumes if v.key > request.page_token), key=lambda v: v.key)
+        seen = self._readable(call)
+        after = (v for v in core.volumes if v.key > request.page_token and v.role in seen)
+        found = sorted(after, key=lambda v: v.key)
         return pb.ListVolumesResponse(
             volumes=[volume_view(v, core.job_with(v)) for v in found[:size]],
             next_page_token=found[size - 1].key if len(found) > size else "",
@@ -187,7 +201,7 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
         self, request: pb.ForgetVolumeRequest, call: Call
     ) -> pb.ForgetVolumeResponse:
         """The next run of its name makes a new one."""
-        self._check(call, "Jobs.ForgetVolume")
+        self._check(call, "Jobs.ForgetVolume", request.role or None)
         core, asked = self.binpack.core, (request.role, request.volume_id)
         for volume in core.volumes:
             if (volume.role, volume.volume_id) == asked and (job_id := core.job_with(volume)):
@@ -201,6 +215,11 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
             with answering():
                 await self.binpack.forget_volume(*asked)
         return pb.ForgetVolumeResponse()
+
+    def _aside(self, seen: Roles) -> dict[str, Quarantined]:
+        """The jobs in quarantine that who may see what is of these roles may see, by id."""
+        aside = self.binpack.core.quarantined.items()
+        return {job_id: one for job_id, one in aside if self._role_aside(one) in seen}
 
 
 class _Parts:

@@ -26,6 +26,7 @@ class JobRestores(Asked):
         self._check(call, "Jobs.SubmitJob")
         self._check_request_id(request.request_id)
         job, versions = await self._read_versions(request)
+        self._check(call, "Jobs.SubmitJob", job.role)
         self._check_role(job.role)
         with answering():
             job_id = await self.binpack.submit(

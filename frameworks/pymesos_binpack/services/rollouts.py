@@ -15,34 +15,30 @@ class RolloutCalls(Asked):
         self, request: pb.RolloutRequest, call: Call
     ) -> pb.RolloutResponse:
         """Hold rollouts."""
-        self._check(call, "Jobs.PauseRollout")
-        return await self._ask_rollout(call, request, Ask.PAUSE)
+        return await self._ask_rollout(call, "Jobs.PauseRollout", request, Ask.PAUSE)
 
     async def ResumeRollout(  # noqa: N802
         self, request: pb.RolloutRequest, call: Call
     ) -> pb.RolloutResponse:
         """Have paused rollouts go on."""
-        self._check(call, "Jobs.ResumeRollout")
-        return await self._ask_rollout(call, request, Ask.RESUME)
+        return await self._ask_rollout(call, "Jobs.ResumeRollout", request, Ask.RESUME)
 
     async def PromoteRollout(  # noqa: N802
         self, request: pb.RolloutRequest, call: Call
     ) -> pb.RolloutResponse:
         """Take the canaries for good."""
-        self._check(call, "Jobs.PromoteRollout")
-        return await self._ask_rollout(call, request, Ask.PROMOTE)
+        return await self._ask_rollout(call, "Jobs.PromoteRollout", request, Ask.PROMOTE)
 
     async def AbortRollout(  # noqa: N802
         self, request: pb.RolloutRequest, call: Call
     ) -> pb.RolloutResponse:
         """End rollouts where they are."""
-        self._check(call, "Jobs.AbortRollout")
-        return await self._ask_rollout(call, request, Ask.ABORT)
+        return await self._ask_rollout(call, "Jobs.AbortRollout", request, Ask.ABORT)
 
     async def _ask_rollout(
-        self, call: Call, request: pb.RolloutRequest, what: Ask
+        self, call: Call, name: str, request: pb.RolloutRequest, what: Ask
     ) -> pb.RolloutResponse:
-        job = self._job(request.job_id)
+        job = self._job(call, name, request.job_id)
         before = {task for task, rollout in job.rollouts.items() if rollout.going}
         with answering():
             await self.binpack.ask_rollout(job.job_id, request.task_name, what, who(call))

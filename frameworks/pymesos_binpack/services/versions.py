@@ -57,9 +57,10 @@ class JobChanges(Asked):
         self._check(call, "Jobs.ApplyJob")
         self._check_request_id(request.request_id)
         job = await self._read_job(request.job_json)
+        self._check(call, "Jobs.ApplyJob", job.role)
         self._check_role(job.role)
         for _ in range(TRIES):
-            target = self._target(request, job)
+            target = self._target(call, request, job)
             if target is None:
                 try:
                     return await self._begin(request, call, job)
@@ -84,16 +85,17 @@ class JobChanges(Asked):
             return response
         raise _busy()
 
-    def _target(self, request: pb.ApplyJobRequest, job: Job) -> JobState | None:
+    def _target(self, call: Call, request: pb.ApplyJobRequest, job: Job) -> JobState | None:
         """The job that is meant; None where a new one is to begin. Raises CallError."""
         if request.job_id:
-            named = self._job(request.job_id)
-            if named.job.name != job.name:
-                raise CallError(
-                    Code.INVALID_ARGUMENT,
-                    f"the document is of a job of the name {quoted(job.name)}, and {named.job_id}"
-                    f" has another name: name one that has the same, or none",
-                )
+            named = self._job(call, "Jobs.ApplyJob", request.job_id)
+            for what in ("name", "role"):
+                if (said := getattr(job, what)) != getattr(named.job, what):
+                    raise CallError(
+                        Code.INVALID_ARGUMENT,
+                        f"the document is of a job of the {what} {quoted(said)}, and"
+                        f" {named.job_id} has another {what}: name one that has the same, or none",
+                    )
             _check_runs(named)
             return named
         running = [j for j in self.binpack.core.named(job.role, job.name) if runs(j)]
@@ -148,7 +150,7 @@ class JobChanges(Asked):
         self, call: Call, request: pb.ApplyJobRequest, target: JobState, made: Made
     ) -> pb.ApplyJobResponse:
         before, after = target.history.latest, _next_version(target, made)
-        found = self._differences(call, before.document, after.document)
+        found = self._differences(call, target, before.document, after.document)
         asked_before = target.history.asked_by(request.request_id) is not None
         tasks = foresee(target, made.job, after)
         return pb.ApplyJobResponse(
@@ -164,7 +166,8 @@ class JobChanges(Asked):
         self, request: pb.ScaleJobRequest, call: Call
     ) -> pb.ChangeJobResponse:
         """Have other numbers of instances."""
-        self._check(call, "Jobs.ScaleJob")
+        method = "Jobs.ScaleJob"
+        self._check(call, method)
         if not request.counts:
             raise CallError(Code.INVALID_ARGUMENT, "no numbers are given: name a task and a number")
         counts = dict(request.counts)
@@ -181,13 +184,14 @@ class JobChanges(Asked):
                     )
             return Made(await self._with_counts(target.job.document, counts), SCALE)
 
-        return await self._change(call, request.job_id, request.request_id, SCALE, make)
+        return await self._change(call, method, request.job_id, request.request_id, SCALE, make)
 
     async def RestartJob(  # noqa: N802
         self, request: pb.RestartJobRequest, call: Call
     ) -> pb.ChangeJobResponse:
         """Replace every instance of tasks by another that is the same."""
-        self._check(call, "Jobs.RestartJob")
+        method = "Jobs.RestartJob"
+        self._check(call, method)
         if len(request.tasks) > MAX_TASKS:
             raise CallError(
                 Code.INVALID_ARGUMENT,
@@ -209,13 +213,14 @@ class JobChanges(Asked):
                 )
             return Made(target.job, RESTART, tasks, rerun=frozenset(request.tasks))
 
-        return await self._change(call, request.job_id, request.request_id, RESTART, make)
+        return await self._change(call, method, request.job_id, request.request_id, RESTART, make)
 
     async def RollbackJob(  # noqa: N802
         self, request: pb.RollbackJobRequest, call: Call
     ) -> pb.ChangeJobResponse:
         """Make the job what an earlier version said."""
-        self._check(call, "Jobs.RollbackJob")
+        method = "Jobs.RollbackJob"
+        self._check(call, method)
 
         async def make(target: JobState) -> Made:
             version = await self._earlier(target, request.version)
@@ -223,7 +228,7 @@ class JobChanges(Asked):
             # While instances change, those that have not changed are to stay as they are.
             return Made(job, f"{ROLLBACK} to {version.number}", as_of=version.number)
 
-        return await self._change(call, request.job_id, request.request_id, ROLLBACK, make)
+        return await self._change(call, method, request.job_id, request.request_id, ROLLBACK, make)
 
     async def _earlier(self, target: JobState, number: int) -> Version:
         """The version that is gone back to. Raises CallError."""
@@ -255,6 +260,7 @@ class JobChanges(Asked):
     async def _change(
         self,
         call: Call,
+        name: str,
         job_id: str,
         request_id: str,
         kind: str,
@@ -266,7 +272,7 @@ class JobChanges(Asked):
         """
         self._check_request_id(request_id)
         for _ in range(TRIES):
-            target = self._job(job_id)
+            target = self._job(call, name, job_id)
             if (asked := target.history.asked_by(request_id)) is None:
                 _check_runs(target)
                 made = await make(target)
@@ -319,15 +325,14 @@ class JobChanges(Asked):
         self, request: pb.ListVersionsRequest, call: Call
     ) -> pb.ListVersionsResponse:
         """List the versions of a job that are kept, the latest first."""
-        self._check(call, "Jobs.ListVersions")
-        job = self._job(request.job_id)
+        job = self._job(call, "Jobs.ListVersions", request.job_id)
         kept = [v for v in job.history.versions if v.number <= job.durable_version]
         views: list[pb.VersionView] = []
         before: Version | None = None
         for version in kept:
             view = version_view(version)
             if before is not None:
-                found = self._differences(call, before.document, version.document)
+                found = self._differences(call, job, before.document, version.document)
                 view.changes.extend(field_change(each) for each in found[:MAX_LISTED_CHANGES])
                 view.more_changes = max(0, len(found) - MAX_LISTED_CHANGES)
             views.insert(0, view)
@@ -339,10 +344,9 @@ class JobChanges(Asked):
         self, request: pb.DescribeJobRequest, call: Call
     ) -> pb.DescribeJobResponse:
         """Show the document of a version."""
-        self._check(call, "Jobs.DescribeJob")
-        job = self._job(request.job_id)
+        job = self._job(call, "Jobs.DescribeJob", request.job_id)
         version = _version(job, request.version or job.durable_version)
-        document, hidden = version.document, not self._may_read_env(call)
+        document, hidden = version.document, not self._may_read_env(call, job)
         if hidden:
             document = json.dumps(without_environments(json.loads(document)), ensure_ascii=False)
         return pb.DescribeJobResponse(
@@ -354,16 +358,16 @@ class JobChanges(Asked):
 
     # What they have in common.
 
-    def _may_read_env(self, call: Call) -> bool:
-        return self._problem(call, Verb.READ_ENV) is None
+    def _may_read_env(self, call: Call, job: JobState) -> bool:
+        return self._may(call, Verb.READ_ENV, job.job.role)
 
-    def _differences(self, call: Call, before: str, after: str) -> list[Difference]:
+    def _differences(self, call: Call, job: JobState, before: str, after: str) -> list[Difference]:
         """In which keys two documents differ, as far as the caller may read them."""
         if before == after:
             return []
         old, new = json.loads(before), json.loads(after)
         found = list(islice(differences(old, new), 10 * MAX_CHANGES))
-        if self._may_read_env(call):
+        if self._may_read_env(call, job):
             return found
         shown = differences(without_environments(old), without_environments(new))
         by_path = {each.path: each for each in shown}

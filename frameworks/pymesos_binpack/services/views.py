@@ -198,6 +198,7 @@ def job_view(job: JobState, framework_id: str) -> pb.JobView:
         rollouts=rollout_views(job, job.durable_rollouts),
         settled=not job.unsettled and all(i.settled for i in job.instances),
         priority=job.job.priority,
+        role=job.job.role,
     )
 
 
@@ -210,6 +211,7 @@ def quarantined_view(aside: Quarantined, framework_id: str) -> pb.JobView:
         submitted_at_s=aside.submitted_at_s,
         framework_id=framework_id,
         explanation=aside.reason[:REASON_LISTED],
+        role=aside.role,
     )
 
 

@@ -86,7 +86,8 @@ def subscription_problem(state: ClusterState, caller: Caller, info: pb.Framework
     roles = tuple(info.roles) or ("*",)
     if why := problem(state, caller, "Call.subscribe", roles):
         return why
-    for role in roles if info.jobs_address else ():
+    # Who takes jobs of a role is given what they hold, as secrets in their environments.
+    for role in (*roles, *info.job_roles) if info.jobs_address else ():
         if why := decide(state.policy, caller, Verb.SERVE, role).problem:
             return why
     return None
