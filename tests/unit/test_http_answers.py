@@ -22,12 +22,14 @@ from pymesos_core.security.needs import NEEDS
 from pymesos_core.security.revocations import Revocations
 from pymesos_core.transport import CallError, Code
 from pymesos_master.core import Config
-from pymesos_master.http import openapi
+from pymesos_master.http import answering as http_answering
+from pymesos_master.http import openapi, routes
 from pymesos_master.http.answering import Answering
 from pymesos_master.http.routes import ROUTES
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.masters import MastersService
 from pymesos_proto.v1 import operator_pb2
+from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.http_cluster import (
     AT,
     a_bit_of_everything,
@@ -44,7 +46,7 @@ DOCUMENT = openapi.document(ROUTES)
 # What each list must not be empty of, so that its schema is held against something.
 FILLED = {
     "/v1/agents", "/v1/frameworks", "/v1/tasks", "/v1/offers", "/v1/roles", "/v1/quota",
-    "/v1/weights", "/v1/reservations", "/v1/drains", "/v1/maintenance", "/v1/audit",
+    "/v1/weights", "/v1/reservations", "/v1/drains", "/v1/maintenance", "/v1/audit", "/v1/sd",
 }  # fmt: skip
 
 
@@ -87,7 +89,9 @@ class TestDocument:
         said = await get_json(answering, route.path + many)
         validator(route.schema).validate(said)
         if route.path in FILLED:
-            assert next(iter(said.values())), "an empty list shows nothing of its schema"
+            assert said if isinstance(said, list) else next(iter(said.values())), (
+                "an empty list shows nothing of its schema"
+            )
 
     async def test_it_is_served(self, answering: Answering) -> None:
         assert await get_json(answering, openapi.PATH) == DOCUMENT
@@ -133,6 +137,39 @@ class TestAnswers:
             token = page["next_page_token"]
         everything = await get_json(answering, "/v1/agents")
         assert seen == values(everything["agents"], "agent_id") and not token
+
+    async def test_targets_of_prometheus(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One for each port of each task that runs, with all pages joined."""
+        h = MasterHarness()
+        agent, framework = h.agent("cpus:4;mem:4096;ports:[31000-31009]"), h.subscribe()
+        for number, ports in enumerate(("[31000-31001]", "[31002-31002]", "[31003-31003]")):
+            h.run(framework, f"t{number}", f"cpus:1;mem:32;ports:{ports}")
+        h.run(framework, "none")
+        of = h.framework_id(framework)
+        for task_id in ("t0", "t1", "none"):
+            h.update(agent, of, task_id, pb.TASK_RUNNING)
+        tasks = h.core.state.frameworks[of].tasks
+        tasks["t1"].info.readiness_check.command.value = "true"
+        answering = open_answering(leadership_of(h))
+        groups = await get_json(answering, "/v1/sd")
+        assert [(g["targets"], g["labels"]["__meta_pymesos_ready"]) for g in groups] == [
+            (["127.0.0.1:31000"], "true"), (["127.0.0.1:31001"], "true"),
+            (["127.0.0.1:31002"], "false"),
+        ]  # fmt: skip
+        assert groups[1]["labels"] == {
+            "__meta_pymesos_task_id": "t0", "__meta_pymesos_task_name": "t0",
+            "__meta_pymesos_framework_id": of, "__meta_pymesos_role": "*",
+            "__meta_pymesos_agent_id": h.agent_id(agent), "__meta_pymesos_hostname": "h",
+            "__meta_pymesos_port_index": "1", "__meta_pymesos_ready": "true",
+        }  # fmt: skip
+        monkeypatch.setattr(routes, "MAX_PAGE_SIZE", 1)
+        assert await get_json(answering, "/v1/sd") == groups
+        assert await get_json(answering, "/v1/sd?called=nothing") == []
+        tasks["t0"].info.container.network = "corp"
+        assert await get_json(answering, "/v1/sd") == groups[2:]
+        monkeypatch.setattr(http_answering, "MOST_JOINED", 0)
+        refused = await get(answering, "/v1/sd")
+        assert refused.status == 429 and b"more than 0 entries" in refused.body
 
     async def test_the_audit_names_who_has_written_it(self, answering: Answering) -> None:
         page = await get_json(answering, "/v1/audit?who=operator/*")

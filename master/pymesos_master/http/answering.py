@@ -6,12 +6,13 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from typing import Any
 
 from pymesos_core.addresses import parse_host_port
 from pymesos_core.budgets import PeerBudgets
 from pymesos_core.caller import Caller
 from pymesos_core.following import LEADER_KEY
-from pymesos_core.json_dialect import Json, to_json
+from pymesos_core.json_dialect import to_json
 from pymesos_core.security.gate import Authentication, Gate
 from pymesos_core.streams import in_thread
 from pymesos_core.text import quoted
@@ -37,6 +38,7 @@ STATUS = {
 }
 OPEN_PATHS = frozenset(route.path for route in ROUTES if route.open)
 METHODS = ("GET", "HEAD")
+MOST_JOINED = 10_000  # entries of an answer that has no pages
 ANY_PORT = 80  # a Host without one names it
 NAMES_HERE = frozenset({"localhost"})
 
@@ -67,7 +69,7 @@ def refusal(status: int, code: str, message: str, headers: Mapping[str, str] = {
     return Answer(status, _bytes({"error": {"code": code, "message": message}}), headers)
 
 
-def _bytes(value: Json) -> bytes:
+def _bytes(value: Any) -> bytes:
     return to_json(value, None).encode() + b"\n"
 
 
@@ -120,8 +122,21 @@ class Answering:
             await self._budgets.turn(taker)
             asked = route.to_request(read_query(query, route.parameters))
             answer = await self._operators.ask(route.call, asked, caller, here=route.here)
-            body = await in_thread(lambda: _bytes(route.to_json(answer)))
-        return Answer(200, body)
+            if route.paged:
+                return Answer(200, await in_thread(lambda: _bytes(route.to_json(answer))))
+            joined = await in_thread(route.to_json, answer)
+            while answer.next_page_token and len(joined) <= MOST_JOINED:
+                await self._budgets.turn(taker)
+                asked.page.page_token = answer.next_page_token
+                answer = await self._operators.ask(route.call, asked, caller)
+                joined += await in_thread(route.to_json, answer)
+        if len(joined) > MOST_JOINED:
+            raise CallError(
+                Code.RESOURCE_EXHAUSTED,
+                f"this would be more than {MOST_JOINED} entries; ask for fewer, by the parameters"
+                f" that {openapi.PATH} lists",
+            )
+        return Answer(200, await in_thread(_bytes, joined))
 
     def _let_in(self, call: str, request: Request) -> Caller:
         """Who makes a call of Operator. Raises CallError for whom it is not for."""

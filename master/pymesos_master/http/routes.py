@@ -23,7 +23,8 @@ from pymesos_core.json_dialect import (
 )
 from pymesos_core.security.policy import Verb
 from pymesos_master.http.asking import Asked, Parameter, flag, one_of, seconds, text, whole
-from pymesos_master.http.schemas import listing, ref, whole_list
+from pymesos_master.http.discovery import targets_json
+from pymesos_master.http.schemas import listing, many, ref, whole_list
 from pymesos_master.queries.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -38,8 +39,9 @@ class Route:
     call: str
     schema: Json  # of the answer
     to_request: Callable[[Asked], Any]
-    to_json: Callable[[Any], Json]
+    to_json: Callable[[Any], Any]
     parameters: tuple[Parameter, ...] = ()
+    paged: bool = True  # by the client; else to_json makes a list of each page, and all are joined
     here: bool = False  # every master answers of itself
     open: bool = False  # to who has no certificate, too
 
@@ -189,6 +191,25 @@ ROUTES: tuple[Route, ...] = (
             one_of("state", "Only those in this state; it may be given again.", STATES, many=True),
             flag("completed", "Also those that have ended."),
         ),
+    ),
+    Route(
+        "/v1/sd",
+        "Where tasks run that have ports, for the HTTP service discovery of Prometheus: the address"
+        " of the agent with each port. Those on a network without it are left out.",
+        "ListTasks",
+        many(ref("TargetGroup")),
+        lambda asked: pb.ListTasksRequest(
+            page=pb.Page(page_size=MAX_PAGE_SIZE),
+            framework_id=asked.text("framework_id"),
+            called=asked.text("called"),
+            states=[types_pb2.TASK_RUNNING],
+        ),
+        lambda answer: [group for view in answer.tasks for group in targets_json(view)],
+        (
+            text("framework_id", "Only those of this framework."),
+            text("called", "Only those that people call so, as in `shop.web`, or so at the start."),
+        ),
+        paged=False,
     ),
     Route(
         "/v1/offers",

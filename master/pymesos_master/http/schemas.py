@@ -173,6 +173,27 @@ SCHEMAS: dict[str, Json] = {
         quarantined=MAYBE_TEXT,
         usage=or_null(record("What it uses.", **_USE)),
     ),
+    "TargetGroup": record(
+        "A target, and what is known of it.",
+        targets=many(TEXT),
+        labels=record(
+            "For `relabel_configs`. `__meta_pymesos_ready` is `false` until its readiness check"
+            " passes, and while it fails.",
+            **{
+                f"__meta_pymesos_{name}": TEXT
+                for name in (
+                    "task_id",
+                    "task_name",
+                    "framework_id",
+                    "role",
+                    "agent_id",
+                    "hostname",
+                    "port_index",
+                    "ready",
+                )
+            },
+        ),
+    ),
     "Offer": record(
         "An offer that is not answered yet.",
         offer_id=TEXT,
