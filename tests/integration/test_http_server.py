@@ -135,8 +135,10 @@ class Held(Answering):
 
     def __init__(self) -> None:
         self.asked, self.let = asyncio.Semaphore(0), asyncio.Event()
+        self.targets: list[str] = []
 
     async def answer(self, request: Request) -> Answer:
+        self.targets.append(request.target)
         self.asked.release()
         await self.let.wait()
         return Answer(200, b"{}")
@@ -155,6 +157,20 @@ async def test_whom_it_answers_makes_no_room_and_few_are_answered_at_a_time(
             await session.get("/health")
         held.let.set()
         assert [(await one).status for one in asked] == [200, 200]
+
+
+async def test_one_is_answered_some_at_a_time_and_health_meanwhile() -> None:
+    """So who does not read keeps others from nothing."""
+    held = Held()
+    async with running(HttpServer(held, LISTEN, None)) as url, ClientSession(url) as session:
+        asked = [asyncio.ensure_future(session.get("/v1/agents")) for _ in range(5)]
+        for _ in range(http_server.MOST_OF_ONE):
+            await held.asked.acquire()
+        healthy = asyncio.ensure_future(session.get("/health"))
+        await held.asked.acquire()
+        assert held.targets == ["/v1/agents"] * http_server.MOST_OF_ONE + ["/health"]
+        held.let.set()
+        assert [(await one).status for one in (healthy, *asked)] == [200] * 6
 
 
 async def test_it_ends_with_what_is_open() -> None:

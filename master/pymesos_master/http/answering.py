@@ -54,6 +54,11 @@ class Request:
     has_body: bool = False
     authentication: Authentication = field(default_factory=dict)
 
+    @property
+    def taker(self) -> str:
+        """Who takes an answer: whom the certificate names, or else the address."""
+        return next((uri.decode() for uri in self.authentication.get("peer_uri", ())), self.peer)
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
+from weakref import WeakValueDictionary
 
 from aiohttp import web
 
@@ -24,6 +25,7 @@ from pymesos_master.http.answering import OPEN_PATHS, Answer, Answering, Request
 # TLS alone takes 256 KiB of memory for each connection.
 MOST_CONNECTIONS = 100
 MOST_ANSWERS = 4  # made and sent at a time
+MOST_OF_ONE = 2  # of these, so that who does not read his own keeps nobody else waiting
 SILENCE_S = 10.0  # until a request has come whole, from the connection or the answer before
 HANDSHAKE_S = 5.0
 SENDING_S = 30.0  # until an answer is read
@@ -116,6 +118,8 @@ class HttpServer:
         self.url = f"{scheme}://{listen.advertised(self._socket.getsockname()[1])}"
         self._complaints = Complaints(log)
         self._answers = asyncio.Semaphore(MOST_ANSWERS)
+        # By taker: each is there as long as somebody waits for it.
+        self._of_one: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._manager = web.Server(self._handle)
         self._open: dict[asyncio.Task[None], _State] = {}  # a task for each connection
 
@@ -195,14 +199,15 @@ class HttpServer:
         """Answer one request, and see that it is read."""
         assert isinstance(request.protocol, _Connection)
         with request.protocol.state.while_answering():
-            if request.raw_path in OPEN_PATHS:  # which others do not keep waiting
-                return await self._send(request)
-            async with self._answers:
-                return await self._send(request)
+            asked = _read(request)
+            if asked.target in OPEN_PATHS:  # which others do not keep waiting
+                return await self._send(request, asked)
+            of_one = self._of_one.setdefault(asked.taker, asyncio.Semaphore(MOST_OF_ONE))
+            async with of_one, self._answers:
+                return await self._send(request, asked)
 
-    async def _send(self, request: web.BaseRequest) -> web.StreamResponse:
-        answer = await self._answering.answer(_read(request))
-        response = _response(answer)
+    async def _send(self, request: web.BaseRequest, asked: Request) -> web.StreamResponse:
+        response = _response(await self._answering.answer(asked))
         if request.body_exists:
             response.force_close()
         try:
