@@ -79,6 +79,11 @@ def _job(world: World, number: int) -> Job:
     return parse_job({"name": f"job{number}", "tasks": tasks})
 
 
+def _of_role(job: Job, role: str) -> Job:
+    """The same for a framework of that role, which nothing of another role is offered."""
+    return parse_job({**json.loads(job.document), "role": role})
+
+
 def _portless(job: Job) -> Job:
     document = json.loads(job.document)
     document["tasks"][1]["resources"]["ports"] = 0
@@ -144,6 +149,7 @@ def _cluster(world: World) -> Cluster:
             jobs.append(_urgent_job(world, number))
         if world.secrets and not number:
             jobs.append(_secret_job(world))
+        jobs = [_of_role(job, role) for job in jobs]
         cluster.add_framework(f"framework{number}", jobs, role, executors=executors)
     if world.seed % PAIR_EVERY == PAIR_EVERY - 1:
         cluster.add_pair([_job(world, 9)])
