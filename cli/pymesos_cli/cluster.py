@@ -7,8 +7,8 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import click
@@ -430,8 +430,18 @@ async def jobs_at(
 ) -> AsyncIterator[JobsAsyncStub]:
     """A Jobs service of a framework of that cluster; with certificates, of that principal.
 
-    Of several instances it is the one that leads which answers.
+    Of several instances it is the one that leads which answers. Raises CliError.
     """
+    async with dialled_jobs(cluster, address, principal) as stub:
+        with refusals_at(address):
+            yield stub
+
+
+@asynccontextmanager
+async def dialled_jobs(
+    cluster: Cluster, address: str, principal: str = ""
+) -> AsyncIterator[JobsAsyncStub]:
+    """The same for several calls, of which each says for itself what was refused."""
     name = name_in(principal, Kind.FRAMEWORK)
     stub = FollowingJobs(
         parse_host_port(address),
@@ -439,6 +449,15 @@ async def jobs_at(
     )
     try:
         yield cast("JobsAsyncStub", stub)
+    finally:
+        await stub.close()
+
+
+@contextmanager
+def refusals_at(address: str) -> Iterator[None]:
+    """Raises CliError for what a Jobs service refuses, or when it is not reached."""
+    try:
+        yield
     except grpc.aio.AioRpcError as error:
         if error.code() == grpc.StatusCode.UNAVAILABLE:
             raise CliError(
@@ -453,5 +472,3 @@ async def jobs_at(
         wrong = error.code() == grpc.StatusCode.INVALID_ARGUMENT
         code = EXIT_USAGE if wrong else EXIT_FAILED
         raise CliError(describe(call_error(error)), code) from error
-    finally:
-        await stub.close()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import grpc
 import grpc.aio
 
-from pymesos_cli.cluster import CliError, Cluster, jobs_at
+from pymesos_cli.cluster import CliError, Cluster, dialled_jobs, refusals_at
 from pymesos_cli.output import note
 from pymesos_core.names import parse_task_id
 from pymesos_core.security.policy import read_roles
@@ -82,9 +82,24 @@ async def service(
     cluster: Cluster, view: operator_pb2.FrameworkView
 ) -> AsyncIterator[JobsAsyncStub]:
     """Reach the Jobs service of a framework. Raises SilentError, CliError."""
-    try:
-        async with jobs_at(cluster, view.info.jobs_address, view.info.principal) as stub:
+    async with dialled(cluster, view) as stub:
+        with refusals_of(view):
             yield stub
+
+
+def dialled(
+    cluster: Cluster, view: operator_pb2.FrameworkView
+) -> AbstractAsyncContextManager[JobsAsyncStub]:
+    """Return its service for several calls, each of which is made in `refusals_of`."""
+    return dialled_jobs(cluster, view.info.jobs_address, view.info.principal)
+
+
+@contextmanager
+def refusals_of(view: operator_pb2.FrameworkView) -> Iterator[None]:
+    """Raises SilentError, CliError for what a framework refuses, or when it does not answer."""
+    try:
+        with refusals_at(view.info.jobs_address):
+            yield
     except CliError as error:
         cause = error.__cause__
         if isinstance(cause, grpc.aio.AioRpcError) and cause.code() in _SILENT:

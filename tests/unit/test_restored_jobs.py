@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +15,10 @@ import pytest
 from pymesos_cli.backup import restored_jobs
 from pymesos_cli.backup.records import SavedJob
 from pymesos_cli.backup.steps import Found, Step
-from pymesos_cli.cluster import EXIT_NO_MASTER, EXIT_USAGE, CliError
+from pymesos_cli.cluster import EXIT_NO_MASTER, CliError
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import FrameworkView
+from pymesos_proto.v1.types_pb2 import FrameworkInfo
 
 NOTHING = grpc.aio.Metadata()
 
@@ -36,9 +37,10 @@ class Jobs:
         self.plan_refusal: grpc.aio.AioRpcError | None = None
         self.views: list[pb.JobView] = []
         self.asked: list[Any] = []
-        self.times_looked_for = 0
+        self.times_looked_for = self.times_dialled = 0
+        self.is_open = False
         monkeypatch.setattr(restored_jobs, "serving_of", self._serving_of)
-        monkeypatch.setattr(restored_jobs, "service", self._service)
+        monkeypatch.setattr(restored_jobs, "dialled", self._dialled)
 
     async def _serving_of(self, *_: Any) -> FrameworkView | None:
         self.times_looked_for += 1
@@ -47,14 +49,14 @@ class Jobs:
         return self.serves
 
     @asynccontextmanager
-    async def _service(self, *_: Any) -> AsyncIterator[Any]:
-        try:
-            yield self
-        except grpc.aio.AioRpcError as error:
-            wrong_use = error.code() == grpc.StatusCode.INVALID_ARGUMENT
-            raise CliError(error.details() or "", EXIT_USAGE if wrong_use else 1) from error
+    async def _dialled(self, *_: Any) -> AsyncIterator[Any]:
+        self.times_dialled += 1
+        self.is_open = True
+        yield self
+        self.is_open = False
 
     def _do(self, request: Any) -> None:
+        assert self.is_open
         self.asked.append(request)
         if self.refusals:
             raise self.refusals.pop(0)
@@ -86,39 +88,40 @@ def saved(name: str, *numbers: int, job_id: str = "", role: str = "*") -> SavedJ
     return SavedJob(job_id or f"{name}-0", role, name, versions)
 
 
-def steps_of(*jobs: SavedJob) -> list[Step]:
+def restored(*jobs: SavedJob, does: bool = False) -> list[Step]:
+    """The steps, which are carried out if so said."""
     cluster: Any = SimpleNamespace(timeout_s=1.0)
-    return asyncio.run(restored_jobs.steps_of_jobs(cluster, jobs))
 
+    async def run() -> list[Step]:
+        async with AsyncExitStack() as stack:
+            found = await restored_jobs.steps_of_jobs(cluster, jobs, stack)
+            for step in found:
+                if does and step.do is not None:
+                    await step.do()
+        return found
 
-def carry_out(step: Step) -> None:
-    async def run() -> None:
-        assert step.do is not None
-        await step.do()
-
-    asyncio.run(run())
+    return asyncio.run(run())
 
 
 def test_a_job_is_replaced_only_at_the_version_that_was_looked_at(service: Jobs) -> None:
     service.planned = pb.ApplyJobResponse(job_id="shop-1", version=7, changed=True)
-    (step,) = steps_of(saved("shop", 3))
+    (step,) = restored(saved("shop", 3))
     assert step.found is Found.DIFFERS and not service.asked
-    carry_out(step)
+    restored(saved("shop", 3), does=True)
     (did,) = service.asked
     assert not did.dry_run
     assert (did.job_json, did.job_id, did.if_version) == ('{"n": 3}', "shop-1", 7)
 
 
 def test_one_that_is_the_same_stays(service: Jobs) -> None:
-    (step,) = steps_of(saved("shop", 3))
+    (step,) = restored(saved("shop", 3))
     assert step.found is Found.SAME
 
 
 def test_one_that_is_missing_begins_with_its_versions(service: Jobs) -> None:
     service.planned = pb.ApplyJobResponse(created=True)
-    (step,) = steps_of(saved("shop", 1, 3))
+    (step,) = restored(saved("shop", 1, 3), does=True)
     assert step.found is Found.MISSING
-    carry_out(step)
     (request,) = service.asked
     assert [version.version for version in request.versions] == [1, 3] and request.request_id
 
@@ -128,8 +131,7 @@ def test_earlier_versions_that_the_framework_refuses_are_left_out(
 ) -> None:
     service.planned = pb.ApplyJobResponse(created=True)
     service.refusals = [refusal(grpc.StatusCode.INVALID_ARGUMENT, "version 1: no such key")]
-    (step,) = steps_of(saved("shop", 1, 3))
-    carry_out(step)
+    restored(saved("shop", 1, 3), does=True)
     first, second = service.asked
     assert [[v.version for v in each.versions] for each in (first, second)] == [[1, 3], [3]]
     assert first.request_id != second.request_id, "it is another request"
@@ -150,15 +152,14 @@ def test_what_is_refused_for_another_reason_is_not_asked_again(
 ) -> None:
     service.planned = pb.ApplyJobResponse(created=True)
     service.refusals = [refusal(code)]
-    (step,) = steps_of(saved("shop", *numbers))
     with pytest.raises(CliError, match="no"):
-        carry_out(step)
+        restored(saved("shop", *numbers), does=True)
     assert len(service.asked) == 1
 
 
 def test_where_nobody_serves_the_role_a_job_cannot_be_restored(service: Jobs) -> None:
     service.serves = None
-    shop, store = steps_of(saved("shop", 1, role="prod"), saved("store", 1, role="prod"))
+    shop, store = restored(saved("shop", 1, role="prod"), saved("store", 1, role="prod"))
     assert shop.found is store.found is Found.STUCK and shop.do is None
     assert shop.why == (
         "nobody takes jobs of the role prod: start pymesos-binpack --listen --role prod"
@@ -168,13 +169,13 @@ def test_where_nobody_serves_the_role_a_job_cannot_be_restored(service: Jobs) ->
 
 def test_where_who_serves_the_role_does_not_answer_it_is_said_why(service: Jobs) -> None:
     service.serves = CliError("framework f is not reachable")
-    (step,) = steps_of(saved("shop", 1))
+    (step,) = restored(saved("shop", 1))
     assert (step.found, step.why) == (Found.STUCK, "framework f is not reachable")
 
 
 def test_what_a_framework_refuses_to_plan_cannot_be_and_no_master_ends_it(service: Jobs) -> None:
     service.plan_refusal = refusal(grpc.StatusCode.INVALID_ARGUMENT, "tasks: no such key")
-    (step,) = steps_of(saved("shop", 1))
+    (step,) = restored(saved("shop", 1))
     assert (step.found, step.why) == (Found.STUCK, "tasks: no such key")
 
     async def away(*_: Any, **__: Any) -> Any:
@@ -182,11 +183,11 @@ def test_what_a_framework_refuses_to_plan_cannot_be_and_no_master_ends_it(servic
 
     service.ApplyJob = away  # type: ignore[method-assign]
     with pytest.raises(CliError, match="no master"):
-        steps_of(saved("shop", 1))
+        restored(saved("shop", 1))
 
 
 def test_one_of_a_name_that_is_in_the_backup_already_is_left_out(service: Jobs) -> None:
-    first, other, again = steps_of(
+    first, other, again = restored(
         saved("train", 1, job_id="train-1"),
         saved("train", 1, job_id="train-2", role="prod"),
         saved("train", 1, job_id="train-3"),
@@ -209,5 +210,22 @@ def test_two_of_a_name_that_run_keep_nothing_else_from_being_restored(
     service.plan_refusal = refusal(code)
     service.views = [pb.JobView(job_id="other-1", name="other", state="running")]
     service.views += [pb.JobView(name="train", state=state) for state in states]
-    (step,) = steps_of(saved("train", 1))
+    (step,) = restored(saved("train", 1))
     assert step.found is found, step.why
+
+
+def test_a_service_is_dialled_once_for_all_jobs_of_its_role(service: Jobs) -> None:
+    service.planned = pb.ApplyJobResponse(created=True)
+    service.refusals = [refusal(grpc.StatusCode.INVALID_ARGUMENT)]
+    restored(saved("shop", 1, 2), saved("store", 1), does=True)
+    assert len(service.asked) == 3 and service.times_dialled == 1 and not service.is_open
+
+
+def test_a_framework_that_falls_silent_is_named(service: Jobs) -> None:
+    service.plan_refusal = refusal(grpc.StatusCode.UNAVAILABLE, "connection refused")
+    service.serves = FrameworkView(
+        info=FrameworkInfo(framework_id="F1", name="binpack", jobs_address="h:1")
+    )
+    (step,) = restored(saved("shop", 1))
+    assert step.found is Found.STUCK
+    assert "framework binpack (F1)" in step.why and "connection refused" in step.why

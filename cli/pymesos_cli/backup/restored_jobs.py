@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
@@ -14,20 +17,37 @@ from pymesos_cli.backup.steps import Found, Kind, Step, stuck_if_refused
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.jobs.run import serving_of
 from pymesos_cli.output import note
-from pymesos_cli.services import all_jobs, service
+from pymesos_cli.services import all_jobs, dialled, refusals_of
 from pymesos_core import limits
 from pymesos_core.text import count_of
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import FrameworkView
+
+if TYPE_CHECKING:
+    from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
 
 SHOWN_CHANGES = 3
 _AMBIGUOUS = grpc.StatusCode.FAILED_PRECONDITION  # among other things
 MAX_REQUEST_BYTES = limits.MESSAGE.most - 64 * limits.KIB
 
 
-async def steps_of_jobs(cluster: Cluster, jobs: Iterable[SavedJob]) -> list[Step]:
-    """Return the steps that begin jobs. Raises CliError when no master is reached."""
-    serving: dict[str, FrameworkView | CliError] = {}
+@dataclass(frozen=True)
+class Serving:
+    """The service that takes jobs of a role."""
+
+    view: FrameworkView
+    stub: JobsAsyncStub
+    timeout_s: float
+
+
+async def steps_of_jobs(
+    cluster: Cluster, jobs: Iterable[SavedJob], stack: AsyncExitStack
+) -> list[Step]:
+    """Return the steps that begin jobs, by services that are closed with `stack`.
+
+    Raises CliError when no master is reached.
+    """
+    serving: dict[str, Serving | CliError] = {}
     named: dict[tuple[str, str], str] = {}
     steps: list[Step] = []
     for job in jobs:
@@ -38,14 +58,12 @@ async def steps_of_jobs(cluster: Cluster, jobs: Iterable[SavedJob]) -> list[Step
             steps.append(Step(Kind.JOBS, what, Found.LEFT_OUT, why))
             continue
         if job.role not in serving:
-            serving[job.role] = await _serves(cluster, job.role)
-        view = serving[job.role]
-        if isinstance(view, CliError):
-            steps.append(Step(Kind.JOBS, what, Found.STUCK, view.format_message()))
+            serving[job.role] = await _serves(cluster, job.role, stack)
+        serves = serving[job.role]
+        if isinstance(serves, CliError):
+            steps.append(Step(Kind.JOBS, what, Found.STUCK, serves.format_message()))
         else:
-            steps.append(
-                await stuck_if_refused(Kind.JOBS, what, partial(_step, cluster, view, job))
-            )
+            steps.append(await stuck_if_refused(Kind.JOBS, what, partial(_step, serves, job)))
     return steps
 
 
@@ -72,38 +90,41 @@ def kept_versions(versions: Sequence[pb.JobVersion]) -> list[pb.JobVersion]:
     return kept
 
 
-async def _serves(cluster: Cluster, role: str) -> FrameworkView | CliError:
+async def _serves(cluster: Cluster, role: str, stack: AsyncExitStack) -> Serving | CliError:
     """Who takes jobs of a role, or why nobody does."""
     try:
         found = await serving_of(cluster, role)
     except CliError as error:
         return error
-    return found or CliError(
-        f"nobody takes jobs of the role {role}: start pymesos-binpack --listen --role {role}"
-    )
+    if found is None:
+        return CliError(
+            f"nobody takes jobs of the role {role}: start pymesos-binpack --listen --role {role}"
+        )
+    stub = await stack.enter_async_context(dialled(cluster, found))
+    return Serving(found, stub, cluster.timeout_s)
 
 
-async def _step(cluster: Cluster, view: FrameworkView, job: SavedJob) -> Step:
+async def _step(serves: Serving, job: SavedJob) -> Step:
     """Hold a job against the one of its name that runs. Raises CliError."""
     latest = job.versions[-1].job_json
     request = pb.ApplyJobRequest(job_json=latest, request_id=str(uuid.uuid4()), dry_run=True)
     what = _said(job)
     try:
-        async with service(cluster, view) as stub:
-            planned = await stub.ApplyJob(request, timeout=cluster.timeout_s)
+        with refusals_of(serves.view):
+            planned = await serves.stub.ApplyJob(request, timeout=serves.timeout_s)
     except CliError as error:
         cause = error.__cause__
         if not isinstance(cause, grpc.aio.AioRpcError) or cause.code() is not _AMBIGUOUS:
             raise
-        if not await _several_run(cluster, view, job.name):
+        if not await _several_run(serves, job.name):
             raise
         why = "several of its name run here, and which is meant is not known: end all but one"
         return Step(Kind.JOBS, what, Found.LEFT_OUT, why)
 
     async def begin_with(versions: list[pb.JobVersion]) -> None:
         request = pb.RestoreJobRequest(request_id=str(uuid.uuid4()), versions=versions)
-        async with service(cluster, view) as stub:
-            await stub.RestoreJob(request, timeout=cluster.timeout_s)
+        with refusals_of(serves.view):
+            await serves.stub.RestoreJob(request, timeout=serves.timeout_s)
 
     async def begin() -> None:
         kept = kept_versions(job.versions)
@@ -122,8 +143,8 @@ async def _step(cluster: Cluster, view: FrameworkView, job: SavedJob) -> Step:
             job_id=planned.job_id,
             if_version=planned.version,  # with which it was compared, and no newer one
         )
-        async with service(cluster, view) as stub:
-            await stub.ApplyJob(request, timeout=cluster.timeout_s)
+        with refusals_of(serves.view):
+            await serves.stub.ApplyJob(request, timeout=serves.timeout_s)
 
     if planned.created:
         return Step(Kind.JOBS, what, Found.MISSING, do=begin)
@@ -132,10 +153,10 @@ async def _step(cluster: Cluster, view: FrameworkView, job: SavedJob) -> Step:
     return Step(Kind.JOBS, what, Found.DIFFERS, _differences(planned), replace)
 
 
-async def _several_run(cluster: Cluster, view: FrameworkView, name: str) -> bool:
+async def _several_run(serves: Serving, name: str) -> bool:
     """Whether several of a name run, as of a command that more than one person runs."""
-    async with service(cluster, view) as stub:
-        jobs = await all_jobs(stub, cluster.timeout_s, ended=False)
+    with refusals_of(serves.view):
+        jobs = await all_jobs(serves.stub, serves.timeout_s, ended=False)
     return sum(job.name == name and job.state == "running" for job in jobs) > 1
 
 

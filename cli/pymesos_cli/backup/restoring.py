@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from enum import StrEnum
 from pathlib import Path
 
@@ -42,12 +43,13 @@ async def restore(
     keyring = _keys(key_file)
     for left_out in backup.left_out:
         note(printable(f"the backup lacks {left_out}"))
-    steps = await steps_of(cluster, backup, keyring)
-    steps += await steps_of_jobs(cluster, backup.jobs)
-    if plan:
-        return _show(steps, existing, len(backup.left_out))
-    _check(steps, existing, partly=partly)
-    return await _carry_out(steps, existing, len(backup.left_out), partly=partly)
+    async with AsyncExitStack() as stack:
+        steps = await steps_of(cluster, backup, keyring)
+        steps += await steps_of_jobs(cluster, backup.jobs, stack)
+        if plan:
+            return _show(steps, existing, len(backup.left_out))
+        _check(steps, existing, partly=partly)
+        return await _carry_out(steps, existing, len(backup.left_out), partly=partly)
 
 
 def read_file(file: str) -> Backup:
