@@ -413,7 +413,7 @@ def test_a_reservation_of_disk_alone_is_shown(cluster: Cluster) -> None:
         (["logs", " "], 2, "TASK is expected; an empty text is given"),
         (["stats", "nothing"], 2, "there is no task 'nothing'"),
         (["tasks", "nothing"], 2, "there is no task 'nothing'"),
-        (["tasks", "--framework", ""], 2, "--framework FRAMEWORK is expected"),
+        (["tasks", "--framework", ""], 2, "--framework ID is expected; an empty text"),
         (["explain", "task", ""], 2, "TASK is expected; an empty text is given"),
         (["logs", "\x1b[31mred"], 2, "there is no task '\\x1b[31mred'"),
         (["logs", "x" * 100_000], 2, "there is no task 'xxx"),
