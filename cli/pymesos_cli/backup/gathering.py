@@ -71,8 +71,8 @@ async def back_up(cluster: Cluster, file: str, *, force: bool) -> int:
         print(printable(f"{_said(backup)}: {size} bytes in {written}"))  # in full: its end matters
     if not own_name:
         note(
-            f"{quoted(file)} is not written, and an earlier backup there stays: in the one of now"
-            f" is not everything. Mend what is said above, and make it once more"
+            f"{quoted(file)} is not written, so that an earlier backup there stays: something is"
+            f" missing in this one. Mend what is said above, and make it once more"
         )
     if backup.secrets:
         keys = ", ".join(sorted({secret.key_id for secret in backup.secrets}))
