@@ -197,20 +197,19 @@ class TestServicesOfWhichOneFails:
             aside = jobs_pb2.QuarantinedJob(job_id="j", reason="why")
             return jobs_pb2.ListQuarantinedResponse(jobs=[aside])
 
+        async def refuse(*_: object, **__: object) -> jobs_pb2.ListQuarantinedResponse:
+            nothing = grpc.aio.Metadata()
+            raise grpc.aio.AioRpcError(request.param, nothing, nothing, "it is so")
+
         @asynccontextmanager
-        async def jobs_at(
+        async def dialled_jobs(
             _: Cluster, address: str, _principal: str
         ) -> AsyncIterator[SimpleNamespace]:
-            if address == "bad:1":
-                nothing = grpc.aio.Metadata()
-                cause = grpc.aio.AioRpcError(request.param, nothing, nothing, "it is so")
-                raise CliError("it is so") from cause
-            yield SimpleNamespace(ListQuarantined=answer)
+            does = refuse if address == "bad:1" else answer
+            yield SimpleNamespace(ListQuarantined=does)
 
         monkeypatch.setattr(Cluster, "frameworks", frameworks)
-        monkeypatch.setattr(services, "jobs_at", jobs_at)
-        if hasattr(quarantine, "jobs_at"):
-            monkeypatch.setattr(quarantine, "jobs_at", jobs_at)
+        monkeypatch.setattr(services, "dialled_jobs", dialled_jobs)
         yield Cluster(Way("127.0.0.1:1"), 1.0)
 
     async def test_the_others_say_what_is_aside(
