@@ -128,6 +128,7 @@ class TestAnswers:
         assert await ids("?completed=true&state=TASK_FAILED&state=TASK_LOST") == ["ended"]
         assert await ids("?id_prefix=r%75ns") == ["runs"]
         assert await ids("?agent_id=nobody") == []
+        assert await ids("?name=%F3%AE%9C%A9%C2%A0") == [], "what cannot be printed is a name, too"
 
     async def test_pages_follow_each_other(self, answering: Answering) -> None:
         seen, token = [], ""
@@ -202,7 +203,9 @@ class TestAnswers:
         ("/v1/agents?limit=" + "9" * 200, 400, "a whole number"),
         ("/v1/agents?limit=1&limit=2", 400, "limit is given twice"),
         ("/v1/agents?id_prefix=%ff", 400, "percent-encoded in UTF-8"),
-        ("/v1/agents?id_prefix=a%0Ab", 400, "can be printed"),
+        ("/v1/agents?id_prefix=a%0Ab", 400, "none is a control character"),
+        ("/v1/agents?id_prefix=a%0A", 400, "none is a control character"),
+        ("/v1/agents?id_prefix=%00", 400, "none is a control character"),
         ("/v1/agents?id_prefix=" + "a" * 256, 400, "at most 255 characters"),
         ("/v1/agents?" + "a" * 2049, 400, "at most 2048 are accepted"),
         ("/v1/agents?limit", 400, "NAME=VALUE"),

@@ -15,6 +15,7 @@ from pymesos_core.transport import CallError, Code
 MAX_QUERY = 2048  # characters
 MAX_PARAMETERS = 32
 MAX_VALUE = 255  # characters of one
+NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"  # for those who read the document
 
 Read = Callable[[str], Any]  # raises ValueError, with what is expected
 
@@ -89,8 +90,8 @@ def read_query(query: str, parameters: Sequence[Parameter]) -> Asked:
 
 def _read(parameter: Parameter, value: str) -> Any:
     try:
-        if len(value) > MAX_VALUE or not value.isprintable():
-            raise ValueError(f"at most {MAX_VALUE} characters that can be printed")
+        if len(value) > MAX_VALUE or any(c < " " or c == "\x7f" for c in value):
+            raise ValueError(f"at most {MAX_VALUE} characters, and none is a control character")
         return parameter.read(value)
     except ValueError as error:
         raise _bad(f"{parameter.name}={quoted(value)}: expected is {error}") from None
@@ -104,8 +105,9 @@ def _bad(message: str) -> CallError:
 
 
 def text(name: str, what: str) -> Parameter:
-    """Any text that can be printed."""
-    return Parameter(name, what, {"type": "string", "maxLength": MAX_VALUE}, str)
+    """Any text of one line."""
+    schema = {"type": "string", "maxLength": MAX_VALUE, "pattern": NO_CONTROLS}
+    return Parameter(name, what, schema, str)
 
 
 def flag(name: str, what: str) -> Parameter:
