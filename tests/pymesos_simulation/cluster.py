@@ -214,6 +214,7 @@ class Cluster:
         ]
         if waiting:
             out.append(f"unacknowledged updates of {waiting}")
+        out += self._in_other_roles(leader.core.state)
         if unlike := self._unlike_reservations(leader.core.state):
             out.append(f"{unlike} keep other reservations than the master knows")
         out += self._unlike_history(leader.core.state)
@@ -340,6 +341,14 @@ class Cluster:
         ]
         known = {key for kind, key in records if kind == "framework"}
         return [*out, *(known ^ state.frameworks.keys())]
+
+    def _in_other_roles(self, state: ClusterState) -> Iterator[str]:
+        """The frameworks that the leader has in other roles than they have to be in."""
+        for framework in self.owners:
+            listed = state.frameworks.get(framework.framework_id)
+            mine = framework.core.roles if framework.core is not None else ()
+            if listed is not None and mine and set(listed.roles) != set(mine):
+                yield f"{framework.name} is in {listed.roles}, and has to be in {mine}"
 
     def what_is_missing(self) -> str:
         """For the report of a failure."""

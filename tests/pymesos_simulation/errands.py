@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pymesos_binpack.jobs.state import JOB
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb
-from pymesos_simulation.frameworks import FRAGILE, FrameworkNode
+from pymesos_simulation.frameworks import FRAGILE, FrameworkNode, side_of
 from pymesos_simulation.network import SimulatedChannel
 from pymesos_simulation.world import World
 
@@ -71,7 +71,12 @@ class Errands:
             "instances": self._dice.randint(1, 2),
             "resources": {"cpus": 0.1, "mem": 32},
         }
-        job = {"name": f"{kind}{number}", "role": self._framework.role, "tasks": [task]}
+        role = self._framework.role
+        job = {
+            "name": f"{kind}{number}",
+            "role": role if number % 3 else side_of(role),
+            "tasks": [task],
+        }
         request_id = f"{self._framework.name}-e{number}"
         request = pb.SubmitJobRequest(job_json=json.dumps(job), request_id=request_id)
         self._errands.append(Errand(request))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from pymesos_binpack import core as bp
+from pymesos_binpack.jobs.groups import main_task_id
 from pymesos_binpack.jobs.instance import INSTANCE, Instance
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.placement.packing import read_policy
@@ -41,6 +42,11 @@ MASTER = str(URL)
 RETRY_S = 2.0
 FRAGILE = "fragile"  # jobs of which some updates break the framework, while the weather is bad
 BREAKS = 0.2
+
+
+def side_of(role: str) -> str:
+    """The other role that a framework of this one may have jobs of."""
+    return "side" if role == "*" else f"{role}/side"
 
 
 class PlantedError(Exception):
@@ -199,6 +205,7 @@ class WatchedBinpack(bp.BinpackCore):
 
     node: FrameworkNode
     budgets: Budgets
+    offered: dict[str, str]  # offers, with the role of each
 
     def step(self, now: Now, event: bp.Event) -> list[bp.Effect]:
         self.node.world.counts["event"] += 1
@@ -206,6 +213,8 @@ class WatchedBinpack(bp.BinpackCore):
             if isinstance(event, bp.TaskUpdated):
                 self.node.check_end(event.status)
                 self.node.check_order(event.status)
+            elif isinstance(event, bp.OffersReceived):
+                self.offered |= {offer.offer_id: offer.role for offer in event.offers}
             leaving = self._leaving()
             effects = super().step(now, event)
             if effects:  # else nobody has seen anything of what the step did
@@ -216,6 +225,7 @@ class WatchedBinpack(bp.BinpackCore):
             for effect in effects:
                 if isinstance(effect, bp.Accept):
                     self._check_ports(effect)
+                    self._check_roles(effect)
             return [wanted for effect in effects for wanted in self.node.wanted(effect)]
         except Exception as error:
             if not isinstance(error.__cause__, PlantedError):
@@ -225,6 +235,15 @@ class WatchedBinpack(bp.BinpackCore):
     def _leaving(self) -> set[Instance]:
         """The instances that leave agents that are drained."""
         return {i for i in self.instances() if DRAINED in i.saved.leaving}
+
+    def _check_roles(self, accept: bp.Accept) -> None:
+        """A task is launched on what is offered to the role of its job, and on nothing else."""
+        roles = {self.offered[offer_id] for offer_id in accept.offer_ids}
+        for info in (*accept.tasks, *(info for group in accept.groups for info in group)):
+            instance = self.instance_of(main_task_id(info.task_id))
+            if instance is not None:
+                job = self._ctx.roster.job_of(instance).job
+                assert roles == {job.role}, f"{info.task_id}, of {job.role}, goes to {roles}"
 
     def _check_ports(self, accept: bp.Accept) -> None:
         """What wants ports by number is launched with these, and knows them."""
@@ -301,7 +320,7 @@ class FrameworkNode(SchedulerNode):
 
     def on_start(self) -> None:
         store = SimulatedStore(self.disk, goes_on=False)
-        service = JobsService(self._live_on(store), JobRoles((self.role,)))
+        service = JobsService(self._live_on(store), JobRoles((self.role, side_of(self.role))))
         self.network.listen(self, self.address, handlers_of(AuditedJobs(service, Audit())))
         self.spawn(self._run(store, service))
         for request_id, job in self.jobs.items():
@@ -321,7 +340,7 @@ class FrameworkNode(SchedulerNode):
     def _live_on(self, store: SimulatedStore) -> Binpack:
         """Take over from the disk."""
         self.core = core = WatchedBinpack(read_policy("default"), store.load(), (self.role,))
-        core.node, core.budgets = self, Budgets()
+        core.node, core.budgets, core.offered = self, Budgets(), {}
         missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}
         assert not missing, f"{self.name} forgot {missing}, which it had acknowledged"
         with self.loop.entered():

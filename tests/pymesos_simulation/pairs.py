@@ -30,7 +30,13 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver
 from pymesos_simulation.budgets import Budgets
 from pymesos_simulation.coordinator import URL, Coordinator, client_of, detector_of
-from pymesos_simulation.frameworks import MASTER, FrameworkNode, WatchedBinpack, WatchedDriver
+from pymesos_simulation.frameworks import (
+    MASTER,
+    FrameworkNode,
+    WatchedBinpack,
+    WatchedDriver,
+    side_of,
+)
 from pymesos_simulation.network import handlers_of, outside_of
 from pymesos_simulation.registries import InOrderRegistry
 from pymesos_simulation.zookeeper import SESSION_S, Client, Transaction
@@ -110,7 +116,9 @@ class ElectedNode(FrameworkNode):
         )
         detector = ZkDetector(url, SESSION_S, client=client, elected=INSTANCES)
         await detector.start(patient=True)
-        service = JobsService(None, JobRoles((self.role,)), lambda: elsewhere(me, detector.leader))
+        service = JobsService(
+            None, JobRoles((self.role, side_of(self.role))), lambda: elsewhere(me, detector.leader)
+        )
         self.network.listen(self, self.address, handlers_of(AuditedJobs(service, Audit())))
         outside = outside_of(self, self.network)
         await contend(contender, service, self._begin, outside, _stand_by)
@@ -136,7 +144,7 @@ class ElectedNode(FrameworkNode):
         """Take over from what is stored."""
         with self.world.fatal():
             self.core = core = WatchedBinpack(read_policy("default"), records, (self.role,))
-            core.node, core.budgets = self, Budgets()
+            core.node, core.budgets, core.offered = self, Budgets(), {}
             missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}
             assert not missing, f"{self.name} forgot {missing}, which {self.pair.name} acknowledged"
         return core

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_simulation.cluster import Cluster
 from pymesos_simulation.faults import FAULTS, ROLES, Faults
+from pymesos_simulation.frameworks import side_of
 from pymesos_simulation.machine import simulated
 from pymesos_simulation.rude import MANNERS
 from pymesos_simulation.secrets import NAME
@@ -18,6 +19,7 @@ FAULTY_S = 240.0
 POLICY_EVERY = 6  # of so many seeds one has certificates and a policy
 EDIT_EVERY = 8  # of so many seeds two have people who change jobs: one of these with drains, too
 SECRETS_EVERY = 5  # of so many seeds one has operators who set secrets, and a job that uses them
+SIDE_EVERY = 3  # seeds with frameworks that have jobs of two roles
 PAIR_EVERY = 9  # of so many seeds the last has a framework of two instances
 HOST_PORTS_EVERY = 8  # of so many seeds one has a service that wants a port by its number
 HOST_PORT = 50
@@ -80,7 +82,7 @@ def _job(world: World, number: int) -> Job:
 
 
 def _of_role(job: Job, role: str) -> Job:
-    """The same for a framework of that role, which nothing of another role is offered."""
+    """The same in another role."""
     return parse_job({**json.loads(job.document), "role": role})
 
 
@@ -114,6 +116,18 @@ def _urgent_job(world: World, number: int) -> Job:
         "resources": {"cpus": cpus, "mem": 32},
     }
     return parse_job({"name": f"urgent{number}", "priority": 5, "preempt": True, "tasks": [task]})
+
+
+def _side_job() -> Job:
+    """One of another role than the framework's: it is in that until this has ended."""
+    task = {
+        "name": "side",
+        "instances": 6,
+        "command": "batch",
+        "retries": 1000,
+        "resources": {"cpus": 0.1, "mem": 32},
+    }
+    return parse_job({"name": "side", "tasks": [task]})
 
 
 def _secret_job(world: World) -> Job:
@@ -150,6 +164,8 @@ def _cluster(world: World) -> Cluster:
         if world.secrets and not number:
             jobs.append(_secret_job(world))
         jobs = [_of_role(job, role) for job in jobs]
+        if world.seed % SIDE_EVERY == SIDE_EVERY - 2:
+            jobs.append(_of_role(_side_job(), side_of(role)))
         cluster.add_framework(f"framework{number}", jobs, role, executors=executors)
     if world.seed % PAIR_EVERY == PAIR_EVERY - 1:
         cluster.add_pair([_job(world, 9)])

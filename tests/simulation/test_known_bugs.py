@@ -33,6 +33,7 @@ from pymesos_binpack.jobs import aligning
 from pymesos_binpack.jobs.rollouts import holding
 from pymesos_binpack.jobs.rollouts.seen import Seen
 from pymesos_binpack.placement import planner
+from pymesos_binpack.placement.by_role import PlacementByRole
 from pymesos_binpack.placement.ports import draw_ports
 from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_binpack.restoring import Quarantined
@@ -757,7 +758,32 @@ def give_any_port_for_a_host_port(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(planner, "draw_ports", any_ports)
 
 
+def take_what_another_role_is_offered(patch: pytest.MonkeyPatch) -> None:
+    take = PlacementByRole.take
+
+    def any_role(self: PlacementByRole[Any], offers: Any, now_s: float) -> tuple[str, ...]:
+        waiting = [placement.role for placement in self if placement.queue]
+        copies = []
+        for offer in offers:
+            copy = pb.Offer()
+            copy.CopyFrom(offer)
+            copy.role = waiting[0] if waiting else offer.role
+            copies.append(copy)
+        return take(self, copies, now_s)
+
+    patch.setattr(PlacementByRole, "take", any_role)
+
+
+def leave_no_role(patch: pytest.MonkeyPatch) -> None:
+    def say(self: DriverCore) -> None:
+        self._update_is_due = False
+
+    patch.setattr(DriverCore, "_say_update", say)
+
+
 BUGS: list[Patch] = [
+    take_what_another_role_is_offered,
+    leave_no_role,
     give_any_port_for_a_host_port,
     stop_at_once_what_is_on_a_drained_agent,
     stop_however_few_are_left,
@@ -866,6 +892,8 @@ FOUND_BY: dict[str, int] = {
     "stop_at_once_what_is_on_a_drained_agent": 24,
     "stop_however_few_are_left": 3,
     "take_an_agent_that_is_away_for_empty": 24,
+    "leave_no_role": 1,
+    "take_what_another_role_is_offered": 1,
     "take_the_cursor_of_another_leader": 74,
     "the_end_of_a_filter_removes_a_newer_one": 2,
     "write_the_state_of_any_epoch": 17,
