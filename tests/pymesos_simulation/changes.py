@@ -19,8 +19,11 @@ from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_simulation.frameworks import FrameworkNode
 from pymesos_simulation.network import Network
+from pymesos_simulation.pairs import FrameworkPair
 from pymesos_simulation.people import Person
 from pymesos_simulation.world import World
+
+Owner = FrameworkNode | FrameworkPair  # of jobs
 
 PATIENCE_S = 20.0  # of a call
 MAKE_ROOM_S = 300.0  # how long what is urgent waits in fine weather, before people make room
@@ -41,6 +44,8 @@ UPDATES: list[dict[str, Any]] = [
     {"min_healthy_s": 2, "canary": "100%", "canary_serve": False},
     {"min_healthy_s": 2, "on_failure": "pause"},
 ]
+# Where others run beside those that they replace, which host ports do not allow.
+BESIDE = ("max_surge", "max_unavailable", "canary", "canary_promote", "canary_serve")
 DRAINS_S = (0.0, 0.001, 5.0)  # some end before a write does
 CHANGES = ("ApplyJob", "ApplyJob", "ApplyJob", "ScaleJob", "RestartJob", "RollbackJob")
 ASKED = ("PauseRollout", "ResumeRollout", "PromoteRollout", "AbortRollout")
@@ -49,10 +54,13 @@ ASKED = ("PauseRollout", "ResumeRollout", "PromoteRollout", "AbortRollout")
 class Editor(Person):
     """Changes the services of every job, one change after the other."""
 
-    def __init__(self, world: World, network: Network, frameworks: Sequence[FrameworkNode]) -> None:
+    def __init__(
+        self, world: World, network: Network, frameworks: Sequence[Owner], agents: int
+    ) -> None:
         super().__init__(world, "editor", network)
         self._aside = random.Random(f"editor {world.seed}")
         self._frameworks = frameworks
+        self._agents = agents
         self._gap_s = self._aside.choice([3.0, 10.0, 40.0])
         self._drain_s = self._aside.choice(DRAINS_S)
         self._asked = 0
@@ -62,7 +70,7 @@ class Editor(Person):
         for framework in self._frameworks:
             self.spawn(self._edit(framework))
 
-    async def _edit(self, framework: FrameworkNode) -> None:
+    async def _edit(self, framework: Owner) -> None:
         while self.world.faulty:
             await asyncio.sleep(self._aside.expovariate(1 / self._gap_s))
             job_ids = _changed_by(framework)
@@ -76,7 +84,7 @@ class Editor(Person):
                     await self._make_room(framework, job_id)
             await asyncio.sleep(LOOK_S)
 
-    async def _change(self, framework: FrameworkNode, job_id: str) -> None:
+    async def _change(self, framework: Owner, job_id: str) -> None:
         """Make some change, or ask something of what an earlier one began."""
         if self._aside.random() < 0.3:
             request = pb.RolloutRequest(job_id=job_id)
@@ -84,9 +92,13 @@ class Editor(Person):
             return
         what = self._aside.choice(CHANGES)
         number = self._aside.randint(1, MOST_INSTANCES)
+        if alone := _wants_a_host_port(framework, job_id):  # which each agent has once
+            number = min(number, self._agents)
         if what == "ApplyJob":
             command = self._aside.choice([GOOD, GOOD, BAD])
             update = {**BRIEF, **self._aside.choice(UPDATES)}
+            if alone:
+                update = {key: value for key, value in update.items() if key not in BESIDE}
             shutdown = {"drain_s": self._drain_s}
             changes = {"instances": number, "update": update, "shutdown": shutdown}
             await self._apply(framework, job_id, command, **changes)
@@ -101,9 +113,7 @@ class Editor(Person):
         request.job_id, request.request_id = job_id, request_id
         await self._have_changed(framework, what, request)
 
-    async def _apply(
-        self, framework: FrameworkNode, job_id: str, command: str, **changes: object
-    ) -> None:
+    async def _apply(self, framework: Owner, job_id: str, command: str, **changes: object) -> None:
         described = await self._insist(
             framework, "DescribeJob", pb.DescribeJobRequest(job_id=job_id)
         )
@@ -121,7 +131,7 @@ class Editor(Person):
         self._asked += 1
         return f"edit{self._asked}"
 
-    async def _have_changed(self, framework: FrameworkNode, what: str, request: Any) -> None:
+    async def _have_changed(self, framework: Owner, what: str, request: Any) -> None:
         self.world.counts["changed"] += 1
         self.world.trace(f"the job {request.job_id} of {framework.name} is to change: {what}")
         answer = await self._insist(framework, what, request)
@@ -129,7 +139,7 @@ class Editor(Person):
             key = (framework.name, request.job_id)
             self._answered[key] = max(self._answered.get(key, 0), answer.version)
 
-    async def _insist(self, framework: FrameworkNode, path: str, request: Any) -> Any:
+    async def _insist(self, framework: Owner, path: str, request: Any) -> Any:
         """The answer, however long it takes; None if it is refused.
 
         The same request is one change, however often it comes.
@@ -149,7 +159,7 @@ class Editor(Person):
                 pass
             await asyncio.sleep(self._aside.uniform(0.1, 3))
 
-    async def _see_to(self, framework: FrameworkNode, job_id: str) -> None:
+    async def _see_to(self, framework: Owner, job_id: str) -> None:
         """Decide what waits for somebody, and replace a bad version that is in force."""
         job = framework.core.jobs.get(job_id) if framework.core is not None else None
         rollout = job.rollouts.get(TASK) if job is not None else None
@@ -171,7 +181,7 @@ class Editor(Person):
         jobs = [job for core in cores for job in core.jobs.values() if job.job.preempt]
         return any(instance.pending for job in jobs for instance in job.instances)
 
-    async def _make_room(self, framework: FrameworkNode, job_id: str) -> None:
+    async def _make_room(self, framework: Owner, job_id: str) -> None:
         """Scale a service down: those of others are more than the cluster has room for."""
         job = framework.core.jobs.get(job_id) if framework.core is not None else None
         if job is not None and any(
@@ -192,13 +202,18 @@ class Editor(Person):
                     yield f"{job_id} is not as version {job.version} says: {_rollouts(job)}"
 
 
-def _changed_by(framework: FrameworkNode) -> list[str]:
+def _changed_by(framework: Owner) -> list[str]:
     """The jobs of a framework that people change."""
     return sorted(
         job_id
         for request_id, job_id in framework.accepted.items()
         if any(task.name == TASK for task in framework.jobs[request_id].tasks)
     )
+
+
+def _wants_a_host_port(framework: Owner, job_id: str) -> bool:
+    jobs = [framework.jobs[asked] for asked, of in framework.accepted.items() if of == job_id]
+    return any(task.host_ports for job in jobs for task in job.tasks)
 
 
 def _is_bad(job: JobState) -> bool:

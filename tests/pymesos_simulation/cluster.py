@@ -113,7 +113,7 @@ class Cluster:
 
     def add_editor(self) -> None:
         """People who change the jobs."""
-        self.editor = Editor(self.world, self.network, self.frameworks)
+        self.editor = Editor(self.world, self.network, self.owners, len(self.agents))
 
     def add_strangers(self) -> None:
         """One operator and two frameworks that try what they may not."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -21,6 +21,7 @@ from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StartsAgainError
 from pymesos_binpack.specs import Job
+from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import MasterInfo, Term
 from pymesos_core.coordination.zk_store import ZkStore, framework_url
 from pymesos_core.coordination.zookeeper import INSTANCES, ZkContender, ZkDetector
@@ -198,6 +199,21 @@ class FrameworkPair:
     def core(self) -> WatchedBinpack | None:
         """The core of the instance that was elected last."""
         return self.acting.core
+
+    @property
+    def address(self) -> HostPort:
+        """Where the instance that was elected last is asked."""
+        return self.acting.address
+
+    @property
+    def accepted(self) -> dict[str, str]:
+        """The jobs that were acknowledged, by the ids of their requests."""
+        return self.acting.accepted
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """What was submitted, by the ids of the requests."""
+        return self.acting.jobs
 
     @property
     def ends(self) -> dict[str, pb.TaskState]:
