@@ -218,7 +218,6 @@ class WatchedCore(MasterCore):
         self._world.counts["event"] += 1
         try:
             waiting = _waiting_for_another(self.state, event)
-            self._check_epoch(event)
             effects = super().step(now, event)
             for task, due in waiting:
                 assert task.unacknowledged is due, f"another acknowledgement ends {task.key}"
@@ -229,23 +228,6 @@ class WatchedCore(MasterCore):
             self._world.fail(error)
             raise
         return effects
-
-    def _check_epoch(self, event: ev.Event) -> None:
-        """An instance of a framework does not act once a later one was heard."""
-        if not isinstance(event, ev.FrameworkCalled):
-            return
-        framework_id = self.state.framework_by_connection.get(event.connection_id, "")
-        framework = self.state.frameworks.get(framework_id)
-        if framework is None or framework.connection_id != event.connection_id:
-            return
-        node = here()
-        assert isinstance(node, MasterNode)
-        if node.coordinator.leader is not node:
-            return  # a later master may have heard more
-        epoch, highest = framework.info.epoch, self._world.epochs.get(framework_id, 0)
-        self._world.epochs[framework_id] = max(epoch, highest)
-        if event.call.WhichOneof("call") in ("accept", "kill"):
-            assert epoch >= highest, f"{framework_id} acts in epoch {epoch} after {highest}"
 
 
 def watched_core(settings: MasterSettings, records: Records, prefix: str, now: Now) -> WatchedCore:

@@ -96,7 +96,6 @@ class World(Timeline):
         self.seed_policy = ""
         self.drained: Callable[[str], None] = lambda agent_id: None  # it is in the registry
         self.roles: dict[str, tuple[str, ...]] = {}  # of all frameworks there ever were, by id
-        self.epochs: dict[str, int] = {}  # of frameworks of several instances, by id: the highest
         self.secrets = False  # whether operators set some, and jobs use them
         self.given: set[tuple[str, str, str]] = set()  # agents, each with a task that it was given
         self.counts: Counter[str] = Counter()
