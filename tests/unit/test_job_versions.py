@@ -621,6 +621,29 @@ class TestSteering:
         assert state_of(h).rollouts["web"].state == "done"
         assert [i.spec.command for i in state_of(h).instances] == ["y", "y"]
 
+    def test_what_is_as_it_was_before_is_not_abandoned(self, h: BinpackHarness) -> None:
+        """It was stopped, as of the version that was aborted, and begun again, without end."""
+        propose(h, shop(command="y"))
+        run_all(h)
+        h.update("j-r.web.1.1", pb.TASK_FAILED, 1)
+        propose(h, shop())
+        assert self.ask(h, "abort") == ""
+        waiting = {i.key for i in state_of(h).instances if not i.live}
+        assert waiting
+        h.advance(0.1)
+        assert waiting <= {i.key for i in state_of(h).instances}
+        roll(h)
+        assert [i.spec.command for i in state_of(h).instances] == ["x", "x", "x"]
+
+    def test_what_is_as_it_was_before_is_no_canary(self, h: BinpackHarness) -> None:
+        canary = {"canary": 1}
+        propose(h, shop(command="y", update=canary))
+        run_all(h)
+        propose(h, shop(update=canary))
+        roll(h)
+        assert state_of(h).rollouts["web"].state == "done"
+        assert tasks(h) == ["j-r.web.0.1", "j-r.web.1.1", "j-r.web.2.1"], "they stay"
+
     def test_a_restart_of_another_task_brings_nothing_forward(self) -> None:
         h = BinpackHarness()
         h.feed(c.Subscribed("f"))

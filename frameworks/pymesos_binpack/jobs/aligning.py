@@ -124,6 +124,7 @@ def _roll(
 ) -> None:
     """Do what the rollout of a task decides."""
     by_key = {instance.key: instance for instance in instances}
+    rollout = _to_one(job, spec.name, rollout)
     seen = [member_of(job, instance, rollout, draining) for instance in instances]
     decided = decide(rules_of(spec), rollout, seen, spec.instances, now_s)
     out.rollouts[spec.name] = decided.rollout
@@ -139,6 +140,18 @@ def _roll(
                 out.added.append(Add(of, index, why, version, begun_s))
             case members.Promote():
                 pass  # its rollout says so
+
+
+def _to_one(job: JobState, task: str, rollout: Rollout) -> Rollout:
+    """Return a rollout; one from and to the later alone if the same runs by both of its versions.
+
+    Such a one replaces what was begun in between. It has nothing to try first or to go back to,
+    and what is of both versions must not be taken for what gives way to the other.
+    """
+    earlier, later = rollout.from_version, rollout.to_version
+    if earlier == later or job.revision_in(task, earlier) != job.revision_in(task, later):
+        return rollout
+    return replace(rollout, from_version=later, promoted=True)
 
 
 def member_of(
