@@ -59,6 +59,8 @@ REGISTRATION = Limit("registration", 256 * MIB, "bytes", "A registration")  # in
 AGENT_TASKS = Limit("tasks of an agent", 10_000, "tasks", "An agent")
 FRAMEWORK_INFO = Limit("framework info", 64 * KIB, "bytes", "The framework info")
 FRAMEWORK_ROLES = Limit("framework roles", 256, "roles", "A framework")
+# Twice in the framework info of one that takes jobs: the roles that it is in, and the patterns.
+ROLES_OF_JOBS = Limit("roles of jobs", 24 * KIB, "bytes", "The list of a framework's roles")
 TASK_INFO = Limit("task", 256 * KIB, "bytes", "Task")
 EXECUTOR_INFO = Limit("executor", 128 * KIB, "bytes", "Executor")
 GROUP = Limit("task group", 512 * KIB, "bytes", "The group")

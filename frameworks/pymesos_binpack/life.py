@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pymesos_binpack.core import BinpackCore, JobFault
-from pymesos_binpack.roles import JobRoles
+from pymesos_binpack.roles import JobRoles, roles_problem
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.settings import BinpackSettings
@@ -222,21 +222,29 @@ def read_core(options: Options, records: Records) -> BinpackCore:
     _check_roles(core, options)
     for aside in core.quarantined.values():
         log.error("job %s is quarantined: %s", ascii(aside.job_id), ascii(aside.reason))
+        if aside.role and aside.role not in options.roles:
+            left_out = "job %s is of the role %s, which --role leaves out: it cannot be released"
+            log.error(left_out, ascii(aside.job_id), ascii(aside.role))
     return core
 
 
 def _check_roles(core: BinpackCore, options: Options) -> None:
-    """Another state is meant, or jobs would run on that nobody could submit again.
+    """Check the roles of the jobs that have not ended.
 
-    Raises RoleError.
+    In others than the framework is started for, jobs would run on that nobody could submit again,
+    or another state is meant. Raises RoleError.
     """
-    others = sorted({j.job.role for j in core.jobs.values() if j.job.role not in options.roles})
-    if others:
+    if others := sorted(role for role in core.roles if role not in options.roles):
         all_of_them = ",".join((*options.roles.patterns, *others))
         raise RoleError(
             f"the state in {options.where} has jobs of the role {' and '.join(others)}, and this"
             f" framework is started for {options.roles}: give --role '{all_of_them}', or another"
             f" {options.where_is_from}"
+        )
+    if problem := roles_problem(core.roles):
+        raise RoleError(
+            f"{problem}, and these are those of --role and of the jobs in {options.where}: name"
+            f" fewer, as in eng/** for all below eng"
         )
 
 

@@ -98,7 +98,10 @@ def _options(settings: BinpackSettings, job_files: tuple[Path, ...]) -> Options:
     except JobError as error:
         raise click.UsageError(str(error)) from error
     theirs = sorted({job.role for _, job in jobs})
-    chosen = settings.role or job_roles(theirs or ("*",))
+    try:
+        chosen = settings.role or job_roles(theirs or ("*",))
+    except ValueError as error:
+        raise click.UsageError(f"the jobs are of too many roles: {error}") from error
     if others := [role for role in theirs if role not in chosen]:
         raise click.UsageError(
             f"there are jobs of the role {' and '.join(others)}, and --role takes those of"

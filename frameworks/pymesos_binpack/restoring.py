@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
@@ -110,7 +111,7 @@ class Quarantined:
                     return not saved.done and has == volume.volume_id
         return True
 
-    @property
+    @cached_property
     def role(self) -> str:
         """The job's role, if its document can be read; else empty."""
         with contextlib.suppress(JobError):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 from pymesos_core import limits
-from pymesos_core.ids import role_problem
+from pymesos_core.ids import role_problem, size_of
 from pymesos_core.security.policy import EVERY, Roles, read_roles
 
 BELOW = "/**"
@@ -43,17 +43,23 @@ class JobRoles:
         return " and ".join(self.patterns)
 
 
+def roles_problem(roles: Collection[str]) -> str | None:
+    """Why a framework cannot say that it is in these roles, or takes jobs of them, or None."""
+    size_bytes = sum(map(size_of, roles))
+    return limits.FRAMEWORK_ROLES.problem(len(roles)) or limits.ROLES_OF_JOBS.problem(size_bytes)
+
+
 def read_job_roles(written: str) -> JobRoles:
     """The roles that a setting says, with commas between. Raises ValueError."""
     return job_roles(part.strip() for part in written.split(",") if part.strip())
 
 
 def job_roles(patterns: Iterable[str]) -> JobRoles:
-    """Raises ValueError for none, for too many, or for what is neither a role nor a pattern."""
+    """Raises ValueError for none, for too many or too long ones, or for what is no pattern."""
     found = tuple(dict.fromkeys(patterns))
     if not found:
         raise ValueError("no role is given: one was expected, as in eng, eng/** or **")
-    if problem := limits.FRAMEWORK_ROLES.problem(len(found)):
+    if problem := roles_problem(found):
         raise ValueError(problem)
     for pattern in found:
         if pattern != EVERY and (problem := role_problem(pattern.removesuffix(BELOW))):

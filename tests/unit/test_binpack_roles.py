@@ -171,6 +171,21 @@ class TestSubscription:
         h.submit(of_role("one-too-many", "j"), "z")
         assert len(h.of(c.JobRefused)) == 1
 
+    def test_their_text_is_only_so_long(self) -> None:
+        h = BinpackHarness()
+        for number in range(96):
+            h.submit(of_role(f"r{number}".ljust(255, "x"), "j"), f"{number}")
+        assert not h.of(c.JobRefused) and len(h.core.roles) == 97
+        h.submit(of_role("y" * 255, "j"), "long")
+        (refused,) = h.of(c.JobRefused)
+        assert isinstance(refused, c.JobRefused) and refused.message == (
+            "The list of a framework's roles has 24736 bytes; at most 24576 are accepted: end the"
+            " jobs of another role first"
+        )
+        h.submit(of_role("y" * 90, "j"), "short")
+        assert len(h.core.roles) == 98
+        h.core.check()
+
 
 @pytest.mark.parametrize(
     ("written", "always", "taken", "not_taken"),
@@ -191,7 +206,14 @@ def test_the_roles_of_a_setting(
     assert not any(role in roles for role in not_taken)
 
 
-@pytest.mark.parametrize("written", ["", ",", "a b", "eng/", "/**", "*/**", "-x", "eng/*"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("", ",", "a b", "eng/", "/**", "*/**", "-x", "eng/*"),
+        ",".join(f"r{number}" for number in range(257)),
+        ",".join(f"r{number}".ljust(255, "x") for number in range(97)),
+    ],
+)
 def test_what_is_no_role_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match="role"):
         read_job_roles(written)

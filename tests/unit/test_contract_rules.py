@@ -162,6 +162,12 @@ def test_the_limits_leave_room_in_a_message_and_in_a_record() -> None:
     assert limits.TASK_INFO.most + limits.FRAMEWORK_INFO.most < limits.MESSAGE.most
     assert limits.GROUP.most + limits.FRAMEWORK_INFO.most < limits.MESSAGE.most
     assert limits.FRAMEWORK_INFO.most < limits.RECORD.most
+    each = limits.FRAMEWORK_ROLES.most
+    roles = ["x" * (limits.ROLES_OF_JOBS.most // each)] * each
+    name = "x" * limits.NAME.most
+    info = pb.FrameworkInfo(name=name, user=name, roles=roles, job_roles=roles)
+    the_rest = 8 * limits.ID.most  # ids, addresses, numbers
+    assert info.ByteSize() + the_rest < limits.FRAMEWORK_INFO.most
     assert limits.QUOTA.most < limits.RECORD.most
 
 

@@ -233,3 +233,29 @@ class TestOfSeveralRoles:
         with pytest.raises(CallError, match="takes jobs of prod and prod/") as refused:
             self.ask(of, "SubmitJob", pb.SubmitJobRequest(job_json=text, request_id="r"))
         assert refused.value.code == Code.FAILED_PRECONDITION
+
+    def test_a_job_is_not_released_into_a_role_that_is_not_taken(self) -> None:
+        may = "{who: framework/binpack, do: [subscribe, serve], role: prod}"
+        stops = "{who: operator/ci, do: [stop], role: '**'}"
+        release = pb.ReleaseQuarantinedRequest(job_id="j-test")
+        for roles, why in (("prod", "takes jobs of prod"), ("**", "framework/binpack may not")):
+            h = BinpackHarness()
+            task = {"name": "t", "command": "x"}
+            h.submit(parse_job({"name": "j", "role": "test", "tasks": [task]}), "test")
+            h.records["quarantine", "j-test"] = b"planted"
+            again = BinpackHarness(h.records)
+            again.feed(c.PolicyTold(read_policy(f"allow:\n- {may}\n- {stops}", 4)))
+            asked: list[bool] = []
+
+            async def released(job_id: str, *, discard: bool, asked: Any = asked) -> str:
+                asked.append(discard)
+                return ""
+
+            binpack: Any = SimpleNamespace(core=again.core, release=released)
+            of = JobsService(binpack, read_job_roles(roles), principal="framework/binpack")
+            with pytest.raises(CallError, match=why) as refused:
+                self.ask(of, "ReleaseQuarantined", release)
+            assert refused.value.code == Code.FAILED_PRECONDITION and not asked
+            discard = pb.ReleaseQuarantinedRequest(job_id="j-test", discard=True)
+            self.ask(of, "ReleaseQuarantined", discard)
+            assert asked == [True]

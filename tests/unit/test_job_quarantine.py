@@ -188,20 +188,102 @@ def test_released_after_its_fault_was_mended_it_goes_on() -> None:
     assert not restarted(again.records).core.quarantined
 
 
-def test_what_is_launched_before_a_release_is_stored_is_not_asked_for() -> None:
-    """The master, which has not heard of it yet, would say that it is not known."""
+def one_aside(role: str = "*") -> BinpackHarness:
+    """A job of a role waits in quarantine, for no fault that is still there."""
     h = BinpackHarness()
-    h.submit(job("service"), "bad")
+    task = {"name": "t", "command": "x"}
+    h.submit(parse_job({"name": "j", "role": role, "tasks": [task]}), "bad")
     h.records["quarantine", BAD] = b"TypeError: whatever"
-    again = restarted(h.records)
+    return restarted(h.records)
+
+
+def problems(h: BinpackHarness) -> list[str]:
+    """What each release came to."""
+    return [told.problem for told in h.of(c.Released) if isinstance(told, c.Released)]
+
+
+def test_a_release_is_stored_before_anything_follows_from_it() -> None:
+    again = one_aside("web")
     again.hold_writes = True
-    again.feed(c.QuarantineReleased(BAD))
-    again.offer()
     again.effects.clear()
+    again.feed(c.QuarantineReleased(BAD))
+    assert [type(effect) for effect in again.effects] == [c.Store]
+    assert BAD in again.core.quarantined and BAD not in again.core.jobs
+    again.core.check()
     again.hold_writes = False
     again.write()
+    assert again.of(c.BeInRoles) == [c.BeInRoles(("*", "web"))]
+    again.core.check()
+    again.role = "web"
+    again.offer()
     assert again.launched() == [f"{BAD}.t.0.1"]
-    assert again.of(c.Reconcile) == []
+    assert again.of(c.Reconcile) == [], "nobody knows yet of what is launched now"
+
+
+def test_what_is_being_released_is_not_released_again_nor_discarded() -> None:
+    again = one_aside()
+    again.hold_writes = True
+    for discard in (False, False, True):
+        again.feed(c.QuarantineReleased(BAD, discard))
+    assert problems(again) == [f"the job {BAD} is being released: try again in a moment"] * 2
+    again.hold_writes = False
+    again.write()
+    assert problems(again)[2:] == [""] and list(again.core.jobs) == [BAD]
+
+
+def test_what_cannot_go_on_after_its_release_is_back_in_quarantine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    again = one_aside("web")
+    with monkeypatch.context() as patch:
+        broken(launching, "pending_task", patch, of=BAD)
+        again.feed(c.QuarantineReleased(BAD))
+    (problem,) = problems(again)
+    assert problem.startswith("it still cannot be handled: TypeError: planted")
+    assert not again.core.jobs and again.core.roles == ("*",)
+    assert b"planted" in again.records["quarantine", BAD]
+    again.core.check()
+    again.feed(c.QuarantineReleased(BAD))
+    assert problems(again)[1:] == [""] and list(again.core.jobs) == [BAD]
+
+
+def test_a_job_of_one_role_too_many_stays_in_quarantine() -> None:
+    again = one_aside("one-too-many")
+    task = {"name": "t", "command": "x"}
+    for number in range(255):
+        again.submit(parse_job({"name": "j", "role": f"r{number}", "tasks": [task]}), f"{number}")
+    again.feed(c.QuarantineReleased(BAD))
+    (problem,) = problems(again)
+    assert problem == (
+        "A framework has 257 roles; at most 256 are accepted: end the jobs of another role first"
+    )
+    assert BAD in again.core.quarantined and len(again.core.roles) == 256
+    again.core.check()
+    again.feed(c.JobStopped("j-7"))
+    again.feed(c.QuarantineReleased(BAD))
+    assert problems(again)[1:] == [""] and "one-too-many" in again.core.roles
+
+
+def test_a_job_that_has_ended_is_released_whatever_its_role() -> None:
+    h = BinpackHarness()
+    task = {"name": "t", "command": "x"}
+    h.submit(parse_job({"name": "j", "role": "old", "tasks": [task]}), "bad")
+    h.feed(c.JobStopped(BAD))
+    h.records["quarantine", BAD] = b"TypeError: whatever"
+    again = restarted(h.records)
+    for number in range(255):
+        again.submit(parse_job({"name": "j", "role": f"r{number}", "tasks": [task]}), f"{number}")
+    again.feed(c.QuarantineReleased(BAD))
+    assert problems(again) == [""] and len(again.core.roles) == 256
+    again.core.check()
+
+
+def test_the_role_of_one_in_quarantine_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every page of a listing asks for the roles of all."""
+    aside = one_aside("web").core.quarantined[BAD]
+    assert aside.role == "web"
+    monkeypatch.setattr(restoring, "load_document", lambda *_, **more: 1 / 0)
+    assert aside.role == "web"
 
 
 def test_discarded_it_is_forgotten_and_its_tasks_end() -> None:

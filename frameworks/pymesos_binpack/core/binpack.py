@@ -210,6 +210,7 @@ class BinpackCore:
         assert ctx.roster.host_ports == ports, ctx.roster.host_ports
         assert ctx.roster.roles == Counter(w.role for w in going), ctx.roster.roles
         assert set(ctx.roles) == {*ctx.always, *ctx.roster.roles}, ctx.roles
+        assert ctx.releasing <= ctx.quarantined.keys() - self.jobs.keys(), ctx.releasing
         assert {placement.role for placement in ctx.placements} <= set(ctx.roles), ctx.roles
         if not ctx.writes:
             unsettled = [i.label for i in self.instances() if not i.settled]
@@ -369,8 +370,8 @@ class BinpackCore:
                 launches.on_kill_stored(ctx, each)
             case LeavingStored():
                 versions.on_leaving_stored(ctx, each)
-            case ReleaseStored(job, live):
-                quarantine.on_release_stored(ctx, job, live)
+            case ReleaseStored(job):
+                quarantine.on_release_stored(ctx, job)
             case FrameworkStored():
                 data.probe(ctx, None)
             case _:

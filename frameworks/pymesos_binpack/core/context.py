@@ -39,6 +39,7 @@ class Context:
     writes: PendingWrites[Then] = field(default_factory=PendingWrites)
     timers: Timers[Timer] = field(default_factory=Timers)
     quarantined: dict[str, Quarantined] = field(default_factory=dict)
+    releasing: set[str] = field(default_factory=set)  # of those, until it is stored
     framework_id: str = ""
     policy: Policy | None = None  # of the cluster; None: no master has told it yet
     subscribed: bool = False

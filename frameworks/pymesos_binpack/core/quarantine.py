@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pymesos_binpack.core import data, submissions, versions
+from pymesos_binpack.core import data, submissions, subscription, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Kill, Reconcile, Released
 from pymesos_binpack.core.then import ReleaseStored
 from pymesos_binpack.jobs.state import JobState
-from pymesos_binpack.restoring import QUARANTINE, Quarantined, load_job, why
+from pymesos_binpack.restoring import QUARANTINE, Quarantined, load_job, set_aside, why
 from pymesos_core.store import Change
 
 
@@ -16,6 +16,8 @@ def on_released(ctx: Context, job_id: str, *, discard: bool) -> None:
     aside = ctx.quarantined.get(job_id)
     if aside is None:
         ctx.say(Released(job_id, f"there is no job {job_id[:255]} in quarantine"))
+    elif job_id in ctx.releasing:
+        ctx.say(Released(job_id, f"the job {job_id} is being released: try again in a moment"))
     elif discard:
         _discard(ctx, aside)
     else:
@@ -23,27 +25,42 @@ def on_released(ctx: Context, job_id: str, *, discard: bool) -> None:
         try:
             _take_back(ctx, load_job(job_id, rows))
         except Exception as error:  # as when it was set aside
-            ctx.say(Released(job_id, f"it still cannot be handled: {why(error)}"))
+            ctx.say(Released(job_id, _still(error)))
+
+
+def _still(error: Exception) -> str:
+    return f"it still cannot be handled: {why(error)}"
 
 
 def _take_back(ctx: Context, job: JobState) -> None:
-    # Those of its earlier life: what is launched before this is stored is nobody's to ask for yet.
-    live = tuple((i.saved.task_id, i.saved.agent_id) for i in job.instances if i.live)
+    """Have it stored that a job has left quarantine, where it is until then."""
+    if not job.ended and (problem := subscription.role_problem(ctx, job.job)) is not None:
+        ctx.say(Released(job.job_id, problem))
+        return
     try:
         changes = submissions.take_name(ctx, job)
-        submissions.begin(ctx, job)
     except Exception:
         submissions.undo(ctx, job)
         raise
-    del ctx.quarantined[job.job_id]
+    ctx.releasing.add(job.job_id)
     ctx.at = job.job_id
     gone = Change(QUARANTINE, job.job_id, None)
-    ctx.store("a job leaves quarantine", gone, *changes, then=[ReleaseStored(job, live)])
+    ctx.store("a job leaves quarantine", gone, *changes, then=[ReleaseStored(job)])
 
 
-def on_release_stored(ctx: Context, job: JobState, live: tuple[tuple[str, str], ...]) -> None:
-    """A job is durably out of quarantine; `live` are the tasks that it had there, with agents."""
-    if live:
+def on_release_stored(ctx: Context, job: JobState) -> None:
+    """A job is durably out of quarantine: it goes on, or is back there when that fails."""
+    job_id = job.job_id
+    ctx.releasing.remove(job_id)
+    try:
+        submissions.begin(ctx, job)
+    except Exception as error:  # as when it was set aside
+        submissions.undo(ctx, job)
+        then = [Released(job_id, _still(error))]
+        ctx.store("a job is back in quarantine", set_aside(job_id, why(error)), then=then)
+        return
+    del ctx.quarantined[job_id]
+    if live := tuple((i.saved.task_id, i.saved.agent_id) for i in job.instances if i.live):
         ctx.say(Reconcile(live))
     data.probe(ctx, None, job.instances)
     if job.stopping:
@@ -51,8 +68,8 @@ def on_release_stored(ctx: Context, job: JobState, live: tuple[tuple[str, str], 
     else:
         versions.kill_again(ctx, job)
         versions.go_on(ctx, job, job.latest_s)
-    ctx.changed[job.job_id] = None
-    ctx.say(Released(job.job_id))
+    ctx.changed[job_id] = None
+    ctx.say(Released(job_id))
     ctx.placements.of(job.job.role).demand()
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import BeInRoles
+from pymesos_binpack.roles import roles_problem
 from pymesos_binpack.specs import Job
-from pymesos_core import limits
 
 
 def follow(ctx: Context) -> None:
     """Be in the role of a job that has begun, and leave that of which the last one has ended.
 
-    The tasks of that have ended, too, so that nothing is lost of it.
+    Its tasks have ended, too. Those of a job in quarantine may run on in a role that was left:
+    they are left alone, and the framework is in their role again when the job is released.
     """
     roles = roles_now(ctx)
     ctx.placements.keep(roles)
@@ -27,9 +28,8 @@ def roles_now(ctx: Context) -> tuple[str, ...]:
 
 
 def role_problem(ctx: Context, job: Job) -> str | None:
-    """Why a job would make for too many roles, or None."""
+    """Why a job that begins would make for too many roles, or None."""
     if job.role in ctx.roles:
         return None
-    roles = ctx.roster.roles_with_new_ones() | {job.role, *ctx.always}
-    problem = limits.FRAMEWORK_ROLES.problem(len(roles))
-    return problem and f"{problem}: end the jobs of another role, or use one that has jobs"
+    problem = roles_problem(ctx.roster.roles_with_new_ones() | {job.role, *ctx.always})
+    return problem and f"{problem}: end the jobs of another role first"

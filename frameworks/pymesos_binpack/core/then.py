@@ -86,10 +86,9 @@ class LeavingStored:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseStored:
-    """A job is out of quarantine: its tasks are asked for, and who released it is told."""
+    """A job is out of quarantine: it goes on, and who released it is told."""
 
     job: JobState
-    live: tuple[tuple[str, str], ...]  # the tasks that it had there, with their agents
 
 
 @dataclass(frozen=True, slots=True)

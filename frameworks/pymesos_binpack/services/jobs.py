@@ -173,9 +173,10 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
     ) -> pb.ReleaseQuarantinedResponse:
         """Try a job again, or forget it; answered when that is durable."""
         one = self.binpack.core.quarantined.get(request.job_id)
-        self._check(
-            call, "Jobs.ReleaseQuarantined", self._role_aside(one) if one is not None else None
-        )
+        role = self._role_aside(one) if one is not None else None
+        self._check(call, "Jobs.ReleaseQuarantined", role)
+        if role and not request.discard:
+            self._check_role(role)
         with answering():
             problem = await self.binpack.release(request.job_id, discard=request.discard)
         if problem:
