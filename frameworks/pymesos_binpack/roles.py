@@ -21,12 +21,12 @@ class JobRoles:
 
     @cached_property
     def roles(self) -> Roles:
-        """Those that may be a job's."""
+        """The roles that may be a job's."""
         return read_roles(self.patterns)
 
     @cached_property
     def always(self) -> tuple[str, ...]:
-        """Those that the framework is in whatever jobs it has: a framework is in one, at least."""
+        """The roles that it is in whatever jobs it has: a framework is in one, at least."""
         tops = ("*" if p == EVERY else p.removesuffix(BELOW) for p in self.patterns)
         return tuple(dict.fromkeys(tops))
 

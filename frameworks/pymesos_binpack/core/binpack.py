@@ -135,7 +135,7 @@ class BinpackCore:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Those that it is in."""
+        """The roles that it is in."""
         return self._ctx.roles
 
     @property

@@ -22,7 +22,7 @@ def follow(ctx: Context) -> None:
 
 
 def roles_now(ctx: Context) -> tuple[str, ...]:
-    """Those that the framework should be in."""
+    """Return the roles that the framework should be in."""
     others = ctx.roster.roles.keys() - set(ctx.always)
     return (*ctx.always, *sorted(others))
 
