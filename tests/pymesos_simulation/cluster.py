@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
-from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_binpack.specs import Job
 from pymesos_core.states import is_terminal
 from pymesos_master.core.lifecycles import AgentState, DrainState
 from pymesos_master.core.state import ClusterState, TaskKey
@@ -70,7 +69,7 @@ class Cluster:
             name,
             self.coordinator,
             self.network,
-            [_in_role(job, role) for job in jobs],
+            list(jobs),
             self.updates_sent,
             role,
             len(self.frameworks),
@@ -365,8 +364,3 @@ class Cluster:
                 ]
                 parts.append(f"{framework.name}: {left[:5]}")
         return "; ".join(parts)
-
-
-def _in_role(job: Job, role: str) -> Job:
-    """The same job, of the role of who takes it."""
-    return parse_job({**json.loads(job.document), "role": role})

@@ -143,7 +143,8 @@ def _secret_job(world: World) -> Job:
     return parse_job({"name": "secret", "tasks": [task]})
 
 
-def _cluster(world: World) -> Cluster:
+def build_cluster(world: World) -> Cluster:
+    """All nodes of a run, as its seed has them."""
     cluster, random = Cluster(world), world.random
     world.secrets = world.seed % SECRETS_EVERY == SECRETS_EVERY - 3
     for _ in range(random.randint(1, 3)):
@@ -195,7 +196,7 @@ def simulate(seed: int, trace: Callable[[str], object] | None = None) -> Result:
 
 
 def _run(world: World) -> Result:
-    cluster = _cluster(world)
+    cluster = build_cluster(world)
     try:
         return _play(world, cluster)
     finally:

@@ -13,7 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from pymesos_simulation import __main__ as command
-from pymesos_simulation.simulation import simulate
+from pymesos_simulation.frameworks import side_of
+from pymesos_simulation.simulation import SIDE_EVERY, build_cluster, simulate
+from pymesos_simulation.world import World
 
 SEEDS = int(os.environ.get("SEEDS", "100"))
 
@@ -23,6 +25,18 @@ def test_a_seed_replays_to_the_same_line() -> None:
     second: list[str] = []
     assert simulate(42, first.append) == simulate(42, second.append)
     assert first == second and len(first) > 10
+
+
+@pytest.mark.parametrize("seed", range(2 * SIDE_EVERY))
+def test_in_every_third_seed_frameworks_begin_with_jobs_of_two_roles(seed: int) -> None:
+    cluster = build_cluster(World(seed))
+    try:
+        for framework in cluster.frameworks:
+            mine = {framework.role}
+            both = {*mine, side_of(framework.role)} if seed % SIDE_EVERY == 1 else mine
+            assert {job.role for job in framework.jobs.values()} == both
+    finally:
+        cluster.end()
 
 
 def test_the_command_replays_a_seed() -> None:
