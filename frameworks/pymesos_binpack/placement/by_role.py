@@ -91,8 +91,3 @@ class PlacementByRole(Generic[W]):
         """Constraints may be met that were not."""
         for placement in self:
             placement.agents_changed()
-
-    def demand(self) -> None:
-        """There is something new to place, in whichever role."""
-        for placement in self:
-            placement.demand()
