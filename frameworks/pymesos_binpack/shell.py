@@ -289,6 +289,10 @@ class Binpack(Scheduler):
             told = Policy(version=version)
         self._feed(c.PolicyTold(told))
 
+    def framework_updated(self, driver: Driver, info: pb.FrameworkInfo, problem: str) -> None:
+        """See Scheduler."""
+        self._feed(c.RolesAnswered(tuple(info.roles), driver.roles, problem))
+
     def disconnected(self, driver: Driver) -> None:
         """See Scheduler."""
         self._feed(c.Disconnected())

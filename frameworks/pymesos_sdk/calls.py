@@ -76,7 +76,7 @@ class Calls:
         """Be in other roles from now on, or say other things of the framework.
 
         The tasks of a role that it leaves run on. The driver adds the framework's id, and says the
-        same whenever it subscribes.
+        same whenever it subscribes, once a master has taken it: see `Scheduler.framework_updated`.
         """
         self.call(pb.Call(update_framework=pb.Call.UpdateFramework(framework_info=info)))
 

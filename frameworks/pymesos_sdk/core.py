@@ -7,8 +7,9 @@ task of which its ledger does not know the end (docs/reconciliation.md of Mesos)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pymesos_core import contract
 from pymesos_core.clock import Now
@@ -91,6 +92,14 @@ class Deliver:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """Tell the framework what became of what it said of itself: in force, or why it is refused."""
+
+    info: pb.FrameworkInfo
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SetRevoked:
     """From now on these principals and serial numbers, and no others, are let in no more."""
 
@@ -126,14 +135,14 @@ class Persist:
     changes: tuple[Change, ...]
 
 
-Effect = Send | Deliver | SetRevoked | Lost | Disconnect | Fail | Persist
+Effect = Send | Deliver | Answered | SetRevoked | Lost | Disconnect | Fail | Persist
 
 
 @dataclass
 class DriverCore:
     """The state of one framework's subscription."""
 
-    info: pb.FrameworkInfo
+    info: pb.FrameworkInfo  # what it is to be
     tearing_down: bool = False
     offer_constraints: Mapping[str, scheduler_pb.OfferConstraints] = field(default_factory=dict)
     optimistic_roles: Sequence[str] = ()
@@ -146,7 +155,8 @@ class DriverCore:
     _epoch_seen: int = 0
     _heartbeat_s: float = 0.0
     _suppressed: set[str] = field(default_factory=set)
-    _update_is_due: bool = False  # what was said at the subscription is not so any more
+    taken: pb.FrameworkInfo | None = None  # what masters have taken it in as
+    _said: pb.FrameworkInfo | None = None  # what the master has not answered yet
     _writes: PendingWrites[scheduler_pb.Call] = field(default_factory=PendingWrites)
     _unwritten: list[Change] = field(default_factory=list)
     _timers: Timers[str] = field(default_factory=Timers)
@@ -185,23 +195,20 @@ class DriverCore:
 
     def _connect(self, now: Now, connection_id: int) -> None:
         self._connection_id = connection_id
-        self._subscribed = self._update_is_due = False
-        subscribe = scheduler_pb.Call.Subscribe(
-            framework_info=self.info,
-            suppressed_roles=sorted(self._suppressed),
-            offer_constraints=self._constraints(),
-            optimistic_roles=self._of_roles(self.optimistic_roles),
-        )
+        self._subscribed = False
+        # What is new is said after it: that may be refused, and a refused SUBSCRIBE ends it all.
+        subscribe = scheduler_pb.Call.Subscribe(**self._terms(self.taken or self.info))
         self._out.append(Send(connection_id, scheduler_pb.Call(subscribe=subscribe)))
 
-    def _of_roles(self, named: Iterable[str]) -> list[str]:
-        """The roles of these that the framework is in now."""
-        mine = set(self.info.roles or ["*"])
-        return [role for role in named if role in mine]
-
-    def _constraints(self) -> dict[str, scheduler_pb.OfferConstraints]:
+    def _terms(self, info: pb.FrameworkInfo) -> dict[str, Any]:
+        """The fields of what says that the framework is `info`; it is to be answered."""
+        self._said = _copy(info)
+        mine = _roles(info)
         return {
-            role: self.offer_constraints[role] for role in self._of_roles(self.offer_constraints)
+            "framework_info": info,
+            "suppressed_roles": sorted(self._suppressed & mine),
+            "offer_constraints": {r: c for r, c in self.offer_constraints.items() if r in mine},
+            "optimistic_roles": [role for role in self.optimistic_roles if role in mine],
         }
 
     def _disconnect(self) -> None:
@@ -233,12 +240,17 @@ class DriverCore:
             self._out.append(Fail(f"it was not removed: {event.refused.message}"))
         elif kind == "update":
             self._on_update(now, event)
+        elif kind == "framework_updated":
+            self._on_answered()
+        elif kind == "refused" and event.refused.call == "UPDATE_FRAMEWORK":
+            self._tell(Deliver(event))
+            self._on_answered(event.refused.message or "the master does not say why")
         elif kind == "set_revoked":
             self._out.append(SetRevoked(tuple(event.set_revoked.revoked)))
         elif kind != "heartbeat" and kind is not None:
             self._tell(Deliver(event))
 
-    def _tell(self, effect: Deliver | Lost) -> None:
+    def _tell(self, effect: Deliver | Answered | Lost) -> None:
         """Tell the framework, unless it tears itself down: then it is done with all of it.
 
         The end of its last task often comes with an offer, on which it would launch again.
@@ -252,6 +264,9 @@ class DriverCore:
             self._unwritten.append(Change(FRAMEWORK, "", subscribed.framework_id.encode()))
             self._write("the framework's id")
         self.info.framework_id = subscribed.framework_id
+        self.taken, self._said = self._said, None
+        if self.taken is not None:
+            self.taken.framework_id = subscribed.framework_id
         self._subscribed = True
         self._out.append(SetRevoked(tuple(subscribed.revoked)))
         # Without one that is a number nothing is expected.
@@ -263,12 +278,11 @@ class DriverCore:
             self._timers.set("heartbeat", now.mono_s + MISSED_HEARTBEATS * self._heartbeat_s)
         if self.tearing_down:
             self._send(scheduler_pb.Call(teardown=scheduler_pb.Call.Teardown()))
-        if self._update_is_due:
-            self._say_update()
         self._tell(Deliver(event))
         for call in self.ledger.subscribed():
             self._send(call)
         self._reconcile(now)
+        self._say_what_is_new()  # at last: it may end the stream
 
     def _on_update(self, now: Now, event: scheduler_pb.Event) -> None:
         status = event.update.status
@@ -300,10 +314,14 @@ class DriverCore:
                         self._note(info.task_id for info in launch.task_infos)
             case "suppress":
                 # A wrong one is refused, and must not be in the next SUBSCRIBE.
-                mine = set(self.info.roles or ["*"])
+                mine = _roles(self.info)
                 self._suppressed |= mine & set(call.suppress.roles or mine)
+                self._say_of_roles(call, call.suppress.roles)
+                return
             case "revive":
-                self._suppressed -= set(call.revive.roles or self.info.roles or ["*"])
+                self._suppressed -= set(call.revive.roles or _roles(self.info))
+                self._say_of_roles(call, call.revive.roles)
+                return
             case "update_framework":
                 self._update(call.update_framework.framework_info)
                 return
@@ -325,24 +343,46 @@ class DriverCore:
         framework_id, epoch = self.info.framework_id, self.info.epoch
         self.info.CopyFrom(info)
         self.info.framework_id, self.info.epoch = framework_id, epoch
-        self._suppressed.intersection_update(info.roles or ["*"])
-        if self._subscribed:
+        self._suppressed &= _roles(info)
+        self._say_what_is_new()
+
+    def _say_what_is_new(self) -> None:
+        """Say what the framework is to be, once what was said of it before is answered."""
+        if self.tearing_down or not self._subscribed or self._said is not None:
+            return
+        if self.info != self.taken:
             self._say_update()
-        else:
-            self._update_is_due = True  # what is on its way to a master is older
 
     def _say_update(self) -> None:
-        self._update_is_due = False
         if scheduler_pb.UPDATES_FRAMEWORKS not in self.master_capabilities:
+            self.taken = None  # so the next SUBSCRIBE says it
             self._drop("it knows no UPDATE_FRAMEWORK, so it is subscribed to again")
             return
-        update = scheduler_pb.Call.UpdateFramework(
-            framework_info=self.info,
-            suppressed_roles=sorted(self._suppressed),
-            offer_constraints=self._constraints(),
-            optimistic_roles=self._of_roles(self.optimistic_roles),
-        )
+        update = scheduler_pb.Call.UpdateFramework(**self._terms(self.info))
         self._send(scheduler_pb.Call(update_framework=update))
+
+    def _on_answered(self, problem: str = "") -> None:
+        """What was said of the framework is in force; or it stays what it was, for a problem."""
+        said, self._said = self._said, None
+        if said is None or self.taken is None:
+            return  # nothing was asked
+        if not problem:
+            self.taken = said
+        elif said == self.info:
+            self.info.CopyFrom(self.taken)
+            self._suppressed &= _roles(self.info)
+        self._tell(Answered(said, problem))
+        self._say_what_is_new()
+
+    def _say_of_roles(self, call: scheduler_pb.Call, named: MutableSequence[str]) -> None:
+        """Send SUPPRESS or REVIVE; what they say of roles yet to be said goes with these."""
+        said = self._said or self.taken or self.info
+        if unsaid := _roles(self.info) - _roles(said):
+            rest = [role for role in named if role not in unsaid]
+            if named and not rest:
+                return
+            named[:] = rest
+        self._send(call)
 
     def _is_left_out(self, call: scheduler_pb.Call) -> bool:
         return self.tearing_down and call.WhichOneof("call") not in SAID_WHILE_LEAVING
@@ -377,3 +417,13 @@ class DriverCore:
         """Send if there is a subscription; else what must not be lost is sent with the next one."""
         if self._subscribed and self._connection_id is not None and not self._is_left_out(call):
             self._out.append(Send(self._connection_id, call))
+
+
+def _roles(info: pb.FrameworkInfo) -> set[str]:
+    return set(info.roles or ["*"])
+
+
+def _copy(info: pb.FrameworkInfo) -> pb.FrameworkInfo:
+    copy = pb.FrameworkInfo()
+    copy.CopyFrom(info)
+    return copy

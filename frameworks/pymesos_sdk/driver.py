@@ -27,6 +27,7 @@ from pymesos_proto.v1 import types_pb2
 from pymesos_sdk.callbacks import check_callbacks, tell
 from pymesos_sdk.calls import Calls
 from pymesos_sdk.core import (
+    Answered,
     Connected,
     Deliver,
     Disconnect,
@@ -54,7 +55,7 @@ CONNECT = method_of("/pymesos.v1.Scheduler/Connect", pb.CallBatch, pb.EventBatch
 STOP_GRACE_S = 2.0
 CALLBACKS = ("subscribed", "offers", "rescinded", "update", "failure", "executor_lost", "message",
              "refused", "operation", "policy", "drain", "inverse_offers",
-             "inverse_rescinded", "disconnected")  # fmt: skip
+             "inverse_rescinded", "framework_updated", "disconnected")  # fmt: skip
 
 
 class FrameworkError(Exception):
@@ -145,6 +146,14 @@ class Scheduler:
     def inverse_rescinded(self, driver: Driver, inverse_offer_id: str) -> None:
         """An inverse offer does not count any more: its window has changed, or is no more."""
 
+    def framework_updated(
+        self, driver: Driver, info: types_pb2.FrameworkInfo, problem: str
+    ) -> None:
+        """What `update_framework` said is in force; or the master refused it, for `problem`.
+
+        What is refused is said no more: the framework is, and subscribes as, what it was before.
+        """
+
     def disconnected(self, driver: Driver) -> None:
         """The master is away, and every offer with it. The driver looks for it."""
 
@@ -233,6 +242,11 @@ class Driver(Calls):
     def framework_id(self) -> str:
         """The id, once subscribed."""
         return self._core.info.framework_id
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that a master has taken the framework into."""
+        return tuple(self._core.taken.roles or ["*"]) if self._core.taken is not None else ()
 
     @property
     def leader(self) -> HostPort | None:
@@ -354,6 +368,8 @@ class Driver(Calls):
                     self._streams[connection_id].put(call)
             case Deliver(event):
                 self._deliver(event)
+            case Answered(info, problem):
+                tell(self._scheduler.framework_updated, self, info, problem)
             case SetRevoked(names):
                 self._outside.set_revoked(names)
             case Lost():

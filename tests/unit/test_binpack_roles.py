@@ -13,6 +13,7 @@ from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.roles import read_job_roles
 from pymesos_binpack.specs import Job
 from pymesos_cli.jobs.run import serving_of
+from pymesos_core.security.policy_file import new_cluster
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import FrameworkView
 from pymesos_testing.binpack_harness import BinpackHarness
@@ -92,6 +93,22 @@ def test_jobs_preempt_those_of_their_own_role(h: BinpackHarness) -> None:
     assert killed == ["low-3.t.0.1"], "the other is less urgent, and another role's"
 
 
+@pytest.mark.parametrize("role", ["db", "web"])
+def test_an_agent_that_changed_is_asked_for_by_those_with_constraints_whoever_is_offered_it(
+    role: str,
+) -> None:
+    h = BinpackHarness()
+    h.feed(c.Subscribed("f"))
+    h.submit(of_role("web", "pinned", constraints=["rack:IS:r1"]), "1")
+    h.submit(of_role("db", "large", resources={"cpus": 100, "mem": 10}), "2")
+    h.role = "web"
+    h.offer("cpus:4;mem:400", rack="r0")
+    h.effects.clear()
+    h.role = role
+    h.offer("cpus:4;mem:400", rack="r2")
+    assert h.of(c.Revive) == [c.Revive("web")]
+
+
 def test_an_offer_that_is_rescinded_is_of_its_role_alone() -> None:
     h = BinpackHarness()
     h.feed(c.Subscribed("f"))
@@ -156,6 +173,72 @@ class TestSubscription:
         late = offer(h, "web", "cpus:4;mem:400")
         assert h.of(c.Decline) == [c.Decline((late,), 0.0)]
         h.core.check()
+
+    @staticmethod
+    def reasons(h: BinpackHarness) -> dict[str, str]:
+        h.advance(2)
+        h.core.check()
+        return {instance.job_id: instance.explanation for instance in h.core.instances()}
+
+    def test_jobs_of_a_role_that_the_master_refuses_say_so_and_others_go_on(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(of_role("secret", "site"), "1")
+        h.feed(c.RolesAnswered(("*", "secret"), ("*",), "the policy denies it"))
+        assert self.said(h) == [("*", "secret"), ("*",)]
+        assert self.reasons(h)["site-1"] == (
+            "the master does not take this framework into the role secret: the policy denies it"
+        )
+        h.effects.clear()
+        h.submit(of_role("secret", "more"), "2")
+        h.submit(of_role("web", "other"), "3")
+        assert self.said(h) == [("*", "web")] and h.of(c.Revive) == [c.Revive("web")]
+        assert "denies" in self.reasons(h)["more-2"]
+        assert "denies" not in self.reasons(h)["other-3"]
+        for job_id in ("site-1", "more-2"):
+            h.feed(c.JobStopped(job_id, now=True))
+        h.submit(of_role("secret", "again"), "4")
+        assert self.said(h)[-1] == ("*", "secret", "web"), "whoever asks anew is answered anew"
+
+    @pytest.mark.parametrize("event", [c.Subscribed("f"), c.PolicyTold(new_cluster())])
+    def test_another_master_or_policy_is_asked_again(self, event: c.Event) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(of_role("secret", "site"), "1")
+        h.feed(c.RolesAnswered(("*", "secret"), ("*",), "the policy denies it"))
+        h.effects.clear()
+        h.feed(event)
+        assert self.said(h) == [("*", "secret")]
+        assert "denies" not in self.reasons(h)["site-1"]
+
+    def test_of_roles_that_are_refused_together_each_is_tried_by_itself(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        for number, role in enumerate(("bad", "good", "worse")):
+            h.submit(of_role(role, "j"), str(number))
+        mine: tuple[str, ...] = ("*",)
+        asked = h.core.roles
+        for _ in range(9):  # the driver says the latest, and only that
+            if asked == mine:
+                break
+            denied = {"bad", "worse"} & set(asked)
+            h.feed(c.RolesAnswered(asked, mine, f"no {sorted(denied)}" if denied else ""))
+            mine = mine if denied else asked
+            h.core.check()
+            asked = h.core.roles
+        assert mine == ("*", "good") == h.core.roles
+        reasons = self.reasons(h)
+        assert "no ['bad']" in reasons["j-0"] and "no ['worse']" in reasons["j-2"]
+
+    def test_an_answer_to_what_was_asked_before_a_refusal_is_no_news(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(of_role("bad", "j"), "1")
+        h.submit(of_role("good", "j"), "2")
+        h.feed(c.RolesAnswered(("*", "bad"), ("*",), "no"))
+        h.feed(c.RolesAnswered(("*", "bad", "good"), ("*",), "no"))
+        assert h.core.roles == ("*", "good")
+        assert self.reasons(h)["j-2"] != self.reasons(h)["j-1"]
 
     def test_there_are_only_so_many(self) -> None:
         h = BinpackHarness()

@@ -16,6 +16,7 @@ from pymesos_sdk import (
     Scheduler,
 )
 from pymesos_sdk.core import (
+    Answered,
     Connected,
     Deliver,
     Disconnect,
@@ -415,6 +416,92 @@ class TestOtherRoles:
         info = pb.FrameworkInfo(name="f", roles=roles)
         h.call(update_framework=spb.Call.UpdateFramework(framework_info=info))
 
+    @staticmethod
+    def taken(h: Harness) -> None:
+        h.hear(spb.Event(framework_updated=spb.Event.FrameworkUpdated()))
+
+    @staticmethod
+    def refused(h: Harness, why: str) -> None:
+        h.hear(spb.Event(refused=spb.Event.Refused(call="UPDATE_FRAMEWORK", message=why)))
+
+    @staticmethod
+    def said(h: Harness, kind: str = "update_framework") -> list[list[str]]:
+        return [list(getattr(call, kind).framework_info.roles) for call in h.sent(kind)]
+
+    @staticmethod
+    def answers(h: Harness) -> list[tuple[list[str], str]]:
+        return [(list(e.info.roles), e.problem) for e in h.effects if isinstance(e, Answered)]
+
+    def test_what_a_master_refuses_is_not_said_at_the_next_subscription(self) -> None:
+        h = self.begun(spb.UPDATES_FRAMEWORKS)
+        self.update(h, "eng", "web")
+        self.taken(h)
+        self.update(h, "eng", "web", "secret")
+        self.refused(h, "denied")
+        assert self.answers(h) == [(["eng", "web"], ""), (["eng", "web", "secret"], "denied")]
+        h.feed(Disconnected(1))
+        h.connect()
+        assert self.said(h, "subscribe")[-1] == ["eng", "web"]
+        assert len(self.said(h)) == 2, "nor after it"
+
+    def test_what_is_not_answered_is_said_again_after_the_next_subscription(self) -> None:
+        h = self.begun(spb.UPDATES_FRAMEWORKS)
+        self.update(h, "eng", "web")
+        h.feed(Disconnected(1))
+        self.update(h, "eng", "web", "db")
+        h.connection = 2
+        h.feed(Connected(2))
+        assert self.said(h, "subscribe")[-1] == ["eng"], "the other may be refused"
+        known = spb.Event.Subscribed(
+            framework_id="id", master_capabilities=[spb.UPDATES_FRAMEWORKS]
+        )
+        h.hear(spb.Event(subscribed=known))
+        assert self.said(h) == [["eng", "web"], ["eng", "web", "db"]]
+
+    def test_one_is_answered_before_the_next_is_said(self) -> None:
+        h = self.begun(spb.UPDATES_FRAMEWORKS)
+        self.update(h, "eng", "secret")
+        self.update(h, "eng", "secret", "web")
+        self.update(h, "eng", "web")
+        assert self.said(h) == [["eng", "secret"]]
+        self.refused(h, "denied")
+        assert self.said(h) == [["eng", "secret"], ["eng", "web"]]
+        self.taken(h)
+        assert self.answers(h) == [(["eng", "secret"], "denied"), (["eng", "web"], "")]
+        self.taken(h)
+        self.refused(h, "nothing was asked")
+        assert len(self.answers(h)) == 2
+
+    def test_what_is_said_of_a_role_that_waits_to_be_said_goes_with_it(self) -> None:
+        h = self.begun(spb.UPDATES_FRAMEWORKS)
+        self.update(h, "eng", "web")
+        self.update(h, "eng", "web", "db")
+        h.call(suppress=spb.Call.Suppress(roles=["db"]))
+        h.call(suppress=spb.Call.Suppress(roles=["db", "web"]))
+        h.call(revive=spb.Call.Revive(roles=["web"]))
+        assert [list(call.suppress.roles) for call in h.sent("suppress")] == [["web"]]
+        assert [list(call.revive.roles) for call in h.sent("revive")] == [["web"]]
+        self.taken(h)
+        said = h.sent("update_framework")[-1].update_framework
+        assert list(said.framework_info.roles) == ["eng", "web", "db"]
+        assert list(said.suppressed_roles) == ["db"]
+
+    def test_what_is_so_already_is_not_said(self) -> None:
+        h = self.begun(spb.UPDATES_FRAMEWORKS)
+        self.update(h, "eng")
+        assert not self.said(h)
+
+    def test_a_master_that_knows_no_such_call_is_left_after_its_subscription_is_told(self) -> None:
+        h = Harness()
+        h.feed(Connected(1))
+        self.update(h, "web")
+        h.connection = 1
+        h.hear(spb.Event(subscribed=spb.Event.Subscribed(framework_id="id")))
+        told = [type(e) for e in h.effects if isinstance(e, Deliver | Disconnect | Lost)]
+        assert told == [Deliver, Disconnect, Lost]
+        h.connect()
+        assert self.said(h, "subscribe")[-1] == ["web"] and isinstance(h.effects[-1], Deliver)
+
     def test_they_are_said_to_the_master_and_at_each_subscription(self) -> None:
         h = self.begun(spb.UPDATES_FRAMEWORKS)
         h.call(suppress=spb.Call.Suppress(roles=["eng"]))
@@ -424,9 +511,11 @@ class TestOtherRoles:
             name="f", framework_id="id", roles=["eng", "web"]
         )
         assert list(said.suppressed_roles) == ["eng"] and list(said.offer_constraints) == ["eng"]
+        self.taken(h)
         self.update(h, "web")
         said = h.sent("update_framework")[-1].update_framework
         assert not said.suppressed_roles and not said.offer_constraints
+        self.taken(h)
         h.feed(Disconnected(1))
         h.connect()
         said_then = h.sent("subscribe")[-1].subscribe

@@ -46,6 +46,11 @@ def update(
     h.feed(ev.FrameworkCalled(framework, call, *([caller] if caller else [])))
 
 
+def updated(h: MasterHarness, framework: int) -> int:
+    """How often it was told that what it said is in force."""
+    return sum(e.HasField("framework_updated") for e in h.framework_inbox[framework])
+
+
 def offered(h: MasterHarness, framework: int) -> list[str]:
     return [offer.role for offer in h.offers(framework)]
 
@@ -62,6 +67,7 @@ def test_offers_follow_the_roles(h: MasterHarness) -> None:
     (held,) = h.offers(framework)
     update(h, framework, ["web"])
     assert stored_roles(h, framework) == ["web"]
+    assert updated(h, framework) == 1
     rescinded = [e.rescind for e in h.framework_inbox[framework] if e.HasField("rescind")]
     assert [r.offer_id for r in rescinded] == [held.offer_id]
     assert offered(h, framework) == ["web"]

@@ -36,6 +36,7 @@ from pymesos_binpack.core.events import (
     OffersReceived,
     PolicyTold,
     QuarantineReleased,
+    RolesAnswered,
     RolloutAsked,
     Stored,
     Subscribed,
@@ -209,9 +210,11 @@ class BinpackCore:
         ports = sum((w.host_ports for w in going), Counter[int]())
         assert ctx.roster.host_ports == ports, ctx.roster.host_ports
         assert ctx.roster.roles == Counter(w.role for w in going), ctx.roster.roles
-        assert set(ctx.roles) == {*ctx.always, *ctx.roster.roles}, ctx.roles
         assert ctx.releasing <= ctx.quarantined.keys() - self.jobs.keys(), ctx.releasing
-        assert {placement.role for placement in ctx.placements} <= set(ctx.roles), ctx.roles
+        wanted = {*ctx.always, *ctx.roster.roles}
+        assert set(ctx.roles) == wanted.difference(ctx.refused_roles, ctx.apart[1:]), ctx.roles
+        assert wanted.issuperset((*ctx.refused_roles, *ctx.apart)), ctx.refused_roles
+        assert {placement.role for placement in ctx.placements} <= wanted, wanted
         if not ctx.writes:
             unsettled = [i.label for i in self.instances() if not i.settled]
             assert not unsettled, f"{unsettled} are meant to be what nobody writes"
@@ -308,8 +311,11 @@ class BinpackCore:
                 quarantine.on_released(ctx, job_id, discard=discard)
             case VolumeRemoved(role, volume_id, asked):
                 data.on_volume_removed(ctx, role, volume_id, asked)
+            case RolesAnswered():
+                subscription.on_answered(ctx, event)
             case PolicyTold(policy):
                 ctx.policy = policy
+                subscription.try_again(ctx)
                 # Who watches a job may have to go.
                 ctx.changed.update(dict.fromkeys(ctx.roster.jobs))
             case Stored(token):
@@ -320,6 +326,7 @@ class BinpackCore:
         ctx = self._ctx
         ctx.subscribed = True
         ctx.placements.connect()
+        subscription.try_again(ctx)
         drains.on_subscribed(ctx)
         changes, self._to_store = self._to_store, []
         if framework_id != ctx.framework_id:

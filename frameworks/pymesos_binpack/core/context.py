@@ -33,6 +33,8 @@ class Context:
     placements: PlacementByRole[Instance]
     roles: tuple[str, ...]  # that it is in now: see `subscription`
     always: tuple[str, ...]  # those that it is in whatever jobs it has
+    refused_roles: dict[str, str] = field(default_factory=dict)  # and why
+    apart: list[str] = field(default_factory=list)  # refused together: each is tried by itself
     roster: Roster = field(default_factory=Roster)
     volumes: Volumes = field(default_factory=Volumes)
     ledger: Ledger = field(default_factory=Ledger)

@@ -165,6 +165,18 @@ class PolicyTold:
 
 
 @dataclass(frozen=True, slots=True)
+class RolesAnswered:
+    """The master has taken the framework into the roles that it asked for, or there is a problem.
+
+    Then it is in those before.
+    """
+
+    asked: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """A Store effect is durable."""
 
@@ -189,5 +201,6 @@ Event = (
     | QuarantineReleased
     | VolumeRemoved
     | PolicyTold
+    | RolesAnswered
     | Stored
 )

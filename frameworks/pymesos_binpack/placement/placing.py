@@ -16,7 +16,7 @@ from pymesos_binpack.placement.packing import Policy, Workload
 from pymesos_binpack.placement.planner import Launch, Situation, plan
 from pymesos_binpack.placement.preemption import RunningTask, preemption
 from pymesos_binpack.placement.queue import Queue, W, to_plan
-from pymesos_binpack.placement.tasks import PendingTask
+from pymesos_binpack.placement.tasks import PendingTask, Refusal
 from pymesos_core.resources import Resources
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -86,6 +86,7 @@ class Placement(Generic[W]):
     _new_demand: bool = False  # for which offers that were refused, or suppressed, may do
     _agents_changed: bool = False  # so constraints may be met that were not
     _gang_refuse_s: float = GANG_REFUSE_S
+    _shut_out: str = ""  # why nothing is offered to the role; empty: it is
 
     # What happens.
 
@@ -109,9 +110,15 @@ class Placement(Generic[W]):
         """What waits is to be told why, whether or not anything is offered."""
         self.due = self.explaining = True
 
+    def shut_out(self, why: str) -> None:
+        """No master takes the framework into this role, so nothing is offered; empty: it does."""
+        self._shut_out = why
+        self.explain()
+
     def agents_changed(self) -> None:
-        """Constraints may be met that were not."""
+        """Constraints may be met that were not: offers are asked for, if somebody has some."""
         self._agents_changed = True
+        self.due = self.due or self._may_be_met_now()
 
     # One plan: `place`, then what it chose is carried out, then `evict` and `answer`.
 
@@ -135,6 +142,8 @@ class Placement(Generic[W]):
         for line, planned in lines:
             refusals = (made.unplaced[task_id] for task_id in planned if task_id in made.unplaced)
             refusal = next(refusals, None)
+            if refusal is not None and self._shut_out:
+                refusal = Refusal(self._shut_out, lasting=False)
             if refusal is not None and line.refuse(refusal, len(offers)):
                 news.append(line.job_id)
         accepts = as_accepts(made.launches, lambda launch: part_of(who[launch.task.task_id]))
@@ -223,7 +232,8 @@ class Placement(Generic[W]):
         if not self.queue:
             self.hand.held.clear()
             declined, refuse_s = self._give_back(), NO_FILTER_S
-            suppress, self.wants_offers = self.wants_offers, False
+            suppress = self.wants_offers and not self._shut_out
+            self.wants_offers = False
         else:
             refuse_s = self._gang_refuse_s if self.hand.gang_waits else REFUSE_S
             declined = self._give_back()
@@ -232,7 +242,8 @@ class Placement(Generic[W]):
                 self._gang_refuse_s = min(GANG_REFUSE_MAX_S, 2 * self._gang_refuse_s)
             if self._new_demand or self._may_be_met_now():
                 self._new_demand = False
-                self.wants_offers = revive = True
+                self.wants_offers = True
+                revive = not self._shut_out
         self.moved.clear()
         self._agents_changed = False
         return Answer(declined, refuse_s, suppress, revive)

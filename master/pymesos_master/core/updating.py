@@ -103,6 +103,8 @@ def on_written(ctx: Context, update: Update) -> None:
     be(ctx, framework, update.info)
     dropped = [o for o in framework.offers.values() if o.role not in framework.roles]
     offers.rescind_all(ctx, dropped, DROPPED)
+    updated = scheduler_pb.Event.FrameworkUpdated()
+    ctx.tell_framework(framework, scheduler_pb.Event(framework_updated=updated))
     want(ctx, framework, update.said.offer_constraints, update.said.optimistic_roles)
     ctx.publish(
         ClusterEvent.FRAMEWORK_UPDATED,
