@@ -28,7 +28,7 @@ def follow(ctx: Context) -> None:
 
 
 def roles_now(ctx: Context) -> tuple[str, ...]:
-    """Those that the framework should be in: of those of its jobs, what no master refuses."""
+    """Return the roles that the framework should be in: those wanted, but for what is refused."""
     without = {*ctx.refused_roles, *ctx.apart[1:]}
     return tuple(role for role in _wanted(ctx) if role not in without)
 
