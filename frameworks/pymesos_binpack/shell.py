@@ -112,7 +112,7 @@ class Binpack(Scheduler):
         )
         # By the job that is to be changed, or nothing, and the id of the request.
         self._accepted: dict[tuple[str, str], asyncio.Future[c.JobAccepted]] = {}
-        self._released: dict[str, asyncio.Future[str]] = {}
+        self._released: dict[tuple[str, bool], asyncio.Future[str]] = {}  # by job, and `discard`
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[None]] = {}
         self._watches: dict[str, dict[Watch, None]] = {}
@@ -228,10 +228,11 @@ class Binpack(Scheduler):
 
         Raises StartsAgainError.
         """
-        if (asked := self._released.get(job_id)) is None:
+        key = (job_id, discard)
+        if (asked := self._released.get(key)) is None:
             asked = asyncio.get_running_loop().create_future()
-            self._released[job_id] = asked
-            asked.add_done_callback(lambda _: self._released.pop(job_id, None))
+            self._released[key] = asked
+            asked.add_done_callback(lambda _: self._released.pop(key, None))
             self._feed(c.QuarantineReleased(job_id, discard))
             if self.over and not asked.done():
                 asked.set_exception(StartsAgainError(STARTS_AGAIN))
@@ -338,8 +339,8 @@ class Binpack(Scheduler):
                 accepted = self._accepted.get(effect.key)
                 if accepted is not None and not accepted.done():
                     accepted.set_result(effect)
-            case c.Released(job_id, problem):
-                asked = self._released.get(job_id)
+            case c.Released(job_id, problem, discard):
+                asked = self._released.get((job_id, discard))
                 if asked is not None and not asked.done():
                     asked.set_result(problem)
             case c.Done(number):

@@ -116,3 +116,15 @@ async def test_the_core_is_told_how_much_more_may_be_stored() -> None:
         task.cancel()
     asked = [e for e in asking.notes.told if isinstance(e, c.VersionProposed | c.JobSubmitted)]
     assert [event.room_bytes for event in asked] == [5, 5]
+
+
+async def test_who_has_a_job_forgotten_is_not_answered_as_who_releases_it(asking: Asking) -> None:
+    released, forgotten = (
+        asyncio.ensure_future(asking.binpack.release("a", discard=discard))
+        for discard in (False, True)
+    )
+    await asyncio.sleep(0)
+    asking.say(c.Released("a", "no", discard=True))
+    asking.say(c.Released("a"))
+    async with asyncio.timeout(5):
+        assert (await released, await forgotten) == ("", "no")

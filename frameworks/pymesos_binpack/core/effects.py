@@ -108,6 +108,7 @@ class Released:
 
     job_id: str
     problem: str = ""
+    discard: bool = False  # what was asked
 
 
 @dataclass(frozen=True, slots=True)

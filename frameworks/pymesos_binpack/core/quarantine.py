@@ -15,9 +15,10 @@ def on_released(ctx: Context, job_id: str, *, discard: bool) -> None:
     """Try a job that was set aside again, from what is stored; or forget it and its tasks."""
     aside = ctx.quarantined.get(job_id)
     if aside is None:
-        ctx.say(Released(job_id, f"there is no job {job_id[:255]} in quarantine"))
+        ctx.say(Released(job_id, f"there is no job {job_id[:255]} in quarantine", discard))
     elif job_id in ctx.releasing:
-        ctx.say(Released(job_id, f"the job {job_id} is being released: try again in a moment"))
+        problem = f"the job {job_id} is being released: try again in a moment"
+        ctx.say(Released(job_id, problem, discard))
     elif discard:
         _discard(ctx, aside)
     else:
@@ -85,5 +86,5 @@ def _discard(ctx: Context, aside: Quarantined) -> None:
         "a job in quarantine is forgotten",
         *aside.removal(),
         *given_up,
-        then=[*kills, *asked, Released(aside.job_id)],
+        then=[*kills, *asked, Released(aside.job_id, discard=True)],
     )
