@@ -42,6 +42,12 @@ class Cluster(TlsCluster):
         self.master.kill()
         tls = self.issue("master/m1")
         self.master = self.roles.master("master", "--tls", tls, *arguments, port=port)
+        self.alice.wait_for_agents(1)
+        # What it writes is part of the audit, and said to be missing while it is away.
+        wait_for(
+            "the framework's return",
+            lambda: [f["state"] for f in self.alice.json("frameworks")] == ["active"],
+        )
 
 
 @pytest.fixture
@@ -95,7 +101,6 @@ def test_who_did_what_is_in_it_and_no_secret(cluster: Cluster) -> None:
 def test_it_outlives_a_master_and_keeps_no_more_than_it_may(cluster: Cluster) -> None:
     cluster.alice.ok("weights", "prod=2")
     cluster.restart("--audit-max", "8")
-    cluster.alice.wait_for_agents(1)
     cluster.alice.ok("weights", "prod=3")
     weights = cluster.lines("--verb", "quota")
     assert [line["object"]["weight"] for line in weights] == [2.0, 3.0]
@@ -105,7 +110,6 @@ def test_it_outlives_a_master_and_keeps_no_more_than_it_may(cluster: Cluster) ->
     with first.open("ab") as filling:
         filling.write((line + b"\n") * ((1 << 20) // len(line)))
     cluster.restart("--audit-max", "8")
-    cluster.alice.wait_for_agents(1)
     cluster.alice.ok("weights", "prod=4")
     assert len(list(cluster.folder.iterdir())) == 2
     assert cluster.lines("--verb", "quota")[-1]["object"]["weight"] == 4.0
