@@ -54,6 +54,7 @@ from pymesos_binpack.core.then import (
     KillStored,
     LaunchStored,
     LeavingStored,
+    ReleaseAwaited,
     ReleaseStored,
     RolloutsDurable,
     Then,
@@ -379,6 +380,8 @@ class BinpackCore:
                 versions.on_leaving_stored(ctx, each)
             case ReleaseStored(job):
                 quarantine.on_release_stored(ctx, job)
+            case ReleaseAwaited(job_id, discard):
+                quarantine.on_released(ctx, job_id, discard=discard)
             case FrameworkStored():
                 data.probe(ctx, None)
             case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pymesos_binpack.core import data, submissions, subscription, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Kill, Reconcile, Released
-from pymesos_binpack.core.then import ReleaseStored
+from pymesos_binpack.core.then import ReleaseAwaited, ReleaseStored
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.restoring import QUARANTINE, Quarantined, load_job, set_aside, why
 from pymesos_core.store import Change
@@ -17,8 +17,7 @@ def on_released(ctx: Context, job_id: str, *, discard: bool) -> None:
     if aside is None:
         ctx.say(Released(job_id, f"there is no job {job_id[:255]} in quarantine", discard))
     elif job_id in ctx.releasing:
-        problem = f"the job {job_id} is being released: try again in a moment"
-        ctx.say(Released(job_id, problem, discard))
+        ctx.store("a job leaves quarantine already", then=[ReleaseAwaited(job_id, discard)])
     elif discard:
         _discard(ctx, aside)
     else:

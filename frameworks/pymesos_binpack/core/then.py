@@ -92,6 +92,14 @@ class ReleaseStored:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseAwaited:
+    """An earlier release of a job is stored, and what was asked since is looked at."""
+
+    job_id: str
+    discard: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FrameworkStored:
     """The framework's id is stored."""
 
@@ -108,5 +116,6 @@ Then = (
     | KillStored
     | LeavingStored
     | ReleaseStored
+    | ReleaseAwaited
     | FrameworkStored
 )
