@@ -29,6 +29,7 @@ class Caller:
     via: str = ""  # the front door: "grpc", later "http" and "mesos"
     ends_s: float = math.inf  # Unix time at which the credential does
     vouched_by: tuple[str, ...] = ()  # the serial numbers of the certificates above a certificate
+    relayed_by: str = ""  # the master that says so; empty: the caller came here itself
 
     @property
     def is_proved(self) -> bool:

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 # Trailing metadata of a refusal by a master that does not lead: the leader's address, or nothing.
 AGENT_KEY = "pymesos-agent"  # metadata of a call that the master is to pass on
 LEADER_KEY = "pymesos-leader"
+# Trailing metadata of a refusal of somebody's call that a master relays, not of the master.
+CALLER_KEY = "pymesos-caller"
 MAX_JUMPS = 100  # to other masters at once, while no session lasts: names can be made up
 RECONNECT_S = (0.1, 5.0)  # from one session to the next: the shortest and the longest delay
 NOT_REACHABLE = "not reachable"
@@ -67,9 +69,10 @@ def says_that_nobody_leads(error: CallError) -> bool:
 
 def describe(error: CallError) -> str:
     """One line for a person."""
-    if error.code == Code.UNAVAILABLE and not says_that_nobody_leads(error):
+    said = says_that_nobody_leads(error) or CALLER_KEY in error.trailing
+    if error.code == Code.UNAVAILABLE and not said:
         if error.message.startswith(NO_CONNECTION):
-            return next((w for said, w in WHY_NOT.items() if said in error.message), NOT_REACHABLE)
+            return next((w for why, w in WHY_NOT.items() if why in error.message), NOT_REACHABLE)
         return NOT_REACHABLE
     return " ".join(error.message.split())
 

@@ -37,6 +37,7 @@ from pymesos_master import metrics
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import MasterCore
 from pymesos_master.http.answering import Answering
+from pymesos_master.http.routes import CALLS
 from pymesos_master.http.server import HttpServer
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.certificates import CertificatesService, EnrolmentService
@@ -84,7 +85,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     add_service(server, SchedulerService(leadership))
     add_service(server, AgentService(leadership))
     operator = OperatorService(leadership)
-    operators = OperatorCalls(leadership, operator)
+    operators = OperatorCalls(leadership, operator, CALLS)
     add_service(server, operator)
     add_service(server, MastersService(leadership, operators))
     add_prefix(server, SANDBOX_PREFIX, SandboxRelay(leadership).relay)

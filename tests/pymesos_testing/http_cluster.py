@@ -15,6 +15,7 @@ from pymesos_core.security.audit_files import AuditFiles
 from pymesos_core.security.gate import open_gate
 from pymesos_master.core import events as ev
 from pymesos_master.http.answering import Answer, Answering, Request
+from pymesos_master.http.routes import CALLS
 from pymesos_master.queries import Queries
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.operator import OperatorService
@@ -68,7 +69,7 @@ def leadership_of(
 
 
 def operators_of(leadership: Leadership) -> OperatorCalls:
-    return OperatorCalls(leadership, OperatorService(leadership))
+    return OperatorCalls(leadership, OperatorService(leadership), CALLS)
 
 
 def open_answering(leadership: Leadership) -> Answering:

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,10 @@ def denial(who: Caller = ALICE) -> Entry:
 
 
 class TestLines:
+    def test_one_names_the_master_on_whose_word_it_says_who_asked(self) -> None:
+        relayed = replace(ALICE, relayed_by="master/m2")
+        assert said(denial(relayed)) == {**said(denial()), "relayed_by": "master/m2"}
+
     def test_one_tells_who_asked_for_what_and_what_came_of_it(self) -> None:
         assert said(denial()) == {
             "time": "2023-11-14T22:13:20.000+00:00",

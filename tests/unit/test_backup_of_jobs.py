@@ -262,9 +262,19 @@ def test_a_backup_in_which_something_is_missing_replaces_none(
     said = capsys.readouterr()
     assert f"bytes in {rest}\n" in said.out
     assert "not in the backup: framework f is away" in said.err and "is not written" in said.err
-    if not force:
-        with pytest.raises(CliError, match="is there already"):
-            told.backed_up(file)
+
+
+def test_only_the_latest_incomplete_backup_stays_and_a_complete_one_removes_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file, rest = tmp_path / "b", tmp_path / "b.incomplete"
+    for left_out in ("framework f is away", "framework g is away"):
+        told = Told(monkeypatch, left_out=left_out, complete=False)
+        assert told.backed_up(file) == 1
+        with rest.open("rb") as stream:
+            assert read_backup(stream).left_out == (left_out,)
+    assert Told(monkeypatch, left_out="", complete=True).backed_up(file) == 0
+    assert [*tmp_path.iterdir()] == [file]
 
 
 def test_what_no_restore_brings_back_makes_no_backup_incomplete(
@@ -292,3 +302,6 @@ def test_an_unfit_name_is_refused_before_anything_is_asked(
     monkeypatch.setattr(gathering, "gather", None)
     with pytest.raises(CliError, match="is a folder"):
         told.backed_up(tmp_path, force=True)
+    (tmp_path / "b.incomplete").mkdir()
+    with pytest.raises(CliError, match=r"with \.incomplete at its end"):
+        told.backed_up(tmp_path / "b")

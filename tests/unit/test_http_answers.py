@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,8 +14,9 @@ from jsonschema import Draft202012Validator
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
-from pymesos_core.coordination import MasterInfo
+from pymesos_core.coordination import CoordinationError, MasterInfo
 from pymesos_core.outside import Outside
+from pymesos_core.security.audit import Entry
 from pymesos_core.security.audit_files import AuditFiles
 from pymesos_core.security.gate import CertificateGate, telling
 from pymesos_core.security.identities import Kind
@@ -28,7 +30,8 @@ from pymesos_master.http.answering import Answering
 from pymesos_master.http.routes import ROUTES
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.masters import MastersService
-from pymesos_proto.v1 import operator_pb2
+from pymesos_master.services.relaying import OperatorCalls
+from pymesos_proto.v1 import masters_pb2, operator_pb2
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.http_cluster import (
     AT,
@@ -172,6 +175,32 @@ class TestAnswers:
         refused = await get(answering, "/v1/sd")
         assert refused.status == 429 and b"more than 0 entries" in refused.body
 
+    async def test_a_list_of_targets_begins_anew_by_itself(
+        self, answering: Answering, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who asks for it has no token with which to list again."""
+        h = MasterHarness()
+        agent, framework = h.agent("cpus:4;mem:4096;ports:[31000-31009]"), h.subscribe()
+        for number in range(3):
+            h.run(framework, f"t{number}", f"cpus:1;mem:32;ports:[3100{number}-3100{number}]")
+            h.update(agent, h.framework_id(framework), f"t{number}", pb.TASK_RUNNING)
+        answering = open_answering(leadership_of(h))
+        groups = await get_json(answering, "/v1/sd")
+        assert len(groups) == 3
+        monkeypatch.setattr(routes, "MAX_PAGE_SIZE", 1)
+        ask, forgotten = OperatorCalls.ask, [False, False, True]
+
+        async def flaky(calls: OperatorCalls, method: str, request: Any, *rest: Any) -> Any:
+            if request.page.page_token and forgotten and forgotten.pop():
+                raise CallError(Code.ABORTED, "list again from the start")
+            return await ask(calls, method, request, *rest)
+
+        monkeypatch.setattr(OperatorCalls, "ask", flaky)
+        assert await get_json(answering, "/v1/sd") == groups and not forgotten
+        forgotten = [True] * 2
+        answer = await get(answering, "/v1/sd")
+        assert answer.status == 503 and b"ask again" in answer.body
+
     async def test_the_audit_names_who_has_written_it(self, answering: Answering) -> None:
         page = await get_json(answering, "/v1/audit?who=operator/*")
         assert values(page["lines"], "source") == [f"the master at {AT}"]
@@ -291,11 +320,13 @@ class TestRelayed:
     """By a master that does not lead, to the one that does."""
 
     ROOT = Caller("operator/root", Method.CERT, "1", "ipv4:10.0.0.9", "http", 2e9, ("2",))
+    OPEN = Caller(peer="ipv4:10.0.0.3")  # a master of a cluster without certificates
 
     @pytest.fixture
     def follower(self, leadership: Leadership) -> Leadership:
         self.by = Caller("master/m2", Method.CERT)
         self.lead = leadership
+        self.refusal: CallError | None = None  # by which the leader does not let it in
         masters = MastersService(leadership, operators_of(leadership))
 
         class Channel:
@@ -309,6 +340,8 @@ class TestRelayed:
             async def done_writing(self) -> None: ...
 
             async def read(inner) -> Any:  # noqa: N805
+                if self.refusal is not None:
+                    raise self.refusal
                 call = type("Call", (), {"caller": self.by})()
                 return await masters.Relay(inner.request, call)
 
@@ -326,6 +359,7 @@ class TestRelayed:
     async def test_it_answers_what_the_leader_does(
         self, follower: Leadership, answering: Answering
     ) -> None:
+        self.by = self.OPEN
         for path in ("/v1/agents", "/v1/tasks?completed=true", "/v1/roles", "/v1/audit"):
             assert await get_json(open_answering(follower), path) == await get_json(answering, path)
         refused = await get(open_answering(follower), "/v1/agents?page_token=7.1")
@@ -342,18 +376,95 @@ class TestRelayed:
         assert answer.status == 503 and b"nobody does yet" in answer.body
 
     async def test_the_one_that_led_leads_no_more(self, follower: Leadership) -> None:
+        self.by = self.OPEN
         self.lead.leader = None
         self.lead.known_leader = lambda: follower.me
         answer = await get(open_answering(follower), "/v1/agents")
         assert answer.status == 503 and b"10.0.0.2:5050 does" in answer.body
 
-    async def test_the_leader_goes_by_who_called_the_other(self, follower: Leadership) -> None:
+    @pytest.mark.parametrize(
+        ("refusal", "status", "words"),
+        [
+            (
+                CallError(Code.UNAVAILABLE, "failed to connect to all addresses: Socket closed"),
+                503, "5050, did not answer this one: what listens there hangs up at once",
+            ),
+            (CallError(Code.UNAUTHENTICATED, "m2 is revoked"), 503, "m2 is revoked; ask again"),
+            (CallError(Code.PERMISSION_DENIED, "nobody may call it"), 503, "nobody may call it"),
+            (CallError(Code.RESOURCE_EXHAUSTED, "too many"), 503, "too many; ask again"),
+            (CallError(Code.UNIMPLEMENTED, "no Relay"), 501, "let all masters be of one version"),
+            (CallError(Code.INTERNAL, "a fault"), 500, "leads, 10.0.0.1:5050, did not answer"),
+        ],
+        ids=lambda value: value.code.name if isinstance(value, CallError) else None,
+    )  # fmt: skip
+    async def test_what_the_leader_refuses_to_the_master_is_no_refusal_of_who_asked(
+        self, follower: Leadership, refusal: CallError, status: int, words: str
+    ) -> None:
+        self.refusal = refusal
+        answer = await get(open_answering(follower), "/v1/agents")
+        assert answer.status == status and words in answer.body.decode()
+
+    async def test_what_is_not_there_for_the_leader_keeps_its_words(
+        self, follower: Leadership
+    ) -> None:
+        async def masters() -> list[MasterInfo]:
+            raise CoordinationError("ZooKeeper is away")
+
+        self.lead.masters = masters
+        self.by = self.OPEN
+        answer = await get(open_answering(follower), "/v1/audit")
+        assert answer.status == 503
+        assert json.loads(answer.body)["error"]["message"] == "ZooKeeper is away; try again"
+
+    async def test_what_cannot_be_read_is_a_refusal(
+        self, follower: Leadership, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        request = masters_pb2.RelayRequest(method="ListAgents", request=b"\xff")
+        with pytest.raises(CallError, match="what is relayed cannot be read") as refused:
+            await operators_of(self.lead).relayed(request, self.OPEN)
+        assert refused.value.code is Code.INTERNAL
+
+        async def garbage(*_: Any) -> masters_pb2.RelayResponse:
+            return masters_pb2.RelayResponse(response=b"\xff")
+
+        monkeypatch.setattr(OperatorCalls, "relayed", garbage)
+        answer = await get(open_answering(follower), "/v1/agents")
+        assert answer.status == 500 and b"answered what cannot be read" in answer.body
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            masters_pb2.RelayedCaller(),
+            masters_pb2.RelayedCaller(principal="operator/root"),
+            masters_pb2.RelayedCaller(principal="framework/f", credential="cert"),
+            masters_pb2.RelayedCaller(principal="operator/", credential="cert"),
+        ],
+        ids=["nobody", "without a credential", "of another kind", "without a name"],
+    )
+    async def test_a_master_relays_only_who_could_have_called_it(
+        self, leadership: Leadership, said: masters_pb2.RelayedCaller
+    ) -> None:
+        """Else a master's certificate would do for what no policy denies."""
+        request = masters_pb2.RelayRequest(method="ListAgents", caller=said)
+        with pytest.raises(CallError) as refused:
+            await operators_of(leadership).relayed(request, Caller("master/m2", Method.CERT))
+        assert refused.value.code in (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED)
+
+    async def test_the_leader_goes_by_who_called_the_other(
+        self, follower: Leadership, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         h = MasterHarness(Config(seed_policy=TestClosed.POLICY))
         self.lead.leader = leadership_of(h).leader
         calls, asked = operators_of(follower), operator_pb2.ListAgentsRequest()
         assert await calls.ask("ListAgents", asked, self.ROOT) is not None
-        with pytest.raises(CallError, match="operator/x may not read"):
+        told: list[Entry] = []
+        monkeypatch.setattr(self.lead.here().queries, "_audit", told.append)
+        with pytest.raises(CallError, match="operator/x may not read") as refused:
             await calls.ask("ListAgents", asked, Caller("operator/x", Method.CERT))
+        assert refused.value.code is Code.PERMISSION_DENIED
+        assert [(e.caller.principal, e.caller.relayed_by) for e in told] == [
+            ("operator/x", "master/m2")
+        ]
 
     async def test_who_is_no_master_cannot_say_who_calls(
         self, follower: Leadership, monkeypatch: pytest.MonkeyPatch
@@ -363,9 +474,12 @@ class TestRelayed:
         monkeypatch.setattr(queries, "check", lambda caller, *_: heard.append(caller))
         calls, asked = operators_of(follower), operator_pb2.ListAgentsRequest()
         await calls.ask("ListAgents", asked, self.ROOT)
-        self.by = Caller(peer="ipv4:10.0.0.3")  # of a cluster without certificates
+        self.by = self.OPEN
         await calls.ask("ListAgents", asked, self.ROOT)
-        assert heard == [self.ROOT, Caller(peer="ipv4:10.0.0.9", via="http")]
+        assert heard == [
+            replace(self.ROOT, relayed_by="master/m2"),
+            Caller(peer="ipv4:10.0.0.9", via="http", relayed_by="ipv4:10.0.0.3"),
+        ]
 
     async def test_the_leader_knows_who_is_revoked(self, follower: Leadership) -> None:
         revocations = Revocations()
@@ -378,10 +492,8 @@ class TestRelayed:
                 await calls.ask("ListAgents", asked, self.ROOT)
             assert refused.value.code is Code.UNAUTHENTICATED
 
-    async def test_streams_are_not_relayed(self, leadership: Leadership) -> None:
-        from pymesos_proto.v1 import masters_pb2
-
-        for method in ("WatchEvents", "Nothing"):
+    async def test_only_what_http_reads_is_relayed(self, leadership: Leadership) -> None:
+        for method in ("WatchEvents", "SetPolicy", "ListSealedSecrets", "MakeToken", "Nothing"):
             request = masters_pb2.RelayRequest(method=method)
             with pytest.raises(CallError) as refused:
                 await operators_of(leadership).relayed(request, Caller("master/m2", Method.CERT))

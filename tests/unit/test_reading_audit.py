@@ -46,6 +46,7 @@ class Masters:
         self.zookeeper_away = self.framework = self.none = False
         self.pages: list[pb.ReadAuditResponse] = []  # of the framework, the last for ever
         self.timeout_s = 1.0
+        self.refusal: CallError | None = None  # by which another master lets this one not in
 
     def _dial(self, address: HostPort, to: Kind, name: str = "") -> Any:
         return Peer(self, address)
@@ -108,11 +109,13 @@ class Peer:
     async def done_writing(self) -> None: ...
 
     async def read(self) -> Any:
+        if self._masters.refusal is not None:
+            raise self._masters.refusal
         if self._masters.of[self._at].audit_files is None:
             raise CallError(Code.UNAVAILABLE, "failed to connect to all addresses")
         call = type("Call", (), {"caller": NOBODY})()
         leadership = self._masters.of[self._at]
-        operators = OperatorCalls(leadership, OperatorService(leadership))
+        operators = OperatorCalls(leadership, OperatorService(leadership), ())
         return await MastersService(leadership, operators).ReadAudit(self._request, call)
 
     async def close(self) -> None: ...
@@ -173,6 +176,16 @@ async def test_only_masters_that_run_are_asked(masters: Masters) -> None:
     del masters.running[B]
     with pytest.raises(CallError, match="no master runs"):
         await lines(masters.of[A], pb.ReadAuditRequest(master=str(B)))
+
+
+@pytest.mark.parametrize("code", [Code.UNAUTHENTICATED, Code.PERMISSION_DENIED])
+async def test_what_another_master_refuses_to_this_one_is_no_refusal_of_who_asked(
+    masters: Masters, code: Code
+) -> None:
+    masters.refusal = CallError(code, "the certificate of master/m1 is revoked")
+    with pytest.raises(CallError, match="master/m1 is revoked") as refused:
+        await lines(masters.of[A], pb.ReadAuditRequest(master=str(B)))
+    assert refused.value.code is Code.FAILED_PRECONDITION
 
 
 async def test_which_run_is_not_known_without_zookeeper(masters: Masters) -> None:

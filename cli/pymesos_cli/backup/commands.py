@@ -16,7 +16,7 @@ FILE = click.argument("file", metavar="FILE", type=click.Path(allow_dash=True))
 
 @room.command()
 @FILE
-@click.option("--force", is_flag=True, help="Overwrite FILE if it is there, or FILE.incomplete.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it is there.")
 @pass_settings
 def backup(settings: Settings, file: str, force: bool) -> None:
     """Write what a cluster was told to be to FILE: policy, quotas, weights, secrets, jobs and more.
@@ -25,9 +25,9 @@ def backup(settings: Settings, file: str, force: bool) -> None:
     which is not. It is for those who may `policy` and `agents`, and in every role `read`,
     `read-env` and `secrets`. FILE is for you alone; - is standard output.
 
-    If something could not be reached, FILE is not touched, and the rest is in FILE.incomplete. The
-    exit status is 1 then, and also if there is something that no restore can bring back: it is said
-    what.
+    If something could not be reached, FILE is not touched, and the rest is in FILE.incomplete,
+    until a backup has everything. The exit status is 1 then, and also if there is something that no
+    restore can bring back: it is said what.
     """
     from pymesos_cli.backup import gathering
 

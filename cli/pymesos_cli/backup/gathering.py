@@ -13,7 +13,14 @@ import grpc.aio
 from pymesos_binpack.jobfiles.parsing import load_document
 from pymesos_binpack.specs import JobError
 from pymesos_cli.backup.records import FORMAT, Backup, SavedJob
-from pymesos_cli.backup.writing import INCOMPLETE, STDOUT, check_target, write_file
+from pymesos_cli.backup.writing import (
+    INCOMPLETE,
+    STDOUT,
+    check_incomplete,
+    check_target,
+    remove_incomplete,
+    write_file,
+)
 from pymesos_cli.cluster import EXIT_FAILED, CliError, Cluster
 from pymesos_cli.output import count_of, note, printable
 from pymesos_cli.services import all_jobs, of_each
@@ -55,6 +62,8 @@ class Gathered:
 async def back_up(cluster: Cluster, file: str, *, force: bool) -> int:
     """`pymesos-cli backup`; the exit status."""
     check_target(file, force=force)  # before anybody waits for the rest
+    if file != STDOUT:
+        check_incomplete(file)
     gathered = await gather(cluster)
     backup = gathered.backup
     frameworks = await cluster.frameworks()
@@ -65,8 +74,10 @@ async def back_up(cluster: Cluster, file: str, *, force: bool) -> int:
             who = f"framework {view.info.name} ({view.info.framework_id})"
             note(f"{who} serves no jobs to others: what it has is not in the backup")
     own_name = gathered.complete or file == STDOUT
-    written = file if own_name else f"{file}{INCOMPLETE}"
-    size = write_file(backup, written, force=force)
+    written = file if own_name else file + INCOMPLETE
+    size = write_file(backup, written, force=force or not own_name)
+    if own_name and file != STDOUT:
+        remove_incomplete(file)
     if file != STDOUT:
         print(printable(f"{_said(backup)}: {size} bytes in {written}"))  # in full: its end matters
     if not own_name:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pymesos_cli.backup.records import Backup, BackupError, lines_of
 from pymesos_cli.cluster import EXIT_USAGE, CliError
+from pymesos_cli.output import note
 from pymesos_core.text import quoted
 
 STDOUT = "-"
@@ -36,6 +37,30 @@ def check_target(file: str, *, force: bool) -> None:
         raise _unfit(file, "is no regular file: name one, or - for standard output")
     if not force:
         raise _exists(file)
+
+
+def check_incomplete(file: str) -> None:
+    """Raises CliError where what is there cannot give way to an incomplete backup of this name."""
+    try:
+        kind = stat.S_IFMT(os.lstat(file + INCOMPLETE).st_mode)
+    except OSError:  # it is not there; of anything else the writing tells
+        return
+    if kind != stat.S_IFREG:
+        raise _unfit(
+            file,
+            f"with {INCOMPLETE} at its end names what is no regular file, so nothing could be kept"
+            f" there: move that away, or give another name",
+        )
+
+
+def remove_incomplete(file: str) -> None:
+    """Remove what an earlier backup of this name has left in which something was missing."""
+    path = Path(file + INCOMPLETE)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        why = error.strerror or error
+        note(f"{quoted(str(path))} is of an earlier backup, and cannot be removed: {why}")
 
 
 def _check_folder(file: str) -> None:

@@ -80,6 +80,8 @@ class Entry:
             said["argv"] = _bounded(self.argv)
         if self.left_out:
             said["left_out"] = self.left_out
+        if self.caller.relayed_by:
+            said["relayed_by"] = self.caller.relayed_by
         return json.dumps(said, separators=(",", ":")).encode() + b"\n"
 
 

@@ -12,7 +12,7 @@ from pymesos_core.addresses import parse_host_port
 from pymesos_core.budgets import PeerBudgets
 from pymesos_core.caller import Caller
 from pymesos_core.following import LEADER_KEY
-from pymesos_core.json_dialect import to_json
+from pymesos_core.json_dialect import Json, to_json
 from pymesos_core.security.gate import Authentication, Gate
 from pymesos_core.streams import in_thread
 from pymesos_core.text import quoted
@@ -39,6 +39,7 @@ STATUS = {
 OPEN_PATHS = frozenset(route.path for route in ROUTES if route.open)
 METHODS = ("GET", "HEAD")
 MOST_JOINED = 10_000  # entries of an answer that has no pages
+JOIN_TRIES = 2  # of a list whose later pages nobody knows any more
 ANY_PORT = 80  # a Host without one names it
 NAMES_HERE = frozenset({"localhost"})
 
@@ -126,15 +127,10 @@ class Answering:
         with self._budgets.counted(route.path, taker):
             await self._budgets.turn(taker)
             asked = route.to_request(read_query(query, route.parameters))
-            answer = await self._operators.ask(route.call, asked, caller, here=route.here)
             if route.paged:
+                answer = await self._operators.ask(route.call, asked, caller, here=route.here)
                 return Answer(200, await in_thread(lambda: _bytes(route.to_json(answer))))
-            joined = await in_thread(route.to_json, answer)
-            while answer.next_page_token and len(joined) <= MOST_JOINED:
-                await self._budgets.turn(taker)
-                asked.page.page_token = answer.next_page_token
-                answer = await self._operators.ask(route.call, asked, caller)
-                joined += await in_thread(route.to_json, answer)
+            joined = await self._joined(route, asked, caller)
         if len(joined) > MOST_JOINED:
             raise CallError(
                 Code.RESOURCE_EXHAUSTED,
@@ -142,6 +138,29 @@ class Answering:
                 f" that {openapi.PATH} lists",
             )
         return Answer(200, await in_thread(_bytes, joined))
+
+    async def _joined(self, route: Route, asked: Any, caller: Caller) -> list[Json]:
+        """The entries of all pages, or more than there may be. Raises CallError."""
+        for _ in range(JOIN_TRIES):
+            try:
+                return await self._pages_joined(route, asked, caller)
+            except CallError as error:
+                if error.code is not Code.ABORTED:
+                    raise
+                asked.page.page_token = ""
+        raise CallError(
+            Code.UNAVAILABLE, "the list was forgotten while its pages were joined; ask again"
+        )
+
+    async def _pages_joined(self, route: Route, asked: Any, caller: Caller) -> list[Json]:
+        joined: list[Json] = []
+        while True:
+            answer = await self._operators.ask(route.call, asked, caller)
+            joined += await in_thread(route.to_json, answer)
+            if not answer.next_page_token or len(joined) > MOST_JOINED:
+                return joined
+            asked.page.page_token = answer.next_page_token
+            await self._budgets.turn(caller.taker)
 
     def _let_in(self, call: str, request: Request) -> Caller:
         """Who makes a call of Operator. Raises CallError for whom it is not for."""

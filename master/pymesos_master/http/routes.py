@@ -274,3 +274,4 @@ ROUTES: tuple[Route, ...] = (
         ),
     ),
 )
+CALLS = frozenset(route.call for route in ROUTES)  # of Operator, which masters relay

@@ -1,13 +1,14 @@
 """Listings in pages. The first page takes a snapshot, and the others go on in it.
 
 So a page costs what is on it, however much there is, and a listing is of one moment. Snapshots are
-few, and forgotten after a while; then the listing has to begin anew.
+few, and forgotten after a while; then the listing has to begin anew. Who takes more of them than
+others loses his own first.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -46,6 +47,7 @@ class Listing(Generic[View]):
 
 @dataclass
 class _Snapshot:
+    taker: str
     items: Sequence[Any]
     taken_s: float
 
@@ -55,17 +57,18 @@ class Pages:
 
     def __init__(self, clock: Callable[[], Now]) -> None:
         self._clock = clock
-        self._snapshots: OrderedDict[int, _Snapshot] = OrderedDict()
+        self._snapshots: dict[int, _Snapshot] = {}  # the oldest first
         self._numbers = itertools.count(int(clock().mono_s * 1e9))  # not an earlier leader's
 
     def page(
         self,
+        taker: str,
         page: PageRequest,
         items: Callable[[], Sequence[Item]],
         wanted: Callable[[Item], bool],
         to_view: Callable[[Item], View],
     ) -> Listing[View]:
-        """The views of a page. Raises RequestError (OUTDATED).
+        """The views of a page, for a taker as `Caller` has it. Raises RequestError (OUTDATED).
 
         There may be fewer on a page than asked for, even none, and more to come.
         """
@@ -83,10 +86,10 @@ class Pages:
             view = to_view(item)
             used_bytes += view.ByteSize()
             if views and (used_bytes > PAGE_BYTES or len(views) == size):
-                return Listing(views, self._token(number, index, listed))
+                return Listing(views, self._token(taker, number, index, listed))
             views.append(view)
         more = end < len(listed)
-        return Listing(views, self._token(number, end, listed) if more else "")
+        return Listing(views, self._token(taker, number, end, listed) if more else "")
 
     def _find(self, token: str) -> tuple[int | None, int, _Snapshot | None]:
         if not token:
@@ -99,18 +102,26 @@ class Pages:
             raise _outdated()
         return int(number[:20]), int(begin[:12]), snapshot
 
-    def _token(self, number: int | None, index: int, items: Sequence[Any]) -> str:
+    def _token(self, taker: str, number: int | None, index: int, items: Sequence[Any]) -> str:
         if number is None:
             number = next(self._numbers)
-            self._snapshots[number] = _Snapshot(items, self._clock().mono_s)
+            self._snapshots[number] = _Snapshot(taker, items, self._clock().mono_s)
             if len(self._snapshots) > MAX_SNAPSHOTS:
-                self._snapshots.popitem(last=False)
+                self._make_room()
         return f"{number}.{index}"
+
+    def _make_room(self) -> None:
+        """Forget the oldest snapshot of those who have most."""
+        held = Counter(snapshot.taker for snapshot in self._snapshots.values())
+        most = max(held.values())
+        del self._snapshots[
+            next(n for n, snapshot in self._snapshots.items() if held[snapshot.taker] == most)
+        ]
 
     def _forget_old(self) -> None:
         before = self._clock().mono_s - SNAPSHOT_S
         while self._snapshots and next(iter(self._snapshots.values())).taken_s < before:
-            self._snapshots.popitem(last=False)
+            del self._snapshots[next(iter(self._snapshots))]
 
 
 def _outdated() -> RequestError:

@@ -112,6 +112,7 @@ class Queries:
             return sorted(found.items(), key=lambda item: item[0])
 
         return self._pages.page(
+            caller.taker,
             page,
             items,
             lambda item: item[0].startswith(id_prefix),
@@ -131,6 +132,7 @@ class Queries:
             return [framework for _, framework in sorted(found.items())]
 
         return self._pages.page(
+            caller.taker,
             page,
             items,
             lambda framework: (
@@ -161,6 +163,7 @@ class Queries:
             return out
 
         return self._pages.page(
+            caller.taker,
             page,
             items,
             lambda task: is_wanted(task) and task.role in may,
@@ -172,6 +175,7 @@ class Queries:
         state = self._state
         may = self._readable(caller, "Operator.ListOffers")
         return self._pages.page(
+            caller.taker,
             page,
             lambda: list(state.offers.values()),
             lambda offer: offer.offer_id in state.offers and offer.role in may,
@@ -221,6 +225,7 @@ class Queries:
         self.check(caller, "Operator.ListQuarantinedRecords")
         one = bool(kind or key)
         return self._pages.page(
+            caller.taker,
             page,
             lambda: list(self._state.quarantined.values()),
             lambda aside: not one or (aside.kind, aside.key) == (kind, key),
@@ -341,9 +346,10 @@ class Queries:
                 raise denied(problem)
         return self.read(caller, call)
 
-    def sealed_secrets(self, page: PageRequest) -> Listing[pb.SealedSecret]:
+    def sealed_secrets(self, caller: Caller, page: PageRequest) -> Listing[pb.SealedSecret]:
         """Every secret as it is kept, by role and name, for who has passed `check_backup`."""
         return self._pages.page(
+            caller.taker,
             page,
             lambda: sorted(self._state.secrets().items(), key=lambda item: place_of(item[0])),
             lambda item: True,

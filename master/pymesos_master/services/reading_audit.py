@@ -15,6 +15,8 @@ from pymesos_core.transport import CallError, Code, method_of
 from pymesos_master.services.leading import Leadership
 from pymesos_proto.v1 import operator_pb2 as pb
 
+# What the other master refuses is refused to this one, not to who asked for the lines.
+NOT_FOR_ME = frozenset({Code.UNAVAILABLE, Code.UNAUTHENTICATED, Code.PERMISSION_DENIED})
 PASSED_ON_TIMEOUT_S = 3.0  # below what commands wait for an answer
 READ = method_of("/pymesos.v1.Masters/ReadAudit", pb.ReadAuditRequest, pb.ReadAuditResponse)
 
@@ -49,9 +51,8 @@ async def _pass_on(
     try:
         answer = await ask_master(dial, address, READ, request, PASSED_ON_TIMEOUT_S)
     except CallError as error:
-        # It is not the master that was asked that is away.
-        away = error.code == Code.UNAVAILABLE
-        raise CallError(Code.FAILED_PRECONDITION if away else error.code, error.message) from None
+        code = Code.FAILED_PRECONDITION if error.code in NOT_FOR_ME else error.code
+        raise CallError(code, error.message) from None
     assert isinstance(answer, pb.ReadAuditResponse)
     return answer
 

@@ -60,7 +60,7 @@ class SecretCalls:
             line = leader.queries.check_backup(caller_of(call))
             if (problem := await self._leadership.audit.record(line)) is not None:
                 raise CallError(CODES[problem.kind], problem.message)
-            found = leader.queries.sealed_secrets(page_of(request.page))
+            found = leader.queries.sealed_secrets(caller_of(call), page_of(request.page))
         return pb.ListSealedSecretsResponse(secrets=found.views, next_page_token=found.next_token)
 
     async def RestoreSecret(  # noqa: N802
