@@ -393,7 +393,7 @@ class TestRelayed:
             (CallError(Code.PERMISSION_DENIED, "nobody may call it"), 503, "nobody may call it"),
             (CallError(Code.RESOURCE_EXHAUSTED, "too many"), 503, "too many; ask again"),
             (CallError(Code.UNIMPLEMENTED, "no Relay"), 501, "let all masters be of one version"),
-            (CallError(Code.INTERNAL, "a fault"), 500, "leads, 10.0.0.1:5050, did not answer"),
+            (CallError(Code.INTERNAL, "a fault"), 500, "this one: a fault; its log has more"),
         ],
         ids=lambda value: value.code.name if isinstance(value, CallError) else None,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
-from pymesos_core.following import CALLER_KEY, LEADER_KEY, ask_master, leader_of
+from pymesos_core.following import CALLER_KEY, ask_master, leader_of
 from pymesos_core.security.identities import Kind, name_in
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code, Served, Service, method_of, served
@@ -24,6 +24,8 @@ from pymesos_proto.v1 import masters_pb2 as pb
 
 RELAYED_TIMEOUT_S = 10.0
 ONE_VERSION = "let all masters be of one version"
+# What does not pass by asking again, with what to do.
+FAULTS = {Code.INTERNAL: "its log has more", Code.UNIMPLEMENTED: ONE_VERSION}
 RELAY = method_of("/pymesos.v1.Masters/Relay", pb.RelayRequest, pb.RelayResponse)
 
 
@@ -52,6 +54,7 @@ class OperatorCalls:
     """Some methods of Operator, each with one request and one response, by their names."""
 
     def __init__(self, leadership: Leadership, operator: Service, names: Collection[str]) -> None:
+        """`names` are those of the methods, which other masters may relay."""
         self._leadership = leadership
         self._contract = operator.contract
         self._methods: dict[str, Served] = {
@@ -113,19 +116,18 @@ class OperatorCalls:
         try:
             answer = await found.handle(asked, DoorCall(caller))
         except CallError as error:
-            if LEADER_KEY in error.trailing:  # it has ceased to lead meanwhile
-                raise
-            raise CallError(error.code, error.message, {CALLER_KEY: ""}) from error
+            trailing = {**error.trailing, CALLER_KEY: ""}
+            raise CallError(error.code, error.message, trailing) from error
         return pb.RelayResponse(response=found.encode(answer))
 
 
 def _refused(error: CallError, leader: HostPort) -> CallError:
     """What who called is told when the master that leads does not answer."""
     if CALLER_KEY in error.trailing:
-        return CallError(error.code, error.message)
+        return error
     # All else is about this master, and no fault of who called it.
-    is_fault = error.code in (Code.INTERNAL, Code.UNIMPLEMENTED)
-    code, then = (error.code, ONE_VERSION) if is_fault else (Code.UNAVAILABLE, "ask again")
+    code = error.code if error.code in FAULTS else Code.UNAVAILABLE
+    then = FAULTS.get(error.code, "ask again")
     told = f"the master that leads, {leader}, did not answer this one: {error.message}; {then}"
     return CallError(code, told)
 
