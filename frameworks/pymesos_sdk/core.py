@@ -7,17 +7,18 @@ task of which its ledger does not know the end (docs/reconciliation.md of Mesos)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableSequence, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from pymesos_core import contract
 from pymesos_core.clock import Now
+from pymesos_core.copies import copy_of
 from pymesos_core.store import Change
 from pymesos_core.timers import Timers
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk.ledger import FRAMEWORK, Ledger, PendingWrites, is_over
+from pymesos_sdk.standing import Standing
 
 MISSED_HEARTBEATS = 3
 SAID_WHEN_STORED = frozenset({"accept", "kill", "acknowledge"})
@@ -142,10 +143,8 @@ Effect = Send | Deliver | Answered | SetRevoked | Lost | Disconnect | Fail | Per
 class DriverCore:
     """The state of one framework's subscription."""
 
-    info: pb.FrameworkInfo  # what it is to be
+    standing: Standing
     tearing_down: bool = False
-    offer_constraints: Mapping[str, scheduler_pb.OfferConstraints] = field(default_factory=dict)
-    optimistic_roles: Sequence[str] = ()
     ledger: Ledger = field(default_factory=Ledger)
     durable: bool = False  # what is known of tasks is written, before anything is said of it
     master_version: str = ""
@@ -154,9 +153,6 @@ class DriverCore:
     _subscribed: bool = False
     _epoch_seen: int = 0
     _heartbeat_s: float = 0.0
-    _suppressed: set[str] = field(default_factory=set)
-    taken: pb.FrameworkInfo | None = None  # what masters have taken it in as
-    _said: pb.FrameworkInfo | None = None  # what the master has not answered yet
     _writes: PendingWrites[scheduler_pb.Call] = field(default_factory=PendingWrites)
     _unwritten: list[Change] = field(default_factory=list)
     _timers: Timers[str] = field(default_factory=Timers)
@@ -196,20 +192,7 @@ class DriverCore:
     def _connect(self, now: Now, connection_id: int) -> None:
         self._connection_id = connection_id
         self._subscribed = False
-        # What is new is said after it: that may be refused, and a refused SUBSCRIBE ends it all.
-        subscribe = scheduler_pb.Call.Subscribe(**self._terms(self.taken or self.info))
-        self._out.append(Send(connection_id, scheduler_pb.Call(subscribe=subscribe)))
-
-    def _terms(self, info: pb.FrameworkInfo) -> dict[str, Any]:
-        """The fields of what says that the framework is `info`; it is to be answered."""
-        self._said = _copy(info)
-        mine = _roles(info)
-        return {
-            "framework_info": info,
-            "suppressed_roles": sorted(self._suppressed & mine),
-            "offer_constraints": {r: c for r, c in self.offer_constraints.items() if r in mine},
-            "optimistic_roles": [role for role in self.optimistic_roles if role in mine],
-        }
+        self._out.append(Send(connection_id, self.standing.subscribe()))
 
     def _disconnect(self) -> None:
         self._connection_id = None
@@ -260,13 +243,10 @@ class DriverCore:
 
     def _on_subscribed(self, now: Now, event: scheduler_pb.Event) -> None:
         subscribed = event.subscribed
-        if self.durable and self.info.framework_id != subscribed.framework_id:
+        if self.durable and self.standing.info.framework_id != subscribed.framework_id:
             self._unwritten.append(Change(FRAMEWORK, "", subscribed.framework_id.encode()))
             self._write("the framework's id")
-        self.info.framework_id = subscribed.framework_id
-        self.taken, self._said = self._said, None
-        if self.taken is not None:
-            self.taken.framework_id = subscribed.framework_id
+        self.standing.subscribed(subscribed.framework_id)
         self._subscribed = True
         self._out.append(SetRevoked(tuple(subscribed.revoked)))
         # Without one that is a number nothing is expected.
@@ -313,17 +293,16 @@ class DriverCore:
                         self.ledger.launch(launch.task_infos, sent=self._subscribed)
                         self._note(info.task_id for info in launch.task_infos)
             case "suppress":
-                # A wrong one is refused, and must not be in the next SUBSCRIBE.
-                mine = _roles(self.info)
-                self._suppressed |= mine & set(call.suppress.roles or mine)
-                self._say_of_roles(call, call.suppress.roles)
+                self.standing.suppress(call.suppress.roles)
+                self._say_of_roles(call, "suppress")
                 return
             case "revive":
-                self._suppressed -= set(call.revive.roles or _roles(self.info))
-                self._say_of_roles(call, call.revive.roles)
+                self.standing.revive(call.revive.roles)
+                self._say_of_roles(call, "revive")
                 return
             case "update_framework":
-                self._update(call.update_framework.framework_info)
+                self.standing.be(call.update_framework.framework_info)
+                self._say_what_is_new()
                 return
             case "kill":
                 self.ledger.kill(call)
@@ -338,46 +317,29 @@ class DriverCore:
         else:
             self._send(call)
 
-    def _update(self, info: pb.FrameworkInfo) -> None:
-        """Be what `info` says, but under the same id and epoch, now and at each subscription."""
-        framework_id, epoch = self.info.framework_id, self.info.epoch
-        self.info.CopyFrom(info)
-        self.info.framework_id, self.info.epoch = framework_id, epoch
-        self._suppressed &= _roles(info)
-        self._say_what_is_new()
-
     def _say_what_is_new(self) -> None:
         """Say what the framework is to be, once what was said of it before is answered."""
-        if self.tearing_down or not self._subscribed or self._said is not None:
-            return
-        if self.info != self.taken:
+        if self._subscribed and self.standing.is_due and not self.tearing_down:
             self._say_update()
 
     def _say_update(self) -> None:
         if scheduler_pb.UPDATES_FRAMEWORKS not in self.master_capabilities:
-            self.taken = None  # so the next SUBSCRIBE says it
+            self.standing.taken = None  # so the next SUBSCRIBE says it
             self._drop("it knows no UPDATE_FRAMEWORK, so it is subscribed to again")
             return
-        update = scheduler_pb.Call.UpdateFramework(**self._terms(self.info))
-        self._send(scheduler_pb.Call(update_framework=update))
+        self._send(self.standing.update())
 
     def _on_answered(self, problem: str = "") -> None:
         """What was said of the framework is in force; or it stays what it was, for a problem."""
-        said, self._said = self._said, None
-        if said is None or self.taken is None:
-            return  # nothing was asked
-        if not problem:
-            self.taken = said
-        elif said == self.info:
-            self.info.CopyFrom(self.taken)
-            self._suppressed &= _roles(self.info)
-        self._tell(Answered(said, problem))
-        self._say_what_is_new()
+        if (said := self.standing.answered(problem)) is not None:
+            self._tell(Answered(said, problem))
+            self._say_what_is_new()
 
-    def _say_of_roles(self, call: scheduler_pb.Call, named: MutableSequence[str]) -> None:
+    def _say_of_roles(self, call: scheduler_pb.Call, kind: str) -> None:
         """Send SUPPRESS or REVIVE; what they say of roles yet to be said goes with these."""
-        said = self._said or self.taken or self.info
-        if unsaid := _roles(self.info) - _roles(said):
+        if unsaid := self.standing.unsaid():
+            call = copy_of(call)
+            named = getattr(call, kind).roles
             rest = [role for role in named if role not in unsaid]
             if named and not rest:
                 return
@@ -417,13 +379,3 @@ class DriverCore:
         """Send if there is a subscription; else what must not be lost is sent with the next one."""
         if self._subscribed and self._connection_id is not None and not self._is_left_out(call):
             self._out.append(Send(self._connection_id, call))
-
-
-def _roles(info: pb.FrameworkInfo) -> set[str]:
-    return set(info.roles or ["*"])
-
-
-def _copy(info: pb.FrameworkInfo) -> pb.FrameworkInfo:
-    copy = pb.FrameworkInfo()
-    copy.CopyFrom(info)
-    return copy

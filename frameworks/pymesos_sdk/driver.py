@@ -48,6 +48,7 @@ from pymesos_sdk.core import (
 )
 from pymesos_sdk.ledger import FRAMEWORK, OWN_KINDS, Ledger
 from pymesos_sdk.sizes import check, parts_of
+from pymesos_sdk.standing import Standing, roles_of
 
 log = logging.getLogger(__name__)
 
@@ -215,9 +216,7 @@ class Driver(Calls):
             info.framework_id = stored_id.decode()
         self.records = {key: value for key, value in records.items() if key[0] not in OWN_KINDS}
         self._core = core(
-            info,
-            offer_constraints=offer_constraints or {},
-            optimistic_roles=optimistic_roles,
+            Standing(info, offer_constraints or {}, optimistic_roles),
             ledger=ledger,
             durable=store is not None,
         )
@@ -241,12 +240,13 @@ class Driver(Calls):
     @property
     def framework_id(self) -> str:
         """The id, once subscribed."""
-        return self._core.info.framework_id
+        return self._core.standing.info.framework_id
 
     @property
     def roles(self) -> tuple[str, ...]:
         """The roles that a master has taken the framework into."""
-        return tuple(self._core.taken.roles or ["*"]) if self._core.taken is not None else ()
+        taken = self._core.standing.taken
+        return tuple(sorted(roles_of(taken))) if taken is not None else ()
 
     @property
     def leader(self) -> HostPort | None:

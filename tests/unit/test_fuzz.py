@@ -25,6 +25,7 @@ from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import core as sdk
+from pymesos_sdk.standing import Standing
 from pymesos_testing.agent_harness import AgentHarness
 from pymesos_testing.fuzzing import Fuzz, resolve
 from pymesos_testing.master_harness import MasterHarness, registering, task
@@ -354,7 +355,7 @@ def test_an_agent_outlives_its_peers(seed: int) -> None:
 @given(SEEDS)
 def test_a_framework_outlives_its_master(seed: int) -> None:
     fuzz = Fuzz(seed)
-    core = sdk.DriverCore(pb.FrameworkInfo(name="f", roles=["db"]))
+    core = sdk.DriverCore(Standing(pb.FrameworkInfo(name="f", roles=["db"])))
     live = {"$task": "t", "$agent": "a", "$framework": "f", "$executor": "x", "$offer": "o"}
     now_s = 0.0
 

@@ -31,11 +31,12 @@ from pymesos_sdk.core import (
     Send,
     Tick,
 )
+from pymesos_sdk.standing import Standing
 
 
 class Harness:
     def __init__(self) -> None:
-        self.core = DriverCore(pb.FrameworkInfo(name="f"))
+        self.core = DriverCore(Standing(pb.FrameworkInfo(name="f")))
         self.now_s = 0.0
         self.effects: list[Effect] = []
         self.connection = 0
@@ -405,8 +406,8 @@ class TestOtherRoles:
     @staticmethod
     def begun(*capabilities: spb.MasterCapability) -> Harness:
         h = Harness()
-        h.core.info.roles.append("eng")
-        h.core.offer_constraints = {"eng": spb.OfferConstraints(groups=[{}])}
+        h.core.standing.info.roles.append("eng")
+        h.core.standing.offer_constraints = {"eng": spb.OfferConstraints(groups=[{}])}
         h.connect()
         h.core.master_capabilities = frozenset(capabilities)
         return h

@@ -15,6 +15,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Scheduler, run_framework
 from pymesos_sdk import core as sdk
 from pymesos_sdk.ledger import GIVEN_UP, Ledger
+from pymesos_sdk.standing import Standing
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "frameworks/examples"
 Records = dict[tuple[str, str], bytes]
@@ -27,7 +28,9 @@ class Harness:
         self.records = records if records is not None else {}
         ledger = Ledger()
         ledger.restore(self.records)
-        self.core = sdk.DriverCore(pb.FrameworkInfo(name="f"), ledger=ledger, durable=True)
+        self.core = sdk.DriverCore(
+            Standing(pb.FrameworkInfo(name="f")), ledger=ledger, durable=True
+        )
         self.effects: list[sdk.Effect] = []
         self.held: list[sdk.Persist] = []
 
