@@ -12,8 +12,10 @@ from pymesos_binpack import core as c
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.shell import Binpack, StaleError
 from pymesos_core.store import Store
+from pymesos_proto.v1 import scheduler_pb2 as spb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver
+from pymesos_sdk import core as sdk
 from pymesos_sdk.ledger import Ledger
 from pymesos_testing.binpack_harness import job
 
@@ -45,13 +47,13 @@ def change(job_id: str) -> c.VersionProposed:
 class Asking:
     """A shell of which something is asked."""
 
-    def __init__(self, room_bytes: int | None = None) -> None:
+    def __init__(self, room_bytes: int | None = None, driver: type[Driver] | None = None) -> None:
         self.notes = Notes()
         core, store = (
             cast(BinpackCore, self.notes),
             cast(Store, SimpleNamespace(commit=None, room_bytes=room_bytes)),
         )
-        driver = cast(type[Driver], lambda *_, **__: None)
+        driver = driver or cast(type[Driver], lambda *_, **__: None)
         info = pb.FrameworkInfo(name="f")
         self.binpack = Binpack(core, store, info, "127.0.0.1:5050", driver=driver)
 
@@ -128,3 +130,23 @@ async def test_who_has_a_job_forgotten_is_not_answered_as_who_releases_it(asking
     asking.say(c.Released("a"))
     async with asyncio.timeout(5):
         assert (await released, await forgotten) == ("", "no")
+
+
+async def test_the_core_is_told_what_the_master_answers_to_other_roles() -> None:
+    asking = Asking(driver=Driver)
+    driver = asking.binpack.driver
+
+    def hear(**event: object) -> None:
+        driver._feed(sdk.MasterSaid(1, 1, spb.Event(**event)))  # type: ignore[arg-type]
+
+    driver._feed(sdk.Connected(1))
+    capabilities = [spb.UPDATES_FRAMEWORKS]
+    hear(subscribed=spb.Event.Subscribed(framework_id="f", master_capabilities=capabilities))
+    asking.say(c.BeInRoles(("*", "web")))
+    hear(framework_updated=spb.Event.FrameworkUpdated())
+    asking.say(c.BeInRoles(("*", "secret", "web")))
+    hear(refused=spb.Event.Refused(call="UPDATE_FRAMEWORK", message="no"))
+    assert [event for event in asking.notes.told if isinstance(event, c.RolesAnswered)] == [
+        c.RolesAnswered(("*", "web"), ("*", "web")),
+        c.RolesAnswered(("*", "secret", "web"), ("*", "web"), "no"),
+    ]
