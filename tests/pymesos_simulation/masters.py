@@ -145,9 +145,14 @@ class WatchedAllocator(DrfAllocator):
         super().set_quota(role, quota)
         self._forget()  # it may be offered otherwise now
 
-    def add_framework(self, framework_id: str, *arguments: Any, **more: Any) -> None:
-        super().add_framework(framework_id, *arguments, **more)
-        self._forget(framework_id)
+    def add_framework(self, framework_id: str, roles: Sequence[str], **more: Any) -> None:
+        super().add_framework(framework_id, roles, **more)
+        kept = set(roles) - more.get("suppressed", set()) if more.get("keep_filters") else set()
+        self._refused = {
+            key: refused
+            for key, refused in self._refused.items()
+            if framework_id != key[0] or key[1] in kept
+        }
 
 
 class WatchedRegistry(InOrderRegistry):

@@ -470,3 +470,86 @@ class TestCutRefusals:
         drf.answered("f", "third")
         drf.recover("f", "third", "eng", grant.resources, now_s=2, refuse_s=600)
         assert drf.allocate(3) == []
+
+
+class TestRolesThatChange:
+    """One role more or less concerns that role only."""
+
+    def test_of_a_role_that_was_left_nothing_stays_once_it_holds_nothing(self) -> None:
+        drf = allocator()
+        drf.add_framework("f0", ("*", "eng"), active=True, suppressed=frozenset("*"))
+        (grant,) = drf.allocate(0)
+        drf.add_framework("f0", ("*",), active=True)
+        leaves = drf._state.frameworks["f0"].leaves
+        assert set(leaves) == {"*", "eng"} and drf.held("eng") == {"cpus": 4000, "mem": 400_000}
+        drf.recover("f0", grant.agent_id, "eng", grant.resources, now_s=0)
+        assert set(leaves) == {"*"}
+        assert {node.role for node in drf._state.tree.roles()} == {"*"}
+
+    def test_roles_that_come_and_go_leave_nothing(self) -> None:
+        drf = allocator()
+        for number in range(10):
+            drf.add_framework("f0", ("*", f"eng/r{number}"), active=True, keep_filters=True)
+            drf.add_framework("f0", ("*",), active=True, keep_filters=True)
+        assert set(drf._state.frameworks["f0"].leaves) == {"*"}
+        assert {node.role for node in drf._state.tree.roles()} == {"*"}
+
+    @pytest.mark.parametrize("keep_filters", [True, False])
+    def test_what_was_refused_stays_refused_if_filters_are_kept(self, keep_filters: bool) -> None:
+        drf = allocator()
+        (grant,) = drf.allocate(0)
+        drf.answered("f0", "a0")
+        drf.recover("f0", "a0", "*", grant.resources, now_s=0, refuse_s=100)
+        assert not drf.allocate(0)
+        drf.add_framework(
+            "f0",
+            ("*", "eng"),
+            active=True,
+            suppressed=frozenset({"eng"}),
+            keep_filters=keep_filters,
+        )
+        assert drf.changed is not keep_filters, "agents are looked at only if something may come"
+        assert [g.role for g in drf.allocate(1)] == ([] if keep_filters else ["*"])
+
+    def test_a_role_that_is_new_is_offered_what_another_refused(self) -> None:
+        drf = allocator()
+        (grant,) = drf.allocate(0)
+        drf.answered("f0", "a0")
+        drf.recover("f0", "a0", "*", grant.resources, now_s=0, refuse_s=100)
+        assert not drf.allocate(0)
+        drf.add_framework("f0", ("*", "eng"), active=True, keep_filters=True)
+        assert [g.role for g in drf.allocate(1)] == ["eng"]
+
+    def test_new_terms_have_all_looked_at(self) -> None:
+        drf = DrfAllocator()
+        drf.add_framework("f", ("*",), active=True)
+        drf.add_agent("a", parse("cpus:1;mem:64;gpus#0:1"), {})
+        assert not drf.allocate(0)
+        drf.add_framework("f", ("*",), active=True, terms=Terms(gpus=True), keep_filters=True)
+        assert len(drf.allocate(0)) == 1
+
+    def test_all_agents_are_looked_at_for_a_role_that_is_revived_not_suppressed(self) -> None:
+        drf = allocator(agents=3)
+        drf.add_framework("f0", ("*", "eng"), active=True)
+        for grant in drf.allocate(0):
+            drf.answered("f0", grant.agent_id)
+            drf.recover("f0", grant.agent_id, grant.role, grant.resources, now_s=0, refuse_s=9)
+        for grant in drf.allocate(0):
+            drf.answered("f0", grant.agent_id)
+            drf.recover("f0", grant.agent_id, grant.role, grant.resources, now_s=0, refuse_s=9)
+        assert not drf.allocate(0)
+        drf.suppress("f0", ["eng"])
+        assert not drf.changed
+        drf.revive("f0", ["eng"])
+        assert [grant.role for grant in drf.allocate(0)] == ["eng"] * 3
+
+    def test_what_a_role_has_a_claim_to_is_for_others_once_it_wants_nothing(self) -> None:
+        drf = allocator()
+        drf.add_framework("other", ("*",), active=True, suppressed=frozenset({"*"}))
+        (grant,) = drf.allocate(0)
+        drf.recover(grant.framework_id, "a0", "*", parse("cpus:2;mem:64"), now_s=0)
+        drf.keep_for("f0", "*", "a0", 0)
+        drf.revive("other", ())
+        assert not drf.allocate(0), "f0 has not answered, and has a claim to the rest"
+        drf.suppress("f0", ["*"])
+        assert [grant.framework_id for grant in drf.allocate(0)] == ["other"]

@@ -129,7 +129,7 @@ def is_below(leaf: Node, node: Node) -> bool:
 
 
 class Cluster(RuleBasedStateMachine):
-    """Agents and frameworks that come, go, accept, decline, suppress and revive."""
+    """Agents and frameworks that come, go, accept, decline, change roles, suppress and revive."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,6 +154,30 @@ class Cluster(RuleBasedStateMachine):
             self.allocator.add_framework(
                 f"f{self.made}", tuple(sorted(roles)), active=True, terms=terms
             )
+
+    @rule(
+        which=st.integers(0, 9),
+        roles=st.lists(st.sampled_from(ROLES), min_size=1, max_size=3, unique=True),
+        suppressed=st.sets(st.sampled_from(ROLES), max_size=2),
+        keep_filters=st.booleans(),
+    )
+    def framework_changes(
+        self, which: int, roles: list[str], suppressed: set[str], keep_filters: bool
+    ) -> None:
+        if self.frameworks:
+            framework_id = sorted(self.frameworks)[which % len(self.frameworks)]
+            self.frameworks[framework_id] = tuple(roles)
+            self.allocator.add_framework(
+                framework_id,
+                roles,
+                active=True,
+                suppressed=frozenset(suppressed) & frozenset(roles),
+                terms=self.terms[framework_id],
+                keep_filters=keep_filters,
+            )
+            mine = [offer for offer in self.offers if offer.framework_id == framework_id]
+            for offer in [offer for offer in mine if offer.role not in roles]:
+                self.give_back(offer, None)
 
     @rule(which=st.integers(0, 9))
     def framework_goes(self, which: int) -> None:
@@ -185,12 +209,12 @@ class Cluster(RuleBasedStateMachine):
             self.offers = [o for o in self.offers if o.agent_id != agent_id]
             self.tasks = [t for t in self.tasks if t.agent_id != agent_id]
 
-    @rule(which=st.integers(0, 9), wants=st.booleans())
-    def suppress_or_revive(self, which: int, wants: bool) -> None:
+    @rule(which=st.integers(0, 9), wants=st.booleans(), every=st.booleans())
+    def suppress_or_revive(self, which: int, wants: bool, every: bool) -> None:
         if self.frameworks:
             framework_id = sorted(self.frameworks)[which % len(self.frameworks)]
             change = self.allocator.revive if wants else self.allocator.suppress
-            change(framework_id, ())
+            change(framework_id, () if every else self.frameworks[framework_id][:1])
 
     @rule(role=st.sampled_from(ROLES), weight=st.sampled_from([0.5, 1.0, 2.0, 5.0]))
     def weigh(self, role: str, weight: float) -> None:
@@ -253,6 +277,12 @@ class Cluster(RuleBasedStateMachine):
             for resources in out:
                 rest = rest - resources
             assert rest == self.allocator._state.agents[agent_id].available
+
+    @invariant()
+    def nothing_is_kept_of_a_role_that_was_left_and_holds_nothing(self) -> None:
+        for framework in self.allocator._state.frameworks.values():
+            holding = {role for role, leaf in framework.leaves.items() if any(leaf.held.values())}
+            assert set(framework.leaves) == {*framework.roles, *holding}
 
 
 TestCluster = Cluster.TestCase

@@ -8,6 +8,8 @@ some of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pymesos_master.allocator.checks import usable
 from pymesos_master.allocator.state import AgentEntry, AllocatorState
 from pymesos_master.allocator.tree import Node
@@ -64,8 +66,15 @@ class Claims:
     def forget_framework(self, framework_id: str) -> None:
         """Forget a framework that is gone: what it had a claim to is for others."""
         self._claimed.pop(framework_id, None)
-        for agent in self._state.agents.values():
-            if agent.claim is not None and agent.claim.framework_id == framework_id:
+        self._end_where(lambda claim: claim.framework_id == framework_id)
+
+    def forget_leaf(self, leaf: Node) -> None:
+        """A leaf wants nothing now: what it has a claim to is for others."""
+        self._end_where(lambda claim: claim is leaf)
+
+    def _end_where(self, is_meant: Callable[[Node], bool]) -> None:
+        for agent in self._state.agents.values() if self._ends else ():
+            if agent.claim is not None and is_meant(agent.claim):
                 self.end(agent)
                 self._state.look_at(agent)
 

@@ -11,7 +11,7 @@ those who declare that they can use it. What one may not have is offered to the 
 cycle, as is what is beyond `max_fraction` of an agent. `checks.py` has all such rules.
 
 Only agents about which something changed are looked at: one that came or got resources back, one
-whose filter ran out, or all of them when a framework came or revived.
+whose filter ran out, or all of them when a framework came, revived or entered a role.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class DrfAllocator:
         active: bool,
         suppressed: frozenset[str] = frozenset(),
         terms: Terms = PLAIN_TERMS,
+        keep_filters: bool = False,
     ) -> None:
         """See Allocator."""
         state = self._state
@@ -80,21 +81,29 @@ class DrfAllocator:
         framework.active = active
         framework.suppressed = suppressed
         state.particular += bool(terms.wants_agent) - bool(framework.terms.wants_agent)
+        sees_more = not keep_filters or terms != framework.terms
         framework.terms = terms
         for role in roles:
             state.leaf(framework, role)
-        self._forget_refusals(framework, framework.leaves)
-        self._update_wants(framework)
+        if not keep_filters:
+            self._forget_refusals(framework, framework.leaves)
+        sees_more |= self._update_wants(framework)
+        for role in list(framework.leaves):
+            state.forget_if_left(framework, role)
+        if sees_more and any(map(framework.wants, roles)):
+            state.look_at_all()
 
-    def _update_wants(self, framework: FrameworkEntry) -> None:
-        """Tell the tree which leaves want offers; those that do see every agent."""
+    def _update_wants(self, framework: FrameworkEntry) -> bool:
+        """Tell the tree which leaves want offers; whether any does now that did not."""
+        more = False
         for role, leaf in framework.leaves.items():
             wants = framework.wants(role)
-            if not wants:
+            if leaf.wanting and not wants:
                 self._forget_leaf(leaf)
+                self._claims.forget_leaf(leaf)
+            more |= wants and not leaf.wanting
             self._state.tree.want(leaf, wants)
-        if any(framework.wants(role) for role in framework.roles):
-            self._state.look_at_all()
+        return more
 
     def remove_framework(self, framework_id: str) -> None:
         """See Allocator."""
@@ -130,6 +139,8 @@ class DrfAllocator:
         framework.suppressed -= revived
         self._forget_refusals(framework, revived)
         self._update_wants(framework)
+        if any(map(framework.wants, revived)):
+            self._state.look_at_all()
 
     def _forget_refusals(self, framework: FrameworkEntry, roles: Iterable[str]) -> None:
         for role in roles:

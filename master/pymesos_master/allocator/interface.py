@@ -121,8 +121,13 @@ class Allocator(Protocol):
         active: bool,
         suppressed: frozenset[str] = frozenset(),
         terms: Terms = PLAIN_TERMS,
+        keep_filters: bool = False,
     ) -> None:
-        """A new framework, or a known one with new roles and terms, without filters."""
+        """A new framework, or a known one with new roles and terms.
+
+        It begins without filters, unless `keep_filters`: then those of roles in which it goes on
+        wanting offers stay.
+        """
 
     def remove_framework(self, framework_id: str) -> None:
         """Grant a framework nothing more; what it holds stays allocated until recovered."""

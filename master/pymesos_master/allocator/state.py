@@ -25,7 +25,7 @@ class FrameworkEntry:
     active: bool
     suppressed: frozenset[str]
     terms: Terms = PLAIN_TERMS
-    leaves: dict[str, Node] = field(default_factory=dict)  # by role, old roles too while they hold
+    leaves: dict[str, Node] = field(default_factory=dict)  # by role; of one left while it holds
 
     def wants(self, role: str) -> bool:
         """Whether it wants offers in a role."""
@@ -115,6 +115,13 @@ class AllocatorState:
             leaf = framework.leaves[role] = self.tree.leaf(role, framework.framework_id)
         return leaf
 
+    def forget_if_left(self, framework: FrameworkEntry, role: str) -> None:
+        """Forget the leaf of a role that the framework is not in, once it holds nothing."""
+        leaf = framework.leaves[role]
+        if role not in framework.roles and not any(leaf.held.values()):
+            del framework.leaves[role]
+            self.tree.remove(leaf)
+
     def look_at(self, agent: AgentEntry) -> None:
         """Something changed about an agent."""
         if agent.active:
@@ -166,6 +173,8 @@ class AllocatorState:
         framework = self.frameworks.get(client[0])
         if framework is not None:
             self.tree.hold(self.leaf(framework, client[1]), scalars, sign)
+            if sign < 0:
+                self.forget_if_left(framework, client[1])
 
     def hold_all(self, framework: FrameworkEntry, sign: int) -> None:
         """What agents say that a framework holds counts in the tree, or no longer does."""
