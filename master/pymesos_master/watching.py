@@ -91,7 +91,9 @@ class _Happened:
 
     def is_seen_by(self, may: Roles) -> bool:
         roles = self.effect.roles
-        return may.every or not roles or any(role in may for role in roles)
+        # A task is of one role: where it is not known which, all must be theirs to read.
+        enough = all if self.effect.kind == pb.ClusterEvent.TASK_REFUSED else any
+        return may.every or not roles or enough(role in may for role in roles)
 
     def _made(self, resources: Resources) -> pb.ClusterEvent:
         effect = self.effect

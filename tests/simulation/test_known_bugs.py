@@ -51,6 +51,7 @@ from pymesos_master.allocator.refusals import BUCKETS_PER_S, Refusals
 from pymesos_master.core import (
     admission,
     agents,
+    disconnecting,
     drains,
     frameworks,
     master,
@@ -260,7 +261,8 @@ def accept_a_rescinded_offer(patch: pytest.MonkeyPatch) -> None:
 def leak_offers_on_disconnect(patch: pytest.MonkeyPatch) -> None:
     """A framework's offers stay when it is gone."""
     quiet = SimpleNamespace(**{**vars(offers), "rescind_all": lambda *_: None})
-    patch.setattr(frameworks, "offers", quiet)
+    for module in (disconnecting, frameworks):
+        patch.setattr(module, "offers", quiet)
 
 
 def lost_filter_expiry(patch: pytest.MonkeyPatch) -> None:
@@ -774,6 +776,16 @@ def take_what_another_role_is_offered(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(PlacementByRole, "take", any_role)
 
 
+def offer_again_what_other_roles_refused(patch: pytest.MonkeyPatch) -> None:
+    """A framework that enters or leaves a role has no filters any more."""
+    original = DrfAllocator.add_framework
+
+    def add(self: DrfAllocator, *arguments: Any, **more: Any) -> None:
+        original(self, *arguments, **{**more, "keep_filters": False})
+
+    patch.setattr(DrfAllocator, "add_framework", add)
+
+
 def leave_no_role(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DriverCore, "_say_update", lambda self: None)
 
@@ -781,6 +793,7 @@ def leave_no_role(patch: pytest.MonkeyPatch) -> None:
 BUGS: list[Patch] = [
     take_what_another_role_is_offered,
     leave_no_role,
+    offer_again_what_other_roles_refused,
     give_any_port_for_a_host_port,
     stop_at_once_what_is_on_a_drained_agent,
     stop_however_few_are_left,

@@ -271,3 +271,27 @@ async def test_what_may_not_be_read_has_a_line(master: Master) -> None:
     await master.leader.commands.set_weight(ALICE, "prod", 2.0)
     denied, _ = master.on_disk()
     assert (denied["method"], denied["verb"]) == ("Operator.GetPolicy", "policy")
+
+
+def test_a_task_that_is_killed_is_of_its_role_though_its_framework_has_left_that() -> None:
+    policy = POLICY.replace("role: prod", "role: '**'")
+    h = MasterHarness(Config(audited=True, seed_policy=policy))
+    h.agent("cpus:8;mem:8192")
+    framework = h.subscribe(roles=["prod"], caller=FRAMEWORK)
+    launch(h, framework, "a", user="app")
+    info = pb.FrameworkInfo(framework_id=h.framework_id(framework), name="f", roles=["dev"])
+    said = scheduler_pb2.Call.UpdateFramework(framework_info=info)
+    lines(h)
+    for call in (
+        scheduler_pb2.Call(update_framework=said),
+        scheduler_pb2.Call(kill=scheduler_pb2.Call.Kill(task_id="a")),
+        scheduler_pb2.Call(kill=scheduler_pb2.Call.Kill(task_id="unknown")),
+        scheduler_pb2.Call(teardown=scheduler_pb2.Call.Teardown()),
+    ):
+        h.feed(ev.FrameworkCalled(framework, call, FRAMEWORK))
+    assert [(line["method"], line["object"]["role"]) for line in lines(h)] == [
+        ("Call.update_framework", "dev"),
+        ("Call.kill", "prod"),
+        ("Call.kill", "dev"),
+        ("Call.teardown", "dev, prod"),
+    ]

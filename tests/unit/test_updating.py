@@ -14,8 +14,9 @@ from pymesos_proto.v1 import registry_pb2
 from pymesos_proto.v1 import scheduler_pb2 as spb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
-from pymesos_testing.master_harness import MasterHarness
+from pymesos_testing.master_harness import MasterHarness, task
 
+BOB = Caller("operator/bob", Method.CERT, "2", "ipv4:10.0.0.2", "grpc")
 WEB = Caller("framework/web", Method.CERT, "1", "ipv4:10.0.0.1", "grpc")
 POLICY = """
 allow:
@@ -192,3 +193,146 @@ def test_whose_jobs_it_takes_is_for_the_policy(
     errors = h.errors(900)
     assert bool(errors) is bool(denied)
     assert all(denied in error for error in errors)
+
+
+class TestPolicyThatChangesMeanwhile:
+    """What is written behind a policy goes by that policy."""
+
+    WIDE = """
+allow:
+  - {who: framework/web, do: [subscribe, serve, launch], role: "**"}
+  - {who: operator/bob, do: [policy, teardown], role: "**"}
+"""
+    NARROW = WIDE.replace('role: "**"', "role: eng", 1)
+
+    @pytest.mark.parametrize("first", ["policy", "update"])
+    def test_who_may_not_be_in_a_role_is_not(self, h: MasterHarness, first: str) -> None:
+        h.core.state.policy = read_policy(self.WIDE, 0)
+        framework = h.subscribe(roles=["eng"], caller=WEB)
+        h.hold_writes = True
+        if first == "update":
+            update(h, framework, ["eng", "secret"], caller=WEB)
+        h.feed(ev.OperatorSetPolicy(5, read_policy(self.NARROW, 0), 0, BOB))
+        if first == "policy":
+            update(h, framework, ["eng", "secret"], caller=WEB)
+        h.hold_writes = False
+        h.write()
+        h.agent()
+        assert h.answers == {5: None} and not h.refused(framework)
+        (error,) = h.errors(framework)
+        assert "may not subscribe in the role secret" in error
+        updated = [e for e in h.framework_inbox[framework] if e.HasField("framework_updated")]
+        assert len(updated) == (first == "update"), "it is never told that what is denied holds"
+        assert not offered(h, framework)
+        assert h.core.state.frameworks[h.framework_id(framework)].connection_id is None
+
+    def test_one_that_begins_to_serve_is_told_the_policy_once(self, h: MasterHarness) -> None:
+        h.core.state.policy = read_policy(self.WIDE, 3)
+        framework = h.subscribe(roles=["eng"], caller=WEB)
+        for roles in (["eng"], ["eng", "web"]):
+            update(h, framework, roles, caller=WEB, jobs_address="10.0.0.1:5")
+        told = [e.policy for e in h.framework_inbox[framework] if e.HasField("policy")]
+        assert [(policy.document, policy.version) for policy in told] == [(self.WIDE, 3)]
+
+
+class TestOnlyTheRoleThatChanges:
+    """One role more or less leaves the others as they are."""
+
+    def test_what_another_role_refused_stays_refused(self, h: MasterHarness) -> None:
+        h.agent()
+        framework = h.subscribe(roles=["eng"])
+        h.decline(framework, [o.offer_id for o in h.offers(framework)], refuse_s=100)
+        update(h, framework, ["eng", "web"], suppressed=["web"])
+        assert not offered(h, framework)
+        update(h, framework, ["eng"])
+        assert not offered(h, framework)
+        update(h, framework, ["eng", "web"])
+        assert offered(h, framework) == ["web"]
+
+    def test_one_that_is_not_suppressed_any_more_is_offered(self, h: MasterHarness) -> None:
+        h.agent()
+        framework = h.subscribe(roles=["eng"])
+        h.decline(framework, [o.offer_id for o in h.offers(framework)], refuse_s=100)
+        update(h, framework, ["eng"], suppressed=["eng"])
+        update(h, framework, ["eng"])
+        assert offered(h, framework) == ["eng"]
+
+    @pytest.mark.parametrize(
+        ("roles", "fields", "again"),
+        [(["eng", "web"], {}, False), (["eng"], {"hostname": "other"}, True)],
+    )
+    def test_agents_are_told_it_again_if_more_than_roles_differs(
+        self, h: MasterHarness, roles: list[str], fields: dict[str, Any], again: bool
+    ) -> None:
+        agent = h.agent()
+        framework = h.subscribe(roles=["eng"])
+        h.run(framework, "first")
+        update(h, framework, roles, **fields)
+        h.run(framework, "second")
+        launches = [m.launch for m in h.agent_inbox[agent] if m.HasField("launch")]
+        assert [launch.HasField("framework_info") for launch in launches] == [True, again]
+
+    def test_what_is_so_already_is_not_written(self, h: MasterHarness) -> None:
+        h.agent()
+        framework = h.subscribe(roles=["eng"])
+        h.hold_writes = True
+        update(h, framework, ["eng"], suppressed=["eng"])
+        assert not h.held and not offered(h, framework)
+        update(h, framework, ["web"])
+        update(h, framework, ["eng"])
+        assert len(h.held) == 2, "it is to be something else by then"
+
+
+def test_one_that_is_being_removed_gets_no_more_offers(h: MasterHarness) -> None:
+    h.agent()
+    framework = h.subscribe(roles=["eng"])
+    h.hold_writes = True
+    update(h, framework, ["eng", "web"])
+    h.call(framework, teardown=spb.Call.Teardown())
+    (written, removed) = h.held
+    h.held = [written]
+    h.write()
+    assert not offered(h, framework)
+    h.held = [removed]
+    h.write()
+    assert not h.core.state.offers and framework in h.closed
+
+
+def test_a_teardown_is_for_who_may_in_the_roles_of_its_tasks_too(h: MasterHarness) -> None:
+    h.core.state.policy = read_policy(
+        """
+allow:
+  - {who: framework/web, do: [subscribe, launch], role: "**"}
+  - {who: operator/bob, do: [teardown], role: web}
+""",
+        1,
+    )
+    agent = h.agent()
+    framework = h.subscribe(roles=["eng"], caller=WEB)
+    h.run(framework)
+    update(h, framework, ["web"], caller=WEB)
+    framework_id = h.framework_id(framework)
+    h.feed(ev.OperatorToreDown(7, framework_id, BOB))
+    assert "teardown in the role eng" in (h.answers[7] or "")
+    assert framework_id in h.core.state.frameworks
+    h.update(agent, framework_id, "t", pb.TASK_FINISHED)
+    h.feed(ev.OperatorToreDown(8, framework_id, BOB))
+    assert h.answers[8] is None and framework_id not in h.core.state.frameworks
+
+
+def test_a_task_that_is_refused_is_of_the_role_of_its_offer(h: MasterHarness) -> None:
+    h.core.watch(True)
+    h.agent()
+    framework = h.subscribe(roles=["secret"])
+    update(h, framework, ["eng", "secret"])
+    (offer,) = h.offers(framework)
+    h.accept(framework, [offer.offer_id], task(offer, "large", "cpus:999;mem:32"))
+    (offer,) = h.offers(framework)
+    h.accept(framework, [offer.offer_id, offer.offer_id], task(offer, "twice"))
+    h.accept(framework, ["unknown"], task(offer, "late"))
+    refused = [e for e in h.published if e.kind == ClusterEvent.TASK_REFUSED]
+    assert {e.task_id: e.roles for e in refused} == {
+        "large": (offer.role,),
+        "twice": (offer.role,),
+        "late": ("eng", "secret"),
+    }

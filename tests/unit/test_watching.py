@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pymesos_core.resources import Resources, parse
+from pymesos_core.security.policy import Roles
 from pymesos_core.states import kind_name
 from pymesos_master import watching
 from pymesos_master.core import effects as fx
@@ -326,3 +327,20 @@ def test_a_history_is_bounded_by_what_its_events_keep() -> None:
             fx.PublishEvent(1.0, ClusterEvent.TASK_ADDED, "a", task_id="a-usual-id", resources=BAG)
         )
     assert usual.has_all_since(0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "readable", "seen"),
+    [
+        (ClusterEvent.TASK_REFUSED, ("eng",), False),
+        (ClusterEvent.TASK_REFUSED, ("eng", "secret"), True),
+        (ClusterEvent.FRAMEWORK_UPDATED, ("eng",), True),
+        (ClusterEvent.FRAMEWORK_UPDATED, ("db",), False),
+    ],
+)
+def test_a_task_whose_role_is_not_known_is_shown_to_who_may_read_all(
+    kind: ClusterEvent.Kind, readable: tuple[str, ...], seen: bool
+) -> None:
+    effect = fx.PublishEvent(1.0, kind, framework_id="f", roles=("eng", "secret"))
+    happened = watching._Happened(effect, 1, 0)
+    assert happened.is_seen_by(Roles(exact=frozenset(readable))) is seen

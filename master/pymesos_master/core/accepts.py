@@ -95,7 +95,7 @@ def accept(
     for offer in taken:
         offers.publish_end(ctx, offer)
     for operation, why in denied:
-        _deny(ctx, framework, agent, operation, why)
+        _deny(ctx, framework, agent, role, operation, why)
     for operation in operations:
         if operation.WhichOneof("operation") is None:
             message = "an operation of a kind that this master does not know"
@@ -127,11 +127,17 @@ def _tell_audit(
 
 
 def _deny(
-    ctx: Context, framework: Framework, agent: Agent, operation: scheduler_pb.Operation, why: str
+    ctx: Context,
+    framework: Framework,
+    agent: Agent,
+    role: str,
+    operation: scheduler_pb.Operation,
+    why: str,
 ) -> None:
     """Tell of each part of an operation that the policy does not allow it."""
     for launching in reservations.launches(operation):
-        _refuse(ctx, framework, launching, pb.TASK_ERROR, pb.REASON_TASK_UNAUTHORIZED, why)
+        reason = pb.REASON_TASK_UNAUTHORIZED
+        _refuse(ctx, framework, (role,), launching, pb.TASK_ERROR, reason, why)
     if reservations.is_conversion(operation):
         refused = reservations.Operation(operation.id, problem=why)
         event = OperationEvent.INVALID
@@ -168,9 +174,12 @@ def _accept_nothing(
         # the agent from the others.
         offers.give_back(ctx, offer, offer.resources, refuse_s)
         offers.publish_end(ctx, offer, problem)
+    # Of an offer that is not known, nor is the role.
+    roles = tuple(dict.fromkeys(offer.role for offer in found)) or framework.roles
     for operation in operations:
         for launching in reservations.launches(operation):
-            _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS, message)
+            reason = pb.REASON_INVALID_OFFERS
+            _refuse(ctx, framework, roles, launching, pb.TASK_DROPPED, reason, message)
         if reservations.is_conversion(operation):
             dropped = reservations.Operation(operation.id, problem=problem)
             reservations.end_operation(ctx, framework, "", dropped, OperationEvent.NO_OFFERS)
@@ -286,14 +295,17 @@ def _carry_out(ctx: Context, agent: Agent, done: reservations.Conversion, *, the
             launching = step.launching
             if step.problem is not None:
                 # Not looked at again: what is reserved was computed without it.
-                _refuse_invalid(ctx, framework, launching, step.problem)
+                _refuse_invalid(ctx, framework, role, launching, step.problem)
             elif agent.drain.state != DrainState.NONE:
                 reason = drains.reason_of(agent)
                 message = f"The agent is {agent.drain.state} since before the launch"
-                _refuse(ctx, framework, launching, pb.TASK_DROPPED, reason, message)
+                _refuse(ctx, framework, (role,), launching, pb.TASK_DROPPED, reason, message)
             elif not there:
-                _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
-                        "The agent disconnected before the launch")  # fmt: skip
+                reason, message = (
+                    pb.REASON_INVALID_OFFERS,
+                    "The agent disconnected before the launch",
+                )
+                _refuse(ctx, framework, (role,), launching, pb.TASK_DROPPED, reason, message)
             elif known:
                 planned, rest = _plan(framework, agent, [launching], rest)
                 _launch_all(ctx, framework, agent, role, planned)
@@ -378,7 +390,7 @@ def _launch_all(
     """Launch what can be, and refuse the rest."""
     for each in planned:
         if each.problem is not None:
-            _refuse_invalid(ctx, framework, each.launching, each.problem)
+            _refuse_invalid(ctx, framework, role, each.launching, each.problem)
             continue
         for info, mine in zip(each.launching.infos, each.needed, strict=True):
             _add(ctx, framework, agent, role, info, mine)
@@ -438,26 +450,31 @@ def _tell_launch(
     ctx.tell_agent(agent, message)
 
 
-def _refuse_invalid(ctx: Context, framework: Framework, launching: Launching, problem: str) -> None:
+def _refuse_invalid(
+    ctx: Context, framework: Framework, role: str, launching: Launching, problem: str
+) -> None:
     reason = pb.REASON_TASK_GROUP_INVALID if launching.grouped else pb.REASON_TASK_INVALID
-    _refuse(ctx, framework, launching, pb.TASK_ERROR, reason, problem)
+    _refuse(ctx, framework, (role,), launching, pb.TASK_ERROR, reason, problem)
 
 
 def _refuse(
     ctx: Context,
     framework: Framework,
+    roles: tuple[str, ...],
     launching: Launching,
     state: pb.TaskState,
     reason: pb.Reason,
     message: str,
 ) -> None:
+    """Tell of each task that it is not launched; `roles`: in one of which it would have been."""
     for info in launching.infos:
-        _refuse_task(ctx, framework, info, state, reason, message)
+        _refuse_task(ctx, framework, roles, info, state, reason, message)
 
 
 def _refuse_task(
     ctx: Context,
     framework: Framework,
+    roles: tuple[str, ...],
     info: pb.TaskInfo,
     state: pb.TaskState,
     reason: pb.Reason,
@@ -472,5 +489,5 @@ def _refuse_task(
         task_state=state,
         reason=reason,
         message=message,
-        roles=framework.roles,
+        roles=roles,
     )

@@ -79,9 +79,18 @@ def called(ctx: Context, framework: Framework, event: FrameworkCalled) -> None:
     kind = event.call.WhichOneof("call") or ""
     if ctx.config.audited and kind in _CHANGES:
         said = getattr(event.call, kind)
-        named = {"role": ", ".join(framework.roles), "framework_id": framework.framework_id}
+        roles = _roles_of(framework, event.call)
+        named = {"role": ", ".join(roles), "framework_id": framework.framework_id}
         named |= {name: getattr(said, name, "") for name in ("task_id", "agent_id", "executor_id")}
         _tell(ctx, event.caller, f"Call.{kind}", ALLOWED, named)
+
+
+def _roles_of(framework: Framework, call: scheduler_pb.Call) -> tuple[str, ...]:
+    """What a call is about may be of a role that the framework has left."""
+    if call.HasField("kill"):
+        task = framework.tasks.get(call.kill.task_id)
+        return (task.role,) if task is not None else framework.roles
+    return framework.roles_with_tasks
 
 
 def accepted(

@@ -9,6 +9,7 @@ from pymesos_core.states import is_terminal
 from pymesos_master.core import (
     accepts,
     audit,
+    disconnecting,
     drains,
     executors,
     hoarding,
@@ -16,7 +17,6 @@ from pymesos_master.core import (
     offers,
     permission,
     tasks,
-    telling,
     updating,
 )
 from pymesos_master.core.constraints import constraints_problem
@@ -24,7 +24,6 @@ from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection
 from pymesos_master.core.events import (
     FrameworkCalled,
-    FrameworkDisconnected,
     FrameworkSubscribing,
 )
 from pymesos_master.core.lifecycles import (
@@ -56,7 +55,6 @@ CAPABILITIES = (
 DENIED = scheduler_pb.Event.Error.DENIED
 SUPERSEDED = scheduler_pb.Event.Error.SUPERSEDED
 FAILED_OVER = "Framework failed over"  # as Mesos says it
-MAX_FAILOVER_TIMEOUT_S = 10 * 365 * 86400.0
 
 
 def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
@@ -107,7 +105,7 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
     ctx.state.framework_by_connection[event.connection_id] = info.framework_id
     if known is not None:
         known.subscribing = event.connection_id
-        if known.info == info and ctx.state.image.intended(FRAMEWORK).get(key[1]) == record:
+        if updating.is_written(ctx, known, info):
             on_subscribed(ctx, Subscription(event, info))
             return
     ctx.persist({key: record}, Subscription(event, info), peer)
@@ -206,7 +204,11 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
     )
     framework.suppressed = frozenset(suppressed)
     updating.want(
-        ctx, framework, event.subscribe.offer_constraints, event.subscribe.optimistic_roles
+        ctx,
+        framework,
+        event.subscribe.offer_constraints,
+        event.subscribe.optimistic_roles,
+        keep_filters=False,
     )
     tasks.tell_unacknowledged(ctx, framework)
     drains.tell_all(ctx, framework)
@@ -218,34 +220,7 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
         roles=framework.roles,
     )
     audit.subscribed(ctx, framework)
-    apply_policy(ctx, framework)
-
-
-def apply_policy(ctx: Context, framework: Framework) -> None:
-    """The policy in force is another than the one that a framework subscribed by, or it is told it
-    for the first time: it goes if it may not be here any more."""
-    if framework.connection_id is None:
-        return
-    problem = permission.subscription_problem(ctx.state, framework.caller, framework.info)
-    if problem is not None:
-        audit.denied(
-            ctx,
-            framework.caller,
-            "Call.subscribe",
-            problem,
-            framework.roles,
-            framework_id=framework.framework_id,
-        )
-        connection_id = framework.connection_id
-        telling.forget(ctx, connection_id)
-        ctx.state.framework_by_connection.pop(connection_id, None)
-        ctx.refuse_framework(connection_id, problem, DENIED)
-        _disconnected(ctx, framework)
-    elif framework.info.jobs_address and framework.caller.is_proved:
-        policy = scheduler_pb.Event.Policy(
-            document=ctx.state.policy.document, version=ctx.state.policy.version
-        )
-        ctx.tell_framework(framework, scheduler_pb.Event(policy=policy))
+    disconnecting.apply_policy(ctx, framework)
 
 
 def _end_subscription(ctx: Context, framework: Framework) -> None:
@@ -270,36 +245,6 @@ def on_heartbeat_due(ctx: Context, framework_id: str) -> None:
         heartbeat = scheduler_pb.Event(heartbeat=scheduler_pb.Event.Heartbeat())
         ctx.tell_framework(framework, heartbeat)
         _schedule_heartbeat(ctx, framework)
-
-
-def on_disconnected(ctx: Context, event: FrameworkDisconnected) -> None:
-    """The stream ended: offers go back at once, tasks live through the failover timeout."""
-    telling.forget(ctx, event.connection_id)
-    framework_id = ctx.state.framework_by_connection.pop(event.connection_id, None)
-    framework = ctx.state.frameworks.get(framework_id) if framework_id else None
-    if framework is None or framework.connection_id != event.connection_id:
-        return
-    _disconnected(ctx, framework)
-
-
-def _disconnected(ctx: Context, framework: Framework) -> None:
-    framework.connection_id = None
-    offers.rescind_all(ctx, list(framework.offers.values()), "framework disconnected")
-    maintenance.forget(ctx, framework)
-    FRAMEWORK_LIFE.move(framework, FrameworkEvent.STREAM_ENDED, ctx.now.wall_s)
-    ctx.allocator.deactivate_framework(framework.framework_id)
-    ctx.publish(
-        ClusterEvent.FRAMEWORK_DISCONNECTED,
-        framework_id=framework.framework_id,
-        roles=framework.roles,
-    )
-    start_failover_timer(ctx, framework)
-
-
-def start_failover_timer(ctx: Context, framework: Framework) -> None:
-    """Remove the framework unless it subscribes again in time."""
-    timeout_s = min(framework.info.failover_timeout_s, MAX_FAILOVER_TIMEOUT_S)
-    ctx.timers.set(("failover", framework.framework_id), ctx.now.mono_s + timeout_s)
 
 
 def on_failover_due(ctx: Context, framework_id: str) -> None:

@@ -60,7 +60,8 @@ def on_teardown(ctx: Context, event: OperatorToreDown) -> None:
         ctx.answer(event.request_id, message, ProblemKind.NOT_FOUND)
         return
     call = "Operator.TeardownFramework"
-    if permission.refused(ctx, event.request_id, event.caller, call, framework.roles):
+    roles = framework.roles_with_tasks
+    if permission.refused(ctx, event.request_id, event.caller, call, roles):
         return
     frameworks.remove(ctx, framework, "Torn down by an operator", event.request_id)
 

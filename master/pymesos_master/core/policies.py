@@ -9,7 +9,7 @@ from pymesos_core.caller import Caller
 from pymesos_core.errors import ProblemKind
 from pymesos_core.security.policy import Policy, Verb, decide
 from pymesos_core.security.policy_file import PolicyError, read_policy
-from pymesos_master.core import frameworks, permission
+from pymesos_master.core import disconnecting, permission
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorSetPolicy
 from pymesos_master.core.registry import POLICY
@@ -90,7 +90,7 @@ def on_written(ctx: Context, done: PolicySet) -> None:
     """Go by it: who may not be here any more goes, who is to answer by it is told."""
     ctx.state.policy = done.record.policy
     for framework in list(ctx.state.frameworks.values()):
-        frameworks.apply_policy(ctx, framework)
+        disconnecting.apply_policy(ctx, framework)
     by = f" by {done.record.set_by}" if done.record.set_by else ""
     said = f"version {done.record.policy.version}{by}"
     ctx.publish(ClusterEvent.POLICY_SET, message=said)

@@ -30,9 +30,10 @@ from pymesos_master.core import (
     secrets,
 )
 from pymesos_master.core.context import Context
+from pymesos_master.core.disconnecting import start_failover_timer
 from pymesos_master.core.effects import Complain
 from pymesos_master.core.events import OperatorReleasedRecord
-from pymesos_master.core.frameworks import remove, start_failover_timer
+from pymesos_master.core.frameworks import remove
 from pymesos_master.core.lifecycles import AgentState, FrameworkState
 from pymesos_master.core.registry import (
     AGENT,

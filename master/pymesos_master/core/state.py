@@ -292,6 +292,12 @@ class Framework:
         """The roles it subscribed to."""
         return tuple(self.info.roles) or ("*",)
 
+    @property
+    def roles_with_tasks(self) -> tuple[str, ...]:
+        """The roles that it is in, and those that it has left of which tasks are live."""
+        of_tasks = (task.role for task in self.tasks.values() if not is_terminal(task.state))
+        return tuple(dict.fromkeys((*self.roles, *of_tasks)))
+
     def has(self, capability: pb.FrameworkCapability) -> bool:
         """Whether it declared a capability."""
         return capability in self.info.capabilities

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pymesos_core.copies import copy_of
 from pymesos_master.allocator.interface import Terms
-from pymesos_master.core import audit, offers, permission
+from pymesos_master.core import audit, disconnecting, offers, permission
 from pymesos_master.core.constraints import constraints_problem, wanted
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import FrameworkCalled
@@ -38,6 +39,12 @@ def highest_epoch(ctx: Context, known: Framework) -> int:
     """The latest in which it has subscribed, or is about to: that is being written."""
     intended = _intended(ctx, known)
     return max(known.info.epoch, intended.info.epoch if intended is not None else 0)
+
+
+def is_written(ctx: Context, known: Framework, info: pb.FrameworkInfo) -> bool:
+    """Whether that is what it has said of itself, and is all that it has: nothing is to write."""
+    intended = _intended(ctx, known)
+    return known.info == info and intended is not None and intended.info == info
 
 
 def roles_of(ctx: Context, framework: Framework) -> list[str]:
@@ -75,7 +82,11 @@ def on_asked(ctx: Context, framework: Framework, event: FrameworkCalled) -> None
         ctx.refuse_call(framework, CALL, problem)
         return
     framework.suppressed = frozenset(said.suppressed_roles)
-    ctx.persist({key: record}, Update(event.connection_id, said, info), framework.peer)
+    update = Update(event.connection_id, said, info)
+    if is_written(ctx, framework, info):
+        on_written(ctx, update)
+        return
+    ctx.persist({key: record}, update, framework.peer)
 
 
 def _problem(
@@ -100,12 +111,14 @@ def on_written(ctx: Context, update: Update) -> None:
     framework = ctx.state.frameworks.get(update.info.framework_id)
     if framework is None or framework.connection_id != update.connection_id:
         return
+    if ctx.state.is_removed(framework.framework_id):
+        return  # its removal, which is on its way, ends the stream
+    served = bool(framework.info.jobs_address)
     be(ctx, framework, update.info)
     dropped = [o for o in framework.offers.values() if o.role not in framework.roles]
     offers.rescind_all(ctx, dropped, DROPPED)
-    updated = scheduler_pb.Event.FrameworkUpdated()
-    ctx.tell_framework(framework, scheduler_pb.Event(framework_updated=updated))
-    want(ctx, framework, update.said.offer_constraints, update.said.optimistic_roles)
+    constraints, optimistic = update.said.offer_constraints, update.said.optimistic_roles
+    want(ctx, framework, constraints, optimistic, keep_filters=True)
     ctx.publish(
         ClusterEvent.FRAMEWORK_UPDATED,
         framework_id=framework.framework_id,
@@ -113,15 +126,30 @@ def on_written(ctx: Context, update: Update) -> None:
         roles=framework.roles,
     )
     audit.subscribed(ctx, framework, f"Call.{CALL}")
+    # It was decided by the policy of then; another may have come into force while it was written.
+    if disconnecting.end_if_denied(ctx, framework):
+        return
+    updated = scheduler_pb.Event.FrameworkUpdated()
+    ctx.tell_framework(framework, scheduler_pb.Event(framework_updated=updated))
+    if not served:
+        disconnecting.tell_policy(ctx, framework)
 
 
 def be(ctx: Context, framework: Framework, info: pb.FrameworkInfo) -> None:
     """Have a framework be what it says of itself."""
-    if framework.info != info:
-        # The policy goes by what it says now, as to the user of its tasks: so do agents.
+    if _without_roles(framework.info) != _without_roles(info):
+        # The policy goes by what it says now, as to the user of its tasks: so do agents. The role
+        # of a task they are told with the task.
         for agent in ctx.state.agents.values():
             agent.told_frameworks.discard(info.framework_id)
     framework.info = info
+
+
+def _without_roles(info: pb.FrameworkInfo) -> pb.FrameworkInfo:
+    out = copy_of(info)
+    out.ClearField("roles")
+    out.ClearField("job_roles")
+    return out
 
 
 def want(
@@ -129,8 +157,11 @@ def want(
     framework: Framework,
     constraints: Mapping[str, scheduler_pb.OfferConstraints],
     optimistic_roles: Iterable[str],
+    *,
+    keep_filters: bool,
 ) -> None:
-    """Have a framework that is subscribed offered what it wants."""
+    """Have a framework that is subscribed offered what it wants, and has not refused if
+    `keep_filters`."""
     # A role that is not subscribed is nobody's to suppress, or to show anything.
     mine = frozenset(framework.roles)
     framework.suppressed &= frozenset(roles_of(ctx, framework))
@@ -145,6 +176,7 @@ def want(
             shared=framework.has(pb.SHARED_RESOURCES),
             wants_agent=wanted(constraints, ctx.state.agents),
         ),
+        keep_filters=keep_filters,
     )
     ctx.look_for_lack(framework)
     framework.optimistic_roles = mine & frozenset(optimistic_roles)
