@@ -865,6 +865,7 @@ BUGS: list[Patch] = [
 
 # Where a bug was found last, of those that the first seeds do not find: that one is tried first.
 FOUND_BY: dict[str, int] = {
+    "offer_again_what_other_roles_refused": 29,
     "give_any_port_for_a_host_port": 4,
     "a_stream_ends_without_its_close": 9,
     "answer_before_the_end_of_a_job_is_stored": 29,
