@@ -6,24 +6,29 @@ import asyncio
 import contextlib
 import gc
 import json
+import socket
 import ssl
 import time
 from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from aiohttp import ClientConnectorError, ClientSession, ServerDisconnectedError
 
+from pymesos_core.caller import Caller
 from pymesos_core.security.authority import certificate_pem, make_root
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import read_principal
 from pymesos_core.security.issuing import issue
+from pymesos_core.security.server_tls import authentication_of
 from pymesos_core.serving import Listen, ServingError, make_gate
 from pymesos_master.http import server as http_server
-from pymesos_master.http.answering import Answer, Answering, Request
+from pymesos_master.http.answering import Admitted, Answer, Answering, Request
+from pymesos_master.http.routes import ROUTES
 from pymesos_master.http.server import HttpServer
 from pymesos_testing.http_cluster import (
     a_bit_of_everything,
@@ -54,9 +59,18 @@ async def url() -> AsyncIterator[str]:
         yield url
 
 
-async def connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def connect(url: str, own_ip: str = "127.0.0.1") -> Connection:
     host, _, port = url.partition("//")[2].rpartition(":")
-    return await asyncio.open_connection(host, int(port))
+    return await asyncio.open_connection(host, int(port), local_addr=(own_ip, 0))
+
+
+async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """The first line of what is answered on an open connection; empty: it was closed."""
+    writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    return await asyncio.wait_for(reader.readline(), 20)
 
 
 async def say(url: str, sent: bytes) -> bytes:
@@ -123,25 +137,145 @@ async def test_the_silent_make_room(url: str, monkeypatch: pytest.MonkeyPatch) -
             async with session.get("/health") as answer:
                 assert answer.status == 200
         assert await silent[0][0].read() == b"", "it had been silent for longest"
-        for reader, _ in silent[1:]:
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(reader.read(), 0.05)
+        for reader, writer in silent[1:]:
+            assert await answered(reader, writer), "only one had to go"
     for _, writer in silent:
+        writer.close()
+
+
+async def test_the_address_that_has_most_connections_makes_room(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "MOST_CONNECTIONS", 3)
+    other = await connect(url, "127.0.0.2")
+    many = [await connect(url) for _ in range(3)]
+    assert await many[0][0].read() == b""
+    for reader, writer in (other, *many[1:]):
+        assert await answered(reader, writer)
+    for _, writer in (other, *many):
         writer.close()
 
 
 class Held(Answering):
     """Answers when it is let."""
 
-    def __init__(self) -> None:
+    def __init__(self, body: bytes = b"{}") -> None:
         self.asked, self.let = asyncio.Semaphore(0), asyncio.Event()
-        self.targets: list[str] = []
+        self.came = self.ended = 0
+        self.targets: list[str] = []  # of those whose answers were begun
+        self._body = body
 
-    async def answer(self, request: Request) -> Answer:
-        self.targets.append(request.target)
+    def admit(self, request: Request) -> Admitted:
+        self.came += 1
+        route = next(route for route in ROUTES if route.path == request.target)
+        return Admitted(route, None, Caller(peer=request.peer))
+
+    async def answer(self, admitted: Admitted) -> Answer:
+        self.targets.append(admitted.route.path)
         self.asked.release()
-        await self.let.wait()
-        return Answer(200, b"{}")
+        try:
+            await self.let.wait()
+        finally:
+            self.ended += 1
+        return Answer(200, self._body)
+
+
+@pytest.mark.parametrize(
+    ("path", "waits_for"), [("/v1/agents", "MOST_OF_ONE"), ("/v1/agents", "MOST_ANSWERS"),
+    ("/health", "MOST_OF_ONE")]
+)  # fmt: skip
+async def test_who_has_no_slot_makes_room(
+    monkeypatch: pytest.MonkeyPatch, path: str, waits_for: str
+) -> None:
+    """Who only waits for one, or needs none, takes HTTP from nobody."""
+    monkeypatch.setattr(http_server, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(http_server, waits_for, 0)
+    held = Held()
+    async with running(HttpServer(held, LISTEN, None)) as url, ClientSession(url) as session:
+        waiting = [await connect(url) for _ in range(3)]
+        for _, writer in waiting:
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await until("all wait", lambda: held.came == 3)
+        healthy = asyncio.ensure_future(session.get("/health"))
+        assert await waiting[0][0].read() == b""
+        held.let.set()
+        assert (await healthy).status == 200
+        for _, writer in waiting:
+            writer.close()
+
+
+@pytest.mark.parametrize("most_of_one", [0, 1], ids=["it waits for a slot", "it has one"])
+async def test_a_request_ends_with_its_connection(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, most_of_one: int
+) -> None:
+    monkeypatch.setattr(http_server, "MOST_OF_ONE", most_of_one)
+
+    def requests() -> list[Any]:
+        return [task for task in asyncio.all_tasks() if "_handle_request" in repr(task)]
+
+    held = Held()
+    async with running(HttpServer(held, LISTEN, None)) as url:
+        _, writer = await connect(url)
+        writer.write(b"GET /v1/agents HTTP/1.1\r\nHost: x\r\n\r\n")
+        await until("it came", lambda: held.came == 1 and requests())
+        await until("it is answered", lambda: len(held.targets) == most_of_one)
+        writer.transport.abort()
+        await until("it ends", lambda: not requests())
+        assert held.ended == most_of_one
+    assert not caplog.records
+
+
+async def test_who_hangs_up_before_he_is_answered_is_no_fault_of_ours(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As where the kernel says so before asyncio does."""
+
+    class HungUp(Held):
+        async def answer(self, admitted: Admitted) -> Answer:
+            self.targets.append(admitted.route.path)
+            for connection in server._manager.connections:
+                assert connection.transport is not None
+                connection.transport.abort()
+            return Answer(200, b"{}")
+
+    hung_up = HungUp()
+    server = HttpServer(hung_up, LISTEN, None)
+    async with running(server) as url:
+        assert await say(url, b"GET /v1/agents HTTP/1.1\r\nHost: x\r\n\r\n") == b""
+        assert hung_up.targets
+    assert not caplog.records
+
+
+async def test_who_does_not_read_his_answer_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "SENDING_S", 0.1)
+    monkeypatch.setattr(http_server, "MOST_ANSWERS", 1)
+    large = Held(b"a" * 50_000_000)
+    large.let.set()
+    async with running(HttpServer(large, LISTEN, None)) as url:
+        readers = [await connect(url) for _ in range(2)]
+        for _, writer in readers:  # the second has the slot of the first once that has gone
+            writer.write(b"GET /v1/agents HTTP/1.1\r\nHost: x\r\n\r\n")
+        for reader, writer in readers:
+            await until("he has been hung up on", lambda: len(large.targets) == 2)
+            with contextlib.suppress(ConnectionError):
+                assert len(await reader.read()) < 50_000_000
+            writer.close()
+
+
+@pytest.mark.parametrize("upgrade", [b"", b"Connection: Upgrade\r\nUpgrade: a\r\n"])
+async def test_no_more_is_taken_in_while_a_request_waits(upgrade: bytes) -> None:
+    held = Held()
+    server = HttpServer(held, LISTEN, None)
+    async with running(server) as url:
+        _, writer = await connect(url)
+        one = b"GET /v1/agents HTTP/1.1\r\nHost: x\r\n"
+        writer.write(one + upgrade + b"\r\n" + (one + b"\r\n") * 100_000)
+        await held.asked.acquire()
+        (connection,) = server._manager.connections
+        transport = connection.transport
+        assert isinstance(transport, asyncio.ReadTransport)
+        await until("it reads no more", lambda: not transport.is_reading())
+        writer.transport.abort()
 
 
 async def test_whom_it_answers_makes_no_room_and_few_are_answered_at_a_time(
@@ -290,6 +424,55 @@ async def test_who_is_revoked_is_not_let_in(closed: Closed, name: Callable[[Clos
         closed.credentials.revocations.set([name(closed)])
         status, said = await closed.get(url, "/v1/agents", context)
         assert status == 401 and "revoked" in said["error"]["message"]
+
+
+async def test_whom_the_gate_refuses_waits_for_no_slot(
+    closed: Closed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "MOST_ANSWERS", 0)
+    async with running(closed.server()) as url:
+        assert (await closed.get(url, "/v1/agents", closed.context()))[0] == 401
+        assert (await closed.get(url, "/v1/agents", closed.context("agent/a")))[0] == 403
+        who = closed.context("operator/alice")
+        assert (await closed.get(url, "/v1/nothing", who))[0] == 404
+
+
+async def test_no_session_is_resumed(closed: Closed) -> None:
+    """Who comes again would be known by a certificate that nobody verifies any more."""
+    context = closed.context("operator/alice")
+    context.check_hostname = False
+
+    def ask(url: str, session: ssl.SSLSession | None = None) -> tuple[bool, ssl.SSLSession | None]:
+        host, _, port = url.partition("//")[2].rpartition(":")
+        with (
+            socket.create_connection((host, int(port)), 20) as plain,
+            context.wrap_socket(plain, session=session) as connection,
+        ):
+            connection.sendall(b"GET /v1/agents HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert b" 200 " in connection.makefile("rb").readline()
+            return bool(connection.session_reused), connection.session
+
+    async with running(closed.server()) as url:
+        _, session = await asyncio.to_thread(ask, url)
+        assert not (await asyncio.to_thread(ask, url, session))[0]
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        with pytest.raises(ssl.SSLError):  # there is no version that both speak
+            await asyncio.to_thread(ask, url)
+
+
+@pytest.mark.parametrize("chain", [None, []], ids=["before Python 3.13", "from 3.13 on"])
+def test_of_a_session_that_is_resumed_nobody_is_known(chain: Any) -> None:
+    class Resumed:
+        _sslobj = SimpleNamespace(get_verified_chain=lambda: chain)
+
+        def getpeercert(self, binary_form: bool = False) -> Any:
+            uri = "spiffe://prod/operator/a"
+            return b"leaf" if binary_form else {"subjectAltName": (("URI", uri),)}
+
+    resumed = Resumed()
+    if chain is not None:
+        resumed.get_verified_chain = lambda: chain  # type: ignore[attr-defined]
+    assert authentication_of(cast(Any, resumed)) == {}
 
 
 async def test_a_renewed_certificate_is_shown(closed: Closed) -> None:

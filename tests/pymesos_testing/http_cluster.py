@@ -82,7 +82,8 @@ async def get(answering: Answering, target: str, **changed: Any) -> Answer:
     asked: dict[str, Any] = {
         "method": "GET", "target": target, "host": "127.0.0.1:5080", "peer": "ipv4:127.0.0.1",
     }  # fmt: skip
-    return await answering.answer(Request(**(asked | changed)))
+    admitted = answering.admit(Request(**(asked | changed)))
+    return admitted if isinstance(admitted, Answer) else await answering.answer(admitted)
 
 
 async def get_json(answering: Answering, target: str, **changed: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +27,7 @@ from pymesos_master.core import Config
 from pymesos_master.http import answering as http_answering
 from pymesos_master.http import openapi, routes
 from pymesos_master.http.answering import Answering
+from pymesos_master.http.discovery import targets_json
 from pymesos_master.http.routes import ROUTES
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.masters import MastersService
@@ -190,16 +191,42 @@ class TestAnswers:
         monkeypatch.setattr(routes, "MAX_PAGE_SIZE", 1)
         ask, forgotten = OperatorCalls.ask, [False, False, True]
 
-        async def flaky(calls: OperatorCalls, method: str, request: Any, *rest: Any) -> Any:
+        async def flaky(
+            calls: OperatorCalls, method: str, request: Any, caller: Caller, **named: Any
+        ) -> Any:
             if request.page.page_token and forgotten and forgotten.pop():
                 raise CallError(Code.ABORTED, "list again from the start")
-            return await ask(calls, method, request, *rest)
+            return await ask(calls, method, request, caller, **named)
 
         monkeypatch.setattr(OperatorCalls, "ask", flaky)
         assert await get_json(answering, "/v1/sd") == groups and not forgotten
         forgotten = [True] * 2
         answer = await get(answering, "/v1/sd")
         assert answer.status == 503 and b"ask again" in answer.body
+
+    async def test_no_more_targets_are_made_than_may_be_told(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made: list[Any] = []
+
+        def targets(view: Any) -> Iterator[Any]:
+            for group in targets_json(view):
+                made.append(group)
+                yield group
+
+        h = MasterHarness()
+        agent, framework = h.agent("cpus:4;mem:4096;ports:[1-65535]"), h.subscribe()
+        h.run(framework, "t", "cpus:1;mem:32;ports:[1-65535]")
+        h.update(agent, h.framework_id(framework), "t", pb.TASK_RUNNING)
+        monkeypatch.setattr(routes, "targets_json", targets)
+        monkeypatch.setattr(http_answering, "MOST_JOINED", 3)
+        answering = open_answering(leadership_of(h))
+        refused = await get(answering, "/v1/sd")
+        assert refused.status == 429 and len(made) == 4
+        assert (await get(answering, "/v1/tasks")).status == 200
+        monkeypatch.setattr(routes, "MOST_PORTS", 65_534)
+        refused = await get(answering, "/v1/tasks")
+        assert refused.status == 429 and b"ask with a smaller `limit`" in refused.body
 
     async def test_the_audit_names_who_has_written_it(self, answering: Answering) -> None:
         page = await get_json(answering, "/v1/audit?who=operator/*")

@@ -31,11 +31,11 @@ def server_context(credentials: Credentials) -> ssl.SSLContext:
 
 def _context_of(pem: Pem) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_mode = ssl.CERT_OPTIONAL
-    # Who comes again is checked again.
-    context.options |= ssl.OP_NO_TICKET
+    # Who comes again is checked again: TLS 1.3 resumes no session without a ticket, while TLS 1.2
+    # would by the session's id.
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0
+    context.verify_mode = ssl.CERT_OPTIONAL
     context.load_verify_locations(cadata=pem.roots.decode("ascii"))
     # The ssl module reads certificates and keys from files only; this one is in memory alone.
     file = os.memfd_create("certificate", os.MFD_CLOEXEC)
@@ -56,12 +56,13 @@ def authentication_of(connection: ssl.SSLObject | None) -> Authentication:
     leaf = connection.getpeercert(binary_form=True)
     assert leaf is not None
     assert isinstance(names, tuple)
+    chain = _chain_of(connection)
+    if not chain:  # of a session that was resumed, for which nothing was verified
+        return {}
     return {
         "peer_uri": [str(name).encode() for kind, name in names if kind == "URI"],
         "x509_pem_cert": [ssl.DER_cert_to_PEM_cert(leaf).encode()],
-        "x509_pem_cert_chain": [
-            "".join(map(ssl.DER_cert_to_PEM_cert, _chain_of(connection))).encode()
-        ],
+        "x509_pem_cert_chain": ["".join(map(ssl.DER_cert_to_PEM_cert, chain)).encode()],
     }
 
 
@@ -69,5 +70,5 @@ def _chain_of(connection: ssl.SSLObject) -> list[bytes]:
     """The certificates by which the peer's was verified, in DER."""
     if hasattr(connection, "get_verified_chain"):  # from Python 3.13 on
         return list(connection.get_verified_chain())
-    found = connection._sslobj.get_verified_chain()  # type: ignore[attr-defined]
+    found = connection._sslobj.get_verified_chain() or ()  # type: ignore[attr-defined]
     return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in found]

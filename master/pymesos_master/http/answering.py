@@ -6,10 +6,10 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 from pymesos_core.addresses import parse_host_port
-from pymesos_core.budgets import PeerBudgets
 from pymesos_core.caller import Caller
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.json_dialect import Json, to_json
@@ -17,6 +17,7 @@ from pymesos_core.security.gate import Authentication, Gate
 from pymesos_core.streams import in_thread
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code
+from pymesos_core.turns import Turns
 from pymesos_master.http import openapi
 from pymesos_master.http.asking import read_query
 from pymesos_master.http.routes import ROUTES, Route
@@ -36,7 +37,6 @@ STATUS = {
     Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Code.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
 }
-OPEN_PATHS = frozenset(route.path for route in ROUTES if route.open)
 METHODS = ("GET", "HEAD")
 MOST_JOINED = 10_000  # entries of an answer that has no pages
 JOIN_TRIES = 2  # of a list whose later pages nobody knows any more
@@ -55,10 +55,19 @@ class Request:
     has_body: bool = False
     authentication: Authentication = field(default_factory=dict)
 
+
+@dataclass(frozen=True)
+class Admitted:
+    """A request of somebody who may make it, of which the answer is to be made yet."""
+
+    route: Route
+    asked: Any  # what its call takes
+    caller: Caller
+
     @property
     def taker(self) -> str:
-        """Who takes an answer: whom the certificate names, or else the address."""
-        return next((uri.decode() for uri in self.authentication.get("peer_uri", ())), self.peer)
+        """Who takes the answer: a principal, or else an address."""
+        return self.caller.taker or self.caller.peer
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,13 @@ class Answer:
 def refusal(status: int, code: str, message: str, headers: Mapping[str, str] = {}) -> Answer:
     """The answer to what is not done."""
     return Answer(status, _bytes({"error": {"code": code, "message": message}}), headers)
+
+
+def _refused(error: CallError) -> Answer:
+    # A master that is on the way to lead, or asks one that is not any more.
+    away = error.code is Code.FAILED_PRECONDITION and LEADER_KEY in error.trailing
+    code = Code.UNAVAILABLE if away else error.code
+    return refusal(STATUS.get(code, 500), code.name, error.message)
 
 
 def _bytes(value: Any) -> bytes:
@@ -90,12 +106,15 @@ class Answering:
         self._gate = gate
         self._closed = closed
         self._names = NAMES_HERE | {hostname.lower()}
-        self._budgets = PeerBudgets()
+        self._turns = Turns()
         self._routes = {route.path: route for route in ROUTES}
         self._document = _bytes(openapi.document(ROUTES))
 
-    async def answer(self, request: Request) -> Answer:
-        """Return what a request is answered: every refusal is one, too."""
+    def admit(self, request: Request) -> Admitted | Answer:
+        """Return what is to be answered yet, or the answer where that is known at once.
+
+        So whom the gate refuses, or who asks for what there is not, costs next to nothing.
+        """
         path, _, query = request.target.partition("?")
         try:
             if request.method not in METHODS:
@@ -111,56 +130,59 @@ class Answering:
             if route is None:
                 told = f"there is no {quoted(path)}; {openapi.PATH} lists what there is"
                 raise CallError(Code.NOT_FOUND, told)
-            return await self._of_route(route, query, request)
+            if route.open:
+                caller = Caller(peer=request.peer, via="http")
+            else:
+                caller = self._let_in(route.call, request)
+            return Admitted(route, route.to_request(read_query(query, route.parameters)), caller)
         except CallError as error:
-            # A master that is on the way to lead, or asks one that is not any more.
-            away = error.code is Code.FAILED_PRECONDITION and LEADER_KEY in error.trailing
-            code = Code.UNAVAILABLE if away else error.code
-            return refusal(STATUS.get(code, 500), code.name, error.message)
+            return _refused(error)
 
-    async def _of_route(self, route: Route, query: str, request: Request) -> Answer:
-        if route.open:
-            caller = Caller(peer=request.peer, via="http")
-        else:
-            caller = self._let_in(route.call, request)
-        taker = caller.taker or request.peer
-        with self._budgets.counted(route.path, taker):
-            await self._budgets.turn(taker)
-            asked = route.to_request(read_query(query, route.parameters))
-            if route.paged:
-                answer = await self._operators.ask(route.call, asked, caller, here=route.here)
-                return Answer(200, await in_thread(lambda: _bytes(route.to_json(answer))))
-            joined = await self._joined(route, asked, caller)
-        if len(joined) > MOST_JOINED:
-            raise CallError(
-                Code.RESOURCE_EXHAUSTED,
-                f"this would be more than {MOST_JOINED} entries; ask for fewer, by the parameters"
-                f" that {openapi.PATH} lists",
-            )
-        return Answer(200, await in_thread(_bytes, joined))
+    async def answer(self, admitted: Admitted) -> Answer:
+        """Return what a request is answered: every refusal is one, too."""
+        try:
+            if admitted.route.paged:
+                answer = await self._ask(admitted)
+                return Answer(200, await in_thread(lambda: _bytes(admitted.route.to_json(answer))))
+            return Answer(200, await in_thread(_bytes, await self._joined(admitted)))
+        except CallError as error:
+            return _refused(error)
 
-    async def _joined(self, route: Route, asked: Any, caller: Caller) -> list[Json]:
-        """The entries of all pages, or more than there may be. Raises CallError."""
+    async def _joined(self, admitted: Admitted) -> list[Json]:
+        """The entries of all pages. Raises CallError."""
         for _ in range(JOIN_TRIES):
             try:
-                return await self._pages_joined(route, asked, caller)
+                return await self._pages_joined(admitted)
             except CallError as error:
                 if error.code is not Code.ABORTED:
                     raise
-                asked.page.page_token = ""
+                admitted.asked.page.page_token = ""
         raise CallError(
             Code.UNAVAILABLE, "the list was forgotten while its pages were joined; ask again"
         )
 
-    async def _pages_joined(self, route: Route, asked: Any, caller: Caller) -> list[Json]:
+    async def _pages_joined(self, admitted: Admitted) -> list[Json]:
         joined: list[Json] = []
         while True:
-            answer = await self._operators.ask(route.call, asked, caller)
-            joined += await in_thread(route.to_json, answer)
-            if not answer.next_page_token or len(joined) > MOST_JOINED:
+            answer = await self._ask(admitted)
+            entries = islice(admitted.route.to_json(answer), MOST_JOINED + 1 - len(joined))
+            joined += await in_thread(list, entries)
+            if len(joined) > MOST_JOINED:
+                raise CallError(
+                    Code.RESOURCE_EXHAUSTED,
+                    f"this would be more than {MOST_JOINED} entries; ask for fewer, by the"
+                    f" parameters that {openapi.PATH} lists",
+                )
+            if not answer.next_page_token:
                 return joined
-            asked.page.page_token = answer.next_page_token
-            await self._budgets.turn(caller.taker)
+            admitted.asked.page.page_token = answer.next_page_token
+
+    async def _ask(self, admitted: Admitted) -> Any:
+        route = admitted.route
+        await self._turns.next(admitted.taker)
+        return await self._operators.ask(
+            route.call, admitted.asked, admitted.caller, here=route.here
+        )
 
     def _let_in(self, call: str, request: Request) -> Caller:
         """Who makes a call of Operator. Raises CallError for whom it is not for."""

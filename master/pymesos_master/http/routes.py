@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from pymesos_core.json_dialect import (
@@ -22,6 +23,7 @@ from pymesos_core.json_dialect import (
     window_json,
 )
 from pymesos_core.security.policy import Verb
+from pymesos_core.transport import CallError, Code
 from pymesos_master.http.asking import Asked, Parameter, flag, one_of, seconds, text, whole
 from pymesos_master.http.discovery import targets_json
 from pymesos_master.http.schemas import listing, many, ref, whole_list
@@ -41,7 +43,7 @@ class Route:
     to_request: Callable[[Asked], Any]
     to_json: Callable[[Any], Any]
     parameters: tuple[Parameter, ...] = ()
-    paged: bool = True  # by the client; else to_json makes a list of each page, and all are joined
+    paged: bool = True  # by the client; else to_json gives entries of a page, and all are joined
     here: bool = False  # every master answers of itself
     open: bool = False  # to who has no certificate, too
 
@@ -60,6 +62,7 @@ PAGE = (
     ),
 )
 ID_PREFIX = text("id_prefix", "Only those whose id begins so.")
+MOST_PORTS = 100_000  # of the tasks of a page; one task has fewer
 STATES = [value.name for value in types_pb2.TaskState.DESCRIPTOR.values if value.number]
 
 
@@ -102,6 +105,24 @@ def _of_roles(
         lambda asked: pb.ListRolesRequest(),
         lambda answer: {name: [row for view in answer.roles for row in rows(view)]},
     )
+
+
+def _tasks_json(answer: pb.ListTasksResponse) -> Json:
+    """A page of tasks. Raises CallError for too many ports, which are said one by one."""
+    ranges = (
+        one
+        for view in answer.tasks
+        for resource in view.task_info.resources
+        for one in resource.ranges.range
+    )
+    ports = sum(one.end - one.begin + 1 for one in ranges)
+    if ports > MOST_PORTS:
+        raise CallError(
+            Code.RESOURCE_EXHAUSTED,
+            f"the tasks of this page have {ports} ports, of which at most {MOST_PORTS} are told at"
+            f" a time; ask with a smaller `limit`",
+        )
+    return _listed("tasks", map(task_json, answer.tasks), answer)
 
 
 def _quota(view: pb.RoleView) -> Iterable[Json]:
@@ -180,7 +201,7 @@ ROUTES: tuple[Route, ...] = (
             states=asked.several("state"),
             called=asked.text("called"),
         ),
-        lambda answer: _listed("tasks", map(task_json, answer.tasks), answer),
+        _tasks_json,
         (
             *PAGE,
             ID_PREFIX,
@@ -204,7 +225,7 @@ ROUTES: tuple[Route, ...] = (
             called=asked.text("called"),
             states=[types_pb2.TASK_RUNNING],
         ),
-        lambda answer: [group for view in answer.tasks for group in targets_json(view)],
+        lambda answer: chain.from_iterable(map(targets_json, answer.tasks)),
         (
             text("framework_id", "Only those of this framework."),
             text("called", "Only those that people call so, as in `shop.web`, or so at the start."),

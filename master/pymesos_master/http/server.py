@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,12 +21,12 @@ from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.server_tls import authentication_of, server_context
 from pymesos_core.serving import Listen, ServingError
 from pymesos_core.text import os_problem
-from pymesos_master.http.answering import OPEN_PATHS, Answer, Answering, Request, refusal
+from pymesos_master.http.answering import Answer, Answering, Request, refusal
 
 # TLS alone takes 256 KiB of memory for each connection.
 MOST_CONNECTIONS = 100
 MOST_ANSWERS = 4  # made and sent at a time
-MOST_OF_ONE = 2  # of these, so that who does not read his own keeps nobody else waiting
+MOST_OF_ONE = 2  # of these, so that one who does not read his own leaves some to others
 SILENCE_S = 10.0  # until a request has come whole, from the connection or the answer before
 HANDSHAKE_S = 5.0
 SENDING_S = 30.0  # until an answer is read
@@ -44,20 +45,20 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _State:
-    """Of one connection: while it is silent, it may be ended for another that comes."""
+    """Of one connection: it may be ended for another that comes, but while it has a slot."""
 
-    silent_since_s: float
-    answering: bool = False
+    ip: str
+    served_s: float  # when it came, or was answered last
+    has_slot: bool = False
 
     @contextlib.contextmanager
-    def while_answering(self) -> Iterator[None]:
-        """The connection is not silent meanwhile."""
-        self.answering = True
+    def with_slot(self) -> Iterator[None]:
+        """One of the few that are answered."""
+        self.has_slot = True
         try:
             yield
         finally:
-            self.answering = False
-            self.silent_since_s = asyncio.get_running_loop().time()
+            self.has_slot = False
 
 
 class _Connection(web.RequestHandler):
@@ -120,7 +121,8 @@ class HttpServer:
         self._answers = asyncio.Semaphore(MOST_ANSWERS)
         # By taker: each is there as long as somebody waits for it.
         self._of_one: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._manager = web.Server(self._handle)
+        # A request ends with its connection.
+        self._manager = web.Server(self._handle, handler_cancellation=True)
         self._open: dict[asyncio.Task[None], _State] = {}  # a task for each connection
 
     def close(self) -> None:
@@ -134,11 +136,11 @@ class HttpServer:
             async with asyncio.TaskGroup() as group:
                 try:
                     while True:
-                        connection = await self._accepted(loop)
+                        connection, ip = await self._accepted(loop)
                         if not self._make_room():
                             connection.close()
                             continue
-                        state = _State(loop.time())
+                        state = _State(ip, loop.time())
                         task = group.create_task(self._serve(connection, state))
                         self._open[task] = state
                         task.add_done_callback(lambda ended: self._open.pop(ended, None))
@@ -148,31 +150,38 @@ class HttpServer:
         finally:
             self.close()
 
-    async def _accepted(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
-        """The next connection that comes."""
+    async def _accepted(self, loop: asyncio.AbstractEventLoop) -> tuple[socket.socket, str]:
+        """The next connection that comes, and from where."""
         while True:
             try:
-                connection, _ = await loop.sock_accept(self._socket)
+                connection, peer = await loop.sock_accept(self._socket)
             except OSError as error:  # as for want of descriptors
                 told = f"no HTTP connection can be accepted: {os_problem(error)}"
                 self._complaints.say("this process", "accepting", told)
                 await asyncio.sleep(1.0)
             else:
-                return connection
+                return connection, str(peer[0])
 
     def _make_room(self) -> bool:
-        """End the connection that has been silent for longest where there are as many as may be.
+        """Where there are as many connections as may be, end one of the address that has most.
 
-        False: there is none to end, since all are being answered.
+        It is the one that was answered longest ago. False: there is none to end, since all have
+        a slot.
         """
         if len(self._open) < MOST_CONNECTIONS:
             return True
-        silent = [task for task, state in self._open.items() if not state.answering]
-        if not silent:
+        of_address = Counter(state.ip for state in self._open.values())
+        idle = [task for task, state in self._open.items() if not state.has_slot]
+        if not idle:
             return False
-        longest = min(silent, key=lambda task: self._open[task].silent_since_s)
-        longest.cancel()
-        del self._open[longest]
+
+        def order(task: asyncio.Task[None]) -> tuple[int, float]:
+            state = self._open[task]
+            return -of_address[state.ip], state.served_s
+
+        ended = min(idle, key=order)
+        ended.cancel()
+        del self._open[ended]
         return True
 
     async def _serve(self, connection: socket.socket, state: _State) -> None:
@@ -198,26 +207,31 @@ class HttpServer:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, and see that it is read."""
         assert isinstance(request.protocol, _Connection)
-        with request.protocol.state.while_answering():
-            asked = _read(request)
-            if asked.target in OPEN_PATHS:  # which others do not keep waiting
-                return await self._send(request, asked)
-            of_one = self._of_one.setdefault(asked.taker, asyncio.Semaphore(MOST_OF_ONE))
-            async with of_one, self._answers:
-                return await self._send(request, asked)
+        state = request.protocol.state
+        admitted = self._answering.admit(_read(request))
+        if isinstance(admitted, Answer):
+            return await _send(request, state, admitted)
+        if admitted.route.open:  # which others do not keep waiting
+            return await _send(request, state, await self._answering.answer(admitted))
+        of_one = self._of_one.setdefault(admitted.taker, asyncio.Semaphore(MOST_OF_ONE))
+        async with of_one, self._answers:
+            with state.with_slot():
+                return await _send(request, state, await self._answering.answer(admitted))
 
-    async def _send(self, request: web.BaseRequest, asked: Request) -> web.StreamResponse:
-        response = _response(await self._answering.answer(asked))
-        if request.body_exists:
-            response.force_close()
-        try:
-            async with asyncio.timeout(SENDING_S):
-                await response.prepare(request)
-                await response.write_eof()
-        except TimeoutError:
-            if request.transport is not None:
-                request.transport.abort()
-        return response
+
+async def _send(request: web.BaseRequest, state: _State, answer: Answer) -> web.StreamResponse:
+    response = _response(answer)
+    if request.body_exists:
+        response.force_close()
+    try:
+        async with asyncio.timeout(SENDING_S):
+            await response.prepare(request)
+            await response.write_eof()
+    except (TimeoutError, ConnectionError):  # who asked does not read it, or has gone
+        if request.transport is not None:
+            request.transport.abort()
+    state.served_s = asyncio.get_running_loop().time()
+    return response
 
 
 def _bind(listen: Listen) -> socket.socket:
