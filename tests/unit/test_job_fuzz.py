@@ -153,7 +153,8 @@ def check_launch(accept: c.Accept) -> list[pb.TaskInfo]:
     every: list[pb.TaskInfo] = [*accept.tasks, *(info for group in accept.groups for info in group)]
     framework: Any = SimpleNamespace(tasks={})
     for infos in (*((info,) for info in accept.tasks), *accept.groups):
-        agent: Any = SimpleNamespace(agent_id=infos[0].agent_id, tasks={})
+        able = pb.AgentInfo(isolation={"bandwidth": "tc"})
+        agent: Any = SimpleNamespace(agent_id=infos[0].agent_id, tasks={}, info=able)
         there = checked_total(from_proto(info.resources) for info in infos)
         if len(infos) > 1:
             problem = group_problem(framework, agent, infos, there)[1]
