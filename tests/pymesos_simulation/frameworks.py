@@ -215,13 +215,14 @@ class WatchedBinpack(bp.BinpackCore):
                 self.node.check_order(event.status)
             elif isinstance(event, bp.OffersReceived):
                 self.offered |= {offer.offer_id: offer.role for offer in event.offers}
-            leaving = self._leaving()
+            leaving, jobs = self._leaving(), set(self.jobs)
             effects = super().step(now, event)
             if effects:  # else nobody has seen anything of what the step did
                 self.check()
                 self.budgets.check(self)
             for instance in self._leaving() - leaving:
-                self._check_left(instance)
+                if instance.job_id in jobs:  # else it comes back from quarantine as it went there
+                    self._check_left(instance)
             for effect in effects:
                 if isinstance(effect, bp.Accept):
                     self._check_ports(effect)
