@@ -21,7 +21,8 @@ class Budgets:
 
     def __init__(self) -> None:
         self._leaving: set[str] = set()
-        self._known: set[str] | None = None  # None: there was no step before
+        self._known: set[str] = set()
+        self._jobs: set[str] = set()  # none: there was no step before
         self._numbers: dict[tuple[str, str], Numbers] = {}
         self._draining: set[str] = set()  # agents
 
@@ -34,11 +35,13 @@ class Budgets:
         for job in core.jobs.values():
             known.update(i.key for i in job.instances)
             leaving.update(i.key for i in job.instances if i.saved.leaving)
-            if self._known is not None and not job.stopping:
+            # One that is back from quarantine was not looked at when it stopped what it stops.
+            if job.job_id in self._jobs and not job.stopping:
                 for spec in job.job.tasks:
                     if spec.is_service:
                         self._check_task(job, spec)
         self._leaving, self._known, self._draining = leaving, known, draining
+        self._jobs = set(core.jobs)
 
     def _check_task(self, job: JobState, spec: TaskSpec) -> None:
         key, now = (job.job_id, spec.name), rules_of(spec).in_numbers(spec.instances)
@@ -51,7 +54,6 @@ class Budgets:
         self._check_stops(
             job, spec, instances, min(from_count, spec.instances) - numbers.unavailable
         )
-        assert self._known is not None
         if rollout is not None and any(i.key not in self._known for i in instances):
             live = [i for i in instances if not i.saved.leaving and not i.saved.done]
             most = max(from_count, spec.instances) + numbers.surge + numbers.canaries
