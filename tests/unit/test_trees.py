@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pymesos_agent.files import trees
 from pymesos_agent.files.sandbox import disk_usage
 from pymesos_agent.files.trees import remove_tree, try_remove_tree
 
@@ -73,6 +74,29 @@ def test_what_moves_meanwhile_is_not_followed(
 
     monkeypatch.setattr(os, "scandir", scandir)
     assert disk_usage([box]) < 1 << 20
+
+
+@pytest.mark.parametrize("gone", ["top", "top/a", "top/a/b"])
+def test_what_somebody_else_removes_meanwhile_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    (tmp_path / "top/a/b").mkdir(parents=True)
+    (tmp_path / "top/c").mkdir()
+    opened = trees._opened
+
+    def open_after_another(name: str, parent: int) -> int:
+        if name == Path(gone).name:
+            remove_whole(tmp_path / gone)
+        return opened(name, parent)
+
+    def remove_whole(folder: Path) -> None:
+        with monkeypatch.context() as as_it_was:
+            as_it_was.setattr(trees, "_opened", opened)
+            remove_tree(folder)
+
+    monkeypatch.setattr(trees, "_opened", open_after_another)
+    remove_tree(tmp_path / "top")
+    assert not (tmp_path / "top").exists()
 
 
 def test_what_cannot_be_removed_is_said(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ MAX_OPEN = 64  # levels that are open at a time
 def remove_tree(path: Path) -> None:
     """A folder with all below it; one that is not there is no error. Blocks.
 
-    What is mounted in it stays. Raises OSError for the first thing that stays, after the rest has
-    been removed.
+    Several may remove the same at a time. What is mounted in it stays. Raises OSError for the
+    first thing that stays, after the rest has been removed.
     """
     try:
         parent = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -52,11 +52,14 @@ def remove_at(parent: int, name: str) -> None:
         top = _opened(name, parent)
     except NotADirectoryError:
         raise refused from None
+    except FileNotFoundError:
+        return
     try:
         _Emptying(top).run()
     finally:
         os.close(top)
-    os.rmdir(name, dir_fd=parent)
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(name, dir_fd=parent)
 
 
 class _Emptying:
@@ -82,6 +85,8 @@ class _Emptying:
                 if self._levels:
                     os.close(folder)
                     os.rmdir(name, dir_fd=self._levels[-1][0])
+            except FileNotFoundError:
+                continue  # somebody else has removed it meanwhile
             except OSError as error:
                 self._problem = self._problem or error
         if self._problem is not None:
