@@ -901,7 +901,7 @@ FOUND_BY: dict[str, int] = {
     "start_as_many_as_there_are": 3,
     "start_before_checkpoint": 6,
     "start_times_are_the_failovers": 2,
-    "stop_at_once_what_is_on_a_drained_agent": 24,
+    "stop_at_once_what_is_on_a_drained_agent": 40,
     "stop_however_few_are_left": 3,
     "take_an_agent_that_is_away_for_empty": 24,
     "take_the_cursor_of_another_leader": 74,
