@@ -13,7 +13,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 @dataclass
 class Standing:
-    """One is said at a time: a master that refuses something does not say which it was."""
+    """A framework's standing with masters. One update is said at a time: a refusal names none."""
 
     info: pb.FrameworkInfo  # what the framework is to be
     offer_constraints: Mapping[str, scheduler_pb.OfferConstraints] = field(default_factory=dict)
@@ -55,7 +55,6 @@ class Standing:
         framework_id, epoch = self.info.framework_id, self.info.epoch
         self.info.CopyFrom(info)
         self.info.framework_id, self.info.epoch = framework_id, epoch
-        self.suppressed &= roles_of(info)
 
     def subscribed(self, framework_id: str) -> None:
         """A master has taken the framework in as what it said, under this id."""
@@ -63,6 +62,7 @@ class Standing:
         self.taken, self._said = self._said, None
         if self.taken is not None:
             self.taken.framework_id = framework_id
+        self.suppressed &= self._mine()
 
     def answered(self, problem: str) -> pb.FrameworkInfo | None:
         """Take in that an update is in force, or not for a problem; return what that said.
@@ -74,19 +74,25 @@ class Standing:
             return None
         if not problem:
             self.taken = said
+            # Not before: where it is refused, what is wanted of a role stays as it was.
+            self.suppressed &= self._mine()
         elif said == self.info:
             self.be(self.taken)
-        return said
+        return copy_of(said)
 
     def suppress(self, named: Iterable[str]) -> None:
         """Keep in mind of which roles nothing is wanted: these, or all."""
         # A wrong one is refused, and must not be in the next SUBSCRIBE.
-        mine = roles_of(self.info)
+        mine = self._mine()
         self.suppressed |= mine & set(named or mine)
 
     def revive(self, named: Iterable[str]) -> None:
         """Keep in mind that offers of these roles, or of all, are wanted."""
-        self.suppressed -= set(named or roles_of(self.info))
+        self.suppressed -= set(named or self._mine())
+
+    def _mine(self) -> set[str]:
+        """The roles that it is in, and those that it is to be in."""
+        return roles_of(self.info) | roles_of(self.taken or self.info)
 
     def unsaid(self) -> set[str]:
         """Return the roles that no master was told of yet: the next update says all of them."""

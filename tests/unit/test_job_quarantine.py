@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pymesos_binpack import core as c
 from pymesos_binpack import restoring
-from pymesos_binpack.core import launches
+from pymesos_binpack.core import launches, submissions
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.jobs import launching
 from pymesos_binpack.jobs.instance import Saved
@@ -218,6 +218,21 @@ def test_a_release_is_stored_before_anything_follows_from_it() -> None:
     again.offer()
     assert again.launched() == [f"{BAD}.t.0.1"]
     assert again.of(c.Reconcile) == [], "nobody knows yet of what is launched now"
+
+
+def test_what_cannot_begin_is_back_with_the_reason_that_it_has_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object) -> None:
+        raise TypeError("another fault")
+
+    again = one_aside()
+    monkeypatch.setattr(submissions, "begin", fails)
+    again.feed(c.QuarantineReleased(BAD))
+    (problem,) = problems(again)
+    assert "another fault" in problem
+    assert "another fault" in again.core.quarantined[BAD].reason
+    assert b"another fault" in again.records["quarantine", BAD]
 
 
 def test_what_is_being_released_is_not_released_again_nor_discarded() -> None:

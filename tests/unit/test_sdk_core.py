@@ -487,6 +487,33 @@ class TestOtherRoles:
         assert list(said.framework_info.roles) == ["eng", "web", "db"]
         assert list(said.suppressed_roles) == ["db"]
 
+    def test_what_was_suppressed_stays_so_where_leaving_is_refused(self) -> None:
+        h = self.begun(spb.UPDATES_FRAMEWORKS)
+        h.call(suppress=spb.Call.Suppress(roles=["eng"]))
+        self.update(h, "web")
+        self.refused(h, "denied")
+        h.feed(Disconnected(1))
+        h.connect()
+        said = h.sent("subscribe")[-1].subscribe
+        assert (list(said.framework_info.roles), list(said.suppressed_roles)) == (["eng"], ["eng"])
+
+    def test_a_role_that_was_left_is_entered_again_with_offers(self) -> None:
+        h = self.begun(spb.UPDATES_FRAMEWORKS)
+        h.call(suppress=spb.Call.Suppress(roles=["eng"]))
+        for roles in (["web"], ["eng", "web"]):
+            self.update(h, *roles)
+            self.taken(h)
+        assert not h.sent("update_framework")[-1].update_framework.suppressed_roles
+
+    def test_what_is_handed_out_is_not_what_was_taken(self) -> None:
+        h = self.begun(spb.UPDATES_FRAMEWORKS)
+        self.update(h, "eng", "web")
+        self.taken(h)
+        (answered,) = (e for e in h.effects if isinstance(e, Answered))
+        answered.info.roles.append("db")
+        h.call(update_framework=spb.Call.UpdateFramework(framework_info=answered.info))
+        assert self.said(h)[-1] == ["eng", "web", "db"]
+
     def test_what_is_so_already_is_not_said(self) -> None:
         h = self.begun(spb.UPDATES_FRAMEWORKS)
         self.update(h, "eng")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pymesos_binpack.core import data, submissions, subscription, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Kill, Reconcile, Released
@@ -56,6 +58,7 @@ def on_release_stored(ctx: Context, job: JobState) -> None:
         submissions.begin(ctx, job)
     except Exception as error:  # as when it was set aside
         submissions.undo(ctx, job)
+        ctx.quarantined[job_id] = replace(ctx.quarantined[job_id], reason=why(error))
         then = [Released(job_id, _still(error))]
         ctx.store("a job is back in quarantine", set_aside(job_id, why(error)), then=then)
         return

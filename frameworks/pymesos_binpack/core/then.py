@@ -93,7 +93,7 @@ class ReleaseStored:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseAwaited:
-    """An earlier release of a job is stored, and what was asked since is looked at."""
+    """The release of a job that was on its way is stored: look at what was asked meanwhile."""
 
     job_id: str
     discard: bool

@@ -45,8 +45,7 @@ def start_failover_timer(ctx: Context, framework: Framework) -> None:
 
 
 def apply_policy(ctx: Context, framework: Framework) -> None:
-    """The policy in force is another than the one that a framework subscribed by, or it is told it
-    for the first time: it goes if it may not be here any more."""
+    """Tell a framework the policy in force, or end its stream if by that it may not be here."""
     if framework.connection_id is not None and not end_if_denied(ctx, framework):
         tell_policy(ctx, framework)
 
