@@ -94,6 +94,7 @@ class Binpack(Scheduler):
             info,
             master,
             acknowledge=False,
+            first_roles=core.roles_always,  # one of a job that is refused ends no other job
             ledger=core.ledger,
             detector=detector,
             outside=outside,

@@ -183,6 +183,7 @@ class Driver(Calls):
         acknowledge: bool = True,
         offer_constraints: Mapping[str, pb.OfferConstraints] | None = None,
         optimistic_roles: Sequence[str] = (),
+        first_roles: Sequence[str] = (),
         store: Store | None = None,
         ledger: Ledger | None = None,
         detector: Detector | None = None,
@@ -197,7 +198,9 @@ class Driver(Calls):
         it; raises RoleError when it cannot be used.
 
         `offer_constraints`, by role, say which agents are wanted; `optimistic_roles` are shown what
-        others are offered at the same time, too. A `store` is where the framework's id and tasks
+        others are offered at the same time, too. `first_roles` are those in which it subscribes at
+        first: the others of `info` are asked for after that, so that a master that refuses one of
+        them ends nothing. A `store` is where the framework's id and tasks
         are written before they are said, and read back; a framework that writes them itself gives
         their `ledger`. Of several instances of a framework one leads: `may_send` waits while it is
         in doubt which, and returns whether this one does. Raises TypeError for a scheduler with
@@ -215,8 +218,11 @@ class Driver(Calls):
         if (stored_id := records.get((FRAMEWORK, ""))) is not None and not info.framework_id:
             info.framework_id = stored_id.decode()
         self.records = {key: value for key, value in records.items() if key[0] not in OWN_KINDS}
+        standing = Standing(info, offer_constraints or {}, optimistic_roles)
+        if first_roles:
+            standing.begin_in(first_roles)
         self._core = core(
-            Standing(info, offer_constraints or {}, optimistic_roles),
+            standing,
             ledger=ledger,
             durable=store is not None,
         )

@@ -19,8 +19,13 @@ class Standing:
     offer_constraints: Mapping[str, scheduler_pb.OfferConstraints] = field(default_factory=dict)
     optimistic_roles: Sequence[str] = ()
     suppressed: set[str] = field(default_factory=set)
-    taken: pb.FrameworkInfo | None = None  # what masters have taken it in as
+    taken: pb.FrameworkInfo | None = None  # as what it subscribes, and masters have taken it in
     _said: pb.FrameworkInfo | None = None  # what the master has not answered yet
+
+    def begin_in(self, roles: Iterable[str]) -> None:
+        """Subscribe in these roles at first, and say the others then."""
+        self.taken = copy_of(self.info)
+        self.taken.roles[:] = roles
 
     @property
     def is_due(self) -> bool:

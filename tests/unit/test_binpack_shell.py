@@ -24,7 +24,8 @@ class Notes:
     """A core that is told, and says what it was given to say."""
 
     framework_id = ""
-    roles = ("*",)
+    roles: tuple[str, ...] = ("*",)
+    roles_always = ("*",)
     ledger = Ledger()
 
     def __init__(self) -> None:
@@ -47,15 +48,21 @@ def change(job_id: str) -> c.VersionProposed:
 class Asking:
     """A shell of which something is asked."""
 
-    def __init__(self, room_bytes: int | None = None, driver: type[Driver] | None = None) -> None:
+    def __init__(
+        self,
+        room_bytes: int | None = None,
+        driver: type[Driver] | None = None,
+        roles: tuple[str, ...] = ("*",),
+    ) -> None:
         self.notes = Notes()
+        self.notes.roles = roles
         core, store = (
             cast(BinpackCore, self.notes),
             cast(Store, SimpleNamespace(commit=None, room_bytes=room_bytes)),
         )
         driver = driver or cast(type[Driver], lambda *_, **__: None)
-        info = pb.FrameworkInfo(name="f")
-        self.binpack = Binpack(core, store, info, "127.0.0.1:5050", driver=driver)
+        self.info = pb.FrameworkInfo(name="f")
+        self.binpack = Binpack(core, store, self.info, "127.0.0.1:5050", driver=driver)
 
     async def propose(self, job_id: str) -> asyncio.Task[int]:
         task = asyncio.ensure_future(self.binpack.propose(change(job_id)))
@@ -130,6 +137,13 @@ async def test_who_has_a_job_forgotten_is_not_answered_as_who_releases_it(asking
     asking.say(c.Released("a"))
     async with asyncio.timeout(5):
         assert (await released, await forgotten) == ("", "no")
+
+
+def test_it_subscribes_without_the_roles_of_its_jobs_and_asks_for_those_then() -> None:
+    given: dict[str, object] = {}
+    driver = cast(type[Driver], lambda *_, **more: given.update(more))
+    asking = Asking(driver=driver, roles=("*", "secret"))
+    assert (list(asking.info.roles), given["first_roles"]) == (["*", "secret"], ("*",))
 
 
 async def test_the_core_is_told_what_the_master_answers_to_other_roles() -> None:

@@ -514,6 +514,25 @@ class TestOtherRoles:
         h.call(update_framework=spb.Call.UpdateFramework(framework_info=answered.info))
         assert self.said(h)[-1] == ["eng", "web", "db"]
 
+    def test_it_begins_in_some_and_says_the_others_then(self) -> None:
+        h = Harness()
+        h.core.standing.info.roles[:] = ["*", "secret"]
+        h.core.standing.begin_in(["*"])
+        h.feed(Connected(1))
+        assert self.said(h, "subscribe") == [["*"]]
+        h.connection = 1
+        known = spb.Event.Subscribed(
+            framework_id="id", master_capabilities=[spb.UPDATES_FRAMEWORKS]
+        )
+        h.hear(spb.Event(subscribed=known))
+        assert self.said(h) == [["*", "secret"]]
+        self.refused(h, "denied")
+        assert self.answers(h) == [(["*", "secret"], "denied")]
+        assert not [e for e in h.effects if isinstance(e, Fail)]
+        h.feed(Disconnected(1))
+        h.connect()
+        assert self.said(h, "subscribe")[-1] == ["*"]
+
     def test_what_is_so_already_is_not_said(self) -> None:
         h = self.begun(spb.UPDATES_FRAMEWORKS)
         self.update(h, "eng")

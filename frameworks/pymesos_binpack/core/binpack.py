@@ -141,6 +141,11 @@ class BinpackCore:
         return self._ctx.roles
 
     @property
+    def roles_always(self) -> tuple[str, ...]:
+        """Those of them that it is in whatever jobs it has."""
+        return self._ctx.always
+
+    @property
     def connected(self) -> bool:
         """Whether a master has taken the framework in."""
         return self._ctx.subscribed
