@@ -26,7 +26,7 @@ MAX_BEGINNINGS = 1000  # tasks that are looked at when only the beginning of an 
 
 
 class WaitsError(NotFoundError):
-    """It is no task yet: instances of a job that wait to be placed are called so."""
+    """The name is that of instances of a job that wait to be placed, and are no tasks yet."""
 
 
 @dataclass(frozen=True)

@@ -294,7 +294,7 @@ async def test_whom_it_answers_makes_no_room_and_few_are_answered_at_a_time(
 
 
 async def test_one_is_answered_some_at_a_time_and_health_meanwhile() -> None:
-    """So who does not read keeps others from nothing."""
+    """A client that does not read its answers keeps nobody else waiting."""
     held = Held()
     async with running(HttpServer(held, LISTEN, None)) as url, ClientSession(url) as session:
         asked = [asyncio.ensure_future(session.get("/v1/agents")) for _ in range(5)]
@@ -392,7 +392,7 @@ async def test_who_is_of_another_cluster_is_not_let_in(closed: Closed, tmp_path:
 
 
 async def test_who_speaks_no_tls_leaves_no_memory_taken(closed: Closed) -> None:
-    """Of a master garbage is seldom collected, and each connection has taken 256 KiB."""
+    """A master seldom collects garbage, and each connection has taken 256 KiB."""
 
     def left() -> int:
         return sum(isinstance(one, SSLProtocol) for one in gc.get_objects())

@@ -73,7 +73,7 @@ def operators_of(leadership: Leadership) -> OperatorCalls:
 
 
 def open_answering(leadership: Leadership) -> Answering:
-    """Of a cluster without certificates."""
+    """What answers in a cluster without certificates."""
     return Answering(operators_of(leadership), open_gate, closed=False, hostname="first")
 
 

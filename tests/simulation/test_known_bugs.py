@@ -866,7 +866,7 @@ BUGS: list[Patch] = [
 # Where a bug was found last, of those that the first seeds do not find: that one is tried first.
 FOUND_BY: dict[str, int] = {
     "a_stream_ends_without_its_close": 5,
-    "answer_before_the_end_of_a_job_is_stored": 4,
+    "answer_before_the_end_of_a_job_is_stored": 164,
     "begin_to_drain_before_that_is_stored": 27,
     "double_launch_on_restart": 1,
     "forget_an_operators_kill": 4,
@@ -883,7 +883,7 @@ FOUND_BY: dict[str, int] = {
     "leave_no_role": 1,
     "leave_the_offers_of_who_is_torn_down": 5,
     "leave_the_rest_of_a_group": 4,
-    "let_strangers_live": 28,
+    "let_strangers_live": 4,
     "let_the_core_hear_secrets": 2,
     "make_a_record_of_what_is_durable": 7,
     "never_hear_what_ended_while_a_runtime_was_away": 50,
@@ -905,7 +905,7 @@ FOUND_BY: dict[str, int] = {
     "stop_however_few_are_left": 3,
     "take_an_agent_that_is_away_for_empty": 24,
     "take_the_cursor_of_another_leader": 74,
-    "take_what_another_role_is_offered": 1,
+    "take_what_another_role_is_offered": 4,
     "the_end_of_a_filter_removes_a_newer_one": 2,
     "write_the_state_of_any_epoch": 17,
 }

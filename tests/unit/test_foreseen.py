@@ -99,7 +99,7 @@ def test_of_what_is_replaced_only_the_surge_is_beside_it() -> None:
 
 @pytest.mark.parametrize("kind", ["service", "batch"])
 def test_what_can_start_nowhere_is_said_of_a_change_too(kind: str) -> None:
-    """Of what is replaced nothing need be beside what runs, as with batch tasks."""
+    """Services run beside what they replace, and batch tasks do not: neither matters."""
     there = agent("a", "cpus:4;mem:999", "cpus:4;mem:999")
     large = shop(kind=kind, instances=2, resources={"cpus": 9})
     said = "could start on no agent that there is: needs 9 cpus, the largest agent has 4 cpus"

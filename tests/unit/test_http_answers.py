@@ -307,7 +307,7 @@ async def test_a_page_of_elsewhere_reads_no_open_cluster(
 
 
 class TestClosed:
-    """Of a cluster with certificates. What the gate makes of one, its own tests say."""
+    """Answers in a cluster with certificates. How the gate judges one is tested with the gate."""
 
     POLICY = "allow:\n- {who: operator/root, do: ['*'], role: '**'}\n"
 

@@ -622,7 +622,7 @@ class TestSteering:
         assert [i.spec.command for i in state_of(h).instances] == ["y", "y"]
 
     def test_what_is_as_it_was_before_is_not_abandoned(self, h: BinpackHarness) -> None:
-        """It was stopped, as of the version that was aborted, and begun again, without end."""
+        """An instance was stopped as one of the aborted version, and begun again, without end."""
         propose(h, shop(command="y"))
         run_all(h)
         h.update("j-r.web.1.1", pb.TASK_FAILED, 1)

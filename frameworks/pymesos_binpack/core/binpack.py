@@ -142,7 +142,7 @@ class BinpackCore:
 
     @property
     def roles_always(self) -> tuple[str, ...]:
-        """Those of them that it is in whatever jobs it has."""
+        """The roles that it is in whatever jobs it has."""
         return self._ctx.always
 
     @property

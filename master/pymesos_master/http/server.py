@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _State:
-    """Of one connection: it may be ended for another that comes, but while it has a slot."""
+    """The state of one connection, which may be ended for a new one unless it has a slot."""
 
     ip: str
     served_s: float  # when it came, or was answered last
@@ -106,7 +106,7 @@ class _Connection(web.RequestHandler):
 
 
 class HttpServer:
-    """It is bound when it is made, and answers while it runs."""
+    """A server that is bound once it is made, and answers while it runs."""
 
     def __init__(
         self, answering: Answering, listen: Listen, credentials: Credentials | None
@@ -155,7 +155,7 @@ class HttpServer:
         while True:
             try:
                 connection, peer = await loop.sock_accept(self._socket)
-            except OSError as error:  # as for want of descriptors
+            except OSError as error:  # as when there are no descriptors left
                 told = f"no HTTP connection can be accepted: {os_problem(error)}"
                 self._complaints.say("this process", "accepting", told)
                 await asyncio.sleep(1.0)
@@ -163,7 +163,7 @@ class HttpServer:
                 return connection, str(peer[0])
 
     def _make_room(self) -> bool:
-        """Where there are as many connections as may be, end one of the address that has most.
+        """At the limit of connections, end one of the address that has most.
 
         It is the one that was answered longest ago. False: there is none to end, since all have
         a slot.
