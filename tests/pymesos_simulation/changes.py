@@ -17,6 +17,7 @@ from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.state import JobState
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_simulation import restored
 from pymesos_simulation.frameworks import FrameworkNode
 from pymesos_simulation.network import Network
 from pymesos_simulation.pairs import FrameworkPair
@@ -194,6 +195,8 @@ class Editor(Person):
     def differences(self) -> Iterator[str]:
         """What was answered and does not hold, and what is still on its way."""
         for framework in self._frameworks:
+            if framework.core is not None:
+                restored.check(self.world, framework.core.jobs.values(), framework.jobs)
             for job_id, job in framework.core.jobs.items() if framework.core is not None else ():
                 answered = self._answered.get((framework.name, job_id), 0)
                 if job.version < answered:

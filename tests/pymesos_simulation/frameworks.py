@@ -31,6 +31,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, FrameworkError, Scheduler
 from pymesos_sdk import core as sdk
 from pymesos_sdk.ledger import GIVEN_UP, is_over
+from pymesos_simulation import restored
 from pymesos_simulation.budgets import Budgets
 from pymesos_simulation.coordinator import URL, Coordinator, detector_of
 from pymesos_simulation.disk import Disk, SimulatedStore
@@ -344,6 +345,7 @@ class FrameworkNode(SchedulerNode):
         core.node, core.budgets, core.offered = self, Budgets(), {}
         missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}
         assert not missing, f"{self.name} forgot {missing}, which it had acknowledged"
+        restored.check(self.world, core.jobs.values(), self.jobs)
         with self.loop.entered():
             self.binpack = binpack = Binpack(
                 core,
@@ -384,7 +386,8 @@ class FrameworkNode(SchedulerNode):
         while request_id not in self.accepted:
             try:
                 assert self.binpack is not None
-                job_id = await self.binpack.submit(job, request_id)
+                versions = restored.versions_of(self.world, job)
+                job_id = await self.binpack.submit(job, request_id, versions=versions)
                 self.accepted[request_id] = job_id
             except StartsAgainError:
                 await asyncio.sleep(RETRY_S)

@@ -30,6 +30,7 @@ from pymesos_binpack.core.binpack import BinpackCore
 from pymesos_binpack.core.context import Context as BinpackContext
 from pymesos_binpack.core.then import InstanceDurable, KillStored, LaunchStored, LeavingStored
 from pymesos_binpack.jobs import aligning
+from pymesos_binpack.jobs.history import VERSION
 from pymesos_binpack.jobs.rollouts import holding
 from pymesos_binpack.jobs.rollouts.seen import Seen
 from pymesos_binpack.placement import planner
@@ -99,6 +100,18 @@ def answer_before_the_end_of_a_job_is_stored(patch: pytest.MonkeyPatch) -> None:
         self._feed(bp.JobStopped(job_id, now=now))
 
     patch.setattr(Binpack, "stop_job", stop_job)
+
+
+def forget_the_versions_of_a_backup(patch: pytest.MonkeyPatch) -> None:
+    """Of a job that a backup had only the version in force is stored."""
+    original = BinpackContext.store
+
+    def store(self: BinpackContext, why: str, *what: Any, then: Any = ()) -> None:
+        begins = why == "a job was submitted"
+        kept = [e for e in what if not (begins and isinstance(e, Change) and e.kind == VERSION)]
+        original(self, why, *kept, then=then)
+
+    patch.setattr(BinpackContext, "store", store)
 
 
 def keep_from_watchers_what_is_durable(patch: pytest.MonkeyPatch) -> None:
@@ -794,6 +807,7 @@ BUGS: list[Patch] = [
     take_what_another_role_is_offered,
     leave_no_role,
     offer_again_what_other_roles_refused,
+    forget_the_versions_of_a_backup,
     give_any_port_for_a_host_port,
     stop_at_once_what_is_on_a_drained_agent,
     stop_however_few_are_left,
@@ -871,6 +885,7 @@ FOUND_BY: dict[str, int] = {
     "double_launch_on_restart": 1,
     "forget_an_operators_kill": 4,
     "forget_the_epoch": 43,
+    "forget_the_versions_of_a_backup": 8,
     "forget_to_kill_again": 11,
     "give_any_port_for_a_host_port": 4,
     "give_secrets_of_any_task": 2,
