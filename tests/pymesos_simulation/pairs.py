@@ -29,6 +29,7 @@ from pymesos_core.security.auditing import Audit
 from pymesos_core.store import Change, Records, StateStore
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver
+from pymesos_simulation import restored
 from pymesos_simulation.budgets import Budgets
 from pymesos_simulation.coordinator import URL, Coordinator, client_of, detector_of
 from pymesos_simulation.frameworks import (
@@ -155,7 +156,9 @@ class ElectedNode(FrameworkNode):
         await asyncio.sleep(max(0.0, self.due_s[request_id] - self.world.now_s))
         if request_id not in self.accepted:
             with contextlib.suppress(StartsAgainError):
-                self.accepted[request_id] = await binpack.submit(job, request_id)
+                versions = restored.versions_of(self.world, job)
+                job_id = await binpack.submit(job, request_id, versions=versions)
+                self.accepted[request_id] = job_id
 
     @property
     def principal(self) -> str:
