@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pymesos_binpack import core as c
+from pymesos_binpack.core.subscription import TRY_AGAIN_S
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.roles import read_job_roles
 from pymesos_binpack.specs import Job
@@ -210,6 +211,20 @@ class TestSubscription:
         h.feed(event)
         assert self.said(h) == [("*", "secret")]
         assert "denies" not in self.reasons(h)["site-1"]
+
+    def test_a_refusal_that_may_have_passed_is_asked_about_again(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(of_role("secret", "site"), "1")
+        h.feed(c.RolesAnswered(("*", "secret"), ("*",), "the registry has no room"))
+        h.effects.clear()
+        h.advance(TRY_AGAIN_S - 1)
+        assert self.said(h) == [], "not again and again"
+        h.advance(1)
+        assert self.said(h) == [("*", "secret")]
+        h.feed(c.RolesAnswered(("*", "secret"), ("*",)))
+        h.advance(2 * TRY_AGAIN_S)
+        assert self.said(h) == [("*", "secret")], "what is granted is asked for no more"
 
     def test_of_roles_that_are_refused_together_each_is_tried_by_itself(self) -> None:
         h = BinpackHarness()

@@ -43,6 +43,7 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
     rows = [
         (
             job.job_id,
+            job.role,
             _state(job),
             str(job.version or ""),
             ", ".join(f"{number} {phase}" for phase, number in sorted(job.counts.items()))
@@ -52,7 +53,8 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
         for job in jobs
     ]
     hint = "" if ended else "; --all shows those that have ended"
-    print_table(("JOB", "STATE", "VERSION", "TASKS", "AGE"), rows, f"no jobs{hint}", ("TASKS",))
+    headers = ("JOB", "ROLE", "STATE", "VERSION", "TASKS", "AGE")
+    print_table(headers, rows, f"no jobs{hint}", ("TASKS",))
     for job in hosted:
         print(f"{job.job_id} is run by {job.where}, and ends with it")
     if any(job.state == "quarantined" for job in jobs):

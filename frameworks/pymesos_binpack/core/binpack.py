@@ -262,6 +262,8 @@ class BinpackCore:
                 hearing.on_due(ctx)
             elif kind == drains.DRAINS:
                 drains.on_due(ctx)
+            elif kind == subscription.TRY_AGAIN:
+                subscription.try_again(ctx)
             elif kind == KEPT:
                 launches.on_kept_for_long(ctx, key)
             elif kind == launches.EXPLAIN:

@@ -10,6 +10,9 @@ from pymesos_binpack.core.events import RolesAnswered
 from pymesos_binpack.roles import roles_problem
 from pymesos_binpack.specs import Job
 
+TRY_AGAIN = "roles"  # the timer of what is refused
+TRY_AGAIN_S = 60.0  # what refuses may pass without a word, as when other frameworks have left
+
 
 def follow(ctx: Context) -> None:
     """Be in the role of a job that has begun, and leave that of which the last one has ended.
@@ -54,10 +57,12 @@ def on_answered(ctx: Context, answer: RolesAnswered) -> None:
         ctx.refused_roles[role] = answer.problem
         why = f"the master does not take this framework into the role {role}: {answer.problem}"
         ctx.placements.of(role).shut_out(why)
+        ctx.timers.set((TRY_AGAIN, ""), ctx.now.mono_s + TRY_AGAIN_S)
 
 
 def try_again(ctx: Context) -> None:
-    """Another master, or another policy, may take the framework into what one has refused."""
+    """Ask again for what was refused: another master or policy, or another time, may allow it."""
+    ctx.timers.cancel((TRY_AGAIN, ""))
     for role in ctx.refused_roles:
         ctx.placements.of(role).shut_out("")
     ctx.refused_roles.clear()
