@@ -13,8 +13,9 @@ import grpc.aio
 
 from pymesos_cli.cluster import CliError, Cluster, dialled_jobs, refusals_at
 from pymesos_cli.output import note
+from pymesos_core import serving_jobs
 from pymesos_core.names import parse_task_id
-from pymesos_core.security.policy import read_roles
+from pymesos_core.serving_jobs import START_IT, silent_text
 from pymesos_core.states import state_name
 from pymesos_core.text import count_of, quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
@@ -38,13 +39,7 @@ class Silent:
     why: str
 
     def __str__(self) -> str:
-        info = self.framework.info
-        return (
-            f"framework {info.name} ({info.framework_id}) serves the jobs of"
-            f" {' and '.join(patterns_of(self.framework))} at {info.jobs_address}, and is not"
-            f" reachable:"
-            f" {self.why}"
-        )
+        return silent_text(self.framework, self.why)
 
 
 @dataclass
@@ -60,21 +55,10 @@ async def serving(cluster: Cluster) -> list[operator_pb2.FrameworkView]:
     return [view for view in await cluster.frameworks() if view.info.jobs_address]
 
 
-def patterns_of(view: operator_pb2.FrameworkView) -> list[str]:
-    """The roles that a framework takes jobs of, as it says them."""
-    return list(view.info.job_roles) or list(view.info.roles) or ["*"]
-
-
-def takes(view: operator_pb2.FrameworkView, role: str) -> bool:
-    """Whether a framework that serves jobs takes those of a role."""
-    return role in read_roles(patterns_of(view))
-
-
 def not_connected(view: operator_pb2.FrameworkView) -> Silent | None:
     """The error for a framework that is not connected; None when it is."""
-    if view.state == "active":
-        return None
-    return Silent(view, f"it is {view.state} from the master")
+    why = serving_jobs.not_connected(view)
+    return None if why is None else Silent(view, why)
 
 
 @asynccontextmanager
@@ -113,9 +97,6 @@ class SilentError(CliError):
     def __init__(self, silent: Silent) -> None:
         super().__init__(f"{silent}. Its tasks run on meanwhile; {START_IT}")
         self.silent = silent
-
-
-START_IT = "start it again (pymesos-binpack, with the same --state-dir or --zk) to go on with them"
 
 
 async def of_each(

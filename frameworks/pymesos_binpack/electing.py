@@ -24,6 +24,7 @@ from pymesos_binpack.life import (
 )
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
+from pymesos_binpack.services.relayed import RelayedJobs
 from pymesos_binpack.shell import Binpack, StateError
 from pymesos_binpack.states import NOWHERE, check_not_moved
 from pymesos_core import VERSION
@@ -81,7 +82,9 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
         lambda: elsewhere(me, detector.leader),
         principal_of(outside),
     )
-    add_service(server, AuditedJobs(service, audit, files, outside))
+    audited = AuditedJobs(service, audit, files, outside)
+    add_service(server, audited)
+    add_service(server, RelayedJobs(audited, outside))
     await process.start(server)
     process.announce(address)
     info = framework_info(options)

@@ -14,6 +14,7 @@ from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.roles import JobRoles, roles_problem
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
+from pymesos_binpack.services.relayed import RelayedJobs
 from pymesos_binpack.settings import BinpackSettings
 from pymesos_binpack.shell import CAPABILITIES, Binpack, StartsAgainError, SubmitError
 from pymesos_binpack.specs import Job
@@ -139,7 +140,9 @@ async def _serve(
             service.binpack = binpack
         elif server is not None and address is not None:
             service = JobsService(binpack, options.roles, principal=principal_of(outside))
-            add_service(server, AuditedJobs(service, audit, files, outside))
+            audited = AuditedJobs(service, audit, files, outside)
+            add_service(server, audited)
+            add_service(server, RelayedJobs(audited, outside))
             await process.start(server)
             process.announce(address)
         return binpack

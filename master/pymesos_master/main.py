@@ -85,7 +85,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     add_service(server, SchedulerService(leadership))
     add_service(server, AgentService(leadership))
     operator = OperatorService(leadership)
-    operators = OperatorCalls(leadership, operator, CALLS)
+    operators = OperatorCalls(leadership, [operator], CALLS)
     add_service(server, operator)
     add_service(server, MastersService(leadership, operators))
     add_prefix(server, SANDBOX_PREFIX, SandboxRelay(leadership).relay)

@@ -69,7 +69,7 @@ def leadership_of(
 
 
 def operators_of(leadership: Leadership) -> OperatorCalls:
-    return OperatorCalls(leadership, OperatorService(leadership), CALLS)
+    return OperatorCalls(leadership, [OperatorService(leadership)], CALLS)
 
 
 def open_answering(leadership: Leadership) -> Answering:

@@ -210,9 +210,11 @@ class MasterHarness:
         user: str = "",
         caller: Caller = NOBODY,
         epoch: int = 0,
+        jobs_address: str = "",
     ) -> int:
         connection_id = next(self._ids)
         info = pb.FrameworkInfo(
+            jobs_address=jobs_address,
             framework_id=framework_id,
             epoch=epoch,
             name=name,

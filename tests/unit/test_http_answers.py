@@ -483,11 +483,11 @@ class TestRelayed:
         h = MasterHarness(Config(seed_policy=TestClosed.POLICY))
         self.lead.leader = leadership_of(h).leader
         calls, asked = operators_of(follower), operator_pb2.ListAgentsRequest()
-        assert await calls.ask("ListAgents", asked, self.ROOT) is not None
+        assert await calls.ask("Operator.ListAgents", asked, self.ROOT) is not None
         told: list[Entry] = []
         monkeypatch.setattr(self.lead.here().queries, "_audit", told.append)
         with pytest.raises(CallError, match="operator/x may not read") as refused:
-            await calls.ask("ListAgents", asked, Caller("operator/x", Method.CERT))
+            await calls.ask("Operator.ListAgents", asked, Caller("operator/x", Method.CERT))
         assert refused.value.code is Code.PERMISSION_DENIED
         assert [(e.caller.principal, e.caller.relayed_by) for e in told] == [
             ("operator/x", "master/m2")
@@ -500,9 +500,9 @@ class TestRelayed:
         queries = self.lead.here().queries
         monkeypatch.setattr(queries, "check", lambda caller, *_: heard.append(caller))
         calls, asked = operators_of(follower), operator_pb2.ListAgentsRequest()
-        await calls.ask("ListAgents", asked, self.ROOT)
+        await calls.ask("Operator.ListAgents", asked, self.ROOT)
         self.by = self.OPEN
-        await calls.ask("ListAgents", asked, self.ROOT)
+        await calls.ask("Operator.ListAgents", asked, self.ROOT)
         assert heard == [
             replace(self.ROOT, relayed_by="master/m2"),
             Caller(peer="ipv4:10.0.0.9", via="http", relayed_by="ipv4:10.0.0.3"),
@@ -512,11 +512,11 @@ class TestRelayed:
         revocations = Revocations()
         self.lead.outside = Outside(credentials=cast(Any, SimpleNamespace(revocations=revocations)))
         calls, asked = operators_of(follower), operator_pb2.ListAgentsRequest()
-        await calls.ask("ListAgents", asked, self.ROOT)
+        await calls.ask("Operator.ListAgents", asked, self.ROOT)
         for name in ("operator/root", "1", "2"):
             revocations.set([name])
             with pytest.raises(CallError, match="revoked") as refused:
-                await calls.ask("ListAgents", asked, self.ROOT)
+                await calls.ask("Operator.ListAgents", asked, self.ROOT)
             assert refused.value.code is Code.UNAUTHENTICATED
 
     async def test_only_what_http_reads_is_relayed(self, leadership: Leadership) -> None:

@@ -41,6 +41,7 @@ REQUESTS = {
     "ListVersions": pb.ListVersionsRequest(job_id="none"),
     "DescribeJob": pb.DescribeJobRequest(job_id="none"),
     "ListJobs": pb.ListJobsRequest(),
+    "ListInstances": pb.ListInstancesRequest(job_id="none"),
     "WatchJob": pb.WatchJobRequest(job_id="none"),
     "ExplainPlacement": pb.ExplainPlacementRequest(task_id="j.t.0.1"),
     "StopJob": pb.StopJobRequest(job_id="none"),

@@ -115,7 +115,7 @@ class Peer:
             raise CallError(Code.UNAVAILABLE, "failed to connect to all addresses")
         call = type("Call", (), {"caller": NOBODY})()
         leadership = self._masters.of[self._at]
-        operators = OperatorCalls(leadership, OperatorService(leadership), ())
+        operators = OperatorCalls(leadership, [OperatorService(leadership)], ())
         return await MastersService(leadership, operators).ReadAudit(self._request, call)
 
     async def close(self) -> None: ...

@@ -25,20 +25,18 @@ from pymesos_cli.jobs.hosted import end_orphans, mark
 from pymesos_cli.jobs.leftovers import state_folder
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.services import (
-    START_IT,
     Silent,
     SilentError,
     not_connected,
-    patterns_of,
     service,
     serving,
-    takes,
 )
 from pymesos_cli.tasks.logs import copy_log
 from pymesos_cli.terminal import OutputError, note
 from pymesos_core.outside import outside_with
 from pymesos_core.security.credentials import Credentials, CredentialsError
 from pymesos_core.security.identities import Kind
+from pymesos_core.serving_jobs import START_IT, takers
 from pymesos_core.tasks import running
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -254,12 +252,9 @@ async def serving_of(cluster: Cluster, role: str, framework_id: str = "") -> Fra
     """
     deadline_s = time.monotonic() + min(COMES_BACK_S, cluster.timeout_s)
     while True:
-        served = [
-            view
-            for view in await serving(cluster)
-            if (not role or takes(view, role)) and framework_id in ("", view.info.framework_id)
-        ]
-        served = [view for view in served if role in patterns_of(view)] or served
+        there = await serving(cluster)
+        meant = (view for view in there if framework_id in ("", view.info.framework_id))
+        served = takers(meant, role)
         silent = [not_connected(view) for view in served]
         for view, why in zip(served, silent, strict=True):
             if why is None:

@@ -89,6 +89,8 @@ NEEDS: Mapping[str, Need] = {
     # Masters, of each other.
     "Masters.ReadAudit": OWN,
     "Masters.Relay": OWN,  # what is relayed is decided as if its caller had called the leader
+    # Masters, of a framework that serves jobs.
+    "RelayedJobs.Relay": OWN,  # the same, as if its caller had called the framework
     # Who joins, and whoever renews.
     "Enrolment.Join": OWN,
     "Certificates.Renew": OWN,
@@ -106,6 +108,7 @@ NEEDS: Mapping[str, Need] = {
     "Jobs.ListVersions": _READ_JOBS,  # what is in environments needs `read-env`, too
     "Jobs.DescribeJob": _READ_JOBS,  # the same
     "Jobs.ListJobs": _READ,
+    "Jobs.ListInstances": _READ_JOBS,
     "Jobs.WatchJob": _READ_JOBS,
     "Jobs.ExplainPlacement": _READ_JOBS,
     "Jobs.ListQuarantined": _READ,  # the document of one needs `read-env`, too

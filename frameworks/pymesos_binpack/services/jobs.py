@@ -6,6 +6,8 @@ import asyncio
 
 from pymesos_binpack.jobs.aligning import is_shown
 from pymesos_binpack.jobs.groups import main_task_id
+from pymesos_binpack.jobs.instance import Instance
+from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.services.asked import Call, answering, short, who
 from pymesos_binpack.services.restores import JobRestores
@@ -66,9 +68,15 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
         kept = (
             job_id
             for job_id, job in core.jobs.items()
-            if job.job.role in seen and (request.include_ended or not job.is_over)
+            if job.job.role in seen
+            and (request.include_ended or not job.is_over)
+            and _is_asked_for(request, job_id, job.job.name, job.job.role)
         )
-        aside = self._aside(seen)
+        aside = {
+            job_id: one
+            for job_id, one in self._aside(seen).items()
+            if _is_asked_for(request, job_id, one.name, self._role_aside(one))
+        }
         every = sorted(j for j in (*kept, *aside) if j > request.page_token)
         views: list[pb.JobView] = []
         used_bytes = 0
@@ -83,6 +91,34 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
             views.append(view)
         more = len(every) > len(views)
         return pb.ListJobsResponse(jobs=views, next_page_token=views[-1].job_id if more else "")
+
+    async def ListInstances(  # noqa: N802
+        self, request: pb.ListInstancesRequest, call: Call
+    ) -> pb.ListInstancesResponse:
+        """The instances of a job, by task and number."""
+        job = self._job(call, "Jobs.ListInstances", request.job_id)
+        size = min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        after = _read_place(request.page_token)
+        found = sorted((i for i in job.told_instances() if _place(i) > after), key=_place)
+        views: list[pb.InstanceView] = []
+        used_bytes = 0
+        for instance in found[:size]:
+            view = self._told_view(job, instance)
+            used_bytes += view.ByteSize()
+            if views and used_bytes > PAGE_BYTES:
+                break
+            views.append(view)
+        more = len(found) > len(views)
+        token = "/".join(map(str, _place(found[len(views) - 1]))) if more else ""
+        return pb.ListInstancesResponse(instances=views, next_page_token=token)
+
+    def _told_view(self, job: JobState, instance: Instance) -> pb.InstanceView:
+        return instance_view(
+            instance,
+            connected=self.binpack.core.connected,
+            is_shown=is_shown(job, instance),
+            leaves=job.durably_stopping,
+        )
 
     async def WatchJob(  # noqa: N802
         self, request: pb.WatchJobRequest, call: Call
@@ -104,12 +140,7 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
                 for key in sorted(shown.keys() - {i.key for i in job.told_instances()}):
                     await parts.add(removed_view(shown.pop(key)))
                 for number, instance in enumerate(job.told_instances(), 1):
-                    view = instance_view(
-                        instance,
-                        connected=self.binpack.core.connected,
-                        is_shown=is_shown(job, instance),
-                        leaves=job.durably_stopping,
-                    )
+                    view = self._told_view(job, instance)
                     if shown.get(instance.key) != view:
                         shown[instance.key] = view
                         await parts.add(view)
@@ -221,6 +252,29 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
         """The jobs in quarantine that who may see what is of these roles may see, by id."""
         aside = self.binpack.core.quarantined.items()
         return {job_id: one for job_id, one in aside if self._role_aside(one) in seen}
+
+
+def _is_asked_for(request: pb.ListJobsRequest, job_id: str, name: str, role: str) -> bool:
+    return request.called in ("", job_id, name) and request.role in ("", role)
+
+
+def _place(instance: Instance) -> tuple[str, int, str]:
+    """Where an instance is among those of its job: no other is at the same place."""
+    return instance.spec.name, instance.index, instance.name
+
+
+def _read_place(token: str) -> tuple[str, int, str]:
+    """Raises CallError for what is no token of a page."""
+    if not token:
+        return "", -1, ""
+    task, slash, rest = token.partition("/")
+    number, slash_too, name = rest.partition("/")
+    if not (slash and slash_too and number.isascii() and number.isdigit() and len(number) < 10):
+        raise CallError(
+            Code.INVALID_ARGUMENT,
+            f"page_token: {quoted(token)} is none; give the next_page_token of the page before",
+        )
+    return task, int(number), name
 
 
 class _Parts:

@@ -181,7 +181,7 @@ class Answering:
         route = admitted.route
         await self._turns.next(admitted.taker)
         return await self._operators.ask(
-            route.call, admitted.asked, admitted.caller, here=route.here
+            f"Operator.{route.call}", admitted.asked, admitted.caller, here=route.here
         )
 
     def _let_in(self, call: str, request: Request) -> Caller:

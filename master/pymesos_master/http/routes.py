@@ -295,4 +295,4 @@ ROUTES: tuple[Route, ...] = (
         ),
     ),
 )
-CALLS = frozenset(route.call for route in ROUTES)  # of Operator, which masters relay
+CALLS = frozenset(f"Operator.{route.call}" for route in ROUTES)  # which masters relay

@@ -120,7 +120,13 @@ class Queries:
         )
 
     def frameworks(
-        self, caller: Caller, page: PageRequest, id_prefix: str = "", *, completed: bool = False
+        self,
+        caller: Caller,
+        page: PageRequest,
+        id_prefix: str = "",
+        *,
+        completed: bool = False,
+        serving_jobs: bool = False,
     ) -> Listing[pb.FrameworkView]:
         """Frameworks by id: those of which the caller may read one of the roles."""
         may = self._readable(caller, "Operator.ListFrameworks")
@@ -137,6 +143,7 @@ class Queries:
             items,
             lambda framework: (
                 framework.framework_id.startswith(id_prefix)
+                and (bool(framework.info.jobs_address) or not serving_jobs)
                 and any(role in may for role in framework.roles)
             ),
             lambda framework: framework_view(self._core.allocator, framework),

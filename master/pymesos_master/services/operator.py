@@ -76,6 +76,7 @@ class OperatorService(SecretCalls):
                 page_of(request.page),
                 request.id_prefix,
                 completed=request.include_completed,
+                serving_jobs=request.serving_jobs,
             )
         return pb.ListFrameworksResponse(frameworks=found.views, next_page_token=found.next_token)
 

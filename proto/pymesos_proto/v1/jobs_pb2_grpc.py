@@ -100,6 +100,11 @@ class JobsStub:
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListJobsRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListJobsResponse.FromString,
                 _registered_method=True)
+        self.ListInstances = channel.unary_unary(
+                '/pymesos.v1.Jobs/ListInstances',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListInstancesRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListInstancesResponse.FromString,
+                _registered_method=True)
         self.WatchJob = channel.unary_stream(
                 '/pymesos.v1.Jobs/WatchJob',
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.WatchJobRequest.SerializeToString,
@@ -235,6 +240,13 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListInstances(self, request, context):
+        """The instances of a job, by task and number: what WatchJob has first, in pages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchJob(self, request, context):
         """The state now, then again whenever it changes, until the job has ended.
         """
@@ -357,6 +369,11 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.ListJobs,
                     request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListJobsRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListJobsResponse.SerializeToString,
+            ),
+            'ListInstances': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInstances,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListInstancesRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListInstancesResponse.SerializeToString,
             ),
             'WatchJob': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchJob,
@@ -750,6 +767,33 @@ class Jobs:
             '/pymesos.v1.Jobs/ListJobs',
             pymesos__proto_dot_v1_dot_jobs__pb2.ListJobsRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_jobs__pb2.ListJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInstances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/ListInstances',
+            pymesos__proto_dot_v1_dot_jobs__pb2.ListInstancesRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.ListInstancesResponse.FromString,
             options,
             channel_credentials,
             insecure,

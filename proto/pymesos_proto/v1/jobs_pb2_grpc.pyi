@@ -58,6 +58,8 @@ class JobsStub:
     with FAILED_PRECONDITION while a job of its name has not ended.
     """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListJobsRequest, _jobs_pb2.ListJobsResponse]
+    ListInstances: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListInstancesRequest, _jobs_pb2.ListInstancesResponse]
+    """The instances of a job, by task and number: what WatchJob has first, in pages."""
     WatchJob: _grpc.UnaryStreamMultiCallable[_jobs_pb2.WatchJobRequest, _jobs_pb2.JobView]
     """The state now, then again whenever it changes, until the job has ended."""
     ExplainPlacement: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ExplainPlacementRequest, _jobs_pb2.ExplainPlacementResponse]
@@ -104,6 +106,8 @@ class JobsAsyncStub(JobsStub):
     with FAILED_PRECONDITION while a job of its name has not ended.
     """
     ListJobs: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListJobsRequest, _jobs_pb2.ListJobsResponse]  # type: ignore[assignment]
+    ListInstances: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListInstancesRequest, _jobs_pb2.ListInstancesResponse]  # type: ignore[assignment]
+    """The instances of a job, by task and number: what WatchJob has first, in pages."""
     WatchJob: _aio.UnaryStreamMultiCallable[_jobs_pb2.WatchJobRequest, _jobs_pb2.JobView]  # type: ignore[assignment]
     """The state now, then again whenever it changes, until the job has ended."""
     ExplainPlacement: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ExplainPlacementRequest, _jobs_pb2.ExplainPlacementResponse]  # type: ignore[assignment]
@@ -225,6 +229,14 @@ class JobsServicer(metaclass=_abc_1.ABCMeta):
         request: _jobs_pb2.ListJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.ListJobsResponse, _abc.Awaitable[_jobs_pb2.ListJobsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListInstances(
+        self,
+        request: _jobs_pb2.ListInstancesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.ListInstancesResponse, _abc.Awaitable[_jobs_pb2.ListInstancesResponse]]:
+        """The instances of a job, by task and number: what WatchJob has first, in pages."""
 
     @_abc_1.abstractmethod
     def WatchJob(

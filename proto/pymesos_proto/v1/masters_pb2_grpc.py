@@ -145,3 +145,81 @@ class Masters:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class RelayedJobsStub:
+    """Of a framework that serves jobs: calls of Jobs that a master has let in, by HTTP. The framework goes
+    by what their callers may, not by what the master may.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Relay = channel.unary_unary(
+                '/pymesos.v1.RelayedJobs/Relay',
+                request_serializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayResponse.FromString,
+                _registered_method=True)
+
+
+class RelayedJobsServicer:
+    """Of a framework that serves jobs: calls of Jobs that a master has let in, by HTTP. The framework goes
+    by what their callers may, not by what the master may.
+    """
+
+    def Relay(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_RelayedJobsServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Relay': grpc.unary_unary_rpc_method_handler(
+                    servicer.Relay,
+                    request_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'pymesos.v1.RelayedJobs', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('pymesos.v1.RelayedJobs', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class RelayedJobs:
+    """Of a framework that serves jobs: calls of Jobs that a master has let in, by HTTP. The framework goes
+    by what their callers may, not by what the master may.
+    """
+
+    @staticmethod
+    def Relay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.RelayedJobs/Relay',
+            pymesos__proto_dot_v1_dot_masters__pb2.RelayRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_masters__pb2.RelayResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

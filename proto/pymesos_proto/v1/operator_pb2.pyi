@@ -251,14 +251,16 @@ class FrameworkView(_message.Message):
     def __init__(self, info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., state: _Optional[str] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., registered_at_s: _Optional[float] = ..., tasks: _Optional[int] = ..., dominant_share: _Optional[float] = ..., suppressed_roles: _Optional[_Iterable[str]] = ..., offer_conflicts: _Optional[int] = ...) -> None: ...
 
 class ListFrameworksRequest(_message.Message):
-    __slots__ = ("page", "include_completed", "id_prefix")
+    __slots__ = ("page", "include_completed", "id_prefix", "serving_jobs")
     PAGE_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_COMPLETED_FIELD_NUMBER: _ClassVar[int]
     ID_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    SERVING_JOBS_FIELD_NUMBER: _ClassVar[int]
     page: Page
     include_completed: bool
     id_prefix: str
-    def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ..., include_completed: _Optional[bool] = ..., id_prefix: _Optional[str] = ...) -> None: ...
+    serving_jobs: bool
+    def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ..., include_completed: _Optional[bool] = ..., id_prefix: _Optional[str] = ..., serving_jobs: _Optional[bool] = ...) -> None: ...
 
 class ListFrameworksResponse(_message.Message):
     __slots__ = ("frameworks", "next_page_token")
