@@ -1,0 +1,85 @@
+"""HTTP POSTs to receivers outside the cluster: no redirects, bounded answers, bounded time."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+
+from pymesos_core.outgoing.lanes import UnsentError
+from pymesos_core.text import one_line, os_problem
+
+TIMEOUT_S = 10.0
+SHOWN_BYTES = 300  # of what is answered to what is not taken
+MOST_AFTER_S = 300.0  # that a receiver may ask to be left alone for
+
+
+class Poster:
+    """POSTs over kept connections. `close` it at the end."""
+
+    def __init__(self, authorities: Path | None = None) -> None:
+        """`authorities`: a PEM file of those by which servers are known; None: the system's."""
+        self._authorities = authorities
+        self._session: aiohttp.ClientSession | None = None
+
+    def _opened(self, url: str) -> aiohttp.ClientSession:
+        """Raises UnsentError."""
+        if self._session is None:
+            secure: ssl.SSLContext | bool = True
+            if url.startswith("https:"):
+                try:
+                    secure = ssl.create_default_context(cafile=self._authorities)
+                except (OSError, ValueError) as error:  # SSLError is an OSError
+                    raise UnsentError(f"its ca_file cannot be used: {error}") from None
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=secure, limit=4),
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, quiet: bool = False
+    ) -> None:
+        """Return once the receiver has taken it (2xx). Raises UnsentError, without the URL.
+
+        `quiet`: what it answers may repeat a secret, and is not told.
+        """
+        try:
+            async with self._opened(url).post(
+                url, data=body, headers=headers, allow_redirects=False
+            ) as answer:
+                if 200 <= answer.status < 300:
+                    return
+                said = b"" if quiet else await answer.content.read(SHOWN_BYTES)
+                after_s = _after_s(answer.headers.get("Retry-After", ""))
+        except TimeoutError:
+            raise UnsentError(f"it has not answered within {TIMEOUT_S:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise UnsentError(_problem(error)) from None
+        shown = one_line(said.decode("utf-8", "replace").strip(), SHOWN_BYTES)
+        text = f"it answered with status {answer.status}{f': {shown}' if shown else ''}"
+        raise UnsentError(text, after_s)
+
+    async def close(self) -> None:
+        """Close its connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _problem(error: Exception) -> str:
+    """Why nothing was answered; aiohttp's own words may repeat the URL, which may be secret."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, OSError) and cause.strerror:
+        return os_problem(cause)
+    return f"it cannot be asked ({type(error).__name__})"
+
+
+def _after_s(written: str) -> float:
+    """What Retry-After says, in seconds; a date counts as nothing said."""
+    digits = written.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 9):
+        return 0.0
+    return min(MOST_AFTER_S, float(digits))
