@@ -26,6 +26,7 @@ from pymesos_core import limits
 from pymesos_core.lifecycle import Lifecycle
 from pymesos_core.settings.printing import table
 from pymesos_master.core import lifecycles as of_master
+from pymesos_master.http.asking import Parameter
 from pymesos_master.http.routes import ROUTES
 from pymesos_master.http.schemas import SCHEMAS
 from pymesos_master.main import main as master
@@ -255,18 +256,24 @@ def _kind_text(kind: str, schema: dict[str, Any]) -> str:
     return {"string": "text", "integer": "whole number", "boolean": "true or false"}.get(kind, kind)
 
 
+def _needed(one: Parameter) -> str:
+    """What stands before what a parameter does."""
+    return "(required) " if one.required else ""
+
+
 def http_api() -> str:
     """docs/http-api.md: its hand-written head, every route, and what is answered."""
     head, _, _ = (DOCS / "http-api.md").read_text("utf-8").partition(ROUTES_BEGIN)
     parts = [head + ROUTES_BEGIN, "## Routes"]
     for route in ROUTES:
-        parts.append(f"### GET {route.path}\n\n{route.what}")
-        if route.parameters:
+        parts.append(f"### {route.method} {route.path}\n\n{route.what}")
+        for kind, of in (("parameter", (*route.in_path, *route.parameters)), ("field", route.body)):
             rows = [
-                f"| `{parameter.name}` | {type_text(parameter.schema)} | {parameter.what} |"
-                for parameter in route.parameters
+                f"| `{one.name}` | {type_text(one.schema)} | {_needed(one)}{one.what} |"
+                for one in of
             ]
-            parts.append("\n".join(["| parameter | type | |", "|---|---|---|", *rows]))
+            if rows:
+                parts.append("\n".join([f"| {kind} | type | |", "|---|---|---|", *rows]))
         parts.append(f"Answer: {type_text(route.schema)}")
     parts.append("## What is answered")
     for name, schema in SCHEMAS.items():

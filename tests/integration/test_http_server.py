@@ -28,6 +28,7 @@ from pymesos_core.security.server_tls import authentication_of
 from pymesos_core.serving import Listen, ServingError, make_gate
 from pymesos_master.http import server as http_server
 from pymesos_master.http.answering import Admitted, Answer, Answering, Request
+from pymesos_master.http.asking import NOTHING
 from pymesos_master.http.routes import ROUTES
 from pymesos_master.http.server import HttpServer
 from pymesos_testing.http_cluster import (
@@ -121,6 +122,66 @@ async def test_a_body_is_refused_before_it_has_come(url: str) -> None:
     assert b"no body is expected" in await say(url, head + b"a" * 100_000)
 
 
+WEIGHT = b'{"role": "eng", "weight": 4}'
+POST = b"POST /v1/weights/set HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+
+
+def with_length(body: bytes) -> bytes:
+    return POST + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def in_chunks(*parts: bytes) -> bytes:
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (*parts, b""))
+    return POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks
+
+
+async def test_a_body_is_read(url: str) -> None:
+    async with ClientSession(url) as session:
+        body = {"role": "eng", "weight": 3}
+        async with session.post("/v1/weights/set", json=body, expect100=True) as answer:
+            assert (answer.status, await answer.json()) == (200, {})
+        async with session.get("/v1/weights") as answer:
+            assert body in (await answer.json())["weights"]
+    reader, writer = await connect(url)
+    # Two on one connection: what is behind a body is the next request.
+    writer.write(with_length(WEIGHT) + in_chunks(WEIGHT[:5], WEIGHT[5:]))
+    writer.write(b"GET /v1/weights HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+    said = await asyncio.wait_for(reader.read(), 20)
+    assert said.count(b"HTTP/1.1 200") == 3 and b'"weight": 4' in said, said
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "words"),
+    [
+        (POST + b"Content-Length: 1000000000\r\n\r\n" + b"a" * 100_000, b"413", b"than 16384"),
+        (in_chunks(b"a" * 16_000, b"a" * 16_000), b"413", b"more than 16384 bytes"),
+        (POST + b"Content-Encoding: gzip\r\nContent-Length: 9\r\n\r\n", b"415", b"as it is"),
+        (with_length(b""), b"400", b"the body is not one JSON object"),
+        (POST + b"\r\n", b"400", b"the body is not one JSON object"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nno\r\n", b"400", b""),
+    ],
+    ids=["length", "chunks", "encoding", "empty", "none", "no chunk"],
+)
+async def test_a_body_that_is_not_taken(url: str, sent: bytes, status: bytes, words: bytes) -> None:
+    last = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    said = await say(url, sent + (last if status == b"400" else b""))
+    assert said.split(b" ", 2)[1] == status and words in said, said
+
+
+async def test_a_body_that_does_not_come(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it but who sends it, and he not for long."""
+    monkeypatch.setattr(http_server, "MOST_ANSWERS", 1)
+    _, writer = await connect(url)
+    writer.write(POST + b"Content-Length: 9\r\n\r\n{")
+    async with ClientSession(url) as session, session.get("/v1/agents") as answer:
+        assert answer.status == 200
+    writer.close()
+    monkeypatch.setattr(http_server, "SILENCE_S", 0.3)
+    said = await say(url, POST + b"Content-Length: 9\r\n\r\n{")
+    assert b" 408 " in said.splitlines()[0] and b"the body has not come" in said
+
+
 async def test_who_is_slow_is_hung_up_on(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "SILENCE_S", 0.3)
     assert await say(url, b"") == b""
@@ -168,9 +229,9 @@ class Held(Answering):
     def admit(self, request: Request) -> Admitted:
         self.came += 1
         route = next(route for route in ROUTES if route.path == request.target)
-        return Admitted(route, None, Caller(peer=request.peer))
+        return Admitted(route, NOTHING, Caller(peer=request.peer))
 
-    async def answer(self, admitted: Admitted) -> Answer:
+    async def answer(self, admitted: Admitted, body: bytes = b"") -> Answer:
         self.targets.append(admitted.route.path)
         self.asked.release()
         try:
@@ -231,7 +292,7 @@ async def test_who_hangs_up_before_he_is_answered_is_no_fault_of_ours(
     """As where the kernel says so before asyncio does."""
 
     class HungUp(Held):
-        async def answer(self, admitted: Admitted) -> Answer:
+        async def answer(self, admitted: Admitted, body: bytes = b"") -> Answer:
             self.targets.append(admitted.route.path)
             for connection in server._manager.connections:
                 assert connection.transport is not None

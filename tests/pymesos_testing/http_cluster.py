@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any, cast
 
 from pymesos_core import resources
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import MasterInfo
+from pymesos_core.errors import Problem
 from pymesos_core.outside import Outside
 from pymesos_core.security.audit_files import AuditFiles
 from pymesos_core.security.gate import open_gate
+from pymesos_core.security.secrets import Keyring
+from pymesos_master.commands import Commands
 from pymesos_master.core import events as ev
 from pymesos_master.http.answering import Answer, Answering, Request
 from pymesos_master.http.routes import CALLS
@@ -59,8 +63,19 @@ def leadership_of(
     h: MasterHarness, files: AuditFiles | None = None, outside: Outside | None = None
 ) -> Leadership:
     """A leader of that core."""
+    request_ids = itertools.count(1000)
+
+    async def ask(make_event: Callable[[int], ev.Event]) -> Problem | None:
+        h.feed(make_event(request_id := next(request_ids)))
+        h.advance(0.01)
+        return h.problems[request_id]
+
     leader = SimpleNamespace(
-        core=h.core, queries=Queries(h.core, lambda: h.now), term=SimpleNamespace(epoch=7)
+        core=h.core,
+        queries=Queries(h.core, lambda: h.now),
+        commands=Commands(ask),
+        term=SimpleNamespace(epoch=7),
+        keyring=Keyring([b"k" * 32]),
     )
     me = MasterInfo("m1", AT, "first")
     made = Leadership(me, outside or Outside(), audit_files=files)
@@ -84,6 +99,24 @@ async def get(answering: Answering, target: str, **changed: Any) -> Answer:
     }  # fmt: skip
     admitted = answering.admit(Request(**(asked | changed)))
     return admitted if isinstance(admitted, Answer) else await answering.answer(admitted)
+
+
+async def post(answering: Answering, target: str, body: Any, **changed: Any) -> Answer:
+    """Send a body, which is JSON unless it is bytes already, as from this machine."""
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(sent))}
+    asked: dict[str, Any] = {
+        "method": "POST", "target": target, "host": "127.0.0.1:5080", "peer": "ipv4:127.0.0.1",
+        "has_body": True, "headers": headers | changed.pop("headers", {}),
+    }  # fmt: skip
+    admitted = answering.admit(Request(**(asked | changed)))
+    return admitted if isinstance(admitted, Answer) else await answering.answer(admitted, sent)
+
+
+async def post_json(answering: Answering, target: str, body: Any, **changed: Any) -> Any:
+    answer = await post(answering, target, body, **changed)
+    assert answer.status == 200, answer.body
+    return json.loads(answer.body)
 
 
 async def get_json(answering: Answering, target: str, **changed: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from pymesos_core import resources
 from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.clock import Now
+from pymesos_core.errors import Problem
 from pymesos_core.resources import ResourceError
 from pymesos_core.security.audit import Entry
 from pymesos_core.store import Change
@@ -57,6 +58,7 @@ class MasterHarness:
         self.agent_inbox: dict[int, list[agent_pb.MasterMessage]] = defaultdict(list)
         self.closed: set[int] = set()
         self.answers: dict[int, str | None] = {}
+        self.problems: dict[int, Problem | None] = {}  # the same, with their kinds
         self.published: list[fx.PublishEvent] = []
         self.complaints: list[fx.Complain] = []
         self.audited: list[Entry] = []
@@ -95,6 +97,7 @@ class MasterHarness:
                     self.read(connection_id)
             case fx.AnswerOperator(request_id, problem):
                 self.answers[request_id] = problem.message if problem else None
+                self.problems[request_id] = problem
             case fx.StepDown(reason):
                 self.stepped_down = reason
             case fx.PublishEvent():

@@ -25,10 +25,10 @@ from pymesos_core.security.revocations import Revocations
 from pymesos_core.transport import CallError, Code
 from pymesos_master.core import Config
 from pymesos_master.http import answering as http_answering
-from pymesos_master.http import openapi, routes
+from pymesos_master.http import openapi
 from pymesos_master.http.answering import Answering
 from pymesos_master.http.discovery import targets_json
-from pymesos_master.http.routes import ROUTES
+from pymesos_master.http.routes import ROUTES, tasks
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.masters import MastersService
 from pymesos_master.services.relaying import OperatorCalls
@@ -46,6 +46,7 @@ from pymesos_testing.http_cluster import (
 )
 from pymesos_testing.master_harness import MasterHarness
 
+READS = [route for route in ROUTES if route.method == "GET"]
 DOCUMENT = openapi.document(ROUTES)
 # What each list must not be empty of, so that its schema is held against something.
 FILLED = {
@@ -76,10 +77,10 @@ class TestDocument:
         for schema in DOCUMENT["components"]["schemas"].values():
             Draft202012Validator.check_schema(schema)
         for route in ROUTES:
-            assert NEEDS[f"Operator.{route.call}"] is not None
+            assert NEEDS[route.full_call] is not None
             for parameter in route.parameters:
                 Draft202012Validator.check_schema(parameter.schema)
-        assert len({route.path for route in ROUTES}) == len(ROUTES)
+        assert len({route.path for route in ROUTES}) == len(ROUTES)  # so that each has a name
         assert [route.path for route in ROUTES if route.open] == ["/health"]
 
     def test_all_that_it_refers_to_is_there(self) -> None:
@@ -87,10 +88,12 @@ class TestDocument:
         for part in json.dumps(DOCUMENT).split('"#/components/schemas/')[1:]:
             assert part.partition('"')[0] in names
 
-    @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+    @pytest.mark.parametrize("route", READS, ids=lambda route: route.path)
     async def test_every_answer_is_as_it_says(self, answering: Answering, route: Any) -> None:
         many = "?completed=true" if any(p.name == "completed" for p in route.parameters) else ""
-        said = await get_json(answering, route.path + many)
+        frameworks = (await get_json(answering, "/v1/frameworks"))["frameworks"]
+        path = route.path.replace("{framework_id}", frameworks[0]["framework_id"])
+        said = await get_json(answering, path + many)
         validator(route.schema).validate(said)
         if route.path in FILLED:
             assert said if isinstance(said, list) else next(iter(said.values())), (
@@ -153,8 +156,8 @@ class TestAnswers:
         of = h.framework_id(framework)
         for task_id in ("t0", "t1", "none"):
             h.update(agent, of, task_id, pb.TASK_RUNNING)
-        tasks = h.core.state.frameworks[of].tasks
-        tasks["t1"].info.readiness_check.command.value = "true"
+        of_framework = h.core.state.frameworks[of].tasks
+        of_framework["t1"].info.readiness_check.command.value = "true"
         answering = open_answering(leadership_of(h))
         groups = await get_json(answering, "/v1/sd")
         assert [(g["targets"], g["labels"]["__meta_pymesos_ready"]) for g in groups] == [
@@ -167,10 +170,10 @@ class TestAnswers:
             "__meta_pymesos_agent_id": h.agent_id(agent), "__meta_pymesos_hostname": "h",
             "__meta_pymesos_port_index": "1", "__meta_pymesos_ready": "true",
         }  # fmt: skip
-        monkeypatch.setattr(routes, "MAX_PAGE_SIZE", 1)
+        monkeypatch.setattr(tasks, "MAX_PAGE_SIZE", 1)
         assert await get_json(answering, "/v1/sd") == groups
         assert await get_json(answering, "/v1/sd?called=nothing") == []
-        tasks["t0"].info.container.network = "corp"
+        of_framework["t0"].info.container.network = "corp"
         assert await get_json(answering, "/v1/sd") == groups[2:]
         monkeypatch.setattr(http_answering, "MOST_JOINED", 0)
         refused = await get(answering, "/v1/sd")
@@ -188,7 +191,7 @@ class TestAnswers:
         answering = open_answering(leadership_of(h))
         groups = await get_json(answering, "/v1/sd")
         assert len(groups) == 3
-        monkeypatch.setattr(routes, "MAX_PAGE_SIZE", 1)
+        monkeypatch.setattr(tasks, "MAX_PAGE_SIZE", 1)
         ask, forgotten = OperatorCalls.ask, [False, False, True]
 
         async def flaky(
@@ -218,13 +221,13 @@ class TestAnswers:
         agent, framework = h.agent("cpus:4;mem:4096;ports:[1-65535]"), h.subscribe()
         h.run(framework, "t", "cpus:1;mem:32;ports:[1-65535]")
         h.update(agent, h.framework_id(framework), "t", pb.TASK_RUNNING)
-        monkeypatch.setattr(routes, "targets_json", targets)
+        monkeypatch.setattr(tasks, "targets_json", targets)
         monkeypatch.setattr(http_answering, "MOST_JOINED", 3)
         answering = open_answering(leadership_of(h))
         refused = await get(answering, "/v1/sd")
         assert refused.status == 429 and len(made) == 4
         assert (await get(answering, "/v1/tasks")).status == 200
-        monkeypatch.setattr(routes, "MOST_PORTS", 65_534)
+        monkeypatch.setattr(tasks, "MOST_PORTS", 65_534)
         refused = await get(answering, "/v1/tasks")
         assert refused.status == 429 and b"ask with a smaller `limit`" in refused.body
 
@@ -289,6 +292,9 @@ async def test_what_is_refused_says_why(
 async def test_only_what_reads_is_answered(answering: Answering) -> None:
     posted = await get(answering, "/v1/agents", method="POST")
     assert posted.status == 405 and posted.headers == {"Allow": "GET, HEAD"}
+    for path, allowed in ((openapi.PATH, "GET, HEAD"), ("/v1/tasks/kill", "POST")):
+        refused = await get(answering, path, method="PUT")
+        assert (refused.status, refused.headers) == (405, {"Allow": allowed})
     assert (await get(answering, "/v1/agents", has_body=True)).status == 400
 
 
@@ -332,7 +338,7 @@ class TestClosed:
         assert nobody.status == 403 and b"operator/x may not read" in nobody.body
 
     async def test_without_a_certificate_only_health_is_told(self, answering: Answering) -> None:
-        for path in (*(route.path for route in ROUTES), openapi.PATH):
+        for path in (*(route.path for route in READS), openapi.PATH):
             status = 200 if path == "/health" else 401
             assert (await get(answering, path)).status == status, path
         assert not self.refused, "whoever comes by would fill the audit"
@@ -519,8 +525,8 @@ class TestRelayed:
                 await calls.ask("Operator.ListAgents", asked, self.ROOT)
             assert refused.value.code is Code.UNAUTHENTICATED
 
-    async def test_only_what_http_reads_is_relayed(self, leadership: Leadership) -> None:
-        for method in ("WatchEvents", "SetPolicy", "ListSealedSecrets", "MakeToken", "Nothing"):
+    async def test_only_what_http_calls_is_relayed(self, leadership: Leadership) -> None:
+        for method in ("WatchEvents", "ListSealedSecrets", "RestoreSecret", "Nothing", "Jobs.No"):
             request = masters_pb2.RelayRequest(method=method)
             with pytest.raises(CallError) as refused:
                 await operators_of(leadership).relayed(request, Caller("master/m2", Method.CERT))

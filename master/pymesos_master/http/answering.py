@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from pymesos_core.addresses import parse_host_port
 from pymesos_core.caller import Caller
@@ -18,9 +19,10 @@ from pymesos_core.streams import in_thread
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code
 from pymesos_core.turns import Turns
-from pymesos_master.http import openapi
-from pymesos_master.http.asking import read_query
-from pymesos_master.http.routes import ROUTES, Route
+from pymesos_master.http import crossing, openapi
+from pymesos_master.http.asking import NOTHING, Asked, read_body, read_part, read_query
+from pymesos_master.http.routes import ROUTES
+from pymesos_master.http.routes.table import Route
 from pymesos_master.services.relaying import OperatorCalls
 
 STATUS = {
@@ -37,10 +39,11 @@ STATUS = {
     Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Code.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
 }
-METHODS = ("GET", "HEAD")
 MOST_JOINED = 10_000  # entries of an answer that has no pages
+DOCUMENT_METHODS = ("GET",)  # of what describes the others
 JOIN_TRIES = 2  # of a list whose later pages nobody knows any more
 ANY_PORT = 80  # a Host without one names it
+_JSON = re.compile(r"application/json(\s*;\s*charset=\"?utf-8\"?)?", re.IGNORECASE)
 NAMES_HERE = frozenset({"localhost"})
 
 
@@ -54,6 +57,7 @@ class Request:
     peer: str  # "ipv4:10.0.0.7"
     has_body: bool = False
     authentication: Authentication = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)  # by their names in small letters
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Admitted:
     """A request of somebody who may make it, of which the answer is to be made yet."""
 
     route: Route
-    asked: Any  # what its call takes
+    asked: Asked  # by its path and its query
     caller: Caller
 
     @property
@@ -77,6 +81,13 @@ class Answer:
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Calls(Protocol):
+    """What answers the calls of a service, here or wherever it is."""
+
+    async def ask(self, method: str, request: Any, caller: Caller, *, here: bool = False) -> Any:
+        """The answer to a call, named as in the table of needs. Raises CallError."""
 
 
 def refusal(status: int, code: str, message: str, headers: Mapping[str, str] = {}) -> Answer:
@@ -95,19 +106,92 @@ def _bytes(value: Any) -> bytes:
     return to_json(value, None).encode() + b"\n"
 
 
+def _wrong_method(method: str, found: Collection[str]) -> Answer:
+    allowed = [*found, "HEAD"] if "GET" in found else found
+    told = f"{quoted(method)} is not answered here; {' or '.join(found)} is"
+    return refusal(405, "UNIMPLEMENTED", told, {"Allow": ", ".join(allowed)})
+
+
+def _in_path(path: str, route: Route) -> Asked:
+    """The parameters in a path. Raises CallError."""
+    if not route.in_path:
+        return NOTHING
+    parts = (
+        part for part, of in zip(path.split("/"), route.parts, strict=True) if of.startswith("{")
+    )
+    pairs = zip(route.in_path, parts, strict=True)
+    return Asked({parameter.name: read_part(part, parameter) for parameter, part in pairs})
+
+
+def _body_refused(request: Request, route: Route) -> Answer | None:
+    """The answer to a POST of another site's page, or of what is no body for this route; or None.
+
+    It is known before any of the body is read.
+    """
+    headers = request.headers
+    if problem := crossing.problem(headers, request.host):
+        return refusal(HTTPStatus.FORBIDDEN, "PERMISSION_DENIED", problem)
+    kind = headers.get("content-type", "")
+    if not _JSON.fullmatch(kind) or headers.get("content-encoding", "identity") != "identity":
+        told = (
+            f"a JSON object is expected, as it is, with the header"
+            f" Content-Type: application/json; it says {quoted(kind)}"
+        )
+        return refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "INVALID_ARGUMENT", told)
+    length = headers.get("content-length", "0")
+    return None if len(length) < 20 and int(length) <= route.body_bytes else too_large(route)
+
+
+def too_large(route: Route) -> Answer:
+    """The answer to a body that is larger than a route takes."""
+    told = f"the body has more than {route.body_bytes} bytes, which is the most that is taken here"
+    return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "INVALID_ARGUMENT", told)
+
+
+class Routed:
+    """Routes by their paths and methods."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._exact: dict[str, dict[str, Route]] = {}
+        self._named: dict[int, dict[tuple[str, ...], dict[str, Route]]] = {}
+        for route in routes:
+            if route.names:
+                of = self._named.setdefault(len(route.parts), {}).setdefault(route.parts, {})
+            else:
+                of = self._exact.setdefault(route.path, {})
+            assert route.method not in of, route.path
+            of[route.method] = route
+
+    def find(self, path: str) -> Mapping[str, Route]:
+        """The routes of a path, by their methods; none: there is no such path."""
+        if (found := self._exact.get(path)) is not None:
+            return found
+        parts = path.split("/")
+        for named, of in self._named.get(len(parts), {}).items():
+            if all(a == b or (b.startswith("{") and a) for a, b in zip(parts, named, strict=True)):
+                return of
+        return {}
+
+
 class Answering:
     """Answers requests by the table of routes."""
 
     def __init__(
-        self, operators: OperatorCalls, gate: Gate, *, closed: bool, hostname: str = ""
+        self,
+        operators: OperatorCalls,
+        gate: Gate,
+        *,
+        closed: bool,
+        hostname: str = "",
+        others: Mapping[str, Calls] = {},
     ) -> None:
-        """`closed`: the cluster has certificates."""
-        self._operators = operators
+        """`closed`: the cluster has certificates; `others` are other services than Operator."""
+        self._services: Mapping[str, Calls] = {"Operator": operators, **others}
         self._gate = gate
         self._closed = closed
         self._names = NAMES_HERE | {hostname.lower()}
         self._turns = Turns()
-        self._routes = {route.path: route for route in ROUTES}
+        self._routed = Routed(ROUTES)
         self._document = _bytes(openapi.document(ROUTES))
 
     def admit(self, request: Request) -> Admitted | Answer:
@@ -117,54 +201,62 @@ class Answering:
         """
         path, _, query = request.target.partition("?")
         try:
-            if request.method not in METHODS:
-                told = f"{quoted(request.method)} is not answered; GET is"
-                return refusal(405, "UNIMPLEMENTED", told, {"Allow": ", ".join(METHODS)})
-            if request.has_body:
-                raise CallError(Code.INVALID_ARGUMENT, "no body is expected; send none")
-            if path == openapi.PATH:
-                self._let_in("GetHealth", request)
-                read_query(query, ())
-                return Answer(200, self._document)
-            route = self._routes.get(path)
-            if route is None:
+            found = self._routed.find(path)
+            if not found and path != openapi.PATH:
                 told = f"there is no {quoted(path)}; {openapi.PATH} lists what there is"
                 raise CallError(Code.NOT_FOUND, told)
+            method = "GET" if request.method == "HEAD" else request.method
+            if method not in (found or DOCUMENT_METHODS):
+                return _wrong_method(request.method, found or DOCUMENT_METHODS)
+            if method == "GET" and request.has_body:
+                raise CallError(Code.INVALID_ARGUMENT, "no body is expected; send none")
+            if not found:
+                self._let_in("Operator", "GetHealth", request)
+                read_query(query, ())
+                return Answer(200, self._document)
+            route = found[method]
+            if method == "POST" and (refused := _body_refused(request, route)):
+                return refused
             if route.open:
                 caller = Caller(peer=request.peer, via="http")
             else:
-                caller = self._let_in(route.call, request)
-            return Admitted(route, route.to_request(read_query(query, route.parameters)), caller)
+                caller = self._let_in(route.service, route.call, request)
+            asked = _in_path(path, route) | read_query(query, route.parameters)
+            return Admitted(route, asked, caller)
         except CallError as error:
             return _refused(error)
 
-    async def answer(self, admitted: Admitted) -> Answer:
-        """Return what a request is answered: every refusal is one, too."""
+    async def answer(self, admitted: Admitted, body: bytes = b"") -> Answer:
+        """Return what a request is answered, whose body this is: every refusal is one, too."""
+        route, asked = admitted.route, admitted.asked
         try:
-            if admitted.route.paged:
-                answer = await self._ask(admitted)
-                return Answer(200, await in_thread(lambda: _bytes(admitted.route.to_json(answer))))
-            return Answer(200, await in_thread(_bytes, await self._joined(admitted)))
+            if route.method == "POST":
+                asked |= await in_thread(read_body, body, route.body)
+            request = route.to_request(asked)
+            if route.paged:
+                answer = await self._ask(admitted, request)
+                return Answer(200, await in_thread(lambda: _bytes(route.to_json(answer))))
+            return Answer(200, await in_thread(_bytes, await self._joined(admitted, request)))
         except CallError as error:
             return _refused(error)
 
-    async def _joined(self, admitted: Admitted) -> list[Json]:
+    async def _joined(self, admitted: Admitted, request: Any) -> list[Json]:
         """The entries of all pages. Raises CallError."""
         for _ in range(JOIN_TRIES):
             try:
-                return await self._pages_joined(admitted)
+                return await self._pages_joined(admitted, request)
             except CallError as error:
                 if error.code is not Code.ABORTED:
                     raise
-                admitted.asked.page.page_token = ""
+                request.page.page_token = ""
         raise CallError(
             Code.UNAVAILABLE, "the list was forgotten while its pages were joined; ask again"
         )
 
-    async def _pages_joined(self, admitted: Admitted) -> list[Json]:
+    async def _pages_joined(self, admitted: Admitted, request: Any) -> list[Json]:
         joined: list[Json] = []
         while True:
-            answer = await self._ask(admitted)
+            answer = await self._ask(admitted, request)
             entries = islice(admitted.route.to_json(answer), MOST_JOINED + 1 - len(joined))
             joined += await in_thread(list, entries)
             if len(joined) > MOST_JOINED:
@@ -175,17 +267,16 @@ class Answering:
                 )
             if not answer.next_page_token:
                 return joined
-            admitted.asked.page.page_token = answer.next_page_token
+            request.page.page_token = answer.next_page_token
 
-    async def _ask(self, admitted: Admitted) -> Any:
+    async def _ask(self, admitted: Admitted, request: Any) -> Any:
         route = admitted.route
         await self._turns.next(admitted.taker)
-        return await self._operators.ask(
-            f"Operator.{route.call}", admitted.asked, admitted.caller, here=route.here
-        )
+        service = self._services[route.service]
+        return await service.ask(route.full_call, request, admitted.caller, here=route.here)
 
-    def _let_in(self, call: str, request: Request) -> Caller:
-        """Who makes a call of Operator. Raises CallError for whom it is not for."""
+    def _let_in(self, service: str, call: str, request: Request) -> Caller:
+        """Who makes a call of a service. Raises CallError for whom it is not for."""
         if not self._closed:
             self._check_host(request.host)
         elif not request.authentication:  # of whom the audit would tell nothing
@@ -194,7 +285,7 @@ class Answering:
                 "this cluster has certificates, and none was shown: ask with one of an operator,"
                 " and its key (see `pymesos-cli cluster --help`)",
             )
-        path = f"/pymesos.v1.Operator/{call}"
+        path = f"/pymesos.v1.{service}/{call}"
         return replace(self._gate(path, request.peer, request.authentication), via="http")
 
     def _check_host(self, host: str) -> None:

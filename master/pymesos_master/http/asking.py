@@ -1,11 +1,14 @@
-"""What a request asks for: the parameters of its query, checked and read."""
+"""What a request asks for: parameters of its query, its path or its body, checked and read."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import parse_qsl
+from datetime import datetime
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl, unquote
 
 from pymesos_core.json_dialect import Json
 from pymesos_core.numbers import NumberSyntaxError, parse_real
@@ -15,20 +18,23 @@ from pymesos_core.transport import CallError, Code
 MAX_QUERY = 2048  # characters
 MAX_PARAMETERS = 32
 MAX_VALUE = 255  # characters of one
+MOST_SECONDS = 1e11
 NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"  # for those who read the document
-
-Read = Callable[[str], Any]  # raises ValueError, with what is expected
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a query."""
+    """One parameter of a query, a part of a path, or one field of a body."""
 
     name: str
     what: str  # it does, as a sentence
     schema: Json  # of a value
-    read: Read
-    many: bool = False  # it may be given more than once
+    # Checks a value as JSON has it. Raises ValueError, with what is expected.
+    read: Callable[[Any], Any]
+    # From what a query has to what JSON has; what it cannot, it leaves for `read` to refuse.
+    from_text: Callable[[str], Any] = str
+    many: int = 0  # of a query it may be given again, in a body it is a list: at most so many
+    required: bool = False
 
 
 class Asked:
@@ -36,6 +42,13 @@ class Asked:
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self._given = given
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._given
+
+    def __or__(self, other: Asked) -> Asked:
+        """Both: no two parameters of a route have one name."""
+        return Asked({**self._given, **other._given})
 
     def text(self, name: str) -> str:
         """A text; empty if it was not given."""
@@ -49,9 +62,16 @@ class Asked:
         """Whether it was given as true."""
         return bool(self._given.get(name, False))
 
-    def several(self, name: str) -> Sequence[str]:
+    def several(self, name: str) -> Sequence[Any]:
         """All that was given of it."""
         return self._given.get(name, ())  # type: ignore[no-any-return]
+
+    def value(self, name: str) -> Any:
+        """What was read of it; None if it was not given."""
+        return self._given.get(name)
+
+
+NOTHING = Asked({})
 
 
 def read_query(query: str, parameters: Sequence[Parameter]) -> Asked:
@@ -78,21 +98,85 @@ def read_query(query: str, parameters: Sequence[Parameter]) -> Asked:
         if parameter is None:
             known = ", ".join(by_name) or "it takes none"
             raise _bad(f"there is no parameter {quoted(name)} here; these are: {known}")
-        read = _read(parameter, value)
+        read = _from_text(parameter, value)
         if parameter.many:
             given[name] = [*given.get(name, ()), read]
         elif name in given:
             raise _bad(f"the parameter {name} is given twice; give it once")
         else:
             given[name] = read
+    _check_required(parameters, given, "the query has no parameter")
     return Asked(given)
 
 
-def _read(parameter: Parameter, value: str) -> Any:
+def read_part(part: str, parameter: Parameter) -> Any:
+    """Read a part of a path, percent-encoded as it came. Raises CallError (INVALID_ARGUMENT)."""
     try:
-        if len(value) > MAX_VALUE or any(c < " " or c == "\x7f" for c in value):
-            raise ValueError(f"at most {MAX_VALUE} characters, and none is a control character")
-        return parameter.read(value)
+        text = unquote(part, errors="strict")
+    except UnicodeDecodeError:
+        raise _bad(f"the path has {quoted(part)}, which is not UTF-8 percent-encoded") from None
+    return _from_text(parameter, text)
+
+
+def read_body(body: bytes, fields: Sequence[Parameter]) -> Asked:
+    """Read a JSON object. Raises CallError (INVALID_ARGUMENT), which quotes no value of it."""
+    said = _object_of(body)
+    by_name = {field.name: field for field in fields}
+    given: dict[str, Any] = {}
+    for name, value in said.items():
+        field = by_name.get(name)
+        if field is None:
+            known = ", ".join(by_name) or "it takes none"
+            raise _bad(f"there is no field {quoted(name)} here; these are: {known}")
+        if value is None:  # as if it was left out: what is not known is null
+            continue
+        try:
+            given[name] = _listed(field, value) if field.many else field.read(value)
+        except ValueError as error:
+            raise _bad(f"the field {name}: expected is {error}") from None
+    _check_required(fields, given, "the body has no field")
+    return Asked(given)
+
+
+def _object_of(body: bytes) -> Json:
+    """The one object of a body. Raises CallError."""
+
+    def pairs(items: list[tuple[str, Any]]) -> Json:
+        found = dict(items)
+        if len(found) < len(items):
+            twice = next(name for i, (name, _) in enumerate(items) if name in dict(items[:i]))
+            raise _bad(f"the field {quoted(twice)} is given twice; give it once")
+        return found
+
+    try:
+        said = json.loads(body.decode(), object_pairs_hook=pairs, parse_constant=_no_constant)
+    except (ValueError, RecursionError):  # UnicodeDecodeError is one
+        said = None
+    if not isinstance(said, dict):
+        raise _bad("the body is not one JSON object in UTF-8, as in {}")
+    return said
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise ValueError("JSON has no such number")
+
+
+def _listed(field: Parameter, value: Any) -> list[Any]:
+    if not isinstance(value, list) or not 1 <= len(value) <= field.many:
+        raise ValueError(f"a list of 1 to {field.many}")
+    return [field.read(one) for one in value]
+
+
+def _check_required(parameters: Sequence[Parameter], given: Mapping[str, Any], lacks: str) -> None:
+    """Raises CallError."""
+    for parameter in parameters:
+        if parameter.required and parameter.name not in given:
+            raise _bad(f"{lacks} {parameter.name}, which has to be given: {parameter.what}")
+
+
+def _from_text(parameter: Parameter, value: str) -> Any:
+    try:
+        return parameter.read(parameter.from_text(one_line_text(value)))
     except ValueError as error:
         raise _bad(f"{parameter.name}={quoted(value)}: expected is {error}") from None
 
@@ -101,59 +185,141 @@ def _bad(message: str) -> CallError:
     return CallError(Code.INVALID_ARGUMENT, message)
 
 
+# What is read. Each raises ValueError, with what is expected.
+
+
+def one_line_text(value: Any, most: int = MAX_VALUE) -> str:
+    """A text of one line."""
+    if (
+        not isinstance(value, str)
+        or len(value) > most
+        or any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value)
+    ):
+        raise ValueError(f"a text of at most {most} characters, and none is a control character")
+    return value
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number of JSON that a float can hold; true and false are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
 # Kinds of parameters.
 
 
-def text(name: str, what: str) -> Parameter:
+def text(name: str, what: str, *, required: bool = False) -> Parameter:
     """Any text of one line."""
     schema = {"type": "string", "maxLength": MAX_VALUE, "pattern": NO_CONTROLS}
-    return Parameter(name, what, schema, str)
+    return Parameter(name, what, schema, one_line_text, required=required)
+
+
+def texts(name: str, what: str, most: int, *, required: bool = False) -> Parameter:
+    """Several texts of one line each."""
+    schema = {"type": "string", "maxLength": MAX_VALUE, "pattern": NO_CONTROLS}
+    return Parameter(name, what, schema, one_line_text, many=most, required=required)
+
+
+def document(name: str, what: str, most: int, *, required: bool = False) -> Parameter:
+    """A text of any lines, of at most so many bytes in UTF-8."""
+
+    def read(value: Any) -> str:
+        try:
+            if isinstance(value, str) and len(value.encode()) <= most:
+                return value
+        except UnicodeEncodeError:  # halves of characters
+            pass
+        raise ValueError(f"a text of at most {most} bytes in UTF-8")
+
+    return Parameter(name, what, {"type": "string", "maxLength": most}, read, required=required)
 
 
 def flag(name: str, what: str) -> Parameter:
     """Yes or no: `true` or `false`."""
 
-    def read(value: str) -> bool:
-        if value not in ("true", "false"):
+    def read(value: Any) -> bool:
+        if not isinstance(value, bool):
             raise ValueError("true or false")
-        return value == "true"
-
-    return Parameter(name, what, {"type": "boolean"}, read)
-
-
-def whole(name: str, what: str, least: int, most: int) -> Parameter:
-    """A whole number."""
-
-    def read(value: str) -> int:
-        number = int(value) if value.isascii() and value.isdigit() and len(value) < 20 else -1
-        if not least <= number <= most:
-            raise ValueError(f"a whole number from {least} to {most}")
-        return number
-
-    return Parameter(name, what, {"type": "integer", "minimum": least, "maximum": most}, read)
-
-
-def seconds(name: str, what: str) -> Parameter:
-    """A number of seconds, 0 or more."""
-
-    def read(value: str) -> float:
-        try:
-            number = parse_real(value)
-        except NumberSyntaxError:
-            number = -1.0
-        if not 0 <= number <= 1e11:
-            raise ValueError("a number of seconds from 0 on, as in 1767225600")
-        return number
-
-    return Parameter(name, what, {"type": "number", "minimum": 0, "maximum": 1e11}, read)
-
-
-def one_of(name: str, what: str, choices: Sequence[str], *, many: bool = False) -> Parameter:
-    """One of some words, or with `many` several of them, each with the name again."""
-
-    def read(value: str) -> str:
-        if value not in choices:
-            raise ValueError(f"one of {', '.join(choices)}")
         return value
 
-    return Parameter(name, what, {"type": "string", "enum": [*choices]}, read, many)
+    def from_text(value: str) -> Any:
+        return {"true": True, "false": False}.get(value)
+
+    return Parameter(name, what, {"type": "boolean"}, read, from_text)
+
+
+def whole(name: str, what: str, least: int, most: int, *, required: bool = False) -> Parameter:
+    """A whole number."""
+
+    def read(value: Any) -> int:
+        if not is_number(value) or value != int(value) or not least <= value <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return int(value)
+
+    def from_text(value: str) -> Any:
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
+
+    schema = {"type": "integer", "minimum": least, "maximum": most}
+    return Parameter(name, what, schema, read, from_text, required=required)
+
+
+def number(
+    name: str, what: str, most: float, *, of: str = "a number", required: bool = False
+) -> Parameter:
+    """A number from 0 on."""
+
+    def read(value: Any) -> float:
+        if not is_number(value) or not 0 <= value <= most:
+            raise ValueError(f"{of} from 0 to {most:.16g}")
+        return float(value)
+
+    def from_text(value: str) -> Any:
+        try:
+            return parse_real(value)
+        except NumberSyntaxError:
+            return None
+
+    schema = {"type": "number", "minimum": 0, "maximum": most}
+    return Parameter(name, what, schema, read, from_text, required=required)
+
+
+def seconds(
+    name: str, what: str, most: float = MOST_SECONDS, *, required: bool = False
+) -> Parameter:
+    """A number of seconds, or a Unix time."""
+    return number(name, what, most, of="a number of seconds", required=required)
+
+
+def moment(name: str, what: str, *, required: bool = False) -> Parameter:
+    """A time in ISO 8601, with its zone; it is read as Unix time."""
+
+    def read(value: Any) -> float:
+        try:
+            when = datetime.fromisoformat(one_line_text(value))
+            if when.tzinfo is not None:
+                return when.timestamp()
+        except (ValueError, OverflowError):
+            pass
+        raise ValueError("a time in ISO 8601 with its zone, as in 2026-12-01T22:00:00Z")
+
+    schema = {"type": "string", "format": "date-time", "maxLength": MAX_VALUE}
+    return Parameter(name, what, schema, read, required=required)
+
+
+def one_of(
+    name: str, what: str, choices: Sequence[str], *, many: bool = False, required: bool = False
+) -> Parameter:
+    """One of some words, or with `many` several of them."""
+
+    def read(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"one of {', '.join(choices)}")
+        return str(value)
+
+    schema = {"type": "string", "enum": [*choices]}
+    most = MAX_PARAMETERS if many else 0
+    return Parameter(name, what, schema, read, many=most, required=required)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from itertools import groupby
 
 from pymesos_core import VERSION
 from pymesos_core.json_dialect import Json
 from pymesos_master.http.asking import Parameter
-from pymesos_master.http.routes import Route
+from pymesos_master.http.routes.table import Route
 from pymesos_master.http.schemas import SCHEMAS, ref
 
 PATH = "/v1/openapi.json"
@@ -24,11 +26,14 @@ def document(routes: Iterable[Route]) -> Json:
         "info": {
             "title": "pymesos",
             "version": VERSION,
-            "description": "What operators read of a cluster. Times are ISO 8601 in UTC, mem and"
-            " disk are in MiB, what is not known is null.",
+            "description": "What operators see and do. Times are ISO 8601 in UTC, mem and disk are"
+            " in MiB, what is not known is null.",
         },
         "security": [{"certificate": []}],
-        "paths": {route.path: {"get": _operation(route)} for route in routes},
+        "paths": {
+            path: {route.method.lower(): _operation(route) for route in of}
+            for path, of in groupby(sorted(routes, key=lambda r: r.path), lambda r: r.path)
+        },
         "components": {
             "schemas": SCHEMAS,
             "securitySchemes": {
@@ -43,9 +48,12 @@ def document(routes: Iterable[Route]) -> Json:
 
 def _operation(route: Route) -> Json:
     operation: Json = {
-        "operationId": route.path.strip("/").replace("/", "_"),
+        "operationId": re.sub(r"\W+", "_", route.path.strip("/")),
         "summary": route.what,
-        "parameters": [_parameter(parameter) for parameter in route.parameters],
+        "parameters": [
+            *(_parameter(parameter, "path") for parameter in route.in_path),
+            *(_parameter(parameter, "query") for parameter in route.parameters),
+        ],
         "responses": {
             "200": {
                 "description": "It is answered.",
@@ -54,14 +62,41 @@ def _operation(route: Route) -> Json:
             "default": ERROR,
         },
     }
+    if route.method == "POST":
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": body_schema(route)}},
+        }
     return operation | {"security": []} if route.open else operation
 
 
-def _parameter(parameter: Parameter) -> Json:
+def body_schema(route: Route) -> Json:
+    """The schema of the object that a route takes."""
+    schema: Json = {
+        "type": "object",
+        "properties": {field.name: _field(field) for field in route.body},
+        "additionalProperties": False,
+    }
+    if required := [field.name for field in route.body if field.required]:
+        schema["required"] = required
+    return schema
+
+
+def _field(field: Parameter) -> Json:
+    schema = field.schema
+    if field.many:
+        schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": field.many}
+    return schema | {"description": field.what}
+
+
+def _parameter(parameter: Parameter, place: str) -> Json:
     schema = parameter.schema
+    if parameter.many:
+        schema = {"type": "array", "items": schema, "maxItems": parameter.many}
     return {
         "name": parameter.name,
-        "in": "query",
+        "in": place,
+        "required": parameter.required,
         "description": parameter.what,
-        "schema": {"type": "array", "items": schema} if parameter.many else schema,
+        "schema": schema,
     }

@@ -225,6 +225,36 @@ SCHEMAS: dict[str, Json] = {
         "What an operator has decided of an agent.", **_OF_AGENT, tasks=WHOLE, **_DRAIN
     ),
     "MaintenanceWindow": record("When an agent may be away.", **_OF_AGENT, **_WINDOW),
+    "Explanation": record(
+        "Why a framework is not offered more.",
+        framework=ref("Framework"),
+        last_offer_at=TIME,
+        offers_held=WHOLE,
+        agents=WHOLE,
+        agents_awaited=WHOLE,
+        agent_state=MAYBE_TEXT,
+        roles=many(
+            record(
+                "Where it stands in one of its roles.",
+                role=TEXT,
+                suppressed=FLAG,
+                weighted_share=NUMBER,
+                place=WHOLE,
+                of=WHOLE,
+                weight=NUMBER,
+                withheld=many(
+                    record(
+                        "Why agents are kept from it.",
+                        reason=TEXT,
+                        text=TEXT,
+                        agents=WHOLE,
+                        hostnames=many(TEXT),
+                        first_ends_in_s=or_null(NUMBER),
+                    )
+                ),
+            )
+        ),
+    ),
     "AuditLine": record(
         "A line of the audit (see docs/security.md), and who has written it.", {}, source=TEXT
     ),

@@ -21,7 +21,8 @@ from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.server_tls import authentication_of, server_context
 from pymesos_core.serving import Listen, ServingError
 from pymesos_core.text import os_problem
-from pymesos_master.http.answering import Answer, Answering, Request, refusal
+from pymesos_master.http.answering import Answer, Answering, Request, refusal, too_large
+from pymesos_master.http.routes.table import Route
 
 # TLS alone takes 256 KiB of memory for each connection.
 MOST_CONNECTIONS = 100
@@ -74,6 +75,7 @@ class _Connection(web.RequestHandler):
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
             access_log=None,  # type: ignore[arg-type] # which is how it is left out
+            auto_decompress=False,  # a small body may be a huge one compressed
         )
         self.state = state
         self.ended = asyncio.Event()
@@ -214,14 +216,38 @@ class HttpServer:
         if admitted.route.open:  # which others do not keep waiting
             return await _send(request, state, await self._answering.answer(admitted))
         of_one = self._of_one.setdefault(admitted.taker, asyncio.Semaphore(MOST_OF_ONE))
-        async with of_one, self._answers:
-            with state.with_slot():
-                return await _send(request, state, await self._answering.answer(admitted))
+        async with of_one:  # so that one has few bodies in memory, which come as slowly as he likes
+            body = await _body(request, admitted.route)
+            if isinstance(body, Answer):
+                return await _send(request, state, body)
+            async with self._answers:
+                with state.with_slot():
+                    answer = await self._answering.answer(admitted, body)
+                    return await _send(request, state, answer)
+
+
+async def _body(request: web.BaseRequest, route: Route) -> bytes | Answer:
+    """The body of a request for a route; or the answer to one that is too large, or too slow."""
+    if route.method != "POST":
+        return b""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(SILENCE_S):
+            while part := await request.content.readany():
+                body += part
+                if len(body) > route.body_bytes:
+                    return too_large(route)
+    except TimeoutError:
+        told = f"the body has not come within {SILENCE_S:g} s"
+        return refusal(HTTPStatus.REQUEST_TIMEOUT, "INVALID_ARGUMENT", told)
+    return bytes(body)
 
 
 async def _send(request: web.BaseRequest, state: _State, answer: Answer) -> web.StreamResponse:
     response = _response(answer)
-    if request.body_exists:
+    if not request.content.at_eof():  # of a body that is not read
         response.force_close()
     try:
         async with asyncio.timeout(SENDING_S):
@@ -259,6 +285,7 @@ def _read(request: web.BaseRequest) -> Request:
         f"ipv6:%5B{ip}%5D" if ":" in ip else f"ipv4:{ip}",  # as gRPC has it
         request.body_exists,
         authentication_of(connection),
+        {name.lower(): value for name, value in request.headers.items()},
     )
 
 

@@ -1,0 +1,20 @@
+"""The table of routes: the server, the OpenAPI document and docs/http-api.md are made from it.
+
+What is read is GET /v1/THINGS, or GET /v1/THINGS/ID/… of one of them. What is done is
+POST /v1/THINGS/VERB, with a JSON object that names what it is done to.
+"""
+
+from __future__ import annotations
+
+from pymesos_master.http.routes import agents, cluster, frameworks, roles, tasks
+from pymesos_master.http.routes.table import Route
+
+ROUTES: tuple[Route, ...] = (
+    *cluster.ROUTES,
+    *agents.ROUTES,
+    *frameworks.ROUTES,
+    *tasks.ROUTES,
+    *roles.ROUTES,
+)
+# Which masters relay.
+CALLS = frozenset(route.full_call for route in ROUTES if route.service == "Operator")
