@@ -16,8 +16,10 @@ from pymesos_core.outside import Outside
 from pymesos_core.security.audit_files import AuditFiles
 from pymesos_core.security.gate import open_gate
 from pymesos_core.security.secrets import Keyring
+from pymesos_core.security.signing import Signer
 from pymesos_master.commands import Commands
 from pymesos_master.core import events as ev
+from pymesos_master.core.registry import ROLE
 from pymesos_master.http.answering import Answer, Answering, Request
 from pymesos_master.http.routes import CALLS
 from pymesos_master.queries import Queries
@@ -29,11 +31,13 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness
 
 AT = HostPort("10.0.0.1", 5050)
+KEYRING = Keyring([b"k" * 32])
+DIGEST = "d" * 64  # of a token to join with
 
 
 def a_bit_of_everything() -> MasterHarness:
     """Agents, one of them drained; frameworks, tasks that run and that ended, offers, terms."""
-    h = MasterHarness()
+    h = MasterHarness(registry={(ROLE, "odd"): b"\xff"})
     first = h.agent("cpus:4;mem:4096;disk:100;ports:[31000-31005]")
     second = h.agent("cpus:2;mem:512")
     framework = h.subscribe(roles=["eng"])
@@ -53,6 +57,10 @@ def a_bit_of_everything() -> MasterHarness:
     h.feed(ev.OperatorReserved(3, agent_ids[0], "ops", reserved))
     h.feed(ev.OperatorScheduledMaintenance(4, agent_ids[1:], h.now.wall_s + 600, 60.0))
     h.feed(ev.OperatorCordonedAgents(5, agent_ids[1:]))
+    h.feed(ev.OperatorMadeToken(6, DIGEST, "agent/node-2", 3600.0))
+    h.feed(ev.OperatorRevoked(7, "agent/node-9"))
+    sealed = KEYRING.seal("eng", "db", b"hidden")
+    h.feed(ev.OperatorSetSecret(8, "eng", "db", sealed))
     h.subscribe(name="gone", roles=["ops"])
     h.advance(0.01)
     assert all(answer is None for answer in h.answers.values()), h.answers
@@ -75,11 +83,13 @@ def leadership_of(
         queries=Queries(h.core, lambda: h.now),
         commands=Commands(ask),
         term=SimpleNamespace(epoch=7),
-        keyring=Keyring([b"k" * 32]),
+        keyring=KEYRING,
     )
     me = MasterInfo("m1", AT, "first")
     made = Leadership(me, outside or Outside(), audit_files=files)
     made.leader = cast(Leader, leader)
+    made.signer = cast(Signer, SimpleNamespace(fingerprint=lambda: b"r" * 32))
+    made.join_at = HostPort("10.0.0.1", 5051)
     return made
 
 

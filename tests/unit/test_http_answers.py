@@ -42,16 +42,19 @@ from pymesos_testing.http_cluster import (
     leadership_of,
     open_answering,
     operators_of,
+    post,
     values,
 )
 from pymesos_testing.master_harness import MasterHarness
 
 READS = [route for route in ROUTES if route.method == "GET"]
+REQUIRED = {"/v1/can": "?verb=read&role=eng"}  # of a query
 DOCUMENT = openapi.document(ROUTES)
 # What each list must not be empty of, so that its schema is held against something.
 FILLED = {
     "/v1/agents", "/v1/frameworks", "/v1/tasks", "/v1/offers", "/v1/roles", "/v1/quota",
     "/v1/weights", "/v1/reservations", "/v1/drains", "/v1/maintenance", "/v1/audit", "/v1/sd",
+    "/v1/join-tokens", "/v1/revocations", "/v1/secrets", "/v1/quarantine",
 }  # fmt: skip
 
 
@@ -93,7 +96,7 @@ class TestDocument:
         many = "?completed=true" if any(p.name == "completed" for p in route.parameters) else ""
         frameworks = (await get_json(answering, "/v1/frameworks"))["frameworks"]
         path = route.path.replace("{framework_id}", frameworks[0]["framework_id"])
-        said = await get_json(answering, path + many)
+        said = await get_json(answering, path + (many or REQUIRED.get(path, "")))
         validator(route.schema).validate(said)
         if route.path in FILLED:
             assert said if isinstance(said, list) else next(iter(said.values())), (
@@ -274,6 +277,8 @@ class TestAnswers:
         ("/v1/audit?since_s=nan", 400, "a number of seconds"),
         ("/v1/audit?since_s=-1", 400, "a number of seconds"),
         ("/v1/audit?verb=fly", 400, "one of "),
+        ("/v1/can", 400, "the query has no parameter verb, which has to be given"),
+        ("/v1/can?verb=read&role=a%20b", 400, "white space"),
         ("/v1/audit?page_token=x", 400, "begin without one"),
         ("/v1/audit?master=10.0.0.9:1", 409, "no master runs at '10.0.0.9:1'"),
         ("/v1/agents?page_token=7.1", 409, "list again from the start"),
@@ -341,6 +346,9 @@ class TestClosed:
         for path in (*(route.path for route in READS), openapi.PATH):
             status = 200 if path == "/health" else 401
             assert (await get(answering, path)).status == status, path
+        for route in ROUTES:
+            if route.method == "POST":
+                assert (await post(answering, route.path, {})).status == 401, route.path
         assert not self.refused, "whoever comes by would fill the audit"
 
     async def test_what_the_gate_refuses_is_told(self, answering: Answering) -> None:

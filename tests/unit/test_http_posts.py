@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +11,17 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
+from pymesos_core.security.joining import Invitation, read_invitation
 from pymesos_master.core import Config
+from pymesos_master.core.secrets import key_of
 from pymesos_master.http import openapi
 from pymesos_master.http.answering import Answering
 from pymesos_master.http.routes import ROUTES
 from pymesos_testing.http_cluster import (
+    DIGEST,
+    KEYRING,
     a_bit_of_everything,
     get,
     get_json,
@@ -30,6 +37,7 @@ from pymesos_testing.master_harness import MasterHarness
 POSTS = [route for route in ROUTES if route.method == "POST"]
 DOCUMENT = openapi.document(ROUTES)
 SAME = "http://127.0.0.1:5080"  # the origin of a page of the master itself
+POLICY = "allow: [{who: operator/root, do: ['*'], role: '**'}]"
 QUOTA = {"role": "eng", "limits": {"cpus": 2}}
 
 
@@ -63,6 +71,15 @@ def bodies(h: MasterHarness) -> dict[str, Any]:
         "/v1/quota/set": QUOTA,
         "/v1/quota/remove": {"role": "eng"},
         "/v1/weights/set": {"role": "eng", "weight": 3},
+        "/v1/policy/set": {"document": POLICY, "instead_of": 0},
+        "/v1/secrets/set": {"role": "eng", "name": "db", "value": "hidden"},
+        "/v1/secrets/remove": {"role": "eng", "name": "db", "force": True},
+        "/v1/join-tokens/make": {
+            "digest": "a" * 64, "principal": "agent/node-1", "lifetime_s": 3600,
+        },
+        "/v1/join-tokens/remove": {"digest": DIGEST},
+        "/v1/revocations/revoke": {"name": "agent/node-1"},
+        "/v1/quarantine/release": {"kind": "role", "key": "odd", "discard": True},
     }  # fmt: skip
 
 
@@ -180,6 +197,83 @@ class TestDeeds:
         assert gone not in values(left, "framework_id")
         refused = await post(answering, "/v1/frameworks/teardown", {"framework_id": "nobody"})
         assert refused.status == 404 and b"nobody" in refused.body
+
+    async def test_the_policy(self, answering: Answering) -> None:
+        sent = {"document": POLICY, "instead_of": 0}
+        assert await post_json(answering, "/v1/policy/set", sent) == {"version": 1}
+        refused = await post(answering, "/v1/policy/set", sent)
+        assert refused.status == 409
+        said = await get_json(answering, "/v1/policy")
+        assert (said["document"], said["version"]) == (POLICY, 1)
+        broken = await post(answering, "/v1/policy/set", {"document": "allow: 7", "instead_of": 1})
+        assert broken.status == 400 and b"the policy:" in broken.body
+        can = await get_json(answering, "/v1/can?verb=read&role=eng")
+        assert can["allowed"] and can["rule"] is None
+        assert (await get_json(answering, "/v1/whoami"))["principal"] is None
+
+    async def test_secrets(self, h: MasterHarness, answering: Answering) -> None:
+        """As they are, text or not; and nothing that is answered has a value."""
+        named = {"role": "eng", "name": "key"}
+        for number, value in enumerate(({"value": "a\nb"}, {"value_base64": "AP8="}), 1):
+            said = await post_json(answering, "/v1/secrets/set", {**named, **value})
+            assert said == {"version": number}
+            sealed = h.core.state.secrets()[key_of("eng", "key")].sealed
+            assert KEYRING.open("eng", "key", sealed) == (b"a\nb", b"\x00\xff")[number - 1]
+        listed = (await get_json(answering, "/v1/secrets?role=eng"))["secrets"]
+        assert [(one["name"], one["version"]) for one in listed] == [("db", 1), ("key", 2)]
+        await post_json(answering, "/v1/secrets/remove", named)
+        listed = (await get_json(answering, "/v1/secrets"))["secrets"]
+        assert values(listed, "name") == ["db"]
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            {}, {"value": ""}, {"value": "planted", "value_base64": "AP8="},
+            {"value": ["planted"]}, {"value": "planted" * 10_000},
+            {"value": "planted\ud800"}, {"value_base64": "planted!"},
+            {"value_base64": "planted" * 20_000}, {"value": "planted", "extra": 1},
+        ],
+    )  # fmt: skip
+    async def test_a_secret_that_is_refused_is_not_told(
+        self, answering: Answering, value: Any
+    ) -> None:
+        sent = {"role": "eng", "name": "key", **value}
+        answer = await post(answering, "/v1/secrets/set", sent)
+        assert answer.status == 400 and b"planted" not in answer.body, answer.body
+
+    async def test_who_comes_in(self, answering: Answering) -> None:
+        secret = b"s" * 32
+        digest = hashlib.sha256(secret).hexdigest()
+        sent = {"digest": digest, "principal": "agent/node-1", "lifetime_s": 60}
+        made = await post_json(answering, "/v1/join-tokens/make", sent)
+        text = base64.urlsafe_b64encode(secret).decode().rstrip("=")
+        token = f"pymesos.{made['root']}.{text}@{made['join_at']}"
+        assert read_invitation(token) == Invitation(b"r" * 32, secret, HostPort("10.0.0.1", 5051))
+        tokens = (await get_json(answering, "/v1/join-tokens"))["join_tokens"]
+        assert values(tokens, "digest") == [digest, DIGEST]
+        await post_json(answering, "/v1/join-tokens/remove", {"digest": DIGEST})
+        tokens = (await get_json(answering, "/v1/join-tokens"))["join_tokens"]
+        assert values(tokens, "principal") == ["agent/node-1"]
+        bad = await post(answering, "/v1/join-tokens/remove", {"digest": "D" * 64})
+        assert bad.status == 400 and b"64 hexadecimal digits" in bad.body
+        none = await post(answering, "/v1/join-tokens/remove", {"digest": "0" * 64})
+        assert none.status == 404
+        await post_json(answering, "/v1/revocations/revoke", {"name": "operator/eve"})
+        undone = {"name": "agent/node-9", "undo": True}
+        await post_json(answering, "/v1/revocations/revoke", undone)
+        revoked = (await get_json(answering, "/v1/revocations"))["revocations"]
+        assert values(revoked, "name") == ["operator/eve"]
+
+    async def test_the_quarantine(self, answering: Answering) -> None:
+        (listed,) = (await get_json(answering, "/v1/quarantine"))["records"]
+        assert (listed["kind"], listed["key"], listed["document"]) == ("role", "odd", None)
+        (one,) = (await get_json(answering, "/v1/quarantine?kind=role&key=odd"))["records"]
+        assert one["document"] == "ff"
+        released = {"kind": "role", "key": "odd"}
+        again = await post(answering, "/v1/quarantine/release", released)
+        assert again.status == 400
+        await post_json(answering, "/v1/quarantine/release", {**released, "discard": True})
+        assert (await get_json(answering, "/v1/quarantine"))["records"] == []
 
 
 class TestBodies:
@@ -325,8 +419,7 @@ async def test_a_name_that_is_not_the_masters_changes_nothing(answering: Answeri
 
 
 async def test_by_the_policy_and_in_the_audit() -> None:
-    policy = "allow: [{who: operator/root, do: ['*'], role: '**'}]"
-    h = MasterHarness(Config(seed_policy=policy, audited=True))
+    h = MasterHarness(Config(seed_policy=POLICY, audited=True))
     h.agent()
 
     def gate(method: str, peer: str, authentication: Mapping[str, Any]) -> Caller:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster
 from pymesos_cli.output import count_of, note, print_json, printable
+from pymesos_core.json_access import can_json, policy_json, who_json
 from pymesos_core.json_dialect import iso
 from pymesos_core.limits import POLICY
 from pymesos_core.security.policy import Policy
@@ -21,14 +22,7 @@ async def show_policy(cluster: Cluster, *, as_json: bool) -> None:
     request = pb.GetPolicyRequest()
     seen = await cluster.call(lambda stub, timeout_s: stub.GetPolicy(request, timeout=timeout_s))
     if as_json:
-        print_json(
-            {
-                "version": seen.version,
-                "set_by": seen.set_by or None,
-                "set_at": iso(seen.set_at_s),
-                "document": seen.document,
-            }
-        )
+        print_json(policy_json(seen))
         return
     for line in seen.document.splitlines():
         print(printable(line))
@@ -76,15 +70,7 @@ async def can(cluster: Cluster, who: str, verb: str, role: str, *, as_json: bool
     said = await cluster.call(lambda stub, timeout_s: stub.Can(request, timeout=timeout_s))
     rule = said.rule if said.HasField("rule") else None
     if as_json:
-        print_json(
-            {
-                "allowed": said.allowed,
-                "rule": rule.rule if rule else None,
-                "line": rule.line if rule else None,
-                "problem": said.problem or None,
-                "policy_version": said.policy_version,
-            }
-        )
+        print_json(can_json(said))
     elif rule is not None:
         print(f"yes: {_shown(rule)} of the policy (version {said.policy_version})")
     elif said.allowed:
@@ -107,14 +93,7 @@ async def who_am_i(cluster: Cluster, *, as_json: bool) -> None:
     request = pb.WhoAmIRequest()
     me = await cluster.call(lambda stub, timeout_s: stub.WhoAmI(request, timeout=timeout_s))
     if as_json:
-        print_json(
-            {
-                "principal": me.principal or None,
-                "certificate_ends_at": iso(me.ends_at_s),
-                "policy_version": me.policy_version,
-                "rules": [{"line": rule.line, "rule": rule.rule} for rule in me.rules],
-            }
-        )
+        print_json(who_json(me))
         return
     if not me.principal:
         print("nobody in particular: this cluster has no certificates, and everybody may do all")

@@ -10,6 +10,7 @@ import click
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_core.ids import role_problem, secret_name_problem
+from pymesos_core.json_access import secret_json
 from pymesos_core.json_dialect import iso
 from pymesos_core.limits import SECRET
 from pymesos_core.text import os_problem
@@ -55,19 +56,7 @@ async def list_secrets(cluster: Cluster, role: str, *, as_json: bool) -> None:
     request = pb.ListSecretsRequest(role=role)
     seen = await cluster.call(lambda stub, timeout_s: stub.ListSecrets(request, timeout=timeout_s))
     if as_json:
-        print_json(
-            [
-                {
-                    "role": view.role,
-                    "name": view.name,
-                    "version": view.version,
-                    "set_at": iso(view.set_at_s),
-                    "set_by": view.set_by or None,
-                    "tasks": view.tasks,
-                }
-                for view in seen.secrets
-            ]
-        )
+        print_json([secret_json(view) for view in seen.secrets])
         return
     rows = [
         (

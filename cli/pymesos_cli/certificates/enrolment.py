@@ -20,6 +20,7 @@ import click
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_core.addresses import HostPort
+from pymesos_core.json_access import SHORT_ID, join_token_json, revocation_json
 from pymesos_core.security.credentials import Credentials, CredentialsError
 from pymesos_core.security.joining import (
     SECRET_BYTES,
@@ -34,8 +35,6 @@ from pymesos_proto.v1 import operator_pb2 as pb
 
 if TYPE_CHECKING:
     from pymesos_proto.v1.operator_pb2_grpc import OperatorAsyncStub
-
-ID_LENGTH = 12  # hexadecimal digits of a digest, by which people name a token
 
 
 async def make_tokens(cluster: Cluster, principals: Sequence[str], lifetime_s: float) -> None:
@@ -66,22 +65,11 @@ async def list_tokens(cluster: Cluster, *, as_json: bool) -> None:
     """`pymesos-cli cluster tokens`. Raises CliError."""
     views = await _tokens(cluster)
     if as_json:
-        print_json(
-            [
-                {
-                    "id": view.digest.hex()[:ID_LENGTH],
-                    "principal": view.principal,
-                    "ends_at_s": view.ends_at_s,
-                    "made_by": view.made_by,
-                    "used": view.used,
-                }
-                for view in views
-            ]
-        )
+        print_json([join_token_json(view) for view in views])
         return
     rows = [
         (
-            view.digest.hex()[:ID_LENGTH],
+            view.digest.hex()[:SHORT_ID],
             view.principal,
             _time(view.ends_at_s),
             "yes" if view.used else "no",
@@ -166,9 +154,7 @@ async def list_revocations(cluster: Cluster, *, as_json: bool) -> None:
         lambda stub, timeout_s: stub.ListRevocations(pb.ListRevocationsRequest(), timeout=timeout_s)
     )
     if as_json:
-        print_json(
-            [{"name": v.name, "at_s": v.at_s, "made_by": v.made_by} for v in response.revocations]
-        )
+        print_json([revocation_json(view) for view in response.revocations])
         return
     rows = [(v.name, _time(v.at_s), v.made_by or "-") for v in response.revocations]
     print_table(("REVOKED", "SINCE", "BY"), rows, "nobody is revoked")

@@ -11,16 +11,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from google.protobuf import json_format
-from google.protobuf.message import DecodeError, Message
-
 from pymesos_cli.cluster import CliError, Cluster, NotFoundError
 from pymesos_cli.output import count_of, print_json, print_table, printable
 from pymesos_cli.services import all_pages, of_each, service, serving, warn
+from pymesos_core.json_access import record_text
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import operator_pb2 as operator_pb
-from pymesos_proto.v1 import registry_pb2 as registry_pb
 
 if TYPE_CHECKING:
     from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
@@ -137,25 +134,8 @@ def _record(record: operator_pb.QuarantinedRecord) -> Item:
         "record",
         record.reason,
         "the registry",
-        document=_readable(record.kind, record.record),
+        document=record_text(record),
     )
-
-
-_RECORDS: dict[str, type[Message]] = {
-    "agent": registry_pb.AgentRecord,
-    "framework": registry_pb.FrameworkRecord,
-    "role": registry_pb.RoleRecord,
-    "call": registry_pb.CallRecord,
-}
-
-
-def _readable(kind: str, data: bytes) -> str:
-    """As JSON, as far as it can be read, else its bytes."""
-    try:
-        message = _RECORDS[kind].FromString(data)
-        return json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None)
-    except (KeyError, DecodeError, json_format.Error, ValueError):
-        return data.hex(" ", -4)
 
 
 SOURCES: tuple[Source, ...] = (Jobs(), Records(), Checkpoints())

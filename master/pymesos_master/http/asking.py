@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +21,7 @@ MAX_QUERY = 2048  # characters
 MAX_PARAMETERS = 32
 MAX_VALUE = 255  # characters of one
 MOST_SECONDS = 1e11
+_SHA256 = re.compile("[0-9a-f]{64}")
 NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"  # for those who read the document
 
 
@@ -236,6 +239,34 @@ def document(name: str, what: str, most: int, *, required: bool = False) -> Para
         raise ValueError(f"a text of at most {most} bytes in UTF-8")
 
     return Parameter(name, what, {"type": "string", "maxLength": most}, read, required=required)
+
+
+def binary(name: str, what: str, most: int) -> Parameter:
+    """Bytes, at most so many, in base64."""
+    most_text = 4 * -(-most // 3)
+
+    def read(value: Any) -> bytes:
+        try:
+            if isinstance(value, str) and len(value) <= most_text:
+                return base64.b64decode(value, validate=True)
+        except ValueError:  # binascii.Error is one
+            pass
+        raise ValueError(f"base64 of at most {most} bytes")
+
+    schema = {"type": "string", "contentEncoding": "base64", "maxLength": most_text}
+    return Parameter(name, what, schema, read)
+
+
+def digest(name: str, what: str) -> Parameter:
+    """A SHA-256, which has to be given, in hexadecimal digits."""
+
+    def read(value: Any) -> bytes:
+        if not isinstance(value, str) or not _SHA256.fullmatch(value):
+            raise ValueError("a SHA-256 as 64 hexadecimal digits 0-9 and a-f")
+        return bytes.fromhex(value)
+
+    schema = {"type": "string", "pattern": f"^{_SHA256.pattern}$"}
+    return Parameter(name, what, schema, read, required=True)
 
 
 def flag(name: str, what: str) -> Parameter:

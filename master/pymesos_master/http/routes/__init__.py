@@ -6,7 +6,7 @@ POST /v1/THINGS/VERB, with a JSON object that names what it is done to.
 
 from __future__ import annotations
 
-from pymesos_master.http.routes import agents, cluster, frameworks, roles, tasks
+from pymesos_master.http.routes import access, agents, cluster, frameworks, roles, tasks
 from pymesos_master.http.routes.table import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -15,6 +15,7 @@ ROUTES: tuple[Route, ...] = (
     *frameworks.ROUTES,
     *tasks.ROUTES,
     *roles.ROUTES,
+    *access.ROUTES,
 )
 # Which masters relay.
 CALLS = frozenset(route.full_call for route in ROUTES if route.service == "Operator")

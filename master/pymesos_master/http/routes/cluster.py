@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pymesos_core.json_access import record_json
 from pymesos_core.json_dialect import Json, audit_line_json, leader_json, master_source
 from pymesos_core.security.policy import Verb
 from pymesos_master.http.asking import flag, one_of, seconds, text
-from pymesos_master.http.routes.table import Route
-from pymesos_master.http.schemas import ref
+from pymesos_master.http.routes.table import PAGE, Route, deed, listed, page_of
+from pymesos_master.http.schemas import listing, ref
 from pymesos_proto.v1 import operator_pb2 as pb
 
 
@@ -61,6 +62,34 @@ ROUTES: tuple[Route, ...] = (
             one_of("verb", "Only what needs this verb.", [*Verb]),
             flag("denied", "Only what was denied."),
             text("master", "HOST:PORT of the master, as `master` and `others` name them."),
+        ),
+    ),
+    Route(
+        "/v1/quarantine",
+        "Records of the registry that cannot be handled, and why. The rest goes on.",
+        "ListQuarantinedRecords",
+        listing("records", "QuarantinedRecord"),
+        lambda asked: pb.ListQuarantinedRecordsRequest(
+            page=page_of(asked), kind=asked.text("kind"), key=asked.text("key")
+        ),
+        lambda answer: listed("records", map(record_json, answer.records), answer),
+        (
+            *PAGE,
+            text("kind", "With `key`: only this one, with its document."),
+            text("key", "With `kind`."),
+        ),
+    ),
+    deed(
+        "/v1/quarantine/release",
+        "Try a record again, or delete it.",
+        "ReleaseQuarantinedRecord",
+        lambda asked: pb.ReleaseQuarantinedRecordRequest(
+            kind=asked.text("kind"), key=asked.text("key"), discard=asked.flag("discard")
+        ),
+        (
+            text("kind", "As it is listed.", required=True),
+            text("key", "As it is listed.", required=True),
+            flag("discard", "Delete it: a framework's tasks end, an agent joins as a new one."),
         ),
     ),
 )

@@ -1,0 +1,100 @@
+"""The JSON dialect, of who may do what, who comes in, secrets, and what is in quarantine."""
+
+from __future__ import annotations
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError, Message
+
+from pymesos_core.json_dialect import Json, iso
+from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import registry_pb2 as registry_pb
+
+SHORT_ID = 12  # hexadecimal digits of a digest, by which people name a token
+
+
+def policy_json(seen: pb.GetPolicyResponse) -> Json:
+    """The policy in force."""
+    return {
+        "version": seen.version,
+        "set_by": seen.set_by or None,
+        "set_at": iso(seen.set_at_s),
+        "document": seen.document,
+    }
+
+
+def can_json(said: pb.CanResponse) -> Json:
+    """Whether somebody may do something, and by which rule."""
+    rule = said.rule if said.HasField("rule") else None
+    return {
+        "allowed": said.allowed,
+        "rule": rule.rule if rule else None,
+        "line": rule.line if rule else None,
+        "problem": said.problem or None,
+        "policy_version": said.policy_version,
+    }
+
+
+def who_json(me: pb.WhoAmIResponse) -> Json:
+    """Who asks."""
+    return {
+        "principal": me.principal or None,
+        "certificate_ends_at": iso(me.ends_at_s),
+        "policy_version": me.policy_version,
+        "rules": [{"line": rule.line, "rule": rule.rule} for rule in me.rules],
+    }
+
+
+def secret_json(view: pb.SecretView) -> Json:
+    """A secret, without its value."""
+    return {
+        "role": view.role,
+        "name": view.name,
+        "version": view.version,
+        "set_at": iso(view.set_at_s),
+        "set_by": view.set_by or None,
+        "tasks": view.tasks,
+    }
+
+
+def join_token_json(view: pb.TokenView) -> Json:
+    """A token with which a principal joins."""
+    return {
+        "id": view.digest.hex()[:SHORT_ID],
+        "digest": view.digest.hex(),
+        "principal": view.principal,
+        "ends_at": iso(view.ends_at_s),
+        "made_by": view.made_by or None,
+        "used": view.used,
+    }
+
+
+def revocation_json(view: pb.RevocationView) -> Json:
+    """A principal, or a certificate, that is let in no more."""
+    return {"name": view.name, "at": iso(view.at_s), "made_by": view.made_by or None}
+
+
+def record_json(record: pb.QuarantinedRecord) -> Json:
+    """A record of the registry that cannot be handled; `document` when one is asked for."""
+    return {
+        "kind": record.kind,
+        "key": record.key,
+        "reason": record.reason,
+        "document": record_text(record) if record.record else None,
+    }
+
+
+_RECORDS: dict[str, type[Message]] = {
+    "agent": registry_pb.AgentRecord,
+    "framework": registry_pb.FrameworkRecord,
+    "role": registry_pb.RoleRecord,
+    "call": registry_pb.CallRecord,
+}
+
+
+def record_text(record: pb.QuarantinedRecord) -> str:
+    """A record as JSON, as far as it can be read, else its bytes."""
+    try:
+        message = _RECORDS[record.kind].FromString(record.record)
+        return json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None)
+    except (KeyError, DecodeError, json_format.Error, ValueError):
+        return record.record.hex(" ", -4)

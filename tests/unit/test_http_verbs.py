@@ -1,0 +1,126 @@
+"""What a person can do with the CLI can be done by HTTP: each command has routes, or a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from pymesos_cli.main import main
+from pymesos_master.http.routes import ROUTES
+
+OF_FILES = "it is about files of this machine, and asks no cluster"
+OF_CONTEXTS = "contexts are files of who uses the CLI"
+NOT_YET = "there is no route yet"  # which is a gap, and no reason
+
+# What each command does, by HTTP; or a sentence that says why it does nothing there.
+BY_HTTP: dict[str, str | tuple[str, ...]] = {
+    "activate": ("POST /v1/agents/activate",),
+    "agents": ("GET /v1/agents",),
+    "apply": NOT_YET,
+    "attach": NOT_YET,
+    "audit": ("GET /v1/audit",),
+    "backup": "it makes a file of many calls, and HTTP answers no secret, sealed or not",
+    "can": ("GET /v1/can",),
+    "cat": NOT_YET,
+    "cluster init": OF_FILES,
+    "cluster issue": OF_FILES,
+    "cluster join": "who joins has no certificate yet, and asks at the port for that",
+    "cluster revoke": ("POST /v1/revocations/revoke",),
+    "cluster revoked": ("GET /v1/revocations",),
+    "cluster secrets-key": OF_FILES,
+    "cluster show": OF_FILES,
+    "cluster token": ("POST /v1/join-tokens/make",),
+    "cluster tokens": ("GET /v1/join-tokens", "POST /v1/join-tokens/remove"),
+    "completion": "it is for the shell of who uses the CLI",
+    "context add": OF_CONTEXTS,
+    "context list": OF_CONTEXTS,
+    "context remove": OF_CONTEXTS,
+    "context show": OF_CONTEXTS,
+    "context use": OF_CONTEXTS,
+    "cordon": ("POST /v1/agents/cordon",),
+    "cp": NOT_YET,
+    "describe": NOT_YET,
+    "drain": ("POST /v1/agents/drain", "GET /v1/drains"),
+    "events": NOT_YET,
+    "exec": NOT_YET,
+    "explain framework": ("GET /v1/frameworks/{framework_id}/explain",),
+    "explain task": NOT_YET,
+    "frameworks": ("GET /v1/frameworks",),
+    "gone": ("POST /v1/agents/gone",),
+    "history": NOT_YET,
+    "jobs": NOT_YET,
+    "kill": ("POST /v1/tasks/kill",),
+    "leader": ("GET /v1/leader",),
+    "local": "it starts a cluster, and there is none to ask yet",
+    "logs": NOT_YET,
+    "ls": NOT_YET,
+    "maintenance cancel": ("POST /v1/maintenance/cancel",),
+    "maintenance list": ("GET /v1/maintenance",),
+    "maintenance schedule": ("POST /v1/maintenance/schedule",),
+    "offers": ("GET /v1/offers",),
+    "policy check": OF_FILES,
+    "policy set": ("POST /v1/policy/set",),
+    "policy show": ("GET /v1/policy",),
+    "quarantine list": ("GET /v1/quarantine",),
+    "quarantine release": ("POST /v1/quarantine/release",),
+    "quarantine show": ("GET /v1/quarantine",),
+    "quota remove": ("POST /v1/quota/remove",),
+    "quota set": ("POST /v1/quota/set",),
+    "reserve": ("POST /v1/reservations/reserve",),
+    "restart": NOT_YET,
+    "restore": "it makes many calls of a file, and sealed secrets are for gRPC alone",
+    "roles": ("GET /v1/roles", "GET /v1/quota", "GET /v1/weights"),
+    "rollback": NOT_YET,
+    "rollout abort": NOT_YET,
+    "rollout pause": NOT_YET,
+    "rollout promote": NOT_YET,
+    "rollout resume": NOT_YET,
+    "rollout status": NOT_YET,
+    "run": NOT_YET,
+    "scale": NOT_YET,
+    "secret list": ("GET /v1/secrets",),
+    "secret remove": ("POST /v1/secrets/remove",),
+    "secret set": ("POST /v1/secrets/set",),
+    "stats": NOT_YET,
+    "stop": NOT_YET,
+    "tasks": ("GET /v1/tasks",),
+    "teardown": ("POST /v1/frameworks/teardown",),
+    "top": ("GET /v1/agents",),
+    "unreserve": ("POST /v1/reservations/unreserve", "GET /v1/reservations"),
+    "volumes list": NOT_YET,
+    "volumes remove": NOT_YET,
+    "watch": NOT_YET,
+    "weights": ("POST /v1/weights/set",),
+    "whatif": NOT_YET,
+    "whoami": ("GET /v1/whoami",),
+}
+# For programs, which have no command.
+OF_NO_COMMAND = {"GET /health", "GET /v1/sd"}
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Every command below one, as it is typed."""
+    if not isinstance(command, click.Group):
+        yield " ".join(path)
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        inner = command.get_command(context, name)
+        assert inner is not None
+        yield from commands(inner, (*path, name))
+
+
+def test_every_command_has_its_routes_or_a_reason() -> None:
+    there = set(commands(main))
+    assert there - BY_HTTP.keys() == set(), "say in BY_HTTP what does the same by HTTP"
+    assert BY_HTTP.keys() - there == set(), "there is no such command any more"
+
+
+def test_every_route_is_that_of_a_command() -> None:
+    routes = {f"{route.method} {route.path}" for route in ROUTES}
+    named = {one for of in BY_HTTP.values() if isinstance(of, tuple) for one in of}
+    assert named - routes == set(), "there is no such route"
+    assert routes >= OF_NO_COMMAND
+    unnamed = routes - named - OF_NO_COMMAND
+    assert unnamed == set(), "say in BY_HTTP which commands do the same, in place of NOT_YET"
