@@ -27,8 +27,8 @@ from pymesos_core.lifecycle import Lifecycle
 from pymesos_core.settings.printing import table
 from pymesos_master.core import lifecycles as of_master
 from pymesos_master.http.asking import Parameter
+from pymesos_master.http.openapi import SCHEMAS
 from pymesos_master.http.routes import ROUTES
-from pymesos_master.http.schemas import SCHEMAS
 from pymesos_master.main import main as master
 from pymesos_master.settings import MasterSettings
 from pymesos_simulation.__main__ import main as simulate
@@ -250,7 +250,8 @@ def _kind_text(kind: str, schema: dict[str, Any]) -> str:
         fields = (f"`{name}`: {type_text(of)}" for name, of in schema["properties"].items())
         return f"{{{', '.join(fields)}}}"
     if kind == "object":
-        return f"object of {type_text(schema['additionalProperties'])}"
+        of = schema.get("additionalProperties")
+        return "object" if of is None else f"object of {type_text(of)}"
     if kind == "string" and schema.get("format") == "date-time":
         return "time"
     return {"string": "text", "integer": "whole number", "boolean": "true or false"}.get(kind, kind)

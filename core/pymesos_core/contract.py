@@ -206,6 +206,7 @@ RULES: Mapping[str, Rule] = {
     "made_with": _LINE,
     "what": _LINE,
     "job_json": _sized(limits.JOB),
+    "job_text": _sized(limits.JOB_TEXT),
     "left_out": _anything,  # for people
     "BackupJobVersion.name": _LINE,
     "set_by": _LINE,

@@ -14,7 +14,6 @@ from typing import Any
 
 from pymesos_core.resources import Resources, from_proto
 from pymesos_core.states import kind_name, reason_name, state_name
-from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -67,12 +66,12 @@ def scalars_json(resources: Resources) -> Json:
 
 def task_resources_json(messages: Iterable[types_pb2.Resource]) -> Json:
     """Resources as by `scalars_json`, with the ports one by one."""
-    out = _amounts(messages)
+    out = amounts_json(messages)
     out["ports"] = [port for begin, end in out["ports"] for port in range(begin, end + 1)]
     return out
 
 
-def _amounts(messages: Iterable[types_pb2.Resource]) -> Json:
+def amounts_json(messages: Iterable[types_pb2.Resource]) -> Json:
     return scalars_json(from_proto(messages))
 
 
@@ -125,8 +124,8 @@ def agent_json(view: pb.AgentView) -> Json:
         "set_aside": dict(info.set_aside),
         "resources": scalars_json(total),
         "reserved": reserved_json(total),
-        "allocated": _amounts(view.allocated),
-        "offered": _amounts(view.offered),
+        "allocated": amounts_json(view.allocated),
+        "offered": amounts_json(view.offered),
         "attributes": {a.name: a.text for a in info.attributes},
         "tasks": view.tasks,
         "usage": {
@@ -203,8 +202,8 @@ def framework_json(view: pb.FrameworkView) -> Json:
         "principal": info.principal or None,
         "jobs_address": info.jobs_address or None,
         "tasks": view.tasks,
-        "allocated": _amounts(view.allocated),
-        "offered": _amounts(view.offered),
+        "allocated": amounts_json(view.allocated),
+        "offered": amounts_json(view.offered),
         "dominant_share": view.dominant_share,
         "suppressed_roles": list(view.suppressed_roles),
         "offer_conflicts": view.offer_conflicts,
@@ -250,8 +249,8 @@ def offer_json(view: pb.OfferView) -> Json:
         "agent_id": offer.agent_id,
         "hostname": offer.hostname,
         "role": offer.role,
-        "resources": _amounts(offer.resources),
-        "agent_total": _amounts(offer.agent_total),
+        "resources": amounts_json(offer.resources),
+        "agent_total": amounts_json(offer.agent_total),
         "attributes": {a.name: a.text for a in offer.attributes},
         "runtimes": list(offer.runtimes),
         "optimistic": offer.optimistic,
@@ -266,9 +265,9 @@ def role_json(view: pb.RoleView) -> Json:
         "weight": view.weight,
         "guarantees": quota_json(view.quota.guarantees),
         "limits": quota_json(view.quota.limits),
-        "allocated": _amounts(view.allocated),
-        "offered": _amounts(view.offered),
-        "reserved": _amounts(view.reserved),
+        "allocated": amounts_json(view.allocated),
+        "offered": amounts_json(view.offered),
+        "reserved": amounts_json(view.reserved),
         "frameworks": list(view.framework_ids),
     }
 
@@ -300,7 +299,7 @@ def event_json(event: pb.ClusterEvent) -> Json:
         "offer_id": event.offer_id or None,
         "task_state": state_name(event.task_state) if event.task_state else None,
         "reason": reason_name(event.reason) or None,
-        "resources": _amounts(event.resources),
+        "resources": amounts_json(event.resources),
         "message": event.message or None,
     }
 
@@ -335,74 +334,4 @@ def explanation_json(said: pb.ExplainFrameworkResponse) -> Json:
             }
             for standing in said.roles
         ],
-    }
-
-
-# What a framework's Jobs service shows.
-
-
-def job_json(view: jobs_pb.JobView) -> Json:
-    """A job, without its instances."""
-    return {
-        "job_id": view.job_id,
-        "name": view.name,
-        "state": view.state,
-        "version": view.version or None,
-        "counts": dict(view.counts),
-        "framework_id": view.framework_id,
-        "submitted_at": iso(view.submitted_at_s),
-        "explanation": view.explanation or None,
-    }
-
-
-def placement_json(view: jobs_pb.ExplainPlacementResponse) -> Json:
-    """Why a task is on its agent; `unknown` says why the rest is null."""
-    known = not view.unknown
-    return {
-        "hostname": view.hostname,
-        "agent_id": view.agent_id,
-        "unknown": view.unknown or None,
-        "placed_at": iso(view.placed_at_s),
-        "policy": view.policy or None,
-        "scores_mean": view.scores_mean or None,
-        "considered": view.considered if known else None,
-        "fitted": view.fitted if known else None,
-        "score": view.score if known else None,
-        "others": [{"hostname": o.hostname, "score": o.score} for o in view.others],
-        "ruled_out": [
-            {"rule": r.rule, "agents": r.agents, "examples": list(r.examples)}
-            for r in view.ruled_out
-        ],
-    }
-
-
-def instance_json(view: jobs_pb.InstanceView) -> Json:
-    """An instance of a job's task, with what holds it back while it waits."""
-    return {
-        "task_name": view.task_name,
-        "instance": view.instance,
-        "task_id": view.task_id or None,
-        "state": state_name(view.state) if view.state else None,
-        "hostname": view.hostname or None,
-        "address": view.address or None,
-        "agent_id": view.agent_id or None,
-        "ports": list(view.ports),
-        "named_ports": dict(zip(view.port_names, view.ports, strict=False)),
-        "attempts": view.attempts,
-        "explanation": view.explanation or None,
-        "cause": view.cause or None,
-        "nearest": view.nearest or None,
-        "offers_seen": view.offers_seen,
-        "next_start_at": iso(view.next_start_at_s),
-        "needs": _amounts(view.needs) | {"ports": view.needs_ports},
-        "data_on": view.data_on or None,
-        "reason": reason_name(view.reason) or None,
-        "exit_status": view.exit_status if view.HasField("exit_status") else None,
-        "done": view.done,
-        "service": view.service,
-        "stuck": view.stuck,
-        "version": view.version or None,
-        "ready": view.ready,
-        "serving": view.serving,
-        "leaving": view.leaving or None,
     }

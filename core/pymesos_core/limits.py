@@ -77,6 +77,7 @@ ALL_SECRETS = Limit("all secrets", 16 * MIB, "bytes", "The store of secrets")
 TASK_SECRETS = Limit("secrets of a task", 16, "secrets", "A task")
 TASK_VALUES = Limit("values of a task", 512 * KIB, "bytes", "What a task gets of secrets")
 JOB = Limit("job", 512 * KIB, "bytes", "A job")
+JOB_TEXT = Limit("job as text", 64 * KIB, "bytes", "A job as text")  # YAML takes long to read
 FRAMEWORK_STATE = Limit(
     "framework state in ZooKeeper", 64 * MIB, "bytes", "The state of a framework in ZooKeeper"
 )

@@ -41,6 +41,8 @@ from pymesos_master.http.routes import CALLS
 from pymesos_master.http.server import HttpServer
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.certificates import CertificatesService, EnrolmentService
+from pymesos_master.services.jobs_asked import JobsCalls
+from pymesos_master.services.jobs_relay import JobsRelay
 from pymesos_master.services.leading import Keys, Leadership
 from pymesos_master.services.masters import MastersService
 from pymesos_master.services.operator import OperatorService
@@ -229,7 +231,9 @@ def _http(
         return None
     gate = make_gate(credentials, on_refused=at_gate(leadership.audit))
     hostname = settings.listen_at.name()
-    answering = Answering(operators, gate, closed=credentials is not None, hostname=hostname)
+    jobs = JobsCalls(JobsRelay(operators, leadership.outside.dial))
+    closed = credentials is not None
+    answering = Answering(operators, gate, closed=closed, hostname=hostname, others={"Jobs": jobs})
     http = HttpServer(answering, settings.http_at, credentials)
     process.close_later(http.close)
     return http

@@ -5,11 +5,15 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-from pymesos_binpack.core import PolicyTold
+from pymesos_binpack import core as c
+from pymesos_binpack.jobs.history import Version
+from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.services.relayed import RelayedJobs
+from pymesos_binpack.shell import StaleError, SubmitError
+from pymesos_binpack.specs import Job
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller
 from pymesos_core.outside import OUTSIDE, Outside
@@ -24,6 +28,70 @@ from pymesos_testing.binpack_harness import BinpackHarness
 MASTER = Caller("master/m2", peer="ipv4:10.0.0.2")
 
 
+class HarnessedBinpack:
+    """What a Jobs service asks of its framework, of a core whose writes are durable at once."""
+
+    def __init__(self, harness: BinpackHarness, framework_id: str = "f") -> None:
+        self.h = harness
+        self.core = harness.core
+        self.driver = SimpleNamespace(framework_id=framework_id)
+        self.requests = 0
+        self.before_submit: list[c.Event] = []
+        self.before_propose: list[c.Event] = []
+
+    def _answer(self, event: c.Event, key: tuple[str, str]) -> c.JobAccepted:
+        self.h.feed(event)
+        for effect in reversed(self.h.effects):
+            if isinstance(effect, c.JobAccepted) and effect.key == key:
+                return effect
+            if isinstance(effect, c.JobRefused) and (effect.job_id, effect.request_id) == key:
+                raise (StaleError if effect.stale else SubmitError)(effect.message)
+        raise AssertionError("no answer")
+
+    async def submit(
+        self,
+        job: Job,
+        request_id: str,
+        *,
+        same_name: bool = False,
+        made_by: str = "",
+        versions: tuple[Version, ...] = (),
+    ) -> str:
+        while self.before_submit:
+            self.h.feed(self.before_submit.pop())
+        self.requests += 1
+        job_id = f"{job.name}-{self.requests:08x}"
+        event = c.JobSubmitted(request_id, job_id, job, not same_name, made_by, versions)
+        return self._answer(event, ("", request_id)).job_id
+
+    async def propose(self, event: c.VersionProposed) -> int:
+        while self.before_propose:
+            self.h.feed(self.before_propose.pop())
+        return self._answer(event, (event.job_id, event.request_id)).version
+
+    async def have_stored(self, job_id: str) -> None:
+        self.requests += 1
+        done = c.Done(self.requests)
+        self.h.feed(c.ChangesAwaited(job_id, self.requests))
+        assert done not in self.h.effects, "there is nothing to wait for"
+        self.h.hold_writes = False
+        self.h.write()
+        assert done in self.h.effects
+
+    async def ask_rollout(self, job_id: str, task: str, what: Asked, by: str) -> None:
+        self._answer(c.RolloutAsked("a", job_id, task, what, by), (job_id, "a"))
+
+    async def stop_job(self, job_id: str, *, now: bool = False) -> None:
+        self.h.feed(c.JobStopped(job_id, 0, now))
+
+    async def release(self, job_id: str, *, discard: bool) -> str:
+        self.h.feed(c.QuarantineReleased(job_id, discard))
+        return ""
+
+    async def forget_volume(self, role: str, volume_id: str) -> None:
+        self.h.feed(c.VolumeRemoved(role, volume_id, 0))
+
+
 class JobsFramework:
     """The services of one framework, and the core that they answer from."""
 
@@ -35,11 +103,11 @@ class JobsFramework:
         audit: Audit | None = None,
     ) -> None:
         self.harness = BinpackHarness()
+        self.harness.role = role
         if policy:
-            self.harness.feed(PolicyTold(read_policy(policy, 4)))
-        self.binpack: Any = SimpleNamespace(
-            core=self.harness.core, driver=SimpleNamespace(framework_id=framework_id)
-        )
+            self.harness.feed(c.PolicyTold(read_policy(policy, 4)))
+        self.harness.feed(c.Subscribed(framework_id))
+        self.binpack = HarnessedBinpack(self.harness, framework_id)
         self.revocations = Revocations()
         self.service = JobsService(cast(Any, self.binpack), JobRoles((role,)))
         audited = AuditedJobs(self.service, audit or Audit(), None, OUTSIDE)

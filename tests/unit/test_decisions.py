@@ -38,7 +38,7 @@ from pymesos_binpack.placement.planner import KEPT, Situation, plan
 from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_binpack.services.views import placement_view
 from pymesos_cli.operators.placements import placement_lines
-from pymesos_core.json_dialect import placement_json
+from pymesos_core.jobs_json import placement_json
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness, job

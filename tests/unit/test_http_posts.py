@@ -34,7 +34,7 @@ from pymesos_testing.http_cluster import (
 )
 from pymesos_testing.master_harness import MasterHarness
 
-POSTS = [route for route in ROUTES if route.method == "POST"]
+POSTS = [route for route in ROUTES if route.method == "POST" and route.service == "Operator"]
 DOCUMENT = openapi.document(ROUTES)
 SAME = "http://127.0.0.1:5080"  # the origin of a page of the master itself
 POLICY = "allow: [{who: operator/root, do: ['*'], role: '**'}]"

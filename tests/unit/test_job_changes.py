@@ -6,27 +6,25 @@ import asyncio
 import json
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from pymesos_binpack import core as c
-from pymesos_binpack.jobfiles.parsing import Job, parse_job
-from pymesos_binpack.jobs.history import Version
-from pymesos_binpack.jobs.rollouts.asking import Asked
+from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.rollouts.state import settled
 from pymesos_binpack.placement.packing import read_policy as read_packing_policy
 from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.services.views import job_view
-from pymesos_binpack.shell import StaleError, SubmitError
 from pymesos_core.caller import Caller, Method
 from pymesos_core.security.policy_file import read_policy
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_testing.binpack_harness import BinpackHarness
+from pymesos_testing.jobs_frameworks import HarnessedBinpack
 
 RULES = """
 allow:
@@ -45,67 +43,14 @@ def document(*tasks: dict[str, Any], **keys: Any) -> str:
 WEB = {"name": "web", "kind": "service", "instances": 2, "command": "x"}
 
 
-class Desk:
+class Desk(HarnessedBinpack):
     """A Jobs service in front of a core, whose writes are durable at once."""
 
     def __init__(self) -> None:
-        self.h = BinpackHarness()
+        super().__init__(BinpackHarness())
         self.h.feed(c.Subscribed("f"))
         self.h.feed(c.PolicyTold(read_policy(RULES, 1)))
-        self.requests = 0
-        self.before_submit: list[c.Event] = []
-        self.before_propose: list[c.Event] = []
-        binpack: Any = SimpleNamespace(
-            core=self.h.core,
-            driver=SimpleNamespace(framework_id="f"),
-            submit=self._submit,
-            propose=self._propose,
-            ask_rollout=self._ask_rollout,
-            have_stored=self._have_stored,
-        )
-        self.service = JobsService(binpack, JobRoles(("*",)))
-
-    def _answer(self, event: c.Event, key: tuple[str, str]) -> c.JobAccepted:
-        self.h.feed(event)
-        for effect in reversed(self.h.effects):
-            if isinstance(effect, c.JobAccepted) and effect.key == key:
-                return effect
-            if isinstance(effect, c.JobRefused) and (effect.job_id, effect.request_id) == key:
-                raise (StaleError if effect.stale else SubmitError)(effect.message)
-        raise AssertionError("no answer")
-
-    async def _submit(
-        self,
-        job: Job,
-        request_id: str,
-        *,
-        same_name: bool = False,
-        made_by: str = "",
-        versions: tuple[Version, ...] = (),
-    ) -> str:
-        while self.before_submit:
-            self.h.feed(self.before_submit.pop())
-        self.requests += 1
-        job_id = f"{job.name}-{self.requests:08x}"
-        event = c.JobSubmitted(request_id, job_id, job, not same_name, made_by, versions)
-        return self._answer(event, ("", request_id)).job_id
-
-    async def _propose(self, event: c.VersionProposed) -> int:
-        while self.before_propose:
-            self.h.feed(self.before_propose.pop())
-        return self._answer(event, (event.job_id, event.request_id)).version
-
-    async def _have_stored(self, job_id: str) -> None:
-        self.requests += 1
-        done = c.Done(self.requests)
-        self.h.feed(c.ChangesAwaited(job_id, self.requests))
-        assert done not in self.h.effects, "there is nothing to wait for"
-        self.h.hold_writes = False
-        self.h.write()
-        assert done in self.h.effects
-
-    async def _ask_rollout(self, job_id: str, task: str, what: Asked, by: str) -> None:
-        self._answer(c.RolloutAsked("a", job_id, task, what, by), (job_id, "a"))
+        self.service = JobsService(cast(Any, self), JobRoles(("*",)))
 
     def call(self, method: str, request: Any, who: str = "operator/lead") -> Any:
         """What is answered. Raises CallError."""

@@ -24,7 +24,7 @@ from pymesos_binpack.restoring import load_version
 from pymesos_binpack.services.views import instance_view, job_view
 from pymesos_binpack.specs import JobError
 from pymesos_cli.jobs.progress import ports_of
-from pymesos_core.json_dialect import instance_json
+from pymesos_core.jobs_json import instance_json
 from pymesos_core.names import parse_task_id
 from pymesos_core.stop_signals import STOP_SIGNALS
 from pymesos_proto.v1 import jobs_pb2 as pb_jobs

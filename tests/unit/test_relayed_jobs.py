@@ -295,7 +295,7 @@ class TestMaster:
         reached.at[FIRST] = CallError(Code.UNAVAILABLE, "none does yet", {LEADER_KEY: ""})
         (view,) = await relay.serving(OPEN, "one")
         with pytest.raises(SilentError, match="none of its instances leads"):
-            await relay.ask(view, "ListJobs", pb.ListJobsRequest(), OPEN)
+            await relay.ask_one(view, "ListJobs", pb.ListJobsRequest(), OPEN)
 
     @pytest.mark.parametrize(
         ("error", "words"),
@@ -311,7 +311,7 @@ class TestMaster:
         reached.at[FIRST] = error
         (view,) = await relay.serving(OPEN, "one")
         with pytest.raises(SilentError, match=words) as refused:
-            await relay.ask(view, "ListJobs", pb.ListJobsRequest(), OPEN)
+            await relay.ask_one(view, "ListJobs", pb.ListJobsRequest(), OPEN)
         assert refused.value.code is Code.UNAVAILABLE
         assert "serves the jobs of prod at 10.0.1.1:5060" in refused.value.message
 
@@ -320,7 +320,7 @@ class TestMaster:
     ) -> None:
         (view,) = await relay.serving(OPEN, "one")
         with pytest.raises(CallError, match=r"^there is no job 'x'") as refused:
-            await relay.ask(view, "DescribeJob", pb.DescribeJobRequest(job_id="x"), OPEN)
+            await relay.ask_one(view, "DescribeJob", pb.DescribeJobRequest(job_id="x"), OPEN)
         assert refused.value.code is Code.NOT_FOUND
 
     async def test_one_that_is_silent_is_not_waited_for(
@@ -332,7 +332,7 @@ class TestMaster:
         monkeypatch.setattr(JobsFramework, "relay", never)
         (view,) = await relay.serving(OPEN, "one")
         with pytest.raises(SilentError, match="no answer within"):
-            await relay.ask(view, "ListJobs", pb.ListJobsRequest(), OPEN, 0.01)
+            await relay.ask_one(view, "ListJobs", pb.ListJobsRequest(), OPEN, 0.01)
 
     async def test_only_frameworks_that_the_caller_may_see_are_asked(
         self, reached: Reached

@@ -7,7 +7,7 @@ from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held
 from pymesos_cli.jobs.progress import name_of, phase_of, ports_of
 from pymesos_cli.output import print_json, print_table
-from pymesos_core.json_dialect import instance_json
+from pymesos_core.jobs_json import instance_json
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 

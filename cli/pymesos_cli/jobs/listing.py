@@ -10,7 +10,7 @@ from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.jobs.run import how_to_go_on, see_through, watch
 from pymesos_cli.output import age, print_json, print_table
 from pymesos_cli.services import ask_jobs, jobs_of_silent, refuse_silent, warn
-from pymesos_core.json_dialect import job_json
+from pymesos_core.jobs_json import job_json
 from pymesos_core.names import Named, find
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as pb

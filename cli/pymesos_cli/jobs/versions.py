@@ -27,7 +27,7 @@ from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.jobs.run import how_to_go_on, serving_of, watch
 from pymesos_cli.output import age, count_of, note, print_json, print_table
 from pymesos_cli.services import service
-from pymesos_core.json_dialect import iso
+from pymesos_core.jobs_json import described_json, rollout_json, version_json
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import FrameworkView
@@ -282,7 +282,7 @@ async def show_rollouts(cluster: Cluster, text: str, *, as_json: bool) -> None:
     if task and not rollouts:
         await _check_task(cluster, address, job.job_id, task)
     if as_json:
-        print_json([_rollout_json(each) for each in rollouts])
+        print_json([rollout_json(each) for each in rollouts])
         return
     rows = [
         (
@@ -312,19 +312,6 @@ async def _check_task(cluster: Cluster, address: str, job_id: str, name: str) ->
         )
 
 
-def _rollout_json(view: pb.RolloutView) -> dict[str, object]:
-    return {
-        "task_name": view.task_name,
-        "state": view.state,
-        "why": view.why or None,
-        "from_version": view.from_version,
-        "to_version": view.to_version,
-        "by": view.by or None,
-        "began_at": iso(view.began_at_s),
-        "going": view.going,
-    }
-
-
 async def steer(cluster: Cluster, text: str, what: str) -> None:
     """`pymesos-cli rollout pause`, `resume`, `promote` and `abort`."""
     name, _, task = text.partition(".")
@@ -350,7 +337,7 @@ async def show_history(cluster: Cluster, text: str, *, as_json: bool) -> None:
             pb.ListVersionsRequest(job_id=job.job_id), timeout=cluster.timeout_s
         )
     if as_json:
-        print_json([_version_json(view) for view in answer.versions])
+        print_json([version_json(view) for view in answer.versions])
         return
     rows = [
         (
@@ -371,20 +358,6 @@ def _in_short(changes: Iterable[pb.FieldChange], more: int) -> str:
     return ", ".join(listed[:SHOWN_CHANGES]) + (f", and {left} more" if left > 0 else "")
 
 
-def _version_json(view: pb.VersionView) -> dict[str, object]:
-    return {
-        "version": view.version,
-        "made_at": iso(view.made_at_s),
-        "made_by": view.made_by or None,
-        "what": view.what,
-        "changes": [
-            {"path": each.path, "before": each.before or None, "after": each.after or None}
-            for each in view.changes
-        ],
-        "more_changes": view.more_changes,
-    }
-
-
 async def describe(cluster: Cluster, text: str, version: int, *, as_json: bool) -> None:
     """`pymesos-cli describe`."""
     address, job = await _held(cluster, text)
@@ -396,7 +369,7 @@ async def describe(cluster: Cluster, text: str, version: int, *, as_json: bool) 
     if answer.env_hidden:
         note("what is in environments is left out: you may not read it (`read-env`)")
     if as_json:
-        print_json({"job_id": answer.job_id, **_version_json(answer.version), "job": document})
+        print_json(described_json(answer))
         return
     import yaml
 

@@ -12,7 +12,8 @@ from pymesos_cli.jobs.waiting import Known, Waiting, ask_services, why_it_ended
 from pymesos_cli.operators.placements import ask_placement, placement_lines
 from pymesos_cli.output import age, count_of, print_json, printable
 from pymesos_cli.services import serving
-from pymesos_core.json_dialect import explanation_json, instance_json, placement_json, task_json
+from pymesos_core.jobs_json import instance_json, placement_json
+from pymesos_core.json_dialect import explanation_json, task_json
 from pymesos_core.names import Found, find
 from pymesos_core.states import is_terminal, reason_name, state_name
 from pymesos_core.text import duration

@@ -24,7 +24,11 @@ CALLERS: Mapping[str, Mapping[Kind, frozenset[Kind]]] = {
     "pymesos.v1.Scheduler": {Kind.MASTER: frozenset({Kind.FRAMEWORK})},
     "pymesos.v1.Operator": {Kind.MASTER: frozenset({Kind.OPERATOR})},
     "pymesos.v1.Masters": {Kind.MASTER: frozenset({Kind.MASTER})},
-    "pymesos.v1.Jobs": {Kind.FRAMEWORK: frozenset({Kind.OPERATOR})},
+    # Masters take calls of Jobs by HTTP, and pass them on.
+    "pymesos.v1.Jobs": {
+        Kind.FRAMEWORK: frozenset({Kind.OPERATOR}),
+        Kind.MASTER: frozenset({Kind.OPERATOR}),
+    },
     # Which says for whom it calls; the framework goes by what those may.
     "pymesos.v1.RelayedJobs": {Kind.FRAMEWORK: frozenset({Kind.MASTER})},
     # Agents know no policy: a master goes by it, and passes the calls on.

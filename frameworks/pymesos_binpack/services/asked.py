@@ -15,7 +15,8 @@ from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.shell import Binpack, StaleError, StartsAgainError, SubmitError
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.caller import NOBODY, Caller, Method
-from pymesos_core.ids import id_problem
+from pymesos_core.ids import id_problem, size_of
+from pymesos_core.limits import JOB_TEXT
 from pymesos_core.security.needs import NEEDS, Object
 from pymesos_core.security.policy import (
     ALLOWED,
@@ -29,6 +30,7 @@ from pymesos_core.security.policy import (
 )
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code, ServerCall
+from pymesos_proto.v1 import jobs_pb2 as pb
 
 Call = ServerCall[Any, Any]
 MAX_DETAILS = 2000  # bytes
@@ -63,7 +65,7 @@ class Asked:
         self._roles = roles
         self._me = Caller(principal, Method.CERT) if principal else NOBODY
         self._reading = asyncio.Lock()
-        self._latest: tuple[str, Job] | None = None  # that was read
+        self._latest: tuple[tuple[str, bool], Job] | None = None  # that was read
 
     @property
     def binpack(self) -> Binpack:
@@ -97,9 +99,9 @@ class Asked:
 
     async def _role_of(self, request: Any) -> str | None:
         """The role of what a request names; None if that is nothing, or nothing that is known."""
-        if text := getattr(request, "job_json", ""):
+        if getattr(request, "job_json", "") or getattr(request, "job_text", ""):
             with contextlib.suppress(CallError):
-                return (await self._read_job(text)).role
+                return (await self._job_in(request)).role
             return None
         if role := getattr(request, "role", ""):
             return str(role)
@@ -222,12 +224,21 @@ class Asked:
         if not same:
             raise used_before(request_id, f"began the job {job_id}")
 
-    async def _read_job(self, text: str) -> Job:
+    async def _job_in(self, request: pb.ApplyJobRequest | pb.SubmitJobRequest) -> Job:
+        """Check the job of a request. Raises CallError."""
+        if request.job_json or not request.job_text:
+            return await self._read_job(request.job_json)
+        if problem := JOB_TEXT.problem(size_of(request.job_text)):
+            raise CallError(Code.INVALID_ARGUMENT, f"{problem}: send it as JSON")
+        return await self._read_job(request.job_text, only_json=False)
+
+    async def _read_job(self, text: str, *, only_json: bool = True) -> Job:
         """Check a job. Raises CallError."""
         try:
             async with self._reading:  # one at a time, and beside the loop
-                if self._latest is None or self._latest[0] != text:
-                    self._latest = text, await asyncio.to_thread(_read, text)
+                if self._latest is None or self._latest[0] != (text, only_json):
+                    read = await asyncio.to_thread(_read, text, only_json)
+                    self._latest = (text, only_json), read
                 return self._latest[1]
         except JobError as error:
             raise CallError(Code.INVALID_ARGUMENT, short(error)) from None
@@ -255,9 +266,9 @@ def used_before(request_id: str, what: str) -> CallError:
     )
 
 
-def _read(text: str) -> Job:
+def _read(text: str, only_json: bool) -> Job:
     """Raises JobError."""
-    return parse_job(load_document(text, only_json=True))
+    return parse_job(load_document(text, only_json=only_json))
 
 
 def runs(job: JobState) -> bool:

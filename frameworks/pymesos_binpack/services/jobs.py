@@ -47,7 +47,7 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
         """Check and store a job; it is acknowledged when it is durable."""
         self._check(call, "Jobs.SubmitJob")
         self._check_request_id(request.request_id)
-        job = await self._read_job(request.job_json)
+        job = await self._job_in(request)
         self._check(call, "Jobs.SubmitJob", job.role)
         self._check_role(job.role)
         with answering():

@@ -56,7 +56,7 @@ class JobChanges(Asked):
         """Make the job of a role and a name what the document says."""
         self._check(call, "Jobs.ApplyJob")
         self._check_request_id(request.request_id)
-        job = await self._read_job(request.job_json)
+        job = await self._job_in(request)
         self._check(call, "Jobs.ApplyJob", job.role)
         self._check_role(job.role)
         for _ in range(TRIES):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from pymesos_binpack.jobfiles.differences import Difference
 from pymesos_binpack.jobs.foreseeing import TaskChange
@@ -11,6 +12,7 @@ from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.instance import Instance, pb_state, version_of
 from pymesos_binpack.jobs.reconciler import STOPPED
 from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.jobs.volumes import KeptVolume
 from pymesos_binpack.placement.decisions import from_text
 from pymesos_binpack.placement.packing import meaning_of
@@ -38,9 +40,33 @@ def phase(instance: Instance) -> str:
     return state_name(pb_state(state)).removeprefix("TASK_").lower()
 
 
-def rollout_view(job: JobState, task: str) -> pb.RolloutView:
+@dataclass
+class _Tally:
+    """The instances of a task that have not ended, by their versions."""
+
+    of_version: Counter[int] = field(default_factory=Counter)
+    ready: Counter[int] = field(default_factory=Counter)
+
+
+def _tallies(job: JobState) -> Mapping[str, _Tally]:
+    """Of every task that has instances."""
+    out: dict[str, _Tally] = {}
+    for instance in job.told_instances():
+        saved = instance.durable
+        if not saved.done:
+            tally = out.setdefault(instance.spec.name, _Tally())
+            version = saved.version or version_of(instance.mark)
+            tally.of_version[version] += 1
+            tally.ready[version] += bool(saved.ready_since_s)
+    return out
+
+
+def rollout_view(job: JobState, task: str, tally: _Tally) -> pb.RolloutView:
     """The latest rollout of a task."""
     rollout = job.durable_rollouts[task]
+    spec = next((spec for spec in job.job.tasks if spec.name == task), None)
+    wanted = spec.instances if spec is not None else 0
+    made = tally.of_version[rollout.to_version]
     return pb.RolloutView(
         task_name=task,
         state=rollout.state,
@@ -50,6 +76,11 @@ def rollout_view(job: JobState, task: str) -> pb.RolloutView:
         by=rollout.by,
         began_at_s=rollout.began_s,
         going=rollout.going,
+        wanted=wanted,
+        old=tally.of_version.total() - made,
+        made=made,
+        ready=tally.ready[rollout.to_version],
+        surge=rules_of(spec).in_numbers(wanted).surge if spec is not None else 0,
     )
 
 
@@ -57,8 +88,9 @@ def rollout_views(job: JobState, tasks: Iterable[str]) -> list[pb.RolloutView]:
     """Return the latest rollouts of tasks; of too many, those first that go on."""
     out: list[pb.RolloutView] = []
     size = 0
+    tallies = _tallies(job) if job.durable_rollouts else {}
     for task in sorted(tasks, key=lambda name: not job.durable_rollouts[name].going):
-        view = rollout_view(job, task)
+        view = rollout_view(job, task, tallies.get(task, _Tally()))
         size += view.ByteSize()
         if size > ROLLOUTS_BYTES or len(out) == MAX_ROLLOUTS:
             break

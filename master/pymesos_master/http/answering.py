@@ -163,14 +163,15 @@ class Routed:
             of[route.method] = route
 
     def find(self, path: str) -> Mapping[str, Route]:
-        """The routes of a path, by their methods; none: there is no such path."""
-        if (found := self._exact.get(path)) is not None:
-            return found
+        """The routes of a path, by their methods; none: there is no such path.
+
+        GET of a name that is a verb, too, is of what is called so.
+        """
         parts = path.split("/")
         for named, of in self._named.get(len(parts), {}).items():
             if all(a == b or (b.startswith("{") and a) for a, b in zip(parts, named, strict=True)):
-                return of
-        return {}
+                return of | self._exact.get(path, {})
+        return self._exact.get(path, {})
 
 
 class Answering:

@@ -36,6 +36,7 @@ class Parameter:
     read: Callable[[Any], Any]
     # From what a query has to what JSON has; what it cannot, it leaves for `read` to refuse.
     from_text: Callable[[str], Any] = str
+    most: int = MAX_VALUE  # characters of its text in a query or a path
     many: int = 0  # of a query it may be given again, in a body it is a list: at most so many
     required: bool = False
 
@@ -179,7 +180,7 @@ def _check_required(parameters: Sequence[Parameter], given: Mapping[str, Any], l
 
 def _from_text(parameter: Parameter, value: str) -> Any:
     try:
-        return parameter.read(parameter.from_text(one_line_text(value)))
+        return parameter.read(parameter.from_text(one_line_text(value, parameter.most)))
     except ValueError as error:
         raise _bad(f"{parameter.name}={quoted(value)}: expected is {error}") from None
 

@@ -8,10 +8,12 @@ from itertools import groupby
 
 from pymesos_core import VERSION
 from pymesos_core.json_dialect import Json
+from pymesos_master.http import job_schemas, schemas
 from pymesos_master.http.asking import Parameter
 from pymesos_master.http.routes.table import Route
-from pymesos_master.http.schemas import SCHEMAS, ref
+from pymesos_master.http.schemas import ref
 
+SCHEMAS = {**schemas.SCHEMAS, **job_schemas.SCHEMAS}
 PATH = "/v1/openapi.json"
 ERROR = {
     "description": "The request was refused, or has failed: a sentence says why.",

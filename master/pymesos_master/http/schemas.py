@@ -5,7 +5,7 @@ from __future__ import annotations
 from pymesos_core.json_dialect import Json
 
 
-def record(what: str, more: Json | None = None, **fields: Json) -> Json:
+def record(what: str, more: Json | None = None, /, **fields: Json) -> Json:
     """An object that has all of these fields, and no others, unless `more` says of which kind."""
     return {
         "type": "object",

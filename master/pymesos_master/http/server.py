@@ -27,6 +27,7 @@ from pymesos_master.http.routes.table import Route
 # TLS alone takes 256 KiB of memory for each connection.
 MOST_CONNECTIONS = 100
 MOST_ANSWERS = 4  # made and sent at a time
+MOST_ELSEWHERE = 8  # beside these, for which others than masters are waited for
 MOST_OF_ONE = 2  # of these, so that one who does not read his own leaves some to others
 SILENCE_S = 10.0  # until a request has come whole, from the connection or the answer before
 HANDSHAKE_S = 5.0
@@ -121,6 +122,7 @@ class HttpServer:
         self.url = f"{scheme}://{listen.advertised(self._socket.getsockname()[1])}"
         self._complaints = Complaints(log)
         self._answers = asyncio.Semaphore(MOST_ANSWERS)
+        self._elsewhere = asyncio.Semaphore(MOST_ELSEWHERE)
         # By taker: each is there as long as somebody waits for it.
         self._of_one: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         # A request ends with its connection.
@@ -220,7 +222,7 @@ class HttpServer:
             body = await _body(request, admitted.route)
             if isinstance(body, Answer):
                 return await _send(request, state, body)
-            async with self._answers:
+            async with self._elsewhere if admitted.route.elsewhere else self._answers:
                 with state.with_slot():
                     answer = await self._answering.answer(admitted, body)
                     return await _send(request, state, answer)

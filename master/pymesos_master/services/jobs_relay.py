@@ -116,6 +116,19 @@ class JobsRelay:
             f"nobody takes jobs of the role {role}: start pymesos-binpack --listen --role {role}",
         )
 
+    async def having(self, caller: Caller, task_id: str) -> pb.FrameworkView:
+        """Return the framework of a job that has a task. Raises CallError."""
+        asked = pb.ListTasksRequest(called=task_id, called_exactly=True)
+        answer = await self._operators.ask("Operator.ListTasks", asked, caller)
+        of = {v.framework_id for v in answer.tasks if v.task_info.task_id == task_id}
+        for view in await self.serving(caller):
+            if view.info.framework_id in of:
+                return view
+        raise CallError(
+            Code.NOT_FOUND,
+            f"no task {quoted(task_id)} of a job runs: /v1/tasks lists the tasks that do",
+        )
+
     async def find(
         self, caller: Caller, text: str, named: str = ""
     ) -> tuple[pb.FrameworkView, jobs_pb2.JobView]:
@@ -160,7 +173,7 @@ class JobsRelay:
         async def ask(view: pb.FrameworkView) -> None:
             async with at_once:
                 try:
-                    answer = await self.ask(view, "ListJobs", asked, caller, GLANCE_TIMEOUT_S)
+                    answer = await self.ask_one(view, "ListJobs", asked, caller, GLANCE_TIMEOUT_S)
                 except SilentError as error:
                     silent.append(error)
                 except CallError as error:  # whatever is wrong with it is of this framework alone
@@ -175,7 +188,7 @@ class JobsRelay:
 
     # Asking.
 
-    async def ask(
+    async def ask_one(
         self,
         view: pb.FrameworkView,
         method: str,
@@ -241,7 +254,9 @@ class JobsRelay:
         page, left, left_bytes = Joined(), limit or DEFAULT_PAGE_SIZE, PAGE_BYTES
         for number, view in enumerate(views):
             try:
-                answer = await self.ask(view, listing.method, listing.request(left, own), caller)
+                answer = await self.ask_one(
+                    view, listing.method, listing.request(left, own), caller
+                )
             except SilentError as error:
                 page.silent.append(error)
                 answer = None

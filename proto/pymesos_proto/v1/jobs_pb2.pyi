@@ -9,14 +9,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SubmitJobRequest(_message.Message):
-    __slots__ = ("job_json", "request_id", "same_name")
+    __slots__ = ("job_json", "request_id", "same_name", "job_text")
     JOB_JSON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SAME_NAME_FIELD_NUMBER: _ClassVar[int]
+    JOB_TEXT_FIELD_NUMBER: _ClassVar[int]
     job_json: str
     request_id: str
     same_name: bool
-    def __init__(self, job_json: _Optional[str] = ..., request_id: _Optional[str] = ..., same_name: _Optional[bool] = ...) -> None: ...
+    job_text: str
+    def __init__(self, job_json: _Optional[str] = ..., request_id: _Optional[str] = ..., same_name: _Optional[bool] = ..., job_text: _Optional[str] = ...) -> None: ...
 
 class SubmitJobResponse(_message.Message):
     __slots__ = ("job_id",)
@@ -25,7 +27,7 @@ class SubmitJobResponse(_message.Message):
     def __init__(self, job_id: _Optional[str] = ...) -> None: ...
 
 class ApplyJobRequest(_message.Message):
-    __slots__ = ("job_json", "request_id", "job_id", "dry_run", "if_version", "keep_counts", "rerun")
+    __slots__ = ("job_json", "request_id", "job_id", "dry_run", "if_version", "keep_counts", "rerun", "job_text")
     JOB_JSON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +35,7 @@ class ApplyJobRequest(_message.Message):
     IF_VERSION_FIELD_NUMBER: _ClassVar[int]
     KEEP_COUNTS_FIELD_NUMBER: _ClassVar[int]
     RERUN_FIELD_NUMBER: _ClassVar[int]
+    JOB_TEXT_FIELD_NUMBER: _ClassVar[int]
     job_json: str
     request_id: str
     job_id: str
@@ -40,7 +43,8 @@ class ApplyJobRequest(_message.Message):
     if_version: int
     keep_counts: bool
     rerun: bool
-    def __init__(self, job_json: _Optional[str] = ..., request_id: _Optional[str] = ..., job_id: _Optional[str] = ..., dry_run: _Optional[bool] = ..., if_version: _Optional[int] = ..., keep_counts: _Optional[bool] = ..., rerun: _Optional[bool] = ...) -> None: ...
+    job_text: str
+    def __init__(self, job_json: _Optional[str] = ..., request_id: _Optional[str] = ..., job_id: _Optional[str] = ..., dry_run: _Optional[bool] = ..., if_version: _Optional[int] = ..., keep_counts: _Optional[bool] = ..., rerun: _Optional[bool] = ..., job_text: _Optional[str] = ...) -> None: ...
 
 class ApplyJobResponse(_message.Message):
     __slots__ = ("job_id", "version", "created", "changed", "changes", "more_changes", "tasks", "policy")
@@ -142,7 +146,7 @@ class ChangeJobResponse(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., version: _Optional[int] = ..., changed: _Optional[bool] = ..., what: _Optional[str] = ...) -> None: ...
 
 class RolloutView(_message.Message):
-    __slots__ = ("task_name", "state", "why", "from_version", "to_version", "by", "began_at_s", "going")
+    __slots__ = ("task_name", "state", "why", "from_version", "to_version", "by", "began_at_s", "going", "wanted", "old", "made", "ready", "surge")
     TASK_NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
@@ -151,6 +155,11 @@ class RolloutView(_message.Message):
     BY_FIELD_NUMBER: _ClassVar[int]
     BEGAN_AT_S_FIELD_NUMBER: _ClassVar[int]
     GOING_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    OLD_FIELD_NUMBER: _ClassVar[int]
+    MADE_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    SURGE_FIELD_NUMBER: _ClassVar[int]
     task_name: str
     state: str
     why: str
@@ -159,7 +168,12 @@ class RolloutView(_message.Message):
     by: str
     began_at_s: float
     going: bool
-    def __init__(self, task_name: _Optional[str] = ..., state: _Optional[str] = ..., why: _Optional[str] = ..., from_version: _Optional[int] = ..., to_version: _Optional[int] = ..., by: _Optional[str] = ..., began_at_s: _Optional[float] = ..., going: _Optional[bool] = ...) -> None: ...
+    wanted: int
+    old: int
+    made: int
+    ready: int
+    surge: int
+    def __init__(self, task_name: _Optional[str] = ..., state: _Optional[str] = ..., why: _Optional[str] = ..., from_version: _Optional[int] = ..., to_version: _Optional[int] = ..., by: _Optional[str] = ..., began_at_s: _Optional[float] = ..., going: _Optional[bool] = ..., wanted: _Optional[int] = ..., old: _Optional[int] = ..., made: _Optional[int] = ..., ready: _Optional[int] = ..., surge: _Optional[int] = ...) -> None: ...
 
 class RolloutRequest(_message.Message):
     __slots__ = ("job_id", "task_name")

@@ -6,7 +6,7 @@ POST /v1/THINGS/VERB, with a JSON object that names what it is done to.
 
 from __future__ import annotations
 
-from pymesos_master.http.routes import access, agents, cluster, frameworks, roles, tasks
+from pymesos_master.http.routes import access, agents, cluster, frameworks, jobs, roles, tasks
 from pymesos_master.http.routes.table import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -16,6 +16,7 @@ ROUTES: tuple[Route, ...] = (
     *tasks.ROUTES,
     *roles.ROUTES,
     *access.ROUTES,
+    *jobs.ROUTES,
 )
 # Which masters relay.
 CALLS = frozenset(route.full_call for route in ROUTES if route.service == "Operator")

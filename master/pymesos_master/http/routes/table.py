@@ -53,6 +53,11 @@ class Route:
         return tuple(part[1:-1] for part in self.parts if part.startswith("{"))
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether others answer it than masters, who may take long."""
+        return self.service == "Jobs"
+
+    @property
     def full_call(self) -> str:
         """As the table of needs has it: "Operator.ListAgents"."""
         return f"{self.service}.{self.call}"

@@ -1,0 +1,188 @@
+"""What frameworks that serve jobs show, in the one JSON dialect (see `json_dialect`)."""
+
+from __future__ import annotations
+
+import json
+
+from pymesos_core.json_dialect import Json, amounts_json, iso
+from pymesos_core.states import reason_name, state_name
+from pymesos_proto.v1 import jobs_pb2 as pb
+
+
+def job_json(view: pb.JobView) -> Json:
+    """A job, without its instances."""
+    return {
+        "job_id": view.job_id,
+        "name": view.name,
+        "role": view.role or None,
+        "priority": view.priority if view.HasField("priority") else None,
+        "state": view.state,
+        "version": view.version or None,
+        "counts": dict(view.counts),
+        "framework_id": view.framework_id,
+        "submitted_at": iso(view.submitted_at_s),
+        "explanation": view.explanation or None,
+    }
+
+
+def placement_json(view: pb.ExplainPlacementResponse) -> Json:
+    """Why a task is on its agent; `unknown` says why the rest is null."""
+    known = not view.unknown
+    return {
+        "hostname": view.hostname,
+        "agent_id": view.agent_id,
+        "unknown": view.unknown or None,
+        "placed_at": iso(view.placed_at_s),
+        "policy": view.policy or None,
+        "scores_mean": view.scores_mean or None,
+        "considered": view.considered if known else None,
+        "fitted": view.fitted if known else None,
+        "score": view.score if known else None,
+        "others": [{"hostname": o.hostname, "score": o.score} for o in view.others],
+        "ruled_out": [
+            {"rule": r.rule, "agents": r.agents, "examples": list(r.examples)}
+            for r in view.ruled_out
+        ],
+    }
+
+
+def instance_json(view: pb.InstanceView) -> Json:
+    """An instance of a job's task, with what holds it back while it waits."""
+    return {
+        "task_name": view.task_name,
+        "instance": view.instance,
+        "task_id": view.task_id or None,
+        "state": state_name(view.state) if view.state else None,
+        "hostname": view.hostname or None,
+        "address": view.address or None,
+        "agent_id": view.agent_id or None,
+        "ports": list(view.ports),
+        "named_ports": dict(zip(view.port_names, view.ports, strict=False)),
+        "attempts": view.attempts,
+        "explanation": view.explanation or None,
+        "cause": view.cause or None,
+        "nearest": view.nearest or None,
+        "offers_seen": view.offers_seen,
+        "next_start_at": iso(view.next_start_at_s),
+        "needs": amounts_json(view.needs) | {"ports": view.needs_ports},
+        "data_on": view.data_on or None,
+        "reason": reason_name(view.reason) or None,
+        "exit_status": view.exit_status if view.HasField("exit_status") else None,
+        "done": view.done,
+        "service": view.service,
+        "stuck": view.stuck,
+        "version": view.version or None,
+        "ready": view.ready,
+        "serving": view.serving,
+        "leaving": view.leaving or None,
+    }
+
+
+def rollout_json(view: pb.RolloutView) -> Json:
+    """How the instances of a task become those of another version."""
+    return {
+        "task_name": view.task_name,
+        "state": view.state,
+        "why": view.why or None,
+        "from_version": view.from_version,
+        "to_version": view.to_version,
+        "by": view.by or None,
+        "began_at": iso(view.began_at_s),
+        "going": view.going,
+        "wanted": view.wanted,
+        "old": view.old,
+        "made": view.made,
+        "ready": view.ready,
+        "surge": view.surge,
+    }
+
+
+def version_json(view: pb.VersionView) -> Json:
+    """A version of a job, with what it changed."""
+    return {
+        "version": view.version,
+        "made_at": iso(view.made_at_s),
+        "made_by": view.made_by or None,
+        "what": view.what,
+        "changes": [change_json(each) for each in view.changes],
+        "more_changes": view.more_changes,
+    }
+
+
+def change_json(change: pb.FieldChange) -> Json:
+    """A key of a document that differs; its values are JSON as text."""
+    return {"path": change.path, "before": change.before or None, "after": change.after or None}
+
+
+def described_json(view: pb.DescribeJobResponse) -> Json:
+    """A version of a job, with its document. Raises ValueError for one that is no JSON."""
+    document = json.loads(view.job_json)
+    return {
+        "job_id": view.job_id,
+        **version_json(view.version),
+        "job": document,
+        "env_hidden": view.env_hidden,
+    }
+
+
+def quarantined_json(view: pb.QuarantinedJob) -> Json:
+    """A job that is stored and cannot be handled; its tasks are those that run on."""
+    return {
+        "id": view.job_id,
+        "kind": "job",
+        "reason": view.reason,
+        "keeper": view.framework_id,
+        "tasks": list(view.task_ids),
+    }
+
+
+def volume_json(view: pb.VolumeView, framework_id: str) -> Json:
+    """A volume that a framework has made, with the job that has not ended and has it."""
+    return {
+        "volume_id": view.volume_id,
+        "role": view.role,
+        "job_name": view.job_name,
+        "task_name": view.task_name,
+        "instance": view.instance,
+        "name": view.name,
+        "agent_id": view.agent_id,
+        "hostname": view.hostname,
+        "size_mib": view.size_mib,
+        "job_id": view.job_id or None,
+        "framework_id": framework_id,
+    }
+
+
+def applied_json(view: pb.ApplyJobResponse) -> Json:
+    """What a job file changes, or would change."""
+    return {
+        "job_id": view.job_id or None,
+        "version": view.version,
+        "created": view.created,
+        "changed": view.changed,
+        "changes": [change_json(each) for each in view.changes],
+        "more_changes": view.more_changes,
+        "tasks": [
+            {
+                "task_name": task.task_name,
+                "stay": task.stay,
+                "start": task.start,
+                "stop": task.stop,
+                "replace": task.replace,
+                "finish": task.finish,
+                "outage": task.outage or None,
+            }
+            for task in view.tasks
+        ],
+        "policy": view.policy or None,
+    }
+
+
+def changed_json(view: pb.ChangeJobResponse) -> Json:
+    """What became of a job that is scaled, restarted or rolled back."""
+    return {
+        "job_id": view.job_id,
+        "version": view.version,
+        "changed": view.changed,
+        "what": view.what,
+    }

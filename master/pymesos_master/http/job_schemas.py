@@ -1,0 +1,207 @@
+"""JSON Schemas of what is answered of jobs: `pymesos_core.jobs_json`, field by field."""
+
+from __future__ import annotations
+
+from pymesos_core.json_dialect import Json
+from pymesos_master.http.schemas import (
+    FLAG,
+    MAYBE_TEXT,
+    NUMBER,
+    PORT,
+    TEXT,
+    TIME,
+    WHOLE,
+    listing,
+    many,
+    or_null,
+    record,
+    ref,
+    table,
+)
+
+_JOB = {
+    "job_id": TEXT,
+    "name": TEXT,
+    "role": MAYBE_TEXT,
+    "priority": or_null(WHOLE),
+    "state": TEXT,
+    "version": or_null(WHOLE),
+    "counts": table(WHOLE),
+    "framework_id": TEXT,
+    "submitted_at": TIME,
+    "explanation": MAYBE_TEXT,
+}
+_CHANGE = record(
+    "A key of the job file that differs, with its values as JSON; null: it is not there.",
+    path=TEXT,
+    before=MAYBE_TEXT,
+    after=MAYBE_TEXT,
+)
+_VERSION = {
+    "version": WHOLE,
+    "made_at": TIME,
+    "made_by": MAYBE_TEXT,
+    "what": TEXT,
+    "changes": many(_CHANGE),
+    "more_changes": WHOLE,
+}
+
+
+def of_frameworks(name: str, of: str) -> Json:
+    """A page of a list that is joined from several frameworks."""
+    schema = listing(name, of)
+    added = {"unreachable": many(ref("Unreachable"))}
+    return schema | {
+        "properties": schema["properties"] | added,
+        "required": [*schema["required"], *added],
+    }
+
+
+SCHEMAS: dict[str, Json] = {
+    "Unreachable": record(
+        "A framework that serves jobs and does not answer, so that what it has is left out.",
+        framework_id=TEXT,
+        name=TEXT,
+        why=TEXT,
+    ),
+    "Job": record("A job.", **_JOB),
+    "JobDetail": record(
+        "A job, and how its instances become those of another version.",
+        **_JOB,
+        settled=FLAG,
+        rollouts=many(ref("Rollout")),
+    ),
+    "Rollout": record(
+        "The latest rollout of a task. `old`, `made` (of the new version) and, of these, `ready`"
+        " count instances that have not ended; `surge` is how many more than `wanted` may run.",
+        task_name=TEXT,
+        state=TEXT,
+        why=MAYBE_TEXT,
+        from_version=WHOLE,
+        to_version=WHOLE,
+        by=MAYBE_TEXT,
+        began_at=TIME,
+        going=FLAG,
+        wanted=WHOLE,
+        old=WHOLE,
+        made=WHOLE,
+        ready=WHOLE,
+        surge=WHOLE,
+    ),
+    "JobVersion": record("A version of a job, and what it changed.", **_VERSION),
+    "JobDocument": record(
+        "A version of a job, with its file. `env_hidden`: the values in environments are left out,"
+        " since who asks may not `read-env`.",
+        job_id=TEXT,
+        **_VERSION,
+        job={"type": "object"},
+        env_hidden=FLAG,
+    ),
+    "Instance": record(
+        "An instance of a job's task, with what holds it back while it waits.",
+        task_name=TEXT,
+        instance=WHOLE,
+        task_id=MAYBE_TEXT,
+        state=MAYBE_TEXT,
+        hostname=MAYBE_TEXT,
+        address=MAYBE_TEXT,
+        agent_id=MAYBE_TEXT,
+        ports=many(PORT),
+        named_ports=table(PORT),
+        attempts=WHOLE,
+        explanation=MAYBE_TEXT,
+        cause=MAYBE_TEXT,
+        nearest=MAYBE_TEXT,
+        offers_seen=WHOLE,
+        next_start_at=TIME,
+        needs=record(
+            "What it is to be given; `ports` is how many.",
+            NUMBER,
+            cpus=NUMBER,
+            mem=NUMBER,
+            disk=NUMBER,
+            ports=WHOLE,
+        ),
+        data_on=MAYBE_TEXT,
+        reason=MAYBE_TEXT,
+        exit_status=or_null({"type": "integer"}),
+        done=FLAG,
+        service=FLAG,
+        stuck=FLAG,
+        version=or_null(WHOLE),
+        ready=FLAG,
+        serving=FLAG,
+        leaving=MAYBE_TEXT,
+    ),
+    "Placement": record(
+        "Why a task is on its agent. `unknown` says why the rest is null.",
+        hostname=TEXT,
+        agent_id=TEXT,
+        unknown=MAYBE_TEXT,
+        placed_at=TIME,
+        policy=MAYBE_TEXT,
+        scores_mean=MAYBE_TEXT,
+        considered=or_null(WHOLE),
+        fitted=or_null(WHOLE),
+        score=or_null(NUMBER),
+        others=many(record("An agent that would have done, too.", hostname=TEXT, score=NUMBER)),
+        ruled_out=many(
+            record("Agents that would not.", rule=TEXT, agents=WHOLE, examples=many(TEXT))
+        ),
+    ),
+    "QuarantinedJob": record(
+        "A job that is stored and cannot be handled; its tasks are those that run on. `document`"
+        " is null unless the job is asked for by its id.",
+        id=TEXT,
+        kind=TEXT,
+        reason=TEXT,
+        keeper=TEXT,
+        tasks=many(TEXT),
+        document=MAYBE_TEXT,
+    ),
+    "Volume": record(
+        "A volume that belongs to the name of an instance. `job_id` is of the job that has not"
+        " ended and has it; null: it is left over.",
+        volume_id=TEXT,
+        role=TEXT,
+        job_name=TEXT,
+        task_name=TEXT,
+        instance=WHOLE,
+        name=TEXT,
+        agent_id=TEXT,
+        hostname=TEXT,
+        size_mib=NUMBER,
+        job_id=MAYBE_TEXT,
+        framework_id=TEXT,
+    ),
+    "Applied": record(
+        "What a job file changes, or would change. A `job_id` of null: it would be a new job.",
+        job_id=MAYBE_TEXT,
+        version=WHOLE,
+        created=FLAG,
+        changed=FLAG,
+        changes=many(_CHANGE),
+        more_changes=WHOLE,
+        tasks=many(
+            record(
+                "What becomes of the instances of a task.",
+                task_name=TEXT,
+                stay=WHOLE,
+                start=WHOLE,
+                stop=WHOLE,
+                replace=WHOLE,
+                finish=WHOLE,
+                outage=MAYBE_TEXT,
+            )
+        ),
+        policy=MAYBE_TEXT,
+    ),
+    "Changed": record(
+        "The version that is in force now, and by what it was made. Without `changed` it was so"
+        " already.",
+        job_id=TEXT,
+        version=WHOLE,
+        changed=FLAG,
+        what=TEXT,
+    ),
+}
