@@ -21,7 +21,7 @@ mkdir "$work/disk"
 cp /bin/busybox "$work/disk/busybox"
 "$python" -m pip install --quiet --disable-pip-version-check --target "$work/disk/site" --only-binary=:all: \
   --python-version "$guest_python" --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 \
-  pytest pytest-asyncio pytest-timeout hypothesis testcontainers
+  pytest pytest-asyncio pytest-timeout pytest-xdist hypothesis testcontainers
 printf '%q ' "${tests[@]}" >"$work/disk/arguments"
 cat >"$work/disk/check" <<'GUEST'
 ip link set lo up
