@@ -453,7 +453,7 @@ class TestCutRefusals:
         drf = self.world()
         drf.recover("f", "full", "eng", parse("cpus:3;mem:100"), now_s=2)
         granted = {grant.agent_id: grant.resources for grant in drf.allocate(2)}
-        assert sum(bag.quantities["cpus"] for bag in granted.values()) == 4000
+        assert sum(bag.quantities.get("cpus", 0) for bag in granted.values()) == 4000
         assert granted["free"].quantities["cpus"] >= 1000
 
     def test_also_when_those_end_on_an_agent_that_is_away(self) -> None:
@@ -470,6 +470,38 @@ class TestCutRefusals:
         drf.answered("f", "third")
         drf.recover("f", "third", "eng", grant.resources, now_s=2, refuse_s=600)
         assert drf.allocate(3) == []
+
+
+class TestWhatTheFirstAgentsTake:
+    """What is offered of the first agents counts until it is refused, so others are cut for it."""
+
+    def refuse_all(self, drf: DrfAllocator, now_s: float) -> dict[str, int]:
+        """What is granted of the cpus of each agent, and refused for a minute."""
+        grants = drf.allocate(now_s)
+        for grant in grants:
+            drf.answered("f", grant.agent_id)
+            drf.recover("f", grant.agent_id, "eng", grant.resources, now_s=now_s, refuse_s=60)
+        return {grant.agent_id: grant.resources.quantities.get("cpus", 0) for grant in grants}
+
+    def world(self, role: str, quota: Quota) -> DrfAllocator:
+        drf = DrfAllocator()
+        drf.set_quota(role, quota)
+        drf.add_framework("f", ("eng",), active=True)
+        for agent_id in ("a", "b", "c"):
+            drf.add_agent(agent_id, parse("cpus:4;mem:400"), {})
+        return drf
+
+    def test_within_a_limit_the_others_are_offered_once_it_is_refused(self) -> None:
+        drf = self.world("eng", Quota(limits={"cpus": 3000}))
+        assert self.refuse_all(drf, 0) == {"a": 3000, "b": 0, "c": 0}
+        assert self.refuse_all(drf, 0) == {"b": 3000, "c": 0}
+        assert self.refuse_all(drf, 0) == {"c": 3000}
+        assert self.refuse_all(drf, 1) == {}, "all of it was seen and refused"
+
+    def test_beside_a_guarantee_they_come_first_the_next_time(self) -> None:
+        drf = self.world("later", Quota(guarantees={"cpus": 8000}))
+        seen = [self.refuse_all(drf, minute * 61.0) for minute in range(3)]
+        assert {a for granted in seen for a, cpus in granted.items() if cpus == 4000} == set("abc")
 
 
 class TestRolesThatChange:

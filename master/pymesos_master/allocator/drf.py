@@ -202,16 +202,24 @@ class DrfAllocator:
         framework = state.frameworks.get(framework_id)
         if refuse_s is not None and framework is not None and framework.wants(role):
             leaf = framework.leaves[role]
-            self._refuse(agent, leaf, usable(state, leaf, agent.available), now_s, refuse_s)
+            whole = usable(state, leaf, agent.available)
+            self._refuse(agent, leaf, whole, resources, now_s, refuse_s)
             if agent.asked and agent.claim is None and not timed_out:
                 self._claims.make(agent, leaf, now_s)
 
     def _refuse(
-        self, agent: AgentEntry, leaf: Node, resources: Resources, now_s: float, refuse_s: float
+        self,
+        agent: AgentEntry,
+        leaf: Node,
+        whole: Resources,
+        offered: Resources,
+        now_s: float,
+        refuse_s: float,
     ) -> None:
-        self._state.refusals.add(leaf, agent.agent_id, resources, now_s, refuse_s)
+        """A leaf refuses an agent, whose offer may have been less than the whole."""
+        self._state.refusals.add(leaf, agent.agent_id, whole, now_s, refuse_s)
         if self._state.quotas.by_role:
-            self._cut.note(leaf, agent.agent_id, resources)
+            self._cut.note(leaf, agent.agent_id, whole, offered)
 
     def answered(self, framework_id: str, agent_id: str) -> None:
         """See Allocator."""
@@ -247,7 +255,8 @@ class DrfAllocator:
         framework = self._state.frameworks.get(framework_id)
         agent = self._state.agents.get(agent_id)
         if framework is not None and framework.wants(role) and agent is not None:
-            self._refuse(agent, framework.leaves[role], resources, now_s, refuse_s)
+            leaf = framework.leaves[role]
+            self._refuse(agent, leaf, resources, resources, now_s, refuse_s)
 
     def transfer(self, agent_id: str, resources: Resources, giver: Client, taker: Client) -> None:
         """See Allocator."""

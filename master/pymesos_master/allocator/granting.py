@@ -62,8 +62,13 @@ class Granting:
         state.tree.hold(leaf, scalars, 1)
 
     def _with_quota(self, agents: Sequence[AgentEntry]) -> list[Grant]:
-        """Guarantees first, then fair shares of what need not stay free for guarantees."""
+        """Guarantees first, then fair shares of what need not stay free for guarantees.
+
+        Whoever refuses the agents that come first, each time, would else never see more than the
+        rest of the others (Mesos shuffles the agents for that).
+        """
         state = self._state
+        agents = sorted(agents, key=lambda agent: not agent.was_cut)
         granted: Granted = {}
         lacking = Lacking(state.quotas)
         checks = relevant(state.present(tags=True))
@@ -125,6 +130,7 @@ class Granting:
         if leaf is None:
             return False
         resources = look.part(leaf)
+        agent.was_cut = resources is not look.usable(leaf) and resources != look.usable(leaf)
         self.take(agent, leaf, resources)
         parts = granted.setdefault(agent, {})
         parts[leaf] = parts.get(leaf, EMPTY) + resources

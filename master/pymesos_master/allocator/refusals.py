@@ -183,11 +183,16 @@ class CutRefusals:
         self._room: dict[Node, dict[str, dict[str, int]]] = {}  # by agent: of what was cut
         self._least: dict[Node, dict[str, int]] = {}  # of all its agents
 
-    def note(self, leaf: Node, agent_id: str, usable: Resources) -> None:
-        """A leaf has refused an agent of which so much is usable; it would see what it has room
-        for."""
-        room = self._quotas.room(leaf)
-        whole = usable.where(unreserved).quantities
+    def note(self, leaf: Node, agent_id: str, usable: Resources, offered: Resources) -> None:
+        """A leaf has refused what it was offered of an agent, of which so much is usable.
+
+        It had room for no more then: what others were offered in the same cycle, and refused at the
+        same time, may have come back since.
+        """
+        whole, seen = usable.where(unreserved).quantities, offered.where(unreserved).quantities
+        room = {
+            name: min(left, seen.get(name, 0)) for name, left in self._quotas.room(leaf).items()
+        }
         if lacks := {name: left for name, left in room.items() if whole.get(name, 0) > left}:
             self._room.setdefault(leaf, {})[agent_id] = lacks
             least = self._least.setdefault(leaf, {})
