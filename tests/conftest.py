@@ -71,7 +71,7 @@ class OneAtATime(LoadScopeScheduling):  # type: ignore[misc]
 def scope_of(nodeid: str) -> str:
     """What is run in one process together with a test: `machine`, or the test alone."""
     folder = PurePosixPath(nodeid.partition("::")[0]).parent.name
-    return "machine" if folder in ("integration", "e2e") else nodeid
+    return "machine" if folder in ("integration", "e2e", "web") else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneAtATime:

@@ -125,6 +125,8 @@ RULES: Mapping[str, Rule] = {
     "executor_id": _ID,
     "framework_id": _ID,
     "id_prefix": _anything,
+    "search": _anything,
+    "sort": _anything,
     "incarnation_id": _ID,
     "inverse_offer_id": _ID,
     "inverse_offer_ids": _anything,  # as those of offers
@@ -281,6 +283,7 @@ RULES: Mapping[str, Rule] = {
     "soft": _anything,
     "max_ping_timeouts": _anything,
     "page_size": _anything,
+    "failures": _anything,
     "pids_max": _anything,
     "network_in_mbit_per_s": _anything,
     "network_out_mbit_per_s": _anything,

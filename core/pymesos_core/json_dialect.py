@@ -139,6 +139,45 @@ def agent_json(view: pb.AgentView) -> Json:
     }
 
 
+def tile_json(view: pb.AgentView) -> Json:
+    """An agent on a map of all: what is allocated of it, and what that has, in short."""
+    total, allocated = from_proto(view.total).quantities, from_proto(view.allocated).quantities
+    return {
+        **_of_agent(view),
+        "state": view.state,
+        "drain": view.drain.state or None,
+        "tasks": view.tasks,
+        **{
+            name: [allocated.get(name, 0) / 1000, total.get(name, 0) / 1000]
+            for name in ("cpus", "mem", "disk")
+        },
+    }
+
+
+def overview_json(response: pb.GetOverviewResponse) -> Json:
+    """The cluster at a glance."""
+    return {
+        "agents": dict(response.agents),
+        "drains": dict(response.drains),
+        "frameworks": dict(response.frameworks),
+        "tasks": dict(response.tasks),
+        "offers": response.offers,
+        "now": _at_json(response.now),
+        "history": [_at_json(at) for at in response.history],
+        "failed": [task_json(view) for view in response.failed],
+    }
+
+
+def _at_json(at: pb.GetOverviewResponse.Amounts) -> Json:
+    return {
+        "at_s": round(at.at_s, 3),
+        "total": quota_json(at.total),
+        "allocated": quota_json(at.allocated),
+        "offered": quota_json(at.offered),
+        "used": quota_json(at.used),
+    }
+
+
 def maintenance_json(view: pb.MaintenanceView) -> Json:
     """A maintenance window; `duration_s` is null where it is not known."""
     window = view.unavailability

@@ -236,6 +236,7 @@ def _http(
     answering = Answering(operators, gate, closed=closed, hostname=hostname, others={"Jobs": jobs})
     http = HttpServer(answering, settings.http_at, credentials)
     process.close_later(http.close)
+    leadership.http_port = http.port
     return http
 
 
@@ -341,7 +342,8 @@ async def _lead(
         len(core.state.agents),
         len(core.state.frameworks),
     )
-    await leader.run()
+    async with beside(leader.overviews.run()):
+        await leader.run()
     if leader.fault is not None:
         raise FaultError(leader.fault)
     return leader.failure

@@ -52,6 +52,7 @@ from pymesos_master.core.events import (
     Tick,
 )
 from pymesos_master.core.registry import place_of
+from pymesos_master.overview import Overviews
 from pymesos_master.queries import Queries
 from pymesos_master.watching import BOUNDS, Bounds, Watching
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -122,6 +123,7 @@ class Leader:
         self.audit = audit or Audit()
         self.keyring = keyring
         self.queries = Queries(core, outside.clock, self.audit.write)
+        self.overviews = Overviews(core.state, self.queries, outside.clock)
         self.commands = Commands(self.ask)
         self.watching = Watching(term.epoch, core.state, core.watch, outside.wall_s, watched)
         self._connections: dict[int, Connection] = {}

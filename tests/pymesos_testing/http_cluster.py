@@ -22,6 +22,7 @@ from pymesos_master.core import events as ev
 from pymesos_master.core.registry import ROLE
 from pymesos_master.http.answering import Answer, Answering, Request
 from pymesos_master.http.routes import CALLS
+from pymesos_master.overview import Overviews
 from pymesos_master.queries import Queries
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.operator import OperatorService
@@ -78,9 +79,11 @@ def leadership_of(
         h.advance(0.01)
         return h.problems[request_id]
 
+    queries = Queries(h.core, lambda: h.now)
     leader = SimpleNamespace(
         core=h.core,
-        queries=Queries(h.core, lambda: h.now),
+        queries=queries,
+        overviews=Overviews(h.core.state, queries, lambda: h.now),
         commands=Commands(ask),
         term=SimpleNamespace(epoch=7),
         keyring=KEYRING,

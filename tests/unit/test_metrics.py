@@ -40,7 +40,9 @@ def test_amounts(text: str, amounts: dict[str, int]) -> None:
 
 def test_names_that_others_chose_make_no_metric() -> None:
     seen = metrics.Snapshot(leads=True)
-    seen.resources["total"].update({"cpus": 1000, "agents": 1000, "a-b": 1, "a.b": 1, 'x"y': 1})
+    seen.counted.resources["total"].update(
+        {"cpus": 1000, "agents": 1000, "a-b": 1, "a.b": 1, 'x"y': 1}
+    )
     lines = exposition(seen)
     assert 'pymesos_master_cpus{kind="total"} 1.0' in lines
     assert 'pymesos_master_other_resources{kind="total",resource="agents"} 1.0' in lines
@@ -52,7 +54,7 @@ def test_names_that_others_chose_make_no_metric() -> None:
 
 def test_many_names_do_not_make_the_answer_grow() -> None:
     seen = metrics.Snapshot(leads=True)
-    seen.resources["total"].update({f"r{n}": 1 for n in range(5000)})
+    seen.counted.resources["total"].update({f"r{n}": 1 for n in range(5000)})
     assert len(exposition(seen)) < 100 + 3 * metrics.MAX_OTHERS
 
 
@@ -80,7 +82,7 @@ def test_a_thread_that_cannot_start_takes_no_place(monkeypatch: pytest.MonkeyPat
 
 def test_agents_that_are_not_offered_are_counted_by_what_was_decided() -> None:
     seen = metrics.Snapshot(leads=True)
-    seen.drains.update({"draining": 2, "drained": 1})
+    seen.counted.drains.update({"draining": 2, "drained": 1})
     lines = exposition(seen)
     assert 'pymesos_master_withheld_agents{state="draining"} 2.0' in lines
     assert 'pymesos_master_withheld_agents{state="drained"} 1.0' in lines

@@ -22,6 +22,7 @@ from pymesos_core.security.server_tls import authentication_of, server_context
 from pymesos_core.serving import Listen, ServingError
 from pymesos_core.text import os_problem
 from pymesos_master.http.answering import Answer, Answering, Request, refusal, too_large
+from pymesos_master.http.page import Page
 from pymesos_master.http.routes.table import Route
 
 # TLS alone takes 256 KiB of memory for each connection.
@@ -38,6 +39,7 @@ MAX_HEADER_BYTES = 4096  # each of them
 MAX_HEADERS = 40
 HEADERS = {
     "Server": "pymesos",
+    "Content-Type": "application/json",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
 }
@@ -116,10 +118,12 @@ class HttpServer:
     ) -> None:
         """Raises ServingError."""
         self._answering = answering
+        self._page = Page()
         self._tls = server_context(credentials) if credentials is not None else None
         self._socket = _bind(listen)
         scheme = "http" if credentials is None else "https"
-        self.url = f"{scheme}://{listen.advertised(self._socket.getsockname()[1])}"
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"{scheme}://{listen.advertised(self.port)}"
         self._complaints = Complaints(log)
         self._answers = asyncio.Semaphore(MOST_ANSWERS)
         self._elsewhere = asyncio.Semaphore(MOST_ELSEWHERE)
@@ -212,6 +216,9 @@ class HttpServer:
         """Answer one request, and see that it is read."""
         assert isinstance(request.protocol, _Connection)
         state = request.protocol.state
+        tags = request.headers.get("If-None-Match", "")
+        if (file := self._page.answer(request.method, request.raw_path, tags)) is not None:
+            return await _send(request, state, file)
         admitted = self._answering.admit(_read(request))
         if isinstance(admitted, Answer):
             return await _send(request, state, admitted)
@@ -296,5 +303,4 @@ def _response(answer: Answer) -> web.Response:
         status=answer.status,
         body=answer.body,
         headers={**HEADERS, **answer.headers},
-        content_type="application/json",
     )

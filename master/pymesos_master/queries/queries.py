@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 
-from pymesos_core import names
 from pymesos_core.caller import Caller
 from pymesos_core.clock import Now, read_clock
 from pymesos_core.errors import denied, invalid, not_found
@@ -18,6 +18,15 @@ from pymesos_master.core.registry import AGENT, REVOCATION, place_of
 from pymesos_master.core.state import Agent, Framework, Quarantined, Revocation, Task
 from pymesos_master.queries import permits
 from pymesos_master.queries.explaining import explanation
+from pymesos_master.queries.ordering import (
+    AGENT_KEYS,
+    Sorted,
+    TaskFilter,
+    agent_has,
+    task_has,
+    task_keys,
+    words_of,
+)
 from pymesos_master.queries.paging import Listing, PageRequest, Pages
 from pymesos_master.queries.uses import Uses
 from pymesos_master.queries.views import (
@@ -32,31 +41,16 @@ from pymesos_master.queries.views import (
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
-
-@dataclass(frozen=True, slots=True)
-class TaskFilter:
-    """Which tasks are listed; what is empty leaves all."""
-
-    framework_id: str = ""
-    agent_id: str = ""
-    id_prefix: str = ""
-    name: str = ""
-    states: Collection[types_pb2.TaskState] = ()
-    called: str = ""  # what a person calls them, or the beginning of that
-    called_exactly: bool = False
-    completed: bool = False  # also those that have ended
-
-    def to_predicate(self) -> Callable[[Task], bool]:
-        """Whether a task is wanted."""
-        called = names.task_filter(self.called, exact=self.called_exactly)
-        return lambda task: (
-            task.info.task_id.startswith(self.id_prefix)
-            and (not self.called or called(task.info.task_id, task.info.name))
-            and self.framework_id in ("", task.framework_id)
-            and self.agent_id in ("", task.agent_id)
-            and self.name in ("", task.info.name)
-            and (not self.states or task.state in self.states)
-        )
+LOOKED_BACK = 1000  # tasks that have ended, for those that failed
+FAILURES = frozenset(
+    {
+        types_pb2.TASK_FAILED,
+        types_pb2.TASK_ERROR,
+        types_pb2.TASK_LOST,
+        types_pb2.TASK_DROPPED,
+        types_pb2.TASK_GONE,
+    }
+)
 
 
 class Queries:
@@ -77,9 +71,10 @@ class Queries:
         self._clock = clock
         self._audit = audit
         self._pages = Pages(clock)
+        self._sorted = Sorted(clock)
         self._uses = Uses()
 
-    def _readable(self, caller: Caller, call: str) -> Roles:
+    def readable(self, caller: Caller, call: str) -> Roles:
         """The roles of which the caller may read. Raises RequestError (DENIED)."""
         self.check(caller, call)
         return permission.readable(self._state, caller)
@@ -98,15 +93,22 @@ class Queries:
         return entry(self._clock().wall_s, caller, call, made, {"role": ", ".join(roles), **named})
 
     def agents(
-        self, caller: Caller, page: PageRequest, id_prefix: str = ""
+        self,
+        caller: Caller,
+        page: PageRequest,
+        id_prefix: str = "",
+        search: str = "",
+        sort: str = "",
     ) -> Listing[pb.AgentView]:
-        """Agents by id, with those whose record cannot be handled.
+        """Agents by id, or sorted, with those whose record cannot be handled.
 
         They are of no role: who may read any sees them, without what is reserved for others.
         """
-        may = self._readable(caller, "Operator.ListAgents")
+        may = self.readable(caller, "Operator.ListAgents")
 
-        def items() -> list[tuple[str, Agent | Quarantined]]:
+        words = words_of(search)
+
+        def known() -> list[tuple[str, Agent | Quarantined]]:
             aside = {q.key: q for q in self._state.quarantined.values() if q.kind == AGENT}
             found: dict[str, Agent | Quarantined] = {**aside, **self._state.agents}
             return sorted(found.items(), key=lambda item: item[0])
@@ -114,8 +116,8 @@ class Queries:
         return self._pages.page(
             caller.taker,
             page,
-            items,
-            lambda item: item[0].startswith(id_prefix),
+            lambda: self._sorted.get("agents", sort, AGENT_KEYS, known) if sort else known(),
+            lambda item: item[0].startswith(id_prefix) and (not words or agent_has(item, words)),
             lambda item: agent_view(item[1], may, self._state.frameworks),
         )
 
@@ -129,7 +131,7 @@ class Queries:
         serving_jobs: bool = False,
     ) -> Listing[pb.FrameworkView]:
         """Frameworks by id: those of which the caller may read one of the roles."""
-        may = self._readable(caller, "Operator.ListFrameworks")
+        may = self.readable(caller, "Operator.ListFrameworks")
 
         def items() -> list[Framework]:
             found = dict(self._state.frameworks)
@@ -155,12 +157,13 @@ class Queries:
         What is in their environments, and their data, only who may `read-env` sees.
         """
         state = self._state
-        may = self._readable(caller, "Operator.ListTasks")
+        may = self.readable(caller, "Operator.ListTasks")
+        words = words_of(wanted.search)
         may_env = roles_for(state.policy, caller, Verb.READ_ENV)
         is_wanted = wanted.to_predicate()
         self._uses.keep(state.agents.keys())
 
-        def items() -> list[Task]:
+        def known() -> list[Task]:
             out: list[Task] = []
             for framework in (*state.frameworks.values(), *state.completed_frameworks.values()):
                 if wanted.framework_id in ("", framework.framework_id):
@@ -169,18 +172,33 @@ class Queries:
                 out.extend(state.completed_tasks.values())
             return out
 
+        def items() -> Sequence[Task]:
+            if not wanted.sort:
+                return known()
+            what = ("tasks", wanted.framework_id, wanted.completed)
+            return self._sorted.get(what, wanted.sort, task_keys(state), known)
+
         return self._pages.page(
             caller.taker,
             page,
             items,
-            lambda task: is_wanted(task) and task.role in may,
+            lambda task: (
+                is_wanted(task) and task.role in may and (not words or task_has(state, task, words))
+            ),
             lambda task: task_view(state, task, self._uses, with_env=task.role in may_env),
         )
+
+    def failed(self, may: Roles) -> Iterator[pb.TaskView]:
+        """Tasks of these roles that have failed, the latest first, as far back as is looked."""
+        state = self._state
+        for task in islice(reversed(state.completed_tasks.values()), LOOKED_BACK):
+            if task.state in FAILURES and task.role in may:
+                yield task_view(state, task, self._uses, with_env=False)
 
     def offers(self, caller: Caller, page: PageRequest) -> Listing[pb.OfferView]:
         """Offers that are not answered yet, the oldest first."""
         state = self._state
-        may = self._readable(caller, "Operator.ListOffers")
+        may = self.readable(caller, "Operator.ListOffers")
         return self._pages.page(
             caller.taker,
             page,
@@ -191,7 +209,7 @@ class Queries:
 
     def roles(self, caller: Caller) -> list[pb.RoleView]:
         """Roles by name: those in use, and those with terms of their own."""
-        may = self._readable(caller, "Operator.ListRoles")
+        may = self.readable(caller, "Operator.ListRoles")
         views = role_views(self._state, self._core.allocator)
         return [view for view in views if view.role in may]
 
@@ -206,7 +224,7 @@ class Queries:
 
         Raises RequestError.
         """
-        may = self._readable(caller, "Operator.ExplainFramework")
+        may = self.readable(caller, "Operator.ExplainFramework")
         framework = self._state.frameworks.get(framework_id)
         if framework is None:
             raise not_found(f"there is no framework {framework_id[:255]}")
@@ -245,7 +263,7 @@ class Queries:
         Both raise RequestError (DENIED).
         """
         self.check(caller, "Operator.WatchEvents")
-        return lambda: self._readable(caller, "Operator.WatchEvents")
+        return lambda: self.readable(caller, "Operator.WatchEvents")
 
     def may(self, caller: Caller, call: str, roles: Iterable[str]) -> bool:
         """Whether a caller may make a call of these roles."""

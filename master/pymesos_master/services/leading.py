@@ -82,6 +82,7 @@ class Leadership:
     signer: Signer | None = None  # in a cluster with certificates
     keys: Keys = field(default_factory=Keys)  # of secrets
     join_at: HostPort | None = None  # where this master takes those who join
+    http_port: int = 0  # of this master's address; 0: it serves no HTTP
 
     def __post_init__(self) -> None:
         self.started_mono_s = self.outside.mono_s()

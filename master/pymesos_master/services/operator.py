@@ -56,6 +56,7 @@ class OperatorService(SecretCalls):
             role="leading" if self._leadership.leader else "following",
             uptime_s=self._leadership.outside.mono_s() - self._leadership.started_mono_s,
             version=VERSION,
+            http_port=self._leadership.http_port,
         )
 
     async def ListAgents(  # noqa: N802
@@ -63,7 +64,13 @@ class OperatorService(SecretCalls):
     ) -> pb.ListAgentsResponse:
         """Agents by id."""
         with self._leadership.asked() as leader:
-            found = leader.queries.agents(caller_of(call), page_of(request.page), request.id_prefix)
+            found = leader.queries.agents(
+                caller_of(call),
+                page_of(request.page),
+                request.id_prefix,
+                request.search,
+                request.sort,
+            )
         return pb.ListAgentsResponse(agents=found.views, next_page_token=found.next_token)
 
     async def ListFrameworks(  # noqa: N802
@@ -93,6 +100,8 @@ class OperatorService(SecretCalls):
             called=request.called,
             called_exactly=request.called_exactly,
             completed=request.include_completed,
+            search=request.search,
+            sort=request.sort,
         )
         with self._leadership.asked() as leader:
             found = leader.queries.tasks(caller_of(call), page_of(request.page), wanted)
@@ -112,6 +121,13 @@ class OperatorService(SecretCalls):
         """Roles by name."""
         with self._leadership.asked() as leader:
             return pb.ListRolesResponse(roles=leader.queries.roles(caller_of(call)))
+
+    async def GetOverview(  # noqa: N802
+        self, request: pb.GetOverviewRequest, call: Call
+    ) -> pb.GetOverviewResponse:
+        """The cluster at a glance."""
+        with self._leadership.asked() as leader:
+            return await leader.overviews.answer(caller_of(call), request)
 
     async def ExplainFramework(  # noqa: N802
         self, request: pb.ExplainFrameworkRequest, call: Call

@@ -132,16 +132,18 @@ class GetHealthRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetHealthResponse(_message.Message):
-    __slots__ = ("healthy", "role", "uptime_s", "version")
+    __slots__ = ("healthy", "role", "uptime_s", "version", "http_port")
     HEALTHY_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     UPTIME_S_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    HTTP_PORT_FIELD_NUMBER: _ClassVar[int]
     healthy: bool
     role: str
     uptime_s: float
     version: str
-    def __init__(self, healthy: _Optional[bool] = ..., role: _Optional[str] = ..., uptime_s: _Optional[float] = ..., version: _Optional[str] = ...) -> None: ...
+    http_port: int
+    def __init__(self, healthy: _Optional[bool] = ..., role: _Optional[str] = ..., uptime_s: _Optional[float] = ..., version: _Optional[str] = ..., http_port: _Optional[int] = ...) -> None: ...
 
 class Page(_message.Message):
     __slots__ = ("page_size", "page_token")
@@ -213,12 +215,16 @@ class DrainView(_message.Message):
     def __init__(self, state: _Optional[str] = ..., deadline_s: _Optional[float] = ..., then_gone: _Optional[bool] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ...) -> None: ...
 
 class ListAgentsRequest(_message.Message):
-    __slots__ = ("page", "id_prefix")
+    __slots__ = ("page", "id_prefix", "search", "sort")
     PAGE_FIELD_NUMBER: _ClassVar[int]
     ID_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
+    SORT_FIELD_NUMBER: _ClassVar[int]
     page: Page
     id_prefix: str
-    def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ..., id_prefix: _Optional[str] = ...) -> None: ...
+    search: str
+    sort: str
+    def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ..., id_prefix: _Optional[str] = ..., search: _Optional[str] = ..., sort: _Optional[str] = ...) -> None: ...
 
 class ListAgentsResponse(_message.Message):
     __slots__ = ("agents", "next_page_token")
@@ -301,7 +307,7 @@ class TaskView(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., role: _Optional[str] = ..., hostname: _Optional[str] = ..., agent_address: _Optional[_Union[_types_pb2.Address, _Mapping]] = ..., launched_at_s: _Optional[float] = ..., started_at_s: _Optional[float] = ..., finished_at_s: _Optional[float] = ..., completed: _Optional[bool] = ..., use: _Optional[_Union[_types_pb2.TaskUse, _Mapping]] = ..., agent_principal: _Optional[str] = ...) -> None: ...
 
 class ListTasksRequest(_message.Message):
-    __slots__ = ("page", "include_completed", "framework_id", "agent_id", "id_prefix", "name", "states", "called", "called_exactly")
+    __slots__ = ("page", "include_completed", "framework_id", "agent_id", "id_prefix", "name", "states", "called", "called_exactly", "search", "sort")
     PAGE_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_COMPLETED_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -311,6 +317,8 @@ class ListTasksRequest(_message.Message):
     STATES_FIELD_NUMBER: _ClassVar[int]
     CALLED_FIELD_NUMBER: _ClassVar[int]
     CALLED_EXACTLY_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
+    SORT_FIELD_NUMBER: _ClassVar[int]
     page: Page
     include_completed: bool
     framework_id: str
@@ -320,7 +328,9 @@ class ListTasksRequest(_message.Message):
     states: _containers.RepeatedScalarFieldContainer[_types_pb2.TaskState]
     called: str
     called_exactly: bool
-    def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ..., include_completed: _Optional[bool] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., id_prefix: _Optional[str] = ..., name: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_types_pb2.TaskState, str]]] = ..., called: _Optional[str] = ..., called_exactly: _Optional[bool] = ...) -> None: ...
+    search: str
+    sort: str
+    def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ..., include_completed: _Optional[bool] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., id_prefix: _Optional[str] = ..., name: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_types_pb2.TaskState, str]]] = ..., called: _Optional[str] = ..., called_exactly: _Optional[bool] = ..., search: _Optional[str] = ..., sort: _Optional[str] = ...) -> None: ...
 
 class ListTasksResponse(_message.Message):
     __slots__ = ("tasks", "next_page_token")
@@ -379,6 +389,75 @@ class ListRolesResponse(_message.Message):
     ROLES_FIELD_NUMBER: _ClassVar[int]
     roles: _containers.RepeatedCompositeFieldContainer[RoleView]
     def __init__(self, roles: _Optional[_Iterable[_Union[RoleView, _Mapping]]] = ...) -> None: ...
+
+class GetOverviewRequest(_message.Message):
+    __slots__ = ("failures", "since_s")
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_S_FIELD_NUMBER: _ClassVar[int]
+    failures: int
+    since_s: float
+    def __init__(self, failures: _Optional[int] = ..., since_s: _Optional[float] = ...) -> None: ...
+
+class GetOverviewResponse(_message.Message):
+    __slots__ = ("agents", "drains", "frameworks", "tasks", "offers", "now", "history", "failed")
+    class AgentsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class DrainsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class FrameworksEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class TasksEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class Amounts(_message.Message):
+        __slots__ = ("at_s", "total", "allocated", "offered", "used")
+        AT_S_FIELD_NUMBER: _ClassVar[int]
+        TOTAL_FIELD_NUMBER: _ClassVar[int]
+        ALLOCATED_FIELD_NUMBER: _ClassVar[int]
+        OFFERED_FIELD_NUMBER: _ClassVar[int]
+        USED_FIELD_NUMBER: _ClassVar[int]
+        at_s: float
+        total: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+        allocated: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+        offered: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+        used: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+        def __init__(self, at_s: _Optional[float] = ..., total: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., used: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    DRAINS_FIELD_NUMBER: _ClassVar[int]
+    FRAMEWORKS_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    OFFERS_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    agents: _containers.ScalarMap[str, int]
+    drains: _containers.ScalarMap[str, int]
+    frameworks: _containers.ScalarMap[str, int]
+    tasks: _containers.ScalarMap[str, int]
+    offers: int
+    now: GetOverviewResponse.Amounts
+    history: _containers.RepeatedCompositeFieldContainer[GetOverviewResponse.Amounts]
+    failed: _containers.RepeatedCompositeFieldContainer[TaskView]
+    def __init__(self, agents: _Optional[_Mapping[str, int]] = ..., drains: _Optional[_Mapping[str, int]] = ..., frameworks: _Optional[_Mapping[str, int]] = ..., tasks: _Optional[_Mapping[str, int]] = ..., offers: _Optional[int] = ..., now: _Optional[_Union[GetOverviewResponse.Amounts, _Mapping]] = ..., history: _Optional[_Iterable[_Union[GetOverviewResponse.Amounts, _Mapping]]] = ..., failed: _Optional[_Iterable[_Union[TaskView, _Mapping]]] = ...) -> None: ...
 
 class ExplainFrameworkRequest(_message.Message):
     __slots__ = ("framework_id", "needs", "agent_id")

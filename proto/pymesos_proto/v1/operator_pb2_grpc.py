@@ -69,6 +69,11 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRolesRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRolesResponse.FromString,
                 _registered_method=True)
+        self.GetOverview = channel.unary_unary(
+                '/pymesos.v1.Operator/GetOverview',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.GetOverviewRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.GetOverviewResponse.FromString,
+                _registered_method=True)
         self.ExplainFramework = channel.unary_unary(
                 '/pymesos.v1.Operator/ExplainFramework',
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ExplainFrameworkRequest.SerializeToString,
@@ -269,6 +274,13 @@ class OperatorServicer:
 
     def ListRoles(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOverview(self, request, context):
+        """The cluster at a glance: counts, sums, what failed lately, and how it was in the last hour.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -513,6 +525,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ListRoles,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRolesRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRolesResponse.SerializeToString,
+            ),
+            'GetOverview': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOverview,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.GetOverviewRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.GetOverviewResponse.SerializeToString,
             ),
             'ExplainFramework': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainFramework,
@@ -859,6 +876,33 @@ class Operator:
             '/pymesos.v1.Operator/ListRoles',
             pymesos__proto_dot_v1_dot_operator__pb2.ListRolesRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.ListRolesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOverview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/GetOverview',
+            pymesos__proto_dot_v1_dot_operator__pb2.GetOverviewRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.GetOverviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,8 @@ class OperatorStub:
     ListTasks: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListTasksRequest, _operator_pb2.ListTasksResponse]
     ListOffers: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListOffersRequest, _operator_pb2.ListOffersResponse]
     ListRoles: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListRolesRequest, _operator_pb2.ListRolesResponse]
+    GetOverview: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetOverviewRequest, _operator_pb2.GetOverviewResponse]
+    """The cluster at a glance: counts, sums, what failed lately, and how it was in the last hour."""
     ExplainFramework: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ExplainFrameworkRequest, _operator_pb2.ExplainFrameworkResponse]
     KillTask: _grpc.UnaryUnaryMultiCallable[_operator_pb2.KillTaskRequest, _operator_pb2.KillTaskResponse]
     TeardownFramework: _grpc.UnaryUnaryMultiCallable[_operator_pb2.TeardownFrameworkRequest, _operator_pb2.TeardownFrameworkResponse]
@@ -103,6 +105,8 @@ class OperatorAsyncStub(OperatorStub):
     ListTasks: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListTasksRequest, _operator_pb2.ListTasksResponse]  # type: ignore[assignment]
     ListOffers: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListOffersRequest, _operator_pb2.ListOffersResponse]  # type: ignore[assignment]
     ListRoles: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListRolesRequest, _operator_pb2.ListRolesResponse]  # type: ignore[assignment]
+    GetOverview: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetOverviewRequest, _operator_pb2.GetOverviewResponse]  # type: ignore[assignment]
+    """The cluster at a glance: counts, sums, what failed lately, and how it was in the last hour."""
     ExplainFramework: _aio.UnaryUnaryMultiCallable[_operator_pb2.ExplainFrameworkRequest, _operator_pb2.ExplainFrameworkResponse]  # type: ignore[assignment]
     KillTask: _aio.UnaryUnaryMultiCallable[_operator_pb2.KillTaskRequest, _operator_pb2.KillTaskResponse]  # type: ignore[assignment]
     TeardownFramework: _aio.UnaryUnaryMultiCallable[_operator_pb2.TeardownFrameworkRequest, _operator_pb2.TeardownFrameworkResponse]  # type: ignore[assignment]
@@ -205,6 +209,14 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.ListRolesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ListRolesResponse, _abc.Awaitable[_operator_pb2.ListRolesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetOverview(
+        self,
+        request: _operator_pb2.GetOverviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.GetOverviewResponse, _abc.Awaitable[_operator_pb2.GetOverviewResponse]]:
+        """The cluster at a glance: counts, sums, what failed lately, and how it was in the last hour."""
 
     @_abc_1.abstractmethod
     def ExplainFramework(

@@ -6,11 +6,21 @@ POST /v1/THINGS/VERB, with a JSON object that names what it is done to.
 
 from __future__ import annotations
 
-from pymesos_master.http.routes import access, agents, cluster, frameworks, jobs, roles, tasks
+from pymesos_master.http.routes import (
+    access,
+    agents,
+    cluster,
+    frameworks,
+    jobs,
+    overview,
+    roles,
+    tasks,
+)
 from pymesos_master.http.routes.table import Route
 
 ROUTES: tuple[Route, ...] = (
     *cluster.ROUTES,
+    *overview.ROUTES,
     *agents.ROUTES,
     *frameworks.ROUTES,
     *tasks.ROUTES,

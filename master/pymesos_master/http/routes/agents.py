@@ -10,13 +10,15 @@ from pymesos_core.json_dialect import (
     agent_json,
     drained_json,
     reservations_json,
+    tile_json,
     window_json,
 )
 from pymesos_core.limits import CALL_AGENTS, KIB
 from pymesos_master.http.amounts import amounts, new_volumes, volume_ids
 from pymesos_master.http.asking import Asked, flag, moment, seconds, text, texts
-from pymesos_master.http.routes.table import ID_PREFIX, PAGE, Route, deed, listed, page_of
+from pymesos_master.http.routes.table import ID_PREFIX, PAGE, Route, deed, listed, page_of, sorts
 from pymesos_master.http.schemas import listing
+from pymesos_master.queries.ordering import AGENT_SORTS
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -26,11 +28,20 @@ AGENT_IDS = texts(
     "agent_ids", "Their ids: of all of them, or of none.", CALL_AGENTS.most, required=True
 )
 AGENT_ID = text("agent_id", "Its id.", required=True)
+SEARCH = text(
+    "search",
+    "Only those that have each of these words in their id, hostname, state or attributes.",
+)
 ROLE = text("role", "The role.", required=True)
 
 
 def _agents(asked: Asked) -> pb.ListAgentsRequest:
-    return pb.ListAgentsRequest(page=page_of(asked), id_prefix=asked.text("id_prefix"))
+    return pb.ListAgentsRequest(
+        page=page_of(asked),
+        id_prefix=asked.text("id_prefix"),
+        search=asked.text("search"),
+        sort=asked.text("sort"),
+    )
 
 
 def _of_agents(
@@ -81,7 +92,16 @@ ROUTES: tuple[Route, ...] = (
         listing("agents", "Agent"),
         _agents,
         lambda answer: listed("agents", map(agent_json, answer.agents), answer),
-        (*PAGE, ID_PREFIX),
+        (*PAGE, ID_PREFIX, SEARCH, sorts(AGENT_SORTS)),
+    ),
+    Route(
+        "/v1/agents/map",
+        "Agents in short, by id: what is allocated of each, and what it has.",
+        "ListAgents",
+        listing("agents", "Tile"),
+        _agents,
+        lambda answer: listed("agents", map(tile_json, answer.agents), answer),
+        (*PAGE, SEARCH),
     ),
     deed(
         "/v1/agents/cordon",

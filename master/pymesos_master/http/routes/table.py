@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -10,7 +10,7 @@ from typing import Any
 
 from pymesos_core.json_dialect import Json
 from pymesos_core.limits import KIB
-from pymesos_master.http.asking import Asked, Parameter, text, whole
+from pymesos_master.http.asking import Asked, Parameter, one_of, text, whole
 from pymesos_master.http.schemas import record
 from pymesos_master.queries.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -102,6 +102,15 @@ PAGE = (
     ),
 )
 ID_PREFIX = text("id_prefix", "Only those whose id begins so.")
+
+
+def sorts(keys: Sequence[str]) -> Parameter:
+    """The parameter that says by what a list is sorted."""
+    return one_of(
+        "sort",
+        "By what they are sorted; with `-` the largest first. It may be two seconds old.",
+        [sign + key for key in keys for sign in ("", "-")],
+    )
 
 
 def page_of(asked: Asked) -> pb.Page:

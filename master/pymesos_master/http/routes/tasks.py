@@ -9,8 +9,9 @@ from pymesos_core.json_dialect import Json, task_json
 from pymesos_core.transport import CallError, Code
 from pymesos_master.http.asking import flag, one_of, text
 from pymesos_master.http.discovery import targets_json
-from pymesos_master.http.routes.table import ID_PREFIX, PAGE, Route, deed, listed, page_of
+from pymesos_master.http.routes.table import ID_PREFIX, PAGE, Route, deed, listed, page_of, sorts
 from pymesos_master.http.schemas import listing, many, ref
+from pymesos_master.queries.ordering import TASK_SORTS
 from pymesos_master.queries.paging import MAX_PAGE_SIZE
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -53,6 +54,8 @@ ROUTES: tuple[Route, ...] = (
             name=asked.text("name"),
             states=asked.several("state"),
             called=asked.text("called"),
+            search=asked.text("search"),
+            sort=asked.text("sort"),
         ),
         _tasks_json,
         (
@@ -64,6 +67,12 @@ ROUTES: tuple[Route, ...] = (
             CALLED,
             one_of("state", "Only those in this state; it may be given again.", STATES, many=True),
             flag("completed", "Also those that have ended."),
+            text(
+                "search",
+                "Only those that have each of these words in their id, name, role, hostname,"
+                " framework's name or reason.",
+            ),
+            sorts(TASK_SORTS),
         ),
     ),
     deed(

@@ -1,0 +1,208 @@
+// The page: which view is shown, what surrounds it, and its keys.
+
+import { dialog, question } from "./parts.js";
+import { h, patch } from "./render.js";
+import { go, link, redraw, route, start, to } from "./router.js";
+import { address, begin, end, isAway, onChange, use } from "./store.js";
+import * as agents from "./views/agents.js";
+import * as fairness from "./views/fairness.js";
+import * as frameworks from "./views/frameworks.js";
+import * as overview from "./views/overview.js";
+import * as tasks from "./views/tasks.js";
+
+/** @typedef {{title: (at: import("./router.js").Route) => string, view: (at: import("./router.js").Route) => any}} View */
+
+/** By the first part of their addresses; the key that goes there behind `g`. @type {[string, string, string, View][]} */
+const VIEWS = [
+  ["", "Overview", "o", overview],
+  ["agents", "Agents", "a", agents],
+  ["tasks", "Tasks", "t", tasks],
+  ["frameworks", "Frameworks", "f", frameworks],
+  ["fairness", "Fairness", "s", fairness],
+];
+const KEYS = [
+  ["/", "search everything"],
+  ...VIEWS.map(([, name, key]) => [`g ${key}`, `go to ${name.toLowerCase()}`]),
+  ["j k", "the next row, the one before"],
+  ["d", "dark, light, or as the system is"],
+  ["?", "this help"],
+  ["Esc", "close what is open"],
+];
+
+const app = /** @type {HTMLElement} */ (document.getElementById("app"));
+/** @type {"" | "search" | "help"} */
+let open = "";
+let typed = "";
+let wanted = ""; // what is looked for: what was typed, a moment ago
+let pending = 0;
+let first = ""; // of two keys
+
+function draw() {
+  begin();
+  const at = route();
+  const found = VIEWS.find(([path]) => path === (at.path[0] ?? ""));
+  const leader = use("/v1/leader", 4000);
+  const shown = found ? found[3].view(at) : [h("header", { class: "head" }, h("h1", { tabindex: "-1" }, "Nothing is here")), h("p", { class: "none" }, link("/", "To the overview"))];
+  document.title = `${found ? found[3].title(at) : "Not found"} · pymesos`;
+  patch(app, [
+    h(
+      "div",
+      { class: "bar", role: "banner" },
+      h("a", { class: "brand", href: "/", "aria-label": "pymesos, overview" }, mark(), h("span", null, "pymesos")),
+      h("button", { class: "find", onclick: () => show("search") }, "Search everything", h("kbd", null, "/")),
+      h("span", { class: "grow" }),
+      h("button", { class: "quiet", title: "Dark, light, or as the system is (d)", onclick: switchTheme }, theme()),
+      h("button", { class: "quiet", title: "Keys (?)", "aria-label": "Help", onclick: () => show("help") }, "?"),
+    ),
+    h(
+      "nav",
+      { "aria-label": "Views" },
+      VIEWS.map(([path, name, key]) =>
+        h("a", { href: `/${path}`, title: `g ${key}`, "aria-current": path === (at.path[0] ?? "") ? "page" : undefined }, name),
+      ),
+    ),
+    h("main", { id: "main", tabindex: "-1" }, notice(leader), h("div", { key: at.path.join("/") || "overview", class: "view" }, shown)),
+    open === "search" && search(),
+    open === "help" && help(),
+    question(),
+  ].filter(Boolean));
+  end();
+}
+
+/** What keeps all views from showing anything. @param {import("./store.js").Known} leader */
+function notice(leader) {
+  if (isAway()) return h("p", { class: "wrong", role: "alert" }, "The master does not answer. What is shown is as it was; it is asked again and again.");
+  if (leader.error?.status === 401) {
+    return h(
+      "section",
+      { class: "notice", role: "alert" },
+      h("strong", null, "This cluster wants to know who you are."),
+      h("p", null, "Open the page with ", h("code", null, "pymesos-cli web"), ", which shows it with the certificate of your context, or give your browser a certificate of an operator."),
+    );
+  }
+  return null;
+}
+
+function mark() {
+  return h(
+    "svg",
+    { viewBox: "0 0 20 20", width: 20, height: 20, "aria-hidden": "true" },
+    [[1, 1, 1], [11, 1, 0.5], [1, 11, 0.5], [11, 11, 0.8]].map(([x, y, opacity]) => h("rect", { x, y, width: 8, height: 8, rx: 1.5, opacity })),
+  );
+}
+
+/** @param {"search" | "help"} what */
+function show(what) {
+  open = what;
+  typed = wanted = "";
+  redraw();
+}
+
+function close() {
+  open = "";
+  redraw();
+}
+
+function search() {
+  const ask = (/** @type {string} */ path, /** @type {number} */ limit, /** @type {any} */ more = {}) =>
+    wanted ? use(address(path, { search: wanted, limit, ...more }), 10000).data : null;
+  const found = [
+    ...(ask("/v1/agents", 5)?.agents ?? []).map((/** @type {any} */ a) => ["agent", a.hostname || a.agent_id, to("agents", a.agent_id)]),
+    ...named().map((f) => ["framework", f.name || f.framework_id, to("frameworks", f.framework_id)]),
+    ...(ask("/v1/tasks", 10, { completed: true, sort: "-launched" })?.tasks ?? []).map((/** @type {any} */ t) => ["task", t.task_id, to("tasks", t.framework_id, t.task_id)]),
+  ];
+  return dialog(
+    "palette",
+    "Search everything",
+    close,
+    h("input", {
+      type: "search",
+      "aria-label": "Search agents, frameworks and tasks",
+      placeholder: "Agents, frameworks, tasks …",
+      maxlength: 200,
+      autofocus: true,
+      oninput: (/** @type {Event} */ event) => {
+        typed = /** @type {HTMLInputElement} */ (event.target).value.trim();
+        clearTimeout(pending);
+        pending = setTimeout(() => {
+          wanted = typed;
+          redraw();
+        }, 150);
+      },
+      onkeydown: (/** @type {KeyboardEvent} */ event) => {
+        if (event.key !== "Enter" || !typed) return;
+        close();
+        go(`/tasks?completed=true&search=${encodeURIComponent(typed)}`);
+      },
+    }),
+    h(
+      "ul",
+      null,
+      found.map(([kind, name, where]) => h("li", { key: where }, h("a", { href: where, onclick: close }, h("span", { class: "faint" }, kind), h("span", { class: "id" }, name)))),
+    ),
+    h("p", { class: "faint" }, wanted && !found.length ? "Nothing was found yet. " : "", "Enter shows all tasks that have these words."),
+  );
+}
+
+/** Frameworks that have all words. @returns {any[]} */
+function named() {
+  const known = wanted ? use("/v1/frameworks?limit=1000", 10000).data : null;
+  const words = wanted.toLowerCase().split(/\s+/);
+  return (known?.frameworks ?? []).filter((/** @type {any} */ f) => words.every((word) => `${f.framework_id} ${f.name}`.toLowerCase().includes(word))).slice(0, 5);
+}
+
+function help() {
+  return dialog("help", "Keys", close, h("dl", { class: "keys" }, KEYS.map(([keys, what]) => h("div", null, h("dt", null, keys.split(" ").map((key) => h("kbd", null, key))), h("dd", null, what)))));
+}
+
+const NEXT = { "": "dark", dark: "light", light: "" };
+const chosen = () => /** @type {keyof typeof NEXT} */ (document.documentElement.dataset.theme ?? "");
+const theme = () => chosen() || "auto";
+
+function switchTheme() {
+  const next = NEXT[chosen()];
+  if (next) {
+    document.documentElement.dataset.theme = next;
+    localStorage.setItem("theme", next);
+  } else {
+    delete document.documentElement.dataset.theme;
+    localStorage.removeItem("theme");
+  }
+  redraw();
+}
+
+/** @param {number} step */
+function row(step) {
+  const rows = [...document.querySelectorAll("main tbody tr:not(.space)")];
+  const now = rows.findIndex((one) => one.contains(document.activeElement));
+  const next = rows[now < 0 ? 0 : Math.max(0, Math.min(rows.length - 1, now + step))];
+  /** @type {HTMLElement | null | undefined} */ (next?.querySelector("a, button"))?.focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  const on = /** @type {HTMLElement} */ (event.target);
+  if (event.ctrlKey || event.metaKey || event.altKey || on.matches("input, textarea, select") || document.querySelector("dialog[open]")) return;
+  const before = first;
+  first = "";
+  if (before === "g") {
+    const found = VIEWS.find(([, , key]) => key === event.key);
+    if (found) go(`/${found[0]}`);
+  } else if (event.key === "g") first = "g";
+  else if (event.key === "/") show("search");
+  else if (event.key === "?") show("help");
+  else if (event.key === "d") switchTheme();
+  else if (event.key === "j" || event.key === "k") row(event.key === "j" ? 1 : -1);
+  else return;
+  event.preventDefault();
+});
+
+onChange(redraw);
+addEventListener("resize", redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+setInterval(redraw, 5000); // ages go on
+start(draw, () => {
+  open = "";
+  // Who hears the page is told that another view is there.
+  requestAnimationFrame(() => requestAnimationFrame(() => /** @type {HTMLElement | null} */ (document.querySelector("main h1"))?.focus({ preventScroll: true })));
+  scrollTo(0, 0);
+});

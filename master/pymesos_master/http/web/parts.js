@@ -1,0 +1,238 @@
+// What several views are made of.
+
+import { amount, ago, number, percent, plain, state } from "./format.js";
+import { h } from "./render.js";
+import { go, here, link, redraw, route, to } from "./router.js";
+import { tell } from "./store.js";
+
+/** The head of a view. @param {string} title @param {string} command that shows the same @param {...any} more */
+export function head(title, command, ...more) {
+  return h(
+    "header",
+    { class: "head" },
+    h("h1", { tabindex: "-1" }, title),
+    h("div", { class: "more" }, more),
+    command && cli(command),
+  );
+}
+
+/** The line that does the same in a terminal. @param {string} command */
+export function cli(command) {
+  const line = `pymesos-cli ${command}`;
+  return h(
+    "span",
+    { class: "cli" },
+    h("code", null, line),
+    h("button", { class: "quiet", title: "Copy this command", "aria-label": `Copy: ${line}`, onclick: () => copy(line) }, copied === line ? "copied" : "copy"),
+  );
+}
+
+let copied = "";
+/** @param {string} text */
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    return; // a browser may not allow it: the line is there to be marked
+  }
+  copied = text;
+  redraw();
+  setTimeout(() => {
+    copied = "";
+    redraw();
+  }, 1500);
+}
+
+/** An argument as a shell takes it. @param {string} text */
+export const quoted = (text) => (/^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
+/** What went wrong, if anything did. @param {{error: any}} known */
+export function wrong(known) {
+  return known.error && h("p", { class: "wrong", role: "alert" }, known.error.message);
+}
+
+/**
+ * How much of something there is: what is allocated, what is offered, and a mark at what is used.
+ * @param {string} name @param {number} total @param {number} allocated @param {number} [offered] @param {number} [used]
+ */
+export function meter(name, total, allocated, offered = 0, used = -1) {
+  const of = (/** @type {number} */ part) => `${total ? Math.min(100, (100 * part) / total) : 0}%`;
+  const said = `${amount(name, allocated)} of ${amount(name, total)} allocated${used >= 0 ? `, ${amount(name, used)} used` : ""}`;
+  return h(
+    "span",
+    { class: "meter", title: said, role: "img", "aria-label": `${name}: ${said}` },
+    h("span", { class: "part", style: { width: of(allocated) } }),
+    offered > 0 && h("span", { class: "part offered", style: { width: of(offered) } }),
+    used >= 0 && total > 0 && h("span", { class: "mark", style: { left: of(used) } }),
+  );
+}
+
+/** A meter in a cell, with its share. @param {string} name @param {any} has with resources, allocated, offered, usage */
+export function use(name, has) {
+  const total = has.resources[name] ?? 0;
+  return h("span", { class: "use" }, meter(name, total, has.allocated[name] ?? 0, has.offered?.[name] ?? 0, has.usage?.[name] ?? -1), h("span", { class: "share" }, percent(has.allocated[name] ?? 0, total)));
+}
+
+/** Facts, each with its name; what is not known is left out. @param {[string, any][]} facts */
+export function facts(facts) {
+  return h(
+    "dl",
+    { class: "facts" },
+    facts.filter(([, said]) => said !== null && said !== undefined && said !== "").map(([name, said]) => h("div", null, h("dt", null, name), h("dd", null, said))),
+  );
+}
+
+let later = 0; // the timer of what is typed
+/** Words to look for, which go into the address. @param {string} label */
+export function searchBox(label) {
+  return h(
+    "label",
+    { class: "search" },
+    h("span", { class: "hidden" }, label),
+    h("input", {
+      type: "search",
+      placeholder: label,
+      maxlength: 200,
+      value: route().query.get("search") ?? "",
+      oninput: (/** @type {Event} */ event) => {
+        clearTimeout(later);
+        const text = /** @type {HTMLInputElement} */ (event.target).value;
+        later = setTimeout(() => go(here({ search: text.trim() }), true), 200);
+      },
+    }),
+  );
+}
+
+/**
+ * A choice that goes into the address.
+ * @param {string} name of the parameter @param {string} label @param {[string, string][]} choices value and text
+ */
+export function choose(name, label, choices) {
+  const now = route().query.get(name) ?? "";
+  return h(
+    "label",
+    { class: "choose" },
+    h("span", null, label),
+    h(
+      "select",
+      {
+        onchange: (/** @type {Event} */ event) => go(here({ [name]: /** @type {HTMLSelectElement} */ (event.target).value }), true),
+        ref: (/** @type {HTMLSelectElement} */ element) => {
+          if (element.value !== now) element.value = now;
+        },
+      },
+      choices.map(([value, text]) => h("option", { value }, text)),
+    ),
+  );
+}
+
+/** Yes or no, which goes into the address. @param {string} name @param {string} label */
+export function tick(name, label) {
+  const on = route().query.get(name) === "true";
+  return h(
+    "label",
+    { class: "tick" },
+    h("input", { type: "checkbox", checked: on, onchange: () => go(here({ [name]: on ? null : "true" }), true) }),
+    label,
+  );
+}
+
+
+/** @param {any} task */
+export const taskLink = (task) => link(to("tasks", task.framework_id, task.task_id), task.task_id);
+/** @param {{agent_id: string, hostname: string}} of */
+export const agentLink = (of) => (of.agent_id ? link(to("agents", of.agent_id), of.hostname || of.agent_id) : "–");
+/** @param {string} id @param {string} [name] */
+export const frameworkLink = (id, name) => link(to("frameworks", id), name || id);
+
+/** How a task ended, or is. @param {any} task */
+export function ending(task) {
+  const said = [task.reason && plain(task.reason), task.exit_status ? `exit ${task.exit_status}` : "", task.message].filter(Boolean).join(" · ");
+  return h("span", { class: "said", title: said }, said);
+}
+
+/** The columns of tasks. @type {Record<string, import("./table.js").Column>} */
+export const TASK = {
+  id: { title: "Task", sort: "id", cell: (t) => h("span", { class: "id" }, taskLink(t)), width: "30%" },
+  state: { title: "State", sort: "state", width: "7.5rem", cell: (t) => [state(t.state), t.healthy === false && h("span", { class: "tag bad" }, "unhealthy"), t.ready === false && h("span", { class: "tag" }, "not ready")] },
+  role: { title: "Role", sort: "role", width: "8rem", wide: true, cell: (t) => t.role },
+  host: { title: "Agent", sort: "hostname", width: "9rem", cell: agentLink },
+  cpus: { title: "CPUs", num: true, width: "4.5rem", wide: true, cell: (t) => number(t.resources.cpus) },
+  mem: { title: "Memory", num: true, width: "5.5rem", wide: true, cell: (t) => amount("mem", t.resources.mem) },
+  launched: { title: "Launched", sort: "launched", num: true, width: "7.5rem", cell: (t) => ago(t.launched_at) },
+  ended: { title: "Ended", sort: "finished", num: true, width: "7rem", cell: (t) => ago(t.finished_at) },
+  why: { title: "Why", wide: true, cell: ending },
+};
+
+/** @type {{title: string, what: any, command: string, verb: string, url: string, body: any, method?: string, danger?: boolean, error: string, busy: boolean, then?: (answer: any) => void} | null} */
+let asked = null;
+
+/**
+ * A button that asks first, and shows the command that does the same.
+ * @param {string} label
+ * @param {{title: string, what: any, command: string, url: string, body?: any, method?: string, danger?: boolean, then?: (answer: any) => void}} action
+ */
+export function act(label, action) {
+  const open = () => {
+    asked = { body: {}, ...action, verb: label, error: "", busy: false };
+    redraw();
+  };
+  return h("button", { class: action.danger ? "danger" : "", onclick: open }, label);
+}
+
+/** The question that is open, if one is. */
+export function question() {
+  if (!asked) return null;
+  const now = asked;
+  const close = () => {
+    if (asked === now) asked = null;
+    redraw();
+  };
+  const yes = async () => {
+    now.busy = true;
+    redraw();
+    try {
+      const answer = await tell(now.url, now.body, now.method);
+      now.then?.(answer);
+      close();
+    } catch (error) {
+      now.error = /** @type {any} */ (error).message;
+    }
+    now.busy = false;
+    redraw();
+  };
+  return dialog(
+    "question",
+    now.title,
+    close,
+    h("p", null, now.what),
+    h("p", { class: "same" }, "The same in a terminal:"),
+    cli(now.command),
+    now.error && h("p", { class: "wrong", role: "alert" }, now.error),
+    h(
+      "div",
+      { class: "buttons" },
+      h("button", { onclick: close }, "Cancel"),
+      h("button", { class: now.danger ? "danger full" : "full", disabled: now.busy, onclick: yes }, now.busy ? "…" : now.verb),
+    ),
+  );
+}
+
+/** A dialog above all else, which Escape closes. @param {string} name @param {string} title @param {() => void} close @param {...any} kids */
+export function dialog(name, title, close, ...kids) {
+  return h(
+    "dialog",
+    {
+      key: name,
+      class: name,
+      "aria-label": title,
+      onclose: close,
+      onclick: (/** @type {MouseEvent} */ event) => event.target === event.currentTarget && close(),
+      ref: (/** @type {HTMLDialogElement} */ element) => {
+        if (!element.open && element.isConnected) element.showModal();
+        else if (!element.open) queueMicrotask(() => element.isConnected && !element.open && element.showModal());
+      },
+    },
+    h("div", { class: "inside" }, h("h2", null, title), kids),
+  );
+}

@@ -1,0 +1,206 @@
+// What the page knows of the cluster: asked of the master when a view uses it, and again while it does.
+
+/**
+ * @typedef {{data: any, error: Problem | null, at: number}} Known `at`: when it was answered, 0: not yet
+ * @typedef {{status: number, code: string, message: string}} Problem
+ * @typedef {{known: Known, ask: () => Promise<any>, everyMs: number, used: boolean, due: number, busy: boolean, again: boolean, aborted: AbortController, rows: number}} Entry
+ */
+
+export const MOST_ROWS = 2000;
+const PAGE = 200;
+const SOON_MS = 700; // between an event and the question what it has changed
+
+/** @type {Map<string, Entry>} */
+const entries = new Map();
+/** @type {() => void} */
+let changed = () => {};
+let failing = 0; // answers in a row that did not come
+
+/** Say what is to be done when something else is known. @param {() => void} then */
+export function onChange(then) {
+  changed = then;
+}
+
+/** Whether the master is not reached just now. */
+export function isAway() {
+  return failing > 1;
+}
+
+/** @param {string} path @param {Record<string, any>} [query] */
+export function address(path, query = {}) {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== "" && one !== undefined && one !== null && one !== false) params.append(name, String(one));
+    }
+  }
+  const text = params.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+/**
+ * Ask the master. Throws a Problem.
+ * @param {string} url
+ * @param {RequestInit} [init]
+ */
+export async function ask(url, init = {}) {
+  let response;
+  try {
+    response = await fetch(url, { credentials: "same-origin", ...init });
+  } catch (error) {
+    if (init.signal?.aborted) throw error;
+    failing += 1;
+    throw problem(0, "UNAVAILABLE", "the master does not answer");
+  }
+  failing = 0;
+  const text = await response.text();
+  let said;
+  try {
+    said = text ? JSON.parse(text) : null;
+  } catch {
+    throw problem(response.status, "INTERNAL", "the answer is no JSON");
+  }
+  if (response.ok) return said;
+  throw problem(response.status, said?.error?.code ?? "", said?.error?.message ?? response.statusText);
+}
+
+/** @param {number} status @param {string} code @param {string} message @returns {Problem} */
+function problem(status, code, message) {
+  return { status, code, message };
+}
+
+/** Do something: a POST with JSON. Throws a Problem. @param {string} url @param {any} body @param {string} [method] */
+export async function tell(url, body, method = "POST") {
+  const answer = await ask(url, {
+    method,
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  touch("/v1/");
+  return answer;
+}
+
+/**
+ * What the answer at an address is, as far as it is known. While views use it, it is asked again.
+ * @param {string} url
+ * @param {number} [everyMs]
+ * @returns {Known}
+ */
+export function use(url, everyMs = 5000) {
+  return entry(url, everyMs, (aborted) => ask(url, { signal: aborted.signal })).known;
+}
+
+/**
+ * A list that comes in pages: the first `rows` of it. `more`: there are others.
+ * @param {string} path
+ * @param {Record<string, any>} query
+ * @param {string} name of the list in an answer
+ * @param {number} [rows]
+ * @param {number} [everyMs]
+ * @returns {Known & {rows: any[], more: boolean}}
+ */
+export function useList(path, query, name, rows = PAGE, everyMs = 5000) {
+  const url = address(path, query);
+  const asked = entry(`${url} [list]`, everyMs, async (aborted) => {
+    const wanted = Math.min(asked.rows, MOST_ROWS);
+    /** @type {any[]} */
+    const found = [];
+    let token = "";
+    // A page may be short, or empty, and more to come: the master looks at so many at a time.
+    for (let page = 0; page < 40; page += 1) {
+      const limit = Math.min(1000, Math.max(PAGE, wanted - found.length));
+      const answer = await ask(address(path, { ...query, limit, page_token: token }), { signal: aborted.signal });
+      found.push(...answer[name]);
+      token = answer.next_page_token ?? "";
+      if (!token || found.length >= wanted) break;
+    }
+    return { rows: found.slice(0, MOST_ROWS), more: Boolean(token) || found.length > MOST_ROWS };
+  });
+  if (rows > asked.rows) {
+    asked.rows = rows;
+    if (asked.known.at) refresh(asked);
+  }
+  return { ...asked.known, rows: asked.known.data?.rows ?? [], more: asked.known.data?.more ?? false };
+}
+
+/**
+ * @param {string} key @param {number} everyMs @param {(aborted: AbortController) => Promise<any>} how
+ * @returns {Entry}
+ */
+function entry(key, everyMs, how) {
+  const known = entries.get(key);
+  if (known) {
+    known.used = true;
+    return known;
+  }
+  const aborted = new AbortController();
+  /** @type {Entry} */
+  const fresh = {
+    known: { data: null, error: null, at: 0 },
+    ask: () => how(aborted),
+    everyMs,
+    used: true,
+    due: 0,
+    busy: false,
+    again: false,
+    aborted,
+    rows: PAGE,
+  };
+  entries.set(key, fresh);
+  queueMicrotask(() => refresh(fresh));
+  return fresh;
+}
+
+/** @param {Entry} one */
+async function refresh(one) {
+  if (one.busy) {
+    one.again = true;
+    return;
+  }
+  one.busy = true;
+  try {
+    one.known = { data: await one.ask(), error: null, at: Date.now() };
+  } catch (error) {
+    if (one.aborted.signal.aborted) return;
+    one.known = { ...one.known, error: /** @type {Problem} */ (error), at: Date.now() };
+  } finally {
+    one.busy = false;
+  }
+  const away = one.known.error ? Math.min(4, failing + 1) : 1;
+  one.due = Date.now() + one.everyMs * away;
+  if (one.again) {
+    one.again = false;
+    one.due = Date.now();
+  }
+  changed();
+}
+
+/** Call before a view says what it uses. */
+export function begin() {
+  for (const one of entries.values()) one.used = false;
+}
+
+/** Call after it: what is used no more is forgotten. */
+export function end() {
+  for (const [key, one] of entries) {
+    if (!one.used) {
+      one.aborted.abort();
+      entries.delete(key);
+    }
+  }
+}
+
+/** Something has happened: what begins so is asked again soon. @param {string} prefix */
+export function touch(prefix) {
+  const soon = Date.now() + SOON_MS;
+  for (const [key, one] of entries) if (key.startsWith(prefix)) one.due = Math.min(one.due, soon);
+}
+
+setInterval(() => {
+  if (document.hidden) return;
+  const now = Date.now();
+  for (const one of entries.values()) if (!one.busy && one.known.at && one.due <= now) refresh(one);
+}, 250);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) touch("");
+});

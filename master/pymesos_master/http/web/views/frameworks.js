@@ -1,0 +1,89 @@
+// Frameworks: all, and one of them.
+
+import { ago, amount, number, percent, state } from "../format.js";
+import { facts, frameworkLink, head, quoted, searchBox, TASK, tick, wrong } from "../parts.js";
+import { h } from "../render.js";
+import { useList } from "../store.js";
+import { inOrder, table, wanted } from "../table.js";
+
+/** @param {import("../router.js").Route} at */
+export const title = (at) => (at.path[1] ? "Framework" : "Frameworks");
+
+/** @param {import("../router.js").Route} at */
+export const view = (at) => (at.path[1] ? one(at.path[1]) : all(at));
+
+/** @param {import("../router.js").Route} at */
+function all(at) {
+  const completed = at.query.get("completed") === "true";
+  const words = (at.query.get("search") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+  const list = useList("/v1/frameworks", { completed }, "frameworks", 2000);
+  const found = list.rows.filter((f) => words.every((word) => `${f.framework_id} ${f.name} ${f.roles.join(" ")} ${f.state}`.toLowerCase().includes(word)));
+  return [
+    head("Frameworks", "frameworks", searchBox("Find frameworks"), tick("completed", "also ended")),
+    wrong(list),
+    table({
+      name: "frameworks",
+      label: "Frameworks",
+      sort: "name",
+      known: list,
+      empty: words.length ? "No framework has these words." : "No framework has subscribed yet.",
+      key: (f) => f.framework_id,
+      rows: inOrder(found, "name", {
+        name: (f) => f.name,
+        state: (f) => f.state,
+        tasks: (f) => f.tasks,
+        share: (f) => f.dominant_share,
+        cpus: (f) => f.allocated.cpus,
+        mem: (f) => f.allocated.mem,
+        registered: (f) => f.registered_at,
+      }),
+      columns: [
+        { title: "Framework", sort: "name", width: "24%", cell: (f) => frameworkLink(f.framework_id, f.name) },
+        { title: "State", sort: "state", width: "8rem", cell: (f) => state(f.state) },
+        { title: "Roles", wide: true, cell: (f) => f.roles.join(", ") },
+        { title: "Tasks", sort: "tasks", num: true, width: "5.5rem", cell: (f) => number(f.tasks) },
+        { title: "Share", sort: "share", num: true, width: "5.8rem", cell: (f) => percent(f.dominant_share, 1) },
+        { title: "CPUs", sort: "cpus", num: true, width: "5.8rem", wide: true, cell: (f) => number(f.allocated.cpus) },
+        { title: "Memory", sort: "mem", num: true, width: "7rem", wide: true, cell: (f) => amount("mem", f.allocated.mem) },
+        { title: "Registered", sort: "registered", num: true, width: "8rem", cell: (f) => ago(f.registered_at) },
+      ],
+    }),
+  ];
+}
+
+/** @param {string} id */
+function one(id) {
+  const known = useList("/v1/frameworks", { id_prefix: id, completed: true }, "frameworks", 1, 3000);
+  const framework = known.rows.find((f) => f.framework_id === id);
+  if (!framework) return [head("Framework", "frameworks"), wrong(known), h("p", { class: "none" }, known.at ? `No framework is called ${id}.` : "Asking …")];
+  const list = useList("/v1/tasks", { framework_id: id, sort: "-launched", completed: true }, "tasks", wanted("tasks"));
+  return [
+    head(framework.name || id, `explain framework ${quoted(id)}`, state(framework.state)),
+    wrong(known),
+    facts([
+      ["Id", h("span", { class: "id" }, id)],
+      ["Roles", framework.roles.join(", ")],
+      ["User", framework.user],
+      ["Principal", framework.principal],
+      ["Tasks", number(framework.tasks)],
+      ["Dominant share", percent(framework.dominant_share, 1)],
+      ["Allocated", `${number(framework.allocated.cpus)} CPUs, ${amount("mem", framework.allocated.mem)}`],
+      ["Offered", `${number(framework.offered.cpus)} CPUs, ${amount("mem", framework.offered.mem)}`],
+      ["Wants no offers in", framework.suppressed_roles.join(", ")],
+      ["Jobs service", framework.jobs_address],
+      ["Failover timeout", `${number(framework.failover_timeout_s)} s`],
+      ["Registered", ago(framework.registered_at)],
+    ]),
+    h("section", null, h("h2", null, "Tasks"), wrong(list), table({
+      name: "tasks",
+      label: `Tasks of ${framework.name}`,
+      sort: "-launched",
+      rows: list.rows,
+      more: list.more,
+      known: list,
+      empty: "It has no tasks.",
+      key: (t) => t.task_id,
+      columns: [TASK.id, TASK.state, TASK.host, TASK.cpus, TASK.mem, TASK.launched],
+    })),
+  ];
+}

@@ -1,0 +1,220 @@
+"""The cluster at a glance, and lists that the master sorts and searches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pymesos_core.caller import NOBODY
+from pymesos_core.clock import Now
+from pymesos_core.security.policy import EVERY_ROLE
+from pymesos_master.http.answering import Answering
+from pymesos_master.overview import Overviews
+from pymesos_master.queries import PageRequest, Queries, ordering
+from pymesos_master.queries.summary import summary
+from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+from pymesos_testing.http_cluster import (
+    a_bit_of_everything,
+    get,
+    get_json,
+    leadership_of,
+    open_answering,
+    values,
+)
+from pymesos_testing.master_harness import MasterHarness
+
+
+@pytest.fixture
+def h() -> MasterHarness:
+    return a_bit_of_everything()
+
+
+@pytest.fixture
+def answering(h: MasterHarness) -> Answering:
+    return open_answering(leadership_of(h))
+
+
+class TestOverview:
+    async def test_it_counts_and_sums(self, answering: Answering) -> None:
+        seen = await get_json(answering, "/v1/overview")
+        assert seen["agents"] == {"active": 2} and seen["drains"] == {"cordoned": 1}
+        assert seen["frameworks"] == {"active": 2}
+        assert seen["tasks"] == {"TASK_RUNNING": 1}
+        assert seen["now"]["total"] == {"cpus": 6.0, "mem": 4608.0, "disk": 100.0, "ports": 6.0}
+        assert seen["now"]["allocated"] == {"cpus": 1.0, "mem": 32.0, "ports": 2.0}
+
+    async def test_what_failed_the_latest_first(self, answering: Answering) -> None:
+        failed = (await get_json(answering, "/v1/overview"))["failed"]
+        assert values(failed, "task_id") == ["ended"]
+
+    async def test_what_did_not_fail_is_not_told(self) -> None:
+        h = MasterHarness()
+        agent, framework = h.agent("cpus:4;mem:4096"), h.subscribe()
+        for number, state in enumerate((types_pb2.TASK_FAILED, types_pb2.TASK_FINISHED) * 2):
+            h.run(framework, f"t{number}")
+            of = h.framework_id(framework)
+            h.update(agent, of, f"t{number}", state)
+            said = {"agent_id": h.agent_id(agent), "task_id": f"t{number}", "uuid": b"u"}
+            h.call(framework, acknowledge=said)
+        answering = open_answering(leadership_of(h))
+        failed = (await get_json(answering, "/v1/overview"))["failed"]
+        assert values(failed, "task_id") == ["t2", "t0"]
+        failed = (await get_json(answering, "/v1/overview?failures=1"))["failed"]
+        assert values(failed, "task_id") == ["t2"]
+
+    async def test_history_is_of_an_hour_and_can_be_asked_from_a_time(
+        self, h: MasterHarness
+    ) -> None:
+        overviews = Overviews(h.core.state, Queries(h.core, lambda: h.now), lambda: h.now)
+        for _ in range(300):
+            h.advance(15.0)
+            await overviews.note()
+        said = await overviews.answer(NOBODY, pb.GetOverviewRequest())
+        assert len(said.history) == 240
+        times = [at.at_s for at in said.history]
+        assert times == sorted(times) and times[-1] == h.now.wall_s
+        said = await overviews.answer(NOBODY, pb.GetOverviewRequest(since_s=times[-3]))
+        assert [at.at_s for at in said.history] == times[-2:]
+
+    async def test_names_that_others_chose_do_not_make_it_grow(self) -> None:
+        h = MasterHarness()
+        h.agent("cpus:4;" + ";".join(f"r{number}:1" for number in range(50)))
+        answering = open_answering(leadership_of(h))
+        total = (await get_json(answering, "/v1/overview"))["now"]["total"]
+        assert len(total) == 20 and total["cpus"] == 4.0
+
+    async def test_a_count_is_shared_for_a_moment(self, h: MasterHarness) -> None:
+        now = Now(100.0, 1e9)
+        overviews = Overviews(h.core.state, Queries(h.core), lambda: now)
+
+        async def running() -> dict[str, int]:
+            return dict((await overviews.answer(NOBODY, pb.GetOverviewRequest())).tasks)
+
+        assert await running() == {"TASK_RUNNING": 1}
+        for framework in h.core.state.frameworks.values():
+            framework.tasks.clear()
+        assert await running() == {"TASK_RUNNING": 1}
+        now = Now(103.0, 1e9)
+        assert await running() == {}
+
+    async def test_who_may_read_some_roles_is_told_of_those(self, h: MasterHarness) -> None:
+        class Eng:
+            every = False
+
+            def __contains__(self, role: str) -> bool:
+                return role == "eng"
+
+        counted = await summary(h.core.state, Eng())  # type: ignore[arg-type]
+        assert counted.tasks == {"TASK_RUNNING": 1} and counted.frameworks == {"active": 1}
+
+        class Ops(Eng):
+            def __contains__(self, role: str) -> bool:
+                return role == "ops"
+
+        counted = await summary(h.core.state, Ops())  # type: ignore[arg-type]
+        assert counted.tasks == {} and counted.frameworks == {"active": 1} and counted.offers <= 1
+        queries = Queries(h.core)
+        assert [*queries.failed(Ops())] == []  # type: ignore[arg-type]
+        assert [*queries.failed(EVERY_ROLE)]
+
+
+async def test_agents_in_short(answering: Answering) -> None:
+    whole = (await get_json(answering, "/v1/agents"))["agents"]
+    tiles = (await get_json(answering, "/v1/agents/map"))["agents"]
+    assert values(tiles, "agent_id") == values(whole, "agent_id")
+    for tile, agent in zip(tiles, whole, strict=True):
+        assert tile["drain"] == (agent["drain"] and agent["drain"]["state"])
+        for name in ("cpus", "mem", "disk"):
+            assert tile[name] == [agent["allocated"][name], agent["resources"][name]]
+
+
+class TestLists:
+    @pytest.fixture
+    def many(self) -> MasterHarness:
+        h = MasterHarness()
+        agent = h.agent("cpus:40;mem:40960")
+        framework = h.subscribe(roles=["eng"], name="Packer")
+        for name in ("banana", "Apple", "cherry"):
+            h.advance(1.0)
+            h.run(framework, name)
+            h.update(agent, h.framework_id(framework), name, types_pb2.TASK_RUNNING)
+        return h
+
+    async def ids(self, h: MasterHarness, query: str) -> list[str]:
+        answering = open_answering(leadership_of(h))
+        return values((await get_json(answering, f"/v1/tasks?{query}"))["tasks"], "task_id")
+
+    @pytest.mark.parametrize(
+        ("sort", "order"),
+        [
+            ("", ["banana", "Apple", "cherry"]),
+            ("id", ["Apple", "banana", "cherry"]),
+            ("-id", ["cherry", "banana", "Apple"]),
+            ("launched", ["banana", "Apple", "cherry"]),
+            ("-launched", ["cherry", "Apple", "banana"]),
+            ("hostname", ["Apple", "banana", "cherry"]),
+        ],
+    )
+    async def test_tasks_are_sorted(self, many: MasterHarness, sort: str, order: list[str]) -> None:
+        assert await self.ids(many, f"sort={sort}" if sort else "") == order
+
+    async def test_each_word_is_looked_for(self, many: MasterHarness) -> None:
+        assert await self.ids(many, "search=APP") == ["Apple"]
+        assert await self.ids(many, "search=an+eng") == ["banana"]
+        assert len(await self.ids(many, "search=packer")) == 3, "the framework's name"
+        assert await self.ids(many, "search=an+prod") == []
+        assert len(await self.ids(many, "search=%20")) == 3
+
+    async def test_a_sorted_list_goes_on_in_its_order(self, many: MasterHarness) -> None:
+        answering = open_answering(leadership_of(many))
+        page = await get_json(answering, "/v1/tasks?sort=-id&limit=2")
+        token = page["next_page_token"]
+        rest = await get_json(answering, f"/v1/tasks?sort=-id&page_token={token}")
+        assert values([*page["tasks"], *rest["tasks"]], "task_id") == ["cherry", "banana", "Apple"]
+
+    async def test_agents(self, answering: Answering) -> None:
+        async def ids(query: str) -> list[str]:
+            agents = (await get_json(answering, f"/v1/agents?{query}"))["agents"]
+            return values(agents, "agent_id")
+
+        usual = await ids("sort=tasks")
+        assert await ids("sort=-tasks") == usual[::-1] and len(usual) == 2
+        cordoned = await ids("search=cordoned")
+        assert len(cordoned) == 1 and await ids("search=cordoned+active") == cordoned
+        assert await ids("search=nowhere") == []
+
+    async def test_what_is_no_order_is_refused(self, answering: Answering) -> None:
+        answer = await get(answering, "/v1/tasks?sort=agent")
+        assert answer.status == 400 and b"expected is one of" in answer.body
+
+    @pytest.mark.parametrize("sort", ["agent", "-", "--id", "\0"])
+    async def test_calls_with_what_is_no_order_are_refused(
+        self, many: MasterHarness, sort: str
+    ) -> None:
+        queries = Queries(many.core)
+        with pytest.raises(Exception, match="sort is"):
+            queries.tasks(NOBODY, PageRequest(), ordering.TaskFilter(sort=sort))
+        with pytest.raises(Exception, match="sort is"):
+            queries.agents(NOBODY, PageRequest(), sort=sort)
+
+    def test_what_is_named_is_what_can_be_sorted_by(self, many: MasterHarness) -> None:
+        assert tuple(ordering.task_keys(many.core.state)) == ordering.TASK_SORTS
+
+    def test_one_sort_serves_all_for_a_moment(self) -> None:
+        now = Now(1.0, 1.0)
+        sorts = ordering.Sorted(lambda: now)
+        asked: list[int] = []
+
+        def items() -> list[int]:
+            asked.append(1)
+            return [3, 1, 2]
+
+        keys: dict[str, Any] = {"n": lambda item: item}
+        assert sorts.get("x", "-n", keys, items) == [3, 2, 1]
+        assert sorts.get("x", "-n", keys, items) == [3, 2, 1] and len(asked) == 1
+        assert sorts.get("x", "n", keys, items) == [1, 2, 3] and len(asked) == 2
+        now = Now(4.0, 4.0)
+        sorts.get("x", "-n", keys, items)
+        assert len(asked) == 3
