@@ -14,6 +14,7 @@ from pymesos_agent.containers.facets import DECLARED, FACETS
 from pymesos_agent.core import lifecycles as of_agent
 from pymesos_agent.main import main as agent
 from pymesos_agent.settings import AgentSettings
+from pymesos_binpack.alerts.lifecycle import ALERT_LIFE
 from pymesos_binpack.jobfiles.parsing import read_job_file
 from pymesos_binpack.jobfiles.reference import sections
 from pymesos_binpack.jobs.lifecycle import INSTANCE_LIFE
@@ -207,6 +208,7 @@ LIFE_CYCLES: list[Lifecycle[Any, Any, Any]] = [
     of_agent.EXECUTOR_LIFE,
     of_agent.CONTAINER_LIFE,
     INSTANCE_LIFE,
+    ALERT_LIFE,
 ]
 
 

@@ -21,6 +21,7 @@ from pymesos_binpack.life import (
     principal_of,
     read_core,
     refusal,
+    telling,
 )
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
@@ -94,6 +95,7 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
         master=options.settings.master,
         crash_folder=options.state_dir,
         outside=outside,
+        tells=telling(options),
     )
     begin = partial(begin_life, info, partial(read_core, options), make)
     stand_by = partial(_stand_by, me, detector, options.settings.master, outside)

@@ -7,16 +7,25 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from pymesos_binpack.alerts.state import ALERT
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.roles import JobRoles, roles_problem
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.services.relayed import RelayedJobs
 from pymesos_binpack.settings import BinpackSettings
-from pymesos_binpack.shell import CAPABILITIES, Binpack, StartsAgainError, SubmitError
+from pymesos_binpack.shell import (
+    CAPABILITIES,
+    Binpack,
+    MakeTells,
+    StartsAgainError,
+    SubmitError,
+    TellsNobody,
+)
 from pymesos_binpack.specs import Job
 from pymesos_binpack.states import STATE_FILE, check_not_moved, epoch_in
 from pymesos_core.addresses import HostPort
@@ -82,6 +91,20 @@ class Options:
         )
 
 
+def telling(options: Options) -> MakeTells:
+    """Return what makes the teller of alerts, by the file of receivers. Raises RoleError."""
+    if (path := options.settings.receivers) is None:
+        return TellsNobody
+    from pymesos_core.outgoing.notifier import Notifier  # its client of HTTP is slow to load
+    from pymesos_core.outgoing.receivers import ReceiversError, read_receivers_file
+
+    try:
+        receivers = read_receivers_file(path)
+    except ReceiversError as error:
+        raise RoleError(f"--receivers: {error}") from None
+    return partial(Notifier, receivers)
+
+
 def framework_info(options: Options) -> pb.FrameworkInfo:
     """What the master is told."""
     return pb.FrameworkInfo(
@@ -120,6 +143,7 @@ async def _serve(
     check_not_moved(stored)
     credentials = await options.settings.credentials(Kind.FRAMEWORK)
     outside = outside_with(credentials)
+    tells = telling(options)
     info = framework_info(options)
     info.epoch = epoch_in(stored, options.where)
     server: Server | None = None
@@ -134,7 +158,13 @@ async def _serve(
         core = read_core(options, stored or store.load())
         stored = {}
         binpack = Binpack(
-            core, store, info, options.settings.master, options.state_dir, outside=outside
+            core,
+            store,
+            info,
+            options.settings.master,
+            options.state_dir,
+            outside=outside,
+            tells=tells,
         )
         if service is not None:
             service.binpack = binpack
@@ -309,6 +339,7 @@ async def _tear_down(binpack: Binpack, running: asyncio.Task[None], store: State
     except FrameworkError:
         pass
     changes: list[Change] = [Change("framework", "", None)]
+    changes += [Change(ALERT, alert.key, None) for alert in binpack.core.alerts]
     for job in list(binpack.core.jobs.values()):
         changes += job.removal()
     await asyncio.to_thread(store.commit, changes)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pymesos_binpack.alerts.state import ALERT, Alert, read_alert
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
 from pymesos_binpack.jobs.aligning import is_settled
 from pymesos_binpack.jobs.history import SUBMIT, VERSION, History, Version
@@ -133,6 +134,7 @@ class Restored:
     jobs: list[JobState] = field(default_factory=list)
     given_up: dict[str, str] = field(default_factory=dict)
     volumes: list[bytes] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
     quarantined: dict[str, Quarantined] = field(default_factory=dict)
     rows: dict[str, list[Row]] = field(default_factory=dict)  # by job
 
@@ -148,6 +150,9 @@ def restore(records: Records) -> Restored:
             out.given_up[key] = value.decode("utf-8", "replace")
         elif kind == VOLUME:
             out.volumes.append(value)
+        elif kind == ALERT:
+            with contextlib.suppress(ValueError):  # else what it is about is found anew
+                out.alerts.append(read_alert(key, value))
         elif kind in (JOB, VERSION, ROLLOUT, ROLLOUTS, INSTANCE, QUARANTINE):
             out.rows.setdefault(key.partition("/")[0], []).append((kind, key, value))
     for job_id, rows in out.rows.items():
@@ -447,6 +452,8 @@ _MAY_BE = {
     "version": _is_whole,
     "begun_s": _is_time,
     "decision": _is_text,
+    "unhealthy_since_s": _is_time,
+    "quick_failures": _is_whole,
 }
 
 _OF_A_ROLLOUT: Mapping[str, Callable[[Any], bool]] = {

@@ -10,7 +10,7 @@ from pymesos_binpack.placement.packing import DEFAULT_POLICY, Policy, read_polic
 from pymesos_binpack.roles import JobRoles, read_job_roles
 from pymesos_core.addresses import ZkUrl
 from pymesos_core.ids import id_problem
-from pymesos_core.settings import SECONDS, folder, number, switch, text
+from pymesos_core.settings import SECONDS, file, folder, number, switch, text
 from pymesos_core.settings.audited import AuditedSettings
 from pymesos_core.settings.server import (
     master_address,
@@ -68,6 +68,10 @@ class BinpackSettings(AuditedSettings):
         help="Where the framework's id, jobs and results are kept, for a restart to go on from.",
     )
     listen: bool = switch(False, help="Stay, and serve Jobs for `pymesos-cli run`.")
+    receivers: Path | None = file(
+        default_text="nobody is told of alerts",
+        help="Who is told of the alerts of jobs: YAML, see docs/alerts.md.",
+    )
     zk: ZkUrl | None = zk_url(
         "this instance is the only one, and its state is in --state-dir; with it the state is in"
         " ZooKeeper, below PATH/frameworks/NAME, and another instance takes over"

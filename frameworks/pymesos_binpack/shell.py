@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pymesos_binpack import core as c
 from pymesos_binpack.calls import make_call
@@ -20,12 +20,14 @@ from pymesos_binpack.specs import Job
 from pymesos_core import crash
 from pymesos_core.coordination import Detector, RegistryError
 from pymesos_core.exits import RoleError
+from pymesos_core.outgoing.notices import Notice
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError, new_cluster, read_policy
 from pymesos_core.store import StateStore
 from pymesos_core.tasks import until_first
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, Scheduler
@@ -66,6 +68,42 @@ class Watch:
         self.changed.set()
 
 
+class Tells(Protocol):
+    """What tells receivers of alerts: see pymesos_core.outgoing.notifier."""
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of the receivers."""
+
+    def tell(self, notice: Notice) -> None:
+        """Have its receiver told."""
+
+    async def run(self) -> None:
+        """Tell until cancelled."""
+
+
+class TellsNobody:
+    """There are no receivers."""
+
+    names: Collection[str] = ()
+
+    def __init__(self, taken: Callable[[Notice], None]) -> None:
+        self._taken = taken
+
+    def tell(self, notice: Notice) -> None:
+        """See Tells: what is over can be forgotten."""
+        log.error("alert %s: there are no receivers, so that nobody is told", ascii(notice.key))
+        if notice.is_over:
+            self._taken(notice)
+
+    async def run(self) -> None:
+        """See Tells."""
+        await asyncio.Event().wait()
+
+
+MakeTells = Callable[[Callable[[Notice], None]], Tells]
+
+
 class Binpack(Scheduler):
     """One bin-packing framework."""
 
@@ -80,9 +118,12 @@ class Binpack(Scheduler):
         outside: Outside = OUTSIDE,
         driver: Callable[..., Driver] = Driver,
         may_send: Callable[[], Awaitable[bool]] | None = None,
+        tells: MakeTells = TellsNobody,
     ) -> None:
         """`crash_folder` is where a fault is written down, `may_send` is for the driver.
 
+        `tells` makes what tells receivers of alerts, given what is to be called when one has taken
+        a notice.
         Raises pymesos_core.addresses.AddressError.
         """
         self.core = core
@@ -111,6 +152,9 @@ class Binpack(Scheduler):
             Writes(store.commit, self._written),
             outside.clock,
         )
+        self._receivers = tells(
+            lambda told: self._feed(c.NoticeTaken(told.key, told.began_s, told.is_over))
+        )
         # By the job that is to be changed, or nothing, and the id of the request.
         self._accepted: dict[tuple[str, str], asyncio.Future[c.JobAccepted]] = {}
         self._released: dict[tuple[str, bool], asyncio.Future[str]] = {}  # by job, and `discard`
@@ -132,7 +176,12 @@ class Binpack(Scheduler):
         """
         try:
             self._feed(c.Tick())
-            await until_first(self._runner.run(), self.driver.run(), self._failed.wait())
+            await until_first(
+                self._runner.run(),
+                self.driver.run(),
+                self._failed.wait(),
+                self._receivers.run(),
+            )
             if isinstance(self._failure, RegistryError):
                 raise StateError(str(self._failure))
             if self._failure is not None:
@@ -177,11 +226,27 @@ class Binpack(Scheduler):
         `same_name`: whatever others of its name do. `versions`: those that a backup has of it.
         Raises SubmitError, StaleError, StartsAgainError.
         """
+        if (problem := self.receivers_problem(job)) is not None:
+            raise SubmitError(problem)
         job_id = f"{job.name}-{self._outside.token(4)}"
         event = c.JobSubmitted(
             request_id, job_id, job, not same_name, made_by, versions, self._store.room_bytes
         )
         return (await self._ask(("", request_id), event)).job_id
+
+    def receivers_problem(self, job: Job) -> str | None:
+        """Why the alerts of a job cannot be taken; None: they can."""
+        names = self._receivers.names
+        unknown = next((name for name in job.receivers if name not in names), None)
+        if unknown is None:
+            return None
+        if not names:
+            return (
+                f"an alert is to go to {quoted(unknown)}, and this framework has no receivers: they"
+                f" are in the file that --receivers names, where it is started"
+            )
+        known = ", ".join(sorted(names)[:20])
+        return f"an alert is to go to {quoted(unknown)}, and the receivers here are {known}"
 
     async def propose(self, event: c.VersionProposed) -> int:
         """Put another version of a job in force and return its number, once it is stored.
@@ -360,6 +425,8 @@ class Binpack(Scheduler):
                 info.CopyFrom(self._info)
                 info.roles[:] = roles
                 self.driver.update_framework(info)
+            case c.Tell(notice):
+                self._receivers.tell(notice)
             case _:
                 make_call(self.driver, effect)
 

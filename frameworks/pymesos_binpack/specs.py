@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from pymesos_binpack.constraints import Constraint
@@ -50,6 +52,32 @@ class RestartRules:
     fails: bool = False  # it is not run again then; else ever later
 
 
+class When(StrEnum):
+    """What of a task somebody can be alerted of."""
+
+    UNHEALTHY = "unhealthy"
+    BELOW = "below"
+    CRASH_LOOP = "crash_loop"
+    ROLLOUT_FAILED = "rollout_failed"
+    UNPLACED = "unplaced"
+    DRAIN_BLOCKED = "drain_blocked"
+
+
+@dataclass(frozen=True)
+class AlertRule:
+    """Who is told of what, once it has held for how long."""
+
+    when: When
+    to: str  # the name of a receiver
+    for_s: float = 30.0
+    below: int = 100  # so many ready instances are too few, or, if it is a share, so many percent
+    is_share: bool = True
+
+    def is_too_few(self, ready: int, wanted: int) -> bool:
+        """Whether so many instances are ready that somebody is to be told."""
+        return 100 * ready < self.below * wanted if self.is_share else ready < self.below
+
+
 @dataclass(frozen=True)
 class TaskSpec:
     """One kind of task of a job. `scalars` in thousandths, those of its sidecars included."""
@@ -75,6 +103,7 @@ class TaskSpec:
     named_ports: tuple[NamedPort, ...] = ()  # the first ports that it is given
     update: Mapping[str, Any] = field(default_factory=dict)  # how instances are replaced
     restart: RestartRules = RestartRules()
+    alerts: tuple[AlertRule, ...] = ()
     drain_s: float = 0.0  # between leaving what clients see, and its kill
     digest: str = ""  # of what a running task of it is: see jobfiles.revisions
 
@@ -104,3 +133,8 @@ class Job:
     document: str
     priority: int = 0
     preempt: bool = False  # whether tasks of lower priority may be killed for it
+
+    @cached_property
+    def receivers(self) -> tuple[str, ...]:
+        """The receivers that its alerts are for, each once."""
+        return tuple(dict.fromkeys(rule.to for task in self.tasks for rule in task.alerts))

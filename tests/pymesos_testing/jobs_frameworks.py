@@ -48,6 +48,10 @@ class HarnessedBinpack:
                 raise (StaleError if effect.stale else SubmitError)(effect.message)
         raise AssertionError("no answer")
 
+    def receivers_problem(self, job: Job) -> str | None:
+        unknown = [name for name in job.receivers if name != "oncall"]
+        return f"the receivers here are oncall, not {unknown[0]}" if unknown else None
+
     async def submit(
         self,
         job: Job,

@@ -50,7 +50,10 @@ class Framework:
             return f"{job.name}-1"
 
         self.binpack: Any = SimpleNamespace(
-            core=h.core, driver=SimpleNamespace(framework_id="f"), submit=submit
+            core=h.core,
+            driver=SimpleNamespace(framework_id="f"),
+            submit=submit,
+            receivers_problem=lambda job: None,
         )
         self._harness = h
         self.files = AuditFiles(folder, 1 << 20)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.core import BinpackCore
-from pymesos_binpack.shell import Binpack, StaleError
+from pymesos_binpack.shell import Binpack, MakeTells, StaleError, SubmitError, TellsNobody
+from pymesos_core.outgoing.notices import Notice
 from pymesos_core.store import Store
 from pymesos_proto.v1 import scheduler_pb2 as spb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -53,6 +56,7 @@ class Asking:
         room_bytes: int | None = None,
         driver: type[Driver] | None = None,
         roles: tuple[str, ...] = ("*",),
+        tells: MakeTells = TellsNobody,
     ) -> None:
         self.notes = Notes()
         self.notes.roles = roles
@@ -62,7 +66,7 @@ class Asking:
         )
         driver = driver or cast(type[Driver], lambda *_, **__: None)
         self.info = pb.FrameworkInfo(name="f")
-        self.binpack = Binpack(core, store, self.info, "127.0.0.1:5050", driver=driver)
+        self.binpack = Binpack(core, store, self.info, "127.0.0.1:5050", driver=driver, tells=tells)
 
     async def propose(self, job_id: str) -> asyncio.Task[int]:
         task = asyncio.ensure_future(self.binpack.propose(change(job_id)))
@@ -164,3 +168,53 @@ async def test_the_core_is_told_what_the_master_answers_to_other_roles() -> None
         c.RolesAnswered(("*", "web"), ("*", "web")),
         c.RolesAnswered(("*", "secret", "web"), ("*", "web"), "no"),
     ]
+
+
+class Receivers:
+    """One that is told of alerts, and says that each notice was taken when that is asked for."""
+
+    names = ("oncall", "team")
+
+    def __init__(self, taken: Callable[[Notice], None]) -> None:
+        self.taken = taken
+        self.told: list[Notice] = []
+
+    def tell(self, notice: Notice) -> None:
+        self.told.append(notice)
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+
+NOTICE = Notice("j-1/t/below/oncall", "oncall", {}, "s", 5.0)
+
+
+async def test_receivers_are_told_and_the_core_hears_that_they_were() -> None:
+    asking = Asking(tells=Receivers)
+    receivers = cast(Receivers, asking.binpack._receivers)
+    asking.say(c.Tell(NOTICE))
+    assert receivers.told == [NOTICE]
+    receivers.taken(NOTICE)
+    assert asking.notes.told[-1] == c.NoticeTaken("j-1/t/below/oncall", 5.0, False)
+
+
+async def test_without_receivers_what_is_over_is_forgotten(
+    asking: Asking, caplog: pytest.LogCaptureFixture
+) -> None:
+    asking.say(c.Tell(NOTICE))
+    assert "nobody is told" in caplog.text
+    assert c.NoticeTaken not in map(type, asking.notes.told)
+    asking.say(c.Tell(replace(NOTICE, ended_s=6.0)))
+    assert asking.notes.told[-1] == c.NoticeTaken("j-1/t/below/oncall", 5.0, True)
+
+
+@pytest.mark.parametrize(
+    ("tells", "said"),
+    [(Receivers, "the receivers here are oncall, team"), (TellsNobody, "has no receivers")],
+)
+async def test_who_is_not_known_is_not_told(tells: Any, said: str) -> None:
+    asking = Asking(tells=tells)
+    of_nobody = job("service", alerts=[{"when": "below", "to": "boss"}])
+    with pytest.raises(SubmitError, match=said):
+        await asking.binpack.submit(of_nobody, "r")
+    assert asking.binpack.receivers_problem(job()) is None

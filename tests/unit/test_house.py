@@ -38,6 +38,7 @@ CORES = [
     "frameworks/pymesos_binpack/core",
     "frameworks/pymesos_binpack/placement",
     "frameworks/pymesos_binpack/jobs",
+    "frameworks/pymesos_binpack/alerts",
     "frameworks/pymesos_binpack/constraints.py",
 ]
 ALLOWED_IN_CORES = {
@@ -56,16 +57,18 @@ ROOMS = {
     "agent/pymesos_agent": {
         "core", "containers", "runtimes", "supervision", "files", "health", "services",
     },
-    "frameworks/pymesos_binpack": {"placement", "jobs", "jobfiles", "core", "services"},
+    "frameworks/pymesos_binpack": {
+        "placement", "jobs", "jobfiles", "alerts", "core", "services",
+    },
 }  # fmt: skip
 
 
 # Each imports only from those before it, and there is no circle within it.
 FLOORS = {
     "frameworks/pymesos_binpack": [
-        "constraints", "containers", "specs", "roles", "placement", "jobs", "jobfiles", "restoring",
-        "core", "calls", "shell", "services", "hosting", "settings", "states", "life", "electing",
-        "moving", "main",
+        "constraints", "containers", "specs", "roles", "placement", "jobs", "jobfiles", "alerts",
+        "restoring", "core", "calls", "shell", "services", "hosting", "settings", "states", "life",
+        "electing", "moving", "main",
     ],
 }  # fmt: skip
 

@@ -109,6 +109,15 @@ class TestApply:
         again = desk.apply(document(WEB))
         assert (again.job_id, again.changed, again.created) == (made.job_id, False, False)
 
+    @pytest.mark.parametrize("dry_run", [True, False])
+    def test_an_alert_for_nobody_that_is_known_is_refused(self, desk: Desk, dry_run: bool) -> None:
+        told = {"alerts": [{"when": "below", "to": "oncal"}]}
+        with pytest.raises(CallError, match="the receivers here are oncall") as refused:
+            desk.apply(document({**WEB, **told}), dry_run=dry_run)
+        assert refused.value.code == Code.INVALID_ARGUMENT and not desk.h.core.jobs
+        told["alerts"][0]["to"] = "oncall"
+        assert desk.apply(document({**WEB, **told}), dry_run=dry_run).created
+
     def test_a_plan_says_what_changes_and_changes_nothing(self, desk: Desk, shop: str) -> None:
         text = document({**WEB, "instances": 3, "command": "y"}, {"name": "b", "command": "z"})
         planned = desk.apply(text, dry_run=True)

@@ -91,7 +91,7 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
             "health_check: one of command, http, tcp and grpc is expected",
         ),
         (MINIMAL % "instnaces: 3", "tasks[0]: unknown key 'instnaces'; did you mean 'instances'?"),
-        (MINIMAL % "zzz: 3", "unknown key 'zzz'; known are add_capabilities, artifacts"),
+        (MINIMAL % "zzz: 3", "unknown key 'zzz'; known are add_capabilities, alerts"),
         (MINIMAL % "instances: 0", "tasks[0].instances: 0 is out of range; at least 1"),
         (MINIMAL % "instances: 1.5", "instances"),
         (

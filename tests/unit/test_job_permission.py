@@ -66,7 +66,11 @@ def service(*rules: str, told: bool = True) -> JobsService:
         return ""
 
     binpack: Any = SimpleNamespace(
-        core=h.core, driver=SimpleNamespace(framework_id="f"), submit=submit, release=release
+        core=h.core,
+        driver=SimpleNamespace(framework_id="f"),
+        submit=submit,
+        release=release,
+        receivers_problem=lambda job: None,
     )
     return JobsService(binpack, JobRoles(("prod",)))
 
@@ -139,7 +143,9 @@ class TestOfSeveralRoles:
             return f"{job.name}-1"
 
         driver = SimpleNamespace(framework_id="f")
-        binpack: Any = SimpleNamespace(core=h.core, driver=driver, submit=submit)
+        binpack: Any = SimpleNamespace(
+            core=h.core, driver=driver, submit=submit, receivers_problem=lambda job: None
+        )
         return JobsService(binpack, read_job_roles(roles), principal=me)
 
     @staticmethod

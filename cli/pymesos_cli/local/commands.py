@@ -41,6 +41,12 @@ room = Room()
     help="Of the logs in the cluster's folder.",
 )
 @click.option(
+    "--receivers",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    default=None,
+    help="Who is told of the alerts of jobs: YAML, see docs/alerts.md.",
+)
+@click.option(
     "--no-auth", is_flag=True, help="Without certificates: everybody on this machine gets in."
 )
 @click.option(
@@ -55,6 +61,7 @@ def local(
     resource_text: str,
     port: int,
     log_level: str,
+    receivers: Path | None,
     no_auth: bool,
     not_isolated: bool,
 ) -> None:
@@ -72,7 +79,9 @@ def local(
         given = parse(resource_text)
     except ResourceError as error:
         raise click.UsageError(f"--resources: {error}") from error
-    wanted = Wanted(agents, runtime, given, port, log_level, not no_auth, not not_isolated)
+    wanted = Wanted(
+        agents, runtime, given, port, log_level, not no_auth, not not_isolated, receivers
+    )
     try:
         sys.exit(run_local(wanted))
     except LocalError as error:

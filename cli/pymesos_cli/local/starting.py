@@ -30,6 +30,7 @@ class Wanted:
     log_level: str = "info"
     auth: bool = True  # certificates
     isolation: bool = True  # of tasks, from what their user could read
+    receivers: Path | None = None  # of alerts
 
 
 def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -> LocalCluster:
@@ -68,6 +69,7 @@ def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -
             "pymesos_binpack.main",
             *("--listen", "--master", master.address, "--state-dir", str(folder / "binpack")),
             *("--role", "**", *level, *_tls(secrets, wanted, BINPACK)),
+            *(("--receivers", str(wanted.receivers.resolve())) if wanted.receivers else ()),
         )
     except BaseException:
         cluster.stop()

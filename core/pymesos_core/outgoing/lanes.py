@@ -90,6 +90,10 @@ class Lane(Generic[Item]):
                 )
                 await asyncio.sleep(max(error.after_s, self._backoff.next_s()))
                 continue
+            except Exception:  # of what is sent, and no reason to end who sends it
+                log.exception("what is sent to the receiver %s cannot be sent", self.name)
+                await asyncio.sleep(RETRY_S[1])
+                continue
             self._backoff.reset()
             for key, item in batch.items():
                 if self._waiting.get(key) is item:  # else there is something newer to say

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,11 @@ class Notifier:
         self._lanes: dict[str, list[Lane[Notice]]] = {}
         for name, receiver in receivers.items():
             self._lanes[name] = list(self._lanes_of(receiver))
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of the receivers."""
+        return self._receivers.keys()
 
     def tell(self, notice: Notice) -> None:
         """Have its receiver told: that it fires always before that it is resolved."""

@@ -21,6 +21,7 @@ from pymesos_binpack.core.effects import (
     Revive,
     Store,
     Suppress,
+    Tell,
 )
 from pymesos_binpack.core.events import (
     AgentDraining,
@@ -31,6 +32,7 @@ from pymesos_binpack.core.events import (
     InverseOffersReceived,
     JobStopped,
     JobSubmitted,
+    NoticeTaken,
     OfferRescinded,
     OffersReceived,
     PolicyTold,
@@ -67,6 +69,7 @@ __all__ = [
     "JobStopped",
     "JobSubmitted",
     "Kill",
+    "NoticeTaken",
     "OfferRescinded",
     "OffersReceived",
     "PolicyTold",
@@ -81,6 +84,7 @@ __all__ = [
     "Subscribed",
     "Suppress",
     "TaskUpdated",
+    "Tell",
     "Tick",
     "VersionProposed",
     "VolumeRemoved",

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
+from pymesos_binpack.alerts.state import Alerts
 from pymesos_binpack.core import (
+    alerting,
     data,
     drains,
     hearing,
@@ -32,6 +34,7 @@ from pymesos_binpack.core.events import (
     InverseOffersReceived,
     JobStopped,
     JobSubmitted,
+    NoticeTaken,
     OfferRescinded,
     OffersReceived,
     PolicyTold,
@@ -96,6 +99,7 @@ class BinpackCore:
         always = tuple(roles)
         self._ctx = Context(PlacementByRole(policy, always), always, always)
         self._to_store: list[Change] = []  # what loading changed
+        self._begun = False
         self._load(records)
 
     def _load(self, records: Records) -> None:
@@ -118,7 +122,10 @@ class BinpackCore:
         for job_id, aside in ctx.quarantined.items():
             if aside.request_id:
                 ctx.roster.requests[aside.request_id] = job_id
-        ctx.heard_s = max((job.latest_s for job in ctx.roster.jobs.values()), default=0.0)
+        for alert in restored.alerts:
+            ctx.alerts.keep(alert)
+        times = [job.latest_s for job in ctx.roster.jobs.values()]
+        ctx.heard_s = max((*times, *(alert.since_s for alert in ctx.alerts)), default=0.0)
         mine = [(i.saved.task_id, i.saved.agent_id) for i in ctx.roster.by_task.values()]
         ctx.ledger.expect([*mine, *restored.given_up.items()])
         for task_id, agent_id in restored.given_up.items():
@@ -171,6 +178,11 @@ class BinpackCore:
         return self._ctx.volumes
 
     @property
+    def alerts(self) -> Alerts:
+        """The alerts of jobs that are not quiet."""
+        return self._ctx.alerts
+
+    @property
     def policy(self) -> security.Policy | None:
         """By which callers are answered; None: no master has told it yet."""
         return self._ctx.policy
@@ -221,6 +233,7 @@ class BinpackCore:
         assert set(ctx.roles) == wanted.difference(ctx.refused_roles, ctx.apart[1:]), ctx.roles
         assert wanted.issuperset((*ctx.refused_roles, *ctx.apart)), ctx.refused_roles
         assert {placement.role for placement in ctx.placements} <= wanted, wanted
+        ctx.alerts.check()
         if not ctx.writes:
             unsettled = [i.label for i in self.instances() if not i.settled]
             assert not unsettled, f"{unsettled} are meant to be what nobody writes"
@@ -247,6 +260,9 @@ class BinpackCore:
 
     def _advance(self, event: Event) -> None:
         ctx = self._ctx
+        if not self._begun:
+            self._begun = True
+            alerting.begin(ctx)
         self._handle(event)
         for kind, key in ctx.timers.each_due(ctx.now.mono_s):
             ctx.at = "" if kind in launches.OF_ROLES else key.partition("/")[0]
@@ -264,6 +280,8 @@ class BinpackCore:
                 drains.on_due(ctx)
             elif kind == subscription.TRY_AGAIN:
                 subscription.try_again(ctx)
+            elif kind == alerting.ALERTS:
+                alerting.on_due(ctx, key)
             elif kind == KEPT:
                 launches.on_kept_for_long(ctx, key)
             elif kind == launches.EXPLAIN:
@@ -275,6 +293,7 @@ class BinpackCore:
         for placement in list(ctx.placements):
             if placement.due:
                 launches.make_plan(ctx, placement)
+        alerting.follow(ctx)
 
     def _handle(self, event: Event) -> None:
         ctx = self._ctx
@@ -326,6 +345,8 @@ class BinpackCore:
                 subscription.try_again(ctx)
                 # Who watches a job may have to go.
                 ctx.changed.update(dict.fromkeys(ctx.roster.jobs))
+            case NoticeTaken():
+                alerting.on_taken(ctx, event)
             case Stored(token):
                 self._on_stored(token)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pymesos_binpack.alerts.state import Alerts
 from pymesos_binpack.core.effects import Effect, Kill, Store
 from pymesos_binpack.core.then import InstanceDurable, JobDurable, Then
 from pymesos_binpack.jobs.instance import Instance
@@ -37,6 +38,7 @@ class Context:
     apart: list[str] = field(default_factory=list)  # refused together: each is tried by itself
     roster: Roster = field(default_factory=Roster)
     volumes: Volumes = field(default_factory=Volumes)
+    alerts: Alerts = field(default_factory=Alerts)
     ledger: Ledger = field(default_factory=Ledger)
     writes: PendingWrites[Then] = field(default_factory=PendingWrites)
     timers: Timers[Timer] = field(default_factory=Timers)

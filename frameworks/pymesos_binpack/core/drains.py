@@ -67,6 +67,7 @@ def _look_at(ctx: Context, agent_ids: set[str]) -> None:
     for job_id in job_ids:
         job = ctx.roster.jobs[job_id]
         ctx.at = job_id
+        ctx.changed[job_id] = None
         if not (job.stopping or job.ended):
             versions.follow(ctx, job)
     ctx.at = before

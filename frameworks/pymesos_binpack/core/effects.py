@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pymesos_core.outgoing.notices import Notice
 from pymesos_core.store import Change
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -136,6 +137,13 @@ class JobChanged:
     job_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Have a receiver told of an alert until it has taken that; NoticeTaken follows."""
+
+    notice: Notice
+
+
 Effect = (
     Store
     | Accept
@@ -152,4 +160,5 @@ Effect = (
     | JobRefused
     | Done
     | JobChanged
+    | Tell
 )

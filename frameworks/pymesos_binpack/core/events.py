@@ -177,6 +177,15 @@ class RolesAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class NoticeTaken:
+    """A receiver has taken what it was told: that an alert fires since then, or is over."""
+
+    key: str
+    began_s: float
+    is_over: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """A Store effect is durable."""
 
@@ -202,5 +211,6 @@ Event = (
     | VolumeRemoved
     | PolicyTold
     | RolesAnswered
+    | NoticeTaken
     | Stored
 )

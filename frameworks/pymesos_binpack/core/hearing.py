@@ -6,7 +6,7 @@ after a subscription, until masters have answered for the tasks and told of drai
 
 from __future__ import annotations
 
-from pymesos_binpack.core import versions
+from pymesos_binpack.core import alerting, versions
 from pymesos_binpack.core.context import Context
 
 HEARS = "hears"  # the timer: what was asked is answered
@@ -41,3 +41,4 @@ def on_due(ctx: Context) -> None:
         if not (job.durably_stopping or job.ended):
             versions.go_on(ctx, job, ctx.heard_s)
     ctx.at = before
+    alerting.on_heard(ctx)

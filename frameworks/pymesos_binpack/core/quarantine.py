@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pymesos_binpack.core import data, submissions, subscription, versions
+from pymesos_binpack.core import alerting, data, submissions, subscription, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Kill, Reconcile, Released
 from pymesos_binpack.core.then import ReleaseAwaited, ReleaseStored
@@ -79,6 +79,7 @@ def on_release_stored(ctx: Context, job: JobState) -> None:
 def _discard(ctx: Context, aside: Quarantined) -> None:
     del ctx.quarantined[aside.job_id]
     ctx.roster.requests.pop(aside.request_id, None)
+    alerting.forget(ctx, aside.job_id)
     live = aside.live_tasks()
     given_up = [ctx.ledger.give_up(task_id, agent_id) for task_id, agent_id in live.items()]
     kills = [Kill(task_id, agent_id) for task_id, agent_id in live.items()]

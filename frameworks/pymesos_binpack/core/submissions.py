@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from pymesos_binpack.core import data, subscription, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Done, JobAccepted, JobRefused
@@ -53,6 +55,8 @@ def _why_refused(ctx: Context, event: JobSubmitted) -> str | None:
 def on_job_stored(ctx: Context, job: JobState) -> None:
     """A new job is durable."""
     begin(ctx, job)
+    for other in islice(reversed(ctx.roster.named(job.job.role, job.job.name)), 1, 2):
+        ctx.changed[other] = None  # if it has ended by itself, that is no trouble any more
     data.probe(ctx, None, job.instances)
     ctx.say(JobAccepted(job.request_id, job.job_id))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import islice
 
-from pymesos_binpack.core import data, versions
+from pymesos_binpack.core import alerting, data, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Acknowledge, Kill
 from pymesos_binpack.core.then import InstancesRemoved, Then
@@ -104,6 +104,7 @@ def _on_alive(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
         reason=pb.REASON_UNSPECIFIED,
         message=status.message,
         ready_since_s=_ready_since_s(ctx, instance, status),
+        unhealthy_since_s=_unhealthy_since_s(ctx, instance, status),
     )
     instance.explain("")
     if status.state == pb.TASK_RUNNING:
@@ -122,6 +123,16 @@ def _ready_since_s(ctx: Context, instance: Instance, status: pb.TaskStatus) -> f
     )
     ready = status.state == pb.TASK_RUNNING and passes
     return (instance.saved.ready_since_s or ctx.steady_s) if ready else 0.0
+
+
+def _unhealthy_since_s(ctx: Context, instance: Instance, status: pb.TaskStatus) -> float:
+    """Since when its health check fails; 0: it does not.
+
+    One that was ended for it has not become well until a check has passed, in another attempt.
+    """
+    if not status.HasField("healthy"):
+        return instance.saved.unhealthy_since_s
+    return 0.0 if status.healthy else instance.saved.unhealthy_since_s or ctx.steady_s
 
 
 def _on_unreachable(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
@@ -212,6 +223,7 @@ def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
                 state=pb.TASK_STATE_UNSPECIFIED,
                 failures=step.failures,
                 crashed_s=step.crashed_s,
+                quick_failures=step.quick_failures,
                 **how,
             )
             instance.explain(how_it_ended(status))
@@ -227,7 +239,6 @@ def _end_if_over(ctx: Context, job: JobState) -> None:
 def _run_again(ctx: Context, step: steps.Launch) -> None:
     """An instance waits for a place, at once or once it has been kept back for long enough."""
     instance = step.instance
-    instance.quick_failures = step.quick_failures
     instance.not_before_s = ctx.now.mono_s + step.after_s
     if step.after_s:
         ctx.timers.set(("restart", instance.key), instance.not_before_s)
@@ -243,6 +254,7 @@ def on_kept_back_for_long(ctx: Context, key: str) -> None:
     if instance is not None:
         instance.next_start_at_s = 0.0
         instance.explain(instance.note)
+        ctx.changed[instance.job_id] = None
         ctx.note(instance)
 
 
@@ -252,4 +264,5 @@ def _forget_old_jobs(ctx: Context) -> None:
     for job in list(islice(ended.values(), max(0, len(ended) - MAX_ENDED_JOBS))):
         if job.is_over:
             ctx.roster.forget(job)
+            alerting.forget(ctx, job.job_id)
             ctx.store("a job that ended long ago is forgotten", *job.removal())

@@ -21,6 +21,7 @@ import jsonschema
 from pymesos_binpack.constraints import ConstraintError, parse_constraint
 from pymesos_binpack.containers import container_problem, container_spec
 from pymesos_binpack.jobfiles import checks
+from pymesos_binpack.jobfiles.alerts import alert_rules
 from pymesos_binpack.jobfiles.documents import read_document, read_text
 from pymesos_binpack.jobfiles.ports import check_neighbours, named_ports, with_named_ports
 from pymesos_binpack.jobfiles.revisions import digest
@@ -254,6 +255,7 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
         sidecars=sidecars,
         unreachable_replace_s=_unreachable_replace_s(task),
         restart=_restart_rules(task.get("restart", {})),
+        alerts=alert_rules(task, where),
         drain_s=float(shutdown.get("drain_s", 0)),
         update=dict(task.get("update", {})),
         named_ports=named_ports(task, where),

@@ -52,6 +52,8 @@ class Saved(NamedTuple):
     version: int = 0  # of the job, as which it runs; 0: as its mark says
     begun_s: float = 0.0  # Unix time at which a rollout decided on it; 0: none did
     decision: str = ""  # why the latest attempt is on its agent: see placement.decisions
+    unhealthy_since_s: float = 0.0  # Unix time since when its health check fails; 0: it does not
+    quick_failures: int = 0  # how often in a row it ended soon after its start
 
     def record(self) -> dict[str, Any]:
         """As it is stored."""
@@ -107,7 +109,6 @@ class Instance:
     offers_before: int = 0
     not_before_s: float = 0.0  # a service that keeps failing is restarted ever later
     next_start_at_s: float = 0.0  # the same as Unix time, while it is kept back
-    quick_failures: int = 0
     running_since_s: float | None = None
     killing: bool = False
     sidecar_failed: bool = False  # of the latest attempt
@@ -147,6 +148,11 @@ class Instance:
     def settled(self) -> bool:
         """Whether what is meant is durable."""
         return self.durable is self.saved
+
+    @property
+    def quick_failures(self) -> int:
+        """How often in a row it ended soon after its start."""
+        return self.saved.quick_failures
 
     @property
     def label(self) -> str:

@@ -207,6 +207,11 @@ class Asked:
                     f"this framework would have to be in the role {quoted(role)}, and {problem}",
                 )
 
+    def _check_receivers(self, job: Job) -> None:
+        """Raises CallError where an alert is to go to nobody that is known."""
+        if (problem := self.binpack.receivers_problem(job)) is not None:
+            raise CallError(Code.INVALID_ARGUMENT, problem)
+
     def _check_request_id(self, request_id: str) -> None:
         """Raises CallError for what is no id."""
         if problem := id_problem(request_id):

@@ -50,6 +50,7 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
         job = await self._job_in(request)
         self._check(call, "Jobs.SubmitJob", job.role)
         self._check_role(job.role)
+        self._check_receivers(job)
         with answering():
             job_id = await self.binpack.submit(
                 job, request.request_id, same_name=request.same_name, made_by=who(call)

@@ -59,6 +59,7 @@ class JobChanges(Asked):
         job = await self._job_in(request)
         self._check(call, "Jobs.ApplyJob", job.role)
         self._check_role(job.role)
+        self._check_receivers(job)
         for _ in range(TRIES):
             target = self._target(call, request, job)
             if target is None:

@@ -56,6 +56,7 @@ def resume(rollout: Rollout, rules: UpdateRules, now_s: float, by: str = "") -> 
     return rollout.moved(
         turn,
         f"resumed{_by(by)}",
+        failure=rollout.failure if rollout.backward else "",
         forgiven_s=max(now_s, rollout.since_s),
         exits=0,
         exit_why="",

@@ -79,7 +79,8 @@ def _failed(seen: Seen, rollout: Rollout, why: str) -> Rollout:
         return rollout.moved(Turn.FAILED_AGAIN, why, still_since_s=None, stable_by_s={})
     if rules.on_failure is OnFailure.PAUSE:
         why = f"{why}; resume it, or abort it"
-        return rollout.moved(Turn.FAILED_AND_HELD, why, still_since_s=now_s, stable_by_s={})
+        held = {"still_since_s": now_s, "stable_by_s": {}}
+        return rollout.moved(Turn.FAILED_AND_HELD, why, failure=why, **held)
     return rollout.moved(
         Turn.FAILED,
         why,

@@ -19,7 +19,7 @@ class Rollout:
     from_count: int  # how many instances there were before
     state: State = State.ROLLING
     why: str = ""  # why it is in this state, and what it waits for
-    failure: str = ""  # why it went back
+    failure: str = ""  # why it went back, or is held
     by: str = ""  # who began it, or ended it
     began_s: float = 0.0
     since_s: float = 0.0  # when it began to go in its present direction
@@ -47,6 +47,11 @@ class Rollout:
     def going(self) -> bool:
         """Whether it has not ended."""
         return self.state in GOING
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it went back, or is held, for a failure; not once somebody has ended it."""
+        return bool(self.failure) and self.state is not State.ABORTED
 
     def record(self) -> dict[str, Any]:
         """Return it as it is stored, in JSON."""
