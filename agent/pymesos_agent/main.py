@@ -8,6 +8,7 @@ import logging
 import os
 import uuid
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,15 +41,16 @@ from pymesos_core import VERSION, resources
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
+from pymesos_core.discovery.server import NameServer
 from pymesos_core.exits import RemovedError, RoleError
 from pymesos_core.grpc_transport import add_service
 from pymesos_core.limits import PEER_EXECUTORS
-from pymesos_core.outside import outside_with
+from pymesos_core.outside import Outside, outside_with
 from pymesos_core.role import STOP_GRACE_S, RoleProcess, serve_role
 from pymesos_core.security.identities import Kind
 from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Records
-from pymesos_core.tasks import running
+from pymesos_core.tasks import beside, running
 from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger("pymesos_agent")
@@ -120,8 +122,23 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     await process.start(server)
     if executor_server is not server:
         await process.start(executor_server)
+    names = _names(settings, process, outside, work_dir)
     process.announce(address)
-    await run(shell, detector, process.stop, kill_tasks_on_exit=settings.kill_tasks_on_exit)
+    if names is not None:
+        click.echo(f"dns {names.address}")
+    async with beside(names.run(detector)) if names is not None else nullcontext():
+        await run(shell, detector, process.stop, kill_tasks_on_exit=settings.kill_tasks_on_exit)
+
+
+def _names(
+    settings: AgentSettings, process: RoleProcess, outside: Outside, work_dir: Path
+) -> NameServer | None:
+    """The name server, bound, unless there is to be none. Raises RoleError."""
+    if settings.dns_port is None:
+        return None
+    names = NameServer(settings.ip, settings.dns_port, settings.dns_domain, outside, work_dir)
+    process.close_later(names.close)
+    return names
 
 
 async def run(

@@ -33,6 +33,8 @@ from pymesos_core.settings import (
 )
 from pymesos_core.settings.server import (
     ServerSettings,
+    dns_domain,
+    dns_port,
     listen_port,
     mask_credentials,
     master_address,
@@ -217,6 +219,8 @@ class AgentSettings(ServerSettings):
     artifact_cache_size_mib: int = whole(
         2 * 1024, 0, unit=MIB, help="How much of artifacts with a checksum is kept."
     )
+    dns_port: int | None = dns_port()
+    dns_domain: str = dns_domain()
     metrics_port: int | None = metrics_port()
     metrics_ip: str | None = metrics_ip()
     sandbox_max_age_days: float = number(

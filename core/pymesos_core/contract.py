@@ -23,6 +23,7 @@ from pymesos_core import limits
 from pymesos_core.ids import (
     hostname_problem,
     id_problem,
+    name_part_problem,
     name_problem,
     role_problem,
     secret_name_problem,
@@ -106,6 +107,12 @@ _INDEX = _number(0, 65535, "the index of a port")
 _LABEL_VALUE = _sized(limits.LABEL_VALUE, nul=True)
 _DATA = _bytes(limits.DATA)
 _UUID = _bytes(limits.UUID)
+_NAME_PART = _text(name_part_problem)
+
+
+def _protocol(said: str) -> str | None:
+    return None if said in ("", "tcp", "udp") else " is neither tcp nor udp"
+
 
 # By the name of the field, or by `Message.field` where that name means several things.
 RULES: Mapping[str, Rule] = {
@@ -152,6 +159,13 @@ RULES: Mapping[str, Rule] = {
     "ExecutorInfo.name": _TITLE,
     "ListTasksRequest.name": _anything,
     "Ulimit.name": _LINE,
+    "ServedTask.job": _NAME_PART,
+    "ServedTask.task": _NAME_PART,
+    "ServedPort.name": _text(lambda text: name_problem(text, limits.PORT_NAME)),
+    "ServedPort.protocol": _protocol,
+    "Publish.ended": _REFERENCE,
+    "awaited_frameworks": _ID,
+    "settled_frameworks": _ID,
     "ip": _LINE,
     "agent_ip": _LINE,
     "jobs_address": _LINE,
@@ -269,6 +283,8 @@ RULES: Mapping[str, Rule] = {
     "containers": _anything,
     "epoch": _anything,
     "instead_of": _anything,
+    "instance": _anything,  # counted
+    "order": _anything,
     "SetWeightRequest.instead_of": _MEASURE,
     "Policy.version": _anything,
     "JobVersion.version": _number(
@@ -325,6 +341,9 @@ COUNTS: Mapping[str, Limit] = {
     "inverse_offer_ids": limits.CALL_OFFERS,
     "labels": limits.LABELS,
     "operations": limits.CALL_OPERATIONS,
+    "Publish.serves": limits.PUBLISHED,
+    "Publish.ended": limits.PUBLISHED,
+    "ServedTask.ports": limits.NAMED_PORTS,
     "FrameworkInfo.roles": limits.FRAMEWORK_ROLES,
     "roles": limits.CALL_ROLES,
     "optimistic_roles": limits.CALL_ROLES,

@@ -15,6 +15,7 @@ from pymesos_core.text import quoted
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 _SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}")
+_NAME_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _USUAL = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,254}")  # of an id, which is soon checked
 
@@ -75,6 +76,16 @@ def secret_name_problem(name: str) -> str | None:
     return (
         f"{quoted(name)} is no name of a secret or its file: at most 63 letters a-z and A-Z,"
         f" digits, -, _ and . are expected, with a letter or a digit first"
+    )
+
+
+def name_part_problem(text: str) -> str | None:
+    """Why `text` cannot be a part of a name by which clients find what serves, or None."""
+    if _NAME_PART.fullmatch(text):
+        return None
+    return (
+        f"{quoted(text)} is no part of a name: at most 63 letters a-z and A-Z, digits, - and _ are"
+        f" expected, with a letter or a digit at both ends"
     )
 
 

@@ -8,6 +8,7 @@ from pymesos_binpack.core.effects import (
     AnswerInverseOffer,
     Decline,
     Kill,
+    Publish,
     Reconcile,
     Revive,
     Suppress,
@@ -15,7 +16,15 @@ from pymesos_binpack.core.effects import (
 from pymesos_sdk.calls import Calls
 
 CallEffect = (
-    Accept | Decline | Revive | Suppress | Kill | Acknowledge | AnswerInverseOffer | Reconcile
+    Accept
+    | Decline
+    | Revive
+    | Suppress
+    | Kill
+    | Acknowledge
+    | AnswerInverseOffer
+    | Reconcile
+    | Publish
 )
 ASKED_AGAIN_S = 600.0  # about what was declined
 
@@ -43,3 +52,5 @@ def make_call(calls: Calls, effect: CallEffect) -> None:
                 calls.decline_inverse_offers([inverse_offer_id], ASKED_AGAIN_S)
         case Reconcile(tasks):
             calls.reconcile(tasks)
+        case Publish(serves, ended, whole):
+            calls.publish(serves, ended, whole=whole)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from pymesos_proto.v1 import scheduler_pb2 as pb
 from pymesos_proto.v1 import types_pb2 as types_pb
+from pymesos_proto.v1.names_pb2 import ServedTask
 
 # The shortest period that a KILL says. One of zeros says nothing, and one of a signal alone nothing
 # of the period: the task would have the one that it was launched with.
@@ -67,6 +68,21 @@ class Calls:
         filters = pb.Filters(refuse_seconds=refuse_s)
         decline = pb.Call.DeclineInverseOffers(inverse_offer_ids=inverse_offer_ids, filters=filters)
         self.call(pb.Call(decline_inverse_offers=decline))
+
+    def publish(
+        self,
+        serves: Iterable[ServedTask] = (),
+        ended: Iterable[str] = (),
+        *,
+        whole: bool = False,
+    ) -> None:
+        """Say which of its tasks serve clients, or otherwise than before, and which do so no more.
+
+        By that they are found by name. `whole`: no others serve; so it begins after a subscription.
+        To masters that do not know this nothing is said.
+        """
+        publish = pb.Call.Publish(serves=serves, ended=ended, whole=whole)
+        self.call(pb.Call(publish=publish))
 
     def revive(self, roles: Iterable[str] = ()) -> None:
         """Ask for offers again, the refused ones too."""

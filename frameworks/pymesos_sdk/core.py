@@ -304,6 +304,8 @@ class DriverCore:
                 self.standing.be(call.update_framework.framework_info)
                 self._say_what_is_new()
                 return
+            case "publish" if scheduler_pb.SERVES_NAMES not in self.master_capabilities:
+                return
             case "kill":
                 self.ledger.kill(call)
                 self._note([call.kill.task_id])

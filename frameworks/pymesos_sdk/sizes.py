@@ -72,6 +72,8 @@ def parts_of(call: pb.Call, *, accept_in_parts: bool = True) -> list[pb.Call]:
             check(limits.FRAMEWORK_INFO, call.update_framework.framework_info.ByteSize())
         case "reconcile":
             return [call]  # the driver asks for so many at a time
+        case "publish":
+            return _publishes(call.publish)
     check(limits.MESSAGE, call.ByteSize(), "The call")
     return [call]
 
@@ -84,6 +86,18 @@ def _declines(call: pb.Call) -> list[pb.Call]:
         pb.Call(decline=pb.Call.Decline(offer_ids=group, filters=call.decline.filters))
         for group in groups(((i, len(i)) for i in offer_ids), limits.CALL_OFFERS.most)
     ]
+
+
+def _publishes(publish: pb.Call.Publish) -> list[pb.Call]:
+    most = limits.PUBLISHED.most
+    parts = [pb.Call.Publish(serves=group) for group in groups(sized(publish.serves), most)]
+    ended = groups(((i, len(i)) for i in publish.ended), most)
+    parts += [pb.Call.Publish(ended=group) for group in ended]
+    parts = parts or [pb.Call.Publish()]
+    for part in parts:
+        part.whole = part.more = publish.whole
+    parts[-1].more = False
+    return [pb.Call(publish=part) for part in parts]
 
 
 def _accepts(call: pb.Call, in_parts: bool) -> list[pb.Call]:

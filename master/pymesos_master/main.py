@@ -13,7 +13,8 @@ import click
 from pymesos_core import VERSION
 from pymesos_core.clock import Now
 from pymesos_core.coordination import Contender, Detector, MasterInfo, RegistryError, Term
-from pymesos_core.coordination.standalone import StandaloneContender
+from pymesos_core.coordination.standalone import StandaloneContender, StandaloneDetector
+from pymesos_core.discovery.server import NameServer
 from pymesos_core.exits import RoleError
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.grpc_transport import Server, add_prefix, add_service
@@ -45,6 +46,7 @@ from pymesos_master.services.jobs_asked import JobsCalls
 from pymesos_master.services.jobs_relay import JobsRelay
 from pymesos_master.services.leading import Keys, Leadership
 from pymesos_master.services.masters import MastersService
+from pymesos_master.services.names import NamesService
 from pymesos_master.services.operator import OperatorService
 from pymesos_master.services.relaying import OperatorCalls
 from pymesos_master.services.sandbox_relay import PREFIX as SANDBOX_PREFIX
@@ -89,6 +91,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     operator = OperatorService(leadership)
     operators = OperatorCalls(leadership, [operator], CALLS)
     add_service(server, operator)
+    add_service(server, NamesService(leadership))
     add_service(server, MastersService(leadership, operators))
     add_prefix(server, SANDBOX_PREFIX, SandboxRelay(leadership).relay)
     join_server = None
@@ -97,6 +100,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
             settings, process, credentials, signer, leadership, server
         )
     http = _http(settings, process, credentials, leadership, operators)
+    names = _names(settings, process, leadership.outside)
     contender, detector = _coordination(settings, me)
     process.close_later(contender.close)
     at = (settings.metrics_ip, settings.metrics_port)
@@ -116,6 +120,9 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         running(leadership.led.wait()) as leading,
         beside(_renewing(leadership.outside, signer, detector)),
         beside(http.run()) if http is not None else contextlib.nullcontext(),
+        beside(names.run(detector or StandaloneDetector([address])))
+        if names is not None
+        else contextlib.nullcontext(),
     ):
         ends = {contending, stopping, auditing}
         if settings.zk is None:
@@ -125,6 +132,8 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
             process.announce(address)
             if http is not None:
                 click.echo(f"web {http.url}")
+            if names is not None:
+                click.echo(f"dns {names.address}")
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for ended in (contending, auditing):
             if ended.done():
@@ -238,6 +247,16 @@ def _http(
     process.close_later(http.close)
     leadership.http_port = http.port
     return http
+
+
+def _names(settings: MasterSettings, process: RoleProcess, outside: Outside) -> NameServer | None:
+    """The name server, bound, unless there is to be none. Raises RoleError."""
+    if settings.dns_port is None:
+        return None
+    at = (settings.ip, settings.dns_port)
+    names = NameServer(*at, settings.dns_domain, outside, settings.work_dir)
+    process.close_later(names.close)
+    return names
 
 
 def _coordination(settings: MasterSettings, me: MasterInfo) -> tuple[Contender, Detector | None]:

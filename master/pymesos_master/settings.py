@@ -17,6 +17,8 @@ from pymesos_core.serving import Listen
 from pymesos_core.settings import SECONDS, file, folder, number, switch, text, whole
 from pymesos_core.settings.audited import AuditedSettings
 from pymesos_core.settings.server import (
+    dns_domain,
+    dns_port,
     listen_port,
     metrics_ip,
     metrics_port,
@@ -158,6 +160,8 @@ class MasterSettings(AuditedSettings):
     http_port: int = whole(
         DEFAULT_HTTP_PORT, 0, 65535, help="The port of HTTP, on --ip; 0 takes a free one."
     )
+    dns_port: int | None = dns_port()
+    dns_domain: str = dns_domain()
     metrics_port: int | None = metrics_port()
     metrics_ip: str | None = metrics_ip()
 

@@ -52,6 +52,7 @@ from pymesos_master.core.events import (
     Tick,
 )
 from pymesos_master.core.registry import place_of
+from pymesos_master.naming import Naming
 from pymesos_master.overview import Overviews
 from pymesos_master.queries import Queries
 from pymesos_master.watching import BOUNDS, Bounds, Watching
@@ -126,6 +127,7 @@ class Leader:
         self.overviews = Overviews(core.state, self.queries, outside.clock)
         self.commands = Commands(self.ask)
         self.watching = Watching(term.epoch, core.state, core.watch, outside.wall_s, watched)
+        self.naming = Naming(core.state)
         self._connections: dict[int, Connection] = {}
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Problem | None]] = {}
@@ -145,6 +147,8 @@ class Leader:
             TellSecrets: self._tell_secrets,
             TellFramework: self._tell_framework,
             PublishEvent: self.watching.publish,
+            fx.NameChanged: self.naming.changed,
+            fx.NamesSettled: self.naming.settled,
             PersistRegistry: lambda effect: self._runner.commit(effect.token, effect.changes),
             CloseConnection: lambda effect: self._on_outbox(effect, Outbox.close),
             EndUnread: lambda effect: self._on_outbox(effect, Outbox.overflow),
@@ -177,6 +181,7 @@ class Leader:
             for connection in self._connections.values():
                 connection.outbox.close()
             self.watching.close()
+            self.naming.close()
             for answer in self._answers.values():
                 if not answer.done():
                     answer.set_result(Problem(ProblemKind.UNAVAILABLE, STOPPED_LEADING))

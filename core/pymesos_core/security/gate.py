@@ -29,6 +29,7 @@ CALLERS: Mapping[str, Mapping[Kind, frozenset[Kind]]] = {
         Kind.FRAMEWORK: frozenset({Kind.OPERATOR}),
         Kind.MASTER: frozenset({Kind.OPERATOR}),
     },
+    "pymesos.v1.Names": {Kind.MASTER: frozenset({Kind.AGENT, Kind.MASTER, Kind.OPERATOR})},
     # Which says for whom it calls; the framework goes by what those may.
     "pymesos.v1.RelayedJobs": {Kind.FRAMEWORK: frozenset({Kind.MASTER})},
     # Agents know no policy: a master goes by it, and passes the calls on.

@@ -92,6 +92,8 @@ NEEDS: Mapping[str, Need] = {
     "Masters.Relay": OWN,  # what is relayed is decided as if its caller had called the leader
     # Masters, of a framework that serves jobs.
     "RelayedJobs.Relay": OWN,  # the same, as if its caller had called the framework
+    # Resolvers are told all names; operators those of the roles that they may read.
+    "Names.Follow": _READ,
     # Who joins, and whoever renews.
     "Enrolment.Join": OWN,
     "Certificates.Renew": OWN,
@@ -141,6 +143,7 @@ NEEDS: Mapping[str, Need] = {
     "Call.accept_inverse_offers": _SUBSCRIBED,
     "Call.decline_inverse_offers": _SUBSCRIBED,
     "Call.update_framework": _SUBSCRIBED,
+    "Call.publish": _SUBSCRIBED,  # of its own tasks, by the roles that they were launched in
     "Operation.launch": _LAUNCH,
     "Operation.launch_group": _LAUNCH,
     "Operation.reserve": _RESERVE,

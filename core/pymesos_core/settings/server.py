@@ -11,6 +11,7 @@ from typing import Any
 
 from pymesos_core import limits
 from pymesos_core.addresses import parse_master, parse_zk
+from pymesos_core.discovery.zone import DOMAIN, domain_problem
 from pymesos_core.ids import name_problem
 from pymesos_core.log import LEVELS
 from pymesos_core.security.credentials import Credentials
@@ -183,6 +184,34 @@ def metrics_ip() -> Any:
         metavar="ADDRESS",
         default_text="127.0.0.1 with --tls, else --ip",
         help="Address on which /metrics is served: by plain HTTP, to whoever reaches it.",
+    )
+
+
+def read_domain(written: str) -> str:
+    """A domain of DNS. Raises ValueError."""
+    if problem := domain_problem(written):
+        raise ValueError(f"{quoted(written)} is no domain: {problem}")
+    return written
+
+
+def dns_port() -> Any:
+    """The declaration of the port of DNS."""
+    return whole(
+        None,
+        0,
+        65535,
+        default_text="not at all",
+        help="Answer DNS for what serves, by UDP and TCP on this port of --ip; 0 takes a free one.",
+    )
+
+
+def dns_domain() -> Any:
+    """The declaration of the domain of names."""
+    return text(
+        DOMAIN,
+        read=read_domain,
+        metavar="DOMAIN",
+        help="The domain of the names that DNS answers for, as in web.shop.DOMAIN.",
     )
 
 

@@ -18,6 +18,7 @@ from pymesos_binpack.core import (
     hearing,
     launches,
     quarantine,
+    serving,
     submissions,
     subscription,
     updates,
@@ -294,6 +295,7 @@ class BinpackCore:
             if placement.due:
                 launches.make_plan(ctx, placement)
         alerting.follow(ctx)
+        serving.tell_changes(ctx)
 
     def _handle(self, event: Event) -> None:
         ctx = self._ctx
@@ -373,6 +375,7 @@ class BinpackCore:
                 versions.kill_again(ctx, job)
         ctx.at = ""
         hearing.on_subscribed(ctx)
+        serving.on_subscribed(ctx)
 
     def _on_stored(self, token: int) -> None:
         ctx = self._ctx
@@ -388,18 +391,23 @@ class BinpackCore:
                 ctx.changed[instance.job_id] = None
                 if (job := ctx.roster.jobs.get(instance.job_id)) is not None:
                     job.is_durable(instance, saved)
+                serving.note(ctx, [instance])
             case JobDurable(job, stopping, hurried):
                 job.durably_stopping, job.durably_hurried = stopping, hurried
+                serving.note(ctx, job.instances)
                 ctx.changed[job.job_id] = None
             case JobStored(job):
                 submissions.on_job_stored(ctx, job)
             case VersionStored(job, number):
                 versions.on_version_stored(ctx, job, number)
+                serving.note(ctx, job.instances)
             case RolloutsDurable(job, rollouts):
                 job.durable_rollouts = rollouts
+                serving.note(ctx, job.instances)
                 ctx.changed[job.job_id] = None
             case InstancesRemoved(job, gone):
                 versions.on_removed(ctx, job, gone)
+                serving.note(ctx, gone)
             case LaunchStored():
                 launches.on_launch_stored(ctx, each)
             case KillStored():

@@ -21,6 +21,7 @@ from pymesos_core.clock import Now
 from pymesos_core.security.policy import Policy
 from pymesos_core.store import Change
 from pymesos_core.timers import Timers
+from pymesos_proto.v1.names_pb2 import ServedTask
 from pymesos_sdk.ledger import Ledger, PendingWrites
 
 Timer = tuple[str, str]  # what for, and the key of the instance, or the role, that it is about
@@ -51,6 +52,8 @@ class Context:
     heard_s: float = 0.0  # until when it did; at first the latest time that is stored
     draining: dict[str, float] = field(default_factory=dict)  # agents, and their deadlines (Unix)
     untold_drains: set[str] = field(default_factory=set)  # of those, since it has subscribed
+    told_serving: dict[str, ServedTask] = field(default_factory=dict)  # see `serving`; by key
+    may_serve: dict[str, Instance] = field(default_factory=dict)  # to be looked at after the step
     delayed: dict[str, Instance] = field(default_factory=dict)  # by key; they wait again later
     wanted_volumes: dict[str, Instance] = field(default_factory=dict)  # by the ids they would have
     probes: dict[str, Instance] = field(default_factory=dict)  # see `data`

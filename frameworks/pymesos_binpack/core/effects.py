@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pymesos_core.outgoing.notices import Notice
 from pymesos_core.store import Change
+from pymesos_proto.v1 import names_pb2 as names_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -90,6 +91,15 @@ class Reconcile:
 
 
 @dataclass(frozen=True, slots=True)
+class Publish:
+    """Tell which tasks serve clients, or otherwise than before, and which do so no more."""
+
+    serves: tuple[names_pb.ServedTask, ...]
+    ended: tuple[str, ...] = ()
+    whole: bool = False  # no others serve
+
+
+@dataclass(frozen=True, slots=True)
 class JobAccepted:
     """The job, or a version of it, is stored; tell who asked for it."""
 
@@ -155,6 +165,7 @@ Effect = (
     | Acknowledge
     | AnswerInverseOffer
     | Reconcile
+    | Publish
     | JobAccepted
     | Released
     | JobRefused

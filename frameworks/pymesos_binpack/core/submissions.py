@@ -10,6 +10,7 @@ from pymesos_binpack.core.effects import Done, JobAccepted, JobRefused
 from pymesos_binpack.core.events import JobSubmitted
 from pymesos_binpack.core.then import JobStored, LeavingStored
 from pymesos_binpack.jobs import steps
+from pymesos_binpack.jobs.clashes import clash_problem
 from pymesos_binpack.jobs.launching import gang_problem
 from pymesos_binpack.jobs.reconciler import CALLED_OFF, reconcile
 from pymesos_binpack.jobs.room import room_problem
@@ -45,6 +46,7 @@ def _why_refused(ctx: Context, event: JobSubmitted) -> str | None:
             f" this one another name"
         )
     problem = gang_problem(event.job) or subscription.role_problem(ctx, event.job)
+    problem = problem or clash_problem(ctx.roster, event.job)
     if problem is not None:
         return problem
     if other is None and (problem := ctx.volumes.problem(event.job)) is not None:

@@ -25,6 +25,7 @@ from pymesos_binpack.jobs.aligning import (
     member_of,
     rolled_back,
 )
+from pymesos_binpack.jobs.clashes import clash_problem
 from pymesos_binpack.jobs.endings import is_crash
 from pymesos_binpack.jobs.history import ROLLBACK, Version
 from pymesos_binpack.jobs.instance import INSTANCE, Instance
@@ -92,6 +93,7 @@ def _why_refused(ctx: Context, event: VersionProposed, job: JobState | None) -> 
         )
     return (
         gang_problem(event.job)
+        or clash_problem(ctx.roster, event.job)
         or ctx.volumes.problem(event.job)
         or room_problem(event.room_bytes, event.job, instead_of=job.job)
         or ""

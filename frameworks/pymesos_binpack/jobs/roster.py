@@ -116,6 +116,12 @@ class Roster:
         named = self._named.items()
         return {role for (role, _), jobs in named for job in jobs.values() if not job.ended}
 
+    def names(self) -> Iterator[tuple[str, str]]:
+        """The role and the name of each job that has not ended, stored or not."""
+        for named, jobs in self._named.items():
+            if any(not job.ended for job in jobs.values()):
+                yield named
+
     def running(self, job: Job, but: JobState | None) -> JobState | None:
         """Another job of the name, submitted before, that has not ended and is not ending."""
         for other in self.named(job.role, job.name).values():

@@ -11,6 +11,7 @@ from pymesos_binpack.jobs.foreseeing import TaskChange
 from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.instance import Instance, pb_state, version_of
 from pymesos_binpack.jobs.reconciler import STOPPED
+from pymesos_binpack.jobs.serving import serves
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.jobs.volumes import KeptVolume
@@ -114,7 +115,7 @@ def instance_view(
         ready=bool(saved.ready_since_s),
         leaving=leaving,
         name=instance.name,
-        serving=bool(saved.ready_since_s) and not leaving and is_shown,
+        serving=serves(saved, leaves=leaves, is_shown=is_shown),
         task_name=instance.spec.name,
         instance=instance.index,
         task_id=saved.task_id,

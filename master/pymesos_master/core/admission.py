@@ -8,7 +8,7 @@ from pymesos_core import VERSION, contract, reservations, resources
 from pymesos_core.limits import MAX_SAID
 from pymesos_core.resources import EMPTY, ResourceError, Resources
 from pymesos_core.text import cut
-from pymesos_master.core import agents, drains, takeover
+from pymesos_master.core import agents, drains, names, takeover
 from pymesos_master.core import reported as reported_tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection, TellAgent
@@ -230,6 +230,7 @@ def _admit(
         tell_reserved(ctx, agent)
     was_unreachable = was == AgentState.UNREACHABLE
     takeover.take_over_tasks(ctx, agent, event.tasks, was_unreachable=was_unreachable)
+    names.look_at_agent(ctx, agent)
     offer_anew(ctx, agent)
     drains.on_registered(ctx, agent)
     ctx.look_at_maintenance(agent)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pymesos_core import contract
 from pymesos_core.copies import copy_of
 from pymesos_core.states import is_terminal
-from pymesos_master.core import offers, tasks
+from pymesos_master.core import names, offers, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection
 from pymesos_master.core.events import (
@@ -152,6 +152,7 @@ def on_lost(ctx: Context, lost: AgentLost) -> None:
         elif not is_terminal(task.state):
             TASK_LIFE.move(task, TaskEvent.AGENT_LOST, ctx.now.wall_s)
             tasks.tell_status(ctx, task, pb.TASK_UNREACHABLE, pb.REASON_AGENT_REMOVED, message)
+    names.look_at_agent(ctx, agent)
     ctx.look_at_maintenance(agent)
     _tell_failure(ctx, agent)
     ctx.publish(ClusterEvent.AGENT_UNREACHABLE, agent_id=agent.agent_id, message=message)
@@ -191,6 +192,7 @@ def make_gone(ctx: Context, agent: Agent) -> None:
             pb.REASON_AGENT_REMOVED_BY_OPERATOR,
             "the agent was marked gone by an operator",
         )
+    names.look_at_agent(ctx, agent)
     _tell_failure(ctx, agent)
     ctx.publish(ClusterEvent.AGENT_GONE, agent_id=agent.agent_id)
 

@@ -118,6 +118,21 @@ class PublishEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class NameChanged:
+    """What `state.names` shows of a task is another, or nothing any more."""
+
+    framework_id: str
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamesSettled:
+    """A framework has said all that serves of it, or is no more."""
+
+    framework_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetRevoked:
     """From now on these principals and serial numbers, and no others, are let in no more."""
 
@@ -145,6 +160,8 @@ Effect = (
     | AnswerOperator
     | Audit
     | PublishEvent
+    | NameChanged
+    | NamesSettled
     | SetRevoked
     | Complain
 )

@@ -14,6 +14,7 @@ from pymesos_master.core import (
     executors,
     hoarding,
     maintenance,
+    names,
     offers,
     permission,
     tasks,
@@ -51,6 +52,7 @@ CAPABILITIES = (
     scheduler_pb.STATUS_DATA,
     scheduler_pb.TELLS_POLICY,
     scheduler_pb.UPDATES_FRAMEWORKS,
+    scheduler_pb.SERVES_NAMES,
 )
 DENIED = scheduler_pb.Event.Error.DENIED
 SUPERSEDED = scheduler_pb.Event.Error.SUPERSEDED
@@ -210,6 +212,7 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
         event.subscribe.optimistic_roles,
         keep_filters=False,
     )
+    names.begin(ctx, framework)
     tasks.tell_unacknowledged(ctx, framework)
     drains.tell_all(ctx, framework)
     maintenance.look_at_all(ctx)
@@ -298,6 +301,7 @@ def _removed(ctx: Context, framework: Framework, reason: str) -> None:
     ctx.allocator.remove_framework(framework_id)
     maintenance.forget(ctx, framework)
     del ctx.state.frameworks[framework_id]
+    names.forget(ctx, framework_id)
     ctx.state.quarantined.pop((FRAMEWORK, framework_id), None)
     ctx.state.completed_frameworks[framework_id] = framework
     ctx.publish(
@@ -371,6 +375,8 @@ def on_call(ctx: Context, event: FrameworkCalled) -> None:
             updating.on_asked(ctx, framework, event)
         case "teardown":
             remove(ctx, framework, "Framework tore itself down")
+        case "publish":
+            names.on_publish(ctx, framework, call.publish)
         case "message":
             executors.send_message(ctx, framework, call.message)
         case "accept_inverse_offers" | "decline_inverse_offers":

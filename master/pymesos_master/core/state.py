@@ -23,10 +23,10 @@ from pymesos_master.core.lifecycles import (
     InverseOfferState,
     OfferState,
 )
+from pymesos_master.core.named import Names
+from pymesos_master.core.named import TaskKey as TaskKey
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
-
-TaskKey = tuple[str, str]  # framework id, task id
 
 # The kinds of the registry's records.
 AGENT = "agent"
@@ -440,6 +440,7 @@ class ClusterState:
     framework_by_connection: dict[int, str] = field(default_factory=dict)
     quarantined: dict[tuple[str, str], Quarantined] = field(default_factory=dict)  # kind, key
     policy: Policy = field(default_factory=new_cluster)  # in force
+    names: Names = field(default_factory=Names)
 
     def intended_agent(self, agent_id: str) -> AgentRecord | None:
         """The record of an agent as it is to be."""

@@ -14,6 +14,7 @@ from pymesos_core.states import (
     state_for,
 )
 from pymesos_core.text import cut
+from pymesos_master.core import names
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import EndUnread
 from pymesos_master.core.events import TaskStatusUpdated
@@ -88,6 +89,7 @@ def tell_status(
 def _publish(
     ctx: Context, task: Task, state: pb.TaskState, reason: pb.Reason, message: str
 ) -> None:
+    names.look(ctx, task.key)
     if ctx.watched:  # else nothing is put together
         ctx.publish(
             ClusterEvent.TASK_UPDATED,
@@ -256,6 +258,7 @@ def request_kill(ctx: Context, task: Task, policy: pb.KillPolicy | None) -> None
     if is_terminal(task.state):
         return
     task.kill = policy or task.info.kill_policy
+    names.look(ctx, task.key)
     agent = ctx.state.agents[task.agent_id]
     if agent.state == AgentState.ACTIVE:
         send_kill(ctx, agent, task, policy)

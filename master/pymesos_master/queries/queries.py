@@ -11,8 +11,9 @@ from pymesos_core.clock import Now, read_clock
 from pymesos_core.errors import denied, invalid, not_found
 from pymesos_core.resources import ResourceError, from_proto
 from pymesos_core.security.audit import Entry, entry
+from pymesos_core.security.identities import Kind
 from pymesos_core.security.needs import NEEDS
-from pymesos_core.security.policy import EVERY, Decision, Roles, Verb, roles_for
+from pymesos_core.security.policy import EVERY, EVERY_ROLE, Decision, Roles, Verb, roles_for
 from pymesos_master.core import MasterCore, permission, secrets
 from pymesos_master.core.registry import AGENT, REVOCATION, place_of
 from pymesos_master.core.state import Agent, Framework, Quarantined, Revocation, Task
@@ -264,6 +265,16 @@ class Queries:
         """
         self.check(caller, "Operator.WatchEvents")
         return lambda: self.readable(caller, "Operator.WatchEvents")
+
+    def following(self, caller: Caller) -> Callable[[], Roles]:
+        """As `watching`, for names: resolvers, which are of agents and masters, are told all.
+
+        Both raise RequestError (DENIED).
+        """
+        if caller.is_proved and caller.principal.partition("/")[0] in (Kind.AGENT, Kind.MASTER):
+            return lambda: EVERY_ROLE
+        self.check(caller, "Names.Follow")
+        return lambda: self._readable(caller, "Names.Follow")
 
     def may(self, caller: Caller, call: str, roles: Iterable[str]) -> bool:
         """Whether a caller may make a call of these roles."""

@@ -1,3 +1,4 @@
+from pymesos_proto.v1 import names_pb2 as _names_pb2
 from pymesos_proto.v1 import types_pb2 as _types_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -16,12 +17,14 @@ class MasterCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STATUS_DATA: _ClassVar[MasterCapability]
     TELLS_POLICY: _ClassVar[MasterCapability]
     UPDATES_FRAMEWORKS: _ClassVar[MasterCapability]
+    SERVES_NAMES: _ClassVar[MasterCapability]
 MASTER_CAPABILITY_UNSPECIFIED: MasterCapability
 REFUSES_CALLS: MasterCapability
 ACCEPT_IN_PARTS: MasterCapability
 STATUS_DATA: MasterCapability
 TELLS_POLICY: MasterCapability
 UPDATES_FRAMEWORKS: MasterCapability
+SERVES_NAMES: MasterCapability
 
 class CallBatch(_message.Message):
     __slots__ = ("call",)
@@ -30,7 +33,7 @@ class CallBatch(_message.Message):
     def __init__(self, call: _Optional[_Iterable[_Union[Call, _Mapping]]] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("subscribe", "teardown", "accept", "decline", "revive", "suppress", "kill", "acknowledge", "reconcile", "message", "shutdown", "accept_inverse_offers", "decline_inverse_offers", "update_framework")
+    __slots__ = ("subscribe", "teardown", "accept", "decline", "revive", "suppress", "kill", "acknowledge", "reconcile", "message", "shutdown", "accept_inverse_offers", "decline_inverse_offers", "update_framework", "publish")
     class Subscribe(_message.Message):
         __slots__ = ("framework_info", "suppressed_roles", "suppress_all", "offer_constraints", "optimistic_roles")
         class OfferConstraintsEntry(_message.Message):
@@ -160,6 +163,17 @@ class Call(_message.Message):
         offer_constraints: _containers.MessageMap[str, OfferConstraints]
         optimistic_roles: _containers.RepeatedScalarFieldContainer[str]
         def __init__(self, framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., suppressed_roles: _Optional[_Iterable[str]] = ..., offer_constraints: _Optional[_Mapping[str, OfferConstraints]] = ..., optimistic_roles: _Optional[_Iterable[str]] = ...) -> None: ...
+    class Publish(_message.Message):
+        __slots__ = ("serves", "ended", "whole", "more")
+        SERVES_FIELD_NUMBER: _ClassVar[int]
+        ENDED_FIELD_NUMBER: _ClassVar[int]
+        WHOLE_FIELD_NUMBER: _ClassVar[int]
+        MORE_FIELD_NUMBER: _ClassVar[int]
+        serves: _containers.RepeatedCompositeFieldContainer[_names_pb2.ServedTask]
+        ended: _containers.RepeatedScalarFieldContainer[str]
+        whole: bool
+        more: bool
+        def __init__(self, serves: _Optional[_Iterable[_Union[_names_pb2.ServedTask, _Mapping]]] = ..., ended: _Optional[_Iterable[str]] = ..., whole: _Optional[bool] = ..., more: _Optional[bool] = ...) -> None: ...
     SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     TEARDOWN_FIELD_NUMBER: _ClassVar[int]
     ACCEPT_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +188,7 @@ class Call(_message.Message):
     ACCEPT_INVERSE_OFFERS_FIELD_NUMBER: _ClassVar[int]
     DECLINE_INVERSE_OFFERS_FIELD_NUMBER: _ClassVar[int]
     UPDATE_FRAMEWORK_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_FIELD_NUMBER: _ClassVar[int]
     subscribe: Call.Subscribe
     teardown: Call.Teardown
     accept: Call.Accept
@@ -188,7 +203,8 @@ class Call(_message.Message):
     accept_inverse_offers: Call.AcceptInverseOffers
     decline_inverse_offers: Call.DeclineInverseOffers
     update_framework: Call.UpdateFramework
-    def __init__(self, subscribe: _Optional[_Union[Call.Subscribe, _Mapping]] = ..., teardown: _Optional[_Union[Call.Teardown, _Mapping]] = ..., accept: _Optional[_Union[Call.Accept, _Mapping]] = ..., decline: _Optional[_Union[Call.Decline, _Mapping]] = ..., revive: _Optional[_Union[Call.Revive, _Mapping]] = ..., suppress: _Optional[_Union[Call.Suppress, _Mapping]] = ..., kill: _Optional[_Union[Call.Kill, _Mapping]] = ..., acknowledge: _Optional[_Union[Call.Acknowledge, _Mapping]] = ..., reconcile: _Optional[_Union[Call.Reconcile, _Mapping]] = ..., message: _Optional[_Union[Call.Message, _Mapping]] = ..., shutdown: _Optional[_Union[Call.Shutdown, _Mapping]] = ..., accept_inverse_offers: _Optional[_Union[Call.AcceptInverseOffers, _Mapping]] = ..., decline_inverse_offers: _Optional[_Union[Call.DeclineInverseOffers, _Mapping]] = ..., update_framework: _Optional[_Union[Call.UpdateFramework, _Mapping]] = ...) -> None: ...
+    publish: Call.Publish
+    def __init__(self, subscribe: _Optional[_Union[Call.Subscribe, _Mapping]] = ..., teardown: _Optional[_Union[Call.Teardown, _Mapping]] = ..., accept: _Optional[_Union[Call.Accept, _Mapping]] = ..., decline: _Optional[_Union[Call.Decline, _Mapping]] = ..., revive: _Optional[_Union[Call.Revive, _Mapping]] = ..., suppress: _Optional[_Union[Call.Suppress, _Mapping]] = ..., kill: _Optional[_Union[Call.Kill, _Mapping]] = ..., acknowledge: _Optional[_Union[Call.Acknowledge, _Mapping]] = ..., reconcile: _Optional[_Union[Call.Reconcile, _Mapping]] = ..., message: _Optional[_Union[Call.Message, _Mapping]] = ..., shutdown: _Optional[_Union[Call.Shutdown, _Mapping]] = ..., accept_inverse_offers: _Optional[_Union[Call.AcceptInverseOffers, _Mapping]] = ..., decline_inverse_offers: _Optional[_Union[Call.DeclineInverseOffers, _Mapping]] = ..., update_framework: _Optional[_Union[Call.UpdateFramework, _Mapping]] = ..., publish: _Optional[_Union[Call.Publish, _Mapping]] = ...) -> None: ...
 
 class Filters(_message.Message):
     __slots__ = ("refuse_seconds",)

@@ -1,0 +1,140 @@
+"""Names: which tasks serve clients, as their frameworks say it, and as it is so.
+
+A framework is believed about its own tasks only, in the roles and with the ports that these have.
+What the master knows itself counts at once: a task that has ended, is being killed, does not pass
+its checks or is on an agent that is lost serves nobody, whatever its framework says or whether it
+is there to say anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pymesos_core import limits
+from pymesos_core.copies import copy_of
+from pymesos_core.states import is_terminal
+from pymesos_master.core.context import Context
+from pymesos_master.core.effects import NameChanged, NamesSettled
+from pymesos_master.core.lifecycles import AgentState
+from pymesos_master.core.state import Agent, Framework, Task, TaskKey
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.names_pb2 import NamedTask, ServedTask
+
+
+def begin(ctx: Context, framework: Framework) -> None:
+    """A framework subscribes: it says all anew, and what it said before holds until then."""
+    ctx.state.names.saying.pop(framework.framework_id, None)
+
+
+def on_publish(ctx: Context, framework: Framework, call: scheduler_pb.Call.Publish) -> None:
+    """Take in what a framework says of its tasks."""
+    names, framework_id = ctx.state.names, framework.framework_id
+    said = names.said.setdefault(framework_id, {})
+    new = {served.task_id for served in call.serves}
+    if problem := limits.NAMES.problem(len(said) + len(new - said.keys())):
+        ctx.refuse_call(framework, "publish", problem, scheduler_pb.Event.Refused.TOO_LARGE)
+        return
+    if not all(served.task_id and served.job and served.task for served in call.serves):
+        problem = "serves: each has a task_id, a job and a task, and one of them is empty"
+        ctx.refuse_call(framework, "publish", problem)
+        return
+    for served in call.serves:
+        said[served.task_id] = copy_of(served)
+        look(ctx, (framework_id, served.task_id))
+    _end(ctx, framework_id, call.ended)
+    if not call.whole:
+        return
+    renewed = names.saying.setdefault(framework_id, set())
+    renewed |= new
+    if not call.more:
+        del names.saying[framework_id]
+        _end(ctx, framework_id, [task_id for task_id in said if task_id not in renewed])
+        if framework_id not in names.settled:
+            names.settled[framework_id] = None
+            ctx.out.append(NamesSettled(framework_id))
+
+
+def _end(ctx: Context, framework_id: str, task_ids: Iterable[str]) -> None:
+    for task_id in task_ids:
+        if ctx.state.names.said[framework_id].pop(task_id, None) is not None:
+            look(ctx, (framework_id, task_id))
+
+
+def forget(ctx: Context, framework_id: str) -> None:
+    """A framework is no more."""
+    names = ctx.state.names
+    _end(ctx, framework_id, list(names.said.get(framework_id, ())))
+    names.said.pop(framework_id, None)
+    names.saying.pop(framework_id, None)
+    names.settled.pop(framework_id, None)
+    ctx.out.append(NamesSettled(framework_id))
+
+
+def look_at_agent(ctx: Context, agent: Agent) -> None:
+    """An agent has come back, somewhere else perhaps, or is lost."""
+    for key in (*ctx.state.names.awaited.pop(agent.agent_id, ()), *agent.tasks):
+        look(ctx, key)
+
+
+def look(ctx: Context, key: TaskKey) -> None:
+    """Something happened to a task, or was said of it: show what is so now."""
+    names, (framework_id, task_id) = ctx.state.names, key
+    said = names.said.get(framework_id)
+    served = said.get(task_id) if said is not None else None
+    if served is None and key not in names.shown:
+        return
+    now = _as_it_is(ctx, key, served) if served is not None else None
+    if now == names.shown.get(key):
+        return
+    if now is None:
+        del names.shown[key]
+    else:
+        names.shown[key] = now
+    ctx.out.append(NameChanged(framework_id, task_id))
+
+
+def _as_it_is(ctx: Context, key: TaskKey, served: ServedTask) -> NamedTask | None:
+    """What is shown of a task; what can never be so is forgotten."""
+    framework_id, task_id = key
+    framework = ctx.state.frameworks.get(framework_id)
+    task = framework.tasks.get(task_id) if framework is not None else None
+    agent = ctx.state.agents.get(served.agent_id)
+    awaited = task is None and agent is not None and agent.state == AgentState.RECOVERING
+    if framework is None or agent is None or (task is None and not awaited):
+        del ctx.state.names.said[framework_id][task_id]
+        return None
+    if awaited:
+        ctx.state.names.awaited.setdefault(agent.agent_id, {})[key] = None
+    elif task is not None and is_terminal(task.state):
+        del ctx.state.names.said[framework_id][task_id]
+        return None
+    elif task is not None and not _is_so(task, served):
+        return None
+    return NamedTask(
+        framework_id=framework_id, ip=agent.info.address.ip, task=served, awaited=awaited
+    )
+
+
+def _is_so(task: Task, served: ServedTask) -> bool:
+    """Whether a task is what its framework says, and serves as far as its agent and we know."""
+    status = task.status
+    fails = status is not None and (
+        (status.HasField("healthy") and not status.healthy)
+        or (status.HasField("ready") and not status.ready)
+    )
+    return (
+        task.state == pb.TASK_RUNNING
+        and task.kill is None
+        and not fails
+        and (task.agent_id, task.role) == (served.agent_id, served.role)
+        and all(_has_port(task, port.port) for port in served.ports)
+    )
+
+
+def _has_port(task: Task, port: int) -> bool:
+    return any(
+        begin <= port <= end
+        for _, bag in task.resources.parts()
+        for begin, end in bag.ranges.get("ports", ())
+    )
