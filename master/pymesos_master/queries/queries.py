@@ -274,7 +274,7 @@ class Queries:
         if caller.is_proved and caller.principal.partition("/")[0] in (Kind.AGENT, Kind.MASTER):
             return lambda: EVERY_ROLE
         self.check(caller, "Names.Follow")
-        return lambda: self._readable(caller, "Names.Follow")
+        return lambda: self.readable(caller, "Names.Follow")
 
     def may(self, caller: Caller, call: str, roles: Iterable[str]) -> bool:
         """Whether a caller may make a call of these roles."""
