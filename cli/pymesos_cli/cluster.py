@@ -184,6 +184,17 @@ class Cluster:
         assert self._channel is not None
         return self._channel
 
+    async def http_address(self) -> HostPort:
+        """Where the master that answers serves HTTP. Raises CliError."""
+        health = await self.call(lambda s, t: s.GetHealth(pb.GetHealthRequest(), timeout=t))
+        assert self._address is not None
+        if not health.http_port:
+            raise CliError(
+                f"the master at {self._address} serves no HTTP: it was started with --no-http, or"
+                f" is older than this pymesos-cli ({VERSION})"
+            )
+        return HostPort(self._address.host, health.http_port)
+
     async def call(self, make: Callable[[OperatorAsyncStub, float], Awaitable[Result]]) -> Result:
         """`make(stub, timeout_s)` on the leader. Raises CliError."""
         loop = asyncio.get_running_loop()

@@ -62,6 +62,7 @@ ROOMS = {
     "unreserve": ("operators", "End what is reserved of an agent for a role."),
     "volumes": ("jobs", "List what tasks have kept for their next runs; remove it."),
     "watch": ("jobs", "Follow a job until it is done, or its services run."),
+    "web": ("web", "Open the web page of the cluster, as you."),
     "weights": ("operators", "Give roles weights: a larger one gets a larger share."),
     "whatif": ("local", "Replay a workload: how many machines does it need?"),
     "whoami": ("access", "Say who you are to the cluster, and which rules are yours."),

@@ -52,7 +52,7 @@ ROOMS = {
     "master/pymesos_master": {"core", "allocator", "http", "queries", "services"},
     "cli/pymesos_cli": {
         "access", "backup", "certificates", "contexts", "draining", "jobs", "tasks", "operators",
-        "local",
+        "local", "web",
     },
     "agent/pymesos_agent": {
         "core", "containers", "runtimes", "supervision", "files", "health", "services",

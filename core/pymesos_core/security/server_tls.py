@@ -1,4 +1,4 @@
-"""TLS of servers that do not speak gRPC: the same certificates, and what the gate is told of peers.
+"""TLS of what does not speak gRPC: the same certificates, and what the gate is told of peers.
 
 A client may come without a certificate: the gate then knows nobody, and lets in who needs nothing.
 """
@@ -29,6 +29,15 @@ def server_context(credentials: Credentials) -> ssl.SSLContext:
     return first
 
 
+def client_context(pem: Pem) -> ssl.SSLContext:
+    """A context for connections to servers of the cluster, which checks the name that is asked of
+    it, and shows this certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    _fill(context, pem)
+    return context
+
+
 def _context_of(pem: Pem) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     # Who comes again is checked again: TLS 1.3 resumes no session without a ticket, while TLS 1.2
@@ -36,6 +45,12 @@ def _context_of(pem: Pem) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0
     context.verify_mode = ssl.CERT_OPTIONAL
+    _fill(context, pem)
+    return context
+
+
+def _fill(context: ssl.SSLContext, pem: Pem) -> None:
+    """Give a context the roots, and the certificate with its key."""
     context.load_verify_locations(cadata=pem.roots.decode("ascii"))
     # The ssl module reads certificates and keys from files only; this one is in memory alone.
     file = os.memfd_create("certificate", os.MFD_CLOEXEC)
@@ -44,7 +59,6 @@ def _context_of(pem: Pem) -> ssl.SSLContext:
         context.load_cert_chain(f"/proc/self/fd/{file}")
     finally:
         os.close(file)
-    return context
 
 
 def authentication_of(connection: ssl.SSLObject | None) -> Authentication:

@@ -1,0 +1,1 @@
+"""The web page of a cluster, as whoever runs the command."""

@@ -1,0 +1,97 @@
+"""Who may use the proxy: one browser of the user who runs it, and no page but its own."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs
+
+COOKIE = "pymesos"
+AGAIN = "run `pymesos-cli web` again for another address"
+READS = ("GET", "HEAD")
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The answer to a request that goes no further, or that changes the code for the cookie."""
+
+    status: int
+    text: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Guard:
+    """Lets in who has the cookie, which the first to bring the code of the address is given."""
+
+    def __init__(self, port: int) -> None:
+        self._hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
+        self._code = secrets.token_urlsafe(24)
+        self._cookie = secrets.token_urlsafe(32)
+        self.url = f"http://{self._hosts[0]}/?code={self._code}"
+
+    def check(self, method: str, target: str, headers: Mapping[str, str]) -> Refused | None:
+        """Return why a request goes no further; None: it does. `headers` are by small letters."""
+        host = headers.get("host", "")
+        if host not in self._hosts:  # a page elsewhere may have a name for this address
+            return _no("this proxy is at another address")
+        path, _, query = target.partition("?")
+        if path == "/" and method == "GET" and (given := parse_qs(query).get("code")):
+            return self._exchange(given[0])
+        if not self._has_cookie(headers.get("cookie", "")):
+            return _no(f"this browser has not opened the address that was printed: {AGAIN}")
+        own = f"http://{host}"
+        origin = headers.get("origin", own if method in READS else "")
+        site = headers.get("sec-fetch-site", "same-origin")
+        if origin != own or site not in ("same-origin", "none"):
+            return _no("a page of another site asks this, and is not let")
+        return None
+
+    def _exchange(self, given: str) -> Refused:
+        """The cookie for the code, once."""
+        if not self._code or not hmac.compare_digest(given.encode(), self._code.encode()):
+            return _no(f"this address was opened already, or is another's: {AGAIN}")
+        self._code = ""
+        cookie = f"{COOKIE}={self._cookie}; Path=/; HttpOnly; SameSite=Strict"
+        return Refused(HTTPStatus.SEE_OTHER, "", {"Location": "/", "Set-Cookie": cookie})
+
+    def _has_cookie(self, header: str) -> bool:
+        try:
+            found = SimpleCookie(header).get(COOKIE)
+        except CookieError:
+            return False
+        return found is not None and hmac.compare_digest(
+            found.value.encode(), self._cookie.encode()
+        )
+
+
+def _no(text: str) -> Refused:
+    return Refused(HTTPStatus.FORBIDDEN, text)
+
+
+def owners(uid: int, environ: Mapping[str, str]) -> frozenset[int]:
+    """The users whose browsers are let in: who runs this, and for whom sudo does."""
+    for_whom = environ.get("SUDO_UID", "")
+    known = for_whom.isascii() and for_whom.isdigit()
+    return frozenset({uid, int(for_whom)} if known else {uid})
+
+
+def is_of(peer: tuple[str, int], own: tuple[str, int], users: Collection[int], table: str) -> bool:
+    """Whether a connection from 127.0.0.1 is one of these users', by /proc/net/tcp.
+
+    A cookie is sent to every port of a host: a server of somebody else could have been given it.
+    """
+    wanted = (_hex(peer), _hex(own))
+    for line in table.splitlines()[1:]:
+        words = line.split()
+        if len(words) > 7 and (words[1], words[2]) == wanted:
+            return int(words[7]) in users
+    return False
+
+
+def _hex(address: tuple[str, int]) -> str:
+    host = bytes(int(part) for part in reversed(address[0].split("."))).hex().upper()
+    return f"{host}:{address[1]:04X}"
