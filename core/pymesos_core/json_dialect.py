@@ -15,7 +15,7 @@ from typing import Any
 from pymesos_core.resources import Resources, from_proto
 from pymesos_core.states import kind_name, reason_name, state_name
 from pymesos_proto.v1 import operator_pb2 as pb
-from pymesos_proto.v1 import types_pb2
+from pymesos_proto.v1 import sandbox_pb2, types_pb2
 
 Json = dict[str, Any]
 
@@ -373,4 +373,18 @@ def explanation_json(said: pb.ExplainFrameworkResponse) -> Json:
             }
             for standing in said.roles
         ],
+    }
+
+
+# What an agent shows of a task.
+
+
+def file_json(view: sandbox_pb2.FileView) -> Json:
+    """A file of a sandbox."""
+    return {
+        "name": view.name,
+        "is_directory": view.is_directory,
+        "size_bytes": view.size_bytes,
+        "modified_at": iso(view.modified_at_s),
+        "mode": view.mode or None,
     }

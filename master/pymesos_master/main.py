@@ -49,6 +49,7 @@ from pymesos_master.services.masters import MastersService
 from pymesos_master.services.names import NamesService
 from pymesos_master.services.operator import OperatorService
 from pymesos_master.services.relaying import OperatorCalls
+from pymesos_master.services.sandbox_calls import SandboxCalls
 from pymesos_master.services.sandbox_relay import PREFIX as SANDBOX_PREFIX
 from pymesos_master.services.sandbox_relay import SandboxRelay
 from pymesos_master.services.scheduler import SchedulerService
@@ -89,11 +90,12 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     add_service(server, SchedulerService(leadership))
     add_service(server, AgentService(leadership))
     operator = OperatorService(leadership)
-    operators = OperatorCalls(leadership, [operator], CALLS)
+    sandboxes = SandboxRelay(leadership)
+    operators = OperatorCalls(leadership, [operator, SandboxCalls(leadership, sandboxes)], CALLS)
     add_service(server, operator)
     add_service(server, NamesService(leadership))
     add_service(server, MastersService(leadership, operators))
-    add_prefix(server, SANDBOX_PREFIX, SandboxRelay(leadership).relay)
+    add_prefix(server, SANDBOX_PREFIX, sandboxes.relay)
     join_server = None
     if credentials is not None and signer is not None:
         join_server = _serve_certificates(
@@ -241,8 +243,13 @@ def _http(
     gate = make_gate(credentials, on_refused=at_gate(leadership.audit))
     hostname = settings.listen_at.name()
     jobs = JobsCalls(JobsRelay(operators, leadership.outside.dial))
-    closed = credentials is not None
-    answering = Answering(operators, gate, closed=closed, hostname=hostname, others={"Jobs": jobs})
+    answering = Answering(
+        operators,
+        gate,
+        closed=credentials is not None,
+        hostname=hostname,
+        others={"Jobs": jobs, "Sandbox": operators},
+    )
     http = HttpServer(answering, settings.http_at, credentials)
     process.close_later(http.close)
     leadership.http_port = http.port

@@ -27,6 +27,8 @@ from pymesos_master.queries import Queries
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.operator import OperatorService
 from pymesos_master.services.relaying import OperatorCalls
+from pymesos_master.services.sandbox_calls import SandboxCalls
+from pymesos_master.services.sandbox_relay import SandboxRelay
 from pymesos_master.shell import Leader
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness
@@ -97,12 +99,15 @@ def leadership_of(
 
 
 def operators_of(leadership: Leadership) -> OperatorCalls:
-    return OperatorCalls(leadership, [OperatorService(leadership)], CALLS)
+    sandboxes = SandboxCalls(leadership, SandboxRelay(leadership))
+    return OperatorCalls(leadership, [OperatorService(leadership), sandboxes], CALLS)
 
 
 def open_answering(leadership: Leadership) -> Answering:
     """What answers in a cluster without certificates."""
-    return Answering(operators_of(leadership), open_gate, closed=False, hostname="first")
+    operators = operators_of(leadership)
+    others = {"Sandbox": operators}
+    return Answering(operators, open_gate, closed=False, hostname="first", others=others)
 
 
 async def get(answering: Answering, target: str, **changed: Any) -> Answer:

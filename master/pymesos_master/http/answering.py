@@ -22,7 +22,7 @@ from pymesos_core.turns import Turns
 from pymesos_master.http import crossing, openapi
 from pymesos_master.http.asking import NOTHING, Asked, read_body, read_part, read_query
 from pymesos_master.http.routes import ROUTES
-from pymesos_master.http.routes.table import Route
+from pymesos_master.http.routes.table import JSON, Route
 from pymesos_master.services.relaying import OperatorCalls
 
 STATUS = {
@@ -104,6 +104,14 @@ def _refused(error: CallError) -> Answer:
 
 def _bytes(value: Any) -> bytes:
     return to_json(value, None).encode() + b"\n"
+
+
+def _made(route: Route, answer: Any) -> Answer:
+    """What is answered of what a call has."""
+    said = route.to_json(answer)
+    if route.content_type == JSON:
+        return Answer(200, _bytes(said))
+    return Answer(200, said, {**route.headers(answer), "Content-Type": route.content_type})
 
 
 def _wrong_method(method: str, found: Collection[str]) -> Answer:
@@ -236,7 +244,7 @@ class Answering:
             request = route.to_request(asked)
             if route.paged:
                 answer = await self._ask(admitted, request)
-                return Answer(200, await in_thread(lambda: _bytes(route.to_json(answer))))
+                return await in_thread(_made, route, answer)
             return Answer(200, await in_thread(_bytes, await self._joined(admitted, request)))
         except CallError as error:
             return _refused(error)

@@ -59,7 +59,7 @@ def _operation(route: Route) -> Json:
         "responses": {
             "200": {
                 "description": "It is answered.",
-                "content": {"application/json": {"schema": route.schema}},
+                "content": {route.content_type: {"schema": route.schema}},
             },
             "default": ERROR,
         },

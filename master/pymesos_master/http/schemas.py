@@ -202,6 +202,14 @@ SCHEMAS: dict[str, Json] = {
         quarantined=MAYBE_TEXT,
         usage=or_null(record("What it uses.", **_USE)),
     ),
+    "File": record(
+        "A file of a task. `mode` has its permission bits, if they are known.",
+        name=TEXT,
+        is_directory=FLAG,
+        size_bytes=WHOLE,
+        modified_at=TIME,
+        mode=or_null(WHOLE),
+    ),
     "TargetGroup": record(
         "A target, and what is known of it.",
         targets=many(TEXT),

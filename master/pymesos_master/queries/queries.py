@@ -14,6 +14,7 @@ from pymesos_core.security.audit import Entry, entry
 from pymesos_core.security.identities import Kind
 from pymesos_core.security.needs import NEEDS
 from pymesos_core.security.policy import EVERY, EVERY_ROLE, Decision, Roles, Verb, roles_for
+from pymesos_core.text import quoted
 from pymesos_master.core import MasterCore, permission, secrets
 from pymesos_master.core.registry import AGENT, REVOCATION, place_of
 from pymesos_master.core.state import Agent, Framework, Quarantined, Revocation, Task
@@ -288,6 +289,31 @@ class Queries:
         key = (framework_id, task_id)
         task = self._state.find_task(*key) or self._state.completed_tasks.get(key)
         return (task.role,) if task is not None else (EVERY,)
+
+    def whereabouts(self, caller: Caller, framework_id: str, task_id: str) -> tuple[str, str]:
+        """Return the framework of a task and the agent that has it, or had it last.
+
+        It is looked for among those of which the caller may read. Without `framework_id` no other
+        framework may have a task of that id. Raises RequestError.
+        """
+        state, may = self._state, self.readable(caller, "Operator.ListTasks")
+        frameworks = (*state.frameworks.values(), *state.completed_frameworks.values())
+        live = (framework.tasks.get(task_id) for framework in frameworks)
+        ended = (task for key, task in state.completed_tasks.items() if key[1] == task_id)
+        found = {
+            task.key: task
+            for task in (*live, *ended)
+            if task is not None and task.role in may and framework_id in ("", task.framework_id)
+        }
+        if len(found) > 1:
+            of = ", ".join(name for name, _ in list(found)[:10])
+            raise invalid(
+                f"{len(found)} frameworks have a task {quoted(task_id)}: name one of them, {of}"
+            )
+        if not found:
+            raise not_found(f"there is no task {quoted(task_id)}: /v1/tasks lists them")
+        (task,) = found.values()
+        return task.framework_id, task.agent_id
 
     def who_am_i(self, caller: Caller) -> pb.WhoAmIResponse:
         """Who calls, and the rules that name it."""

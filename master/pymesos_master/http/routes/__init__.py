@@ -14,6 +14,7 @@ from pymesos_master.http.routes import (
     jobs,
     overview,
     roles,
+    sandbox,
     tasks,
 )
 from pymesos_master.http.routes.table import Route
@@ -27,6 +28,7 @@ ROUTES: tuple[Route, ...] = (
     *roles.ROUTES,
     *access.ROUTES,
     *jobs.ROUTES,
+    *sandbox.ROUTES,
 )
-# Which masters relay.
-CALLS = frozenset(route.full_call for route in ROUTES if route.service == "Operator")
+# Which masters relay to the one that leads.
+CALLS = frozenset(route.full_call for route in ROUTES if route.service != "Jobs")

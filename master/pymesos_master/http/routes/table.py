@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -14,6 +14,8 @@ from pymesos_master.http.asking import Asked, Parameter, one_of, text, whole
 from pymesos_master.http.schemas import record
 from pymesos_master.queries.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from pymesos_proto.v1 import operator_pb2 as pb
+
+JSON = "application/json"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Route:
     body: tuple[Parameter, ...] = ()  # the fields of the object that a POST takes
     body_bytes: int = 16 * KIB  # at most
     service: str = "Operator"
+    content_type: str = JSON  # another: to_json gives bytes, with these headers
+    headers: Callable[[Any], Mapping[str, str]] = lambda answer: {}
 
     def __post_init__(self) -> None:
         assert self.method == "POST" or (self.method == "GET" and not self.body), self.path
@@ -55,7 +59,7 @@ class Route:
     @property
     def elsewhere(self) -> bool:
         """Whether others answer it than masters, who may take long."""
-        return self.service == "Jobs"
+        return self.service in ("Jobs", "Sandbox")
 
     @property
     def full_call(self) -> str:

@@ -1,0 +1,213 @@
+"""What tasks have written, by HTTP: the agent is asked, and the policy decides as for gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.caller import Caller, Method
+from pymesos_core.outside import Outside
+from pymesos_core.security.audit import Entry
+from pymesos_core.security.gate import open_gate
+from pymesos_core.security.identities import Kind
+from pymesos_core.transport import CallError, Code
+from pymesos_master.core import Config
+from pymesos_master.http import openapi
+from pymesos_master.http.answering import Answering
+from pymesos_master.http.routes import ROUTES
+from pymesos_master.services import sandbox_calls
+from pymesos_proto.v1 import sandbox_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+from pymesos_testing.http_cluster import get, get_json, leadership_of, operators_of
+from pymesos_testing.master_harness import MasterHarness
+
+POLICY = """\
+allow:
+- {who: operator/dev, do: [read, files], role: dev}
+- {who: operator/looks, do: [read], role: '**'}
+- {who: operator/root, do: ['*'], role: '**'}
+- {who: framework/*, do: [subscribe, launch], role: '**'}
+"""
+FILES = {"stdout": b"one\ntwo\n", "data/x": b"\xff\x00<script>"}
+
+
+class Agent:
+    """An agent with some files, as a master reaches it."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.silent = False
+
+    def dial(self, address: HostPort, to: Kind, name: str = "") -> Any:
+        assert to is Kind.AGENT
+        return _Channel(self)
+
+
+class _Channel:
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._answers: list[bytes | CallError] = []
+        self._written = asyncio.Event()
+
+    def stream(self, method: Any, metadata: Any = None) -> _Channel:
+        self._method = method.path.rpartition("/")[2]
+        return self
+
+    async def write(self, part: bytes) -> None:
+        if self._method == "ListFiles":
+            listed = pb.ListFilesRequest.FromString(part)
+            self._agent.asked.append(listed)
+            views = [
+                pb.FileView(name=name, size_bytes=len(data), modified_at_s=1.8e9, mode=0o644)
+                for name, data in FILES.items()
+            ]
+            self._answers = [pb.ListFilesResponse(files=views).SerializeToString()]
+        else:
+            asked = pb.ReadFileRequest.FromString(part)
+            self._agent.asked.append(asked)
+            if (data := FILES.get(asked.path)) is None:
+                told = f"there is no file {asked.path!r} in this sandbox"
+                self._answers = [CallError(Code.NOT_FOUND, told)]
+                self._written.set()
+                return
+            begin = asked.offset if asked.offset >= 0 else max(0, len(data) + asked.offset)
+            read = data[begin : begin + (asked.length or len(data))]
+            answer = pb.ReadFileResponse(data=read, offset=begin, size_bytes=len(data))
+            self._answers = [answer.SerializeToString()]
+        if not self._agent.silent:
+            self._written.set()
+
+    async def done_writing(self) -> None: ...
+
+    async def read(self) -> bytes | None:
+        await self._written.wait()
+        answer = self._answers.pop() if self._answers else None
+        if isinstance(answer, CallError):
+            raise answer
+        return answer
+
+    def cancel(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class World:
+    """A master with a task of the role dev."""
+
+    def __init__(self, policy: str = "") -> None:
+        h = MasterHarness(Config(seed_policy=policy)) if policy else MasterHarness()
+        who = Caller("framework/f", Method.CERT) if policy else Caller()
+        self.connection = h.agent()
+        framework = h.subscribe(roles=["dev"], caller=who)
+        h.run(framework, "t")
+        self.framework_id = h.framework_id(framework)
+        self.h = h
+        self.agent = Agent()
+        self.leadership = leadership_of(h, outside=Outside(dial=self.agent.dial))
+        operators = operators_of(self.leadership)
+
+        def gate(method: str, peer: str, authentication: Mapping[str, Any]) -> Caller:
+            named = next(iter(authentication["peer_uri"])).decode()
+            return Caller(named, Method.CERT, "1", peer, "grpc")
+
+        self.answering = Answering(
+            operators,
+            gate if policy else open_gate,
+            closed=bool(policy),
+            hostname="first",
+            others={"Sandbox": operators},
+        )
+
+    async def said(self, path: str, **more: Any) -> tuple[int, str]:
+        answer = await get(self.answering, path, **more)
+        return answer.status, json.loads(answer.body)["error"]["message"]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_files_are_listed_as_the_schema_says(world: World) -> None:
+    said = await get_json(world.answering, "/v1/tasks/t/files?path=data")
+    (route,) = (r for r in ROUTES if r.path == "/v1/tasks/{task_id}/files")
+    document = openapi.document(ROUTES)
+    schema = {**route.schema, "components": document["components"]}
+    Draft202012Validator(schema).validate(said)
+    assert [one["name"] for one in said["files"]] == ["stdout", "data/x"] and not said["more"]
+    (asked,) = world.agent.asked
+    assert (asked.framework_id, asked.task_id, asked.path) == (world.framework_id, "t", "data")
+
+
+async def test_a_file_comes_as_it_is_and_never_as_a_page(world: World) -> None:
+    answer = await get(world.answering, "/v1/tasks/t/file?path=data%2Fx")
+    assert (answer.status, answer.body) == (200, FILES["data/x"])
+    assert answer.headers == {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": "attachment", "Pymesos-Offset": "0", "Pymesos-Size": "10",
+    }  # fmt: skip
+    part = await get(world.answering, "/v1/tasks/t/file?path=stdout&offset=4&length=3")
+    assert part.status == 200, part.body
+    assert (part.body, part.headers["Pymesos-Offset"]) == (b"two", "4")
+    end = await get(world.answering, "/v1/tasks/t/file?path=stdout&last=4")
+    assert (end.body, end.headers["Pymesos-Offset"]) == (b"two\n", "4")
+
+
+async def test_what_there_is_not(world: World) -> None:
+    status, why = await world.said("/v1/tasks/none/files")
+    assert status == 404 and "there is no task 'none'" in why
+    status, why = await world.said("/v1/tasks/t/file?path=..%2Fetc%2Fpasswd")
+    assert status == 404 and "in this sandbox" in why, "which its agent decides"
+    assert world.agent.asked[-1].path == "../etc/passwd"
+    assert (await world.said("/v1/tasks/t/file"))[0] == 400
+    assert (await world.said(f"/v1/tasks/t/files?path={'x' * 1001}"))[0] == 400
+
+
+async def test_of_which_framework_a_task_is_may_be_said(world: World) -> None:
+    other = world.h.subscribe(name="g", roles=["dev"])
+    world.h.run(other, "t")
+    status, why = await world.said("/v1/tasks/t/files")
+    assert status == 400 and "2 frameworks have a task 't': name one of them" in why
+    of = world.h.framework_id(other)
+    await get_json(world.answering, f"/v1/tasks/t/files?framework_id={of}")
+    assert world.agent.asked[-1].framework_id == of
+
+
+async def test_of_a_task_that_has_ended(world: World) -> None:
+    world.h.update(world.connection, world.framework_id, "t", types_pb2.TASK_FINISHED)
+    assert (await get_json(world.answering, "/v1/tasks/t/files"))["files"]
+
+
+async def test_an_agent_that_is_silent_is_not_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox_calls, "TIMEOUT_S", 0.01)
+    world.agent.silent = True
+    status, why = await world.said("/v1/tasks/t/files")
+    assert status == 504 and "has not answered within" in why
+
+
+async def test_the_policy_decides_as_for_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(POLICY)
+    dev, looks, eve = (
+        {"authentication": {"peer_uri": [f"operator/{name}".encode()]}}
+        for name in ("dev", "looks", "eve")
+    )
+    told: list[Entry] = []
+    monkeypatch.setattr(world.leadership.here().queries, "_audit", told.append)
+    await get_json(world.answering, "/v1/tasks/t/files", **dev)
+    status, why = await world.said("/v1/tasks/t/files", **looks)
+    assert status == 403 and "operator/looks may not files in the role dev" in why
+    status, why = await world.said("/v1/tasks/t/files", **eve)
+    assert status == 403 and "operator/eve may not read in any role" in why
+    assert len(world.agent.asked) == 1, "nothing was asked of the agent for them"
+    assert [(e.caller.principal, e.call, e.denied) for e in told] == [
+        ("operator/looks", "Sandbox.ListFiles", True),
+        ("operator/eve", "Operator.ListTasks", True),
+    ]
