@@ -20,6 +20,7 @@ from pymesos_binpack.jobfiles.parsing import load_document, parse_job
 from pymesos_binpack.jobs.aligning import is_settled
 from pymesos_binpack.jobs.history import SUBMIT, VERSION, History, Version
 from pymesos_binpack.jobs.instance import INSTANCE, Instance, Saved, instance_key, version_of
+from pymesos_binpack.jobs.rollouts.rules import MOST
 from pymesos_binpack.jobs.rollouts.state import Rollout
 from pymesos_binpack.jobs.state import JOB, ROLLOUT, ROLLOUTS, VOLUME, JobState
 from pymesos_binpack.jobs.volumes import KeptVolume
@@ -456,6 +457,18 @@ _MAY_BE = {
     "quick_failures": _is_whole,
 }
 
+
+def _are_intervals(value: Any) -> bool:
+    pairs = value if isinstance(value, list) else [None]
+    return all(
+        isinstance(pair, list) and len(pair) == 2 and all(map(_is_index, pair)) for pair in pairs
+    )
+
+
+def _is_index(value: Any) -> bool:
+    return _is_whole(value, 0, MOST)
+
+
 _OF_A_ROLLOUT: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(
         ("from_version", "to_version", "from_count", "exits", "most_stable"), _is_whole
@@ -464,4 +477,5 @@ _OF_A_ROLLOUT: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("began_s", "since_s", "forgiven_s", "progress_by_s"), _is_time),
     **dict.fromkeys(("promoted", "backward"), _is_flag),
     "still_since_s": lambda value: value is None or _is_time(value),
+    "served": _are_intervals,
 }

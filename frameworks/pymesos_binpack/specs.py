@@ -83,8 +83,8 @@ class TaskSpec:
     """One kind of task of a job. `scalars` in thousandths, those of its sidecars included."""
 
     name: str
-    kind: str  # "service" or "batch"
-    instances: int
+    kind: str  # "service", "daemon" or "batch"
+    instances: int  # 0 of a daemon: each agent that it is for has one
     command: str | None
     image: str | None
     user: str | None
@@ -119,8 +119,13 @@ class TaskSpec:
 
     @property
     def is_service(self) -> bool:
-        """Whether it is replaced when it ends."""
-        return self.kind == "service"
+        """Whether it is run again when it ends."""
+        return self.kind in ("service", "daemon")
+
+    @property
+    def is_daemon(self) -> bool:
+        """Whether each agent that meets its constraints has one instance of it."""
+        return self.kind == "daemon"
 
 
 @dataclass(frozen=True)
@@ -138,3 +143,8 @@ class Job:
     def receivers(self) -> tuple[str, ...]:
         """The receivers that its alerts are for, each once."""
         return tuple(dict.fromkeys(rule.to for task in self.tasks for rule in task.alerts))
+
+    @cached_property
+    def has_daemon(self) -> bool:
+        """Whether there may be more of it at any time: an agent that it is for may come."""
+        return any(task.is_daemon for task in self.tasks)

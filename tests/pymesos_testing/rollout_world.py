@@ -77,6 +77,8 @@ class World:
             from_count=before,
             count=self.count,
             now_s=self.now_s,
+            served={m.index for m in self.ready}
+            | (set(self.rollout.served_indices()) if self.rollout.going else set()),
         )
         self.fewest_ready, self.most_live = 1000, 0
         self.decide()
@@ -192,7 +194,11 @@ class World:
         for _ in range(20):
             self.rollout = Rollout.of_record(json.loads(json.dumps(self.rollout.record())))
             made = deciding.decide(
-                self.rules, self.rollout, list(self.members.values()), self.count, self.now_s
+                self.rules,
+                self.rollout,
+                list(self.members.values()),
+                range(self.count),
+                self.now_s,
             )
             before, self.rollout, self.look_at_s = self.rollout, made.rollout, made.look_at_s
             if before.state is not made.rollout.state:
@@ -222,23 +228,26 @@ class World:
         same = [m for m in there if m.version == step.version and not m.leaving and not m.departs]
         assert not same, f"{step}: {same} is there"
         if self.rules.stop_first:
-            running = [m for m in there if m.phase in TASKS and m.phase is not Phase.UNREACHABLE]
+            running = [m for m in there if m.phase in TASKS]
+            if not self.rules.of_agents:
+                running = [m for m in running if m.phase is not Phase.UNREACHABLE]
             running = [m for m in running if not (self.rules.moves_first and m.departs)]
             assert not running, f"{step}: {running} runs"
         self.made += 1
         key = f"i{self.made}"
-        self.members[key] = Member(key, step.index, step.version, step.begun_s)
+        pinned = self.rules.of_agents
+        self.members[key] = Member(key, step.index, step.version, step.begun_s, pinned=pinned)
         self.changed_s[key] = self.now_s
         assert len(self.live) <= self.ceiling, f"{step}: {len(self.live)} > {self.ceiling}"
 
     def _stop(self, step: Stop) -> None:
         member = self.members[step.key]
         assert not member.leaving, f"{step} again"
-        was_ready = member in self.ready
+        was_ready, floor = member in self.ready, self.floor
         self.alter(step.key, leaving=True, ready_since_s=None)
         if member.phase is Phase.RUNNING or member.phase is Phase.STAGING:
             self.alter(step.key, phase=Phase.KILLING)
-        left, floor = len(self.ready), self.floor
+        left = len(self.ready)
         assert not was_ready or left >= floor, f"{step}: {left} ready are left, {floor} must be"
         moves = member.departs or member.index >= self.count
         if was_ready and self.rollout.backward and not moves:
@@ -256,6 +265,9 @@ class World:
     def floor(self) -> int:
         """How many have to be ready after one that is was stopped."""
         unavailable = self.rules.in_numbers(self.count).unavailable
+        if self.rules.of_agents:
+            served = set(self.rollout.served_indices()).intersection(range(self.count))
+            return len(served) - unavailable
         return min(self.rollout.from_count, self.count) - unavailable
 
     @property

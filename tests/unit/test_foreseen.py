@@ -240,3 +240,16 @@ def test_priorities_are_asked_of_the_framework(monkeypatch: pytest.MonkeyPatch) 
     jobs.append(pb.JobView(job_id="old-0000000a", state="running"))
     unknown = asyncio.run(running_tasks(cluster, operator_pb2.FrameworkView(), "*"))
     assert unknown == Running(unknown=UNKNOWN)
+
+
+def test_a_daemon_goes_to_each_agent_that_meets_its_constraints() -> None:
+    """Also to those that its framework, which counts none, has not been offered yet."""
+    free, full = agent("a", "cpus:4;mem:999"), agent("b", "cpus:4;mem:999", "cpus:4;mem:999")
+    drained = agent("d", "cpus:4;mem:999", drain=operator_pb2.AgentView().drain)
+    drained.drain.SetInParent()
+    daemon = shop(kind="daemon", constraints=["hostname:UNLIKE:x.*"])
+    lines = asked(daemon, free, full, agent("x", "cpus:4;mem:999"), drained)
+    assert lines == [
+        "web: would go now: 1 on a",
+        "web: 1 instance would wait: on b: needs 1 cpus, the most that is free is 0 cpus",
+    ]

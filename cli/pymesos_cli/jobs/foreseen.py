@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
-from pymesos_binpack.jobs.instance import Instance
+from pymesos_binpack.jobs.daemons import Agents, wanted
+from pymesos_binpack.jobs.instance import Home, Instance, Saved
 from pymesos_binpack.jobs.launching import pending_task
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.placement.agents import Attributes, KnownAgents, OfferedAgent, Placements
@@ -48,18 +50,22 @@ async def where_they_go(
     `running` is asked where others may be preempted.
     """
     new = {change.task_name: change.start + change.replace for change in answer.tasks}
-    if not any(new.values()):
+    if not any(new.values()) and not job.has_daemon:
         return []
     views = [view for view in await cluster.agents() if view.state == "active"]
     agents = {view.info.agent_id: _agent(view) for view in views}
-    never = _never(job, new, KnownAgents(agents.values()))
-    wanted = [task for task in _wanted(job, answer) if _task_of(task.task_id) not in never]
+    there = await _tasks_of(cluster, answer.job_id)
+    drained = {view.info.agent_id for view in views if view.HasField("drain")}
+    known = Agents(KnownAgents(agents.values()), drained)
+    homes = {s.name: _homes(job, s, known, there) for s in job.tasks if s.is_daemon}
+    never = _never(job, new, known.known)
+    tasks = [task for task in _wanted(job, answer, homes) if _task_of(task.task_id) not in never]
     offers = [
         AgentOffers((view.info.agent_id,), agents[view.info.agent_id], _free(view, job.role))
         for view in views
-        if not view.HasField("drain")
+        if view.info.agent_id not in drained
     ]
-    placed = await _placed(cluster, answer.job_id, agents)
+    placed = Placements(_by_group(there, agents))
     policy, foreseen = policy_told(answer.policy or DEFAULT_POLICY), _Foreseen()
     if policy is None:
         policy = read_policy(DEFAULT_POLICY)
@@ -67,15 +73,15 @@ async def where_they_go(
             f"the framework has a policy of its own, {quoted(answer.policy)}: this is planned by"
             f" the default one, and the framework may choose other agents"
         )
-    made = plan(wanted, offers, policy, Situation(placed=placed))
+    made = plan(tasks, offers, policy, Situation(placed=placed))
     for launch in made.launches:
         name = _task_of(launch.task.task_id)
         foreseen.places.setdefault(name, Counter())[launch.offer.agent.hostname] += 1
         placed.add(launch.task.group, launch.offer.agent.attributes)
-    waiting = [task for task in wanted if task.task_id in made.unplaced]
+    waiting = [task for task in tasks if task.task_id in made.unplaced]
     if waiting and job.preempt:
-        there = (await running()).once_applied(answer.job_id, job.priority)
-        _preempt(foreseen, waiting, there, offers, made, placed)
+        others = (await running()).once_applied(answer.job_id, job.priority)
+        _preempt(foreseen, waiting, others, offers, made, placed)
     for task in waiting:
         if task.task_id not in foreseen.helped:
             text = made.unplaced[task.task_id].text
@@ -119,7 +125,8 @@ def _preempt(
     for task in waiting:
         units.setdefault(task.gang or task.task_id, []).append(task)
     for unit in list(units.values())[:MAX_PREEMPTING]:
-        chosen = making.choose(unit, {})
+        homes = {task.task_id: task.home for task in unit if task.home}
+        chosen = making.choose(unit, homes)
         if chosen is None:
             continue
         name = _task_of(unit[0].task_id)
@@ -165,8 +172,13 @@ def _never(job: Job, new: Mapping[str, int], known: KnownAgents) -> dict[str, st
     return never
 
 
-def _wanted(job: Job, answer: pb.ApplyJobResponse) -> Iterator[PendingTask]:
-    """What is started beside what runs: all that is new, and of what is replaced the surge."""
+def _wanted(
+    job: Job, answer: pb.ApplyJobResponse, homes: Mapping[str, Sequence[Home]]
+) -> Iterator[PendingTask]:
+    """What is started beside what runs: all that is new, and of what is replaced the surge.
+
+    Of a daemon that is one on each of `homes`, also where its framework has not seen the agent yet.
+    """
     changes = {change.task_name: change for change in answer.tasks}
     left = MAX_TASKS
     for spec in job.tasks:
@@ -175,11 +187,25 @@ def _wanted(job: Job, answer: pb.ApplyJobResponse) -> Iterator[PendingTask]:
         if spec.is_service:
             numbers = rules_of(spec).in_numbers(spec.instances)
             beside = min(change.replace, numbers.surge + numbers.canaries)
-        number = min(left, change.start + beside)
-        left -= number
-        for index in range(number):
+        new: Iterable[Home | None] = homes.get(spec.name, [None] * (change.start + beside))
+        for index, home in enumerate(islice(new, left)):
+            left -= 1
+            saved = Saved(agent_id=home.agent_id, hostname=home.hostname) if home else Saved()
             job_id = answer.job_id or job.name
-            yield pending_task(Instance(job_id, job.name, spec, index), job.priority)
+            yield pending_task(Instance(job_id, job.name, spec, index, saved), job.priority)
+
+
+def _homes(
+    job: Job, spec: TaskSpec, agents: Agents, there: Iterable[operator_pb2.TaskView]
+) -> list[Home]:
+    """The agents that a daemon is for and that none of it runs on."""
+    taken = {
+        view.task_info.agent_id
+        for view in there
+        if not is_terminal(view.state) and _task_of(view.task_info.task_id) == spec.name
+    }
+    places = wanted(job, spec, (), agents).places.values()
+    return [home for home in places if home.agent_id not in taken]
 
 
 def _task_of(task_id: str) -> str:
@@ -208,12 +234,9 @@ def _free(view: operator_pb2.AgentView, role: str) -> Resources:
     return total(ours)
 
 
-async def _placed(cluster: Cluster, job_id: str, agents: Mapping[str, OfferedAgent]) -> Placements:
-    """Where the tasks of the job run, which constraints count."""
-    if not job_id:
-        return Placements()
-    views = await cluster.tasks(id_prefix=f"{job_id}.")
-    return Placements(_by_group(views, agents))
+async def _tasks_of(cluster: Cluster, job_id: str) -> list[operator_pb2.TaskView]:
+    """The tasks of the job, which its constraints count."""
+    return await cluster.tasks(id_prefix=f"{job_id}.") if job_id else []
 
 
 def _by_group(

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pymesos_binpack.alerts.state import Alerts
 from pymesos_binpack.core import (
     alerting,
+    daemons,
     data,
     drains,
     hearing,
@@ -64,6 +65,7 @@ from pymesos_binpack.core.then import (
     Then,
     VersionStored,
 )
+from pymesos_binpack.jobs.daemons import Agents
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.roster import wanted_of
 from pymesos_binpack.jobs.state import JobState
@@ -184,6 +186,11 @@ class BinpackCore:
         return self._ctx.alerts
 
     @property
+    def agents(self) -> Agents:
+        """What is known of agents."""
+        return self._ctx.agents
+
+    @property
     def policy(self) -> security.Policy | None:
         """By which callers are answered; None: no master has told it yet."""
         return self._ctx.policy
@@ -229,6 +236,9 @@ class BinpackCore:
         ports = sum((w.host_ports for w in going), Counter[int]())
         assert ctx.roster.host_ports == ports, ctx.roster.host_ports
         assert ctx.roster.roles == Counter(w.role for w in going), ctx.roster.roles
+        assert ctx.roster.daemons.keys() == {
+            job.job_id for job in self.jobs.values() if job.job.has_daemon and not job.ended
+        }
         assert ctx.releasing <= ctx.quarantined.keys() - self.jobs.keys(), ctx.releasing
         wanted = {*ctx.always, *ctx.roster.roles}
         assert set(ctx.roles) == wanted.difference(ctx.refused_roles, ctx.apart[1:]), ctx.roles
@@ -265,6 +275,7 @@ class BinpackCore:
             self._begun = True
             alerting.begin(ctx)
         self._handle(event)
+        daemons.follow(ctx)
         for kind, key in ctx.timers.each_due(ctx.now.mono_s):
             ctx.at = "" if kind in launches.OF_ROLES else key.partition("/")[0]
             if kind == "unreachable":

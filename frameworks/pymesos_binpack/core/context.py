@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pymesos_binpack.alerts.state import Alerts
 from pymesos_binpack.core.effects import Effect, Kill, Store
 from pymesos_binpack.core.then import InstanceDurable, JobDurable, Then
+from pymesos_binpack.jobs.daemons import Agents
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import line_name, line_of, volume_id
 from pymesos_binpack.jobs.roster import Roster
@@ -73,6 +74,11 @@ class Context:
         if self.ahead_s is None:
             self.ahead_s = max(self.now.wall_s, self.heard_s) - self.now.mono_s
         return self.now.mono_s + self.ahead_s
+
+    @property
+    def agents(self) -> Agents:
+        """What is known of agents, for daemons and what leaves those that are drained."""
+        return Agents(self.placements.agents, self.draining.keys())
 
     def placement_of(self, instance: Instance) -> Placement[Instance]:
         """Where an instance waits, and is offered what it may be launched on."""

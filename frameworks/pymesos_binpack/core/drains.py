@@ -61,8 +61,9 @@ def _end(ctx: Context, agent_ids: Iterable[str]) -> None:
 
 
 def _look_at(ctx: Context, agent_ids: set[str]) -> None:
-    """Have the jobs that run on agents decide what is to be done."""
-    job_ids = dict.fromkeys(instance.job_id for instance in _on(ctx, agent_ids))
+    """Have the jobs that run on agents, or have a daemon, decide what is to be done."""
+    on_them = (instance.job_id for instance in _on(ctx, agent_ids))
+    job_ids = dict.fromkeys([*on_them, *ctx.roster.daemons])
     before = ctx.at
     for job_id in job_ids:
         job = ctx.roster.jobs[job_id]

@@ -80,6 +80,8 @@ def begin(ctx: Context, job: JobState) -> None:
             ctx.volumes.adopt(job.job, instance)
         ctx.roster.add_instance(instance)
         ctx.note(instance)
+    if job.job.has_daemon and not job.ended:
+        versions.look_soon(ctx, job.job_id)
 
 
 def undo(ctx: Context, job: JobState) -> None:

@@ -227,6 +227,7 @@ def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
                 **how,
             )
             instance.explain(how_it_ended(status))
+            job.unsettled = job.unsettled or instance.spec.is_daemon  # its agent may be gone
             _run_again(ctx, step)
 
 

@@ -26,6 +26,7 @@ from pymesos_binpack.jobs.aligning import (
     rolled_back,
 )
 from pymesos_binpack.jobs.clashes import clash_problem
+from pymesos_binpack.jobs.daemons import kind_problem
 from pymesos_binpack.jobs.endings import is_crash
 from pymesos_binpack.jobs.history import ROLLBACK, Version
 from pymesos_binpack.jobs.instance import INSTANCE, Instance
@@ -94,6 +95,7 @@ def _why_refused(ctx: Context, event: VersionProposed, job: JobState | None) -> 
     return (
         gang_problem(event.job)
         or clash_problem(ctx.roster, event.job)
+        or kind_problem(job.job, event.job)
         or ctx.volumes.problem(event.job)
         or room_problem(event.room_bytes, event.job, instead_of=job.job)
         or ""
@@ -139,14 +141,14 @@ def follow(ctx: Context, job: JobState) -> None:
 
 
 def _take_steps(ctx: Context, job: JobState) -> None:
-    aligned = align(job, ctx.steady_s, ctx.draining.keys())
+    aligned = align(job, ctx.steady_s, ctx.agents)
     changed = aligned.rollouts != job.rollouts
     job.rollouts = aligned.rollouts
     added = [_add(ctx, job, step) for step in aligned.added]
     _carry_out(ctx, job, aligned.removed, added, changed=changed)
     if tasks := rolled_back(job):
         _make_version_of_rollback(ctx, job, tasks)
-    job.unsettled = not is_settled(job)
+    job.unsettled = not is_settled(job, aligned.places)
     timer = (ROLLOUT, job.job_id)
     ctx.timers.cancel(timer)
     if aligned.look_at_s is not None:
@@ -240,7 +242,7 @@ def look_soon(ctx: Context, job_id: str) -> None:
 
 
 def _add(ctx: Context, job: JobState, step: Add) -> Instance:
-    instance = job.add(step.spec, step.index, step.version, step.begun_s)
+    instance = job.add(step.spec, step.index, step.version, step.begun_s, step.home)
     if instance.spec.volumes and ctx.roster.running(job.job, job) is None:
         ctx.volumes.adopt(job.job, instance)
     ctx.roster.add_instance(instance)

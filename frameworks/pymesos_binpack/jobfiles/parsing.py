@@ -22,6 +22,7 @@ from pymesos_binpack.constraints import ConstraintError, parse_constraint
 from pymesos_binpack.containers import container_problem, container_spec
 from pymesos_binpack.jobfiles import checks
 from pymesos_binpack.jobfiles.alerts import alert_rules
+from pymesos_binpack.jobfiles.daemons import daemon_problem
 from pymesos_binpack.jobfiles.documents import read_document, read_text
 from pymesos_binpack.jobfiles.ports import check_neighbours, named_ports, with_named_ports
 from pymesos_binpack.jobfiles.revisions import digest
@@ -228,7 +229,7 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
             f"{where}.unreachable_replace_s: a task with volumes is not replaced while its agent"
             f" may come back, since its data are there: leave the key out"
         )
-    if problem := _of_services_problem(task):
+    if problem := _of_services_problem(task) or daemon_problem(task, constraints):
         raise JobError(f"{where}.{problem}")
     sidecars = _parse_sidecars(task, where)
     for sidecar in sidecars:
@@ -238,7 +239,7 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
     spec = TaskSpec(
         name=task["name"],
         kind=task.get("kind", "batch"),
-        instances=task.get("instances", 1),
+        instances=0 if task.get("kind") == "daemon" else task.get("instances", 1),
         command=task.get("command"),
         image=task.get("image"),
         user=task.get("user"),
@@ -271,7 +272,7 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
 def _of_services_problem(task: Mapping[str, Any]) -> str | None:
     """What the schema cannot say of the keys by which a service goes on running."""
     for key, what in (("update", "replaced while it runs"), ("restart", "run for ever")):
-        if key in task and task.get("kind") != "service":
+        if key in task and task.get("kind") not in ("service", "daemon"):
             more = ", and use `retries`" if key == "restart" else ""
             return (
                 f"{key}: a batch task is not {what}: let the kind be service, or leave it out{more}"

@@ -59,7 +59,7 @@ def launch_problem(job: Job) -> str | None:
 
 def _build(job: Job, spec: TaskSpec) -> tuple[pb.TaskInfo, ...]:
     """What would be sent, through the wire and back. Raises ResourceError and what it finds."""
-    instance = Instance(job.name + JOB_ID_END, job.name, spec, spec.instances - 1)
+    instance = Instance(job.name + JOB_ID_END, job.name, spec, max(spec.instances, 1) - 1)
     instance.amend(attempts=ATTEMPTS)
     task = pending_task(instance, job.priority)
     given = _resources(task.scalars, task.ports, task.host_ports)

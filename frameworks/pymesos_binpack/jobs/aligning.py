@@ -7,11 +7,12 @@ and what has ended runs again only where that version says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
+from pymesos_binpack.jobs.daemons import Agents, wanted
 from pymesos_binpack.jobs.history import RESTART, Version
-from pymesos_binpack.jobs.instance import Instance
+from pymesos_binpack.jobs.instance import Home, Instance
 from pymesos_binpack.jobs.rollouts import members, state
 from pymesos_binpack.jobs.rollouts.deciding import decide
 from pymesos_binpack.jobs.rollouts.lifecycle import State
@@ -39,6 +40,7 @@ class Aligned:
     added: list[Add] = field(default_factory=list)
     rollouts: dict[str, Rollout] = field(default_factory=dict)
     look_at_s: float | None = None
+    places: dict[str, Collection[int]] = field(default_factory=dict)  # of daemons, by task
 
     def look(self, at_s: float | None) -> None:
         """Look again by then."""
@@ -46,11 +48,12 @@ class Aligned:
             self.look_at_s = min(at_s, self.look_at_s or at_s)
 
 
-def align(job: JobState, now_s: float, draining: Set[str] = frozenset()) -> Aligned:
-    """Return what is next towards what the version in force says; nothing of one that ends.
+NOTHING_KNOWN = Agents()
+Places = Mapping[int, Home | None]  # where one instance each is wanted, by index
 
-    `draining` are the agents that are being drained.
-    """
+
+def align(job: JobState, now_s: float, agents: Agents = NOTHING_KNOWN) -> Aligned:
+    """Return what is next towards what the version in force says; nothing of one that ends."""
     out = Aligned(rollouts=dict(job.rollouts))
     if job.stopping:
         return out
@@ -62,15 +65,21 @@ def align(job: JobState, now_s: float, draining: Set[str] = frozenset()) -> Alig
             out.removed.append(Remove(instance, NO_TASK))
     for spec in job.job.tasks:
         rollout, instances = job.rollouts.get(spec.name), of_task[spec.name]
+        places: Places = dict.fromkeys(range(spec.instances))
+        if spec.is_daemon:
+            there = wanted(job.job, spec, instances, agents)
+            out.removed += [Remove(instance, why) for instance, why in there.unwanted.items()]
+            instances = [i for i in instances if i not in there.unwanted]
+            places = out.places[spec.name] = there.places
         if rollout is not None:
-            _roll(out, job, spec, rollout, instances, now_s, draining)
-        elif spec.is_service and moves(instances, draining):
+            _roll(out, job, spec, rollout, instances, places, now_s, agents.draining)
+        elif spec.is_service and not spec.is_daemon and moves(instances, agents.draining):
             # As after a rollout that is over; there was none, and none is stored.
             over = state.settled(job.version, spec.instances, now_s)
-            _roll(out, job, spec, over, instances, now_s, draining)
+            _roll(out, job, spec, over, instances, places, now_s, agents.draining)
             del out.rollouts[spec.name]
         else:
-            _match(out, job, spec, instances)
+            _match(out, job, spec, instances, places)
     return out
 
 
@@ -87,23 +96,28 @@ def _departs(instance: Instance, draining: Set[str]) -> bool:
     return on_drained and not instance.saved.data_on
 
 
-def _match(out: Aligned, job: JobState, spec: TaskSpec, instances: Iterable[Instance]) -> None:
+def _match(
+    out: Aligned, job: JobState, spec: TaskSpec, instances: Iterable[Instance], places: Places
+) -> None:
     """Have one instance of each index, where no rollout sees to that."""
     there: set[int] = set()
     for instance in instances:
-        why = "" if instance.saved.leaving else _why_removed(job, instance, spec)
+        why = "" if instance.saved.leaving else _why_removed(job, instance, spec, places)
         if why:
             out.removed.append(Remove(instance, why))
         if instance.live or not (why or instance.saved.leaving):
             there.add(instance.index)
     latest = job.history.latest
-    missing = (index for index in range(spec.instances) if index not in there)
-    out.added += [Add(spec, index, "it is wanted", latest) for index in missing]
+    out.added += [
+        Add(spec, index, "it is wanted", latest, home=home)
+        for index, home in places.items()
+        if index not in there
+    ]
 
 
-def _why_removed(job: JobState, instance: Instance, spec: TaskSpec) -> str:
+def _why_removed(job: JobState, instance: Instance, spec: TaskSpec, places: Places) -> str:
     """Why an instance is no longer wanted; or empty."""
-    if instance.index >= spec.instances:
+    if instance.index not in places:
         return FEWER
     if job.is_current(instance):
         return ""
@@ -119,6 +133,7 @@ def _roll(
     spec: TaskSpec,
     rollout: Rollout,
     instances: Sequence[Instance],
+    places: Places,
     now_s: float,
     draining: Set[str],
 ) -> None:
@@ -126,7 +141,7 @@ def _roll(
     by_key = {instance.key: instance for instance in instances}
     rollout = _to_one(job, spec.name, rollout)
     seen = [member_of(job, instance, rollout, draining) for instance in instances]
-    decided = decide(rules_of(spec), rollout, seen, spec.instances, now_s)
+    decided = decide(rules_of(spec), rollout, seen, places.keys(), now_s)
     out.rollouts[spec.name] = decided.rollout
     out.look(decided.look_at_s)
     for step in decided.steps:
@@ -137,7 +152,7 @@ def _roll(
                 version = job.history.get(number)
                 assert version is not None, f"version {number} is kept"
                 of = job.known[number].specs[spec.name]
-                out.added.append(Add(of, index, why, version, begun_s))
+                out.added.append(Add(of, index, why, version, begun_s, places[index]))
             case members.Promote():
                 pass  # its rollout says so
 
@@ -169,7 +184,7 @@ def member_of(
         saved.ready_since_s or None,
         bool(saved.leaving),
         draining=instance.live and saved.agent_id in draining,
-        pinned=bool(saved.data_on),
+        pinned=bool(instance.home),
         trouble=trouble,
         trouble_text=text,
     )
@@ -244,24 +259,37 @@ def _begin(
         now_s=now_s,
         by=latest.made_by,
         why=latest.what,
+        served=_served(job, spec, known) if spec.is_daemon else (),
     )
     # What ran already needs no trial.
     tried = latest.is_rollback or latest.what == RESTART
     return replace(begun, promoted=True) if tried else begun
 
 
-def is_settled(job: JobState) -> bool:
-    """Return whether nothing is to be done, but for batch tasks that may finish."""
+def _served(job: JobState, spec: TaskSpec, known: Rollout) -> set[int]:
+    """Return the indices of a daemon that do their work, or did before a rollout that goes on."""
+    now = {i.index for i in job.instances if i.spec.name == spec.name and i.saved.ready_since_s}
+    return now.union(known.served_indices()) if known.going else now
+
+
+def is_settled(job: JobState, of_daemons: Mapping[str, Collection[int]] | None = None) -> bool:
+    """Return whether nothing is to be done, but for batch tasks that may finish.
+
+    `of_daemons` are the indices that each daemon is to have; None: that was not looked at.
+    """
     if job.stopping:
         return True  # what is to end follows no version
-    counts = {spec.name: spec.instances for spec in job.job.tasks}
+    if of_daemons is None and job.job.has_daemon:
+        return False
+    places: dict[str, Collection[int]] = {s.name: range(s.instances) for s in job.job.tasks}
+    places.update(of_daemons or {})
     if any(rollout.going for rollout in job.rollouts.values()):
         return False
     settled = sum(
-        not i.saved.leaving and i.index < counts.get(i.spec.name, 0) and not _outdated(job, i)
+        not i.saved.leaving and i.index in places.get(i.spec.name, ()) and not _outdated(job, i)
         for i in job.instances
     )
-    return settled == len(job.instances) == sum(counts.values())
+    return settled == len(job.instances) == sum(map(len, places.values()))
 
 
 def _outdated(job: JobState, instance: Instance) -> bool:

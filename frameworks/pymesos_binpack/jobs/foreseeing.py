@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from pymesos_binpack.jobs.daemons import Agents, wanted
 from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.state import JobState, revision_of
@@ -27,21 +28,32 @@ class TaskChange:
     indices: set[int] = field(default_factory=set)  # that are there
 
 
-def foresee(now: JobState | None, job: Job, version: Version) -> list[TaskChange]:
-    """Return what becomes of each task that a job has or had; of a new one all is started."""
+def foresee(now: JobState | None, job: Job, version: Version, agents: Agents) -> list[TaskChange]:
+    """Return what becomes of each task that a job has or had; of a new one all is started.
+
+    A daemon starts on the agents that are known.
+    """
     there: dict[str, list[Instance]] = defaultdict(list)
     for instance in now.instances if now is not None else ():
         if not instance.saved.leaving:
             there[instance.spec.name].append(instance)
-    out = [_of_task(spec, there.pop(spec.name, []), version) for spec in job.tasks]
+    out = []
+    for spec in job.tasks:
+        instances = there.pop(spec.name, [])
+        places: Collection[int] = range(spec.instances)
+        if spec.is_daemon:
+            places = wanted(job, spec, instances, agents).places.keys()
+        out.append(_of_task(spec, instances, places, version))
     out += [TaskChange(name, stop=len(instances)) for name, instances in there.items()]
     return out
 
 
-def _of_task(spec: TaskSpec, instances: Sequence[Instance], version: Version) -> TaskChange:
+def _of_task(
+    spec: TaskSpec, instances: Sequence[Instance], places: Collection[int], version: Version
+) -> TaskChange:
     change = TaskChange(spec.name)
     for instance in instances:
-        if instance.index >= spec.instances:
+        if instance.index not in places:
             change.stop += 1
             continue
         change.indices.add(instance.index)
@@ -51,19 +63,20 @@ def _of_task(spec: TaskSpec, instances: Sequence[Instance], version: Version) ->
             change.finish += 1
         else:
             change.replace += 1
-    change.start = spec.instances - len(change.indices)
-    change.outage = _outage(spec, change) if spec.is_service else ""
+    change.start = len(places) - len(change.indices)
+    change.outage = _outage(spec, change, len(places)) if spec.is_service else ""
     return change
 
 
-def _outage(spec: TaskSpec, change: TaskChange) -> str:
+def _outage(spec: TaskSpec, change: TaskChange, count: int) -> str:
     """Why there is a moment with too few; or empty."""
     rules = rules_of(spec)
-    numbers = rules.in_numbers(spec.instances)
+    numbers = rules.in_numbers(count)
     most = min(numbers.unavailable, change.replace)
     if rules.stop_first and change.replace:
-        what = "data are on one agent" if spec.volumes else "host ports are held"
-        return f"its {what}, so {most} at a time end before others take their place"
+        what = "its data are on one agent" if spec.volumes else "its host ports are held"
+        what = "an agent never has two of it" if spec.is_daemon else what
+        return f"{what}, so {most} at a time end before others take their place"
     if most:
         return f"as many as {most} at a time may be missing (max_unavailable)"
     return ""

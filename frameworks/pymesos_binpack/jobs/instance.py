@@ -63,6 +63,14 @@ class Saved(NamedTuple):
         return record
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The agent that an instance of a daemon is of."""
+
+    agent_id: str
+    hostname: str
+
+
 def instance_key(job_id: str, task: str, index: int, mark: str = "") -> str:
     """The key of an instance's record."""
     return f"{job_id}/{task}/{index}{mark and '/'}{mark}"
@@ -163,6 +171,11 @@ class Instance:
     def name(self) -> str:
         """Unlike that of any other of its job."""
         return f"{self.spec.name}.{self.index}{self.mark and '.'}{self.mark}"
+
+    @property
+    def home(self) -> str:
+        """The only agent that it can run on; empty: any that will do."""
+        return self.saved.agent_id if self.spec.is_daemon else self.saved.data_on
 
     @property
     def group(self) -> str:

@@ -65,7 +65,7 @@ def pending_task(instance: Instance, priority: int) -> PendingTask:
         priority=priority,
         gang=instance.group if spec.gang else "",
         volumes=ids,
-        home=instance.saved.data_on,
+        home=instance.home,
         home_name=instance.saved.hostname,
         secrets=any(_uses_secrets(each) for each in (spec, *spec.sidecars)),
         signals=spec.kill_signal != TERM,
@@ -84,8 +84,8 @@ def line_of(instance: Instance, job: Job) -> Line[Instance]:
 
 
 def line_name(instance: Instance) -> str:
-    """An instance whose data are somewhere waits for another agent than the others."""
-    return instance.key if instance.saved.data_on else f"{instance.group}.{instance.version}"
+    """An instance that can run on one agent only waits for another one than the others."""
+    return instance.key if instance.home else f"{instance.group}.{instance.version}"
 
 
 def part_of_accept(job: Job, spec: TaskSpec) -> Part:

@@ -27,6 +27,7 @@ from pymesos_core.clock import utc
 
 AFTER_END: Mapping[str, Callable[[Instance, End], Step]] = {
     "service": service.after_end,
+    "daemon": service.after_end,
     "batch": batch.after_end,
 }
 STOPPED = "the job is to end"

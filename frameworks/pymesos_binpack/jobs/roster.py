@@ -21,15 +21,17 @@ class Wanted(NamedTuple):
     role: str
     shapes: Counter[Shape]
     host_ports: Counter[int]
+    has_daemon: bool
 
 
 def wanted_of(job: JobState) -> Wanted:
-    """Count what the instances of a job are to be given."""
-    out = Wanted(job.job.role, Counter(), Counter())
+    """Count what the instances of a job are to be given: a daemon counts as one."""
+    out = Wanted(job.job.role, Counter(), Counter(), job.job.has_daemon)
     for spec in job.job.tasks:
-        out.shapes[shape_of(spec.scalars, gpu_models(spec.constraints))] += spec.instances
+        instances = 1 if spec.is_daemon else spec.instances
+        out.shapes[shape_of(spec.scalars, gpu_models(spec.constraints))] += instances
         for port in spec.host_ports:
-            out.host_ports[port] += spec.instances
+            out.host_ports[port] += instances
     return out
 
 
@@ -44,6 +46,7 @@ class Roster:
         self.shapes: Counter[Shape] = Counter()  # of the instances of all others
         self.host_ports: Counter[int] = Counter()  # that they want by number
         self.roles: Counter[str] = Counter()  # of the same jobs
+        self.daemons: dict[str, str] = {}  # those of them that have daemons, and their roles
         self._counted: dict[str, Wanted] = {}  # of them, by job id
         self.requests: dict[str, str] = {}  # request id → job id, those in quarantine included
         self._named: dict[tuple[str, str], dict[str, JobState]] = {}  # by role and name
@@ -76,6 +79,8 @@ class Roster:
     def _count(self, job: JobState, wanted: Wanted) -> None:
         self._counted[job.job_id] = wanted
         self.roles[wanted.role] += 1
+        if wanted.has_daemon:
+            self.daemons[job.job_id] = wanted.role
         self.shapes.update(wanted.shapes)
         self.host_ports.update(wanted.host_ports)
 
@@ -84,6 +89,7 @@ class Roster:
             _take_off(self.shapes, wanted.shapes)
             _take_off(self.host_ports, wanted.host_ports)
             _take_off(self.roles, {wanted.role: 1})
+            self.daemons.pop(job.job_id, None)
 
     def add_instance(self, instance: Instance) -> None:
         """List an instance, and its task if there is one."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from pymesos_binpack.jobs.history import SUBMIT, History, Version
 from pymesos_binpack.jobs.instance import (
     INSTANCE,
+    Home,
     Instance,
     Saved,
     again_of,
@@ -195,11 +196,18 @@ class JobState:
         return [*changes, *moved]
 
     def add(
-        self, spec: TaskSpec, index: int, of: Version | None = None, begun_s: float = 0.0
+        self,
+        spec: TaskSpec,
+        index: int,
+        of: Version | None = None,
+        begun_s: float = 0.0,
+        home: Home | None = None,
     ) -> Instance:
         """Have one more instance, of the version in force or, where a rollout says so, another."""
         of = of or self.history.latest
         saved = Saved(version=of.number, begun_s=begun_s) if begun_s else Saved()
+        if home is not None:
+            saved = saved._replace(agent_id=home.agent_id, hostname=home.hostname)
         made = Instance(
             self.job_id,
             self.job.name,
@@ -295,12 +303,16 @@ class JobState:
     @property
     def ended(self) -> bool:
         """Whether nothing of it runs or will run, as it is meant."""
-        return self.left == 0 and (self.stopping or not self.unsettled)
+        return self.left == 0 and (self.stopping or not self._may_have_more)
 
     @property
     def is_over(self) -> bool:
         """Whether nothing of it runs or will run, and that is durable."""
-        return self.durably_left == 0 and (self.durably_stopping or not self.unsettled)
+        return self.durably_left == 0 and (self.durably_stopping or not self._may_have_more)
+
+    @property
+    def _may_have_more(self) -> bool:
+        return self.unsettled or self.job.has_daemon
 
     @property
     def fields(self) -> frozenset[str]:
@@ -357,6 +369,7 @@ def new_job(
     first = Version(1, job.document, now_wall_s, made_by, SUBMIT, request_id)
     state = JobState(job_id, job, now_wall_s, request_id, [], History(restored or (first,)))
     fill(state)
+    state.unsettled = job.has_daemon  # its instances come with the agents
     return state
 
 

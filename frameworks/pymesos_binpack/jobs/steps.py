@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pymesos_binpack.jobs.history import Version
-from pymesos_binpack.jobs.instance import Instance
+from pymesos_binpack.jobs.instance import Home, Instance
 from pymesos_binpack.specs import TaskSpec
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -101,6 +101,7 @@ class Add:
     why: str
     version: Version
     begun_s: float = 0.0  # see Saved
+    home: Home | None = None  # of a daemon
 
 
 Step = Keep | Launch | Kill | Replace | Wait | Finish | Remove

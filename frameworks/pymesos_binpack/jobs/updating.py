@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pymesos_binpack.jobs.rollouts.rules import (
+    DAEMON,
     HOST_PORTS,
     NONE,
     STOP_FIRST,
@@ -22,7 +23,7 @@ _SECONDS = ("min_healthy_s", "healthy_deadline_s", "progress_deadline_s")
 def rules_of(spec: TaskSpec) -> UpdateRules:
     """Return the rules of a task. Raises RulesError."""
     given = spec.update
-    usual = STOP_FIRST if spec.volumes else HOST_PORTS if spec.host_ports else UpdateRules()
+    usual = _usual_rules(spec)
     said: dict[str, Any] = {key: float(given[key]) for key in _SECONDS if key in given}
     return UpdateRules(
         max_surge=_amount(given, "max_surge", usual.max_surge),
@@ -33,8 +34,15 @@ def rules_of(spec: TaskSpec) -> UpdateRules:
         on_failure=OnFailure(given.get("on_failure", OnFailure.ROLLBACK)),
         stop_first=usual.stop_first,
         moves_first=usual.moves_first,
+        of_agents=usual.of_agents,
         **said,
     )
+
+
+def _usual_rules(spec: TaskSpec) -> UpdateRules:
+    if spec.is_daemon:
+        return DAEMON
+    return STOP_FIRST if spec.volumes else HOST_PORTS if spec.host_ports else UpdateRules()
 
 
 def _amount(given: Mapping[str, Any], key: str, usual: Amount) -> Amount:

@@ -42,6 +42,7 @@ class KnownAgents:
         self._values: dict[str, frozenset[str]] = {}
         self.refusals: dict[object, Refusal | None] = {}  # by what was asked; see `reasons`
         self.lost: set[str] = set()  # agents that were heard to be unreachable, and not seen since
+        self.news: set[str] = set()  # that came, changed or went since somebody looked
         for agent in agents:
             self.see(agent)
 
@@ -50,12 +51,14 @@ class KnownAgents:
         self.lost.discard(agent.agent_id)
         before = self._agents.get(agent.agent_id)
         if before != agent:
+            self.news.add(agent.agent_id)
             self._agents[agent.agent_id] = agent
             self._forget_answers()
         return before is not None and before.attributes != agent.attributes
 
     def clear(self) -> None:
         """Forget all of them."""
+        self.news.update(self._agents)
         self._agents.clear()
         self.lost.clear()
         self._forget_answers()
@@ -64,6 +67,7 @@ class KnownAgents:
         """One is gone, or cannot be reached."""
         self.lost.add(agent_id)
         if self._agents.pop(agent_id, None) is not None:
+            self.news.add(agent_id)
             self._forget_answers()
 
     def _forget_answers(self) -> None:

@@ -82,6 +82,7 @@ class Placement(Generic[W]):
     due: bool = False  # a plan is to be made
     explaining: bool = False  # why nothing is placed is to be said although nothing is offered
     wants_offers: bool = True
+    looks_out: bool = False  # for agents that come, whether or not something waits
     moved: set[str] = field(default_factory=set)  # jobs with constraints that began or ended tasks
     _new_demand: bool = False  # for which offers that were refused, or suppressed, may do
     _agents_changed: bool = False  # so constraints may be met that were not
@@ -109,6 +110,13 @@ class Placement(Generic[W]):
     def explain(self) -> None:
         """What waits is to be told why, whether or not anything is offered."""
         self.due = self.explaining = True
+
+    def look_out(self, *, wanted: bool) -> None:
+        """Have every agent offered, or only where something waits."""
+        if wanted and not self.looks_out:
+            self.demand()
+        self.due = self.due or wanted != self.looks_out
+        self.looks_out = wanted
 
     def shut_out(self, why: str) -> None:
         """No master takes the framework into this role, so nothing is offered; empty: it does."""
@@ -231,6 +239,8 @@ class Placement(Generic[W]):
         suppress = revive = False
         if not self.queue:
             self.hand.held.clear()
+            self.hand.gang_waits = False
+        if not (self.queue or self.looks_out):
             declined, refuse_s = self._give_back(), NO_FILTER_S
             suppress = self.wants_offers and not self._shut_out
             self.wants_offers = False

@@ -40,6 +40,7 @@ SEARCHED_AT_MOST = 200  # tasks and gangs
 KEPT = "its room is kept for tasks of higher priority"
 NO_VOLUMES = "it does not offer the task's volumes"
 NO_PORTS = "it does not offer the task's ports"
+ANOTHER = "the task is of another agent"
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ class _Attempts:
     def __init__(self, offers: Sequence[AgentOffers], policy: Policy, situation: Situation) -> None:
         self.offers, self.known, self.placed = offers, situation.known, situation.placed
         self._nodes = [_node(offer) for offer in offers]
+        self._rows = {offer.agent.agent_id: row for row, offer in enumerate(offers)}
         self._devices = [sorted(devices(usable(offer.available))) for offer in offers]
         self.policy = policy
         self._kept = situation.kept
@@ -197,16 +199,29 @@ class _Attempts:
         self, task: PendingTask, rule: Callable[[int, OfferedAgent], tuple[str, str]]
     ) -> Allowed:
         """The agents that no `rule`, by their rows, rules out, nor what is kept for others."""
-        rows = np.ones(len(self.offers), dtype=bool)
+        looked_at = self.rows_for(task)
+        rows = np.zeros(len(self.offers), dtype=bool)
+        rows[np.array(looked_at, dtype=np.int64)] = True
         rules = Rules()
-        for row, offer in enumerate(self.offers):
-            against, detail = rule(row, offer.agent)
-            if not against and self.is_kept_from(task, offer.agent):
+        for row in looked_at:
+            agent = self.offers[row].agent
+            against, detail = rule(row, agent)
+            if not against and self.is_kept_from(task, agent):
                 against = KEPT
             if against:
                 rows[row] = False
-                rules.add(against, offer.agent.hostname, detail)
-        return Allowed(None if rows.all() else rows, rules.ruled_out())
+                rules.add(against, agent.hostname, detail)
+        ruled_out = rules.ruled_out()
+        if others := len(self.offers) - len(looked_at):
+            ruled_out = (*ruled_out, RuledOut(ANOTHER, others))
+        return Allowed(None if rows.all() else rows, ruled_out)
+
+    def rows_for(self, task: PendingTask) -> Sequence[int]:
+        """The agents that are asked whether they do for a task: all, or the one that it is of."""
+        if not task.is_of_agent:
+            return range(len(self.offers))
+        row = self._rows.get(task.home)
+        return () if row is None else (row,)
 
     def device_names(self, placement: Placement) -> list[str]:
         """The devices of a placement."""
@@ -286,7 +301,7 @@ class _Attempt:
 
     def _allowed(self, task: PendingTask) -> Allowed:
         attempts = self._attempts
-        if not (task.constraints or task.volumes or task.host_ports):
+        if not (task.constraints or task.volumes or task.host_ports or task.is_of_agent):
             return attempts.that_run(task)
 
         def rule(row: int, agent: OfferedAgent) -> tuple[str, str]:
@@ -341,7 +356,8 @@ class _Attempt:
             if kind not in known:
                 frees: list[Free] = []
                 kept: list[Free] = []
-                for offer in attempts.offers:
+                for row in attempts.rows_for(task):
+                    offer = attempts.offers[row]
                     to = kept if attempts.is_kept_from(task, offer.agent) else frees
                     to.append((offer.agent, offer.available))
                 known[kind] = explain(task, attempts.known, frees, self._running, kept)

@@ -114,7 +114,7 @@ class Queue(Generic[W]):
 
 def to_plan(line: Line[W], offers: Sequence[AgentOffers]) -> dict[str, tuple[PendingTask, W]]:
     """By task id: as many as might fit and one more; all of a gang, and of those that preempt."""
-    everybody = line.preempt or line.task.gang
+    everybody = line.preempt or line.task.gang or line.task.is_of_agent  # that is one
     number = len(line.waiters) if everybody else _at_most(line.task, offers) + 1
     return {
         task_id: (replace(line.task, task_id=task_id), waiter)

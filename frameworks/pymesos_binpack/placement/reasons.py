@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 
 from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
@@ -27,6 +28,8 @@ def explain(
 
     `kept` is what is offered, too, but not for tasks of its priority.
     """
+    if task.is_of_agent:
+        return _on_its_agent(task, known, offers, placed, kept)
     if task.volumes and (refusal := _without_data(task, known, (*offers, *kept))) is not None:
         return refusal
     if (lasting := _lasting(task, known, placed)) is not None:
@@ -60,6 +63,25 @@ def explain(
             return Refusal(text + where, False, near, Cause.TOO_LITTLE_FREE)
     text = f"needs {_amounts(task)}; no agent has that much free{where}"
     return Refusal(text, False, near, Cause.TOO_LITTLE_FREE)
+
+
+def _on_its_agent(
+    task: PendingTask,
+    known: KnownAgents,
+    offers: Sequence[Free],
+    placed: Placements,
+    kept: Sequence[Free],
+) -> Refusal:
+    """Why the one agent that a task is of has no place for it."""
+    agent = known.get(task.home)
+    there = explain(
+        replace(task, home=""),
+        KnownAgents([agent] if agent is not None else ()),
+        [free for free in offers if free[0].agent_id == task.home],
+        placed,
+        [free for free in kept if free[0].agent_id == task.home],
+    )
+    return replace(there, text=f"on {task.home_name or task.home}: {there.text}")
 
 
 def _not_offered(task: PendingTask, others: set[str]) -> Refusal:

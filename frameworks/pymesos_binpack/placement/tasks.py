@@ -14,8 +14,9 @@ class PendingTask:
     """A task to be placed. `group` names the instances among which UNIQUE and GROUP_BY count.
 
     Tasks of one `gang` are placed together or not at all. `volumes` are ids of volumes that the
-    task has already, on the agent `home`; it runs where they are. `host_ports` are those of its
-    `ports` that are wanted by number.
+    task has already, on the agent `home`; it runs where they are. One that has a `home` without any
+    is of that agent, as a daemon is. `host_ports` are those of its `ports` that are wanted by
+    number.
     """
 
     task_id: str
@@ -33,6 +34,11 @@ class PendingTask:
     signals: bool = False  # it is to be ended by another one than SIGTERM
     host_ports: tuple[int, ...] = ()
 
+    @property
+    def is_of_agent(self) -> bool:
+        """Whether it is of one agent, whatever that has."""
+        return bool(self.home) and not self.volumes
+
     def kind(self) -> tuple[object, ...]:
         """What decides where it fits: two of a kind fit in the same places."""
         group = self.group if self.constraints else ""
@@ -44,6 +50,7 @@ class PendingTask:
             self.runtimes,
             group,
             self.volumes,
+            self.home,
             self.secrets,
             self.signals,
             self.host_ports,

@@ -128,7 +128,10 @@ class JobChanges(Asked):
             version=1,
             created=True,
             changed=True,
-            tasks=[task_change(change) for change in foresee(None, job, first)],
+            tasks=[
+                task_change(change)
+                for change in foresee(None, job, first, self.binpack.core.agents)
+            ],
         )
         if request.dry_run:
             response.policy = text_of(self.binpack.core.packing_policy)
@@ -153,7 +156,7 @@ class JobChanges(Asked):
         before, after = target.history.latest, _next_version(target, made)
         found = self._differences(call, target, before.document, after.document)
         asked_before = target.history.asked_by(request.request_id) is not None
-        tasks = foresee(target, made.job, after)
+        tasks = foresee(target, made.job, after, self.binpack.core.agents)
         return pb.ApplyJobResponse(
             job_id=target.job_id,
             version=target.version,
@@ -423,7 +426,7 @@ def _version(job: JobState, number: int) -> Version:
 
 
 def _counts(job: Job) -> dict[str, int]:
-    return {task.name: task.instances for task in job.tasks}
+    return {task.name: task.instances for task in job.tasks if not task.is_daemon}
 
 
 def _digests(job: Job) -> dict[str, str]:

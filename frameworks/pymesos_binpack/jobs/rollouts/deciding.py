@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace as changed
 
 from pymesos_binpack.jobs.rollouts.holding import hold, start_canaries
@@ -18,15 +18,19 @@ from pymesos_binpack.jobs.rollouts.state import Rollout
 
 
 def decide(
-    rules: UpdateRules, rollout: Rollout, members: Iterable[Member], count: int, now_s: float
+    rules: UpdateRules,
+    rollout: Rollout,
+    members: Iterable[Member],
+    places: Collection[int],
+    now_s: float,
 ) -> Decision:
-    """Return what is to be done so that `count` instances are as the rollout wants them.
+    """Return what is to be done so that each of these indices has an instance as is wanted.
 
     It serves tasks whose rollout is over as well: their number is kept, and what is on a drained
     agent is moved. Whoever carries the steps out stores the rollout with them, tells the next
     decision of every instance that there is then, and decides again when one of them changes.
     """
-    seen = Seen.of(rules, rollout, members, count, max(now_s, rollout.since_s))
+    seen = Seen.of(rules, rollout, members, places, max(now_s, rollout.since_s))
     if rollout.state not in (*FORWARD, State.ROLLING_BACK):
         return _held(seen)
     waits = standstill(seen)
@@ -34,7 +38,7 @@ def decide(
     if why := failure(seen, rollout):
         rollout = _failed(seen, rollout, why)
         # What was meant for this direction is nothing to the next one.
-        return decide(rules, rollout, members, count, seen.now_s)
+        return decide(rules, rollout, members, places, seen.now_s)
     seen.rollout = rollout
     plan = Plan(seen)
     if rollout.promoted or rollout.backward:
@@ -43,7 +47,7 @@ def decide(
             return _over(plan)
     elif why := _promotes(seen, waits):
         promoted = rollout.moved(Turn.GOES_ON, why, promoted=True)
-        then = decide(rules, promoted, members, count, seen.now_s)
+        then = decide(rules, promoted, members, places, seen.now_s)
         return then._replace(steps=(Promote(why), *then.steps))
     else:
         hold(plan)
@@ -65,7 +69,7 @@ def _held(seen: Seen) -> Decision:
     plan = Plan(seen)
     hold(plan)
     rollout = seen.rollout
-    full = all(any(m.ready for m in seen.at.get(i, ())) for i in range(seen.count))
+    full = all(any(m.ready for m in seen.at.get(i, ())) for i in seen.places)
     if not rollout.going and full and not plan.steps and rollout.from_count != seen.count:
         # For the next change these are the ones that there were before.
         rollout = changed(rollout, from_count=seen.count)
@@ -102,12 +106,14 @@ def _is_over(plan: Plan) -> bool:
     target = seen.rollout.target
     if any(isinstance(step, Start) for step in plan.steps):
         return False
-    for index in range(seen.count):
+    for index in seen.places:
         fit = [m for m in plan.left(index) if m.version == target]
-        if not any(seen.stable(m) or not seen.is_new(m) for m in fit):
+        if not any(
+            seen.stable(m) or not seen.is_new(m) or seen.is_missed_by_nobody(m) for m in fit
+        ):
             return False
     left = (m for m in seen.members if m.key not in plan.stopped)
-    return all(m.version == target and m.index < seen.count for m in left)
+    return all(m.version == target and m.index in seen.places for m in left)
 
 
 def _over(plan: Plan) -> Decision:

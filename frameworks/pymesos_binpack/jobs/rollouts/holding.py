@@ -15,12 +15,12 @@ def hold(plan: Plan) -> None:
         _forsake(plan)
     else:
         _settle(plan)
-    for index in range(seen.count):
+    for index in seen.places:
         if not _base(plan, index):
             version = seen.rollout.settled_version
             plan.start(index, version, f"instance {index} is wanted, of version {version}")
     for member in seen.members:
-        if member.departs and member.key not in plan.stopped and member.index < seen.count:
+        if member.departs and member.key not in plan.stopped and member.index in seen.places:
             _move(plan, member)
 
 
@@ -28,7 +28,7 @@ def start_canaries(plan: Plan) -> None:
     """Start as many of the new version as are tried first, beside those that run."""
     seen = plan.seen
     tried = {m.index for m in canaries(seen)}
-    free = (index for index in range(seen.count) if index not in tried)
+    free = (index for index in seen.places if index not in tried)
     for index, _ in zip(free, range(seen.numbers.canaries - len(tried)), strict=False):
         version = seen.rollout.to_version
         plan.start(index, version, f"version {version} is tried first as instance {index}")
@@ -39,7 +39,7 @@ def canaries(seen: Seen) -> list[Member]:
     found = {
         m.index: m
         for m in seen.members
-        if m.version == seen.rollout.to_version and m.index < seen.count and not m.departs
+        if m.version == seen.rollout.to_version and m.index in seen.places and not m.departs
     }
     return list(found.values())
 
@@ -86,7 +86,7 @@ def _settle(plan: Plan) -> None:
     """Keep one instance of each index, the best, and none that is not wanted."""
     seen = plan.seen
     best: dict[int, Member] = {}
-    for index in range(seen.count):
+    for index in seen.places:
         there = seen.at.get(index, ())
         if there:
             best[index] = max(there, key=lambda m: _worth(seen, m))

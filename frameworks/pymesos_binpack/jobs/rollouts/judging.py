@@ -36,7 +36,8 @@ def standstill(seen: Seen) -> Standstill | None:
             return Standstill(Turn.CANARIES_STABLE, why)
         judged = there
     else:
-        judged = [m for m in staying(seen).values() if seen.is_new(m)]
+        there = [m for m in staying(seen).values() if seen.is_new(m)]
+        judged = [m for m in there if not seen.is_missed_by_nobody(m)]
     blocked = [found for m in judged if (found := _blocked(seen, m)) is not None]
     if any(is_underway(seen, m) for m in judged):
         return None
@@ -69,7 +70,8 @@ def _held(seen: Seen, member: Member) -> Standstill | None:
     wrong = member.version != seen.rollout.target
     if not (wrong and member.lost and member.pinned):
         return None
-    why = f"instance {member.index} has its data on an agent that is unreachable"
+    what = "is of" if seen.rules.of_agents else "has its data on"
+    why = f"instance {member.index} {what} an agent that is unreachable"
     how = "bring it back or give it up with `pymesos-cli gone`, or abort"
     return Standstill(Turn.LACKS_ROOM, f"{why}; {how}")
 

@@ -17,7 +17,7 @@ class Plan:
         self._room = seen.ceiling - seen.live
         counted = [m for m in seen.members if seen.counts(m)]
         self._ready = len(counted)
-        self._common = sum(m.index < seen.common for m in counted)
+        self._common = sum(seen.is_common(m.index) for m in counted)
 
     def is_free(self, member: Member) -> bool:
         """Return whether nobody would miss an instance: it does no work, as far as is known."""
@@ -31,7 +31,7 @@ class Plan:
             return True
         seen = self.seen
         one = seen.counts(member)
-        common = member.index >= seen.common or self._common - one >= seen.floor
+        common = not seen.is_common(member.index) or self._common - one >= seen.floor
         return common and self._ready - one >= seen.floor
 
     def stop(self, member: Member, why: str) -> None:
@@ -40,7 +40,7 @@ class Plan:
             return
         one = self.seen.counts(member)
         self._ready -= one
-        self._common -= one and member.index < self.seen.common
+        self._common -= one and self.seen.is_common(member.index)
         self._room += member.live and not member.departs  # one that departs has room of its own
         self.stopped.add(member.key)
         self.steps.append(Stop(member.key, why))

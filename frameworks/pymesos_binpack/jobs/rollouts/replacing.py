@@ -13,7 +13,7 @@ def staying(seen: Seen) -> dict[int, Member]:
     """Return, by index, the instances that are as they are to be."""
     target = seen.rollout.target
     found: dict[int, Member] = {}
-    for index in range(seen.count):
+    for index in seen.places:
         fit = [m for m in seen.at.get(index, ()) if m.version == target]
         fit = [m for m in fit if not m.departs and not m.hopeless]
         if fit:
@@ -34,7 +34,7 @@ def replace(plan: Plan, *, is_blocked: bool) -> None:
     _stop_within_budget(plan, keep, going)
     if is_blocked or _is_complete(seen, keep):
         for member in going:
-            if member.index >= seen.count and not member.lost and plan.may_stop(member):
+            if member.index not in seen.places and not member.lost and plan.may_stop(member):
                 plan.stop(member, f"instance {member.index} is not wanted any longer")
     _start(plan, keep)
     if not plan.steps and not any(is_underway(seen, m) for m in keep.values()):
@@ -67,9 +67,10 @@ def _stop_within_budget(plan: Plan, keep: Mapping[int, Member], going: list[Memb
     for member in sorted(going, key=order):
         partner = keep.get(member.index)
         replaced = partner is not None and seen.stable(partner)
-        if member.index >= seen.count or member.lost:
+        if member.index not in seen.places or member.lost:
             continue
-        if not replaced and member.index >= seen.common:
+        is_more = not (seen.is_common(member.index) or seen.rules.of_agents)
+        if is_more and not replaced:
             continue
         if plan.may_stop(member):
             then = "its successor is stable" if replaced else "so many may be unavailable"
@@ -86,7 +87,7 @@ def _start(plan: Plan, keep: Mapping[int, Member]) -> None:
         back = (-newest_s, -index) if backward else (0.0, index)
         return (bool(there), not any(m.departs for m in there), *back)
 
-    for index in sorted((i for i in range(seen.count) if i not in keep), key=order):
+    for index in sorted((i for i in seen.places if i not in keep), key=order):
         there = plan.left(index)
         what = "beside the one it replaces" if there else "in a place that is free"
         plan.start(index, target, f"version {target} of instance {index}, {what}")
@@ -101,7 +102,7 @@ def _give_up_one(plan: Plan, going: list[Member]) -> None:
 
 
 def _why(seen: Seen, member: Member, then: str) -> str:
-    if member.index >= seen.count:
+    if member.index not in seen.places:
         return f"instance {member.index} is not wanted any longer, and {then}"
     if member.version != seen.rollout.target:
         what = f"instance {member.index} of version {member.version} is replaced"

@@ -77,12 +77,13 @@ class UpdateRules:
     on_failure: OnFailure = OnFailure.ROLLBACK
     stop_first: bool = False  # an instance holds what its successor needs: it ends before
     moves_first: bool = True  # but on another agent the successor may start before
+    of_agents: bool = False  # each instance is an agent's own: none does the work of another
 
     def __post_init__(self) -> None:
         if self.stop_first and (self.max_surge.number or self.canary.number):
             raise RulesError(
-                "max_surge and canary must be 0 where an instance has volumes or host ports: the"
-                " old one is stopped before the new one starts"
+                "max_surge and canary must be 0 where an instance has volumes or host ports, and of"
+                " a daemon: the old one is stopped before the new one starts"
             )
         if not self.max_surge.number and not self.max_unavailable.number:
             raise RulesError(
@@ -116,3 +117,5 @@ STOP_FIRST = UpdateRules(
 )
 # Of tasks with host ports, each of which other agents may have, too.
 HOST_PORTS = replace(STOP_FIRST, moves_first=True)
+# Of daemons, of which an agent never has two.
+DAEMON = replace(STOP_FIRST, of_agents=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass, field
 
 from pymesos_binpack.jobs.lifecycle import Phase
 from pymesos_binpack.jobs.rollouts.lifecycle import State
-from pymesos_binpack.jobs.rollouts.members import Member
+from pymesos_binpack.jobs.rollouts.members import Member, Trouble
 from pymesos_binpack.jobs.rollouts.rules import Numbers, UpdateRules
 from pymesos_binpack.jobs.rollouts.state import Rollout
 
@@ -24,12 +24,13 @@ class Seen:
 
     rules: UpdateRules
     rollout: Rollout
-    count: int  # how many are wanted
+    places: Collection[int]  # the indices of which one each is wanted
     now_s: float
     numbers: Numbers
     members: list[Member] = field(default_factory=list)
     at: dict[int, list[Member]] = field(default_factory=dict)  # by their index
     held: set[int] = field(default_factory=set)  # indices of those that are leaving and not gone
+    served: Set[int] = frozenset()  # places where work was done before, if each is of an agent
 
     @classmethod
     def of(
@@ -37,23 +38,48 @@ class Seen:
         rules: UpdateRules,
         rollout: Rollout,
         members: Iterable[Member],
-        count: int,
+        places: Collection[int],
         now_s: float,
     ) -> Seen:
         """Return them in an order that does not depend on that of `members`."""
-        seen = cls(rules, rollout, count, now_s, rules.in_numbers(count))
+        seen = cls(rules, rollout, places, now_s, rules.in_numbers(len(places)))
+        gone = {Phase.DONE, Phase.WAITING}
+        if not rules.of_agents:
+            gone.add(Phase.UNREACHABLE)  # a successor is placed elsewhere
         for member in sorted(members, key=lambda m: (m.index, m.begun_s, m.key)):
             if not member.leaving:
                 seen.members.append(member)
                 seen.at.setdefault(member.index, []).append(member)
-            elif member.phase not in (Phase.DONE, Phase.UNREACHABLE, Phase.WAITING):
+            elif member.phase not in gone:
                 seen.held.add(member.index)
+        if rules.of_agents:
+            seen.served = {i for i in rollout.served_indices() if i in places}
         return seen
 
     @property
+    def count(self) -> int:
+        """How many are wanted."""
+        return len(self.places)
+
+    @property
     def common(self) -> int:
-        """How many instances are wanted before and after: for these there is no outage."""
+        """How many instances are wanted before and after: for these there is no outage.
+
+        Where each is of an agent, these are the ones that did their work before: an agent that had
+        no room, or could not be reached, is none that others have to wait for.
+        """
+        if self.rules.of_agents:
+            return len(self.served)
         return min(self.rollout.from_count, self.count)
+
+    def is_common(self, index: int) -> bool:
+        """Return whether an index is that of one that is wanted before and after."""
+        return index in self.served if self.rules.of_agents else index < self.common
+
+    def is_missed_by_nobody(self, member: Member) -> bool:
+        """Return whether an instance cannot run on its agent, as there was none before."""
+        full = member.phase is Phase.WAITING and member.trouble is Trouble.CAPACITY
+        return self.rules.of_agents and (member.lost or full) and member.index not in self.served
 
     @property
     def floor(self) -> int:
@@ -98,4 +124,4 @@ class Seen:
 
     def new(self) -> list[Member]:
         """Return the instances by which a rollout is judged."""
-        return [m for m in self.members if m.index < self.count and self.is_new(m)]
+        return [m for m in self.members if m.index in self.places and self.is_new(m)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from pymesos_binpack.jobs.rollouts.lifecycle import GOING, ROLLOUT_LIFE, State, Turn
 from pymesos_binpack.jobs.rollouts.rules import UpdateRules
+from pymesos_core.resources import Intervals, normalize
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Rollout:
     progress_by_s: float = 0.0  # by when another is to be
     stable_by_s: Mapping[str, float] = field(default_factory=dict)  # each of them, by its key
     still_since_s: float | None = None  # since when these deadlines stand still
+    served: Intervals = ()  # of a daemon: the indices that did their work when it began
 
     @property
     def target(self) -> int:
@@ -55,12 +58,18 @@ class Rollout:
 
     def record(self) -> dict[str, Any]:
         """Return it as it is stored, in JSON."""
-        return {**asdict(self), "state": self.state.value, "stable_by_s": dict(self.stable_by_s)}
+        own = {"state": self.state.value, "stable_by_s": dict(self.stable_by_s)}
+        return {**asdict(self), **own, "served": [list(interval) for interval in self.served]}
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Rollout:
         """Return what was stored."""
-        return cls(**{**record, "state": State(record["state"])})
+        served = tuple((begin, end) for begin, end in record.get("served", ()))
+        return cls(**{**record, "state": State(record["state"]), "served": served})
+
+    def served_indices(self) -> Iterator[int]:
+        """Return the indices that did their work when it began."""
+        return chain.from_iterable(range(begin, end + 1) for begin, end in self.served)
 
     def moved(self, turn: Turn, why: str, **changes: Any) -> Rollout:
         """Return it after a turn. Raises AssertionError where its table has none."""
@@ -79,10 +88,12 @@ def begin(
     now_s: float,
     by: str = "",
     why: str = "",
+    served: Iterable[int] = (),
 ) -> Rollout:
     """Return a rollout that begins, of a task that runs already.
 
-    `from_version` is that to which it goes back, see `known_good`.
+    `from_version` is that to which it goes back, see `known_good`. `served` are the indices of a
+    daemon that do their work.
     """
     return Rollout(
         from_version,
@@ -94,6 +105,7 @@ def begin(
         since_s=now_s,
         promoted=not rules.in_numbers(count).canaries,
         progress_by_s=now_s + rules.progress_deadline_s,
+        served=normalize((index, index) for index in served),
     )
 
 
