@@ -38,7 +38,7 @@ class Budgets:
             # One that is back from quarantine was not looked at when it stopped what it stops.
             if job.job_id in self._jobs and not job.stopping:
                 for spec in job.job.tasks:
-                    if spec.is_service:
+                    if spec.is_service and not spec.is_daemon:
                         self._check_task(job, spec)
         self._leaving, self._known, self._draining = leaving, known, draining
         self._jobs = set(core.jobs)

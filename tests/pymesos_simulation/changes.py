@@ -15,6 +15,7 @@ from typing import Any
 
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.specs import Job
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_simulation import restored
@@ -92,16 +93,21 @@ class Editor(Person):
             await self._insist(framework, self._aside.choice(ASKED), request)
             return
         what = self._aside.choice(CHANGES)
+        daemon = _is_daemon(framework, job_id)
+        if daemon and what == "ScaleJob":
+            what = "RestartJob"
         number = self._aside.randint(1, MOST_INSTANCES)
         if alone := _wants_a_host_port(framework, job_id):  # which each agent has once
             number = min(number, self._agents)
         if what == "ApplyJob":
             command = self._aside.choice([GOOD, GOOD, BAD])
             update = {**BRIEF, **self._aside.choice(UPDATES)}
-            if alone:
+            if alone or daemon:
                 update = {key: value for key, value in update.items() if key not in BESIDE}
             shutdown = {"drain_s": self._drain_s}
-            changes = {"instances": number, "update": update, "shutdown": shutdown}
+            changes: dict[str, object] = {"update": update, "shutdown": shutdown}
+            if not daemon:
+                changes["instances"] = number
             await self._apply(framework, job_id, command, **changes)
             return
         request_id = self._next_id()
@@ -215,8 +221,15 @@ def _changed_by(framework: Owner) -> list[str]:
 
 
 def _wants_a_host_port(framework: Owner, job_id: str) -> bool:
-    jobs = [framework.jobs[asked] for asked, of in framework.accepted.items() if of == job_id]
-    return any(task.host_ports for job in jobs for task in job.tasks)
+    return any(task.host_ports for job in _submitted(framework, job_id) for task in job.tasks)
+
+
+def _is_daemon(framework: Owner, job_id: str) -> bool:
+    return any(job.has_daemon for job in _submitted(framework, job_id))
+
+
+def _submitted(framework: Owner, job_id: str) -> list[Job]:
+    return [framework.jobs[asked] for asked, of in framework.accepted.items() if of == job_id]
 
 
 def _is_bad(job: JobState) -> bool:

@@ -9,6 +9,7 @@ from pymesos_core.states import is_terminal
 from pymesos_master.core.lifecycles import AgentState, DrainState
 from pymesos_master.core.state import ClusterState, TaskKey
 from pymesos_proto.v1 import registry_pb2 as registry_pb
+from pymesos_simulation import daemons
 from pymesos_simulation.agents import AgentNode
 from pymesos_simulation.changes import Editor
 from pymesos_simulation.coordinator import Coordinator
@@ -247,6 +248,8 @@ class Cluster:
             out += self.desk.differences()
         if self.editor is not None:
             out += self.editor.differences()
+        cores = [framework.core for framework in self.owners if framework.core is not None]
+        out += daemons.differences(self.agents, cores)
         return out + self.operators.broken(self.coordinator.registry)
 
     def _check_drained(self, agent_id: str) -> None:

@@ -31,7 +31,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, FrameworkError, Scheduler
 from pymesos_sdk import core as sdk
 from pymesos_sdk.ledger import GIVEN_UP, is_over
-from pymesos_simulation import restored
+from pymesos_simulation import daemons, restored
 from pymesos_simulation.budgets import Budgets
 from pymesos_simulation.coordinator import URL, Coordinator, detector_of
 from pymesos_simulation.disk import Disk, SimulatedStore
@@ -221,6 +221,7 @@ class WatchedBinpack(bp.BinpackCore):
             if effects:  # else nobody has seen anything of what the step did
                 self.check()
                 self.budgets.check(self)
+                daemons.check(self)
             for instance in self._leaving() - leaving:
                 if instance.job_id in jobs:  # else it comes back from quarantine as it went there
                     self._check_left(instance)

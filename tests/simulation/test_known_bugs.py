@@ -25,6 +25,7 @@ from pymesos_agent.core.tasks.task import Task as AgentTask
 from pymesos_agent.core.uids import Uids
 from pymesos_agent.shell import Shell
 from pymesos_binpack import core as bp
+from pymesos_binpack.core import daemons as core_daemons
 from pymesos_binpack.core import launches, versions
 from pymesos_binpack.core.binpack import BinpackCore
 from pymesos_binpack.core.context import Context as BinpackContext
@@ -35,6 +36,7 @@ from pymesos_binpack.jobs.rollouts import holding
 from pymesos_binpack.jobs.rollouts.seen import Seen
 from pymesos_binpack.placement import planner
 from pymesos_binpack.placement.by_role import PlacementByRole
+from pymesos_binpack.placement.placing import Placement
 from pymesos_binpack.placement.ports import draw_ports
 from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_binpack.restoring import Quarantined
@@ -100,6 +102,21 @@ def answer_before_the_end_of_a_job_is_stored(patch: pytest.MonkeyPatch) -> None:
         self._feed(bp.JobStopped(job_id, now=now))
 
     patch.setattr(Binpack, "stop_job", stop_job)
+
+
+def place_a_daemon_on_any_agent(patch: pytest.MonkeyPatch) -> None:
+    """An instance of a daemon goes where there is room, as that of a service does."""
+    patch.setattr(PendingTask, "is_of_agent", False)
+
+
+def never_look_at_an_agent_that_comes(patch: pytest.MonkeyPatch) -> None:
+    """A daemon is where it was wanted when its job began."""
+    patch.setattr(core_daemons, "look", lambda ctx: None)
+
+
+def look_out_for_no_agent(patch: pytest.MonkeyPatch) -> None:
+    """Once nothing waits no offers are asked for, though there is a daemon."""
+    patch.setattr(Placement, "look_out", lambda self, *, wanted: None)
 
 
 def forget_the_versions_of_a_backup(patch: pytest.MonkeyPatch) -> None:
@@ -816,6 +833,9 @@ BUGS: list[Patch] = [
     forget_the_drain_of_who_registers,
     offer_what_is_cordoned_as_it_registers,
     take_an_agent_that_is_away_for_empty,
+    place_a_daemon_on_any_agent,
+    never_look_at_an_agent_that_comes,
+    look_out_for_no_agent,
     answer_before_the_end_of_a_job_is_stored,
     keep_from_watchers_what_is_durable,
     keep_what_is_forgotten,
@@ -900,14 +920,17 @@ FOUND_BY: dict[str, int] = {
     "leave_the_rest_of_a_group": 4,
     "let_strangers_live": 4,
     "let_the_core_hear_secrets": 2,
+    "look_out_for_no_agent": 13,
     "make_a_record_of_what_is_durable": 7,
     "never_hear_what_ended_while_a_runtime_was_away": 50,
     "never_look_at_a_rollout_again": 3,
+    "never_look_at_an_agent_that_comes": 13,
     "no_fencing": 17,
     "obey_anyone": 43,
     "obey_whoever_calls": 10,
     "offer_again_what_other_roles_refused": 29,
     "pass_over_what_is_kept_no_longer": 29,
+    "place_a_daemon_on_any_agent": 13,
     "reserve_what_may_be_used_meanwhile": 35,
     "reserve_without_telling": 25,
     "sell_an_agent_twice": 5,

@@ -10,6 +10,7 @@ from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import Job, JobError, parse_job
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.rollouts.lifecycle import State
+from pymesos_binpack.services.views import job_view
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import WALL_S, BinpackHarness, job
 
@@ -368,3 +369,22 @@ class TestJobFiles:
         made = daemon(gang=False, volumes=[], retries=0, constraints=["hostname:UNLIKE:x.*"])
         assert made.has_daemon and made.tasks[0].instances == 0
         assert "instances" not in json.loads(made.document)["tasks"][0]
+
+
+def test_an_alert_counts_the_agents_that_are_to_have_it(h: BinpackHarness) -> None:
+    h.submit(daemon(alerts=[{"when": "below", "below": "80%", "for_s": 5, "to": "ops"}]))
+    first, _ = run_on(h, "a", "b")
+    h.advance(100.0)
+    assert [alert.summary for alert in h.core.alerts] == []
+    update(h, first, pb.TASK_UNREACHABLE)
+    h.advance(6.0)
+    (alert,) = h.core.alerts
+    assert alert.state == "firing" and "j/t: 1 of 2 instances is ready" in alert.summary
+
+
+def test_a_rollout_is_told_with_the_number_of_agents(h: BinpackHarness) -> None:
+    h.submit(daemon())
+    run_on(h, "a", "b")
+    apply(h, daemon(command="y"))
+    (view,) = job_view(h.core.jobs[JOB], "f").rollouts
+    assert (view.wanted, view.old, view.made, view.surge) == (2, 2, 0, 0)

@@ -98,7 +98,7 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
             MINIMAL % "instances: '3'",
             "tasks[0].instances: '3' is not a whole number; without quotes: 3",
         ),
-        (MINIMAL % "kind: cron", "'cron' is not one of service, batch"),
+        (MINIMAL % "kind: cron", "'cron' is not one of service, daemon, batch"),
         (MINIMAL % "resources: {cpus: -1}", "out of range; at least 0"),
         (MINIMAL % "resources: {cpus: .nan}", "nan is not a finite number"),
         (MINIMAL % "resources: {cpus: .inf}", "inf is not a finite number"),

@@ -43,7 +43,17 @@ class Look:
     @property
     def staying(self) -> list[Instance]:
         """The instances that are to stay."""
-        return [i for i in self.instances if not i.saved.leaving and i.index < self.spec.instances]
+        spec = self.spec
+        return [
+            i
+            for i in self.instances
+            if not i.saved.leaving and (spec.is_daemon or i.index < spec.instances)
+        ]
+
+    @property
+    def wanted(self) -> int:
+        """How many are to be there: of a daemon one for each agent that is known to have it."""
+        return len({i.index for i in self.staying}) if self.spec.is_daemon else self.spec.instances
 
 
 def find(rule: AlertRule, look: Look) -> Found:
@@ -61,7 +71,7 @@ def _unhealthy(rule: AlertRule, look: Look) -> Found:
 
 def _below(rule: AlertRule, look: Look) -> Found:
     ready = len({i.index for i in look.staying if i.saved.ready_since_s})
-    wanted = look.spec.instances
+    wanted = look.wanted
     if not rule.is_too_few(ready, wanted):
         return FINE
     until_s = _planned_until_s(look)
@@ -133,7 +143,7 @@ def _drain_blocked(rule: AlertRule, look: Look) -> Found:
 def _some(some: Sequence[Instance], look: Look, what: str, why: str) -> str:
     are = "is" if len(some) == 1 else "are"
     said = f"{some[0].name}{f': {cut(why, SHOWN)}' if why else ''}"
-    return f"{len(some)} of {count_of(look.spec.instances, 'instance')} {are} {what}: {said}"
+    return f"{len(some)} of {count_of(look.wanted, 'instance')} {are} {what}: {said}"
 
 
 _CONDITIONS: Mapping[When, Callable[[AlertRule, Look], Found]] = {

@@ -35,7 +35,7 @@ def _rule(given: Mapping[str, Any]) -> AlertRule:
 
 
 def _problem(rule: AlertRule, given: Mapping[str, Any], task: Mapping[str, Any]) -> str | None:
-    if rule.when in OF_SERVICES and task.get("kind") != "service":
+    if rule.when in OF_SERVICES and task.get("kind") not in ("service", "daemon"):
         return f"when: {rule.when} is of services: let the kind be service, or leave it out"
     if rule.when is When.UNHEALTHY and "health_check" not in task:
         return "when: the task has no health_check by which it would be unhealthy: give it one"
@@ -43,7 +43,8 @@ def _problem(rule: AlertRule, given: Mapping[str, Any], task: Mapping[str, Any])
         return f"below: it is of the alert below, and this one is {rule.when}: leave it out"
     if rule.when is When.BELOW and not rule.below:
         return "below: there are never fewer than none: let it be more"
-    if not rule.is_share and rule.below > task.get("instances", 1):
+    is_daemon = task.get("kind") == "daemon"
+    if not (rule.is_share or is_daemon) and rule.below > task.get("instances", 1):
         return (
             f"below: the task has {task.get('instances', 1)} instances, which is always below"
             f" {rule.below}: let it be as many at most, or a share like 80%"

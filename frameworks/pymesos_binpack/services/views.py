@@ -47,6 +47,7 @@ class _Tally:
 
     of_version: Counter[int] = field(default_factory=Counter)
     ready: Counter[int] = field(default_factory=Counter)
+    indices: set[int] = field(default_factory=set)  # of a daemon that is one for each agent
 
 
 def _tallies(job: JobState) -> Mapping[str, _Tally]:
@@ -59,6 +60,7 @@ def _tallies(job: JobState) -> Mapping[str, _Tally]:
             version = saved.version or version_of(instance.mark)
             tally.of_version[version] += 1
             tally.ready[version] += bool(saved.ready_since_s)
+            tally.indices.add(instance.index)
     return out
 
 
@@ -67,6 +69,8 @@ def rollout_view(job: JobState, task: str, tally: _Tally) -> pb.RolloutView:
     rollout = job.durable_rollouts[task]
     spec = next((spec for spec in job.job.tasks if spec.name == task), None)
     wanted = spec.instances if spec is not None else 0
+    if spec is not None and spec.is_daemon:
+        wanted = len(tally.indices)
     made = tally.of_version[rollout.to_version]
     return pb.RolloutView(
         task_name=task,
