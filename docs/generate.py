@@ -30,6 +30,7 @@ from pymesos_master.core import lifecycles as of_master
 from pymesos_master.http.asking import Parameter
 from pymesos_master.http.openapi import SCHEMAS
 from pymesos_master.http.routes import ROUTES
+from pymesos_master.http.stream_routes import STREAMS, Stream
 from pymesos_master.main import main as master
 from pymesos_master.settings import MasterSettings
 from pymesos_simulation.__main__ import main as simulate
@@ -268,7 +269,7 @@ def http_api() -> str:
     """docs/http-api.md: its hand-written head, every route, and what is answered."""
     head, _, _ = (DOCS / "http-api.md").read_text("utf-8").partition(ROUTES_BEGIN)
     parts = [head + ROUTES_BEGIN, "## Routes"]
-    for route in ROUTES:
+    for route in (*ROUTES, *STREAMS):
         parts.append(f"### {route.method} {route.path}\n\n{route.what}")
         for kind, of in (("parameter", (*route.in_path, *route.parameters)), ("field", route.body)):
             rows = [
@@ -277,7 +278,8 @@ def http_api() -> str:
             ]
             if rows:
                 parts.append("\n".join([f"| {kind} | type | |", "|---|---|---|", *rows]))
-        parts.append(f"Answer: {type_text(route.schema)}")
+        how = f"`{route.content_type}`, each " if isinstance(route, Stream) else ""
+        parts.append(f"Answer: {how}{type_text(route.schema)}")
     parts.append("## What is answered")
     for name, schema in SCHEMAS.items():
         rows = [f"| `{key}` | {type_text(of)} |" for key, of in schema["properties"].items()]

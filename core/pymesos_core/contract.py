@@ -259,6 +259,7 @@ RULES: Mapping[str, Rule] = {
     "ping_timeout_s": _SECONDS,
     "shutdown_grace_period_s": _SECONDS,
     "timeout_s": _SECONDS,
+    "pace_s": _number(0, 60, "a number of seconds from 0 to 60"),
     "deadline_s": _TIME,
     "within_s": _SECONDS,
     "duration_s": _SECONDS,

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import grpc
 import grpc.aio
@@ -22,6 +20,7 @@ from pymesos_core.grpc_wakeups import prepare
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
 from pymesos_core.security.identities import Kind
 from pymesos_core.security.revocations import Revocations
+from pymesos_core.security.validity import while_valid
 from pymesos_core.transport import CallError, Code, Dial, Method, Service, served
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ log = logging.getLogger(__name__)
 
 Server: TypeAlias = grpc.aio.Server
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-T = TypeVar("T")
 Decode = Callable[[bytes], Any]
 _STATUS = {code: getattr(grpc.StatusCode, code.name) for code in Code}
 _CODES = {status: code for code, status in _STATUS.items()}
@@ -157,7 +155,8 @@ class Adapter(grpc.aio.ServerInterceptor):
                 with self._budgets.counted(method, taker):
                     await self._budgets.turn(taker)
                     request = self._decoded(data, decode, context)
-                    return await self._while_valid(call.caller, lambda: behaviour(request, call))
+                    async with while_valid(call.caller, self._revocations):
+                        return await behaviour(request, call)
             except Exception as error:
                 await self._abort(method, error, context)
 
@@ -176,7 +175,8 @@ class Adapter(grpc.aio.ServerInterceptor):
                 )
                 with self._budgets.counted(method, call.caller.taker or host_of(call.peer)):
                     timed = self._budgets.timed(call)
-                    await self._while_valid(call.caller, lambda: behaviour(timed))
+                    async with while_valid(call.caller, self._revocations):
+                        await behaviour(timed)
             except Exception as error:
                 await self._abort(method, error, context)
 
@@ -198,35 +198,6 @@ class Adapter(grpc.aio.ServerInterceptor):
             # gRPC's own list of codes has INTERNAL for a request that cannot be parsed.
             self._complaints.say(host_of(context.peer()), "no message", str(error))
             raise CallError(Code.INTERNAL, str(error)) from None
-
-    def _still_let_in(self, caller: Caller) -> None:
-        """Raises CallError for whom was revoked since the gate let the call in."""
-        if problem := self._revocations.problem(caller):
-            raise CallError(Code.UNAUTHENTICATED, problem)
-
-    async def _while_valid(self, caller: Caller, handle: Callable[[], Awaitable[T]]) -> T:
-        """Handle a call until the credential of its caller ends, or is revoked. Raises CallError
-        then.
-
-        Who has renewed it by then comes again with the new one.
-        """
-        left_s = None if caller.ends_s == math.inf else max(0.0, caller.ends_s - time.time())
-
-        def end() -> None:
-            if not ending.expired():
-                ending.reschedule(asyncio.get_running_loop().time())
-
-        try:
-            async with asyncio.timeout(left_s) as ending:
-                with self._revocations.watched(caller, end):
-                    self._still_let_in(caller)
-                    return await handle()
-        except TimeoutError:
-            if not ending.expired():
-                raise
-            ended = f"the certificate of {caller.principal} has ended"
-            why = self._revocations.problem(caller) or ended
-            raise CallError(Code.UNAUTHENTICATED, why) from None
 
     async def _abort(self, method: str, error: Exception, context: Context) -> NoReturn:
         if isinstance(error, CallError):

@@ -6,8 +6,9 @@ decided as if it had called itself.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from pymesos_core.following import CALLER_KEY, LEADER_KEY
 from pymesos_core.security.identities import Kind, name_in
 from pymesos_core.security.needs import call_of_path
 from pymesos_core.security.revocations import Revocations
+from pymesos_core.security.validity import while_valid
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code, Served, Service, served
 from pymesos_proto.v1 import masters_pb2 as pb
@@ -30,10 +32,11 @@ ONE_VERSION = "let all masters be of one version"
 
 @dataclass(frozen=True)
 class RelayedCall:
-    """A ServerCall with one request, and one response."""
+    """A ServerCall with one request; it has one response, unless there is `on_response`."""
 
     caller: Caller
     metadata: Mapping[str, str] = field(default_factory=dict)
+    on_response: Callable[[Any], Awaitable[None]] | None = None
 
     @property
     def peer(self) -> str:
@@ -46,16 +49,23 @@ class RelayedCall:
 
     async def write(self, message: Any) -> None:
         """See ServerCall."""
-        raise AssertionError("a call with one response returns it")
+        assert self.on_response is not None, "a call with one response returns it"
+        await self.on_response(message)
 
 
 class Relayable:
-    """Some methods of services, each with one request and one response.
+    """Some methods of services, each with one request, and one response or, as one says, many.
 
     They are named as in the table of needs: "Operator.ListAgents".
     """
 
-    def __init__(self, services: Iterable[Service], names: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        services: Iterable[Service],
+        names: Collection[str] | None = None,
+        *,
+        stream: bool = False,
+    ) -> None:
         """`names` are those of the methods; None: all that do not stream."""
         self._methods: dict[str, Served] = {}
         self._answers: dict[str, Any] = {}  # their messages
@@ -65,7 +75,7 @@ class Relayable:
                 streams = method.many_requests or method.many_responses
                 if streams if names is None else name not in names:
                     continue
-                assert not streams, name
+                assert not method.many_requests and method.many_responses is stream, name
                 self._methods[name] = method
                 self._answers[name] = answer_type(service.contract, name)
         assert names is None or self._methods.keys() == set(names), names
@@ -90,27 +100,61 @@ class Relayable:
         `check_here` raises CallError where this one does not answer. Raises CallError; with
         CALLER_KEY it is for who called that server.
         """
-        named = request.method
-        found = self._methods.get(named if "." in named else f"{OPERATOR}{named}")
-        if found is None:
-            raise CallError(Code.UNIMPLEMENTED, f"there is no {quoted(request.method)} to relay")
-        try:
-            asked = found.decode(request.request)
-        except DecodeError as error:
-            raise CallError(Code.INTERNAL, f"what is relayed cannot be read: {error}") from None
+        found, asked = self._asked(request)
         caller = caller_from_proto(request.caller, by)
         # A master that does not lead knows of no revocation.
         if revocations is not None and (problem := revocations.problem(caller)):
             raise CallError(Code.UNAUTHENTICATED, problem, {CALLER_KEY: ""})
         check_here()
-        try:
+        with _refused_to_caller():
             answer = await found.handle(asked, RelayedCall(caller))
-        except CallError as error:
-            if LEADER_KEY in error.trailing:  # it is for who relays, to ask elsewhere
-                raise
-            trailing = {**error.trailing, CALLER_KEY: ""}
-            raise CallError(error.code, error.message, trailing) from error
         return pb.RelayResponse(response=found.encode(answer))
+
+    async def stream_relayed(
+        self,
+        request: pb.RelayRequest,
+        by: Caller,
+        revocations: Revocations | None,
+        write: Callable[[pb.RelayResponse], Awaitable[None]],
+        check_here: Callable[[], object] = lambda: None,
+    ) -> None:
+        """The same with a method that answers by a stream, which is written.
+
+        It ends when its caller is let in no more.
+        """
+        found, asked = self._asked(request)
+        caller = caller_from_proto(request.caller, by)
+
+        async def on_response(response: Any) -> None:
+            await write(pb.RelayResponse(response=found.encode(response)))
+
+        check_here()
+        with _refused_to_caller():
+            async with while_valid(caller, revocations or Revocations()):
+                await found.handle(asked, RelayedCall(caller, on_response=on_response))
+
+    def _asked(self, request: pb.RelayRequest) -> tuple[Served, Any]:
+        """The method that is called, and its request. Raises CallError."""
+        named = request.method
+        found = self._methods.get(named if "." in named else f"{OPERATOR}{named}")
+        if found is None:
+            raise CallError(Code.UNIMPLEMENTED, f"there is no {quoted(request.method)} to relay")
+        try:
+            return found, found.decode(request.request)
+        except DecodeError as error:
+            raise CallError(Code.INTERNAL, f"what is relayed cannot be read: {error}") from None
+
+
+@contextlib.contextmanager
+def _refused_to_caller() -> Iterator[None]:
+    """Raises what is refused so that who relays knows whom that is for."""
+    try:
+        yield
+    except CallError as error:
+        if LEADER_KEY in error.trailing:  # it is for who relays, to ask elsewhere
+            raise
+        trailing = {**error.trailing, CALLER_KEY: ""}
+        raise CallError(error.code, error.message, trailing) from error
 
 
 def relay_request(name: str, request: Any, caller: Caller) -> pb.RelayRequest:

@@ -12,26 +12,29 @@ Nothing here knows how the events are brought to those who watch.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 from pymesos_core.outbox import BATCH_BYTES
 from pymesos_core.resources import Resources, to_proto
 from pymesos_core.security.policy import EVERY_ROLE, Roles
-from pymesos_core.states import state_name
 from pymesos_master.core.effects import PublishEvent
-from pymesos_master.core.state import Agent, ClusterState, Task, TaskKey
+from pymesos_master.core.state import ClusterState
+from pymesos_master.event_filter import EVERY_EVENT, EventFilter
 from pymesos_master.queries.views import visible
+from pymesos_master.snapshots import PAGE, Snapshot
 from pymesos_proto.v1 import operator_pb2 as pb
 
 MAX_EVENTS = 32_768
 MAX_KEPT_BYTES = 16 * 1024 * 1024  # of what the events say that are kept
 ENTRY_BYTES = 128  # of a number, a range or an item of resources, or a little less
-PAGE = 500  # what is shown in one go
+SHARED_S = 0.05  # what is shared was made at most so long ago
+MAX_SHARED = 16
 REMEMBER_S = 300.0  # without anybody who watches; then nothing is kept any more
 
 
@@ -74,11 +77,20 @@ class Cursor:
 
 
 @dataclass(slots=True)
-class _Happened:
+class Happened:
+    """An event with its number."""
+
     effect: PublishEvent
     sequence: int
     kept_bytes: int
     message: pb.ClusterEvent | None = None  # made for the first who reads it
+
+    def is_wanted(self, wanted: EventFilter) -> bool:
+        """Whether one who watches wants it."""
+        of = self.effect
+        return wanted.is_empty or wanted.passes(
+            of.kind, of.roles, of.framework_id, of.agent_id, of.task_id
+        )
 
     def to_message(self, may: Roles) -> pb.ClusterEvent:
         """As one sees it who may read these roles; most see the same."""
@@ -90,6 +102,7 @@ class _Happened:
         return self.message
 
     def is_seen_by(self, may: Roles) -> bool:
+        """Whether one sees it who may read these roles."""
         roles = self.effect.roles
         # A task is of one role: where it is not known which, all must be theirs to read.
         enough = all if self.effect.kind == pb.ClusterEvent.TASK_REFUSED else any
@@ -126,14 +139,14 @@ class History:
     def __init__(self, max_events: int = MAX_EVENTS) -> None:
         self.latest = 0
         self._max_events = max_events
-        self._events: deque[_Happened] = deque()
+        self._events: deque[Happened] = deque()
         self._kept_bytes = 0
 
     def add(self, effect: PublishEvent) -> None:
         """Note an event that happened."""
         self.latest += 1
         size = _kept_bytes(effect)
-        self._events.append(_Happened(effect, self.latest, size))
+        self._events.append(Happened(effect, self.latest, size))
         self._kept_bytes += size
         while len(self._events) > self._max_events or self._kept_bytes > MAX_KEPT_BYTES:
             self._kept_bytes -= self._events.popleft().kept_bytes
@@ -148,7 +161,7 @@ class History:
         """Whether every event after this one is still known."""
         return self.latest - len(self._events) <= sequence <= self.latest
 
-    def since(self, sequence: int, most: int) -> list[_Happened]:
+    def since(self, sequence: int, most: int) -> list[Happened]:
         """The events after this one; at most so many of them."""
         newer = self.latest - sequence
         older = len(self._events) - newer
@@ -158,156 +171,71 @@ class History:
         return list(islice(reversed(self._events), newer))[::-1][:most]
 
 
-@dataclass(slots=True)
-class Snapshot:
-    """The state, shown from its beginning to its end in pages."""
-
-    _state: ClusterState
-    _wall_s: Callable[[], float]
-    _page: int = PAGE
-    _may: Roles = EVERY_ROLE  # of which the state is shown
-    _frameworks: dict[str, None] = field(init=False)  # that are not shown yet
-    _agents: dict[str, None] = field(init=False)
-    _agent_id: str = ""  # of whose tasks some are shown
-    _tasks: dict[TaskKey, None] = field(init=False, default_factory=dict)  # of it, not shown yet
-    _offers: dict[str, None] | None = field(init=False, default=None)  # None: it is not their turn
-
-    def __post_init__(self) -> None:
-        self._frameworks = dict.fromkeys(reversed(self._state.frameworks))
-        self._agents = dict.fromkeys(reversed(self._state.agents))
-
-    @property
-    def complete(self) -> bool:
-        """Whether all is shown."""
-        return self._offers is not None and not self._offers
-
-    def will_show(self, event: PublishEvent) -> bool:
-        """Whether a page to come shows what became of it."""
-        if event.offer_id:
-            return self._offers is None or event.offer_id in self._offers
-        if event.agent_id:
-            task = (event.framework_id, event.task_id)
-            here = event.agent_id == self._agent_id and event.task_id and task in self._tasks
-            return event.agent_id in self._agents or bool(here)
-        return not event.task_id and event.framework_id in self._frameworks
-
-    def page(self) -> list[pb.ClusterEvent]:
-        """The next part of it, as it is now."""
-        out: list[pb.ClusterEvent] = []
-        size, now_s = 0, self._wall_s()
-        for _ in range(self._page):
-            if self.complete or size > BATCH_BYTES:
-                break
-            event = self._next(now_s)
-            if event is not None:
-                out.append(event)
-                size += event.ByteSize()
-        return out
-
-    def _next(self, now_s: float) -> pb.ClusterEvent | None:
-        state = self._state
-        if self._frameworks:
-            framework = state.frameworks.get(self._frameworks.popitem()[0])
-            if framework is None or not any(role in self._may for role in framework.roles):
-                return None
-            return pb.ClusterEvent(
-                timestamp_s=now_s,
-                kind=pb.ClusterEvent.FRAMEWORK_PRESENT,
-                framework_id=framework.framework_id,
-                message=framework.info.name,
-            )
-        if self._tasks:
-            key = self._tasks.popitem()[0]
-            agent = state.agents.get(self._agent_id)
-            task = agent.tasks.get(key) if agent is not None else None
-            shown = task is not None and task.role in self._may
-            return _task_present(task, now_s) if task is not None and shown else None
-        if self._agents:
-            self._agent_id = self._agents.popitem()[0]
-            agent = state.agents.get(self._agent_id)
-            if agent is None:
-                return None
-            self._tasks = dict.fromkeys(reversed(agent.tasks))
-            return _agent_present(agent, now_s, self._may)
-        if self._offers is None:
-            self._offers = dict.fromkeys(reversed(state.offers))
-            return None
-        offer = state.offers.get(self._offers.popitem()[0])
-        if offer is None or offer.role not in self._may:
-            return None
-        return pb.ClusterEvent(
-            timestamp_s=now_s,
-            kind=pb.ClusterEvent.OFFER_PRESENT,
-            agent_id=offer.agent_id,
-            framework_id=offer.framework_id,
-            offer_id=offer.offer_id,
-            resources=to_proto(offer.resources),
-        )
-
-
-def _agent_present(agent: Agent, now_s: float, may: Roles) -> pb.ClusterEvent:
-    return pb.ClusterEvent(
-        timestamp_s=now_s,
-        kind=pb.ClusterEvent.AGENT_PRESENT,
-        agent_id=agent.agent_id,
-        resources=to_proto(visible(agent.total, may)),
-        message=agent.state.value,
-    )
-
-
-def _task_present(task: Task, now_s: float) -> pb.ClusterEvent:
-    return pb.ClusterEvent(
-        timestamp_s=now_s,
-        kind=pb.ClusterEvent.TASK_PRESENT,
-        agent_id=task.agent_id,
-        framework_id=task.framework_id,
-        task_id=task.info.task_id,
-        task_state=task.state,
-        resources=to_proto(task.resources) if task.holds_resources else [],
-        message=state_name(task.state),
-    )
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Batch:
-    """What comes next to one who watches."""
+    """What comes next to one who watches. Those who see the same share it: it never changes."""
 
     events: list[pb.ClusterEvent]
     cursor: Cursor | None  # None: a snapshot is not complete
     snapshot_begins: bool = False
 
 
+class _Shared:
+    """Batches made a moment ago, for others who are at the same place and see the same."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, tuple[float, Batch]] = {}  # the oldest first
+
+    def batch(self, key: Hashable, make: Callable[[], Batch]) -> Batch:
+        """That of a moment ago, or a new one."""
+        now_s = asyncio.get_running_loop().time()
+        made_s, found = self._made.get(key, (-math.inf, None))
+        if found is not None and now_s - made_s <= SHARED_S:
+            return found
+        made = make()
+        self._made.pop(key, None)
+        self._made[key] = (now_s, made)
+        if len(self._made) > MAX_SHARED:
+            del self._made[next(iter(self._made))]
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one who watches is shown."""
+
+    may: Callable[[], Roles] = lambda: EVERY_ROLE  # what is of these roles; raises RequestError
+    wanted: EventFilter = EVERY_EVENT
+    without_state: bool = False  # a snapshot is empty
+
+
+EVERYTHING = View()
+
+
 class Watch:
     """One who watches."""
 
-    def __init__(
-        self,
-        epoch: int,
-        history: History,
-        state: ClusterState,
-        sequence: int | None,
-        wall_s: Callable[[], float],
-        page: int = PAGE,
-        may: Callable[[], Roles] = lambda: EVERY_ROLE,
-    ) -> None:
-        """`may` says of which roles it may see something now, or raises RequestError."""
-        self._may = may
-        self._seen = may()
-        self._page = page
-        self._wall_s = wall_s
+    def __init__(self, watching: Watching, sequence: int | None, view: View) -> None:
+        """What `view.may` raises, this and `batch` raise."""
+        self._watching = watching
+        self._view = view
+        self._seen = view.may()
         self.wake = asyncio.Event()
         self.closed = False
-        self._epoch = epoch
-        self._history = history
-        self._state = state
+        self._history = watching.history
         self._place = sequence if sequence is not None else -1
         self._snapshot: Snapshot | None = None
-        self._waiting: deque[pb.ClusterEvent | _Happened] = deque()  # of a snapshot
+        self._waiting: deque[pb.ClusterEvent | Happened] = deque()  # of a snapshot
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """Where it is; None: within a snapshot."""
+        return self._at(self._place) if self._snapshot is None else None
 
     async def batch(self) -> Batch | None:
         """What comes next, as soon as there is something; None: this leader is none any more."""
         while not self.closed:
-            if (may := self._may()) != self._seen:
+            if (may := self._view.may()) != self._seen:
                 self._seen = may
                 return self._begin()  # what it may see now is another state
             if not self._history.has_all_since(self._place):
@@ -315,8 +243,10 @@ class Watch:
             if self._snapshot is not None:
                 return self._go_on(self._snapshot)
             if self._place < self._history.latest:
-                happened = self._history.since(self._place, self._page)
-                batch = self._batch(deque[pb.ClusterEvent | _Happened](happened), live=True)
+                key = (self._place, self._seen, self._view.wanted)
+                batch = self._watching.shared.batch(key, self._live)
+                assert batch.cursor is not None
+                self._place = batch.cursor.sequence
                 if batch.events:
                     return batch
                 continue
@@ -324,10 +254,16 @@ class Watch:
             await self.wake.wait()
         return None
 
+    def _at(self, sequence: int) -> Cursor:
+        return Cursor(self._watching.epoch, sequence)
+
     def _begin(self) -> Batch:
         self._waiting.clear()
         self._place = self._history.latest
-        self._snapshot = Snapshot(self._state, self._wall_s, self._page, self._seen)
+        if self._view.without_state:
+            self._snapshot = None
+            return Batch([], self.cursor, snapshot_begins=True)
+        self._snapshot = self._watching.snapshot(self._seen, self._view.wanted)
         batch = self._go_on(self._snapshot)
         batch.snapshot_begins = True
         return batch
@@ -339,26 +275,33 @@ class Watch:
             self._place = self._history.latest
             self._waiting.extend(h for h in happened if not snapshot.will_show(h.effect))
             self._waiting.extend(snapshot.page())
-        return self._batch(self._waiting, live=False)
+        events, _ = self._taken(self._waiting)
+        if snapshot.complete and not self._waiting:
+            self._snapshot = None
+        return Batch(events, self.cursor)
 
-    def _batch(self, waiting: deque[pb.ClusterEvent | _Happened], *, live: bool) -> Batch:
-        """As many of them as a message holds."""
+    def _live(self) -> Batch:
+        """What has happened since its place."""
+        happened = self._history.since(self._place, self._watching.bounds.page)
+        events, place = self._taken(deque[pb.ClusterEvent | Happened](happened))
+        return Batch(events, self._at(place))
+
+    def _taken(
+        self, waiting: deque[pb.ClusterEvent | Happened]
+    ) -> tuple[list[pb.ClusterEvent], int]:
+        """As many of them as a message holds, and the number of the last one that happened."""
         events: list[pb.ClusterEvent] = []
-        size = 0
-        while waiting and len(events) < self._page and size < BATCH_BYTES:
+        size, last = 0, self._place
+        while waiting and len(events) < self._watching.bounds.page and size < BATCH_BYTES:
             item = waiting.popleft()
-            if isinstance(item, _Happened):
-                if live:
-                    self._place = item.sequence
-                if not item.is_seen_by(self._seen):
+            if isinstance(item, Happened):
+                last = item.sequence
+                if not item.is_seen_by(self._seen) or not item.is_wanted(self._view.wanted):
                     continue
                 item = item.to_message(self._seen)
             events.append(item)
             size += item.ByteSize()
-        if self._snapshot is not None and self._snapshot.complete and not waiting:
-            self._snapshot = None
-        done = self._snapshot is None
-        return Batch(events, Cursor(self._epoch, self._place) if done else None)
+        return events, last
 
 
 class Watching:
@@ -373,12 +316,13 @@ class Watching:
         bounds: Bounds = BOUNDS,
     ) -> None:
         """`on_watched` is told whether events are wanted."""
-        self._epoch = epoch
+        self.epoch = epoch
+        self.bounds = bounds
+        self.history = History(bounds.events)
+        self.shared = _Shared()
         self._state = state
         self._on_watched = on_watched
         self._wall_s = wall_s
-        self._bounds = bounds
-        self._history = History(bounds.events)
         self._watches: dict[Watch, None] = {}  # in the order in which they came
         self._forgetting: asyncio.TimerHandle | None = None
         self._noting = False
@@ -389,23 +333,23 @@ class Watching:
 
     def publish(self, effect: PublishEvent) -> None:
         """Publish an event that happened."""
-        self._history.add(effect)
+        self.history.add(effect)
         for watch in self._watches:
             watch.wake.set()
 
-    @contextmanager
-    def watch(
-        self, cursor: str = "", may: Callable[[], Roles] = lambda: EVERY_ROLE
-    ) -> Iterator[Watch]:
-        """From a cursor on, or from the beginning: what is of the roles that `may` gives then.
+    def snapshot(self, may: Roles, wanted: EventFilter) -> Snapshot:
+        """The state as it is, to be shown in pages."""
+        return Snapshot(self._state, self._wall_s, self.bounds.page, may, wanted)
 
-        Raises CursorError, and what `may` raises.
+    @contextmanager
+    def watch(self, cursor: str = "", view: View = EVERYTHING) -> Iterator[Watch]:
+        """From a cursor on, or from the beginning.
+
+        Raises CursorError, and what `view.may` raises.
         """
         asked = Cursor.parse(cursor) if cursor else None
-        sequence = asked.sequence if asked is not None and asked.epoch == self._epoch else None
-        watch = Watch(
-            self._epoch, self._history, self._state, sequence, self._wall_s, self._bounds.page, may
-        )
+        sequence = asked.sequence if asked is not None and asked.epoch == self.epoch else None
+        watch = Watch(self, sequence, view)
         watch.closed = self._closed
         self._watches[watch] = None
         self._note()
@@ -428,7 +372,7 @@ class Watching:
     def _forget(self) -> None:
         """Nobody has watched for long: noting costs something, and nobody reads it."""
         self._noting = False
-        self._history.forget()
+        self.history.forget()
         self._on_watched(False)
 
     def close(self) -> None:

@@ -8,10 +8,8 @@ import gc
 import json
 import socket
 import ssl
-import time
 from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,12 +18,8 @@ import pytest
 from aiohttp import ClientConnectorError, ClientSession, ServerDisconnectedError
 
 from pymesos_core.caller import Caller
-from pymesos_core.security.authority import certificate_pem, make_root
-from pymesos_core.security.credentials import Credentials
-from pymesos_core.security.identities import read_principal
-from pymesos_core.security.issuing import issue
 from pymesos_core.security.server_tls import authentication_of
-from pymesos_core.serving import Listen, ServingError, make_gate
+from pymesos_core.serving import Listen, ServingError
 from pymesos_master.http import server as http_server
 from pymesos_master.http.answering import Admitted, Answer, Answering, Request
 from pymesos_master.http.asking import NOTHING
@@ -35,22 +29,9 @@ from pymesos_testing.http_cluster import (
     a_bit_of_everything,
     leadership_of,
     open_answering,
-    operators_of,
 )
+from pymesos_testing.http_serving import LISTEN, Closed, running
 from pymesos_testing.waiting import until
-
-LISTEN = Listen("127.0.0.1", 0, None, None)
-
-
-@asynccontextmanager
-async def running(server: HttpServer) -> AsyncIterator[str]:
-    serving = asyncio.ensure_future(server.run())
-    try:
-        yield server.url
-    finally:
-        serving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait_for(serving, 20)
 
 
 @pytest.fixture
@@ -388,41 +369,6 @@ async def test_a_port_that_is_taken(url: str) -> None:
     port = int(url.rpartition(":")[2])
     with pytest.raises(ServingError, match="choose another port with --http-port, or --no-http"):
         HttpServer(Held(), Listen("127.0.0.1", port, None, None), None)
-
-
-class Closed:
-    """A cluster with certificates, and clients with and without them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.root = make_root("prod", time.time())
-        self.signing = self.root.make_intermediate("m1", time.time())
-        self.credentials = Credentials(self.issue("master/m1"))
-
-    def issue(self, principal: str) -> Path:
-        folder, to = self.folder / principal.replace("/", "-"), read_principal("prod", principal)
-        roots = certificate_pem(self.root.certificate)
-        issue(folder, to, self.signing, roots, 600, time.time())
-        return folder
-
-    def server(self) -> HttpServer:
-        gate = make_gate(self.credentials)
-        operators = operators_of(leadership_of(a_bit_of_everything()))
-        return HttpServer(Answering(operators, gate, closed=True), LISTEN, self.credentials)
-
-    def context(self, principal: str = "") -> ssl.SSLContext:
-        """What a client of the cluster has; none named: no certificate."""
-        context = ssl.create_default_context(cadata=self.credentials.current().roots.decode())
-        if principal:
-            folder = self.issue(principal)
-            context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-        return context
-
-    async def get(self, url: str, path: str, context: ssl.SSLContext) -> tuple[int, Any]:
-        async with ClientSession(url) as session:
-            name = "m1.master.prod.pymesos"
-            async with session.get(path, ssl=context, server_hostname=name) as answer:
-                return answer.status, await answer.json()
 
 
 @pytest.fixture

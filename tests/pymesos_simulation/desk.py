@@ -167,7 +167,7 @@ class Desk(Person):
         for master in self._masters:
             leader = master.leadership.leader if master.alive and master.leadership else None
             if leader is not None and cursor is not None and leader.term.epoch == cursor.epoch:
-                latest = leader.watching._history.latest
+                latest = leader.watching.history.latest
                 return leader if latest == cursor.sequence else None
         return None
 

@@ -30,6 +30,7 @@ from pymesos_master.services.relaying import OperatorCalls
 from pymesos_master.services.sandbox_calls import SandboxCalls
 from pymesos_master.services.sandbox_relay import SandboxRelay
 from pymesos_master.shell import Leader
+from pymesos_master.watching import Watching
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness
 
@@ -89,6 +90,7 @@ def leadership_of(
         commands=Commands(ask),
         term=SimpleNamespace(epoch=7),
         keyring=KEYRING,
+        watching=Watching(7, h.core.state, h.core.watch, lambda: h.now_s),
     )
     me = MasterInfo("m1", AT, "first")
     made = Leadership(me, outside or Outside(), audit_files=files)

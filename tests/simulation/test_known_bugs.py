@@ -76,7 +76,7 @@ from pymesos_master.core.state import Agent, AgentRecord, RoleTerms
 from pymesos_master.services import agent as agent_service
 from pymesos_master.services import leading
 from pymesos_master.shell import Leader
-from pymesos_master.watching import History, Watching, _Happened
+from pymesos_master.watching import Happened, History, View, Watching
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
 from pymesos_sdk.core import DriverCore
@@ -162,7 +162,7 @@ def forget_to_kill_again(patch: pytest.MonkeyPatch) -> None:
 
 def show_events_of_every_role(patch: pytest.MonkeyPatch) -> None:
     """Who watches is told of all that happens, whatever he may read."""
-    patch.setattr(_Happened, "is_seen_by", lambda self, may: True)
+    patch.setattr(Happened, "is_seen_by", lambda self, may: True)
 
 
 def obey_whoever_calls(patch: pytest.MonkeyPatch) -> None:
@@ -685,8 +685,8 @@ def take_the_cursor_of_another_leader(patch: pytest.MonkeyPatch) -> None:
     """Who watched another leader goes on at the same number of this one's history."""
     original = Watching.watch
 
-    def watch(self: Watching, cursor: str = "") -> Any:
-        return original(self, cursor and f"{self._epoch}-{cursor.partition('-')[2]}")
+    def watch(self: Watching, cursor: str, view: View) -> Any:
+        return original(self, cursor and f"{self.epoch}-{cursor.partition('-')[2]}", view)
 
     patch.setattr(Watching, "watch", watch)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from pathlib import Path
@@ -12,18 +11,14 @@ import pytest
 from cryptography import x509
 
 from pymesos_core.addresses import HostPort
-from pymesos_core.budgets import PeerBudgets
 from pymesos_core.caller import Caller, Method
-from pymesos_core.complaints import Complaints
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.errors import Problem, ProblemKind
-from pymesos_core.grpc_transport import Adapter
 from pymesos_core.security import credentials, renewing
 from pymesos_core.security.audit import Entry
 from pymesos_core.security.auditing import Audit
 from pymesos_core.security.authority import certificate_pem, make_root, new_key
 from pymesos_core.security.credentials import Credentials, CredentialsError, read_pem
-from pymesos_core.security.gate import Gate
 from pymesos_core.security.identities import Identity, Kind
 from pymesos_core.security.issuing import issue, put_authority, put_next_key
 from pymesos_core.security.joining import (
@@ -42,6 +37,7 @@ from pymesos_core.security.signing import (
     make_request,
     read_request,
 )
+from pymesos_core.security.validity import while_valid
 from pymesos_core.settings.server import ServerSettings
 from pymesos_core.transport import CallError
 from pymesos_master.services.certificates import CertificatesService
@@ -185,17 +181,14 @@ class TestStarting:
 
 async def test_who_is_revoked_between_the_gate_and_the_handler_is_not_served() -> None:
     revocations, served = Revocations(), list[bool]()
-    adapter = Adapter(PeerBudgets(), Complaints(logging.getLogger()), cast(Gate, None), revocations)
     caller = Caller("agent/node-1", Method.CERT, "1")
 
-    async def handle() -> None:
+    async with while_valid(caller, revocations):
         served.append(True)
-
-    await adapter._while_valid(caller, handle)
-    assert served == [True]
     revocations.set(["agent/node-1"])
     with pytest.raises(CallError, match="is revoked"):
-        await adapter._while_valid(caller, handle)
+        async with while_valid(caller, revocations):
+            served.append(True)
     assert served == [True]
 
 

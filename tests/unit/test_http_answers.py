@@ -29,6 +29,7 @@ from pymesos_master.http import openapi
 from pymesos_master.http.answering import Answering
 from pymesos_master.http.discovery import targets_json
 from pymesos_master.http.routes import ROUTES, tasks
+from pymesos_master.http.stream_routes import STREAMS
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.masters import MastersService
 from pymesos_master.services.relaying import OperatorCalls
@@ -49,7 +50,7 @@ from pymesos_testing.master_harness import MasterHarness
 
 READS = [route for route in ROUTES if route.method == "GET" and route.service == "Operator"]
 REQUIRED = {"/v1/can": "?verb=read&role=eng"}  # of a query
-DOCUMENT = openapi.document(ROUTES)
+DOCUMENT = openapi.document((*ROUTES, *STREAMS))
 # What each list must not be empty of, so that its schema is held against something.
 FILLED = {
     "/v1/agents", "/v1/frameworks", "/v1/tasks", "/v1/offers", "/v1/roles", "/v1/quota",

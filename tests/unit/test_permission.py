@@ -23,7 +23,7 @@ from pymesos_master.core import Config, permission
 from pymesos_master.core import effects as fx
 from pymesos_master.core import events as ev
 from pymesos_master.queries import PageRequest, Queries, TaskFilter
-from pymesos_master.watching import Watch, Watching
+from pymesos_master.watching import View, Watch, Watching
 from pymesos_proto.v1 import agent_pb2, executor_pb2, registry_pb2, scheduler_pb2
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
@@ -531,8 +531,8 @@ class TestWatching:
                         return events
 
         with (
-            watching.watch("", Queries(h.core).watching(who("operator/o"))) as little,
-            watching.watch("", Queries(h.core).watching(ROOT)) as all_of_it,
+            watching.watch("", View(Queries(h.core).watching(who("operator/o")))) as little,
+            watching.watch("", View(Queries(h.core).watching(ROOT))) as all_of_it,
         ):
             few, many = await seen_by(little), await seen_by(all_of_it)
             ids = {h.framework_id(framework), h.framework_id(other)}
@@ -551,7 +551,7 @@ class TestWatching:
         h, _, _ = cluster("{who: operator/o, do: [read], role: 'prod/**'}")
         watching = Watching(1, h.core.state, h.core.watch, lambda: h.now_s)
         rules = POLICY.format("- {who: operator/o, do: [read], role: eng}")
-        with watching.watch("", Queries(h.core).watching(who("operator/o"))) as watch:
+        with watching.watch("", View(Queries(h.core).watching(who("operator/o")))) as watch:
             batch = await watch.batch()
             assert batch is not None and batch.snapshot_begins and len(batch.events) > 1
             assert set_policy(h, rules, 1) is None
@@ -564,7 +564,7 @@ class TestWatching:
 
 
 def latest(watching: Watching) -> int:
-    return watching._history.latest
+    return watching.history.latest
 
 
 def tasks_of(h: MasterHarness) -> list[tuple[str, str]]:

@@ -90,6 +90,7 @@ NEEDS: Mapping[str, Need] = {
     # Masters, of each other.
     "Masters.ReadAudit": OWN,
     "Masters.Relay": OWN,  # what is relayed is decided as if its caller had called the leader
+    "Masters.RelayStream": OWN,  # the same
     # Masters, of a framework that serves jobs.
     "RelayedJobs.Relay": OWN,  # the same, as if its caller had called the framework
     # Resolvers are told all names; operators those of the roles that they may read.

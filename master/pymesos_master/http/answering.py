@@ -21,8 +21,11 @@ from pymesos_core.transport import CallError, Code
 from pymesos_core.turns import Turns
 from pymesos_master.http import crossing, openapi
 from pymesos_master.http.asking import NOTHING, Asked, read_body, read_part, read_query
+from pymesos_master.http.events import Events
 from pymesos_master.http.routes import ROUTES
 from pymesos_master.http.routes.table import JSON, Route
+from pymesos_master.http.stream_routes import STREAMS, Doors, Stream
+from pymesos_master.http.streams import Parts
 from pymesos_master.services.relaying import OperatorCalls
 
 STATUS = {
@@ -95,7 +98,8 @@ def refusal(status: int, code: str, message: str, headers: Mapping[str, str] = {
     return Answer(status, _bytes({"error": {"code": code, "message": message}}), headers)
 
 
-def _refused(error: CallError) -> Answer:
+def refused(error: CallError) -> Answer:
+    """The answer to what is refused."""
     # A master that is on the way to lead, or asks one that is not any more.
     away = error.code is Code.FAILED_PRECONDITION and LEADER_KEY in error.trailing
     code = Code.UNAVAILABLE if away else error.code
@@ -200,8 +204,9 @@ class Answering:
         self._closed = closed
         self._names = NAMES_HERE | {hostname.lower()}
         self._turns = Turns()
-        self._routed = Routed(ROUTES)
-        self._document = _bytes(openapi.document(ROUTES))
+        self._routed = Routed((*ROUTES, *STREAMS))
+        self._doors = Doors(Events(operators))
+        self._document = _bytes(openapi.document((*ROUTES, *STREAMS)))
 
     def admit(self, request: Request) -> Admitted | Answer:
         """Return what is to be answered yet, or the answer where that is known at once.
@@ -224,16 +229,27 @@ class Answering:
                 read_query(query, ())
                 return Answer(200, self._document)
             route = found[method]
-            if method == "POST" and (refused := _body_refused(request, route)):
-                return refused
+            if method == "POST" and (no_body := _body_refused(request, route)):
+                return no_body
+            if request.method == "HEAD" and isinstance(route, Stream):
+                told = "a stream is for GET alone"
+                return refusal(405, "UNIMPLEMENTED", told, {"Allow": "GET"})
             if route.open:
                 caller = Caller(peer=request.peer, via="http")
             else:
                 caller = self._let_in(route.service, route.call, request)
             asked = _in_path(path, route) | read_query(query, route.parameters)
+            if isinstance(route, Stream):
+                asked |= route.resumed(request.headers)
             return Admitted(route, asked, caller)
         except CallError as error:
-            return _refused(error)
+            return refused(error)
+
+    def parts(self, admitted: Admitted) -> Parts:
+        """Return what a stream says."""
+        assert isinstance(admitted.route, Stream)
+        request = admitted.route.to_request(admitted.asked)
+        return admitted.route.opened(self._doors, request, admitted.caller)
 
     async def answer(self, admitted: Admitted, body: bytes = b"") -> Answer:
         """Return what a request is answered, whose body this is: every refusal is one, too."""
@@ -247,7 +263,7 @@ class Answering:
                 return await in_thread(_made, route, answer)
             return Answer(200, await in_thread(_bytes, await self._joined(admitted, request)))
         except CallError as error:
-            return _refused(error)
+            return refused(error)
 
     async def _joined(self, admitted: Admitted, request: Any) -> list[Json]:
         """The entries of all pages. Raises CallError."""

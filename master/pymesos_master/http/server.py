@@ -18,12 +18,24 @@ from aiohttp import web
 from pymesos_core.addresses import HostPort
 from pymesos_core.complaints import Complaints
 from pymesos_core.security.credentials import Credentials
+from pymesos_core.security.revocations import Revocations
 from pymesos_core.security.server_tls import authentication_of, server_context
 from pymesos_core.serving import Listen, ServingError
 from pymesos_core.text import os_problem
-from pymesos_master.http.answering import Answer, Answering, Request, refusal, too_large
+from pymesos_core.transport import CallError
+from pymesos_master.http.answering import (
+    Admitted,
+    Answer,
+    Answering,
+    Request,
+    refusal,
+    refused,
+    too_large,
+)
 from pymesos_master.http.page import Page
 from pymesos_master.http.routes.table import Route
+from pymesos_master.http.stream_routes import Stream
+from pymesos_master.http.streams import NotReadError, Sender, Streams
 
 # TLS alone takes 256 KiB of memory for each connection.
 MOST_CONNECTIONS = 100
@@ -124,6 +136,8 @@ class HttpServer:
         scheme = "http" if credentials is None else "https"
         self.port: int = self._socket.getsockname()[1]
         self.url = f"{scheme}://{listen.advertised(self.port)}"
+        self._revocations = Revocations() if credentials is None else credentials.revocations
+        self._streams = Streams()
         self._complaints = Complaints(log)
         self._answers = asyncio.Semaphore(MOST_ANSWERS)
         self._elsewhere = asyncio.Semaphore(MOST_ELSEWHERE)
@@ -154,6 +168,7 @@ class HttpServer:
                         task.add_done_callback(lambda ended: self._open.pop(ended, None))
                         await asyncio.sleep(0)  # it begins, and others have their turn
                 finally:
+                    self._streams.end()
                     await self._manager.shutdown(STOP_GRACE_S)
         finally:
             self.close()
@@ -176,7 +191,7 @@ class HttpServer:
         It is the one that was answered longest ago. False: there is none to end, since all have
         a slot.
         """
-        if len(self._open) < MOST_CONNECTIONS:
+        if len(self._open) - len(self._streams) < MOST_CONNECTIONS:
             return True
         of_address = Counter(state.ip for state in self._open.values())
         idle = [task for task, state in self._open.items() if not state.has_slot]
@@ -222,6 +237,8 @@ class HttpServer:
         admitted = self._answering.admit(_read(request))
         if isinstance(admitted, Answer):
             return await _send(request, state, admitted)
+        if isinstance(admitted.route, Stream):
+            return await self._stream(request, state, admitted)
         if admitted.route.open:  # which others do not keep waiting
             return await _send(request, state, await self._answering.answer(admitted))
         of_one = self._of_one.setdefault(admitted.taker, asyncio.Semaphore(MOST_OF_ONE))
@@ -233,6 +250,24 @@ class HttpServer:
                 with state.with_slot():
                     answer = await self._answering.answer(admitted, body)
                     return await _send(request, state, answer)
+
+    async def _stream(
+        self, request: web.BaseRequest, state: _State, admitted: Admitted
+    ) -> web.StreamResponse:
+        """Answer one request for as long as that is read."""
+        headers = {**HEADERS, "Content-Type": admitted.route.content_type}
+        response = web.StreamResponse(headers=headers)
+        response.force_close()
+        try:
+            with self._streams.slot(admitted.taker), state.with_slot():
+                to, parts = Sender(request, response), self._answering.parts(admitted)
+                await self._streams.send(to, parts, admitted.caller, self._revocations)
+                await to.send(b"")  # of one that said nothing, that it has begun
+        except CallError as error:
+            return await _send(request, state, refused(error))
+        except NotReadError:
+            pass
+        return response
 
 
 async def _body(request: web.BaseRequest, route: Route) -> bytes | Answer:

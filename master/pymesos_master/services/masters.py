@@ -32,3 +32,9 @@ class MastersService:
     ) -> pb.RelayResponse:
         """Answer what an operator asks who has called another master."""
         return await self._operators.relayed(request, caller_of(call))
+
+    async def RelayStream(  # noqa: N802
+        self, request: pb.RelayRequest, call: ServerCall[Any, Any]
+    ) -> None:
+        """The same of what is answered by a stream."""
+        await self._operators.stream_relayed(request, caller_of(call), call.write)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 from pymesos_core import VERSION
-from pymesos_core.errors import RequestError
 from pymesos_core.security.policy_file import PolicyError, read_policy
 from pymesos_core.security.signing import SigningError
 from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_master.queries import TaskFilter
 from pymesos_master.services import reading_audit
-from pymesos_master.services.leading import CODES, Leadership, caller_of
+from pymesos_master.services.events import batches
+from pymesos_master.services.leading import Leadership, caller_of
 from pymesos_master.services.secrets import SecretCalls, page_of
-from pymesos_master.watching import CursorError as WatchCursorError
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -331,24 +331,15 @@ class OperatorService(SecretCalls):
         self, request: pb.WatchEventsRequest, call: Call
     ) -> None:
         """From a cursor on; else first the state as it is, as events of the kinds …_PRESENT."""
-        with self._leadership.asked() as leader:
-            may = leader.queries.watching(caller_of(call))
-        try:
-            with leader.watching.watch(request.cursor, may) as watch:
-                while (batch := await watch.batch()) is not None:
-                    await self._leadership.turns.next(caller_of(call).peer)
-                    await call.write(
-                        pb.ClusterEventBatch(
-                            event=batch.events,
-                            cursor=str(batch.cursor or ""),
-                            snapshot_begins=batch.snapshot_begins,
-                        )
+        async with aclosing(batches(self._leadership, request, caller_of(call))) as found:
+            async for batch in found:
+                await call.write(
+                    pb.ClusterEventBatch(
+                        event=batch.events,
+                        cursor=str(batch.cursor or ""),
+                        snapshot_begins=batch.snapshot_begins,
                     )
-        except RequestError as error:
-            raise CallError(CODES[error.problem.kind], error.problem.message) from None
-        except WatchCursorError as error:
-            raise CallError(Code.INVALID_ARGUMENT, str(error)) from None
-        raise CallError(Code.UNAVAILABLE, "this master leads no more")
+                )
 
     async def WhoAmI(  # noqa: N802
         self, request: pb.WhoAmIRequest, call: Call

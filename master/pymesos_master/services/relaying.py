@@ -5,23 +5,32 @@ The master that leads answers; one that does not asks it, and says who has calle
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable
+from contextlib import aclosing
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller
-from pymesos_core.following import CALLER_KEY, ask_master, leader_of
+from pymesos_core.following import CALLER_KEY, ask_master, describe, leader_of
 from pymesos_core.relaying import ONE_VERSION, Relayable, relay_request
+from pymesos_core.security.identities import Kind
 from pymesos_core.transport import CallError, Code, Service, method_of
+from pymesos_master.services.events import batches
 from pymesos_master.services.leading import Leadership
+from pymesos_master.watching import Batch, Cursor
 from pymesos_proto.v1 import masters_pb2 as pb
+from pymesos_proto.v1 import operator_pb2 as operator_pb
 
 RELAYED_TIMEOUT_S = 10.0
 # What does not pass by asking again, with what to do.
 FAULTS = {Code.INTERNAL: "its log has more", Code.UNIMPLEMENTED: ONE_VERSION}
 RELAY = method_of("/pymesos.v1.Masters/Relay", pb.RelayRequest, pb.RelayResponse)
+
+RELAY_STREAM = method_of("/pymesos.v1.Masters/RelayStream", pb.RelayRequest, pb.RelayResponse)
+WATCH = "Operator.WatchEvents"
+STREAMS = frozenset({WATCH})  # that masters relay
 
 
 class OperatorCalls:
@@ -32,19 +41,64 @@ class OperatorCalls:
     ) -> None:
         """`names` are those of the methods, which other masters may relay."""
         self._leadership = leadership
+        services = list(services)
         self._methods = Relayable(services, names)
+        self._streams = Relayable(services, STREAMS, stream=True)
 
     async def ask(self, method: str, request: Any, caller: Caller, *, here: bool = False) -> Any:
         """The answer of the master that leads, or of this one. Raises CallError."""
-        if not here:
-            try:
-                self._leadership.here()
-            except CallError as error:
-                leader = leader_of(error)
-                if leader is None:
-                    raise
-                return await self._relay(leader, method, request, caller)
+        if not here and (leader := self._elsewhere()) is not None:
+            return await self._relay(leader, method, request, caller)
         return await self._methods.answer(method, request, caller)
+
+    async def events(
+        self, request: operator_pb.WatchEventsRequest, caller: Caller
+    ) -> AsyncGenerator[Batch]:
+        """What comes to a caller who watches the master that leads, to its end.
+
+        Raises CallError, also for that end.
+        """
+        leader = self._elsewhere()
+        if leader is None:
+            async with aclosing(batches(self._leadership, request, caller)) as found:
+                async for batch in found:
+                    yield batch
+            return
+        async with aclosing(self._relay_stream(leader, WATCH, request, caller)) as parts:
+            async for said in parts:
+                cursor = Cursor.parse(said.cursor) if said.cursor else None
+                yield Batch(list(said.event), cursor, said.snapshot_begins)
+
+    def _elsewhere(self) -> HostPort | None:
+        """The master that leads; None: this one does. Raises CallError: nobody does."""
+        try:
+            self._leadership.here()
+        except CallError as error:
+            leader = leader_of(error)
+            if leader is None:
+                raise
+            return leader
+        return None
+
+    async def _relay_stream(
+        self, leader: HostPort, method: str, request: Any, caller: Caller
+    ) -> AsyncGenerator[Any]:
+        """The responses of the master that leads. Raises CallError, also when it ends them."""
+        channel = self._leadership.outside.dial(leader, Kind.MASTER)
+        stream = channel.stream(RELAY_STREAM)
+        try:
+            await stream.write(relay_request(method, request, caller))
+            await stream.done_writing()
+            while (part := await stream.read()) is not None:
+                yield self._streams.read_answer(method, part)
+        except CallError as error:
+            raise _refused(CallError(error.code, describe(error), error.trailing), leader) from None
+        except DecodeError:
+            raise _unreadable(leader) from None
+        finally:
+            stream.cancel()
+            await channel.close()
+        raise CallError(Code.UNAVAILABLE, f"the master that leads, {leader}, has ended the stream")
 
     async def _relay(self, leader: HostPort, method: str, request: Any, caller: Caller) -> Any:
         """The answer of the master that leads. Raises CallError."""
@@ -56,10 +110,7 @@ class OperatorCalls:
         except CallError as error:
             raise _refused(error, leader) from None
         except DecodeError:
-            raise CallError(
-                Code.INTERNAL,
-                f"the master that leads, {leader}, answered what cannot be read; {ONE_VERSION}",
-            ) from None
+            raise _unreadable(leader) from None
 
     async def relayed(self, request: pb.RelayRequest, by: Caller) -> pb.RelayResponse:
         """Answer what another master relays.
@@ -70,6 +121,23 @@ class OperatorCalls:
         revocations = credentials.revocations if credentials is not None else None
         here = self._leadership.here
         return await self._methods.answer_relayed(request, by, revocations, here)
+
+    async def stream_relayed(
+        self,
+        request: pb.RelayRequest,
+        by: Caller,
+        write: Callable[[pb.RelayResponse], Awaitable[None]],
+    ) -> None:
+        """The same of what is answered by a stream, which is written."""
+        credentials = self._leadership.outside.credentials
+        revocations = credentials.revocations if credentials is not None else None
+        here = self._leadership.here
+        await self._streams.stream_relayed(request, by, revocations, write, here)
+
+
+def _unreadable(leader: HostPort) -> CallError:
+    told = f"the master that leads, {leader}, answered what cannot be read; {ONE_VERSION}"
+    return CallError(Code.INTERNAL, told)
 
 
 def _refused(error: CallError, leader: HostPort) -> CallError:

@@ -46,6 +46,11 @@ class MastersStub:
                 request_serializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayResponse.FromString,
                 _registered_method=True)
+        self.RelayStream = channel.unary_stream(
+                '/pymesos.v1.Masters/RelayStream',
+                request_serializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayResponse.FromString,
+                _registered_method=True)
 
 
 class MastersServicer:
@@ -67,6 +72,13 @@ class MastersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RelayStream(self, request, context):
+        """The same of a method that answers by a stream.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MastersServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_MastersServicer_to_server(servicer, server):
             ),
             'Relay': grpc.unary_unary_rpc_method_handler(
                     servicer.Relay,
+                    request_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayResponse.SerializeToString,
+            ),
+            'RelayStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.RelayStream,
                     request_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayResponse.SerializeToString,
             ),
@@ -134,6 +151,33 @@ class Masters:
             request,
             target,
             '/pymesos.v1.Masters/Relay',
+            pymesos__proto_dot_v1_dot_masters__pb2.RelayRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_masters__pb2.RelayResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RelayStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/pymesos.v1.Masters/RelayStream',
             pymesos__proto_dot_v1_dot_masters__pb2.RelayRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_masters__pb2.RelayResponse.FromString,
             options,

@@ -40,6 +40,8 @@ class MastersStub:
     """A call of an operator that another master has let in, by HTTP. Of the one that leads, which
     decides whether that operator may make it.
     """
+    RelayStream: _grpc.UnaryStreamMultiCallable[_masters_pb2.RelayRequest, _masters_pb2.RelayResponse]
+    """The same of a method that answers by a stream."""
 
 @_typing.type_check_only
 class MastersAsyncStub(MastersStub):
@@ -52,6 +54,8 @@ class MastersAsyncStub(MastersStub):
     """A call of an operator that another master has let in, by HTTP. Of the one that leads, which
     decides whether that operator may make it.
     """
+    RelayStream: _aio.UnaryStreamMultiCallable[_masters_pb2.RelayRequest, _masters_pb2.RelayResponse]  # type: ignore[assignment]
+    """The same of a method that answers by a stream."""
 
 class MastersServicer(metaclass=_abc_1.ABCMeta):
     """Of any master."""
@@ -73,6 +77,14 @@ class MastersServicer(metaclass=_abc_1.ABCMeta):
         """A call of an operator that another master has let in, by HTTP. Of the one that leads, which
         decides whether that operator may make it.
         """
+
+    @_abc_1.abstractmethod
+    def RelayStream(
+        self,
+        request: _masters_pb2.RelayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_masters_pb2.RelayResponse], _abc.AsyncIterator[_masters_pb2.RelayResponse]]:
+        """The same of a method that answers by a stream."""
 
 def add_MastersServicer_to_server(servicer: MastersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -918,10 +918,24 @@ class RestoreSecretResponse(_message.Message):
     def __init__(self, outcome: _Optional[_Union[RestoreSecretResponse.Outcome, str]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class WatchEventsRequest(_message.Message):
-    __slots__ = ("cursor",)
+    __slots__ = ("cursor", "kinds", "role", "framework_id", "agent_id", "called", "without_state", "pace_s")
     CURSOR_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CALLED_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_STATE_FIELD_NUMBER: _ClassVar[int]
+    PACE_S_FIELD_NUMBER: _ClassVar[int]
     cursor: str
-    def __init__(self, cursor: _Optional[str] = ...) -> None: ...
+    kinds: _containers.RepeatedScalarFieldContainer[ClusterEvent.Kind]
+    role: str
+    framework_id: str
+    agent_id: str
+    called: str
+    without_state: bool
+    pace_s: float
+    def __init__(self, cursor: _Optional[str] = ..., kinds: _Optional[_Iterable[_Union[ClusterEvent.Kind, str]]] = ..., role: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., called: _Optional[str] = ..., without_state: _Optional[bool] = ..., pace_s: _Optional[float] = ...) -> None: ...
 
 class ClusterEventBatch(_message.Message):
     __slots__ = ("event", "cursor", "snapshot_begins")

@@ -1,0 +1,86 @@
+"""The table of streams: paths that are answered for as long as that is read.
+
+A stream has a slot of its own (see `streams`). It ends with its connection, when its caller is let
+in no more, and with the server; what opens it has to see to the rest, as to the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymesos_core.caller import Caller
+from pymesos_core.json_dialect import event_json
+from pymesos_master.http.asking import NOTHING, Asked, flag, one_of, text
+from pymesos_master.http.events import CONTENT_TYPE, Events
+from pymesos_master.http.routes.table import Route
+from pymesos_master.http.schemas import ref
+from pymesos_master.http.streams import Parts
+from pymesos_proto.v1 import operator_pb2 as pb
+
+CURSOR = "cursor"
+
+
+@dataclass(frozen=True)
+class Doors:
+    """What streams are made of."""
+
+    events: Events
+
+
+@dataclass(frozen=True)
+class Stream(Route):
+    """A path that is answered by a stream: `schema` and `to_json` are of what each part says."""
+
+    opened: Callable[[Doors, Any, Caller], Parts] = field(kw_only=True)  # for a request
+    resumes: str = ""  # the parameter that the header Last-Event-ID takes the place of
+
+    def resumed(self, headers: Mapping[str, str]) -> Asked:
+        """What a browser asks for that comes back, whatever its address says."""
+        last = headers.get("last-event-id", "")
+        return Asked({self.resumes: last}) if self.resumes and last else NOTHING
+
+
+# As JSON has them; no master sends those that are absent.
+KINDS = [name.lower() for name in pb.ClusterEvent.Kind.keys()[1:] if not name.endswith("_ABSENT")]
+
+
+def _watch(asked: Asked) -> pb.WatchEventsRequest:
+    return pb.WatchEventsRequest(
+        cursor=asked.text(CURSOR),
+        kinds=[kind.upper() for kind in asked.several("kind")],
+        role=asked.text("role"),
+        framework_id=asked.text("framework_id"),
+        agent_id=asked.text("agent_id"),
+        called=asked.text("called"),
+        without_state=asked.flag("without_state"),
+    )
+
+
+STREAMS: tuple[Stream, ...] = (
+    Stream(
+        "/v1/events",
+        "What happens in the cluster, as server-sent events; first the state as it is, unless it"
+        " goes on from a cursor.",
+        "WatchEvents",
+        ref("Event"),
+        _watch,
+        event_json,
+        (
+            text(CURSOR, "The `id` of the last event that came; the header Last-Event-ID is one."),
+            one_of("kind", "Only events of this kind; it may be given again.", KINDS, many=True),
+            text("role", "Only what is of this role, or of one below it; agents are of none."),
+            text("framework_id", "Only what is of this framework."),
+            text("agent_id", "Only what is of this agent."),
+            text(
+                "called",
+                "Only tasks of jobs that people call so, as in `shop.web`, or so at the start.",
+            ),
+            flag("without_state", "Instead of the state nothing comes: only what happens then."),
+        ),
+        content_type=CONTENT_TYPE,
+        opened=lambda doors, request, caller: doors.events.to(request, caller),
+        resumes=CURSOR,
+    ),
+)
