@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from pymesos_binpack import core as bp
+from pymesos_binpack.alerts.lifecycle import State
 from pymesos_binpack.jobs.groups import main_task_id
 from pymesos_binpack.jobs.instance import INSTANCE, Instance
 from pymesos_binpack.jobs.updating import rules_of
@@ -21,6 +22,7 @@ from pymesos_binpack.shell import Binpack, StartsAgainError, StateError
 from pymesos_binpack.specs import Job
 from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now
+from pymesos_core.outgoing.notices import Notice
 from pymesos_core.resources import from_proto
 from pymesos_core.security.auditing import Audit
 from pymesos_core.security.identities import Kind
@@ -37,6 +39,7 @@ from pymesos_simulation.coordinator import URL, Coordinator, detector_of
 from pymesos_simulation.disk import Disk, SimulatedStore
 from pymesos_simulation.executors import in_executor
 from pymesos_simulation.network import Network, handlers_of, outside_of
+from pymesos_simulation.pages import Pager, Paging, Promises
 from pymesos_simulation.world import Node, World, here
 
 MASTER = str(URL)
@@ -207,6 +210,7 @@ class WatchedBinpack(bp.BinpackCore):
     node: FrameworkNode
     budgets: Budgets
     offered: dict[str, str]  # offers, with the role of each
+    promises: Promises
 
     def step(self, now: Now, event: bp.Event) -> list[bp.Effect]:
         self.node.world.counts["event"] += 1
@@ -218,6 +222,8 @@ class WatchedBinpack(bp.BinpackCore):
                 self.offered |= {offer.offer_id: offer.role for offer in event.offers}
             leaving, jobs = self._leaving(), set(self.jobs)
             effects = super().step(now, event)
+            if self.node.acts:
+                self.promises.check(self, event, effects, lambda: self.node.stored)
             if effects:  # else nobody has seen anything of what the step did
                 self.check()
                 self.budgets.check(self)
@@ -319,6 +325,7 @@ class FrameworkNode(SchedulerNode):
         self.heard: dict[str, list[bytes]] = {}  # task id → its updates, in the order first heard
         self.core: WatchedBinpack | None = None
         self.binpack: Binpack | None = None
+        self.pager = Pager(world)
         self.executors = False  # its tasks run in an executor of its own
 
     def on_start(self) -> None:
@@ -344,6 +351,7 @@ class FrameworkNode(SchedulerNode):
         """Take over from the disk."""
         self.core = core = WatchedBinpack(read_policy("default"), store.load(), (self.role,))
         core.node, core.budgets, core.offered = self, Budgets(), {}
+        core.promises = Promises(store.load())
         missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}
         assert not missing, f"{self.name} forgot {missing}, which it had acknowledged"
         restored.check(self.world, core.jobs.values(), self.jobs)
@@ -356,9 +364,14 @@ class FrameworkNode(SchedulerNode):
                 detector=detector_of(self, self.coordinator),
                 outside=outside_of(self, self.network),
                 driver=partial(Driver, core=WatchedDriver),
+                tells=self.paging,
             )
         self.driver = binpack.driver
         return binpack
+
+    def paging(self, taken: Callable[[Notice], None]) -> Paging:
+        """What tells the receiver of its alerts."""
+        return Paging(self.pager, outside_of(self, self.network), taken)
 
     async def _run(self, store: SimulatedStore, service: JobsService) -> None:
         """As `serve` of the framework's process does: what a job breaks goes on without it."""
@@ -408,7 +421,14 @@ class FrameworkNode(SchedulerNode):
         """Whether every batch task has ended well, or by an operator, and every service runs."""
         if self.core is None or not self.alive or len(self.core.jobs) < len(self.jobs):
             return False
+        if not self._all_know():
+            return False
         return all(map(self._is_done, self.core.instances()))
+
+    def _all_know(self) -> bool:
+        """Whether its receiver has taken all that there is to tell."""
+        assert self.core is not None
+        return all(one.known and one.state is not State.RESOLVED for one in self.core.alerts)
 
     def _is_done(self, instance: Instance) -> bool:
         assert self.core is not None

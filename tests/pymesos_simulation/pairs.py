@@ -40,6 +40,7 @@ from pymesos_simulation.frameworks import (
     side_of,
 )
 from pymesos_simulation.network import handlers_of, outside_of
+from pymesos_simulation.pages import Promises
 from pymesos_simulation.registries import InOrderRegistry
 from pymesos_simulation.zookeeper import SESSION_S, Client, Transaction
 
@@ -132,6 +133,7 @@ class ElectedNode(FrameworkNode):
             detector=detector_of(self, self.coordinator),
             outside=outside_of(self, self.network),
             driver=partial(Driver, core=WatchedDriver),
+            tells=self.paging,
         )
         info = self.info_of(self.pair.name)
         self.binpack = binpack = begin_life(info, self._read, make, term, store, records)
@@ -147,6 +149,7 @@ class ElectedNode(FrameworkNode):
         with self.world.fatal():
             self.core = core = WatchedBinpack(read_policy("default"), records, (self.role,))
             core.node, core.budgets, core.offered = self, Budgets(), {}
+            core.promises = Promises(records)
             missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}
             assert not missing, f"{self.name} forgot {missing}, which {self.pair.name} acknowledged"
         return core
@@ -190,6 +193,7 @@ class FrameworkPair:
         for node in self.nodes:
             node.pair = self
             node.accepted, node.ends, node.settled = first.accepted, first.ends, first.settled
+            node.pager = first.pager
             node.heard, node.jobs, node.due_s = first.heard, first.jobs, first.due_s
 
     def leads(self, node: ElectedNode, epoch: int) -> None:

@@ -12,6 +12,7 @@ from pymesos_simulation.daemons import daemon_jobs
 from pymesos_simulation.faults import FAULTS, ROLES, Faults
 from pymesos_simulation.frameworks import side_of
 from pymesos_simulation.machine import simulated
+from pymesos_simulation.pages import ONCALL
 from pymesos_simulation.rude import MANNERS
 from pymesos_simulation.secrets import NAME
 from pymesos_simulation.world import World
@@ -24,6 +25,7 @@ SIDE_EVERY = 3  # seeds with frameworks that have jobs of two roles
 PAIR_EVERY = 9  # of so many seeds the last has a framework of two instances
 HOST_PORTS_EVERY = 7  # of so many seeds one has a service that wants a port by its number
 HOST_PORT = 50
+PAGED_EVERY = 5  # of so many seeds one has somebody who is paged; of those with a pair all
 DESK_EVERY = 5  # of so many seeds the last has an operator who watches all
 LOOK_S = 0.02  # of simulated time, between two looks at whether it has
 HEALED_S = 3600.0  # simulated seconds within which a healed cluster must have converged
@@ -102,6 +104,17 @@ def _with_host_port(job: Job, agents: int) -> Job:
     return parse_job(document)
 
 
+def _with_alerts(job: Job) -> Job:
+    """One of whose tasks somebody is to be told."""
+    document = json.loads(job.document)
+    for task in document["tasks"]:
+        whens = ["unplaced"]
+        if task.get("kind") == "service":
+            whens += ["below", *(["unhealthy"] if "health_check" in task else [])]
+        task["alerts"] = [{"when": when, "for_s": 2, "to": ONCALL} for when in whens]
+    return parse_job(document)
+
+
 def _urgent_job(world: World, number: int) -> Job:
     """Others of its framework are killed for it when there is no room.
 
@@ -167,12 +180,14 @@ def build_cluster(world: World) -> Cluster:
             jobs.append(_secret_job(world))
         if not number:
             jobs += daemon_jobs(world)
+        if world.seed % PAGED_EVERY == PAGED_EVERY - 4:
+            jobs[0] = _with_alerts(jobs[0])
         jobs = [_of_role(job, role) for job in jobs]
         if world.seed % SIDE_EVERY == SIDE_EVERY - 2:
             jobs.append(_of_role(_side_job(), side_of(role)))
         cluster.add_framework(f"framework{number}", jobs, role, executors=executors)
     if world.seed % PAIR_EVERY == PAIR_EVERY - 1:
-        cluster.add_pair([_job(world, 9), *daemon_jobs(world)])
+        cluster.add_pair([_with_alerts(_job(world, 9)), *daemon_jobs(world)])
     for manner in MANNERS:
         if random.random() < 0.15:
             cluster.add_rude(manner)

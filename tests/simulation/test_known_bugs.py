@@ -25,10 +25,11 @@ from pymesos_agent.core.tasks.task import Task as AgentTask
 from pymesos_agent.core.uids import Uids
 from pymesos_agent.shell import Shell
 from pymesos_binpack import core as bp
+from pymesos_binpack.core import alerting, launches, versions
 from pymesos_binpack.core import daemons as core_daemons
-from pymesos_binpack.core import launches, versions
 from pymesos_binpack.core.binpack import BinpackCore
 from pymesos_binpack.core.context import Context as BinpackContext
+from pymesos_binpack.core.effects import Tell
 from pymesos_binpack.core.then import InstanceDurable, KillStored, LaunchStored, LeavingStored
 from pymesos_binpack.jobs import aligning
 from pymesos_binpack.jobs.history import VERSION
@@ -117,6 +118,30 @@ def never_look_at_an_agent_that_comes(patch: pytest.MonkeyPatch) -> None:
 def look_out_for_no_agent(patch: pytest.MonkeyPatch) -> None:
     """Once nothing waits no offers are asked for, though there is a daemon."""
     patch.setattr(Placement, "look_out", lambda self, *, wanted: None)
+
+
+def tell_nobody_of_what_fired_before(patch: pytest.MonkeyPatch) -> None:
+    """What was not told before a framework was started again is told to nobody."""
+    patch.setattr(alerting, "begin", lambda ctx: None)
+
+
+def page_before_that_is_stored(patch: pytest.MonkeyPatch) -> None:
+    """Somebody is told of an alert that a crash may forget."""
+
+    def store(ctx: BinpackContext, why: str, moved: Any) -> None:
+        for alert, before in moved:
+            ctx.alerts.keep(alert)
+            if alert.state is not before and alert.state in alerting.TOLD:
+                ctx.say(Tell(alert.notice()))
+        if moved:
+            ctx.store(why, *(alert.change() for alert, _ in moved))
+
+    patch.setattr(alerting, "_store", store)
+
+
+def look_at_alerts_only_when_something_happens(patch: pytest.MonkeyPatch) -> None:
+    """Nobody is told of what goes on for too long unless something else happens to the job."""
+    patch.setattr(alerting, "_look_by", lambda ctx, job_id, at_s: None)
 
 
 def forget_the_versions_of_a_backup(patch: pytest.MonkeyPatch) -> None:
@@ -821,6 +846,9 @@ def leave_no_role(patch: pytest.MonkeyPatch) -> None:
 
 
 BUGS: list[Patch] = [
+    tell_nobody_of_what_fired_before,
+    page_before_that_is_stored,
+    look_at_alerts_only_when_something_happens,
     take_what_another_role_is_offered,
     leave_no_role,
     offer_again_what_other_roles_refused,
@@ -920,6 +948,7 @@ FOUND_BY: dict[str, int] = {
     "leave_the_rest_of_a_group": 4,
     "let_strangers_live": 4,
     "let_the_core_hear_secrets": 2,
+    "look_at_alerts_only_when_something_happens": 1,
     "look_out_for_no_agent": 13,
     "make_a_record_of_what_is_durable": 7,
     "never_hear_what_ended_while_a_runtime_was_away": 50,
@@ -929,6 +958,7 @@ FOUND_BY: dict[str, int] = {
     "obey_anyone": 43,
     "obey_whoever_calls": 10,
     "offer_again_what_other_roles_refused": 29,
+    "page_before_that_is_stored": 1,
     "pass_over_what_is_kept_no_longer": 29,
     "place_a_daemon_on_any_agent": 13,
     "reserve_what_may_be_used_meanwhile": 35,
@@ -944,6 +974,7 @@ FOUND_BY: dict[str, int] = {
     "take_an_agent_that_is_away_for_empty": 24,
     "take_the_cursor_of_another_leader": 74,
     "take_what_another_role_is_offered": 4,
+    "tell_nobody_of_what_fired_before": 8,
     "the_end_of_a_filter_removes_a_newer_one": 2,
     "write_the_state_of_any_epoch": 17,
 }
