@@ -149,6 +149,7 @@ def test_ill_until_a_check_passes_also_while_it_is_started_again(h: Harness) -> 
         ("50%", 3, True),
         (1, 3, False),
         (1, 4, True),
+        (1.0, 4, True),  # a whole number, too
     ],
 )
 def test_below(h: Harness, below: Any, missing: int, fires: bool) -> None:

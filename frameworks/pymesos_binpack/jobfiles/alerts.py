@@ -30,7 +30,8 @@ def _rule(given: Mapping[str, Any]) -> AlertRule:
     usual = AlertRule(When(given["when"]), given["to"])
     below = given.get("below", "100%")
     is_share = isinstance(below, str) and below.endswith("%")
-    number = int(str(below).removesuffix("%"))
+    # 1.0 is a whole number, too.
+    number = int(below.removesuffix("%") if isinstance(below, str) else below)
     return AlertRule(usual.when, usual.to, float(given.get("for_s", usual.for_s)), number, is_share)
 
 
