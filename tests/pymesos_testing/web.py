@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from playwright.sync_api import Page
 
@@ -15,6 +16,7 @@ class Site:
 
     url: str
     cli: Cli
+    folder: Path  # for files of tests
 
 
 @dataclass
@@ -24,6 +26,7 @@ class Seen:
     page: Page
     site: Site
     problems: list[str] = field(default_factory=list)
+    expected: bool = False  # that the master refuses something, which a browser complains of
 
     def open(self, target: str) -> Page:
         self.page.goto(self.site.url + target)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib.resources import files
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from pymesos_master.http.page import VIEWS
-from pymesos_testing.web import Seen
+from pymesos_testing.web import Seen, Site
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
-NAMES = {"": "Overview", "fairness": "Offers and fairness"}
+NAMES = {"": "Overview", "fairness": "Offers and fairness", "whatif": "What if"}
 
 
 def names(page: Page) -> list[str]:
@@ -142,6 +143,130 @@ def test_what_there_is_not(seen: Seen) -> None:
     expect(page.locator("main")).to_contain_text("No agent is called nobody.")
     page = seen.open("/tasks/F/%3Cb%3E")
     expect(page.locator("main")).to_contain_text("knows no task <b>")
+
+
+def rows(page: Page, of: str) -> Locator:
+    return page.get_by_role("region", name=of).locator("tbody tr:not(.space)")
+
+
+def test_a_job_and_what_it_lacks(seen: Seen) -> None:
+    page = seen.open("/")
+    page.locator("section", has_text="What waits").get_by_role("link", name="large").click()
+    expect(page.locator("main .notice")).to_contain_text("1 instance waits")
+    expect(page.locator("main .notice")).to_contain_text("needs 64 cpus")
+    page.keyboard.press("g")
+    page.keyboard.press("j")
+    page.locator("main input[type=search]").fill("prod shop")
+    page.get_by_role("link", name="shop", exact=True).click()
+    expect(rows(page, "Instances of shop")).to_have_count(3)
+    page.get_by_text("The job file in force").click()
+    expect(page.locator("details pre")).to_contain_text("I serve")
+
+
+def test_a_job_is_scaled_and_changed_and_rolled_back(seen: Seen) -> None:
+    seen.site.cli.ok("run", *job(seen.site, "moves", "sleep 100000"))
+    page = seen.open("/jobs/moves")
+    page.get_by_role("button", name="Scale").click()
+    page.get_by_label("web").fill("3")
+    line = re.compile(r"pymesos-cli scale moves-[0-9a-f]{8}\.web=3")
+    expect(page.locator("dialog .cli code")).to_have_text(line)
+    page.locator("dialog").get_by_role("button", name="Scale", exact=True).click()
+    expect(rows(page, "Instances of moves")).to_have_count(3)
+    expect(rows(page, "Versions of moves")).to_have_count(2)
+    page.keyboard.press("g")
+    page.keyboard.press("w")
+    page.locator("textarea").fill(text_of("moves", "sleep 99999", 3))
+    page.get_by_role("button", name="See what would change").click()
+    expect(page.locator(".plan h2")).to_have_text("It would be a new version, after 2.")
+    expect(page.locator(".plan .change")).to_contain_text("sleep 99999")
+    expect(rows(page, "What becomes of instances")).to_contain_text("3")
+    page.get_by_role("button", name="Apply", exact=True).click()
+    page.locator("dialog").get_by_role("button", name="Apply", exact=True).click()
+    expect(page.locator(".rollout")).to_contain_text("v2 → v3")
+    page.locator(".rollout").get_by_role("button", name="Abort").click()
+    expect(page.locator("dialog .cli code")).to_contain_text("pymesos-cli rollout abort moves-")
+    page.keyboard.press("Escape")
+    rows(page, "Versions of moves").nth(1).get_by_role("button", name="Roll back").click()
+    page.locator("dialog").get_by_role("button", name="Roll back", exact=True).click()
+    expect(rows(page, "Versions of moves")).to_have_count(4)
+    page.get_by_role("button", name="Stop").click()
+    page.locator("dialog").get_by_role("button", name="Stop", exact=True).click()
+    expect(page.locator(".head .state")).to_have_text(re.compile("stop"))
+
+
+def test_what_a_job_file_lacks_is_said(seen: Seen) -> None:
+    page = seen.open("/whatif")
+    page.locator("textarea").fill("name: x\ntask: []")
+    seen.expected = True
+    page.get_by_role("button", name="See what would change").click()
+    expect(page.locator(".wrong")).to_contain_text("task")
+
+
+def test_what_a_task_writes(seen: Seen) -> None:
+    page = seen.open("/tasks?search=shop")
+    page.locator("main tbody a").first.click()
+    expect(page.locator("pre.log")).to_have_text("I serve\n")
+    page.get_by_placeholder("Find in these lines").fill("SERVE")
+    expect(page.locator("pre.log mark")).to_have_text("serve")
+    page.get_by_placeholder("Find in these lines").fill("nothing")
+    expect(page.locator("pre.log mark")).to_have_count(0)
+    expect(page.locator(".logs")).to_contain_text("0 of 2 lines")
+    page.get_by_label("File").select_option("stderr")
+    expect(page.locator("pre.log")).to_have_text("It has written nothing.")
+
+
+def test_what_happens_is_told_as_it_happens(seen: Seen) -> None:
+    page = seen.open("/events?search=heard")
+    expect(page.locator(".head .state")).to_have_text("live")
+    seen.site.cli.ok("run", *job(seen.site, "heard", "sleep 100000"))
+    expect(rows(page, "Events").filter(has_text="task updated")).not_to_have_count(0)
+    expect(rows(page, "Events").first).to_contain_text("heard-")
+    page.get_by_role("button", name="Hold").click()
+    many = rows(page, "Events").count()
+    seen.site.cli.ok("stop", "heard")
+    page.wait_for_timeout(1000)
+    expect(rows(page, "Events")).to_have_count(many)
+    page.get_by_role("button", name="Go on").click()
+    expect(rows(page, "Events").filter(has_text="killed")).not_to_have_count(0)
+
+
+def test_a_task_is_killed(seen: Seen) -> None:
+    seen.site.cli.ok("run", *job(seen.site, "victim", "sleep 100000"))
+    page = seen.open("/tasks?search=victim")
+    page.locator("main tbody a").first.click()
+    page.get_by_role("button", name="Kill").click()
+    expect(page.locator("dialog .cli code")).to_contain_text("pymesos-cli kill victim-")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("dialog")).to_have_count(0)
+    page.get_by_role("button", name="Kill").click()
+    page.locator("dialog").get_by_role("button", name="Kill", exact=True).click()
+    expect(page.locator(".story")).to_contain_text("killed")
+    seen.site.cli.ok("stop", "victim")
+
+
+def test_an_agent_is_drained_and_activated(seen: Seen) -> None:
+    page = seen.open("/agents")
+    page.get_by_role("link", name="agent-2").click()
+    page.get_by_role("button", name="Drain").click()
+    expect(page.locator("dialog .cli code")).to_have_text("pymesos-cli drain agent-2 --within 10m")
+    page.locator("dialog").get_by_role("button", name="Drain", exact=True).click()
+    expect(page.locator("main .notice")).to_contain_text("drain")
+    page.get_by_role("button", name="Activate").click()
+    page.locator("dialog").get_by_role("button", name="Activate", exact=True).click()
+    expect(page.locator("main .notice")).to_have_count(0)
+
+
+def text_of(name: str, command: str, instances: int = 2) -> str:
+    """The file of a job of one service."""
+    task = {"name": "web", "kind": "service", "instances": instances, "command": command}
+    return json.dumps({"name": name, "tasks": [task | {"resources": {"cpus": 0.1, "mem": 32}}]})
+
+
+def job(site: Site, name: str, command: str) -> tuple[str]:
+    """What `run` takes to start it."""
+    file = site.folder / f"{name}.json"
+    file.write_text(text_of(name, command), "utf-8")
+    return (str(file),)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

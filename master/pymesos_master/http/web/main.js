@@ -3,22 +3,28 @@
 import { dialog, question } from "./parts.js";
 import { h, patch } from "./render.js";
 import { go, link, redraw, route, start, to } from "./router.js";
-import { address, begin, end, isAway, onChange, use } from "./store.js";
+import { address, begin, end, isAway, listen, onChange, use } from "./store.js";
 import * as agents from "./views/agents.js";
+import * as events from "./views/events.js";
 import * as fairness from "./views/fairness.js";
 import * as frameworks from "./views/frameworks.js";
+import * as jobs from "./views/jobs.js";
 import * as overview from "./views/overview.js";
 import * as tasks from "./views/tasks.js";
+import * as whatif from "./views/whatif.js";
 
 /** @typedef {{title: (at: import("./router.js").Route) => string, view: (at: import("./router.js").Route) => any}} View */
 
 /** By the first part of their addresses; the key that goes there behind `g`. @type {[string, string, string, View][]} */
 const VIEWS = [
   ["", "Overview", "o", overview],
-  ["agents", "Agents", "a", agents],
+  ["jobs", "Jobs", "j", jobs],
   ["tasks", "Tasks", "t", tasks],
+  ["agents", "Agents", "a", agents],
   ["frameworks", "Frameworks", "f", frameworks],
   ["fairness", "Fairness", "s", fairness],
+  ["events", "Events", "e", events],
+  ["whatif", "What if", "w", whatif],
 ];
 const KEYS = [
   ["/", "search everything"],
@@ -95,7 +101,7 @@ function mark() {
 function show(what) {
   open = what;
   typed = wanted = "";
-  redraw();
+  draw(); // at once: the next key is for what opens
 }
 
 function close() {
@@ -108,6 +114,7 @@ function search() {
     wanted ? use(address(path, { search: wanted, limit, ...more }), 10000).data : null;
   const found = [
     ...(ask("/v1/agents", 5)?.agents ?? []).map((/** @type {any} */ a) => ["agent", a.hostname || a.agent_id, to("agents", a.agent_id)]),
+    ...(wanted ? use(address("/v1/jobs", { limit: 500 }), 10000).data?.jobs ?? [] : []).filter((/** @type {any} */ j) => has(`${j.job_id} ${j.name}`)).slice(0, 5).map((/** @type {any} */ j) => ["job", j.job_id, to("jobs", j.job_id)]),
     ...named().map((f) => ["framework", f.name || f.framework_id, to("frameworks", f.framework_id)]),
     ...(ask("/v1/tasks", 10, { completed: true, sort: "-launched" })?.tasks ?? []).map((/** @type {any} */ t) => ["task", t.task_id, to("tasks", t.framework_id, t.task_id)]),
   ];
@@ -117,8 +124,8 @@ function search() {
     close,
     h("input", {
       type: "search",
-      "aria-label": "Search agents, frameworks and tasks",
-      placeholder: "Agents, frameworks, tasks …",
+      "aria-label": "Search jobs, tasks, agents and frameworks",
+      placeholder: "Jobs, tasks, agents, frameworks …",
       maxlength: 200,
       autofocus: true,
       oninput: (/** @type {Event} */ event) => {
@@ -147,9 +154,11 @@ function search() {
 /** Frameworks that have all words. @returns {any[]} */
 function named() {
   const known = wanted ? use("/v1/frameworks?limit=1000", 10000).data : null;
-  const words = wanted.toLowerCase().split(/\s+/);
-  return (known?.frameworks ?? []).filter((/** @type {any} */ f) => words.every((word) => `${f.framework_id} ${f.name}`.toLowerCase().includes(word))).slice(0, 5);
+  return (known?.frameworks ?? []).filter((/** @type {any} */ f) => has(`${f.framework_id} ${f.name}`)).slice(0, 5);
 }
+
+/** Whether a text has all the words that are looked for. @param {string} text */
+const has = (text) => wanted.toLowerCase().split(/\s+/).every((word) => text.toLowerCase().includes(word));
 
 function help() {
   return dialog("help", "Keys", close, h("dl", { class: "keys" }, KEYS.map(([keys, what]) => h("div", null, h("dt", null, keys.split(" ").map((key) => h("kbd", null, key))), h("dd", null, what)))));
@@ -197,6 +206,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 onChange(redraw);
+listen();
 addEventListener("resize", redraw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 setInterval(redraw, 5000); // ages go on

@@ -164,17 +164,21 @@ export const TASK = {
   why: { title: "Why", wide: true, cell: ending },
 };
 
-/** @type {{title: string, what: any, command: string, verb: string, url: string, body: any, method?: string, danger?: boolean, error: string, busy: boolean, then?: (answer: any) => void} | null} */
+/**
+ * @typedef {{name: string, label: string, type: string, value: any, min?: number, max?: number}} Field what is asked before something is done
+ * @typedef {Record<string, any>} Values of fields, by their names
+ * @typedef {{title: string, what: any, command: string | ((values: Values) => string), url: string, body?: any, fields?: Field[], danger?: boolean, then?: (answer: any) => void}} Action
+ *   `body`: what is sent, or what makes it of the values
+ */
+
+/** @type {(Action & {verb: string, values: Values, error: string, busy: boolean}) | null} */
 let asked = null;
 
-/**
- * A button that asks first, and shows the command that does the same.
- * @param {string} label
- * @param {{title: string, what: any, command: string, url: string, body?: any, method?: string, danger?: boolean, then?: (answer: any) => void}} action
- */
+/** A button that asks first, and shows the command that does the same. @param {string} label @param {Action} action */
 export function act(label, action) {
   const open = () => {
-    asked = { body: {}, ...action, verb: label, error: "", busy: false };
+    const values = Object.fromEntries((action.fields ?? []).map((field) => [field.name, field.value]));
+    asked = { ...action, verb: label, values, error: "", busy: false };
     redraw();
   };
   return h("button", { class: action.danger ? "danger" : "", onclick: open }, label);
@@ -192,7 +196,8 @@ export function question() {
     now.busy = true;
     redraw();
     try {
-      const answer = await tell(now.url, now.body, now.method);
+      const body = typeof now.body === "function" ? now.body(now.values) : (now.body ?? {});
+      const answer = await tell(now.url, body);
       now.then?.(answer);
       close();
     } catch (error) {
@@ -206,8 +211,9 @@ export function question() {
     now.title,
     close,
     h("p", null, now.what),
+    (now.fields ?? []).map((field) => asking(field, now.values)),
     h("p", { class: "same" }, "The same in a terminal:"),
-    cli(now.command),
+    cli(typeof now.command === "function" ? now.command(now.values) : now.command),
     now.error && h("p", { class: "wrong", role: "alert" }, now.error),
     h(
       "div",
@@ -215,6 +221,29 @@ export function question() {
       h("button", { onclick: close }, "Cancel"),
       h("button", { class: now.danger ? "danger full" : "full", disabled: now.busy, onclick: yes }, now.busy ? "…" : now.verb),
     ),
+  );
+}
+
+/** @param {Field} field @param {Values} values */
+function asking(field, values) {
+  const flag = field.type === "checkbox";
+  return h(
+    "label",
+    { key: field.name, class: flag ? "tick" : "field" },
+    !flag && h("span", null, field.label),
+    h("input", {
+      type: field.type,
+      min: field.min,
+      max: field.max,
+      value: flag ? undefined : field.value,
+      checked: flag ? values[field.name] : undefined,
+      oninput: (/** @type {Event} */ event) => {
+        const input = /** @type {HTMLInputElement} */ (event.target);
+        values[field.name] = flag ? input.checked : field.type === "number" ? input.valueAsNumber : input.value;
+        redraw();
+      },
+    }),
+    flag && field.label,
   );
 }
 

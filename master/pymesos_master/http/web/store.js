@@ -190,10 +190,58 @@ export function end() {
   }
 }
 
+/** A part of a file. Throws a Problem. @param {string} url */
+export async function askBytes(url) {
+  let response;
+  try {
+    response = await fetch(url, { credentials: "same-origin" });
+  } catch {
+    throw problem(0, "UNAVAILABLE", "the master does not answer");
+  }
+  if (!response.ok) {
+    const said = await response.json().catch(() => null);
+    throw problem(response.status, said?.error?.code ?? "", said?.error?.message ?? response.statusText);
+  }
+  return {
+    bytes: new Uint8Array(await response.arrayBuffer()),
+    offset: Number(response.headers.get("Pymesos-Offset") ?? 0),
+    size: Number(response.headers.get("Pymesos-Size") ?? 0),
+  };
+}
+
 /** Something has happened: what begins so is asked again soon. @param {string} prefix */
 export function touch(prefix) {
   const soon = Date.now() + SOON_MS;
   for (const [key, one] of entries) if (key.startsWith(prefix)) one.due = Math.min(one.due, soon);
+}
+
+const MOST_EVENTS = 1000;
+/** What happened while the page was open, the latest first. @type {any[]} */
+export const recent = [];
+let live = false;
+let heard = 0;
+
+/** Whether what happens is told as it happens. */
+export const isLive = () => live;
+
+/** Hear of what happens: then what is shown is asked again, and no sooner than that is of use. */
+export function listen() {
+  const source = new EventSource("/v1/events?without_state=true");
+  source.addEventListener("complete", () => {
+    live = true;
+    changed();
+  });
+  source.addEventListener("message", (event) => {
+    recent.unshift({ ...JSON.parse(event.data), number: (heard += 1) });
+    if (recent.length > MOST_EVENTS) recent.length = MOST_EVENTS;
+    touch("/v1/");
+    changed();
+  });
+  source.addEventListener("error", () => {
+    live = false;
+    changed();
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 10000);
+  });
 }
 
 setInterval(() => {

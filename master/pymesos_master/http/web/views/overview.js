@@ -4,7 +4,7 @@ import { curves } from "../canvas.js";
 import { ago, amount, count, number, percent, plain, state } from "../format.js";
 import { agentLink, ending, head, meter, taskLink, wrong } from "../parts.js";
 import { h } from "../render.js";
-import { link } from "../router.js";
+import { link, to } from "../router.js";
 import { use } from "../store.js";
 import { table } from "../table.js";
 
@@ -28,6 +28,7 @@ export function view() {
       h("section", { class: "count" }, h("h2", null, link("/fairness", "Offers")), h("strong", null, number(seen.offers)), h("span", { class: "faint" }, "not answered yet")),
     ),
     h("div", { class: "resources" }, Object.keys(seen.now.total).map((name) => resource(name, seen))),
+    waiting(),
     failures(seen.failed, known),
   ];
   return [
@@ -76,6 +77,25 @@ function resource(name, seen) {
     points.length > 2 && curves({ points, most, colours: measured ? ["--accent", "--text"] : ["--accent"], fromS: from, toS: to, label: told }),
     points.length > 2 && h("div", { class: "row faint" }, h("span", null, `${count(Math.round((to - from) / 60), "minute")} ago`), h("span", null, "now")),
   );
+}
+
+/** Jobs of which instances wait. */
+function waiting() {
+  const known = use("/v1/jobs?limit=1000", 5000);
+  const jobs = (known.data?.jobs ?? []).filter((/** @type {any} */ j) => j.explanation || j.counts.pending || j.counts.waiting);
+  if (!jobs.length) return null;
+  return h("section", null, h("h2", null, "What waits"), table({
+    name: "waiting",
+    label: "Jobs of which instances wait",
+    fixed: true,
+    rows: jobs.slice(0, 20),
+    key: (j) => j.job_id,
+    columns: [
+      { title: "Job", width: "30%", cell: (j) => link(to("jobs", j.job_id), j.name) },
+      { title: "Waiting", num: true, width: "6rem", cell: (j) => number((j.counts.pending ?? 0) + (j.counts.waiting ?? 0)) },
+      { title: "Why", cell: (j) => j.explanation ?? link(to("jobs", j.job_id), "its instances say why") },
+    ],
+  }));
 }
 
 /** @param {any[]} failed @param {any} known */

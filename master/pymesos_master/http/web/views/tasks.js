@@ -6,6 +6,7 @@ import { h } from "../render.js";
 import { link, to } from "../router.js";
 import { address, use, useList } from "../store.js";
 import { table, wanted } from "../table.js";
+import { logs } from "./logs.js";
 
 const STATES = ["STAGING", "STARTING", "RUNNING", "KILLING", "FINISHED", "FAILED", "KILLED", "ERROR", "LOST", "DROPPED", "UNREACHABLE", "GONE", "GONE_BY_OPERATOR"].map((name) => `TASK_${name}`);
 
@@ -66,6 +67,7 @@ function one(framework, id) {
       ["Healthy", task.healthy === null ? null : task.healthy ? "yes" : h("span", { class: "state bad" }, "no")],
       ["Ready", task.ready === null ? null : task.ready ? "yes" : h("span", { class: "state busy" }, "not yet")],
     ]),
+    task.started_at && logs(task),
   ];
 }
 
