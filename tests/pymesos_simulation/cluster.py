@@ -21,6 +21,7 @@ from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.network import Network
 from pymesos_simulation.operators import Operators
 from pymesos_simulation.pairs import ElectedNode, FrameworkPair
+from pymesos_simulation.resolvers import ResolverNode
 from pymesos_simulation.rude import RudeFramework
 from pymesos_simulation.strangers import Lodger, Snoop, Stranger, policy
 from pymesos_simulation.world import Node, World
@@ -43,6 +44,7 @@ class Cluster:
         self.others: list[DriverNode] = []  # frameworks of which nothing is expected
         self.desk: Desk | None = None
         self.editor: Editor | None = None
+        self.resolvers: list[ResolverNode] = []
         self.strangers: list[Node] = []  # whom the policy gives little or nothing
 
     def add_master(self) -> MasterNode:
@@ -115,6 +117,18 @@ class Cluster:
         """People who change the jobs."""
         self.editor = Editor(self.world, self.network, self.owners, len(self.agents))
 
+    def add_resolver(self) -> None:
+        """One more that follows what serves."""
+        name = f"resolver{len(self.resolvers)}"
+        self.resolvers.append(
+            ResolverNode(self.world, name, self.coordinator, self.network, lambda: self.owners)
+        )
+        self.world.withdrawn = self._withdrawn
+
+    def _withdrawn(self, key: TaskKey) -> None:
+        for resolver in self.resolvers:
+            resolver.on_withdrawn(key)
+
     def add_strangers(self) -> None:
         """One operator and two frameworks that try what they may not."""
         world = self.world
@@ -174,12 +188,15 @@ class Cluster:
             disk.full_until_s = 0.0
         for rude in self.rude:
             rude.offers_seen = 0
+        for resolver in self.resolvers:
+            resolver.fine_from_s = world.now_s
         self.coordinator.heal()
 
     def everybody(self) -> Iterator[Node]:
         """What runs, and the people who use it."""
         yield from self.nodes
         yield from self.strangers
+        yield from self.resolvers
         yield from (person for person in (self.desk, self.editor) if person is not None)
 
     def end(self) -> None:
@@ -250,6 +267,8 @@ class Cluster:
             out += self.editor.differences()
         cores = [framework.core for framework in self.owners if framework.core is not None]
         out += daemons.differences(self.agents, cores)
+        for resolver in self.resolvers:
+            out += resolver.differences()
         return out + self.operators.broken(self.coordinator.registry)
 
     def _check_drained(self, agent_id: str) -> None:

@@ -490,9 +490,17 @@ class FrameworkNode(SchedulerNode):
                 return [*self._acknowledged_again(status), effect]
             case bp.Kill(task_id):
                 self._check_preempted(task_id)
+                self._withdrawn(task_id)
+            case bp.Publish(_, ended):
+                for task_id in ended:
+                    self._withdrawn(task_id)
             case bp.Accept() if self.executors:
                 return [replace(effect, tasks=tuple(map(in_executor, effect.tasks)))]
         return [effect]
+
+    def _withdrawn(self, task_id: str) -> None:
+        if self.core is not None and self.core.connected:
+            self.world.withdrawn((self.framework_id, task_id))
 
     def _check_stored(self, status: pb.TaskStatus) -> None:
         """An end that is acknowledged is never told again, so it is stored first."""

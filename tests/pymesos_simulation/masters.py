@@ -30,6 +30,7 @@ from pymesos_master.core.state import ClusterState, Task
 from pymesos_master.main import contend
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.leading import Leadership
+from pymesos_master.services.names import NamesService
 from pymesos_master.services.operator import OperatorService
 from pymesos_master.services.scheduler import SchedulerService
 from pymesos_master.settings import MasterSettings
@@ -287,7 +288,7 @@ class MasterNode(Node):
         )
         detector = detector_of(self, self.coordinator)
         handlers: dict[str, Handler] = {}
-        for service in (SchedulerService, AgentService, OperatorService):
+        for service in (SchedulerService, AgentService, OperatorService, NamesService):
             handlers |= handlers_of(service(leadership))
         await detector.start(patient=True)
         leadership.known_leader = lambda: detector.leader

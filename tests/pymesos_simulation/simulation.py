@@ -26,6 +26,7 @@ PAIR_EVERY = 9  # of so many seeds the last has a framework of two instances
 HOST_PORTS_EVERY = 7  # of so many seeds one has a service that wants a port by its number
 HOST_PORT = 50
 PAGED_EVERY = 5  # of so many seeds one has somebody who is paged; of those with a pair all
+NAMES_EVERY = 4  # of so many seeds one has resolvers
 DESK_EVERY = 5  # of so many seeds the last has an operator who watches all
 LOOK_S = 0.02  # of simulated time, between two looks at whether it has
 HEALED_S = 3600.0  # simulated seconds within which a healed cluster must have converged
@@ -195,6 +196,9 @@ def build_cluster(world: World) -> Cluster:
         cluster.add_desk()
     if world.seed % EDIT_EVERY in (0, 3):
         cluster.add_editor()
+    if world.seed % NAMES_EVERY == NAMES_EVERY - 1:
+        for _ in range(2):
+            cluster.add_resolver()
     if world.seed % POLICY_EVERY == POLICY_EVERY - 2:
         cluster.add_strangers()
     return cluster

@@ -95,6 +95,7 @@ class World(Timeline):
         self.certified = False  # whether each process has a certificate, and the cluster a policy
         self.seed_policy = ""
         self.drained: Callable[[str], None] = lambda agent_id: None  # it is in the registry
+        self.withdrawn: Callable[[tuple[str, str]], None] = lambda key: None  # it serves no more
         self.roles: dict[str, tuple[str, ...]] = {}  # of all frameworks there ever were, by id
         self.secrets = False  # whether operators set some, and jobs use them
         self.given: set[tuple[str, str, str]] = set()  # agents, each with a task that it was given

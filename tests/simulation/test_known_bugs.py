@@ -68,12 +68,14 @@ from pymesos_master.core import (
     takeover,
     tasks,
 )
+from pymesos_master.core import names as master_names
 from pymesos_master.core import secrets as master_secrets
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import PersistRegistry
 from pymesos_master.core.lifecycles import DrainEvent, DrainState
 from pymesos_master.core.reported import ReportedTask, read_task
 from pymesos_master.core.state import Agent, AgentRecord, RoleTerms
+from pymesos_master.naming import Naming
 from pymesos_master.services import agent as agent_service
 from pymesos_master.services import leading
 from pymesos_master.shell import Leader
@@ -841,6 +843,21 @@ def offer_again_what_other_roles_refused(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DrfAllocator, "add_framework", add)
 
 
+def keep_what_serves_from_resolvers(patch: pytest.MonkeyPatch) -> None:
+    """A resolver is told what serves when it comes, and never again."""
+    patch.setattr(Naming, "changed", lambda self, effect: None)
+
+
+def show_what_is_killed(patch: pytest.MonkeyPatch) -> None:
+    """A task is found by name until its framework says otherwise."""
+    patch.setattr(tasks, "names", SimpleNamespace(look=lambda ctx, key: None))
+
+
+def never_look_at_who_comes_back(patch: pytest.MonkeyPatch) -> None:
+    """What a new leader shows of an agent is never more than what an earlier one has told."""
+    patch.setattr(master_names, "look_at_agent", lambda ctx, agent: None)
+
+
 def leave_no_role(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DriverCore, "_say_update", lambda self: None)
 
@@ -849,6 +866,9 @@ BUGS: list[Patch] = [
     tell_nobody_of_what_fired_before,
     page_before_that_is_stored,
     look_at_alerts_only_when_something_happens,
+    keep_what_serves_from_resolvers,
+    show_what_is_killed,
+    never_look_at_who_comes_back,
     take_what_another_role_is_offered,
     leave_no_role,
     offer_again_what_other_roles_refused,
@@ -939,6 +959,7 @@ FOUND_BY: dict[str, int] = {
     "give_secrets_of_any_task": 2,
     "keep_from_watchers_what_is_durable": 9,
     "keep_unreported_tasks": 9,
+    "keep_what_serves_from_resolvers": 3,
     "keep_what_is_forgotten": 4,
     "launch_before_stored": 26,
     "launch_for_whoever_asks": 10,
@@ -954,6 +975,7 @@ FOUND_BY: dict[str, int] = {
     "never_hear_what_ended_while_a_runtime_was_away": 50,
     "never_look_at_a_rollout_again": 3,
     "never_look_at_an_agent_that_comes": 13,
+    "never_look_at_who_comes_back": 7,
     "no_fencing": 17,
     "obey_anyone": 43,
     "obey_whoever_calls": 10,
@@ -965,6 +987,7 @@ FOUND_BY: dict[str, int] = {
     "reserve_without_telling": 25,
     "sell_an_agent_twice": 5,
     "show_events_of_every_role": 10,
+    "show_what_is_killed": 3,
     "skip_a_job_between_two_pages": 9,
     "start_as_many_as_there_are": 3,
     "start_before_checkpoint": 6,

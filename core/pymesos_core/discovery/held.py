@@ -37,6 +37,11 @@ class Held:
         """What serves."""
         return self._tasks
 
+    @property
+    def is_told(self) -> bool:
+        """Whether the leader that is heard has told all it knew."""
+        return self._whole
+
     def begin(self) -> None:
         """A stream begins: what it tells comes as a whole, and until then all stays as it is."""
         self._told.clear()

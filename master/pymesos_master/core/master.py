@@ -24,6 +24,7 @@ from pymesos_master.core import (
     frameworks,
     hoarding,
     maintenance,
+    names,
     offers,
     operators,
     policies,
@@ -229,6 +230,7 @@ class MasterCore:
             assert connected or watched or removed or subscribing, (
                 f"nothing ends the waiting for {framework.framework_id}"
             )
+        names.check(self.state)
         for offer in self.state.offers.values():
             assert offer.state == OfferState.OFFERED, f"{offer.label} is {offer.state}"
             owner = self.state.frameworks.get(offer.framework_id)

@@ -16,7 +16,7 @@ from pymesos_core.states import is_terminal
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import NameChanged, NamesSettled
 from pymesos_master.core.lifecycles import AgentState
-from pymesos_master.core.state import Agent, Framework, Task, TaskKey
+from pymesos_master.core.state import Agent, ClusterState, Framework, Task, TaskKey
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.names_pb2 import NamedTask, ServedTask
@@ -114,6 +114,21 @@ def _as_it_is(ctx: Context, key: TaskKey, served: ServedTask) -> NamedTask | Non
     return NamedTask(
         framework_id=framework_id, ip=agent.info.address.ip, task=served, awaited=awaited
     )
+
+
+def check(state: ClusterState) -> None:
+    """Assert that what is shown serves; for tests and the simulator."""
+    for (framework_id, task_id), named in state.names.shown.items():
+        task, agent = state.find_task(framework_id, task_id), state.agents[named.task.agent_id]
+        assert named.task == state.names.said[framework_id][task_id], (
+            f"{task_id} is shown otherwise"
+        )
+        assert named.ip == agent.info.address.ip, f"{task_id} is shown at {named.ip}"
+        serves = task is not None and _is_so(task, named.task)
+        awaited = task is None and agent.state == AgentState.RECOVERING
+        assert (serves, awaited) == (not named.awaited, named.awaited), (
+            f"{task_id} is shown{' as awaited' * named.awaited}, and does not serve: {task}"
+        )
 
 
 def _is_so(task: Task, served: ServedTask) -> bool:
