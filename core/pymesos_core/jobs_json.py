@@ -175,6 +175,31 @@ def applied_json(view: pb.ApplyJobResponse) -> Json:
             for task in view.tasks
         ],
         "policy": view.policy or None,
+        "where": [places_json(places) for places in view.where],
+        "where_note": view.where_note or None,
+    }
+
+
+def places_json(view: pb.TaskPlaces) -> Json:
+    """Where the new instances of a task would go now."""
+    return {
+        "task_name": view.task_name,
+        "places": [
+            {"hostname": place.hostname, "instances": place.instances} for place in view.places
+        ],
+        "waiting": view.waiting,
+        "why": view.why or None,
+        "never": view.never,
+        "preempting": view.preempting,
+        "preempted": [
+            {
+                "job_id": victim.job_id,
+                "name": victim.name,
+                "hostname": victim.hostname,
+                "priority": victim.priority,
+            }
+            for victim in view.preempted
+        ],
     }
 
 

@@ -145,6 +145,18 @@ def test_what_is_changed_is_what_the_policy_allows(cluster: Closed, jobs: dict[s
     }
 
 
+def test_a_plan_says_where(cluster: Closed, jobs: dict[str, str]) -> None:
+    large = {**WORKS, "instances": 2, "resources": {"cpus": 10_000, "mem": 32}}
+    tasks = [WORKS, {**large, "name": "large"}]
+    asked = {"document": {"name": "new", "role": "dev", "tasks": tasks}}
+    planned = cluster.web_of("operator/root").ok("/v1/whatif", asked)
+    t, large = planned["where"]
+    assert t["places"] == [{"hostname": "node-1", "instances": 1}]
+    assert large["never"] and "needs 10000 cpus" in large["why"]
+    planned = cluster.web_of("operator/dev").ok("/v1/whatif", asked)
+    assert planned["where"], "agents are shown to whoever may read in a role"
+
+
 @pytest.mark.parametrize("principal", ["operator/root", "framework/other", "agent/other"])
 def test_who_is_no_master_cannot_speak_for_another(cluster: Closed, principal: str) -> None:
     root = Caller("operator/root", Method.CERT, "1", "ipv4:127.0.0.1", "http")

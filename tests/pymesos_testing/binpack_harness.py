@@ -96,12 +96,17 @@ class BinpackHarness:
         return f"{job.name}-{request_id}"
 
     def update(
-        self, task_id: str, state: pb.TaskState, exit_status: int | None = None, uuid: bytes = b"u"
+        self,
+        task_id: str,
+        state: pb.TaskState,
+        exit_status: int | None = None,
+        uuid: bytes = b"u",
+        agent: str = "a",
     ) -> None:
         self.feed(
             c.TaskUpdated(
                 pb.TaskStatus(
-                    task_id=task_id, state=state, uuid=uuid, agent_id="a", exit_status=exit_status
+                    task_id=task_id, state=state, uuid=uuid, agent_id=agent, exit_status=exit_status
                 )
             )
         )

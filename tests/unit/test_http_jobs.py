@@ -14,9 +14,11 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
 from pymesos_core.security.gate import open_gate
 from pymesos_master.core import Config
+from pymesos_master.core import events as ev
 from pymesos_master.http import openapi
 from pymesos_master.http.answering import Answering
 from pymesos_master.http.routes import ROUTES
+from pymesos_master.services import jobs_relay
 from pymesos_master.services.jobs_asked import JobsCalls
 from pymesos_master.services.jobs_relay import JobsRelay
 from pymesos_proto.v1 import types_pb2
@@ -143,6 +145,7 @@ def bodies(shop: str, framework_id: str) -> dict[str, Any]:
     """One that each route takes."""
     return {
         "/v1/jobs/apply": {"document": SHOP, "plan": True, "if_version": 2, "keep_counts": True},
+        "/v1/whatif": {"text": YAML, "keep_counts": True},
         "/v1/jobs/submit": {"text": YAML, "same_name": True, "request_id": "r-1"},
         "/v1/jobs/scale": {"job": shop, "counts": {"web": 5}, "if_version": 2},
         "/v1/jobs/restart": {"job": shop, "tasks": ["web"]},
@@ -309,6 +312,72 @@ class TestJobs:
         ):
             assert answer.status == 503 and b"framework binpack" in answer.body
             assert b"start it again" in answer.body
+
+
+class TestWhatIf:
+    """Where what a job file starts would go: nothing is changed by asking."""
+
+    async def ask(self, world: World, *tasks: Any, **keys: Any) -> Any:
+        body = {"document": {**SHOP, "tasks": [*tasks], **keys}}
+        said = await post_json(world.answering, "/v1/whatif", body)
+        assert not [job for job in world.jobs.harness.core.jobs.values() if not job.is_over]
+        return said
+
+    def task(self, name: str, cpus: float, instances: int) -> Any:
+        needs = {"cpus": cpus, "mem": 32}
+        return {"name": name, "command": "x", "instances": instances, "resources": needs}
+
+    async def test_what_fits_what_waits_and_what_never_could(self, world: World) -> None:
+        for cpus in (4, 2):
+            world.master.agent(f"cpus:{cpus};mem:4096")
+        said = await self.ask(
+            world, self.task("web", 1, 5), self.task("wide", 1.5, 1), self.task("huge", 9, 2)
+        )
+        assert said["created"] and said["where_note"] is None
+        web, wide, huge = said["where"]
+        assert sum(place["instances"] for place in web["places"]) + web["waiting"] == 5
+        told = [one["waiting"] for one in (web, wide)]
+        assert sum(told) >= 1 and not huge["places"], "there are 6 cpus for 6.5"
+        waits = web if web["waiting"] else wide
+        assert "cpus" in waits["why"] and not waits["never"]
+        assert huge["never"] and huge["why"].startswith("2 new instances could start on no agent")
+        assert not web["preempted"] and not web["preempting"]
+
+    async def test_a_drained_agent_is_none(self, world: World) -> None:
+        agent = world.master.agent("cpus:4;mem:4096")
+        world.master.feed(ev.OperatorCordonedAgents(9, (world.master.agent_id(agent),)))
+        (web,) = (await self.ask(world, self.task("web", 1, 1)))["where"]
+        assert (web["places"], web["waiting"]) == ([], 1)
+
+    async def test_who_would_be_killed_for_it_is_named(self, world: World) -> None:
+        agent = world.master.agent("cpus:4;mem:4096")
+        agent_id = world.master.agent_id(agent)
+        low = {**SHOP, "name": "low", "priority": 1, "tasks": [self.task("t", 4, 1)]}
+        await world.apply(low)
+        world.jobs.harness.offer("cpus:4;mem:4096", agent_id)
+        (instance,) = world.jobs.harness.core.instances()
+        task_id, runs = instance.saved.task_id, types_pb2.TASK_RUNNING
+        world.jobs.harness.update(task_id, runs, agent=agent_id)
+        world.master.run(world.connection, instance.saved.task_id, "cpus:4;mem:32")
+        high = {"name": "high", "priority": 9, "preempt": True, "tasks": [self.task("t", 2, 1)]}
+        body = {"document": {**SHOP, **high}, "plan": True}
+        said = await post_json(world.answering, "/v1/jobs/apply", body)
+        (where,) = said["where"]
+        assert (where["preempting"], where["waiting"]) == (1, 0)
+        (victim,) = where["preempted"]
+        assert (victim["job_id"], victim["name"], victim["priority"]) == (
+            instance.job_id, "t.0", 1,
+        )  # fmt: skip
+
+    async def test_agents_that_do_not_fit_into_a_message_are_said(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for cpus in (1, 8, 2):
+            world.master.agent(f"cpus:{cpus};mem:4096")
+        monkeypatch.setattr(jobs_relay, "AGENTS_BYTES", 100)
+        said = await self.ask(world, self.task("web", 8, 1))
+        assert said["where_note"] == "not looked at: 2 agents"
+        assert said["where"][0]["places"], "the largest is"
 
 
 class TestClosed:

@@ -12,6 +12,7 @@ from pymesos_binpack.jobs.groups import main_task_id
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.roles import JobRoles
+from pymesos_binpack.services.places import Places
 from pymesos_binpack.shell import Binpack, StaleError, StartsAgainError, SubmitError
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.caller import NOBODY, Caller, Method
@@ -65,6 +66,7 @@ class Asked:
         self._roles = roles
         self._me = Caller(principal, Method.CERT) if principal else NOBODY
         self._reading = asyncio.Lock()
+        self._places = Places()
         self._latest: tuple[tuple[str, bool], Job] | None = None  # that was read
 
     @property

@@ -60,6 +60,15 @@ class JobChanges(Asked):
         self._check(call, "Jobs.ApplyJob", job.role)
         self._check_role(job.role)
         self._check_receivers(job)
+        response = await self._apply(request, call, job)
+        if request.dry_run and request.agents and response.changed:
+            shown = self._may(call, Verb.READ, job.role)
+            await self._places.add(self.binpack.core, job, request, response, shown=shown)
+        return response
+
+    async def _apply(
+        self, request: pb.ApplyJobRequest, call: Call, job: Job
+    ) -> pb.ApplyJobResponse:
         for _ in range(TRIES):
             target = self._target(call, request, job)
             if target is None:

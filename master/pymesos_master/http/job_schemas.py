@@ -195,6 +195,29 @@ SCHEMAS: dict[str, Json] = {
             )
         ),
         policy=MAYBE_TEXT,
+        where=many(ref("TaskPlaces")),
+        where_note=MAYBE_TEXT,
+    ),
+    "TaskPlaces": record(
+        "Where the new instances of a task would go now: beside those that stay or are replaced."
+        " `why` is why most of those that are `waiting` would wait, or why with `never` none could"
+        " ever start. Of the tasks that would be killed for others (`preempting` of them) those are"
+        " told that who asks may see.",
+        task_name=TEXT,
+        places=many(record("An agent.", hostname=TEXT, instances=WHOLE)),
+        waiting=WHOLE,
+        why=MAYBE_TEXT,
+        never=FLAG,
+        preempting=WHOLE,
+        preempted=many(
+            record(
+                "A task that would be killed.",
+                job_id=TEXT,
+                name=TEXT,
+                hostname=TEXT,
+                priority=WHOLE,
+            )
+        ),
     ),
     "Changed": record(
         "The version that is in force now, and by what it was made. Without `changed` it was so"

@@ -89,12 +89,18 @@ class OfDocument:
     text: str
     request: Callable[[str, str], Any]  # of the job as JSON, or as text
     framework: str = ""
+    plan: bool = False  # with the agents that there are
 
     async def answer(self, relay: JobsRelay, method: str, caller: Caller) -> Any:
         """See JobsAsked."""
         view = await relay.taking(caller, await in_thread(self._role), self.framework)
         sent = "" if self.document is None else await in_thread(json.dumps, self.document)
-        return await relay.ask_one(view, method, self.request(sent, self.text), caller)
+        request = self.request(sent, self.text)
+        if self.plan:
+            agents, left_out = await relay.agents(caller)
+            request.agents.extend(agents)
+            request.agents_left_out = left_out
+        return await relay.ask_one(view, method, request, caller)
 
     def _role(self) -> str:
         """Of the job; empty, which any framework takes and refuses, where that is none."""

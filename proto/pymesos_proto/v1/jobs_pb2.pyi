@@ -27,7 +27,7 @@ class SubmitJobResponse(_message.Message):
     def __init__(self, job_id: _Optional[str] = ...) -> None: ...
 
 class ApplyJobRequest(_message.Message):
-    __slots__ = ("job_json", "request_id", "job_id", "dry_run", "if_version", "keep_counts", "rerun", "job_text")
+    __slots__ = ("job_json", "request_id", "job_id", "dry_run", "if_version", "keep_counts", "rerun", "job_text", "agents", "agents_left_out")
     JOB_JSON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,8 @@ class ApplyJobRequest(_message.Message):
     KEEP_COUNTS_FIELD_NUMBER: _ClassVar[int]
     RERUN_FIELD_NUMBER: _ClassVar[int]
     JOB_TEXT_FIELD_NUMBER: _ClassVar[int]
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    AGENTS_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     job_json: str
     request_id: str
     job_id: str
@@ -44,10 +46,12 @@ class ApplyJobRequest(_message.Message):
     keep_counts: bool
     rerun: bool
     job_text: str
-    def __init__(self, job_json: _Optional[str] = ..., request_id: _Optional[str] = ..., job_id: _Optional[str] = ..., dry_run: _Optional[bool] = ..., if_version: _Optional[int] = ..., keep_counts: _Optional[bool] = ..., rerun: _Optional[bool] = ..., job_text: _Optional[str] = ...) -> None: ...
+    agents: _containers.RepeatedCompositeFieldContainer[_operator_pb2.AgentView]
+    agents_left_out: int
+    def __init__(self, job_json: _Optional[str] = ..., request_id: _Optional[str] = ..., job_id: _Optional[str] = ..., dry_run: _Optional[bool] = ..., if_version: _Optional[int] = ..., keep_counts: _Optional[bool] = ..., rerun: _Optional[bool] = ..., job_text: _Optional[str] = ..., agents: _Optional[_Iterable[_Union[_operator_pb2.AgentView, _Mapping]]] = ..., agents_left_out: _Optional[int] = ...) -> None: ...
 
 class ApplyJobResponse(_message.Message):
-    __slots__ = ("job_id", "version", "created", "changed", "changes", "more_changes", "tasks", "policy")
+    __slots__ = ("job_id", "version", "created", "changed", "changes", "more_changes", "tasks", "policy", "where", "where_note")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +60,8 @@ class ApplyJobResponse(_message.Message):
     MORE_CHANGES_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    WHERE_FIELD_NUMBER: _ClassVar[int]
+    WHERE_NOTE_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     version: int
     created: bool
@@ -64,7 +70,45 @@ class ApplyJobResponse(_message.Message):
     more_changes: int
     tasks: _containers.RepeatedCompositeFieldContainer[TaskChange]
     policy: str
-    def __init__(self, job_id: _Optional[str] = ..., version: _Optional[int] = ..., created: _Optional[bool] = ..., changed: _Optional[bool] = ..., changes: _Optional[_Iterable[_Union[FieldChange, _Mapping]]] = ..., more_changes: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[TaskChange, _Mapping]]] = ..., policy: _Optional[str] = ...) -> None: ...
+    where: _containers.RepeatedCompositeFieldContainer[TaskPlaces]
+    where_note: str
+    def __init__(self, job_id: _Optional[str] = ..., version: _Optional[int] = ..., created: _Optional[bool] = ..., changed: _Optional[bool] = ..., changes: _Optional[_Iterable[_Union[FieldChange, _Mapping]]] = ..., more_changes: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[TaskChange, _Mapping]]] = ..., policy: _Optional[str] = ..., where: _Optional[_Iterable[_Union[TaskPlaces, _Mapping]]] = ..., where_note: _Optional[str] = ...) -> None: ...
+
+class TaskPlaces(_message.Message):
+    __slots__ = ("task_name", "places", "waiting", "why", "never", "preempting", "preempted")
+    class Place(_message.Message):
+        __slots__ = ("hostname", "instances")
+        HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+        INSTANCES_FIELD_NUMBER: _ClassVar[int]
+        hostname: str
+        instances: int
+        def __init__(self, hostname: _Optional[str] = ..., instances: _Optional[int] = ...) -> None: ...
+    class Victim(_message.Message):
+        __slots__ = ("job_id", "name", "hostname", "priority")
+        JOB_ID_FIELD_NUMBER: _ClassVar[int]
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+        PRIORITY_FIELD_NUMBER: _ClassVar[int]
+        job_id: str
+        name: str
+        hostname: str
+        priority: int
+        def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., hostname: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    NEVER_FIELD_NUMBER: _ClassVar[int]
+    PREEMPTING_FIELD_NUMBER: _ClassVar[int]
+    PREEMPTED_FIELD_NUMBER: _ClassVar[int]
+    task_name: str
+    places: _containers.RepeatedCompositeFieldContainer[TaskPlaces.Place]
+    waiting: int
+    why: str
+    never: bool
+    preempting: int
+    preempted: _containers.RepeatedCompositeFieldContainer[TaskPlaces.Victim]
+    def __init__(self, task_name: _Optional[str] = ..., places: _Optional[_Iterable[_Union[TaskPlaces.Place, _Mapping]]] = ..., waiting: _Optional[int] = ..., why: _Optional[str] = ..., never: _Optional[bool] = ..., preempting: _Optional[int] = ..., preempted: _Optional[_Iterable[_Union[TaskPlaces.Victim, _Mapping]]] = ...) -> None: ...
 
 class FieldChange(_message.Message):
     __slots__ = ("path", "before", "after")

@@ -11,6 +11,7 @@ from pymesos_master.http.routes import (
     agents,
     cluster,
     frameworks,
+    job_deeds,
     jobs,
     overview,
     roles,
@@ -28,6 +29,7 @@ ROUTES: tuple[Route, ...] = (
     *roles.ROUTES,
     *access.ROUTES,
     *jobs.ROUTES,
+    *job_deeds.ROUTES,
     *sandbox.ROUTES,
 )
 # Which masters relay to the one that leads.
