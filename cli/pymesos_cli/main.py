@@ -58,6 +58,7 @@ ROOMS = {
     "stop": ("jobs", "End a job and its tasks."),
     "tasks": ("operators", "List tasks: all, or those of a job."),
     "teardown": ("operators", "Remove a framework with all its tasks."),
+    "token": ("access", "Make access tokens, by which programs ask by HTTP; revoke them."),
     "top": ("tasks", "Show what tasks use, the busiest first, until Ctrl-C."),
     "unreserve": ("operators", "End what is reserved of an agent for a role."),
     "volumes": ("jobs", "List what tasks have kept for their next runs; remove it."),

@@ -30,6 +30,8 @@ class Caller:
     ends_s: float = math.inf  # Unix time at which the credential does
     vouched_by: tuple[str, ...] = ()  # the serial numbers of the certificates above a certificate
     relayed_by: str = ""  # the master that says so; empty: the caller came here itself
+    # Of what the principal may, no more than this, which an access token has; None: all of it.
+    rights: tuple[str, ...] | None = None
 
     @property
     def is_proved(self) -> bool:

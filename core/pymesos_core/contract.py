@@ -268,6 +268,9 @@ RULES: Mapping[str, Rule] = {
     "failover_timeout_s": _number(0, math.inf, "a number of seconds from 0"),  # longer: ten years
     "refuse_seconds": _anything,  # not a number from 0: 5 s; at most 365 days
     "made_at_s": _TIME,
+    "MakeAccessTokenRequest.name": _LINE,
+    "MakeAccessTokenRequest.rights": _sized(limits.RIGHT),
+    "RevokeAccessTokenRequest.id": _KEY,
     "set_at_s": _TIME,
     "since_s": _TIME,
     "timestamp_s": _TIME,
@@ -354,7 +357,8 @@ COUNTS: Mapping[str, Limit] = {
     "Reconcile.tasks": limits.ASKED_TASKS,
     "ContainerInfo.secrets": limits.TASK_SECRETS,
     "RestoreJobRequest.versions": limits.JOB_VERSIONS,
-    "revoked": limits.REVOCATIONS,
+    "revoked": limits.REVOKED,
+    "rights": limits.RIGHTS,
     "Usage.tasks": limits.USED_TASKS,
 }
 

@@ -38,9 +38,12 @@ def who_json(me: pb.WhoAmIResponse) -> Json:
     """Who asks."""
     return {
         "principal": me.principal or None,
-        "certificate_ends_at": iso(me.ends_at_s),
+        "certificate_ends_at": iso(me.ends_at_s) if not me.access_token else None,
         "policy_version": me.policy_version,
         "rules": [{"line": rule.line, "rule": rule.rule} for rule in me.rules],
+        "access_token": {"id": me.access_token, "rights": [*me.rights]}
+        if me.access_token
+        else None,
     }
 
 
@@ -65,6 +68,18 @@ def join_token_json(view: pb.TokenView) -> Json:
         "ends_at": iso(view.ends_at_s),
         "made_by": view.made_by or None,
         "used": view.used,
+    }
+
+
+def access_token_json(view: pb.AccessTokenView) -> Json:
+    """An access token, without its secret."""
+    return {
+        "id": view.id,
+        "principal": view.principal,
+        "name": view.name or None,
+        "rights": [*view.rights],
+        "made_at": iso(view.made_at_s),
+        "ends_at": iso(view.ends_at_s),
     }
 
 

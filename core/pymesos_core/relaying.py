@@ -162,7 +162,7 @@ def relay_request(name: str, request: Any, caller: Caller) -> pb.RelayRequest:
     return pb.RelayRequest(
         method=name.removeprefix(OPERATOR),
         request=request.SerializeToString(),
-        caller=_caller_to_proto(caller),
+        caller=caller_to_proto(caller),
     )
 
 
@@ -171,7 +171,8 @@ def answer_type(contract: ServiceDescriptor, name: str) -> Any:
     return GetMessageClass(contract.methods_by_name[name.rpartition(".")[2]].output_type)
 
 
-def _caller_to_proto(caller: Caller) -> pb.RelayedCaller:
+def caller_to_proto(caller: Caller) -> pb.RelayedCaller:
+    """Return who calls, as it is said to another server."""
     return pb.RelayedCaller(
         principal=caller.principal,
         credential=caller.method or "",
@@ -179,6 +180,7 @@ def _caller_to_proto(caller: Caller) -> pb.RelayedCaller:
         peer=caller.peer,
         ends_s=caller.ends_s if math.isfinite(caller.ends_s) else 0.0,
         vouched_by=caller.vouched_by,
+        rights=caller.rights,
     )
 
 
@@ -204,6 +206,9 @@ def caller_from_proto(said: pb.RelayedCaller, by: Caller) -> Caller:
     except ValueError:
         told = f"this server knows no credential of the kind {quoted(said.credential)}"
         raise CallError(Code.UNAUTHENTICATED, f"{told}; {ONE_VERSION}") from None
+    if (method is Method.TOKEN) != bool(said.rights):  # by a version that knows no rights
+        told = f"an access token of {said.principal} is said to have {len(said.rights)} rights"
+        raise CallError(Code.UNAUTHENTICATED, f"{told}; {ONE_VERSION}")
     return Caller(
         said.principal,
         method,
@@ -213,4 +218,5 @@ def caller_from_proto(said: pb.RelayedCaller, by: Caller) -> Caller:
         said.ends_s or math.inf,
         tuple(said.vouched_by),
         by.principal,
+        tuple(said.rights) or None,
     )

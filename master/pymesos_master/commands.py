@@ -18,6 +18,7 @@ from pymesos_master.core.events import (
     OperatorCordonedAgents,
     OperatorDrainedAgents,
     OperatorKilledTask,
+    OperatorMadeAccessToken,
     OperatorMadeToken,
     OperatorMarkedGone,
     OperatorReleasedRecord,
@@ -25,6 +26,7 @@ from pymesos_master.core.events import (
     OperatorRemovedToken,
     OperatorReserved,
     OperatorRevoked,
+    OperatorRevokedAccessToken,
     OperatorScheduledMaintenance,
     OperatorSetPolicy,
     OperatorSetQuota,
@@ -156,6 +158,19 @@ class Commands:
     async def use_token(self, caller: Caller, digest: str, key: bytes, wanted: str = "") -> None:
         """Have a token used, for the key of that digest, if it is of a principal that is wanted."""
         await self._decide(lambda i: TokenUsed(i, digest, key, caller, wanted))
+
+    async def make_access_token(
+        self, caller: Caller, digest: str, name: str, lifetime_s: float, rights: Iterable[str]
+    ) -> None:
+        """Make an access token of the caller, of whose secret this is the digest."""
+        named = tuple(rights)
+        await self._decide(
+            lambda i: OperatorMadeAccessToken(i, digest, name, lifetime_s, named, caller)
+        )
+
+    async def revoke_access_token(self, caller: Caller, token_id: str) -> None:
+        """Let an access token in no more."""
+        await self._decide(lambda i: OperatorRevokedAccessToken(i, token_id, caller))
 
     async def revoke(self, caller: Caller, name: str, *, undo: bool = False) -> None:
         """Let a principal, or a certificate, in no more; or again."""

@@ -40,6 +40,7 @@ from pymesos_master.core import MasterCore
 from pymesos_master.http.answering import Answering
 from pymesos_master.http.routes import CALLS
 from pymesos_master.http.server import HttpServer
+from pymesos_master.services.access_tokens import AccessTokens
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.certificates import CertificatesService, EnrolmentService
 from pymesos_master.services.jobs_asked import JobsCalls
@@ -246,7 +247,7 @@ def _http(
     answering = Answering(
         operators,
         gate,
-        closed=credentials is not None,
+        tokens=AccessTokens(leadership) if credentials is not None else None,
         hostname=hostname,
         others={"Jobs": jobs, "Sandbox": operators},
     )

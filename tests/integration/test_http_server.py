@@ -17,7 +17,8 @@ from typing import Any, cast
 import pytest
 from aiohttp import ClientConnectorError, ClientSession, ServerDisconnectedError
 
-from pymesos_core.caller import Caller
+from pymesos_core.caller import Caller, Method
+from pymesos_core.security.gate import Authentication
 from pymesos_core.security.server_tls import authentication_of
 from pymesos_core.serving import Listen, ServingError
 from pymesos_master.http import server as http_server
@@ -30,6 +31,7 @@ from pymesos_testing.http_cluster import (
     leadership_of,
     open_answering,
 )
+from pymesos_testing.http_masters import Cluster
 from pymesos_testing.http_serving import LISTEN, Closed, running
 from pymesos_testing.waiting import until
 
@@ -386,6 +388,28 @@ async def test_who_has_a_certificate_is_known_by_it(closed: Closed) -> None:
         assert "agent/a may not call pymesos.v1.Operator" in said["error"]["message"]
         assert (await closed.get(url, "/health", closed.context()))[0] == 200
         assert (await closed.get(url, "/v1/agents", closed.context()))[0] == 401
+
+
+@pytest.mark.parametrize("where", ["leader", "follower"])
+async def test_who_shows_an_access_token_needs_no_certificate(closed: Closed, where: str) -> None:
+    def gate(method: str, peer: str, authentication: Authentication) -> Caller:
+        return Caller("operator/alice", Method.CERT, "1", peer)
+
+    cluster = Cluster(gate)
+    headers = await cluster.make_token({"peer_uri": [b"x"]}, "quota:eng")
+    server = HttpServer(getattr(cluster, where), LISTEN, closed.credentials)
+    tls: Any = {"ssl": closed.context(), "server_hostname": "m1.master.prod.pymesos"}
+    async with running(server) as url, ClientSession(url, headers=headers) as session:
+        async with session.get("/v1/whoami", **tls) as answer:
+            assert (await answer.json())["principal"] == "operator/alice"
+        weight = {"role": "eng", "weight": 2}
+        async with session.post("/v1/weights/set", json=weight, **tls) as answer:
+            assert answer.status == 200
+        cluster.h.advance(61)
+        async with session.post("/v1/weights/set", json=weight, **tls) as answer:
+            assert (answer.status, answer.headers["WWW-Authenticate"]) == (
+                401, 'Bearer realm="pymesos"',
+            )  # fmt: skip
 
 
 async def test_who_is_of_another_cluster_is_not_let_in(closed: Closed, tmp_path: Path) -> None:

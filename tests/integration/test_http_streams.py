@@ -17,16 +17,15 @@ from pymesos_master.core import Config
 from pymesos_master.core import effects as fx
 from pymesos_master.http import server as http_server
 from pymesos_master.http import streams as http_streams
-from pymesos_master.http.answering import Answering
 from pymesos_master.http.server import HttpServer
 from pymesos_master.services.leading import Leadership
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
 from pymesos_testing.event_page import EventPage
 from pymesos_testing.http_cluster import (
     a_bit_of_everything,
+    closed_answering,
     leadership_of,
     open_answering,
-    operators_of,
 )
 from pymesos_testing.http_serving import LISTEN, Closed, running
 from pymesos_testing.master_harness import MasterHarness
@@ -224,7 +223,7 @@ def closed(tmp_path: Path) -> Closed:
 
 def closed_server(closed: Closed, h: MasterHarness) -> tuple[HttpServer, Leadership]:
     leadership = leadership_of(h)
-    answering = Answering(operators_of(leadership), make_gate(closed.credentials), closed=True)
+    answering = closed_answering(leadership, make_gate(closed.credentials))
     return HttpServer(answering, LISTEN, closed.credentials), leadership
 
 

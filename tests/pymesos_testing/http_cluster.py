@@ -14,7 +14,7 @@ from pymesos_core.coordination import MasterInfo
 from pymesos_core.errors import Problem
 from pymesos_core.outside import Outside
 from pymesos_core.security.audit_files import AuditFiles
-from pymesos_core.security.gate import open_gate
+from pymesos_core.security.gate import Gate, open_gate
 from pymesos_core.security.secrets import Keyring
 from pymesos_core.security.signing import Signer
 from pymesos_master.commands import Commands
@@ -24,6 +24,7 @@ from pymesos_master.http.answering import Answer, Answering, Request
 from pymesos_master.http.routes import CALLS
 from pymesos_master.overview import Overviews
 from pymesos_master.queries import Queries
+from pymesos_master.services.access_tokens import AccessTokens
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.operator import OperatorService
 from pymesos_master.services.relaying import OperatorCalls
@@ -109,7 +110,14 @@ def open_answering(leadership: Leadership) -> Answering:
     """What answers in a cluster without certificates."""
     operators = operators_of(leadership)
     others = {"Sandbox": operators}
-    return Answering(operators, open_gate, closed=False, hostname="first", others=others)
+    return Answering(operators, open_gate, tokens=None, hostname="first", others=others)
+
+
+def closed_answering(leadership: Leadership, gate: Gate) -> Answering:
+    """What answers in a cluster with certificates, by which that gate knows who asks."""
+    operators = operators_of(leadership)
+    others = {"Sandbox": operators}
+    return Answering(operators, gate, tokens=AccessTokens(leadership), others=others)
 
 
 async def get(answering: Answering, target: str, **changed: Any) -> Answer:

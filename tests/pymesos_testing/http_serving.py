@@ -18,9 +18,8 @@ from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import read_principal
 from pymesos_core.security.issuing import issue
 from pymesos_core.serving import Listen, make_gate
-from pymesos_master.http.answering import Answering
 from pymesos_master.http.server import HttpServer
-from pymesos_testing.http_cluster import a_bit_of_everything, leadership_of, operators_of
+from pymesos_testing.http_cluster import a_bit_of_everything, closed_answering, leadership_of
 
 LISTEN = Listen("127.0.0.1", 0, None, None)
 
@@ -53,8 +52,8 @@ class Closed:
 
     def server(self) -> HttpServer:
         gate = make_gate(self.credentials)
-        operators = operators_of(leadership_of(a_bit_of_everything()))
-        return HttpServer(Answering(operators, gate, closed=True), LISTEN, self.credentials)
+        answering = closed_answering(leadership_of(a_bit_of_everything()), gate)
+        return HttpServer(answering, LISTEN, self.credentials)
 
     def context(self, principal: str = "") -> ssl.SSLContext:
         """What a client of the cluster has; none named: no certificate."""

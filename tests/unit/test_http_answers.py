@@ -38,6 +38,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.http_cluster import (
     AT,
     a_bit_of_everything,
+    closed_answering,
     get,
     get_json,
     leadership_of,
@@ -335,7 +336,7 @@ class TestClosed:
             return Caller(who, Method.CERT, "1", peer, "grpc")
 
         told = telling(gate, lambda caller, method, why: self.refused.append(why))
-        return Answering(operators_of(leadership_of(h)), told, closed=True)
+        return closed_answering(leadership_of(h), told)
 
     async def test_by_the_policy(self, answering: Answering) -> None:
         root = {"peer_uri": [b"operator/root"]}

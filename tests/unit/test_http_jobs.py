@@ -19,6 +19,7 @@ from pymesos_master.http import openapi
 from pymesos_master.http.answering import Answering
 from pymesos_master.http.routes import ROUTES
 from pymesos_master.services import jobs_relay
+from pymesos_master.services.access_tokens import AccessTokens
 from pymesos_master.services.jobs_asked import JobsCalls
 from pymesos_master.services.jobs_relay import JobsRelay
 from pymesos_proto.v1 import types_pb2
@@ -69,7 +70,8 @@ class World:
         self.reached = Reached(by)
         self.jobs = JobsFramework(self.framework_id, role, policy)
         self.reached.at[AT] = self.jobs
-        operators = operators_of(leadership_of(h))
+        leadership = leadership_of(h)
+        operators = operators_of(leadership)
         calls = JobsCalls(JobsRelay(operators, self.reached.dial))
 
         def gate(method: str, peer: str, authentication: Mapping[str, Any]) -> Caller:
@@ -79,7 +81,7 @@ class World:
         self.answering = Answering(
             operators,
             gate if policy else open_gate,
-            closed=bool(policy),
+            tokens=AccessTokens(leadership) if policy else None,
             hostname="first",
             others={"Jobs": calls},
         )

@@ -22,6 +22,7 @@ from pymesos_master.http import openapi
 from pymesos_master.http.answering import Answering
 from pymesos_master.http.routes import ROUTES
 from pymesos_master.services import sandbox_calls
+from pymesos_master.services.access_tokens import AccessTokens
 from pymesos_proto.v1 import sandbox_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_testing.http_cluster import get, get_json, leadership_of, operators_of
@@ -119,7 +120,7 @@ class World:
         self.answering = Answering(
             operators,
             gate if policy else open_gate,
-            closed=bool(policy),
+            tokens=AccessTokens(self.leadership) if policy else None,
             hostname="first",
             others={"Sandbox": operators},
         )

@@ -8,6 +8,7 @@ import click
 
 from pymesos_cli.main import main
 from pymesos_master.http.routes import ROUTES
+from pymesos_master.http.stream_routes import STREAMS
 
 OF_FILES = "it is about files of this machine, and asks no cluster"
 OF_CONTEXTS = "contexts are files of who uses the CLI"
@@ -42,7 +43,7 @@ BY_HTTP: dict[str, str | tuple[str, ...]] = {
     "cp": ("GET /v1/tasks/{task_id}/files", "GET /v1/tasks/{task_id}/file"),
     "describe": ("GET /v1/jobs/{job}", "GET /v1/jobs/{job}/document"),
     "drain": ("POST /v1/agents/drain", "GET /v1/drains"),
-    "events": NOT_YET,
+    "events": ("GET /v1/events",),
     "exec": NOT_YET,
     "explain framework": ("GET /v1/frameworks/{framework_id}/explain",),
     "explain task": ("GET /v1/tasks/{task_id}/placement", "GET /v1/jobs/{job}/instances"),
@@ -86,12 +87,15 @@ BY_HTTP: dict[str, str | tuple[str, ...]] = {
     "stop": ("POST /v1/jobs/stop",),
     "tasks": ("GET /v1/tasks",),
     "teardown": ("POST /v1/frameworks/teardown",),
+    "token list": ("GET /v1/access-tokens",),
+    "token make": ("POST /v1/access-tokens/make",),
+    "token revoke": ("POST /v1/access-tokens/revoke",),
     "top": ("GET /v1/agents",),
     "unreserve": ("POST /v1/reservations/unreserve", "GET /v1/reservations"),
     "volumes list": ("GET /v1/volumes",),
     "volumes remove": ("POST /v1/volumes/forget", "POST /v1/reservations/unreserve"),
     "watch": NOT_YET,
-    "web": "it opens the page of a master, which asks by other routes",
+    "web": "it is a proxy to these routes, with the page, for who uses the CLI",
     "weights": ("POST /v1/weights/set",),
     "whatif": OF_FILES,
     "whoami": ("GET /v1/whoami",),
@@ -119,7 +123,7 @@ def test_every_command_has_its_routes_or_a_reason() -> None:
 
 
 def test_every_route_is_that_of_a_command() -> None:
-    routes = {f"{route.method} {route.path}" for route in ROUTES}
+    routes = {f"{route.method} {route.path}" for route in (*ROUTES, *STREAMS)}
     named = {one for of in BY_HTTP.values() if isinstance(of, tuple) for one in of}
     assert named - routes == set(), "there is no such route"
     assert routes >= OF_NO_COMMAND

@@ -106,6 +106,71 @@ def audit(
     with_cluster(settings, lambda cluster: audits.show_audit(cluster, wanted, as_json=as_json))
 
 
+@room.group("token")
+def token() -> None:
+    """Make access tokens, by which programs ask a master by HTTP as you; list and revoke them.
+
+    \b
+    pymesos-cli token make --right read:prod/** --ttl 8h > token
+    curl --cacert roots.pem -H "Authorization: Bearer $(cat token)" https://MASTER:5080/v1/tasks
+
+    `cluster token` makes those with which agents and others join.
+    """
+
+
+@token.command("make")
+@click.option(
+    "--ttl",
+    type=Lifetime(),
+    default="1h",
+    show_default=True,
+    metavar="TIME",
+    help="How long it is good: 30m, 1h, 7d; at most 30d, with --scrape 365d.",
+)
+@click.option(
+    "--right",
+    "rights",
+    multiple=True,
+    metavar="VERB:ROLE",
+    help="What of all that you may, as in read:prod, read,logs:prod/**, *:** or audit; may be given"
+    " more than once.",
+)
+@click.option("--scrape", is_flag=True, help="For Prometheus: it may ask /v1/sd, and nothing else.")
+@click.option("--name", default="", metavar="TEXT", help="What it is for, to know it again.")
+@pass_settings
+def make_token(
+    settings: Settings, ttl: float, rights: tuple[str, ...], scrape: bool, name: str
+) -> None:
+    """Print a new access token. Who has it may what you may, as far as its rights go.
+
+    It is good until its time is over, or it is revoked, or you are. Nobody can show it again.
+    """
+    from pymesos_cli.access import tokens
+
+    wanted = tokens.wanted_rights(rights, scrape=scrape)
+    with_cluster(settings, lambda cluster: tokens.make_token(cluster, ttl, wanted, name))
+
+
+@token.command("list")
+@json_option
+@pass_settings
+def list_tokens(settings: Settings, as_json: bool) -> None:
+    """List the access tokens that are good: yours, or all if you may `policy`."""
+    from pymesos_cli.access import tokens
+
+    with_cluster(settings, lambda cluster: tokens.list_tokens(cluster, as_json=as_json))
+
+
+@token.command("revoke")
+@click.argument("token_id", metavar="ID")
+@pass_settings
+def revoke_token(settings: Settings, token_id: str) -> None:
+    """Let an access token in no more, by its id, as `token list` shows it."""
+    from pymesos_cli.access import tokens
+
+    with_cluster(settings, lambda cluster: tokens.revoke_token(cluster, token_id))
+
+
 @room.group("secret")
 def secret() -> None:
     """Set secrets, which tasks of a role may use; list and remove them.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from pymesos_core.caller import NOBODY, Caller
+from pymesos_core.caller import NOBODY, Caller, Method
 from pymesos_core.json_dialect import iso
 from pymesos_core.limits import MAX_SAID
 from pymesos_core.security.needs import NEEDS
@@ -63,10 +63,11 @@ class Entry:
 
     def line(self) -> bytes:
         """As it is in the file."""
+        by_token = self.caller.method is Method.TOKEN
         said: dict[str, Any] = {
             "time": iso(self.at_s),
             "principal": self.caller.principal or None,
-            "serial": self.caller.credential_id or None,
+            "serial": (self.caller.credential_id or None) if not by_token else None,
             "peer": self.caller.peer,
             "method": cut(self.call, MAX_TEXT),
             "verb": self.verb or None,
@@ -76,6 +77,10 @@ class Entry:
             "outcome": Outcome.DENIED if self.denied else self.outcome,
             "result": cut(self.result, MAX_SAID),
         }
+        if by_token:
+            said["access_token"] = self.caller.credential_id
+        if self.caller.via == "http":
+            said["via"] = "http"
         if self.argv:
             said["argv"] = _bounded(self.argv)
         if self.left_out:

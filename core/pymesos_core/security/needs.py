@@ -80,6 +80,10 @@ NEEDS: Mapping[str, Need] = {
     "Operator.MakeToken": _POLICY,
     "Operator.ListTokens": _POLICY,
     "Operator.RemoveToken": _POLICY,
+    # Whoever asks has those of its own; others' need `policy`.
+    "Operator.MakeAccessToken": OWN,
+    "Operator.ListAccessTokens": OWN,
+    "Operator.RevokeAccessToken": OWN,
     "Operator.Revoke": _POLICY,
     "Operator.ListRevocations": _POLICY,
     "Operator.SetSecret": _SECRETS,
@@ -89,6 +93,7 @@ NEEDS: Mapping[str, Need] = {
     "Operator.RestoreSecret": _POLICY,  # and `secrets` in its role
     # Masters, of each other.
     "Masters.ReadAudit": OWN,
+    "Masters.FindAccessToken": OWN,
     "Masters.Relay": OWN,  # what is relayed is decided as if its caller had called the leader
     "Masters.RelayStream": OWN,  # the same
     # Masters, of a framework that serves jobs.

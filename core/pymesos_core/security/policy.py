@@ -10,41 +10,21 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from pymesos_core.caller import Caller
 from pymesos_core.images import full_name, is_on_disk
+from pymesos_core.security import rights
+from pymesos_core.security.roles import CLUSTER_VERBS as CLUSTER_VERBS
+from pymesos_core.security.roles import EVERY as EVERY
+from pymesos_core.security.roles import EVERY_ROLE as EVERY_ROLE
+from pymesos_core.security.roles import Roles as Roles
+from pymesos_core.security.roles import Verb as Verb
+from pymesos_core.security.roles import covers
+from pymesos_core.security.roles import read_roles as read_roles
 from pymesos_core.text import quoted
 
-EVERY = "**"  # role
 MAX_REMEMBERED = 10_000  # principals
 MAX_ASKED = 256  # paths and capabilities of one task, each of which is held against all of a rule
-
-
-class Verb(StrEnum):
-    """What is done. The object is a role, or of CLUSTER_VERBS the cluster."""
-
-    SUBSCRIBE = "subscribe"
-    SERVE = "serve"
-    LAUNCH = "launch"
-    RESERVE = "reserve"
-    SUBMIT = "submit"
-    STOP = "stop"
-    KILL = "kill"
-    TEARDOWN = "teardown"
-    READ = "read"
-    READ_ENV = "read-env"
-    LOGS = "logs"
-    FILES = "files"
-    EXEC = "exec"
-    QUOTA = "quota"
-    SECRETS = "secrets"
-    AGENTS = "agents"
-    POLICY = "policy"
-    AUDIT = "audit"
-
-
-CLUSTER_VERBS = frozenset({Verb.AGENTS, Verb.POLICY, Verb.AUDIT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,37 +159,6 @@ def _is_below(path: str, allowed: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Roles:
-    """A set of roles: all, or some by name, and some with all below them."""
-
-    every: bool = False
-    exact: frozenset[str] = frozenset()
-    below: frozenset[str] = frozenset()
-
-    def __contains__(self, role: str) -> bool:
-        if self.every or role in self.exact:
-            return True
-        while role and self.below:
-            if role in self.below:
-                return True
-            role = role.rpartition("/")[0]
-        return False
-
-    def __bool__(self) -> bool:
-        return self.every or bool(self.exact or self.below)
-
-    def overlaps(self, other: Roles) -> bool:
-        """Whether any role, of those that are used and those that are not, is in both."""
-        if self.every or other.every:
-            return bool(self) and bool(other)
-        mine, others = self.exact | self.below, other.exact | other.below
-        return any(role in other for role in mine) or any(role in self for role in others)
-
-
-EVERY_ROLE = Roles(every=True)
-
-
-@dataclass(frozen=True, slots=True)
 class Rule:
     """One allow-rule of the document."""
 
@@ -226,25 +175,12 @@ class Rule:
 
     def allows(self, verb: Verb, role: str) -> bool:
         """Whether whom it is of may do that; nothing is the role of what is the cluster's."""
-        if verb not in self.do:
-            return False
-        if verb in CLUSTER_VERBS or self.role == EVERY:
-            return self.role == EVERY
-        top = self.role.removesuffix("/**")
-        return role == top or (top != self.role and role.startswith(f"{top}/"))
+        return covers(self.do, self.role, verb, role)
 
 
 def roles_of(rules: Iterable[Rule]) -> Roles:
     """The roles that rules are of."""
     return read_roles(rule.role for rule in rules)
-
-
-def read_roles(written: Iterable[str]) -> Roles:
-    """The roles of EVERY, ROLE/** and ROLE, together."""
-    patterns = set(written)
-    below = {p.removesuffix("/**") for p in patterns if p.endswith("/**")}
-    exact = {p for p in patterns if p != EVERY and not p.endswith("/**")}
-    return Roles(EVERY in patterns, frozenset(exact), frozenset(below))
 
 
 class Grants:
@@ -322,13 +258,18 @@ def decide(policy: Policy, caller: Caller, verb: Verb, role: str = "") -> Decisi
     if not caller.is_proved:
         return ALLOWED
     rule = policy.of(caller.principal).rule(verb, role)
-    return Decision(rule=rule) if rule else Decision(_denied(policy, caller, verb, role))
+    if rule is None:
+        return Decision(_denied(policy, caller, verb, role))
+    problem = rights.problem(caller, verb, role)
+    return Decision(problem) if problem else Decision(rule=rule)
 
 
 def decide_launch(policy: Policy, caller: Caller, role: str, asked: Asked) -> Decision:
     """Whether a caller may launch a task in a role as it is to be: one rule has to allow all."""
     if not caller.is_proved:
         return ALLOWED
+    if problem := rights.problem(caller, Verb.LAUNCH, role):
+        return Decision(problem)
     nearest = ""
     for rule in policy.of(caller.principal).launching(role):
         problem = rule.launch_as.problem(asked)
@@ -347,17 +288,23 @@ def launches_anything(policy: Policy, caller: Caller, role: str) -> bool:
     """Whether a caller may launch whatever it likes in a role."""
     if not caller.is_proved:
         return True
+    if rights.problem(caller, Verb.LAUNCH, role):
+        return False
     rules = policy.of(caller.principal).launching(role)
     return len(rules) == 1 and rules[0].launch_as.is_anything
 
 
 def roles_for(policy: Policy, caller: Caller, verb: Verb) -> Roles:
     """Where a caller may do something."""
-    return policy.of(caller.principal).roles(verb) if caller.is_proved else EVERY_ROLE
+    if not caller.is_proved:
+        return EVERY_ROLE
+    return policy.of(caller.principal).roles(verb) & rights.roles_for(caller, verb)
 
 
 def denied(policy: Policy, caller: Caller, verb: Verb) -> str:
     """The sentence for one who may do something in no role at all."""
+    if policy.of(caller.principal).roles(verb):
+        return rights.lacking(caller, verb, "")
     return _denied(policy, caller, verb, "")
 
 

@@ -52,6 +52,8 @@ _OF_OPERATORS: dict[type, str] = {
     ev.OperatorSetPolicy: "SET_POLICY",
     ev.OperatorMadeToken: "MAKE_TOKEN",
     ev.OperatorRemovedToken: "REMOVE_TOKEN",
+    ev.OperatorMadeAccessToken: "MAKE_ACCESS_TOKEN",
+    ev.OperatorRevokedAccessToken: "REVOKE_ACCESS_TOKEN",
     ev.TokenUsed: "JOIN",
     ev.OperatorRevoked: "REVOKE",
     ev.OperatorSetSecret: "SET_SECRET",
@@ -64,6 +66,7 @@ _NAMED = (
     "role",
     "digest",
     "name",
+    "token_id",
 )  # what a request of an operator is about
 
 

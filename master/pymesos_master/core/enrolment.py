@@ -32,7 +32,7 @@ NOT_KNOWN = (
 
 def read_token(digest: str, record: registry_pb.TokenRecord) -> Token:
     """Raises ResourceError."""
-    if problem := _digest_problem(digest) or principal_problem(record.principal):
+    if problem := digest_problem(digest) or principal_problem(record.principal):
         raise ResourceError(problem)
     if not math.isfinite(record.ends_at_s):
         raise ResourceError(f"it ends at {record.ends_at_s}")
@@ -48,7 +48,8 @@ def principal_problem(principal: str) -> str | None:
     return None
 
 
-def _digest_problem(digest: str) -> str | None:
+def digest_problem(digest: str) -> str | None:
+    """Why this is no digest of a token's secret, or None."""
     if len(digest) == DIGEST_LENGTH and set(digest) <= set("0123456789abcdef"):
         return None
     return f"a token is known by {DIGEST_LENGTH} hexadecimal digits, and not by {digest[:80]!r}"
@@ -60,7 +61,7 @@ def on_make(ctx: Context, event: OperatorMadeToken) -> None:
         return
     tokens = ctx.state.tokens(durable=False)
     ended = [digest for digest, token in tokens.items() if token.ends_at_s <= ctx.now.wall_s]
-    problem = _digest_problem(event.digest) or principal_problem(event.principal)
+    problem = digest_problem(event.digest) or principal_problem(event.principal)
     if not problem and not MIN_LIFETIME_S <= event.lifetime_s <= MAX_LIFETIME_S:
         problem = (
             f"a token is to live for {duration(event.lifetime_s)}; {duration(MIN_LIFETIME_S)} to"

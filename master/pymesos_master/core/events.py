@@ -304,6 +304,27 @@ class OperatorRemovedToken:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorMadeAccessToken:
+    """An operator makes an access token: the digest (hexadecimal) is that of its secret."""
+
+    request_id: int
+    digest: str
+    name: str
+    lifetime_s: float
+    rights: tuple[str, ...]
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRevokedAccessToken:
+    """An operator takes an access token back."""
+
+    request_id: int
+    token_id: str
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
 class TokenUsed:
     """Somebody with a token's secret wants a certificate for a key, of which this is the digest."""
 
@@ -410,6 +431,8 @@ Event = (
     | OperatorSetPolicy
     | OperatorMadeToken
     | OperatorRemovedToken
+    | OperatorMadeAccessToken
+    | OperatorRevokedAccessToken
     | TokenUsed
     | OperatorRevoked
     | OperatorSetSecret

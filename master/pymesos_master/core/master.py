@@ -13,6 +13,7 @@ from pymesos_core.timers import earlier
 from pymesos_master.allocator import Allocator
 from pymesos_master.core import (
     accepts,
+    access_tokens,
     admission,
     agents,
     calls,
@@ -96,6 +97,8 @@ class MasterCore:
             events.OperatorSetPolicy: policies.on_set,
             events.OperatorMadeToken: enrolment.on_make,
             events.OperatorRemovedToken: enrolment.on_remove,
+            events.OperatorMadeAccessToken: access_tokens.on_make,
+            events.OperatorRevokedAccessToken: access_tokens.on_revoke,
             events.TokenUsed: enrolment.on_use,
             events.OperatorRevoked: revocations.on_revoke,
             events.OperatorSetSecret: secrets.on_set,
@@ -287,6 +290,7 @@ _ON_WRITTEN: dict[type, Callable[[Context, Any], None]] = {
     policies.PolicySet: policies.on_written,
     quarantine.Discarded: quarantine.on_discarded,
     enrolment.TokenWritten: enrolment.on_token_written,
+    access_tokens.AccessTokenRevoked: access_tokens.on_revoked,
     revocations.Revoked: revocations.on_revoked,
     secrets.SecretWritten: secrets.on_written,
     reservations.Conversion: accepts.on_converted,

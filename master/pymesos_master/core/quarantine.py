@@ -21,6 +21,7 @@ from pymesos_core.security.policy_file import PolicyError
 from pymesos_core.store import Change
 from pymesos_core.text import cut
 from pymesos_master.core import (
+    access_tokens,
     drains,
     enrolment,
     maintenance,
@@ -36,6 +37,7 @@ from pymesos_master.core.events import OperatorReleasedRecord
 from pymesos_master.core.frameworks import remove
 from pymesos_master.core.lifecycles import AgentState, FrameworkState
 from pymesos_master.core.registry import (
+    ACCESS_TOKEN,
     AGENT,
     CALL,
     FRAMEWORK,
@@ -85,6 +87,9 @@ def take_in(ctx: Context, kind: str, key: str, value: bytes) -> str | None:
         elif kind == TOKEN:
             token = enrolment.read_token(key, registry_pb.TokenRecord.FromString(value))
             ctx.state.image.load((kind, key), token)
+        elif kind == ACCESS_TOKEN:
+            access = access_tokens.read_record(key, registry_pb.AccessTokenRecord.FromString(value))
+            ctx.state.image.load((kind, key), access)
         elif kind == REVOCATION:
             revocation = registry_pb.RevocationRecord.FromString(value)
             ctx.state.image.load((kind, key), revocations.read_revocation(key, revocation))

@@ -14,11 +14,13 @@ from pymesos_core.resources import ResourceError, Resources, to_proto
 from pymesos_core.store import Change
 from pymesos_master.allocator.interface import Quota
 from pymesos_master.core.lifecycles import AgentState, DrainState
+from pymesos_master.core.state import ACCESS_TOKEN as ACCESS_TOKEN
 from pymesos_master.core.state import AGENT as AGENT
 from pymesos_master.core.state import CALL as CALL
 from pymesos_master.core.state import FRAMEWORK as FRAMEWORK
 from pymesos_master.core.state import (
     NOT_DRAINED,
+    AccessToken,
     AgentRecord,
     DrainRecord,
     FrameworkRecord,
@@ -88,6 +90,16 @@ def to_change(key: tuple[str, str], value: Record | None, wall_s: float) -> Chan
                 ends_at_s=value.ends_at_s,
                 made_by=value.made_by,
                 key=value.key,
+            )
+        case AccessToken():
+            message = registry_pb.AccessTokenRecord(
+                digest=bytes.fromhex(value.digest),
+                principal=value.principal,
+                rights=value.rights,
+                name=value.name,
+                made_at_s=value.made_at_s,
+                ends_at_s=value.ends_at_s,
+                revoked=value.revoked,
             )
         case Revocation(at_s, made_by):
             message = registry_pb.RevocationRecord(at_s=at_s, made_by=made_by)

@@ -34,6 +34,7 @@ FRAMEWORK = "framework"
 ROLE = "role"
 CALL = "call"
 POLICY = "policy"  # of which there is one, of that name
+ACCESS_TOKEN = "access_token"  # noqa: S105 - a kind of record
 TOKEN = "token"  # noqa: S105 - a kind of record
 REVOCATION = "revocation"
 SECRET = "secret"  # noqa: S105 - a kind of record
@@ -381,6 +382,19 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessToken:
+    """What the registry holds of an access token, by its id."""
+
+    digest: str  # of its secret, in hexadecimal digits; the id begins it
+    principal: str  # who made it, and as whom it asks
+    rights: tuple[str, ...]
+    name: str
+    made_at_s: float  # Unix time
+    ends_at_s: float  # Unix time
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Revocation:
     """What the registry holds of a principal or a certificate that is let in no more."""
 
@@ -404,6 +418,7 @@ Record = (
     | RoleTerms
     | PolicyRecord
     | Token
+    | AccessToken
     | Revocation
     | SecretRecord
     | Quarantined
@@ -452,14 +467,20 @@ class ClusterState:
         view = self.image.durable(TOKEN) if durable else self.image.intended(TOKEN)
         return {digest: token for digest, token in view.items() if isinstance(token, Token)}
 
+    def access_tokens(self, *, durable: bool = True) -> dict[str, AccessToken]:
+        """The access tokens by their ids, as they are stored or as they are to be."""
+        view = self.image.durable(ACCESS_TOKEN) if durable else self.image.intended(ACCESS_TOKEN)
+        return {key: token for key, token in view.items() if isinstance(token, AccessToken)}
+
     def secrets(self, *, durable: bool = True) -> dict[str, SecretRecord]:
         """The secrets by the keys of their records, as they are stored or as they are to be."""
         view = self.image.durable(SECRET) if durable else self.image.intended(SECRET)
         return {key: found for key, found in view.items() if isinstance(found, SecretRecord)}
 
     def revoked(self) -> tuple[str, ...]:
-        """What is let in no more, also by a record that cannot be read."""
-        return tuple(sorted(self.image.durable(REVOCATION)))
+        """What is let in no more, also by a record that cannot be read; access tokens, too."""
+        tokens = (key for key, token in self.access_tokens().items() if token.revoked)
+        return tuple(sorted({*self.image.durable(REVOCATION), *tokens}))
 
     def is_removed(self, framework_id: str) -> bool:
         """Whether a framework is not to be in the registry any more, or never was."""

@@ -15,10 +15,12 @@ from pymesos_core.caller import Caller
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.json_dialect import Json, to_json
 from pymesos_core.security.gate import Authentication, Gate
+from pymesos_core.security.rights import SCRAPE, SCRAPING
 from pymesos_core.streams import in_thread
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code
 from pymesos_core.turns import Turns
+from pymesos_master.core.access_tokens import OPEN
 from pymesos_master.http import crossing, openapi
 from pymesos_master.http.asking import NOTHING, Asked, read_body, read_part, read_query
 from pymesos_master.http.events import Events
@@ -26,6 +28,7 @@ from pymesos_master.http.routes import ROUTES
 from pymesos_master.http.routes.table import JSON, Route
 from pymesos_master.http.stream_routes import STREAMS, Doors, Stream
 from pymesos_master.http.streams import Parts
+from pymesos_master.services.access_tokens import AccessTokens
 from pymesos_master.services.relaying import OperatorCalls
 
 STATUS = {
@@ -43,7 +46,7 @@ STATUS = {
     Code.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
 }
 MOST_JOINED = 10_000  # entries of an answer that has no pages
-DOCUMENT_METHODS = ("GET",)  # of what describes the others
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="pymesos"'}
 JOIN_TRIES = 2  # of a list whose later pages nobody knows any more
 ANY_PORT = 80  # a Host without one names it
 _JSON = re.compile(r"application/json(\s*;\s*charset=\"?utf-8\"?)?", re.IGNORECASE)
@@ -70,6 +73,7 @@ class Admitted:
     route: Route
     asked: Asked  # by its path and its query
     caller: Caller
+    token: bytes = b""  # the digest of an access token, of which the leader knows whose it is
 
     @property
     def taker(self) -> str:
@@ -103,7 +107,8 @@ def refused(error: CallError) -> Answer:
     # A master that is on the way to lead, or asks one that is not any more.
     away = error.code is Code.FAILED_PRECONDITION and LEADER_KEY in error.trailing
     code = Code.UNAVAILABLE if away else error.code
-    return refusal(STATUS.get(code, 500), code.name, error.message)
+    headers = CHALLENGE if code is Code.UNAUTHENTICATED else {}
+    return refusal(STATUS.get(code, 500), code.name, error.message, headers)
 
 
 def _bytes(value: Any) -> bytes:
@@ -160,6 +165,16 @@ def too_large(route: Route) -> Answer:
     return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "INVALID_ARGUMENT", told)
 
 
+def _by_token(route: Route, caller: Caller) -> Caller:
+    """Who asks for a route by an access token. Raises CallError for who may not ask for it."""
+    if caller.rights != (SCRAPE,):
+        return caller
+    if not route.scrape:
+        told = f"this access token is for scraping alone: for {quoted(route.path)} have another"
+        raise CallError(Code.PERMISSION_DENIED, told)
+    return replace(caller, rights=SCRAPING)
+
+
 class Routed:
     """Routes by their paths and methods."""
 
@@ -194,19 +209,18 @@ class Answering:
         operators: OperatorCalls,
         gate: Gate,
         *,
-        closed: bool,
+        tokens: AccessTokens | None,
         hostname: str = "",
         others: Mapping[str, Calls] = {},
     ) -> None:
-        """`closed`: the cluster has certificates; `others` are other services than Operator."""
+        """`tokens` are of a cluster with certificates; `others` are services beside Operator."""
         self._services: Mapping[str, Calls] = {"Operator": operators, **others}
         self._gate = gate
-        self._closed = closed
+        self._tokens = tokens
         self._names = NAMES_HERE | {hostname.lower()}
         self._turns = Turns()
-        self._routed = Routed((*ROUTES, *STREAMS))
+        self._routed = Routed((*ROUTES, *STREAMS, openapi.route((*ROUTES, *STREAMS))))
         self._doors = Doors(Events(operators))
-        self._document = _bytes(openapi.document((*ROUTES, *STREAMS)))
 
     def admit(self, request: Request) -> Admitted | Answer:
         """Return what is to be answered yet, or the answer where that is known at once.
@@ -216,32 +230,25 @@ class Answering:
         path, _, query = request.target.partition("?")
         try:
             found = self._routed.find(path)
-            if not found and path != openapi.PATH:
+            if not found:
                 told = f"there is no {quoted(path)}; {openapi.PATH} lists what there is"
                 raise CallError(Code.NOT_FOUND, told)
             method = "GET" if request.method == "HEAD" else request.method
-            if method not in (found or DOCUMENT_METHODS):
-                return _wrong_method(request.method, found or DOCUMENT_METHODS)
+            if method not in found:
+                return _wrong_method(request.method, found)
+            route = found[method]
             if method == "GET" and request.has_body:
                 raise CallError(Code.INVALID_ARGUMENT, "no body is expected; send none")
-            if not found:
-                self._let_in("Operator", "GetHealth", request)
-                read_query(query, ())
-                return Answer(200, self._document)
-            route = found[method]
             if method == "POST" and (no_body := _body_refused(request, route)):
                 return no_body
             if request.method == "HEAD" and isinstance(route, Stream):
                 told = "a stream is for GET alone"
                 return refusal(405, "UNIMPLEMENTED", told, {"Allow": "GET"})
-            if route.open:
-                caller = Caller(peer=request.peer, via="http")
-            else:
-                caller = self._let_in(route.service, route.call, request)
+            caller, token = self._let_in(route, request)
             asked = _in_path(path, route) | read_query(query, route.parameters)
             if isinstance(route, Stream):
                 asked |= route.resumed(request.headers)
-            return Admitted(route, asked, caller)
+            return Admitted(route, asked, caller, token)
         except CallError as error:
             return refused(error)
 
@@ -300,18 +307,42 @@ class Answering:
         service = self._services[route.service]
         return await service.ask(route.full_call, request, admitted.caller, here=route.here)
 
-    def _let_in(self, service: str, call: str, request: Request) -> Caller:
-        """Who makes a call of a service. Raises CallError for whom it is not for."""
-        if not self._closed:
+    async def identified(self, admitted: Admitted) -> Admitted | Answer:
+        """Return the same once it is known who asks by an access token, or the refusal."""
+        assert self._tokens is not None
+        try:
+            caller = await self._tokens.anywhere(admitted.token, admitted.caller.peer)
+            return replace(admitted, caller=_by_token(admitted.route, caller), token=b"")
+        except CallError as error:
+            return refused(error)
+
+    def _let_in(self, route: Route, request: Request) -> tuple[Caller, bytes]:
+        """Who asks, or the digest of an access token of which only the leader knows.
+
+        Raises CallError for whom it is not for.
+        """
+        nobody = Caller(peer=request.peer, via="http")
+        if route.open:
+            return nobody, b""
+        authorization = request.headers.get("authorization")
+        if self._tokens is None:
             self._check_host(request.host)
+            if authorization is not None:
+                raise CallError(Code.UNAUTHENTICATED, OPEN)
+        elif authorization is not None:
+            digest = self._tokens.digest(authorization)
+            caller = self._tokens.here(digest, request.peer)
+            return (nobody, digest) if caller is None else (_by_token(route, caller), b"")
         elif not request.authentication:  # of whom the audit would tell nothing
             raise CallError(
                 Code.UNAUTHENTICATED,
-                "this cluster has certificates, and none was shown: ask with one of an operator,"
-                " and its key (see `pymesos-cli cluster --help`)",
+                "this cluster has certificates, and none was shown: ask with one of an operator and"
+                " its key (see `pymesos-cli cluster --help`), or with an access token"
+                " (`pymesos-cli token make`)",
             )
-        path = f"/pymesos.v1.{service}/{call}"
-        return replace(self._gate(path, request.peer, request.authentication), via="http")
+        path = f"/pymesos.v1.{route.service}/{route.call}"
+        caller = self._gate(path, request.peer, request.authentication)
+        return replace(caller, via="http"), b""
 
     def _check_host(self, host: str) -> None:
         """Raises CallError for a name that a page elsewhere may have made up for this address.

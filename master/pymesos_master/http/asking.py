@@ -222,10 +222,16 @@ def text(name: str, what: str, *, required: bool = False) -> Parameter:
     return Parameter(name, what, schema, one_line_text, required=required)
 
 
-def texts(name: str, what: str, most: int, *, required: bool = False) -> Parameter:
+def texts(
+    name: str, what: str, most: int, characters: int = MAX_VALUE, *, required: bool = False
+) -> Parameter:
     """Several texts of one line each."""
-    schema = {"type": "string", "maxLength": MAX_VALUE, "pattern": NO_CONTROLS}
-    return Parameter(name, what, schema, one_line_text, many=most, required=required)
+
+    def read(value: Any) -> str:
+        return one_line_text(value, characters)
+
+    schema = {"type": "string", "maxLength": characters, "pattern": NO_CONTROLS}
+    return Parameter(name, what, schema, read, many=most, required=required)
 
 
 def document(name: str, what: str, most: int, *, required: bool = False) -> Parameter:

@@ -12,6 +12,7 @@ from pymesos_master.http import job_schemas, schemas
 from pymesos_master.http.asking import Parameter
 from pymesos_master.http.routes.table import Route
 from pymesos_master.http.schemas import ref
+from pymesos_proto.v1 import operator_pb2 as pb
 
 SCHEMAS = {**schemas.SCHEMAS, **job_schemas.SCHEMAS}
 PATH = "/v1/openapi.json"
@@ -19,6 +20,20 @@ ERROR = {
     "description": "The request was refused, or has failed: a sentence says why.",
     "content": {"application/json": {"schema": ref("Error")}},
 }
+
+
+def route(routes: Iterable[Route]) -> Route:
+    """The route to the document of others."""
+    made = document(routes)
+    return Route(
+        PATH,
+        "The document.",
+        "GetHealth",
+        {"type": "object"},
+        lambda asked: pb.GetHealthRequest(),
+        lambda answer: made,
+        here=True,
+    )
 
 
 def document(routes: Iterable[Route]) -> Json:
@@ -31,7 +46,7 @@ def document(routes: Iterable[Route]) -> Json:
             "description": "What operators see and do. Times are ISO 8601 in UTC, mem and disk are"
             " in MiB, what is not known is null.",
         },
-        "security": [{"certificate": []}],
+        "security": [{"certificate": []}, {"access_token": []}],
         "paths": {
             path: {route.method.lower(): _operation(route) for route in of}
             for path, of in groupby(sorted(routes, key=lambda r: r.path), lambda r: r.path)
@@ -39,10 +54,15 @@ def document(routes: Iterable[Route]) -> Json:
         "components": {
             "schemas": SCHEMAS,
             "securitySchemes": {
+                "access_token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An access token, by HTTPS, in a cluster that has certificates.",
+                },
                 "certificate": {
                     "type": "mutualTLS",
                     "description": "A certificate of an operator, in a cluster that has them.",
-                }
+                },
             },
         },
     }

@@ -311,6 +311,7 @@ SCHEMAS: dict[str, Json] = {
         certificate_ends_at=TIME,
         policy_version=WHOLE,
         rules=many(record("A rule that names you.", line=WHOLE, rule=TEXT)),
+        access_token=or_null(record("By which you ask.", id=TEXT, rights=many(TEXT))),
     ),
     "Can": record(
         "Whether it is allowed, and by which rule; if not, why.",
@@ -344,6 +345,15 @@ SCHEMAS: dict[str, Json] = {
         ends_at=TIME,
         made_by=MAYBE_TEXT,
         used=FLAG,
+    ),
+    "AccessToken": record(
+        "An access token, without its secret.",
+        id=TEXT,
+        principal=TEXT,
+        name=MAYBE_TEXT,
+        rights=many(TEXT),
+        made_at=TIME,
+        ends_at=TIME,
     ),
     "Revocation": record("What is let in no more.", name=TEXT, at=TIME, made_by=MAYBE_TEXT),
     "QuarantinedRecord": record(

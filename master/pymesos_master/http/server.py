@@ -41,6 +41,7 @@ from pymesos_master.http.streams import NotReadError, Sender, Streams
 MOST_CONNECTIONS = 100
 MOST_ANSWERS = 4  # made and sent at a time
 MOST_ELSEWHERE = 8  # beside these, for which others than masters are waited for
+MOST_IDENTIFYING = 8  # of whose access tokens the leader is asked
 MOST_OF_ONE = 2  # of these, so that one who does not read his own leaves some to others
 SILENCE_S = 10.0  # until a request has come whole, from the connection or the answer before
 HANDSHAKE_S = 5.0
@@ -141,6 +142,7 @@ class HttpServer:
         self._complaints = Complaints(log)
         self._answers = asyncio.Semaphore(MOST_ANSWERS)
         self._elsewhere = asyncio.Semaphore(MOST_ELSEWHERE)
+        self._identifying = asyncio.Semaphore(MOST_IDENTIFYING)
         # By taker: each is there as long as somebody waits for it.
         self._of_one: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         # A request ends with its connection.
@@ -237,12 +239,18 @@ class HttpServer:
         admitted = self._answering.admit(_read(request))
         if isinstance(admitted, Answer):
             return await _send(request, state, admitted)
-        if isinstance(admitted.route, Stream):
-            return await self._stream(request, state, admitted)
         if admitted.route.open:  # which others do not keep waiting
             return await _send(request, state, await self._answering.answer(admitted))
-        of_one = self._of_one.setdefault(admitted.taker, asyncio.Semaphore(MOST_OF_ONE))
-        async with of_one:  # so that one has few bodies in memory, which come as slowly as he likes
+        if admitted.token:
+            async with self._few_of(admitted), self._identifying:
+                known = await self._answering.identified(admitted)
+            if isinstance(known, Answer):
+                return await _send(request, state, known)
+            admitted = known
+        if isinstance(admitted.route, Stream):
+            return await self._stream(request, state, admitted)
+        # So that one has few bodies in memory, which come as slowly as he likes.
+        async with self._few_of(admitted):
             body = await _body(request, admitted.route)
             if isinstance(body, Answer):
                 return await _send(request, state, body)
@@ -268,6 +276,10 @@ class HttpServer:
         except NotReadError:
             pass
         return response
+
+    def _few_of(self, admitted: Admitted) -> asyncio.Semaphore:
+        """What lets few requests of one taker be at work at a time."""
+        return self._of_one.setdefault(admitted.taker, asyncio.Semaphore(MOST_OF_ONE))
 
 
 async def _body(request: web.BaseRequest, route: Route) -> bytes | Answer:

@@ -10,6 +10,7 @@ from pymesos_core.ids import role_problem
 from pymesos_core.security.identities import IdentityError, read_principal
 from pymesos_core.security.policy import CLUSTER_VERBS, Rule, Verb, decide
 from pymesos_core.text import quoted
+from pymesos_master.core.access_tokens import may_see
 from pymesos_master.core.state import ClusterState
 from pymesos_proto.v1 import operator_pb2 as pb
 
@@ -20,9 +21,31 @@ def who_am_i(state: ClusterState, caller: Caller) -> pb.WhoAmIResponse:
     return pb.WhoAmIResponse(
         principal=caller.principal if caller.is_proved else "",
         ends_at_s=caller.ends_s if math.isfinite(caller.ends_s) else 0.0,
+        access_token=caller.credential_id if caller.rights is not None else "",
+        rights=caller.rights,
         rules=[rule_view(rule) for rule in rules],
         policy_version=state.policy.version,
     )
+
+
+def access_token_views(
+    state: ClusterState, caller: Caller, now_s: float
+) -> list[pb.AccessTokenView]:
+    """Access tokens that are good, of those that a caller may see."""
+    return [
+        pb.AccessTokenView(
+            id=token_id,
+            principal=token.principal,
+            name=token.name,
+            rights=token.rights,
+            made_at_s=token.made_at_s,
+            ends_at_s=token.ends_at_s,
+        )
+        for token_id, token in sorted(
+            state.access_tokens().items(), key=lambda item: (item[1].principal, item[1].made_at_s)
+        )
+        if not token.revoked and token.ends_at_s > now_s and may_see(state, caller, token_id, token)
+    ]
 
 
 def rule_view(rule: Rule) -> pb.PolicyRule:

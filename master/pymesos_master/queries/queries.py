@@ -15,7 +15,7 @@ from pymesos_core.security.identities import Kind
 from pymesos_core.security.needs import NEEDS
 from pymesos_core.security.policy import EVERY, EVERY_ROLE, Decision, Roles, Verb, roles_for
 from pymesos_core.text import quoted
-from pymesos_master.core import MasterCore, permission, secrets
+from pymesos_master.core import MasterCore, access_tokens, permission, secrets
 from pymesos_master.core.registry import AGENT, REVOCATION, place_of
 from pymesos_master.core.state import Agent, Framework, Quarantined, Revocation, Task
 from pymesos_master.queries import permits
@@ -323,7 +323,7 @@ class Queries:
         """Whether the caller, or somebody else, may do something. Raises RequestError."""
         if who and who != caller.principal:
             self.check(caller, "Operator.GetPolicy")
-            asked = replace(caller, principal=who)
+            asked = replace(caller, principal=who, rights=None)
         else:
             asked = caller
         return permits.can(self._state, asked, verb, role)
@@ -351,6 +351,14 @@ class Queries:
             if token.ends_at_s > now_s
         ]
 
+    def access_tokens(self, caller: Caller) -> list[pb.AccessTokenView]:
+        """Access tokens that are good: the caller's own, or with `policy` all."""
+        return permits.access_token_views(self._state, caller, self._clock().wall_s)
+
+    def access_token(self, digest: str, peer: str) -> Caller | None:
+        """Who asks by the access token whose secret has this digest, if it is good."""
+        return access_tokens.find(self._state, digest, self._clock().wall_s, peer)
+
     def revocations(self, caller: Caller) -> list[pb.RevocationView]:
         """What is let in no more, by name; of a record that cannot be read, its name.
 
@@ -362,7 +370,7 @@ class Queries:
             pb.RevocationView(name=name, at_s=one.at_s, made_by=one.made_by)
             if isinstance(one := made[name], Revocation)
             else pb.RevocationView(name=name)
-            for name in self._state.revoked()
+            for name in sorted(made)
         ]
 
     def secrets(self, caller: Caller, role: str = "") -> list[pb.SecretView]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pymesos_core.transport import ServerCall
+from pymesos_core.following import CALLER_KEY
+from pymesos_core.relaying import caller_to_proto
+from pymesos_core.transport import CallError, Code, ServerCall
+from pymesos_master.services.access_tokens import NOT_GOOD
 from pymesos_master.services.leading import Leadership, caller_of
 from pymesos_master.services.reading_audit import own_lines
 from pymesos_master.services.relaying import OperatorCalls
@@ -26,6 +29,16 @@ class MastersService:
     ) -> operator_pb2.ReadAuditResponse:
         """Lines that this master has written."""
         return await own_lines(self._leadership, request)
+
+    async def FindAccessToken(  # noqa: N802
+        self, request: pb.FindAccessTokenRequest, call: ServerCall[Any, Any]
+    ) -> pb.FindAccessTokenResponse:
+        """Who asks by an access token that another master was shown."""
+        leader = self._leadership.here()
+        caller = leader.queries.access_token(request.digest.hex(), request.peer)
+        if caller is None:
+            raise CallError(Code.UNAUTHENTICATED, NOT_GOOD, {CALLER_KEY: ""})
+        return pb.FindAccessTokenResponse(caller=caller_to_proto(caller))
 
     async def Relay(  # noqa: N802
         self, request: pb.RelayRequest, call: ServerCall[Any, Any]

@@ -92,7 +92,9 @@ class OperatorCalls:
             while (part := await stream.read()) is not None:
                 yield self._streams.read_answer(method, part)
         except CallError as error:
-            raise _refused(CallError(error.code, describe(error), error.trailing), leader) from None
+            raise not_answered(
+                CallError(error.code, describe(error), error.trailing), leader
+            ) from None
         except DecodeError:
             raise _unreadable(leader) from None
         finally:
@@ -108,7 +110,7 @@ class OperatorCalls:
             answer = await ask_master(dial, leader, RELAY, asked, RELAYED_TIMEOUT_S)
             return self._methods.read_answer(method, answer)
         except CallError as error:
-            raise _refused(error, leader) from None
+            raise not_answered(error, leader) from None
         except DecodeError:
             raise _unreadable(leader) from None
 
@@ -140,7 +142,7 @@ def _unreadable(leader: HostPort) -> CallError:
     return CallError(Code.INTERNAL, told)
 
 
-def _refused(error: CallError, leader: HostPort) -> CallError:
+def not_answered(error: CallError, leader: HostPort) -> CallError:
     """What who called is told when the master that leads does not answer."""
     if CALLER_KEY in error.trailing:
         return error

@@ -7,21 +7,37 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class FindAccessTokenRequest(_message.Message):
+    __slots__ = ("digest", "peer")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    peer: str
+    def __init__(self, digest: _Optional[bytes] = ..., peer: _Optional[str] = ...) -> None: ...
+
+class FindAccessTokenResponse(_message.Message):
+    __slots__ = ("caller",)
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    caller: RelayedCaller
+    def __init__(self, caller: _Optional[_Union[RelayedCaller, _Mapping]] = ...) -> None: ...
+
 class RelayedCaller(_message.Message):
-    __slots__ = ("principal", "credential", "credential_id", "peer", "ends_s", "vouched_by")
+    __slots__ = ("principal", "credential", "credential_id", "peer", "ends_s", "vouched_by", "rights")
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
     CREDENTIAL_ID_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     ENDS_S_FIELD_NUMBER: _ClassVar[int]
     VOUCHED_BY_FIELD_NUMBER: _ClassVar[int]
+    RIGHTS_FIELD_NUMBER: _ClassVar[int]
     principal: str
     credential: str
     credential_id: str
     peer: str
     ends_s: float
     vouched_by: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, principal: _Optional[str] = ..., credential: _Optional[str] = ..., credential_id: _Optional[str] = ..., peer: _Optional[str] = ..., ends_s: _Optional[float] = ..., vouched_by: _Optional[_Iterable[str]] = ...) -> None: ...
+    rights: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, principal: _Optional[str] = ..., credential: _Optional[str] = ..., credential_id: _Optional[str] = ..., peer: _Optional[str] = ..., ends_s: _Optional[float] = ..., vouched_by: _Optional[_Iterable[str]] = ..., rights: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RelayRequest(_message.Message):
     __slots__ = ("method", "request", "caller")

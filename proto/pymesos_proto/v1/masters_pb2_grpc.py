@@ -51,6 +51,11 @@ class MastersStub:
                 request_serializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayResponse.FromString,
                 _registered_method=True)
+        self.FindAccessToken = channel.unary_unary(
+                '/pymesos.v1.Masters/FindAccessToken',
+                request_serializer=pymesos__proto_dot_v1_dot_masters__pb2.FindAccessTokenRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.FindAccessTokenResponse.FromString,
+                _registered_method=True)
 
 
 class MastersServicer:
@@ -79,6 +84,13 @@ class MastersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindAccessToken(self, request, context):
+        """Who asks by an access token that another master was shown. Of the one that leads, which knows them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MastersServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +108,11 @@ def add_MastersServicer_to_server(servicer, server):
                     servicer.RelayStream,
                     request_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_masters__pb2.RelayResponse.SerializeToString,
+            ),
+            'FindAccessToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindAccessToken,
+                    request_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.FindAccessTokenRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_masters__pb2.FindAccessTokenResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -180,6 +197,33 @@ class Masters:
             '/pymesos.v1.Masters/RelayStream',
             pymesos__proto_dot_v1_dot_masters__pb2.RelayRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_masters__pb2.RelayResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindAccessToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Masters/FindAccessToken',
+            pymesos__proto_dot_v1_dot_masters__pb2.FindAccessTokenRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_masters__pb2.FindAccessTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,8 @@ class MastersStub:
     """
     RelayStream: _grpc.UnaryStreamMultiCallable[_masters_pb2.RelayRequest, _masters_pb2.RelayResponse]
     """The same of a method that answers by a stream."""
+    FindAccessToken: _grpc.UnaryUnaryMultiCallable[_masters_pb2.FindAccessTokenRequest, _masters_pb2.FindAccessTokenResponse]
+    """Who asks by an access token that another master was shown. Of the one that leads, which knows them."""
 
 @_typing.type_check_only
 class MastersAsyncStub(MastersStub):
@@ -56,6 +58,8 @@ class MastersAsyncStub(MastersStub):
     """
     RelayStream: _aio.UnaryStreamMultiCallable[_masters_pb2.RelayRequest, _masters_pb2.RelayResponse]  # type: ignore[assignment]
     """The same of a method that answers by a stream."""
+    FindAccessToken: _aio.UnaryUnaryMultiCallable[_masters_pb2.FindAccessTokenRequest, _masters_pb2.FindAccessTokenResponse]  # type: ignore[assignment]
+    """Who asks by an access token that another master was shown. Of the one that leads, which knows them."""
 
 class MastersServicer(metaclass=_abc_1.ABCMeta):
     """Of any master."""
@@ -85,6 +89,14 @@ class MastersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_masters_pb2.RelayResponse], _abc.AsyncIterator[_masters_pb2.RelayResponse]]:
         """The same of a method that answers by a stream."""
+
+    @_abc_1.abstractmethod
+    def FindAccessToken(
+        self,
+        request: _masters_pb2.FindAccessTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_masters_pb2.FindAccessTokenResponse, _abc.Awaitable[_masters_pb2.FindAccessTokenResponse]]:
+        """Who asks by an access token that another master was shown. Of the one that leads, which knows them."""
 
 def add_MastersServicer_to_server(servicer: MastersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

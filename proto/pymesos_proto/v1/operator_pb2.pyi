@@ -14,16 +14,20 @@ class WhoAmIRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class WhoAmIResponse(_message.Message):
-    __slots__ = ("principal", "ends_at_s", "rules", "policy_version")
+    __slots__ = ("principal", "ends_at_s", "rules", "policy_version", "access_token", "rights")
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     ENDS_AT_S_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ACCESS_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    RIGHTS_FIELD_NUMBER: _ClassVar[int]
     principal: str
     ends_at_s: float
     rules: _containers.RepeatedCompositeFieldContainer[PolicyRule]
     policy_version: int
-    def __init__(self, principal: _Optional[str] = ..., ends_at_s: _Optional[float] = ..., rules: _Optional[_Iterable[_Union[PolicyRule, _Mapping]]] = ..., policy_version: _Optional[int] = ...) -> None: ...
+    access_token: str
+    rights: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, principal: _Optional[str] = ..., ends_at_s: _Optional[float] = ..., rules: _Optional[_Iterable[_Union[PolicyRule, _Mapping]]] = ..., policy_version: _Optional[int] = ..., access_token: _Optional[str] = ..., rights: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PolicyRule(_message.Message):
     __slots__ = ("rule", "line")
@@ -758,6 +762,60 @@ class RemoveTokenRequest(_message.Message):
     def __init__(self, digest: _Optional[bytes] = ...) -> None: ...
 
 class RemoveTokenResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class MakeAccessTokenRequest(_message.Message):
+    __slots__ = ("digest", "name", "lifetime_s", "rights")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LIFETIME_S_FIELD_NUMBER: _ClassVar[int]
+    RIGHTS_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    name: str
+    lifetime_s: float
+    rights: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, digest: _Optional[bytes] = ..., name: _Optional[str] = ..., lifetime_s: _Optional[float] = ..., rights: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class MakeAccessTokenResponse(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class AccessTokenView(_message.Message):
+    __slots__ = ("id", "principal", "name", "rights", "made_at_s", "ends_at_s")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RIGHTS_FIELD_NUMBER: _ClassVar[int]
+    MADE_AT_S_FIELD_NUMBER: _ClassVar[int]
+    ENDS_AT_S_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    principal: str
+    name: str
+    rights: _containers.RepeatedScalarFieldContainer[str]
+    made_at_s: float
+    ends_at_s: float
+    def __init__(self, id: _Optional[str] = ..., principal: _Optional[str] = ..., name: _Optional[str] = ..., rights: _Optional[_Iterable[str]] = ..., made_at_s: _Optional[float] = ..., ends_at_s: _Optional[float] = ...) -> None: ...
+
+class ListAccessTokensRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListAccessTokensResponse(_message.Message):
+    __slots__ = ("tokens",)
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    tokens: _containers.RepeatedCompositeFieldContainer[AccessTokenView]
+    def __init__(self, tokens: _Optional[_Iterable[_Union[AccessTokenView, _Mapping]]] = ...) -> None: ...
+
+class RevokeAccessTokenRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class RevokeAccessTokenResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 

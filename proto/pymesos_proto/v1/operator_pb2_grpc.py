@@ -164,6 +164,21 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveTokenRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveTokenResponse.FromString,
                 _registered_method=True)
+        self.MakeAccessToken = channel.unary_unary(
+                '/pymesos.v1.Operator/MakeAccessToken',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.MakeAccessTokenRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.MakeAccessTokenResponse.FromString,
+                _registered_method=True)
+        self.ListAccessTokens = channel.unary_unary(
+                '/pymesos.v1.Operator/ListAccessTokens',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListAccessTokensRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListAccessTokensResponse.FromString,
+                _registered_method=True)
+        self.RevokeAccessToken = channel.unary_unary(
+                '/pymesos.v1.Operator/RevokeAccessToken',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RevokeAccessTokenRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RevokeAccessTokenResponse.FromString,
+                _registered_method=True)
         self.Revoke = channel.unary_unary(
                 '/pymesos.v1.Operator/Revoke',
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RevokeRequest.SerializeToString,
@@ -402,6 +417,25 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MakeAccessToken(self, request, context):
+        """Access tokens, by which programs ask by HTTP, as who made them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccessTokens(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeAccessToken(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Revoke(self, request, context):
         """Who is let in no more, though a certificate is in force.
         """
@@ -620,6 +654,21 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.RemoveToken,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveTokenRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveTokenResponse.SerializeToString,
+            ),
+            'MakeAccessToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.MakeAccessToken,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.MakeAccessTokenRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.MakeAccessTokenResponse.SerializeToString,
+            ),
+            'ListAccessTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccessTokens,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListAccessTokensRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListAccessTokensResponse.SerializeToString,
+            ),
+            'RevokeAccessToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeAccessToken,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RevokeAccessTokenRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RevokeAccessTokenResponse.SerializeToString,
             ),
             'Revoke': grpc.unary_unary_rpc_method_handler(
                     servicer.Revoke,
@@ -1389,6 +1438,87 @@ class Operator:
             '/pymesos.v1.Operator/RemoveToken',
             pymesos__proto_dot_v1_dot_operator__pb2.RemoveTokenRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.RemoveTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MakeAccessToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/MakeAccessToken',
+            pymesos__proto_dot_v1_dot_operator__pb2.MakeAccessTokenRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.MakeAccessTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccessTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/ListAccessTokens',
+            pymesos__proto_dot_v1_dot_operator__pb2.ListAccessTokensRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.ListAccessTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeAccessToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/RevokeAccessToken',
+            pymesos__proto_dot_v1_dot_operator__pb2.RevokeAccessTokenRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.RevokeAccessTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -71,6 +71,10 @@ class OperatorStub:
     """Tokens, by which principals come to their first certificates."""
     ListTokens: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListTokensRequest, _operator_pb2.ListTokensResponse]
     RemoveToken: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RemoveTokenRequest, _operator_pb2.RemoveTokenResponse]
+    MakeAccessToken: _grpc.UnaryUnaryMultiCallable[_operator_pb2.MakeAccessTokenRequest, _operator_pb2.MakeAccessTokenResponse]
+    """Access tokens, by which programs ask by HTTP, as who made them."""
+    ListAccessTokens: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListAccessTokensRequest, _operator_pb2.ListAccessTokensResponse]
+    RevokeAccessToken: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RevokeAccessTokenRequest, _operator_pb2.RevokeAccessTokenResponse]
     Revoke: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RevokeRequest, _operator_pb2.RevokeResponse]
     """Who is let in no more, though a certificate is in force."""
     ListRevocations: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListRevocationsRequest, _operator_pb2.ListRevocationsResponse]
@@ -136,6 +140,10 @@ class OperatorAsyncStub(OperatorStub):
     """Tokens, by which principals come to their first certificates."""
     ListTokens: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListTokensRequest, _operator_pb2.ListTokensResponse]  # type: ignore[assignment]
     RemoveToken: _aio.UnaryUnaryMultiCallable[_operator_pb2.RemoveTokenRequest, _operator_pb2.RemoveTokenResponse]  # type: ignore[assignment]
+    MakeAccessToken: _aio.UnaryUnaryMultiCallable[_operator_pb2.MakeAccessTokenRequest, _operator_pb2.MakeAccessTokenResponse]  # type: ignore[assignment]
+    """Access tokens, by which programs ask by HTTP, as who made them."""
+    ListAccessTokens: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListAccessTokensRequest, _operator_pb2.ListAccessTokensResponse]  # type: ignore[assignment]
+    RevokeAccessToken: _aio.UnaryUnaryMultiCallable[_operator_pb2.RevokeAccessTokenRequest, _operator_pb2.RevokeAccessTokenResponse]  # type: ignore[assignment]
     Revoke: _aio.UnaryUnaryMultiCallable[_operator_pb2.RevokeRequest, _operator_pb2.RevokeResponse]  # type: ignore[assignment]
     """Who is let in no more, though a certificate is in force."""
     ListRevocations: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListRevocationsRequest, _operator_pb2.ListRevocationsResponse]  # type: ignore[assignment]
@@ -354,6 +362,28 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.RemoveTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.RemoveTokenResponse, _abc.Awaitable[_operator_pb2.RemoveTokenResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def MakeAccessToken(
+        self,
+        request: _operator_pb2.MakeAccessTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.MakeAccessTokenResponse, _abc.Awaitable[_operator_pb2.MakeAccessTokenResponse]]:
+        """Access tokens, by which programs ask by HTTP, as who made them."""
+
+    @_abc_1.abstractmethod
+    def ListAccessTokens(
+        self,
+        request: _operator_pb2.ListAccessTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListAccessTokensResponse, _abc.Awaitable[_operator_pb2.ListAccessTokensResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RevokeAccessToken(
+        self,
+        request: _operator_pb2.RevokeAccessTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RevokeAccessTokenResponse, _abc.Awaitable[_operator_pb2.RevokeAccessTokenResponse]]: ...
 
     @_abc_1.abstractmethod
     def Revoke(

@@ -126,6 +126,24 @@ class TokenRecord(_message.Message):
     key: bytes
     def __init__(self, principal: _Optional[str] = ..., ends_at_s: _Optional[float] = ..., made_by: _Optional[str] = ..., key: _Optional[bytes] = ...) -> None: ...
 
+class AccessTokenRecord(_message.Message):
+    __slots__ = ("digest", "principal", "rights", "name", "made_at_s", "ends_at_s", "revoked")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    RIGHTS_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MADE_AT_S_FIELD_NUMBER: _ClassVar[int]
+    ENDS_AT_S_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    principal: str
+    rights: _containers.RepeatedScalarFieldContainer[str]
+    name: str
+    made_at_s: float
+    ends_at_s: float
+    revoked: bool
+    def __init__(self, digest: _Optional[bytes] = ..., principal: _Optional[str] = ..., rights: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ..., made_at_s: _Optional[float] = ..., ends_at_s: _Optional[float] = ..., revoked: _Optional[bool] = ...) -> None: ...
+
 class SecretRecord(_message.Message):
     __slots__ = ("role", "name", "version", "key_id", "nonce", "sealed", "set_by", "set_at_s")
     ROLE_FIELD_NUMBER: _ClassVar[int]

@@ -6,6 +6,7 @@ import base64
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.json_access import (
+    access_token_json,
     can_json,
     join_token_json,
     policy_json,
@@ -14,9 +15,10 @@ from pymesos_core.json_access import (
     who_json,
 )
 from pymesos_core.json_dialect import Json
-from pymesos_core.limits import KIB, POLICY, SECRET
+from pymesos_core.limits import KIB, POLICY, RIGHT, RIGHTS, SECRET
 from pymesos_core.security.policy import Verb
 from pymesos_core.transport import CallError, Code
+from pymesos_master.core.access_tokens import MAX_SCRAPING_S
 from pymesos_master.core.enrolment import MAX_LIFETIME_S
 from pymesos_master.http.asking import (
     Asked,
@@ -27,6 +29,7 @@ from pymesos_master.http.asking import (
     one_of,
     seconds,
     text,
+    texts,
     whole,
 )
 from pymesos_master.http.routes.table import Route, deed
@@ -177,6 +180,56 @@ ROUTES: tuple[Route, ...] = (
         "RemoveToken",
         lambda asked: pb.RemoveTokenRequest(digest=asked.value("digest")),
         (DIGEST,),
+    ),
+    Route(
+        "/v1/access-tokens",
+        "Access tokens that are good: yours, or with the verb `policy` all.",
+        "ListAccessTokens",
+        whole_list("access_tokens", "AccessToken"),
+        lambda asked: pb.ListAccessTokensRequest(),
+        lambda answer: {"access_tokens": [*map(access_token_json, answer.tokens)]},
+    ),
+    Route(
+        "/v1/access-tokens/make",
+        "Make an access token, by which a program asks as you; with a certificate only. Who asks"
+        " has made it, as `pymesos_at_SECRET` with 32 random bytes in base64 for URLs, without `=`,"
+        " and sends the digest of the whole.",
+        "MakeAccessToken",
+        record("Its id, by which it is revoked.", id=TEXT),
+        lambda asked: pb.MakeAccessTokenRequest(
+            digest=asked.value("digest"),
+            name=asked.text("name"),
+            lifetime_s=asked.number("lifetime_s"),
+            rights=asked.several("rights"),
+        ),
+        lambda answer: {"id": answer.id},
+        method="POST",
+        body=(
+            digest("digest", "The SHA-256 of the token."),
+            text("name", "What people call it."),
+            seconds(
+                "lifetime_s",
+                "How long it is good: up to 30 days, with the right `scrape` up to 365.",
+                MAX_SCRAPING_S,
+                required=True,
+            ),
+            texts(
+                "rights",
+                "What of all that you may, as in `read,logs:prod/**` or `audit`; `scrape` alone is"
+                " for `/v1/sd`.",
+                RIGHTS.most,
+                RIGHT.most,
+                required=True,
+            ),
+        ),
+        body_bytes=64 * KIB,
+    ),
+    deed(
+        "/v1/access-tokens/revoke",
+        "Let an access token in no more: one of yours, or with the verb `policy` anybody's.",
+        "RevokeAccessToken",
+        lambda asked: pb.RevokeAccessTokenRequest(id=asked.text("id")),
+        (text("id", "Its id.", required=True),),
     ),
     Route(
         "/v1/revocations",

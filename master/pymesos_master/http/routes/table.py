@@ -39,6 +39,7 @@ class Route:
     service: str = "Operator"
     content_type: str = JSON  # another: to_json gives bytes, with these headers
     headers: Callable[[Any], Mapping[str, str]] = lambda answer: {}
+    scrape: bool = False  # also to an access token that is for scraping
 
     def __post_init__(self) -> None:
         assert self.method == "POST" or (self.method == "GET" and not self.body), self.path

@@ -102,5 +102,6 @@ ROUTES: tuple[Route, ...] = (
         lambda answer: chain.from_iterable(map(targets_json, answer.tasks)),
         (text("framework_id", "Only those of this framework."), CALLED),
         paged=False,
+        scrape=True,
     ),
 )

@@ -1,0 +1,73 @@
+"""`token`: access tokens, by which programs ask by HTTP. Each is made here, and shown once."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.output import note, print_json, print_table
+from pymesos_core.json_access import access_token_json
+from pymesos_core.json_dialect import iso
+from pymesos_core.security.access_tokens import digest_of, new_access_token
+from pymesos_core.security.rights import SCRAPE, rights_problem
+from pymesos_proto.v1 import operator_pb2 as pb
+
+
+def wanted_rights(rights: tuple[str, ...], *, scrape: bool) -> tuple[str, ...]:
+    """Return the rights that are asked for. Raises UsageError."""
+    if scrape == bool(rights):
+        raise click.UsageError(
+            "give --right, as in --right read:prod/**, or --scrape, and not both"
+        )
+    wanted = (SCRAPE,) if scrape else rights
+    if problem := rights_problem(wanted):
+        raise click.UsageError(problem)
+    return wanted
+
+
+async def make_token(
+    cluster: Cluster, lifetime_s: float, rights: tuple[str, ...], name: str
+) -> None:
+    """`pymesos-cli token make`."""
+    token = new_access_token()
+    request = pb.MakeAccessTokenRequest(
+        digest=digest_of(token), name=name, lifetime_s=lifetime_s, rights=rights
+    )
+    made = await cluster.call(
+        lambda stub, timeout_s: stub.MakeAccessToken(request, timeout=timeout_s)
+    )
+    print(token, flush=True)
+    until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(time.time() + lifetime_s))
+    note(f"good until {until}; `pymesos-cli token revoke {made.id}` ends it before")
+
+
+async def list_tokens(cluster: Cluster, *, as_json: bool) -> None:
+    """`pymesos-cli token list`."""
+    request = pb.ListAccessTokensRequest()
+    seen = await cluster.call(
+        lambda stub, timeout_s: stub.ListAccessTokens(request, timeout=timeout_s)
+    )
+    if as_json:
+        print_json([access_token_json(view) for view in seen.tokens])
+        return
+    rows = [
+        (
+            view.id,
+            view.principal,
+            view.name or "-",
+            iso(view.ends_at_s) or "-",
+            " ".join(view.rights),
+        )
+        for view in seen.tokens
+    ]
+    headers = ("ID", "OF", "NAME", "UNTIL", "RIGHTS")
+    print_table(headers, rows, "no access tokens; `pymesos-cli token make` makes one", ("RIGHTS",))
+
+
+async def revoke_token(cluster: Cluster, token_id: str) -> None:
+    """`pymesos-cli token revoke`."""
+    request = pb.RevokeAccessTokenRequest(id=token_id)
+    await cluster.call(lambda stub, timeout_s: stub.RevokeAccessToken(request, timeout=timeout_s))
+    print(f"the access token {token_id} is let in no more")
