@@ -6,9 +6,18 @@ decided as if it had called itself.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +31,7 @@ from pymesos_core.security.identities import Kind, name_in
 from pymesos_core.security.needs import call_of_path
 from pymesos_core.security.revocations import Revocations
 from pymesos_core.security.validity import while_valid
+from pymesos_core.tasks import running
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code, Served, Service, served
 from pymesos_proto.v1 import masters_pb2 as pb
@@ -109,6 +119,25 @@ class Relayable:
         with _refused_to_caller():
             answer = await found.handle(asked, RelayedCall(caller))
         return pb.RelayResponse(response=found.encode(answer))
+
+    async def stream(self, name: str, request: Any, caller: Caller) -> AsyncGenerator[Any]:
+        """Answer a call of a method that answers by a stream. Raises CallError."""
+        said: asyncio.Queue[Any] = asyncio.Queue(1)  # who does not read keeps it waiting
+        call = RelayedCall(caller, on_response=said.put)
+
+        async def handle() -> None:
+            await self._methods[name].handle(request, call)
+
+        async with running(handle()) as handling:
+            while True:
+                async with running(said.get()) as saying:
+                    await asyncio.wait({handling, saying}, return_when=asyncio.FIRST_COMPLETED)
+                    part = [saying.result()] if saying.done() else []
+                for one in part:
+                    yield one
+                if not part:
+                    await handling
+                    return
 
     async def stream_relayed(
         self,

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import grpc.aio
@@ -59,6 +60,12 @@ class Web:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.load(error)
+
+    def read(self, path: str) -> bytes:
+        """What is answered, as it is."""
+        url = f"{self._url}{path}"
+        with urllib.request.urlopen(url, timeout=20, context=self._context) as answer:
+            return bytes(answer.read())
 
     def ok(self, path: str, body: Any = None) -> Any:
         status, said = self.ask(path, body)
@@ -143,6 +150,30 @@ def test_what_is_changed_is_what_the_policy_allows(cluster: Closed, jobs: dict[s
     assert {(n["principal"], n["decision"], n.get("relayed_by")) for n in lines} >= {
         ("operator/dev", "allowed", "master/m1")
     }
+
+
+def test_what_a_task_has_written(cluster: Closed, jobs: dict[str, str]) -> None:
+    dev, root = cluster.web_of("operator/dev"), cluster.web_of("operator/root")
+
+    def running(job: str) -> list[str]:
+        instances = root.ok(f"/v1/jobs/{job}/instances")["instances"]
+        return [one["task_id"] for one in instances if one["state"] == "TASK_RUNNING"]
+
+    wait_for("they run", lambda: bool(running("dev") and running("prod")))
+    task_id, other = running("dev")[0], running("prod")[0]
+    wait_for("its log", lambda: dev.read(f"/v1/tasks/{task_id}/logs") == b"up\n")
+    files = dev.ok(f"/v1/tasks/{task_id}/files")["files"]
+    assert {"stdout", "stderr"} <= {file["name"] for file in files}
+    assert dev.read(f"/v1/tasks/{task_id}/file?path=stdout&offset=1") == b"p\n"
+    for path in ("../../../../etc/passwd", "/etc/passwd", "stdout/../../../x"):
+        status, said = dev.ask(f"/v1/tasks/{task_id}/file?path={quote(path, safe='')}")
+        assert status in (400, 403, 404), said
+    for path in (f"/v1/tasks/{other}/logs", f"/v1/tasks/{other}/files"):
+        status, said = dev.ask(path)
+        assert status == 404 and f"there is no task '{other}'" in said["error"]["message"]
+    assert "may not logs in the role dev" in cluster.web_of("operator/alice").denied(
+        f"/v1/tasks/{task_id}/logs"
+    )
 
 
 def test_a_plan_says_where(cluster: Closed, jobs: dict[str, str]) -> None:

@@ -5,24 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
+from pymesos_core.coordination import MasterInfo
 from pymesos_core.outside import Outside
 from pymesos_core.security.audit import Entry
 from pymesos_core.security.gate import open_gate
 from pymesos_core.security.identities import Kind
-from pymesos_core.transport import CallError, Code
+from pymesos_core.transport import CallError, Code, Service
 from pymesos_master.core import Config
-from pymesos_master.http import openapi
-from pymesos_master.http.answering import Answering
-from pymesos_master.http.routes import ROUTES
+from pymesos_master.http import logs, openapi
+from pymesos_master.http.answering import Answer, Answering, Request
+from pymesos_master.http.routes import CALLS, ROUTES
 from pymesos_master.services import sandbox_calls
 from pymesos_master.services.access_tokens import AccessTokens
+from pymesos_master.services.leading import Leadership
+from pymesos_master.services.masters import MastersService
+from pymesos_master.services.operator import OperatorService
+from pymesos_master.services.relaying import OperatorCalls
+from pymesos_master.services.sandbox_calls import SandboxCalls
+from pymesos_master.services.sandbox_relay import SandboxRelay
 from pymesos_proto.v1 import sandbox_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_testing.http_cluster import get, get_json, leadership_of, operators_of
@@ -44,6 +52,7 @@ class Agent:
     def __init__(self) -> None:
         self.asked: list[Any] = []
         self.silent = False
+        self.log: asyncio.Queue[bytes | CallError | None] = asyncio.Queue()
 
     def dial(self, address: HostPort, to: Kind, name: str = "") -> Any:
         assert to is Kind.AGENT
@@ -61,7 +70,9 @@ class _Channel:
         return self
 
     async def write(self, part: bytes) -> None:
-        if self._method == "ListFiles":
+        if self._method == "ReadLog":
+            self._agent.asked.append(pb.ReadLogRequest.FromString(part))
+        elif self._method == "ListFiles":
             listed = pb.ListFilesRequest.FromString(part)
             self._agent.asked.append(listed)
             views = [
@@ -88,6 +99,11 @@ class _Channel:
 
     async def read(self) -> bytes | None:
         await self._written.wait()
+        if self._method == "ReadLog":
+            said = await self._agent.log.get()
+            if isinstance(said, CallError):
+                raise said
+            return None if said is None else pb.LogPart(data=said).SerializeToString()
         answer = self._answers.pop() if self._answers else None
         if isinstance(answer, CallError):
             raise answer
@@ -111,7 +127,10 @@ class World:
         self.h = h
         self.agent = Agent()
         self.leadership = leadership_of(h, outside=Outside(dial=self.agent.dial))
-        operators = operators_of(self.leadership)
+        self.sandboxes = SandboxRelay(self.leadership)
+        calls = SandboxCalls(self.leadership, self.sandboxes)
+        services: list[Service] = [OperatorService(self.leadership), calls]
+        self.operators = operators = OperatorCalls(self.leadership, services, CALLS)
 
         def gate(method: str, peer: str, authentication: Mapping[str, Any]) -> Caller:
             named = next(iter(authentication["peer_uri"])).decode()
@@ -212,3 +231,93 @@ async def test_the_policy_decides_as_for_grpc(monkeypatch: pytest.MonkeyPatch) -
         ("operator/looks", "Sandbox.ListFiles", True),
         ("operator/eve", "Operator.ListTasks", True),
     ]
+
+
+class TestLogs:
+    def opened(self, world: World, path: str, **more: Any) -> Any:
+        """What is said, in parts."""
+        asked = {"method": "GET", "host": "127.0.0.1:1", "peer": "ipv4:127.0.0.1", **more}
+        admitted = world.answering.admit(Request(target=path, **asked))
+        assert not isinstance(admitted, Answer), admitted
+        return world.answering.parts(admitted)
+
+    async def test_it_comes_as_it_is_written_to_its_end(self, world: World) -> None:
+        said = self.opened(world, "/v1/tasks/t/logs?follow=true&tail=0&stderr=true")
+        assert said.content_type == "text/plain; charset=utf-8"
+        for part in (b"one\n", b"\xff<two>"):
+            world.agent.log.put_nowait(part)
+            assert await anext(said.parts) == part
+        world.agent.log.put_nowait(None)
+        with pytest.raises(StopAsyncIteration):
+            await anext(said.parts)
+        (asked,) = world.agent.asked
+        assert (asked.framework_id, asked.task_id) == (world.framework_id, "t")
+        assert (asked.follow, asked.stderr, asked.tail_lines) == (True, True, 0)
+        assert asked.HasField("tail_lines")
+
+    async def test_who_hangs_up_ends_it(self, world: World) -> None:
+        said = self.opened(world, "/v1/tasks/t/logs")
+        world.agent.log.put_nowait(b"one")
+        assert await anext(said.parts) == b"one"
+        relay = world.sandboxes
+        assert relay._relayed.total() == 1
+        await said.parts.aclose()
+        assert relay._relayed.total() == 0 and not world.agent.asked[0].HasField("tail_lines")
+
+    async def test_why_it_ends_early_is_its_last_line(self, world: World) -> None:
+        said = self.opened(world, "/v1/tasks/t/logs")
+        world.agent.log.put_nowait(CallError(Code.UNAVAILABLE, "Socket closed"))
+        with pytest.raises(CallError, match="not reachable") as ended:
+            await anext(said.parts)
+        assert said.last(ended.value) == b"\n--- not reachable\n"
+
+    async def test_a_task_that_there_is_not(self, world: World) -> None:
+        with pytest.raises(CallError, match="there is no task 'none'"):
+            await anext(self.opened(world, "/v1/tasks/none/logs").parts)
+        refused = await get(world.answering, "/v1/tasks/t/logs?tail=-1")
+        assert refused.status == 400
+
+    async def test_the_policy_decides(self) -> None:
+        world = World(POLICY)
+        dev = {"authentication": {"peer_uri": [b"operator/dev"]}}
+        with pytest.raises(CallError, match="operator/dev may not logs in the role dev"):
+            await anext(self.opened(world, "/v1/tasks/t/logs", **dev).parts)
+        assert not world.agent.asked
+
+    async def test_a_master_that_does_not_lead_asks_the_one_that_does(self, world: World) -> None:
+        masters = MastersService(world.leadership, world.operators)
+
+        class Channel:
+            def stream(self, method: Any, metadata: Any = None) -> Any:
+                assert method.path == "/pymesos.v1.Masters/RelayStream"
+                self.said: asyncio.Queue[Any] = asyncio.Queue()
+                return self
+
+            async def write(self, request: Any) -> None:
+                async def relay() -> None:
+                    by = Caller(peer="ipv4:10.0.0.2")
+                    call: Any = SimpleNamespace(caller=by, write=self.said.put)
+                    await masters.RelayStream(request, call)
+                    await self.said.put(None)
+
+                self.relaying = asyncio.create_task(relay())
+
+            async def done_writing(self) -> None: ...
+
+            async def read(self) -> Any:
+                return await self.said.get()
+
+            def cancel(self) -> None:
+                self.relaying.cancel()
+
+            async def close(self) -> None: ...
+
+        me = MasterInfo("m2", HostPort("10.0.0.2", 5050), "second")
+        follower = Leadership(me, Outside(dial=lambda *_: cast(Any, Channel())))
+        follower.known_leader = lambda: world.leadership.me
+        operators = operators_of(follower)
+        request = pb.ReadLogRequest(task_id="t")
+        for part in (b"one", b"two", None):
+            world.agent.log.put_nowait(part)
+        said = logs.parts(operators, request, Caller(peer="ipv4:10.0.0.9")).parts
+        assert [part async for part in said] == [b"one", b"two"]

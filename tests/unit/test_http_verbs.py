@@ -54,7 +54,7 @@ BY_HTTP: dict[str, str | tuple[str, ...]] = {
     "kill": ("POST /v1/tasks/kill",),
     "leader": ("GET /v1/leader",),
     "local": "it starts a cluster, and there is none to ask yet",
-    "logs": NOT_YET,
+    "logs": ("GET /v1/tasks/{task_id}/logs",),
     "ls": ("GET /v1/tasks/{task_id}/files",),
     "maintenance cancel": ("POST /v1/maintenance/cancel",),
     "maintenance list": ("GET /v1/maintenance",),

@@ -220,7 +220,7 @@ class Answering:
         self._names = NAMES_HERE | {hostname.lower()}
         self._turns = Turns()
         self._routed = Routed((*ROUTES, *STREAMS, openapi.route((*ROUTES, *STREAMS))))
-        self._doors = Doors(Events(operators))
+        self._doors = Doors(Events(operators), operators)
 
     def admit(self, request: Request) -> Admitted | Answer:
         """Return what is to be answered yet, or the answer where that is known at once.

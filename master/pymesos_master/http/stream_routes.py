@@ -12,14 +12,19 @@ from typing import Any
 
 from pymesos_core.caller import Caller
 from pymesos_core.json_dialect import event_json
-from pymesos_master.http.asking import NOTHING, Asked, flag, one_of, text
+from pymesos_master.http import logs
+from pymesos_master.http.asking import NOTHING, Asked, flag, one_of, text, whole
 from pymesos_master.http.events import CONTENT_TYPE, Events
+from pymesos_master.http.routes.sandbox import FRAMEWORK_ID, TASK_ID
 from pymesos_master.http.routes.table import Route
 from pymesos_master.http.schemas import ref
 from pymesos_master.http.streams import Parts
+from pymesos_master.services.relaying import OperatorCalls
 from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import sandbox_pb2
 
 CURSOR = "cursor"
+MOST_LINES = 100_000  # as `pymesos-cli logs` has it
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Doors:
     """What streams are made of."""
 
     events: Events
+    operators: OperatorCalls
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,18 @@ def _watch(asked: Asked) -> pb.WatchEventsRequest:
     )
 
 
+def _read_log(asked: Asked) -> sandbox_pb2.ReadLogRequest:
+    request = sandbox_pb2.ReadLogRequest(
+        framework_id=asked.text("framework_id"),
+        task_id=asked.text("task_id"),
+        stderr=asked.flag("stderr"),
+        follow=asked.flag("follow"),
+    )
+    if "tail" in asked:
+        request.tail_lines = asked.number("tail")
+    return request
+
+
 STREAMS: tuple[Stream, ...] = (
     Stream(
         "/v1/events",
@@ -82,5 +100,24 @@ STREAMS: tuple[Stream, ...] = (
         content_type=CONTENT_TYPE,
         opened=lambda doors, request, caller: doors.events.to(request, caller),
         resumes=CURSOR,
+    ),
+    Stream(
+        "/v1/tasks/{task_id}/logs",
+        "What a task has written to its stdout, as it is, also of one that has ended. What ends it"
+        " before its end is said in its last line, which then begins with `--- `.",
+        "ReadLog",
+        {"type": "string"},
+        _read_log,
+        lambda part: part.data,
+        (
+            flag("stderr", "Its stderr instead."),
+            whole("tail", "Only the last so many lines.", 0, MOST_LINES),
+            flag("follow", "Go on with what it writes, until it has ended."),
+            FRAMEWORK_ID,
+        ),
+        in_path=(TASK_ID,),
+        service="Sandbox",
+        content_type=logs.CONTENT_TYPE,
+        opened=lambda doors, request, caller: logs.parts(doors.operators, request, caller),
     ),
 )

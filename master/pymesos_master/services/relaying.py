@@ -30,7 +30,7 @@ RELAY = method_of("/pymesos.v1.Masters/Relay", pb.RelayRequest, pb.RelayResponse
 
 RELAY_STREAM = method_of("/pymesos.v1.Masters/RelayStream", pb.RelayRequest, pb.RelayResponse)
 WATCH = "Operator.WatchEvents"
-STREAMS = frozenset({WATCH})  # that masters relay
+STREAMS = frozenset({WATCH, "Sandbox.ReadLog"})  # that masters relay
 
 
 class OperatorCalls:
@@ -43,7 +43,9 @@ class OperatorCalls:
         self._leadership = leadership
         services = list(services)
         self._methods = Relayable(services, names)
-        self._streams = Relayable(services, STREAMS, stream=True)
+        there = {service.contract.name for service in services}
+        streams = {name for name in STREAMS if name.partition(".")[0] in there}
+        self._streams = Relayable(services, streams, stream=True)
 
     async def ask(self, method: str, request: Any, caller: Caller, *, here: bool = False) -> Any:
         """The answer of the master that leads, or of this one. Raises CallError."""
@@ -68,6 +70,18 @@ class OperatorCalls:
             async for said in parts:
                 cursor = Cursor.parse(said.cursor) if said.cursor else None
                 yield Batch(list(said.event), cursor, said.snapshot_begins)
+        raise CallError(Code.UNAVAILABLE, f"the master that leads, {leader}, has ended the stream")
+
+    async def stream(self, method: str, request: Any, caller: Caller) -> AsyncGenerator[Any]:
+        """The responses of the master that leads, to their end. Raises CallError."""
+        leader = self._elsewhere()
+        if leader is None:
+            parts = self._streams.stream(method, request, caller)
+        else:
+            parts = self._relay_stream(leader, method, request, caller)
+        async with aclosing(parts):
+            async for part in parts:
+                yield part
 
     def _elsewhere(self) -> HostPort | None:
         """The master that leads; None: this one does. Raises CallError: nobody does."""
@@ -83,7 +97,7 @@ class OperatorCalls:
     async def _relay_stream(
         self, leader: HostPort, method: str, request: Any, caller: Caller
     ) -> AsyncGenerator[Any]:
-        """The responses of the master that leads. Raises CallError, also when it ends them."""
+        """The responses of the master that leads, when that is another. Raises CallError."""
         channel = self._leadership.outside.dial(leader, Kind.MASTER)
         stream = channel.stream(RELAY_STREAM)
         try:
@@ -100,7 +114,6 @@ class OperatorCalls:
         finally:
             stream.cancel()
             await channel.close()
-        raise CallError(Code.UNAVAILABLE, f"the master that leads, {leader}, has ended the stream")
 
     async def _relay(self, leader: HostPort, method: str, request: Any, caller: Caller) -> Any:
         """The answer of the master that leads. Raises CallError."""
