@@ -84,13 +84,16 @@ class Machines:
         wait_for(f"{machine} listens", lambda: "listening on" in log.read_text(), 30)
         return None
 
-    def agents_by_http(self, machine: str, tls: Path) -> list[str]:
-        """The agents that a master tells of, whether or not it leads."""
+    def agents_by_http(self, machine: str, tls: Path, token: str = "") -> list[str]:
+        """The agents that a master tells of, whether or not it leads: by a certificate or token."""
         (url,) = re.findall(r"^web (.*)$", (self[machine] / "log").read_text(), re.M)
         context = ssl.create_default_context(cafile=tls / "roots.pem")
         context.check_hostname = False
-        context.load_cert_chain(tls / "cert.pem", tls / "key.pem")
-        with urllib.request.urlopen(f"{url}/v1/agents", timeout=20, context=context) as answer:
+        if not token:
+            context.load_cert_chain(tls / "cert.pem", tls / "key.pem")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        asked = urllib.request.Request(f"{url}/v1/agents", headers=headers)
+        with urllib.request.urlopen(asked, timeout=20, context=context) as answer:
             return [agent["agent_id"] for agent in json.load(answer)["agents"]]
 
     def ok(self, machine: str, line: str) -> str:
@@ -141,6 +144,15 @@ def test_the_page_runs_and_tokens_outlive_a_leader(machines: Machines) -> None:
         machines.agents_by_http(master, machines[first] / "prod/operator") for master in MASTERS
     ]
     assert len(seen[0]) == 3 and seen[1:] == [seen[0]] * len(others), "whichever master is asked"
+    token = machines.ok(first, f"{operator} token make --right read:**").strip()
+    own = machines[first] / "prod/operator"
+    for master in MASTERS:
+        assert machines.agents_by_http(master, own, token) == seen[0]
+    (named,) = json.loads(machines.ok(first, f"{operator} token list --json"))
+    machines.ok(first, f"{operator} token revoke {named['id']}")
+    for master in MASTERS:
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            machines.agents_by_http(master, own, token)
     assert Credentials(machines[AGENTS[0]] / "tls").identity.principal == "agent/a1"
     keys = (machines[first] / "prod/master/secrets.key").read_bytes()
     for master in others:

@@ -128,6 +128,51 @@ def test_http_is_for_its_owner(local: Local) -> None:
     assert [agent["hostname"] for agent in ask("/v1/agents")["agents"]] == ["agent-1"]
 
 
+def test_a_program_asks_with_an_access_token(local: Local) -> None:
+    """Of masters, and through them of frameworks, within its rights; and no more once revoked."""
+    url = local.said.splitlines()[1].removeprefix("web ")
+    context = ssl.create_default_context(cafile=tls_of(local.secrets, OWNER) / "roots.pem")
+    context.check_hostname = False
+
+    def ask(token: str, path: str, **body: Any) -> Any:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        sent = json.dumps(body).encode() if body else None
+        request = urllib.request.Request(f"{url}{path}", sent, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=20, context=context) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def make(*arguments: str) -> str:
+        made = cli("token", "make", *arguments)
+        assert made.returncode == 0 and made.stdout.startswith("pymesos_at_"), made.stderr
+        return made.stdout.strip()
+
+    everything, narrow = make("--right", "*:**", "--name", "for a test"), make("--right", "read:no")
+    scraping = make("--scrape", "--ttl", "365d")
+    file = {"name": "by-token", "tasks": [{"name": "t", "command": "sleep 60"}]}
+    submitted = ask(everything, "/v1/jobs/submit", document=file)
+    assert "by-token" in [job["name"] for job in ask(everything, "/v1/jobs")["jobs"]]
+    assert ask(narrow, "/v1/jobs")["jobs"] == []
+    assert ask(narrow, "/v1/jobs/stop", job=submitted["job_id"]) == 404, "of which it may not know"
+    assert ask(everything, "/v1/jobs/stop", job=submitted["job_id"]) == {}
+    assert isinstance(ask(scraping, "/v1/sd"), list) and ask(scraping, "/v1/tasks") == 403
+    assert ask(everything[:-1] + "_", "/v1/agents") == 401
+    listed = json.loads(cli("token", "list", "--json").stdout)
+    (named,) = (one["id"] for one in listed if one["name"] == "for a test")
+    revoked = cli("token", "revoke", named)
+    assert revoked.returncode == 0, revoked.stderr
+    assert ask(everything, "/v1/agents") == 401
+    log = (local.folder / "master.log").read_text()
+    assert not any(token in log for token in (everything, narrow, scraping))
+    audited = [json.loads(line) for line in cli("audit", "--json").stdout.splitlines()]
+    by_token = [line for line in audited if line.get("access_token") == named]
+    assert {line["method"] for line in by_token} >= {"Jobs.SubmitJob", "Jobs.StopJob"}, audited
+    refused = cli("token", "make", "--right", "read")
+    assert refused.returncode == 2 and "as in read:prod" in refused.stderr
+
+
 @pytest.mark.parametrize("arguments", [("MASTER",), ()])
 def test_neither_does_the_author_of_a_framework(local: Local, arguments: tuple[str, ...]) -> None:
     master = [local.master for _ in arguments]
