@@ -20,6 +20,8 @@ from aiohttp import ClientConnectorError, ClientSession, ServerDisconnectedError
 from pymesos_core.caller import Caller, Method
 from pymesos_core.security.gate import Authentication
 from pymesos_core.security.server_tls import authentication_of
+from pymesos_core.caller import Caller
+from pymesos_core.security.server_tls import BUFFER_BYTES, authentication_of
 from pymesos_core.serving import Listen, ServingError
 from pymesos_master.http import server as http_server
 from pymesos_master.http.answering import Admitted, Answer, Answering, Request
@@ -420,6 +422,18 @@ async def test_who_is_of_another_cluster_is_not_let_in(closed: Closed, tmp_path:
         with pytest.raises((ServerDisconnectedError, OSError)):
             await closed.get(url, "/health", context)
         assert b"HTTP" not in await say(url, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+async def test_a_connection_takes_little_memory(closed: Closed) -> None:
+    """asyncio would take a buffer of 256 KiB for each, which is most of what one costs."""
+    async with running(closed.server()) as url, ClientSession(url) as session:
+        name = "m1.master.prod.pymesos"
+        async with session.get("/health", ssl=closed.context(), server_hostname=name) as answer:
+            assert answer.status == 200
+            buffers = [
+                len(one._ssl_buffer) for one in gc.get_objects() if isinstance(one, SSLProtocol)
+            ]
+            assert buffers and set(buffers) == {BUFFER_BYTES}
 
 
 async def test_who_speaks_no_tls_leaves_no_memory_taken(closed: Closed) -> None:

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import os
 import ssl
+from asyncio.sslproto import SSLProtocol
 
 from pymesos_core.security.credentials import Credentials, Pem
 from pymesos_core.security.gate import Authentication
 
+# Of each connection, as much as a record of TLS has at most. asyncio takes 256 KiB, and there are
+# hundreds of connections on which little is said.
+BUFFER_BYTES = 16 * 1024
+
 
 def server_context(credentials: Credentials) -> ssl.SSLContext:
     """A context that shows the certificate of this process as it is when a client comes."""
+    SSLProtocol.max_size = BUFFER_BYTES
     pem = credentials.current()
     context = _context_of(pem)
 

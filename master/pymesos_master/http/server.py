@@ -37,7 +37,7 @@ from pymesos_master.http.routes.table import Route
 from pymesos_master.http.stream_routes import Stream
 from pymesos_master.http.streams import NotReadError, Sender, Streams
 
-# TLS alone takes 256 KiB of memory for each connection.
+# With TLS one takes 64 KiB of memory, and there may be as many streams as `streams` says besides.
 MOST_CONNECTIONS = 100
 MOST_ANSWERS = 4  # made and sent at a time
 MOST_ELSEWHERE = 8  # beside these, for which others than masters are waited for
