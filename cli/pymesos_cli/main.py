@@ -53,6 +53,7 @@ ROOMS = {
     "rollout": ("jobs", "Show how a job changes; pause it, resume it, promote, abort."),
     "run": ("jobs", "Run a job file, or a command after --."),
     "scale": ("jobs", "Have other numbers of instances."),
+    "webhook": ("access", "Have events sent to URLs; list, remove, test."),
     "secret": ("access", "Set secrets that tasks of a role may use, list, remove."),
     "stats": ("tasks", "Show what tasks use now."),
     "stop": ("jobs", "End a job and its tasks."),

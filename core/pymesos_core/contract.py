@@ -213,6 +213,12 @@ RULES: Mapping[str, Rule] = {
     "SecretUse.env": _ARGUMENT,
     "image_secret": _SECRET_NAME,
     "SetSecretRequest.name": _SECRET_NAME,
+    "SetWebhookRequest.name": _SECRET_NAME,
+    "SetWebhookRequest.url": _sized(limits.WEBHOOK_URL),
+    "SetWebhookRequest.secret_role": _ROLE,
+    "SetWebhookRequest.secret_name": _text(secret_name_problem),
+    "RemoveWebhookRequest.name": _anything,  # it is there or not
+    "TestWebhookRequest.name": _anything,  # the same
     "RemoveSecretRequest.name": _anything,  # it is there or not
     "SealedSecret.name": _SECRET_NAME,
     "job_id": _ID,

@@ -6,6 +6,7 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
 from pymesos_core.json_dialect import Json, iso
+from pymesos_core.states import kind_name
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 
@@ -56,6 +57,21 @@ def secret_json(view: pb.SecretView) -> Json:
         "set_at": iso(view.set_at_s),
         "set_by": view.set_by or None,
         "tasks": view.tasks,
+    }
+
+
+def webhook_json(view: pb.WebhookView) -> Json:
+    """A webhook."""
+    return {
+        "name": view.name,
+        "url": view.url,
+        "kinds": [kind_name(kind) for kind in view.kinds],
+        "secret_role": view.secret_role or None,
+        "secret_name": view.secret_name or None,
+        "link_local": view.link_local,
+        "set_at": iso(view.set_at_s),
+        "set_by": view.set_by or None,
+        "problem": view.problem or None,
     }
 
 

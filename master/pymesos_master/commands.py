@@ -24,6 +24,7 @@ from pymesos_master.core.events import (
     OperatorReleasedRecord,
     OperatorRemovedSecret,
     OperatorRemovedToken,
+    OperatorRemovedWebhook,
     OperatorReserved,
     OperatorRevoked,
     OperatorRevokedAccessToken,
@@ -31,12 +32,13 @@ from pymesos_master.core.events import (
     OperatorSetPolicy,
     OperatorSetQuota,
     OperatorSetSecret,
+    OperatorSetWebhook,
     OperatorSetWeight,
     OperatorToreDown,
     OperatorUnreserved,
     TokenUsed,
 )
-from pymesos_proto.v1 import types_pb2
+from pymesos_proto.v1 import operator_pb2, types_pb2
 
 Ask = Callable[[Callable[[int], Event]], Awaitable[Problem | None]]
 
@@ -187,6 +189,19 @@ class Commands:
     ) -> None:
         """Remove a secret; `force`: also while live tasks use it."""
         await self._decide(lambda i: OperatorRemovedSecret(i, role, name, force, caller))
+
+    async def set_webhook(self, caller: Caller, asked: operator_pb2.SetWebhookRequest) -> None:
+        """Have events sent to a URL, which was checked."""
+        kinds, secret = tuple(asked.kinds), (asked.secret_role, asked.secret_name)
+        await self._decide(
+            lambda i: OperatorSetWebhook(
+                i, asked.name, asked.url, kinds, secret, asked.link_local, caller
+            )
+        )
+
+    async def remove_webhook(self, caller: Caller, name: str) -> None:
+        """Have nothing sent to a webhook any more."""
+        await self._decide(lambda i: OperatorRemovedWebhook(i, name, caller))
 
     async def _decide(self, make_event: Callable[[int], Event]) -> None:
         problem = await self._ask(make_event)

@@ -56,6 +56,7 @@ from pymesos_master.services.sandbox_relay import SandboxRelay
 from pymesos_master.services.scheduler import SchedulerService
 from pymesos_master.settings import MasterSettings
 from pymesos_master.shell import Leader
+from pymesos_master.webhooks import Webhooks
 
 log = logging.getLogger("pymesos_master")
 
@@ -88,6 +89,9 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         audit_files=files,
         keys=_keys(settings),
     )
+    webhooks = Webhooks(leadership)
+    leadership.webhook_problems = lambda: webhooks.problems
+    leadership.test_webhook = webhooks.test
     add_service(server, SchedulerService(leadership))
     add_service(server, AgentService(leadership))
     operator = OperatorService(leadership)
@@ -122,6 +126,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         running(process.stop.wait()) as stopping,
         running(leadership.led.wait()) as leading,
         beside(_renewing(leadership.outside, signer, detector)),
+        beside(webhooks.run()),
         beside(http.run()) if http is not None else contextlib.nullcontext(),
         beside(names.run(detector or StandaloneDetector([address])))
         if names is not None

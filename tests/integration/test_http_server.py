@@ -19,8 +19,6 @@ from aiohttp import ClientConnectorError, ClientSession, ServerDisconnectedError
 
 from pymesos_core.caller import Caller, Method
 from pymesos_core.security.gate import Authentication
-from pymesos_core.security.server_tls import authentication_of
-from pymesos_core.caller import Caller
 from pymesos_core.security.server_tls import BUFFER_BYTES, authentication_of
 from pymesos_core.serving import Listen, ServingError
 from pymesos_master.http import server as http_server
@@ -431,7 +429,9 @@ async def test_a_connection_takes_little_memory(closed: Closed) -> None:
         async with session.get("/health", ssl=closed.context(), server_hostname=name) as answer:
             assert answer.status == 200
             buffers = [
-                len(one._ssl_buffer) for one in gc.get_objects() if isinstance(one, SSLProtocol)
+                len(vars(one)["_ssl_buffer"])
+                for one in gc.get_objects()
+                if isinstance(one, SSLProtocol)
             ]
             assert buffers and set(buffers) == {BUFFER_BYTES}
 

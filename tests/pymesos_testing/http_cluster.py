@@ -33,6 +33,7 @@ from pymesos_master.services.sandbox_relay import SandboxRelay
 from pymesos_master.shell import Leader
 from pymesos_master.watching import Watching
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
 from pymesos_testing.master_harness import MasterHarness
 
 AT = HostPort("10.0.0.1", 5050)
@@ -66,6 +67,8 @@ def a_bit_of_everything() -> MasterHarness:
     h.feed(ev.OperatorRevoked(7, "agent/node-9"))
     sealed = KEYRING.seal("eng", "db", b"hidden")
     h.feed(ev.OperatorSetSecret(8, "eng", "db", sealed))
+    kinds = (ClusterEvent.WEIGHT_SET,)
+    h.feed(ev.OperatorSetWebhook(9, "hook", "http://127.0.0.1:1/in", kinds, ("eng", "db")))
     h.subscribe(name="gone", roles=["ops"])
     h.advance(0.01)
     assert all(answer is None for answer in h.answers.values()), h.answers

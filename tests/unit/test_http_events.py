@@ -28,7 +28,8 @@ from pymesos_master.http import streams as http_streams
 from pymesos_master.http.answering import Admitted, Answer, Request
 from pymesos_master.http.events import Events, live_frames
 from pymesos_master.http.routes import ROUTES
-from pymesos_master.http.stream_routes import KINDS, STREAMS
+from pymesos_master.http.routes.webhooks import KINDS
+from pymesos_master.http.stream_routes import STREAMS
 from pymesos_master.http.streams import MOST_STREAMS_OF_ONE, Streams
 from pymesos_master.services import events as event_service
 from pymesos_master.services.leading import Leadership

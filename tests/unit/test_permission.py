@@ -148,6 +148,8 @@ DECISIONS: list[tuple[Ask, Verb, str]] = [
     (lambda h, f, c: ev.OperatorUnreserved(1, agent_of(h), "eng", ONE, c), Verb.RESERVE, "eng"),
     (lambda h, f, c: ev.OperatorSetSecret(1, "eng", "db", SEALED, c), Verb.SECRETS, "eng"),
     (lambda h, f, c: ev.OperatorRemovedSecret(1, "eng", "db", True, c), Verb.SECRETS, "eng"),
+    (lambda h, f, c: ev.OperatorSetWebhook(1, "w", "http://x", (1,), caller=c), Verb.POLICY, ""),
+    (lambda h, f, c: ev.OperatorRemovedWebhook(1, "w", c), Verb.POLICY, ""),
     (lambda h, f, c: ev.OperatorMarkedGone(1, agent_of(h), c), Verb.AGENTS, ""),
     (lambda h, f, c: ev.OperatorCordonedAgents(1, (agent_of(h),), c), Verb.AGENTS, ""),
     (lambda h, f, c: ev.OperatorDrainedAgents(1, (agent_of(h),), 9, False, c), Verb.AGENTS, ""),
@@ -165,6 +167,7 @@ DECISIONS: list[tuple[Ask, Verb, str]] = [
 # Of what is allowed, and is not there.
 IN_VAIN = re.compile(
     "is not free; of eng this is|there is no record 'agent/a'|the role eng has no secret 'db'"
+    "|there is no webhook 'w'"
 )
 
 

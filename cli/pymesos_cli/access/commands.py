@@ -231,3 +231,72 @@ def remove_secret(settings: Settings, role: str, name: str, force: bool) -> None
     from pymesos_cli.access import secrets
 
     with_cluster(settings, lambda cluster: secrets.remove_secret(cluster, role, name, force=force))
+
+
+@room.group("webhook")
+def webhook() -> None:
+    """Have events of the cluster sent to URLs; list, remove and test these.
+
+    \b
+    pymesos-cli webhook add https://hooks.example.org/in --on task_updated --on agent_unreachable
+
+    docs/http-api.md says what is sent, and how a receiver knows who sent it.
+    """
+
+
+@webhook.command("add")
+@click.argument("url")
+@click.option("--on", "kinds", multiple=True, required=True, metavar="KIND", help="Of this kind.")
+@click.option("--name", default="", help="What it is called.  [default: the host in URL]")
+@click.option(
+    "--secret",
+    default="",
+    metavar="ROLE:NAME",
+    help="A secret by which requests are signed, as `secret set` has set it.",
+)
+@click.option(
+    "--link-local", is_flag=True, help="Also to addresses of the link, as 169.254.169.254."
+)
+@pass_settings
+def add_webhook(
+    settings: Settings, url: str, kinds: tuple[str, ...], name: str, secret: str, link_local: bool
+) -> None:
+    """Have events sent to URL as JSON, in the place of the webhook of that name if there is one."""
+    from pymesos_cli.access import webhooks
+
+    with_cluster(
+        settings,
+        lambda cluster: webhooks.add_webhook(
+            cluster, url, kinds, name, secret, link_local=link_local
+        ),
+    )
+
+
+@webhook.command("list")
+@json_option
+@pass_settings
+def list_webhooks(settings: Settings, as_json: bool) -> None:
+    """List webhooks, with why one has not taken what it was sent last."""
+    from pymesos_cli.access import webhooks
+
+    with_cluster(settings, lambda cluster: webhooks.list_webhooks(cluster, as_json=as_json))
+
+
+@webhook.command("remove")
+@click.argument("name")
+@pass_settings
+def remove_webhook(settings: Settings, name: str) -> None:
+    """Send nothing to the webhook NAME any more."""
+    from pymesos_cli.access import webhooks
+
+    with_cluster(settings, lambda cluster: webhooks.remove_webhook(cluster, name))
+
+
+@webhook.command("test")
+@click.argument("name")
+@pass_settings
+def test_webhook(settings: Settings, name: str) -> None:
+    """Send the webhook NAME one request that says that it is a test, and say whether it took it."""
+    from pymesos_cli.access import webhooks
+
+    with_cluster(settings, lambda cluster: webhooks.test_webhook(cluster, name))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from pymesos_core.outgoing.lanes import UnsentError
 from pymesos_core.text import one_line, os_problem
@@ -19,9 +20,12 @@ MOST_AFTER_S = 300.0  # that a receiver may ask to be left alone for
 class Poster:
     """POSTs over kept connections. `close` it at the end."""
 
-    def __init__(self, authorities: Path | None = None) -> None:
+    def __init__(
+        self, authorities: Path | None = None, resolver: AbstractResolver | None = None
+    ) -> None:
         """`authorities`: a PEM file of those by which servers are known; None: the system's."""
         self._authorities = authorities
+        self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
     def _opened(self, url: str) -> aiohttp.ClientSession:
@@ -34,7 +38,7 @@ class Poster:
                 except (OSError, ValueError) as error:  # SSLError is an OSError
                     raise UnsentError(f"its ca_file cannot be used: {error}") from None
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=secure, limit=4),
+                connector=aiohttp.TCPConnector(ssl=secure, limit=4, resolver=self._resolver),
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
@@ -67,6 +71,8 @@ class Poster:
         """Close its connections."""
         if self._session is not None:
             await self._session.close()
+        if self._resolver is not None:
+            await self._resolver.close()
 
 
 def _problem(error: Exception) -> str:

@@ -86,6 +86,11 @@ NEEDS: Mapping[str, Need] = {
     "Operator.RevokeAccessToken": OWN,
     "Operator.Revoke": _POLICY,
     "Operator.ListRevocations": _POLICY,
+    # Whoever has events sent elsewhere lets others read what he may.
+    "Operator.SetWebhook": _POLICY,  # and `secrets` in the role of the secret that signs
+    "Operator.ListWebhooks": _POLICY,
+    "Operator.RemoveWebhook": _POLICY,
+    "Operator.TestWebhook": _POLICY,
     "Operator.SetSecret": _SECRETS,
     "Operator.RemoveSecret": _SECRETS,
     "Operator.ListSecrets": Need(Verb.SECRETS, Object.SOME),

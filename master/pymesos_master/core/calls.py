@@ -58,6 +58,8 @@ _OF_OPERATORS: dict[type, str] = {
     ev.OperatorRevoked: "REVOKE",
     ev.OperatorSetSecret: "SET_SECRET",
     ev.OperatorRemovedSecret: "REMOVE_SECRET",
+    ev.OperatorSetWebhook: "SET_WEBHOOK",
+    ev.OperatorRemovedWebhook: "REMOVE_WEBHOOK",
 }
 _NAMED = (
     "framework_id",

@@ -369,6 +369,28 @@ class OperatorRemovedSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorSetWebhook:
+    """An operator has events of some kinds sent to a URL, which was checked."""
+
+    request_id: int
+    name: str
+    url: str
+    kinds: tuple[int, ...]
+    secret: tuple[str, str] = ("", "")  # the role and the name of the one that signs
+    link_local: bool = False
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRemovedWebhook:
+    """An operator has nothing sent to a webhook any more."""
+
+    request_id: int
+    name: str
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
 class SecretsResealed:
     """Secrets were sealed anew by a newer key: of each its key, what it was, and what it is."""
 
@@ -437,6 +459,8 @@ Event = (
     | OperatorRevoked
     | OperatorSetSecret
     | OperatorRemovedSecret
+    | OperatorSetWebhook
+    | OperatorRemovedWebhook
     | SecretsResealed
     | CoordinationSuspended
     | CoordinationResumed

@@ -39,6 +39,7 @@ from pymesos_master.core import (
     tasks,
     telling,
     updating,
+    webhooks,
 )
 from pymesos_master.core.context import ALLOCATE, Context
 from pymesos_master.core.effects import Complain, Effect, StepDown
@@ -104,6 +105,8 @@ class MasterCore:
             events.OperatorSetSecret: secrets.on_set,
             events.OperatorRemovedSecret: secrets.on_remove,
             events.SecretsResealed: secrets.on_resealed,
+            events.OperatorSetWebhook: webhooks.on_set,
+            events.OperatorRemovedWebhook: webhooks.on_remove,
             events.CoordinationSuspended: self._suspend,
             events.CoordinationResumed: self._resume,
             events.Persisted: lambda ctx, event: ctx.persisted(event.token),
@@ -293,6 +296,7 @@ _ON_WRITTEN: dict[type, Callable[[Context, Any], None]] = {
     access_tokens.AccessTokenRevoked: access_tokens.on_revoked,
     revocations.Revoked: revocations.on_revoked,
     secrets.SecretWritten: secrets.on_written,
+    webhooks.WebhookWritten: webhooks.on_written,
     reservations.Conversion: accepts.on_converted,
 }
 

@@ -29,6 +29,7 @@ from pymesos_master.core import (
     policies,
     revocations,
     secrets,
+    webhooks,
 )
 from pymesos_master.core.context import Context
 from pymesos_master.core.disconnecting import start_failover_timer
@@ -46,6 +47,7 @@ from pymesos_master.core.registry import (
     ROLE,
     SECRET,
     TOKEN,
+    WEBHOOK,
     read_drain,
     read_maintenance,
 )
@@ -96,6 +98,9 @@ def take_in(ctx: Context, kind: str, key: str, value: bytes) -> str | None:
         elif kind == SECRET:
             secret = secrets.read_secret(key, registry_pb.SecretRecord.FromString(value))
             ctx.state.image.load((kind, key), secret)
+        elif kind == WEBHOOK:
+            webhook = webhooks.read_webhook(key, registry_pb.WebhookRecord.FromString(value))
+            ctx.state.image.load((kind, key), webhook)
         elif kind == CALL:
             _take_call(ctx, key, value)
         elif kind == POLICY:

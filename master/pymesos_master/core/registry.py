@@ -32,12 +32,14 @@ from pymesos_master.core.state import (
     RoleTerms,
     SecretRecord,
     Token,
+    WebhookRecord,
 )
 from pymesos_master.core.state import POLICY as POLICY
 from pymesos_master.core.state import REVOCATION as REVOCATION
 from pymesos_master.core.state import ROLE as ROLE
 from pymesos_master.core.state import SECRET as SECRET
 from pymesos_master.core.state import TOKEN as TOKEN
+from pymesos_master.core.state import WEBHOOK as WEBHOOK
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -112,6 +114,16 @@ def to_change(key: tuple[str, str], value: Record | None, wall_s: float) -> Chan
                 key_id=sealed.key_id,
                 nonce=sealed.nonce,
                 sealed=sealed.data,
+                set_by=set_by,
+                set_at_s=set_at_s,
+            )
+        case WebhookRecord(url, kinds, secret, link_local, set_by, set_at_s):
+            message = registry_pb.WebhookRecord(
+                url=url,
+                kinds=kinds,
+                secret_role=secret[0],
+                secret_name=secret[1],
+                link_local=link_local,
                 set_by=set_by,
                 set_at_s=set_at_s,
             )

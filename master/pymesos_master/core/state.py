@@ -37,6 +37,7 @@ POLICY = "policy"  # of which there is one, of that name
 ACCESS_TOKEN = "access_token"  # noqa: S105 - a kind of record
 TOKEN = "token"  # noqa: S105 - a kind of record
 REVOCATION = "revocation"
+WEBHOOK = "webhook"
 SECRET = "secret"  # noqa: S105 - a kind of record
 
 
@@ -412,6 +413,18 @@ class SecretRecord:
     set_at_s: float  # Unix time
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookRecord:
+    """What the registry holds of a webhook, by its name."""
+
+    url: str
+    kinds: tuple[int, ...]  # of events
+    secret: tuple[str, str]  # the role and the name of the one that signs; no name: none does
+    link_local: bool
+    set_by: str
+    set_at_s: float  # Unix time
+
+
 Record = (
     AgentRecord
     | FrameworkRecord
@@ -421,6 +434,7 @@ Record = (
     | AccessToken
     | Revocation
     | SecretRecord
+    | WebhookRecord
     | Quarantined
 )
 
@@ -476,6 +490,11 @@ class ClusterState:
         """The secrets by the keys of their records, as they are stored or as they are to be."""
         view = self.image.durable(SECRET) if durable else self.image.intended(SECRET)
         return {key: found for key, found in view.items() if isinstance(found, SecretRecord)}
+
+    def webhooks(self, *, durable: bool = True) -> dict[str, WebhookRecord]:
+        """The webhooks by their names, as they are stored or as they are to be."""
+        view = self.image.durable(WEBHOOK) if durable else self.image.intended(WEBHOOK)
+        return {name: found for name, found in view.items() if isinstance(found, WebhookRecord)}
 
     def revoked(self) -> tuple[str, ...]:
         """What is let in no more, also by a record that cannot be read; access tokens, too."""

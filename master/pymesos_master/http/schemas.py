@@ -328,6 +328,18 @@ SCHEMAS: dict[str, Json] = {
         set_at=TIME,
         document=TEXT,
     ),
+    "Webhook": record(
+        "Where events are sent. `problem` says why it has not taken what it was sent last.",
+        name=TEXT,
+        url=TEXT,
+        kinds=many(TEXT),
+        secret_role=MAYBE_TEXT,
+        secret_name=MAYBE_TEXT,
+        link_local=FLAG,
+        set_at=TIME,
+        set_by=MAYBE_TEXT,
+        problem=MAYBE_TEXT,
+    ),
     "Secret": record(
         "A secret, without its value.",
         role=TEXT,

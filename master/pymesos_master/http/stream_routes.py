@@ -17,6 +17,7 @@ from pymesos_master.http.asking import NOTHING, Asked, flag, one_of, text, whole
 from pymesos_master.http.events import CONTENT_TYPE, Events
 from pymesos_master.http.routes.sandbox import FRAMEWORK_ID, TASK_ID
 from pymesos_master.http.routes.table import Route
+from pymesos_master.http.routes.webhooks import KINDS
 from pymesos_master.http.schemas import ref
 from pymesos_master.http.streams import Parts
 from pymesos_master.services.relaying import OperatorCalls
@@ -46,10 +47,6 @@ class Stream(Route):
         """What a browser asks for that comes back, whatever its address says."""
         last = headers.get("last-event-id", "")
         return Asked({self.resumes: last}) if self.resumes and last else NOTHING
-
-
-# As JSON has them; no master sends those that are absent.
-KINDS = [name.lower() for name in pb.ClusterEvent.Kind.keys()[1:] if not name.endswith("_ABSENT")]
 
 
 def _watch(asked: Asked) -> pb.WatchEventsRequest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -17,7 +17,7 @@ from pymesos_core.security.policy import EVERY, EVERY_ROLE, Decision, Roles, Ver
 from pymesos_core.text import quoted
 from pymesos_master.core import MasterCore, access_tokens, permission, secrets
 from pymesos_master.core.registry import AGENT, REVOCATION, place_of
-from pymesos_master.core.state import Agent, Framework, Quarantined, Revocation, Task
+from pymesos_master.core.state import Agent, Framework, Quarantined, Revocation, Task, WebhookRecord
 from pymesos_master.queries import permits
 from pymesos_master.queries.explaining import explanation
 from pymesos_master.queries.ordering import (
@@ -394,6 +394,33 @@ class Queries:
             for of, name, record in sorted(found, key=lambda item: item[:2])
             if of in may and role in ("", of)
         ]
+
+    def webhooks(self, caller: Caller, problems: Mapping[str, str]) -> list[pb.WebhookView]:
+        """Webhooks by name, with why they have not taken something. Raises RequestError."""
+        self.check(caller, "Operator.ListWebhooks")
+        return [
+            pb.WebhookView(
+                name=name,
+                url=hook.url,
+                kinds=[pb.ClusterEvent.Kind.Name(kind) for kind in hook.kinds],
+                secret_role=hook.secret[0],
+                secret_name=hook.secret[1],
+                link_local=hook.link_local,
+                set_by=hook.set_by,
+                set_at_s=hook.set_at_s,
+                problem=problems.get(name, ""),
+            )
+            for name, hook in sorted(self._state.webhooks().items())
+        ]
+
+    def webhook(self, name: str) -> WebhookRecord:
+        """A webhook. Raises RequestError (NOT_FOUND)."""
+        found = self._state.webhooks().get(name)
+        if found is None:
+            raise not_found(
+                f"there is no webhook {quoted(name)}; `pymesos-cli webhook list` lists them"
+            )
+        return found
 
     def check_backup(self, caller: Caller) -> Entry:
         """The line that tells that a caller backs the secrets up.

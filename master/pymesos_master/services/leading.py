@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +61,10 @@ async def _no_masters() -> list[MasterInfo]:
     return []
 
 
+async def _untested(name: str) -> str:
+    return "this master sends nothing"
+
+
 @dataclass
 class Leadership:
     """What the services ask: the leader, if that is here, and else who it is."""
@@ -82,6 +86,8 @@ class Leadership:
     signer: Signer | None = None  # in a cluster with certificates
     keys: Keys = field(default_factory=Keys)  # of secrets
     join_at: HostPort | None = None  # where this master takes those who join
+    webhook_problems: Callable[[], Mapping[str, str]] = dict  # why one has not taken something
+    test_webhook: Callable[[str], Awaitable[str]] = _untested
     http_port: int = 0  # of this master's address; 0: it serves no HTTP
 
     def __post_init__(self) -> None:

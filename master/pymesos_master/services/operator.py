@@ -16,13 +16,14 @@ from pymesos_master.services.access_tokens import AccessTokenCalls
 from pymesos_master.services.events import batches
 from pymesos_master.services.leading import Leadership, caller_of
 from pymesos_master.services.secrets import SecretCalls, page_of
+from pymesos_master.services.webhooks import WebhookCalls
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
 Call = ServerCall[Any, Any]
 
 
-class OperatorService(SecretCalls, AccessTokenCalls):
+class OperatorService(SecretCalls, AccessTokenCalls, WebhookCalls):
     """A call becomes a query or a command of the leader, what that returns or raises the answer."""
 
     contract = pb.DESCRIPTOR.services_by_name["Operator"]

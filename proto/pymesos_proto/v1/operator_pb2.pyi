@@ -1104,3 +1104,77 @@ class ClusterEvent(_message.Message):
     sequence: int
     reason: _types_pb2.Reason
     def __init__(self, timestamp_s: _Optional[float] = ..., kind: _Optional[_Union[ClusterEvent.Kind, str]] = ..., agent_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., task_state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., resources: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., message: _Optional[str] = ..., sequence: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ...) -> None: ...
+
+class SetWebhookRequest(_message.Message):
+    __slots__ = ("name", "url", "kinds", "secret_role", "secret_name", "link_local")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    SECRET_ROLE_FIELD_NUMBER: _ClassVar[int]
+    SECRET_NAME_FIELD_NUMBER: _ClassVar[int]
+    LINK_LOCAL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    url: str
+    kinds: _containers.RepeatedScalarFieldContainer[ClusterEvent.Kind]
+    secret_role: str
+    secret_name: str
+    link_local: bool
+    def __init__(self, name: _Optional[str] = ..., url: _Optional[str] = ..., kinds: _Optional[_Iterable[_Union[ClusterEvent.Kind, str]]] = ..., secret_role: _Optional[str] = ..., secret_name: _Optional[str] = ..., link_local: _Optional[bool] = ...) -> None: ...
+
+class SetWebhookResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RemoveWebhookRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class RemoveWebhookResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListWebhooksRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListWebhooksResponse(_message.Message):
+    __slots__ = ("webhooks",)
+    WEBHOOKS_FIELD_NUMBER: _ClassVar[int]
+    webhooks: _containers.RepeatedCompositeFieldContainer[WebhookView]
+    def __init__(self, webhooks: _Optional[_Iterable[_Union[WebhookView, _Mapping]]] = ...) -> None: ...
+
+class WebhookView(_message.Message):
+    __slots__ = ("name", "url", "kinds", "secret_role", "secret_name", "link_local", "set_by", "set_at_s", "problem")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    SECRET_ROLE_FIELD_NUMBER: _ClassVar[int]
+    SECRET_NAME_FIELD_NUMBER: _ClassVar[int]
+    LINK_LOCAL_FIELD_NUMBER: _ClassVar[int]
+    SET_BY_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_S_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    url: str
+    kinds: _containers.RepeatedScalarFieldContainer[ClusterEvent.Kind]
+    secret_role: str
+    secret_name: str
+    link_local: bool
+    set_by: str
+    set_at_s: float
+    problem: str
+    def __init__(self, name: _Optional[str] = ..., url: _Optional[str] = ..., kinds: _Optional[_Iterable[_Union[ClusterEvent.Kind, str]]] = ..., secret_role: _Optional[str] = ..., secret_name: _Optional[str] = ..., link_local: _Optional[bool] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ..., problem: _Optional[str] = ...) -> None: ...
+
+class TestWebhookRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class TestWebhookResponse(_message.Message):
+    __slots__ = ("problem",)
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    problem: str
+    def __init__(self, problem: _Optional[str] = ...) -> None: ...

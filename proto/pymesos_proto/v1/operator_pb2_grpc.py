@@ -189,6 +189,26 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsResponse.FromString,
                 _registered_method=True)
+        self.SetWebhook = channel.unary_unary(
+                '/pymesos.v1.Operator/SetWebhook',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetWebhookRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SetWebhookResponse.FromString,
+                _registered_method=True)
+        self.ListWebhooks = channel.unary_unary(
+                '/pymesos.v1.Operator/ListWebhooks',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListWebhooksRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListWebhooksResponse.FromString,
+                _registered_method=True)
+        self.RemoveWebhook = channel.unary_unary(
+                '/pymesos.v1.Operator/RemoveWebhook',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveWebhookRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveWebhookResponse.FromString,
+                _registered_method=True)
+        self.TestWebhook = channel.unary_unary(
+                '/pymesos.v1.Operator/TestWebhook',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.TestWebhookRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.TestWebhookResponse.FromString,
+                _registered_method=True)
         self.SetSecret = channel.unary_unary(
                 '/pymesos.v1.Operator/SetSecret',
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetSecretRequest.SerializeToString,
@@ -449,6 +469,31 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetWebhook(self, request, context):
+        """Where the leading master sends what happens, as long as it leads.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWebhooks(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveWebhook(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestWebhook(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetSecret(self, request, context):
         """What tasks of a role may be given, and nobody else. No call answers a value.
         """
@@ -679,6 +724,26 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ListRevocations,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsResponse.SerializeToString,
+            ),
+            'SetWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetWebhook,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SetWebhookRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetWebhookResponse.SerializeToString,
+            ),
+            'ListWebhooks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWebhooks,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListWebhooksRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListWebhooksResponse.SerializeToString,
+            ),
+            'RemoveWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveWebhook,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveWebhookRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveWebhookResponse.SerializeToString,
+            ),
+            'TestWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestWebhook,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.TestWebhookRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.TestWebhookResponse.SerializeToString,
             ),
             'SetSecret': grpc.unary_unary_rpc_method_handler(
                     servicer.SetSecret,
@@ -1573,6 +1638,114 @@ class Operator:
             '/pymesos.v1.Operator/ListRevocations',
             pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/SetWebhook',
+            pymesos__proto_dot_v1_dot_operator__pb2.SetWebhookRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.SetWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWebhooks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/ListWebhooks',
+            pymesos__proto_dot_v1_dot_operator__pb2.ListWebhooksRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.ListWebhooksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/RemoveWebhook',
+            pymesos__proto_dot_v1_dot_operator__pb2.RemoveWebhookRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.RemoveWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/TestWebhook',
+            pymesos__proto_dot_v1_dot_operator__pb2.TestWebhookRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.TestWebhookResponse.FromString,
             options,
             channel_credentials,
             insecure,

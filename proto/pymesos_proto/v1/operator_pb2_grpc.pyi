@@ -78,6 +78,11 @@ class OperatorStub:
     Revoke: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RevokeRequest, _operator_pb2.RevokeResponse]
     """Who is let in no more, though a certificate is in force."""
     ListRevocations: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListRevocationsRequest, _operator_pb2.ListRevocationsResponse]
+    SetWebhook: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SetWebhookRequest, _operator_pb2.SetWebhookResponse]
+    """Where the leading master sends what happens, as long as it leads."""
+    ListWebhooks: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListWebhooksRequest, _operator_pb2.ListWebhooksResponse]
+    RemoveWebhook: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RemoveWebhookRequest, _operator_pb2.RemoveWebhookResponse]
+    TestWebhook: _grpc.UnaryUnaryMultiCallable[_operator_pb2.TestWebhookRequest, _operator_pb2.TestWebhookResponse]
     SetSecret: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SetSecretRequest, _operator_pb2.SetSecretResponse]
     """What tasks of a role may be given, and nobody else. No call answers a value."""
     ListSecrets: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListSecretsRequest, _operator_pb2.ListSecretsResponse]
@@ -147,6 +152,11 @@ class OperatorAsyncStub(OperatorStub):
     Revoke: _aio.UnaryUnaryMultiCallable[_operator_pb2.RevokeRequest, _operator_pb2.RevokeResponse]  # type: ignore[assignment]
     """Who is let in no more, though a certificate is in force."""
     ListRevocations: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListRevocationsRequest, _operator_pb2.ListRevocationsResponse]  # type: ignore[assignment]
+    SetWebhook: _aio.UnaryUnaryMultiCallable[_operator_pb2.SetWebhookRequest, _operator_pb2.SetWebhookResponse]  # type: ignore[assignment]
+    """Where the leading master sends what happens, as long as it leads."""
+    ListWebhooks: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListWebhooksRequest, _operator_pb2.ListWebhooksResponse]  # type: ignore[assignment]
+    RemoveWebhook: _aio.UnaryUnaryMultiCallable[_operator_pb2.RemoveWebhookRequest, _operator_pb2.RemoveWebhookResponse]  # type: ignore[assignment]
+    TestWebhook: _aio.UnaryUnaryMultiCallable[_operator_pb2.TestWebhookRequest, _operator_pb2.TestWebhookResponse]  # type: ignore[assignment]
     SetSecret: _aio.UnaryUnaryMultiCallable[_operator_pb2.SetSecretRequest, _operator_pb2.SetSecretResponse]  # type: ignore[assignment]
     """What tasks of a role may be given, and nobody else. No call answers a value."""
     ListSecrets: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListSecretsRequest, _operator_pb2.ListSecretsResponse]  # type: ignore[assignment]
@@ -399,6 +409,35 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.ListRevocationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ListRevocationsResponse, _abc.Awaitable[_operator_pb2.ListRevocationsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SetWebhook(
+        self,
+        request: _operator_pb2.SetWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.SetWebhookResponse, _abc.Awaitable[_operator_pb2.SetWebhookResponse]]:
+        """Where the leading master sends what happens, as long as it leads."""
+
+    @_abc_1.abstractmethod
+    def ListWebhooks(
+        self,
+        request: _operator_pb2.ListWebhooksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListWebhooksResponse, _abc.Awaitable[_operator_pb2.ListWebhooksResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveWebhook(
+        self,
+        request: _operator_pb2.RemoveWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RemoveWebhookResponse, _abc.Awaitable[_operator_pb2.RemoveWebhookResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def TestWebhook(
+        self,
+        request: _operator_pb2.TestWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.TestWebhookResponse, _abc.Awaitable[_operator_pb2.TestWebhookResponse]]: ...
 
     @_abc_1.abstractmethod
     def SetSecret(

@@ -171,3 +171,21 @@ class RevocationRecord(_message.Message):
     at_s: float
     made_by: str
     def __init__(self, at_s: _Optional[float] = ..., made_by: _Optional[str] = ...) -> None: ...
+
+class WebhookRecord(_message.Message):
+    __slots__ = ("url", "kinds", "secret_role", "secret_name", "link_local", "set_by", "set_at_s")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    SECRET_ROLE_FIELD_NUMBER: _ClassVar[int]
+    SECRET_NAME_FIELD_NUMBER: _ClassVar[int]
+    LINK_LOCAL_FIELD_NUMBER: _ClassVar[int]
+    SET_BY_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_S_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    kinds: _containers.RepeatedScalarFieldContainer[int]
+    secret_role: str
+    secret_name: str
+    link_local: bool
+    set_by: str
+    set_at_s: float
+    def __init__(self, url: _Optional[str] = ..., kinds: _Optional[_Iterable[int]] = ..., secret_role: _Optional[str] = ..., secret_name: _Optional[str] = ..., link_local: _Optional[bool] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ...) -> None: ...

@@ -17,6 +17,7 @@ from pymesos_master.http.routes import (
     roles,
     sandbox,
     tasks,
+    webhooks,
 )
 from pymesos_master.http.routes.table import Route
 
@@ -28,6 +29,7 @@ ROUTES: tuple[Route, ...] = (
     *tasks.ROUTES,
     *roles.ROUTES,
     *access.ROUTES,
+    *webhooks.ROUTES,
     *jobs.ROUTES,
     *job_deeds.ROUTES,
     *sandbox.ROUTES,

@@ -1,0 +1,68 @@
+"""Which addresses outside the cluster may be sent to: not what only the machine itself may ask."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+from pymesos_core.limits import WEBHOOK_URL
+from pymesos_core.text import quoted
+
+# Where clouds tell a machine its credentials, beside the link-local 169.254.169.254.
+METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192")))
+
+
+def url_problem(url: str, *, link_local: bool) -> str | None:
+    """Why this cannot be sent to, or None."""
+    if problem := WEBHOOK_URL.problem(len(url)):
+        return problem
+    try:
+        parts = urlsplit(url)
+        host, good = parts.hostname or "", parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:
+        host, good = "", False
+    if not good or not host or not url.isascii() or not url.isprintable() or " " in url:
+        return f"{quoted(url)} is no URL that begins with http:// or https:// and names a host"
+    if parts.username is not None or parts.fragment:
+        return "the URL has a user or a fragment, which nobody is sent: leave them out"
+    return None if link_local else address_problem(host)
+
+
+def address_problem(host: str) -> str | None:
+    """Why an address is not sent to, or None; what is no address is none."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    address = mapped or address
+    if address.is_link_local or address.is_multicast or address.is_unspecified:
+        return f"{address} is of this machine's link alone, and nothing is sent there unless told"
+    if address in METADATA:
+        return f"{address} tells a machine its credentials, and nothing is sent there unless told"
+    return None
+
+
+class CheckedResolver(AbstractResolver):
+    """Resolves names to addresses that may be sent to, whatever they were when they were given."""
+
+    def __init__(self) -> None:
+        self._resolver = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """See AbstractResolver."""
+        found = await self._resolver.resolve(host, port, family)
+        allowed = [one for one in found if address_problem(one["host"]) is None]
+        if not allowed:
+            raise OSError(None, "it is at no address that may be sent to")
+        return allowed
+
+    async def close(self) -> None:
+        """See AbstractResolver."""
+        await self._resolver.close()
