@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHELL := /bin/bash
 
-.PHONY: help install demo test simulate lint types unit proto docs deb vm vm-test vm-check clean
+.PHONY: help install demo test simulate lint types page-types unit proto docs deb vm vm-test vm-check clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ lint: install ## ruff: lint and format
 
 types: install ## mypy, strict
 	@$(BIN)/mypy --no-error-summary
+
+page-types: ## The types of the web page's scripts, by TypeScript's checker (npm)
+	@npx --yes --package typescript@5.9.3 -- tsc --project tests/web/tsconfig.json
 
 proto: install ## Generate the stubs from proto/
 	@$(BIN)/python proto/generate.py proto

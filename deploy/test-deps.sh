@@ -12,6 +12,7 @@ missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
 done
+command -v npm >/dev/null || missing+=(npm)  # some distributors' Node.js has it
 [ ${#missing[@]} -gt 0 ] || exit 0
 echo "installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive

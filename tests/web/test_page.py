@@ -230,6 +230,26 @@ def test_what_happens_is_told_as_it_happens(seen: Seen) -> None:
     expect(rows(page, "Events").filter(has_text="killed")).not_to_have_count(0)
 
 
+def test_why_a_task_is_there_and_its_files(seen: Seen) -> None:
+    page = seen.open("/tasks?search=shop")
+    page.locator("main tbody a").first.click()
+    expect(page.locator("section", has=page.get_by_text("Why there"))).to_contain_text("2 agents")
+    files = rows(page, "Files of the task")
+    expect(files).to_have_count(2)
+    with page.expect_download() as loading:
+        files.get_by_role("button", name="stdout").click()
+    assert loading.value.path().read_text() == "I serve\n"
+    assert loading.value.suggested_filename.startswith("stdout")
+
+
+def test_why_a_framework_is_not_offered_more(seen: Seen) -> None:
+    page = seen.open("/frameworks")
+    page.get_by_role("link", name="binpack").click()
+    told = page.get_by_role("region", name="Why it is not offered more")
+    expect(told).to_contain_text("prod/web")
+    expect(told).to_contain_text("it wants none")
+
+
 def test_a_task_is_killed(seen: Seen) -> None:
     seen.site.cli.ok("run", *job(seen.site, "victim", "sleep 100000"))
     page = seen.open("/tasks?search=victim")

@@ -72,16 +72,29 @@ class TaskFilter:
     sort: str = ""  # see `ordering`; empty: by framework, as they were launched
 
     def to_predicate(self) -> Callable[[Task], bool]:
-        """Whether a task is wanted."""
-        called = names.task_filter(self.called, exact=self.called_exactly)
-        return lambda task: (
-            task.info.task_id.startswith(self.id_prefix)
-            and (not self.called or called(task.info.task_id, task.info.name))
-            and self.framework_id in ("", task.framework_id)
-            and self.agent_id in ("", task.agent_id)
-            and self.name in ("", task.info.name)
-            and (not self.states or task.state in self.states)
-        )
+        """Whether a task is wanted: what is not asked for costs nothing."""
+        checks: list[Callable[[Task], bool]] = []
+        if self.framework_id:
+            checks.append(lambda task: task.framework_id == self.framework_id)
+        if self.agent_id:
+            checks.append(lambda task: task.agent_id == self.agent_id)
+        if self.states:
+            checks.append(lambda task: task.state in self.states)
+        if self.id_prefix:
+            checks.append(lambda task: task.task_id.startswith(self.id_prefix))
+        if self.name:
+            checks.append(lambda task: task.info.name == self.name)
+        if self.called:
+            called = names.task_filter(self.called, exact=self.called_exactly)
+            checks.append(lambda task: called(task.task_id, task.info.name))
+
+        def is_wanted(task: Task) -> bool:
+            for check in checks:  # noqa: SIM110 - a generator for each task takes its time
+                if not check(task):
+                    return False
+            return True
+
+        return is_wanted
 
 
 class Sorted:
@@ -134,12 +147,36 @@ def agent_has(row: Row, words: Sequence[str]) -> bool:
     return all(word in text for word in words)
 
 
-def task_has(state: ClusterState, task: Task, words: Sequence[str]) -> bool:
-    """Whether a task has all of these words."""
-    agent = state.agents.get(task.agent_id)
-    framework = state.frameworks.get(task.framework_id)
-    reason = reason_name(task.status.reason) if task.status is not None else ""
-    hostname = agent.info.address.hostname if agent else ""
-    of = framework.info.name if framework else ""
-    text = f"{task.task_id} {task.info.name} {task.role} {reason} {hostname} {of}".casefold()
-    return all(word in text for word in words)
+def task_search(state: ClusterState, words: Sequence[str]) -> Callable[[Task], bool]:
+    """Whether a task has all of these words. What its agent and its framework are called is read
+    once for all of their tasks."""
+    hosts: dict[str, str] = {}
+    frameworks: dict[str, str] = {}
+
+    def host_of(agent_id: str) -> str:
+        found = hosts.get(agent_id)
+        if found is None:
+            agent = state.agents.get(agent_id)
+            found = agent.info.address.hostname if agent else ""
+            hosts[agent_id] = found
+        return found
+
+    def framework_of(framework_id: str) -> str:
+        found = frameworks.get(framework_id)
+        if found is None:
+            framework = state.frameworks.get(framework_id)
+            found = frameworks[framework_id] = framework.info.name if framework else ""
+        return found
+
+    def has(task: Task) -> bool:
+        reason = reason_name(task.status.reason) if task.finished_at_s and task.status else ""
+        text = (
+            f"{task.key[1]} {task.info.name} {task.role} {host_of(task.agent_id)}"
+            f" {framework_of(task.framework_id)} {reason}"
+        ).casefold()
+        for word in words:  # noqa: SIM110 - a generator for each task takes its time
+            if word not in text:
+                return False
+        return True
+
+    return has

@@ -25,8 +25,8 @@ from pymesos_master.queries.ordering import (
     Sorted,
     TaskFilter,
     agent_has,
-    task_has,
     task_keys,
+    task_search,
     words_of,
 )
 from pymesos_master.queries.paging import Listing, PageRequest, Pages
@@ -161,6 +161,7 @@ class Queries:
         state = self._state
         may = self.readable(caller, "Operator.ListTasks")
         words = words_of(wanted.search)
+        has_words = task_search(state, words)
         may_env = roles_for(state.policy, caller, Verb.READ_ENV)
         is_wanted = wanted.to_predicate()
         self._uses.keep(state.agents.keys())
@@ -184,9 +185,7 @@ class Queries:
             caller.taker,
             page,
             items,
-            lambda task: (
-                is_wanted(task) and task.role in may and (not words or task_has(state, task, words))
-            ),
+            lambda task: is_wanted(task) and task.role in may and (not words or has_words(task)),
             lambda task: task_view(state, task, self._uses, with_env=task.role in may_env),
         )
 

@@ -15,6 +15,12 @@ export function mib(mib) {
   return mib >= 1024 ? `${number(mib / 1024)} GiB` : `${number(mib)} MiB`;
 }
 
+/** @param {number} size */
+export function bytes(size) {
+  if (size < 1024) return `${size} B`;
+  return size < 1024 * 1024 ? `${number(size / 1024)} KiB` : mib(size / 1024 / 1024);
+}
+
 /** @param {string} name of a resource @param {number} value */
 export const amount = (name, value) => (name === "mem" || name === "disk" ? mib(value) : number(value));
 

@@ -50,7 +50,7 @@ function draw() {
   const leader = use("/v1/leader", 4000);
   const shown = found ? found[3].view(at) : [h("header", { class: "head" }, h("h1", { tabindex: "-1" }, "Nothing is here")), h("p", { class: "none" }, link("/", "To the overview"))];
   document.title = `${found ? found[3].title(at) : "Not found"} · pymesos`;
-  patch(app, [
+  patch(app, h("div", null,
     h(
       "div",
       { class: "bar", role: "banner" },
@@ -71,7 +71,7 @@ function draw() {
     open === "search" && search(),
     open === "help" && help(),
     question(),
-  ].filter(Boolean));
+  ).kids);
   end();
 }
 
@@ -134,7 +134,7 @@ function search() {
         pending = setTimeout(() => {
           wanted = typed;
           redraw();
-        }, 150);
+        }, 80);
       },
       onkeydown: (/** @type {KeyboardEvent} */ event) => {
         if (event.key !== "Enter" || !typed) return;

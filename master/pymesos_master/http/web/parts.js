@@ -97,7 +97,7 @@ export function searchBox(label) {
       oninput: (/** @type {Event} */ event) => {
         clearTimeout(later);
         const text = /** @type {HTMLInputElement} */ (event.target).value;
-        later = setTimeout(() => go(here({ search: text.trim() }), true), 200);
+        later = setTimeout(() => go(here({ search: text.trim() }), true), 80);
       },
     }),
   );

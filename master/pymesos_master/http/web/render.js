@@ -4,7 +4,7 @@
  * @typedef {string | number | null | undefined | false} Text
  * @typedef {{tag: string, key: string, props: Record<string, any>, kids: Kid[]}} Tree
  * @typedef {Tree | string} Kid
- * @typedef {Tree | Text | Given[]} Given what `h` takes: lists are flattened, nothing is left out
+ * @typedef {Tree | Text | any[]} Given what `h` takes: lists are flattened, nothing is left out
  */
 
 const SVG = "http://www.w3.org/2000/svg";

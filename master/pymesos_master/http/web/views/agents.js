@@ -126,7 +126,7 @@ function one(id) {
       agent.maintenance.answers.map((/** @type {any} */ a) => h("span", { class: "tag" }, `${a.framework || a.framework_id}: ${a.answer}`)),
     ),
     h("div", { class: "resources" }, ["cpus", "mem", "disk", ...others(agent)].map((name) => stacked(name, agent, list.rows))),
-    facts([
+    facts(/** @type {[string, any][]} */ ([
       ["Id", h("span", { class: "id" }, agent.agent_id)],
       ["Address", agent.address],
       ["Principal", agent.principal],
@@ -136,7 +136,7 @@ function one(id) {
       ["Attributes", Object.entries(agent.attributes).map(([name, value]) => h("span", { class: "tag" }, `${name}: ${value}`))],
       ["Reserved", agent.reserved.map((/** @type {any} */ r) => h("span", { class: "tag" }, `${r.role}: ${Object.entries(r.resources).map(([name, value]) => `${amount(name, Number(value))} ${name}`).join(", ")}`))],
       ["Set aside", Object.keys(agent.set_aside).join(", ")],
-    ].filter(([, said]) => !Array.isArray(said) || said.length)),
+    ]).filter(([, said]) => !Array.isArray(said) || said.length)),
     h("section", null, h("h2", null, "Tasks"), wrong(list), table({
       name: "tasks",
       label: `Tasks on ${agent.hostname}`,

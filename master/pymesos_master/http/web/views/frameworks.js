@@ -1,9 +1,9 @@
 // Frameworks: all, and one of them.
 
-import { ago, amount, number, percent, state } from "../format.js";
+import { ago, amount, count, number, percent, span, state } from "../format.js";
 import { facts, frameworkLink, head, quoted, searchBox, TASK, tick, wrong } from "../parts.js";
 import { h } from "../render.js";
-import { useList } from "../store.js";
+import { use, useList } from "../store.js";
 import { inOrder, table, wanted } from "../table.js";
 
 /** @param {import("../router.js").Route} at */
@@ -74,6 +74,7 @@ function one(id) {
       ["Failover timeout", `${number(framework.failover_timeout_s)} s`],
       ["Registered", ago(framework.registered_at)],
     ]),
+    framework.state === "active" && offered(id),
     h("section", null, h("h2", null, "Tasks"), wrong(list), table({
       name: "tasks",
       label: `Tasks of ${framework.name}`,
@@ -86,4 +87,36 @@ function one(id) {
       columns: [TASK.id, TASK.state, TASK.host, TASK.cpus, TASK.mem, TASK.launched],
     })),
   ];
+}
+
+/** Why it is not offered more: its place in each role, and what keeps agents from it. @param {string} id */
+function offered(id) {
+  const known = use(`/v1/frameworks/${encodeURIComponent(id)}/explain`, 5000);
+  const said = known.data;
+  if (!said) return wrong(known);
+  const rows = said.roles.flatMap((/** @type {any} */ r) =>
+    (r.withheld.length ? r.withheld : [null]).map((/** @type {any} */ why, /** @type {number} */ n) => ({ ...r, why, first: n === 0 })),
+  );
+  return h(
+    "section",
+    null,
+    h("h2", null, "Why it is not offered more"),
+    h("p", { class: "about" }, `It holds ${count(said.offers_held, "offer")}, of ${count(said.agents, "agent")}; the last came `, said.last_offer_at ? ago(said.last_offer_at) : "never", said.agents_awaited ? `. ${count(said.agents_awaited, "agent")} are awaited after a failover.` : "."),
+    table({
+      name: "withheld",
+      label: "Why it is not offered more",
+      fixed: true,
+      rows,
+      empty: "It is in no role.",
+      key: (r) => `${r.role} ${r.why?.reason ?? ""}`,
+      columns: [
+        { title: "Role", width: "16%", cell: (r) => (r.first ? r.role : "") },
+        { title: "Place", num: true, width: "6rem", cell: (r) => r.first && (r.suppressed ? "–" : `${r.place} of ${r.of}`) },
+        { title: "Share / weight", num: true, width: "9rem", cell: (r) => r.first && percent(r.weighted_share, 1) },
+        { title: "Agents", num: true, width: "5.5rem", cell: (r) => r.why && number(r.why.agents) },
+        { title: "What withholds them", cell: (r) => (r.why ? h("span", { class: "said", title: r.why.hostnames.join(", ") }, r.why.text, r.why.first_ends_in_s ? `, the first for ${span(r.why.first_ends_in_s)} yet` : "") : r.suppressed ? "it wants none" : "nothing") },
+        { title: "As", width: "20%", wide: true, cell: (r) => r.why?.hostnames.slice(0, 5).join(", ") },
+      ],
+    }),
+  );
 }

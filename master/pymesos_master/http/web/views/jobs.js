@@ -38,7 +38,7 @@ function all(at) {
         { title: "Job", sort: "name", width: "22%", cell: (j) => link(to("jobs", j.job_id), j.name) },
         { title: "State", sort: "state", width: "7.5rem", cell: (j) => state(j.state) },
         { title: "Instances", cell: (j) => counted(j.counts) },
-        { title: "Version", sort: "version", num: true, width: "5.5rem", cell: (j) => j.version ?? "–" },
+        { title: "Version", sort: "version", num: true, width: "6.5rem", cell: (j) => j.version ?? "–" },
         { title: "Role", sort: "role", width: "9rem", wide: true, cell: (j) => j.role ?? "–" },
         { title: "Submitted", sort: "submitted", num: true, width: "8rem", cell: (j) => ago(j.submitted_at) },
         { title: "Id", width: "14%", wide: true, cell: (j) => h("span", { class: "id faint" }, j.job_id) },
@@ -178,13 +178,13 @@ function history(job, known, ended) {
     empty: "It has one version only.",
     key: (v) => String(v.version),
     columns: [
-      { title: "", width: "4rem", num: true, cell: (v) => `v${v.version}` },
+      { title: "No.", width: "4rem", num: true, cell: (v) => `v${v.version}` },
       { title: "Made", width: "8rem", cell: (v) => ago(v.made_at) },
       { title: "By", width: "10rem", wide: true, cell: (v) => v.made_by ?? "" },
       { title: "What", width: "9rem", cell: (v) => v.what },
       { title: "Changes", cell: (v) => changes(v) },
       { title: "Action", width: "7rem", cell: (v) => !ended && v.version !== job.version && act("Roll back", { title: `Make ${job.name} what v${v.version} said?`, what: "That is a new version; numbers of instances stay.", command: `rollback ${quoted(job.job_id)} ${v.version}`, url: "/v1/jobs/rollback", body: { job: job.job_id, version: v.version } }) },
-    ].map((column) => (column.title ? column : { ...column, title: "No." })),
+    ],
   }));
 }
 

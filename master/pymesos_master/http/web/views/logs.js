@@ -1,6 +1,6 @@
 // What a task writes: the end of it, and then what comes, with a search.
 
-import { mib } from "../format.js";
+import { bytes } from "../format.js";
 import { choose, cli, quoted, wrong } from "../parts.js";
 import { h } from "../render.js";
 import { redraw, route } from "../router.js";
@@ -41,7 +41,7 @@ export function logs(task) {
       cli(`logs ${path === "stderr" ? "--stderr " : ""}${task.finished_at ? "" : "-f "}${quoted(task.task_id)}`),
     ),
     now.error && wrong(now),
-    now.cut && h("p", { class: "faint" }, `Only the end is shown, ${mib(MOST / 1024 / 1024)} at most; cp has all of it.`),
+    now.cut && h("p", { class: "faint" }, `Only the end is shown, ${bytes(MOST)} at most; cp has all of it.`),
     h("pre", { class: "log", tabindex: "0", role: "log", "aria-label": path, ref: atEnd }, now.text ? (found ? marked(shown) : now.text) : now.at ? "It has written nothing." : "Asking …"),
   );
 }

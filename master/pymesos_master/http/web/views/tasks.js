@@ -1,10 +1,10 @@
 // Tasks: a search over all, and one of them.
 
-import { ago, amount, number, plain, span, state, time } from "../format.js";
-import { act, agentLink, choose, ending, facts, frameworkLink, head, quoted, searchBox, TASK, tick, wrong } from "../parts.js";
+import { ago, amount, bytes, count, number, percent, plain, span, state, time } from "../format.js";
+import { act, agentLink, choose, cli, ending, facts, frameworkLink, head, quoted, searchBox, TASK, tick, wrong } from "../parts.js";
 import { h } from "../render.js";
-import { link, to } from "../router.js";
-import { address, use, useList } from "../store.js";
+import { redraw } from "../router.js";
+import { address, askBytes, use, useList } from "../store.js";
 import { table, wanted } from "../table.js";
 import { logs } from "./logs.js";
 
@@ -67,7 +67,9 @@ function one(framework, id) {
       ["Healthy", task.healthy === null ? null : task.healthy ? "yes" : h("span", { class: "state bad" }, "no")],
       ["Ready", task.ready === null ? null : task.ready ? "yes" : h("span", { class: "state busy" }, "not yet")],
     ]),
+    placed(task),
     task.started_at && logs(task),
+    task.started_at && files(task),
   ];
 }
 
@@ -100,4 +102,88 @@ function story(task) {
     ),
     waits,
   );
+}
+
+/** Why it is where it is, if its framework says. @param {any} task */
+function placed(task) {
+  if (!/^.+-[0-9a-f]{8}\..+\./.test(task.task_id)) return null; // of no job
+  const said = use(`/v1/tasks/${encodeURIComponent(task.task_id)}/placement`, 60000).data;
+  if (!said || said.unknown) return null;
+  return h(
+    "section",
+    null,
+    h("h2", null, "Why there"),
+    facts([
+      ["Compared", `${count(said.considered, "agent")}, of which ${number(said.fitted)} would do`],
+      ["Policy", said.policy],
+      ["Its score", number(said.score)],
+      ["The next best", said.others.slice(0, 3).map((/** @type {any} */ o) => `${o.hostname} ${number(o.score)}`).join(", ")],
+      ["Ruled out", said.ruled_out.map((/** @type {any} */ r) => `${r.rule} (${number(r.agents)})`).join(", ")],
+    ]),
+    said.scores_mean && h("p", { class: "about" }, `Of scores, ${said.scores_mean}.`),
+  );
+}
+
+let folder = "";
+let ofTask = "";
+
+/** The files that it has, to be loaded. @param {any} task */
+function files(task) {
+  if (ofTask !== task.task_id) [ofTask, folder] = [task.task_id, ""];
+  const path = `/v1/tasks/${encodeURIComponent(task.task_id)}`;
+  const known = use(address(`${path}/files`, { path: folder, framework_id: task.framework_id }), 10000);
+  const up = folder.split("/").slice(0, -1).join("/");
+  const into = (/** @type {string} */ where) => () => {
+    folder = where;
+    redraw();
+  };
+  /** @type {any[]} */
+  const rows = known.data?.files ?? [];
+  const inside = (/** @type {any} */ f) => (folder ? `${folder}/${f.name}` : f.name);
+  return h("section", null, h("div", { class: "head" }, h("h2", null, "Files"), h("span", { class: "id faint" }, `/${folder}`), folder && h("button", { onclick: into(up) }, "Up"), h("span", { class: "grow" }), cli(`cp ${quoted(`${task.task_id}:${folder || "stdout"}`)} .`)), wrong(known), saving && h("p", { class: "notice" }, saving), table({
+    name: "files",
+    label: "Files of the task",
+    fixed: true,
+    rows,
+    known,
+    empty: "There are no files here.",
+    key: (f) => f.name,
+    columns: [
+      { title: "Name", cell: (f) => h("button", { class: "quiet id", onclick: f.is_directory ? into(inside(f)) : () => save(`${path}/file`, { path: inside(f), framework_id: task.framework_id }, f) }, f.is_directory ? `${f.name}/` : f.name) },
+      { title: "Size", num: true, width: "8rem", cell: (f) => (f.is_directory ? "" : bytes(f.size_bytes)) },
+      { title: "Changed", num: true, width: "9rem", cell: (f) => ago(f.modified_at) },
+    ],
+  }));
+}
+
+const MOST_SAVED = 64 * 1024 * 1024;
+let saving = "";
+
+/** Load a file, part by part. @param {string} url @param {Record<string, string>} query @param {any} file */
+async function save(url, query, file) {
+  const say = (/** @type {string} */ text) => {
+    saving = text;
+    redraw();
+  };
+  if (file.size_bytes > MOST_SAVED) return say(`${file.name} has ${bytes(file.size_bytes)}: copy it with pymesos-cli cp.`);
+  /** @type {Uint8Array<ArrayBuffer>[]} */
+  const parts = [];
+  try {
+    for (let offset = 0; offset < MOST_SAVED; ) {
+      const part = await askBytes(address(url, { ...query, offset }));
+      if (!part.bytes.length) break;
+      parts.push(part.bytes);
+      offset += part.bytes.length;
+      if (offset >= part.size) break;
+      say(`${file.name}: ${percent(offset, part.size)}`);
+    }
+  } catch (error) {
+    return say(/** @type {any} */ (error).message);
+  }
+  const anchor = document.createElement("a");
+  anchor.href = URL.createObjectURL(new Blob(parts));
+  anchor.download = file.name;
+  anchor.click();
+  setTimeout(() => URL.revokeObjectURL(anchor.href), 60000);
+  say("");
 }
