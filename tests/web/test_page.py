@@ -176,8 +176,8 @@ def test_a_job_is_scaled_and_changed_and_rolled_back(seen: Seen) -> None:
     page.keyboard.press("g")
     page.keyboard.press("w")
     page.locator("textarea").fill(text_of("moves", "sleep 99999", 3))
-    page.get_by_role("button", name="See what would change").click()
-    expect(page.locator(".plan h2")).to_have_text("It would be a new version, after 2.")
+    page.get_by_role("button", name="See what would be").click()
+    expect(page.locator(".plan h2").first).to_have_text("It would be a new version, after 2.")
     expect(page.locator(".plan .change")).to_contain_text("sleep 99999")
     expect(rows(page, "What becomes of instances")).to_contain_text("3")
     page.get_by_role("button", name="Apply", exact=True).click()
@@ -194,11 +194,25 @@ def test_a_job_is_scaled_and_changed_and_rolled_back(seen: Seen) -> None:
     expect(page.locator(".head .state")).to_have_text(re.compile("stop"))
 
 
+def test_where_a_job_would_go(seen: Seen) -> None:
+    page = seen.open("/whatif")
+    tasks = [
+        {"name": name, "instances": 2, "command": "true", "resources": {"cpus": cpus, "mem": 32}}
+        for name, cpus in (("fits", 0.1), ("large", 64))
+    ]
+    page.locator("textarea").fill(json.dumps({"name": "new", "tasks": tasks}))
+    page.get_by_role("button", name="See what would be").click()
+    expect(page.locator(".plan h2").first).to_have_text("It would be a new job.")
+    where = rows(page, "Where instances would go")
+    expect(where.nth(0)).to_contain_text(re.compile("agent-[12]"))
+    expect(where.nth(1)).to_contain_text("64")
+
+
 def test_what_a_job_file_lacks_is_said(seen: Seen) -> None:
     page = seen.open("/whatif")
     page.locator("textarea").fill("name: x\ntask: []")
     seen.expected = True
-    page.get_by_role("button", name="See what would change").click()
+    page.get_by_role("button", name="See what would be").click()
     expect(page.locator(".wrong")).to_contain_text("task")
 
 

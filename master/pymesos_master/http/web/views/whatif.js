@@ -28,7 +28,7 @@ export const title = () => "What if";
 export function view() {
   return [
     head("What if", "apply --plan FILE"),
-    h("p", { class: "about" }, "A job file, as YAML or JSON. What it would change is asked of the framework that would run it; nothing is changed."),
+    h("p", { class: "about" }, "A job file, as YAML or JSON. The framework that would run it says what it would change, and where what it starts would go now; nothing is changed."),
     h("label", null, h("span", { class: "hidden" }, "The job file"), h("textarea", {
       spellcheck: "false",
       value: text,
@@ -41,7 +41,7 @@ export function view() {
     h(
       "div",
       { class: "head" },
-      h("button", { class: "full", disabled: busy, onclick: ask }, busy ? "Asking …" : "See what would change"),
+      h("button", { class: "full", disabled: busy, onclick: ask }, busy ? "Asking …" : "See what would be"),
       plan && plan.changed && act("Apply", {
         title: plan.created ? "Start this job?" : "Change this job?",
         what: plan.created ? "It is a new job." : "A new version of it comes into force.",
@@ -63,7 +63,7 @@ async function ask() {
   redraw();
   const asked = text;
   try {
-    const answer = await tell("/v1/jobs/apply", { text: asked, plan: true });
+    const answer = await tell("/v1/whatif", { text: asked });
     if (asked === text) plan = answer;
   } catch (problem) {
     error = /** @type {any} */ (problem).message;
@@ -91,8 +91,26 @@ function shown(plan) {
       columns: [
         { title: "Task", width: "20%", cell: (t) => t.task_name },
         .../** @type {[string, string][]} */ ([["start", "Start"], ["replace", "Are replaced"], ["stay", "Stay"], ["stop", "Stop"], ["finish", "Finish"]]).map(([name, title]) => ({ title, num: true, width: "7rem", cell: (/** @type {any} */ t) => (t[name] ? number(t[name]) : h("span", { class: "faint" }, "–")) })),
-        { title: "Meanwhile", cell: (t) => t.outage ?? (t.replace ? `${count(t.replace, "instance")}, some at a time` : "") },
+        { title: "Meanwhile", wide: true, cell: (t) => t.outage ?? (t.replace ? `${count(t.replace, "instance")}, some at a time` : "") },
       ],
     }),
+    plan.where.length > 0 && h("section", null, h("h2", null, "Where they would go"), table({
+      name: "where",
+      label: "Where instances would go",
+      fixed: true,
+      rows: plan.where,
+      key: (t) => t.task_name,
+      columns: [
+        { title: "Task", width: "16%", cell: (t) => t.task_name },
+        { title: "Agents", cell: (t) => h("span", { title: places(t) }, places(t) || "–") },
+        { title: "Wait", num: true, width: "5rem", cell: (t) => (t.waiting ? h("span", { class: "state bad" }, number(t.waiting)) : "–") },
+        { title: "Why", width: "30%", cell: (t) => h("span", { class: "said", title: t.why }, t.never && "never: ", t.why) },
+        { title: "Would be killed for them", width: "20%", wide: true, cell: (t) => t.preempted.map((/** @type {any} */ v) => `${v.name} on ${v.hostname}`).join(", ") || (t.preempting ? count(t.preempting, "task") : "–") },
+      ],
+    })),
+    plan.where_note && h("p", { class: "faint" }, plan.where_note),
   );
 }
+
+/** @param {any} task */
+const places = (task) => task.places.map((/** @type {any} */ p) => `${p.hostname}${p.instances > 1 ? ` ×${p.instances}` : ""}`).join(", ");
