@@ -204,6 +204,18 @@ async def live_jobs(cluster: Cluster, _: click.Context, _incomplete: str) -> Ite
 
 
 @from_cluster
+async def receivers(cluster: Cluster, _: click.Context, _incomplete: str) -> Iterable[str]:
+    """Receivers of alerts that frameworks know."""
+    from pymesos_cli.services import of_each
+    from pymesos_proto.v1 import jobs_pb2 as pb
+
+    told, _silent = await of_each(
+        cluster, lambda _, stub: stub.ListAlerts(pb.ListAlertsRequest(page_size=1), timeout=ASK_S)
+    )
+    return [name for response in told for name in response.receivers]
+
+
+@from_cluster
 async def agents(cluster: Cluster, _: click.Context, _incomplete: str) -> Iterable[str]:
     """Ids and hosts of agents."""
     views = await cluster.agents()

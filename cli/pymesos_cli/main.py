@@ -15,6 +15,7 @@ from pymesos_core.flags import FiniteRange
 # Each command: its room, and what it does in one line that fits beside it.
 ROOMS = {
     "agents": ("operators", "List agents: what they have, and what of it is used."),
+    "alerts": ("jobs", "List what is wrong with jobs; silence it; test who is told."),
     "apply": ("jobs", "Make a job what a file says: start it, change it, or nothing."),
     "audit": ("access", "Show who changed what, and what was denied."),
     "attach": ("tasks", "Show what a task writes from now on, until it ends."),

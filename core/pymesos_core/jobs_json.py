@@ -153,6 +153,28 @@ def volume_json(view: pb.VolumeView, framework_id: str) -> Json:
     }
 
 
+def alert_json(view: pb.AlertView, framework_id: str) -> Json:
+    """An alert, with who is told of it and who has silenced it."""
+    return {
+        "key": view.key,
+        "job_id": view.job_id,
+        "job_name": view.job_name,
+        "role": view.role,
+        "task_name": view.task_name,
+        "when": view.when,
+        "receiver": view.receiver,
+        "state": view.state,
+        "since": iso(view.since_s),
+        "fired_at": iso(view.fired_at_s),
+        "summary": view.summary or None,
+        "known": view.known,
+        "silenced_until": iso(view.silenced_until_s),
+        "silenced_by": view.silenced_by or None,
+        "silenced_for": view.silenced_for or None,
+        "framework_id": framework_id,
+    }
+
+
 def applied_json(view: pb.ApplyJobResponse) -> Json:
     """What a job file changes, or would change."""
     return {

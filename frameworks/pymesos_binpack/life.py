@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from pymesos_binpack.alerts.silences import SILENCE
 from pymesos_binpack.alerts.state import ALERT
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.roles import JobRoles, roles_problem
@@ -340,6 +341,7 @@ async def _tear_down(binpack: Binpack, running: asyncio.Task[None], store: State
         pass
     changes: list[Change] = [Change("framework", "", None)]
     changes += [Change(ALERT, alert.key, None) for alert in binpack.core.alerts]
+    changes += [Change(SILENCE, silence.key, None) for silence in binpack.core.silences]
     for job in list(binpack.core.jobs.values()):
         changes += job.removal()
     await asyncio.to_thread(store.commit, changes)

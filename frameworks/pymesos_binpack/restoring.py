@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pymesos_binpack.alerts.silences import SILENCE, Silence, read_silence
 from pymesos_binpack.alerts.state import ALERT, Alert, read_alert
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
 from pymesos_binpack.jobs.aligning import is_settled
@@ -136,6 +137,7 @@ class Restored:
     given_up: dict[str, str] = field(default_factory=dict)
     volumes: list[bytes] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+    silences: list[Silence] = field(default_factory=list)
     quarantined: dict[str, Quarantined] = field(default_factory=dict)
     rows: dict[str, list[Row]] = field(default_factory=dict)  # by job
 
@@ -154,6 +156,9 @@ def restore(records: Records) -> Restored:
         elif kind == ALERT:
             with contextlib.suppress(ValueError):  # else what it is about is found anew
                 out.alerts.append(read_alert(key, value))
+        elif kind == SILENCE:
+            with contextlib.suppress(ValueError):  # then somebody is told
+                out.silences.append(read_silence(key, value))
         elif kind in (JOB, VERSION, ROLLOUT, ROLLOUTS, INSTANCE, QUARANTINE):
             out.rows.setdefault(key.partition("/")[0], []).append((kind, key, value))
     for job_id, rows in out.rows.items():

@@ -20,6 +20,7 @@ from pymesos_binpack.specs import Job
 from pymesos_core import crash
 from pymesos_core.coordination import Detector, RegistryError
 from pymesos_core.exits import RoleError
+from pymesos_core.outgoing.lanes import UnsentError
 from pymesos_core.outgoing.notices import Notice
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
@@ -81,6 +82,9 @@ class Tells(Protocol):
     async def run(self) -> None:
         """Tell until cancelled."""
 
+    async def test(self, name: str) -> None:
+        """Have a receiver told of nothing. Raises UnsentError where it does not take that."""
+
 
 class TellsNobody:
     """There are no receivers."""
@@ -99,6 +103,10 @@ class TellsNobody:
     async def run(self) -> None:
         """See Tells."""
         await asyncio.Event().wait()
+
+    async def test(self, name: str) -> None:
+        """See Tells."""
+        raise UnsentError("there are no receivers")
 
 
 MakeTells = Callable[[Callable[[Notice], None]], Tells]
@@ -307,6 +315,26 @@ class Binpack(Scheduler):
     async def stop_job(self, job_id: str, *, now: bool = False) -> None:
         """End a job and its tasks; return once that is durable. Raises StartsAgainError."""
         await self._have_stored(lambda asked: c.JobStopped(job_id, asked, now))
+
+    @property
+    def receivers(self) -> Collection[str]:
+        """The names of those that can be told of alerts."""
+        return self._receivers.names
+
+    async def test_receiver(self, name: str) -> None:
+        """Have a receiver told of nothing. Raises UnsentError where it does not take that."""
+        await self._receivers.test(name)
+
+    async def silence_alerts(
+        self, job_id: str, task: str, when: str, for_s: float, by: str, why: str
+    ) -> None:
+        """Have nobody told of alerts for a while; return once that is durable.
+
+        Raises StartsAgainError.
+        """
+        await self._have_stored(
+            lambda asked: c.AlertsSilenced(job_id, task, when, for_s, by, why, asked)
+        )
 
     async def forget_volume(self, role: str, volume_id: str) -> None:
         """Have the next run of a volume's name make a new one; return once that is durable.

@@ -162,3 +162,45 @@ def test_who_is_not_known_is_told_before_the_job_is_taken(roles: Roles, tmp_path
         assert refused.returncode != 0
         said = refused.stdout + refused.stderr
         assert "'alertmanagers', and the receivers here are hook" in " ".join(said.split()), said
+
+
+def test_silenced_listed_and_tested(roles: Roles, tmp_path: Path, hook: Hook) -> None:
+    file = tmp_path / "receivers.yaml"
+    file.write_text(
+        f"hook: {{kind: webhook, url: '{hook.url}'}}\n"
+        "gone: {kind: webhook, url: 'http://127.0.0.1:1'}\n"
+    )
+    master = roles.master()
+    roles.binpack(master.address, "binpack", "--receivers", str(file))
+    cli = Cli(master.address)
+    assert "no alerts" in cli.ok("alerts", "list")
+    assert "hook has taken a test" in cli.ok("alerts", "test", "hook")
+    assert hook.told == ["firing", "resolved"]
+    refused = cli.run("alerts", "test", "gone")
+    assert refused.returncode and "gone has not taken a test: Connect" in refused.stderr
+    refused = cli.run("alerts", "test", "boss")
+    assert refused.returncode and "there is no receiver 'boss': these are gone, hook" in (
+        " ".join(refused.stderr.split())
+    )
+
+    rule = {"when": "unplaced", "for_s": 0, "to": "hook"}
+    task = {"name": "t", "command": "true", "alerts": [{**rule, "for_s": 604800}]}
+    job = {"name": "waits", "tasks": [task]}
+    cli.ok("apply", "-", text=json.dumps(job))
+    said = cli.ok("alerts", "silence", "waits", "--for", "1h", "--why", "known to us")
+    assert "nobody is told for 1 hour" in said
+    task["alerts"] = [rule]
+    cli.ok("apply", "-", text=json.dumps(job))
+    wait_for("it to fire", lambda: cli.json("alerts", "list")[0]["state"] == "firing")
+    (listed,) = cli.json("alerts", "list")
+    assert (listed["when"], listed["known"], listed["silenced_for"]) == (
+        "unplaced", False, "known to us",
+    )  # fmt: skip
+    assert "silenced" in cli.ok("alerts", "list")
+    assert hook.told == ["firing", "resolved"]
+    assert cli.run("alerts", "silence", "waits", "--for", "1h", "--task", "u").returncode
+    assert cli.run("alerts", "silence", "waits").returncode == 2
+    cli.ok("alerts", "silence", "waits", "--end")
+    wait_for("a page", lambda: hook.told[2:] == ["firing"])
+    cli.ok("stop", "waits")
+    wait_for("that it is over", lambda: hook.told[2:] == ["firing", "resolved"])

@@ -92,6 +92,16 @@ class HarnessedBinpack:
         self.h.feed(c.QuarantineReleased(job_id, discard))
         return ""
 
+    receivers = ("oncall",)
+
+    async def silence_alerts(
+        self, job_id: str, task: str, when: str, for_s: float, by: str, why: str
+    ) -> None:
+        self.h.feed(c.AlertsSilenced(job_id, task, when, for_s, by, why))
+
+    async def test_receiver(self, name: str) -> None:
+        assert name == "oncall"
+
     async def forget_volume(self, role: str, volume_id: str) -> None:
         self.h.feed(c.VolumeRemoved(role, volume_id, 0))
 

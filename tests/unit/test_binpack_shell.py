@@ -185,6 +185,9 @@ class Receivers:
     async def run(self) -> None:
         await asyncio.Event().wait()
 
+    async def test(self, name: str) -> None:
+        raise AssertionError("nobody asked for that")
+
 
 NOTICE = Notice("j-1/t/below/oncall", "oncall", {}, "s", 5.0)
 

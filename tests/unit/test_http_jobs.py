@@ -133,6 +133,9 @@ async def test_every_answer_is_as_it_says(world: World, shop: str, route: Any) -
     task = {**WEB, "name": "db", "instances": 1, "volumes": [KEPT]}
     await world.apply({**SHOP, "name": "kept", "tasks": [task]})
     world.runs()
+    told = [{"when": "unplaced", "to": "oncall"}]
+    waits = {"name": "big", "command": "x", "resources": {"cpus": 999}, "alerts": told}
+    await world.apply({**SHOP, "name": "waits", "tasks": [waits]})
     task_id = next(i.saved.task_id for i in world.jobs.harness.core.instances() if i.live)
     world.master.agent()
     world.master.run(world.connection, task_id)
@@ -160,6 +163,8 @@ def bodies(shop: str, framework_id: str) -> dict[str, Any]:
         "/v1/quarantined-jobs/release": {
             "job_id": "bad-1", "framework_id": framework_id, "discard": True,
         },
+        "/v1/alerts/silence": {"job": "shop", "for_s": 60, "why": "we know"},
+        "/v1/alerts/test": {"framework_id": framework_id, "receiver": "oncall"},
         "/v1/volumes/forget": {"framework_id": framework_id, "role": "ops", "volume_id": "v"},
     }  # fmt: skip
 

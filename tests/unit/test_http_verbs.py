@@ -18,6 +18,9 @@ NOT_YET = "there is no route yet"  # which is a gap, and no reason
 BY_HTTP: dict[str, str | tuple[str, ...]] = {
     "activate": ("POST /v1/agents/activate",),
     "agents": ("GET /v1/agents",),
+    "alerts list": ("GET /v1/alerts",),
+    "alerts silence": ("POST /v1/alerts/silence",),
+    "alerts test": ("POST /v1/alerts/test",),
     "apply": ("POST /v1/jobs/apply", "POST /v1/whatif"),
     "attach": NOT_YET,
     "audit": ("GET /v1/audit",),

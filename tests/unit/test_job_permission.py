@@ -48,6 +48,9 @@ REQUESTS = {
     "ListQuarantined": pb.ListQuarantinedRequest(),
     "ReleaseQuarantined": pb.ReleaseQuarantinedRequest(job_id="none"),
     "ListVolumes": pb.ListVolumesRequest(),
+    "ListAlerts": pb.ListAlertsRequest(),
+    "SilenceAlerts": pb.SilenceAlertsRequest(job_id="none", for_s=1),
+    "TestReceiver": pb.TestReceiverRequest(receiver="nobody"),
     "ForgetVolume": pb.ForgetVolumeRequest(role="prod", volume_id="v", check_only=True),
 }
 
@@ -71,6 +74,7 @@ def service(*rules: str, told: bool = True) -> JobsService:
         submit=submit,
         release=release,
         receivers_problem=lambda job: None,
+        receivers=(),
     )
     return JobsService(binpack, JobRoles(("prod",)))
 
@@ -186,6 +190,7 @@ class TestOfSeveralRoles:
                 "submit",
             ),
             ("ForgetVolume", pb.ForgetVolumeRequest(role="test", volume_id="v"), "stop"),
+            ("SilenceAlerts", pb.SilenceAlertsRequest(job_id="j-test", for_s=1), "submit"),
         ],
     )
     def test_a_rule_of_another_role_is_not_enough(

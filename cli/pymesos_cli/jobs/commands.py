@@ -10,6 +10,7 @@ import click
 from pymesos_cli import completing
 from pymesos_cli.group import Command, Room
 from pymesos_cli.options import Settings, json_option, pass_settings, with_cluster
+from pymesos_core.flags import Lifetime
 
 room = Room()
 
@@ -362,3 +363,55 @@ def remove_volumes(
     with_cluster(
         settings, lambda cluster: kept.remove_volumes(cluster, volume_ids, role, host, ask=not yes)
     )
+
+
+@room.group()
+def alerts() -> None:
+    """See what is wrong with jobs, have nobody told of it for a while, and test who is told."""
+
+
+@alerts.command("list")
+@json_option
+@pass_settings
+def list_alerts(settings: Settings, as_json: bool) -> None:
+    """List alerts that are pending or fire, and who is told."""
+    from pymesos_cli.jobs import alerts as told
+
+    with_cluster(settings, lambda cluster: told.list_alerts(cluster, as_json=as_json))
+
+
+@alerts.command("silence")
+@click.argument("job", shell_complete=completing.live_jobs)
+@click.option("--task", default="", help="Only of this task of it.")
+@click.option("--when", default="", help="Only of this kind, as in unhealthy.")
+@click.option("--for", "for_s", type=Lifetime(), default=None, help="For how long, as in 2h.")
+@click.option("--why", default="", help="A line for those who wonder later.")
+@click.option("--end", is_flag=True, help="Tell again.")
+@pass_settings
+def silence_alerts(
+    settings: Settings,
+    job: str,
+    task: str,
+    when: str,
+    for_s: float | None,
+    why: str,
+    end: bool,
+) -> None:
+    """Have nobody told of alerts of a job for a while. What was told before goes on."""
+    if (for_s is None) is not end:
+        raise click.UsageError("say for how long, as in --for 2h; or --end to tell again")
+    from pymesos_cli.jobs import alerts as told
+
+    with_cluster(
+        settings, lambda cluster: told.silence(cluster, job, task, when, for_s or 0.0, why)
+    )
+
+
+@alerts.command("test")
+@click.argument("receiver", shell_complete=completing.receivers)
+@pass_settings
+def test_receiver(settings: Settings, receiver: str) -> None:
+    """Tell a receiver that nothing is wrong, and say whether it has taken that."""
+    from pymesos_cli.jobs import alerts as told
+
+    with_cluster(settings, lambda cluster: told.test_receiver(cluster, receiver))

@@ -75,6 +75,10 @@ class Lane(Generic[Item]):
             self._complaints.say(self.name, "a receiver", problem)
         self._wake.set()
 
+    async def once(self, item: Item) -> None:
+        """Send something once, beside what waits. Raises UnsentError."""
+        await self._send([item])
+
     async def run(self) -> None:
         """Send until cancelled."""
         while True:

@@ -77,6 +77,16 @@ class Notifier:
         if repeated and not notice.is_over:
             self._firing[notice.key] = notice
 
+    async def test(self, name: str) -> None:
+        """Tell a receiver that nothing is wrong, and that it is over. Raises UnsentError."""
+        now_s = self._outside.wall_s()
+        labels = {"alertname": "PymesosTest", "receiver": name}
+        text = "a test of pymesos: nothing is wrong"
+        notice = Notice(f"test/{name}", name, labels, text, now_s)
+        for each in (notice, replace(notice, ended_s=now_s + 1)):
+            for lane in self._lanes[name]:
+                await lane.once(each)
+
     def _put(self, notice: Notice) -> None:
         for lane in self._lanes[notice.receiver]:
             lane.put(f"{notice.status} {notice.key}", notice)

@@ -130,6 +130,9 @@ NEEDS: Mapping[str, Need] = {
     "Jobs.StopJob": _STOP,
     "Jobs.ReleaseQuarantined": _STOP,
     "Jobs.ForgetVolume": _STOP,
+    "Jobs.ListAlerts": _READ,
+    "Jobs.SilenceAlerts": _SUBMIT,
+    "Jobs.TestReceiver": Need(Verb.SUBMIT, Object.SOME),
     "Jobs.ReadAudit": Need(Verb.AUDIT, Object.CLUSTER),
     # Operators, of tasks; through the master.
     "Sandbox.ListFiles": _FILES,

@@ -42,6 +42,7 @@ class Alert:
     fired_s: float = 0.0
     ended_s: float = 0.0
     known: bool = False  # its receiver has taken that it fires
+    told: bool = True  # its receiver is told; else it was silenced when it fired
     summary: str = ""
     story: Story = ()
 
@@ -83,7 +84,7 @@ class Alert:
         """The write of it; what is quiet is not kept."""
         if self.state is State.QUIET:
             return Change(ALERT, self.key, None)
-        names = ("role", "job", "since_s", "fired_s", "ended_s", "known", "summary")
+        names = ("role", "job", "since_s", "fired_s", "ended_s", "known", "told", "summary")
         record = {name: getattr(self, name) for name in names}
         return Change(ALERT, self.key, json.dumps({**record, "state": self.state}).encode())
 
@@ -138,7 +139,8 @@ def read_alert(key: str, value: bytes) -> Alert:
         raise ValueError(f"the alert {key} cannot be read: {error!r}") from None
     texts = (alert.role, alert.job, alert.summary)
     times = (alert.since_s, alert.fired_s, alert.ended_s)
-    if not all(isinstance(text, str) for text in texts) or not isinstance(alert.known, bool):
+    flags = (alert.known, alert.told)
+    if not all(isinstance(text, str) for text in texts) or {*map(type, flags)} != {bool}:
         raise ValueError(f"the alert {key} has no text, or no flag, where one is expected")
     if not all(isinstance(s, int | float) and 0 <= s < 2**40 and math.isfinite(s) for s in times):
         raise ValueError(f"the alert {key} has an impossible time")

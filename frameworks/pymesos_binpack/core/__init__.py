@@ -27,6 +27,7 @@ from pymesos_binpack.core.effects import (
 from pymesos_binpack.core.events import (
     AgentDraining,
     AgentLost,
+    AlertsSilenced,
     ChangesAwaited,
     Disconnected,
     Event,
@@ -53,6 +54,7 @@ __all__ = [
     "Acknowledge",
     "AgentDraining",
     "AgentLost",
+    "AlertsSilenced",
     "AnswerInverseOffer",
     "BeInRoles",
     "BinpackCore",

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pymesos_binpack.alerts.conditions import Found, Look, find
 from pymesos_binpack.alerts.lifecycle import State, Turn
+from pymesos_binpack.alerts.silences import SILENCE
 from pymesos_binpack.alerts.state import Alert, alert_key
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Tell
@@ -17,6 +18,7 @@ from pymesos_binpack.core.events import NoticeTaken
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.specs import AlertRule
+from pymesos_core.store import Change
 
 ALERTS = "alerts"  # the timer: a job is to be looked at
 SMALL = 100  # instances of a job that is looked at whenever something happens to one
@@ -30,7 +32,7 @@ Moved = tuple[Alert, State]  # and the state before
 def begin(ctx: Context) -> None:
     """Tell what is still to be told, as the framework starts."""
     for alert in ctx.alerts:
-        if alert.state in TOLD:
+        if alert.state in TOLD and alert.told:
             ctx.say(Tell(alert.notice()))
 
 
@@ -53,7 +55,11 @@ def follow(ctx: Context) -> None:
 
 def forget(ctx: Context, job_id: str) -> None:
     """A job is known no more: its receivers are told that what they were told is over."""
-    _end(ctx, list(ctx.alerts.of(job_id).values()), "the job is forgotten")
+    keys = [silence.key for silence in ctx.silences if silence.job_id == job_id]
+    for key in keys:
+        del ctx.silences.by_key[key]
+    gone = [Change(SILENCE, key, None) for key in keys]
+    _end(ctx, list(ctx.alerts.of(job_id).values()), "the job is forgotten", *gone)
 
 
 def on_due(ctx: Context, job_id: str) -> None:
@@ -143,22 +149,36 @@ def _cease(ctx: Context, alert: Alert) -> None:
             alert.ended_s = max(ctx.now.wall_s, alert.fired_s)
 
 
-def _end(ctx: Context, alerts: Iterable[Alert], why: str) -> None:
+def _end(ctx: Context, alerts: Iterable[Alert], why: str, *more: Change) -> None:
     """End alerts of what is not looked at any more."""
     going = [(alert, alert.state) for alert in alerts if alert.since_s]
     for alert, _ in going:
         _cease(ctx, alert)
-    _store(ctx, why, going)
+    _store(ctx, why, going, *more)
 
 
-def _store(ctx: Context, why: str, moved: Sequence[Moved]) -> None:
+def _store(ctx: Context, why: str, moved: Sequence[Moved], *more: Change) -> None:
     """Write alerts; what their receivers are to know is told once that is durable."""
-    for alert, _ in moved:
+    told: list[Alert] = []
+    for alert, before in moved:
+        if alert.state is not before and alert.state in TOLD:
+            if alert.state is State.FIRING:
+                alert.told = ctx.silences.of(alert) is None
+            if alert.told:
+                told.append(alert)
+            elif alert.state is State.RESOLVED:
+                _settle(ctx, alert)
         ctx.alerts.keep(alert)
-    told = [alert for alert, before in moved if alert.state is not before and alert.state in TOLD]
-    if moved:
+    if moved or more:
         changes = [alert.change() for alert, _ in moved]
-        ctx.store(why, *changes, then=[Tell(alert.notice()) for alert in told])
+        ctx.store(why, *changes, *more, then=[Tell(alert.notice()) for alert in told])
+
+
+def tell(ctx: Context, alert: Alert) -> None:
+    """Have its receiver told of an alert that was silenced, unless it is silenced still."""
+    if not alert.told and ctx.silences.of(alert) is None:
+        alert.told = True
+        ctx.store("an alert is silenced no more", alert.change(), then=[Tell(alert.notice())])
 
 
 def on_taken(ctx: Context, event: NoticeTaken) -> None:
@@ -171,14 +191,19 @@ def on_taken(ctx: Context, event: NoticeTaken) -> None:
             alert.known = True
             ctx.store("a receiver knows of an alert", alert.change())
     elif alert.state is State.RESOLVED:
-        since_s, alert.since_s = alert.since_s, 0.0
-        alert.move(Turn.TOLD, ctx.now.wall_s)
-        alert.known, alert.fired_s, alert.ended_s = False, 0.0, 0.0
-        if since_s:  # it has come back meanwhile
-            alert.move(Turn.BEGAN, ctx.now.wall_s)
-            alert.since_s = since_s
+        _settle(ctx, alert)
         ctx.alerts.keep(alert)
         ctx.store("a receiver knows that an alert is over", alert.change())
+
+
+def _settle(ctx: Context, alert: Alert) -> None:
+    """Its receiver knows that it is over, or was never told that it fired."""
+    since_s, alert.since_s = alert.since_s, 0.0
+    alert.move(Turn.TOLD, ctx.now.wall_s)
+    alert.known, alert.told, alert.fired_s, alert.ended_s = False, True, 0.0, 0.0
+    if since_s:  # it has come back meanwhile
+        alert.move(Turn.BEGAN, ctx.now.wall_s)
+        alert.since_s = since_s
 
 
 def _look_by(ctx: Context, job_id: str, at_s: float) -> None:

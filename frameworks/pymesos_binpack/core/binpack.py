@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
+from pymesos_binpack.alerts.silences import Silences
 from pymesos_binpack.alerts.state import Alerts
 from pymesos_binpack.core import (
     alerting,
@@ -20,6 +21,7 @@ from pymesos_binpack.core import (
     launches,
     quarantine,
     serving,
+    silencing,
     submissions,
     subscription,
     updates,
@@ -30,6 +32,7 @@ from pymesos_binpack.core.effects import Decline, Effect, JobChanged
 from pymesos_binpack.core.events import (
     AgentDraining,
     AgentLost,
+    AlertsSilenced,
     ChangesAwaited,
     Disconnected,
     Event,
@@ -127,6 +130,7 @@ class BinpackCore:
                 ctx.roster.requests[aside.request_id] = job_id
         for alert in restored.alerts:
             ctx.alerts.keep(alert)
+        ctx.silences.by_key.update((silence.key, silence) for silence in restored.silences)
         times = [job.latest_s for job in ctx.roster.jobs.values()]
         ctx.heard_s = max((*times, *(alert.since_s for alert in ctx.alerts)), default=0.0)
         mine = [(i.saved.task_id, i.saved.agent_id) for i in ctx.roster.by_task.values()]
@@ -189,6 +193,11 @@ class BinpackCore:
     def agents(self) -> Agents:
         """What is known of agents."""
         return self._ctx.agents
+
+    @property
+    def silences(self) -> Silences:
+        """The silences that are in force."""
+        return self._ctx.silences
 
     @property
     def policy(self) -> security.Policy | None:
@@ -274,6 +283,7 @@ class BinpackCore:
         if not self._begun:
             self._begun = True
             alerting.begin(ctx)
+            silencing.begin(ctx)
         self._handle(event)
         daemons.follow(ctx)
         for kind, key in ctx.timers.each_due(ctx.now.mono_s):
@@ -294,6 +304,8 @@ class BinpackCore:
                 subscription.try_again(ctx)
             elif kind == alerting.ALERTS:
                 alerting.on_due(ctx, key)
+            elif kind == silencing.SILENCES:
+                silencing.on_due(ctx, key)
             elif kind == KEPT:
                 launches.on_kept_for_long(ctx, key)
             elif kind == launches.EXPLAIN:
@@ -358,6 +370,8 @@ class BinpackCore:
                 subscription.try_again(ctx)
                 # Who watches a job may have to go.
                 ctx.changed.update(dict.fromkeys(ctx.roster.jobs))
+            case AlertsSilenced():
+                silencing.on_asked(ctx, event)
             case NoticeTaken():
                 alerting.on_taken(ctx, event)
             case Stored(token):

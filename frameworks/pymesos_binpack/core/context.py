@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pymesos_binpack.alerts.silences import Silences
 from pymesos_binpack.alerts.state import Alerts
 from pymesos_binpack.core.effects import Effect, Kill, Store
 from pymesos_binpack.core.then import InstanceDurable, JobDurable, Then
@@ -41,6 +42,7 @@ class Context:
     roster: Roster = field(default_factory=Roster)
     volumes: Volumes = field(default_factory=Volumes)
     alerts: Alerts = field(default_factory=Alerts)
+    silences: Silences = field(default_factory=Silences)
     ledger: Ledger = field(default_factory=Ledger)
     writes: PendingWrites[Then] = field(default_factory=PendingWrites)
     timers: Timers[Timer] = field(default_factory=Timers)

@@ -177,6 +177,22 @@ class RolesAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertsSilenced:
+    """Somebody wants nobody told of alerts of a job for so long; 0: told again.
+
+    `task` and `when` empty: of every task, and whatever an alert is about.
+    """
+
+    job_id: str
+    task: str
+    when: str
+    for_s: float
+    by: str = ""
+    why: str = ""
+    asked: int = 0  # as of VolumeRemoved
+
+
+@dataclass(frozen=True, slots=True)
 class NoticeTaken:
     """A receiver has taken what it was told: that an alert fires since then, or is over."""
 
@@ -211,6 +227,7 @@ Event = (
     | VolumeRemoved
     | PolicyTold
     | RolesAnswered
+    | AlertsSilenced
     | NoticeTaken
     | Stored
 )

@@ -9,6 +9,7 @@ from pymesos_binpack.jobs.groups import main_task_id
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.restoring import Quarantined
+from pymesos_binpack.services.alerts import AlertCalls
 from pymesos_binpack.services.asked import Call, answering, short, who
 from pymesos_binpack.services.restores import JobRestores
 from pymesos_binpack.services.rollouts import RolloutCalls
@@ -36,7 +37,7 @@ SLICE = 500
 QUARANTINED_PER_PAGE = 10
 
 
-class JobsService(JobChanges, RolloutCalls, JobRestores):
+class JobsService(JobChanges, RolloutCalls, JobRestores, AlertCalls):
     """Submit, change, list, watch, stop; and what is in quarantine."""
 
     contract = pb.DESCRIPTOR.services_by_name["Jobs"]

@@ -615,3 +615,83 @@ class ForgetVolumeRequest(_message.Message):
 class ForgetVolumeResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class AlertView(_message.Message):
+    __slots__ = ("key", "job_id", "job_name", "role", "task_name", "when", "receiver", "state", "since_s", "fired_at_s", "summary", "known", "silenced_until_s", "silenced_by", "silenced_for")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    JOB_NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    RECEIVER_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_S_FIELD_NUMBER: _ClassVar[int]
+    FIRED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    SILENCED_UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    SILENCED_BY_FIELD_NUMBER: _ClassVar[int]
+    SILENCED_FOR_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    job_id: str
+    job_name: str
+    role: str
+    task_name: str
+    when: str
+    receiver: str
+    state: str
+    since_s: float
+    fired_at_s: float
+    summary: str
+    known: bool
+    silenced_until_s: float
+    silenced_by: str
+    silenced_for: str
+    def __init__(self, key: _Optional[str] = ..., job_id: _Optional[str] = ..., job_name: _Optional[str] = ..., role: _Optional[str] = ..., task_name: _Optional[str] = ..., when: _Optional[str] = ..., receiver: _Optional[str] = ..., state: _Optional[str] = ..., since_s: _Optional[float] = ..., fired_at_s: _Optional[float] = ..., summary: _Optional[str] = ..., known: _Optional[bool] = ..., silenced_until_s: _Optional[float] = ..., silenced_by: _Optional[str] = ..., silenced_for: _Optional[str] = ...) -> None: ...
+
+class ListAlertsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListAlertsResponse(_message.Message):
+    __slots__ = ("alerts", "next_page_token", "receivers")
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    RECEIVERS_FIELD_NUMBER: _ClassVar[int]
+    alerts: _containers.RepeatedCompositeFieldContainer[AlertView]
+    next_page_token: str
+    receivers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, alerts: _Optional[_Iterable[_Union[AlertView, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., receivers: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SilenceAlertsRequest(_message.Message):
+    __slots__ = ("job_id", "task_name", "when", "for_s", "why")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    FOR_S_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    task_name: str
+    when: str
+    for_s: int
+    why: str
+    def __init__(self, job_id: _Optional[str] = ..., task_name: _Optional[str] = ..., when: _Optional[str] = ..., for_s: _Optional[int] = ..., why: _Optional[str] = ...) -> None: ...
+
+class SilenceAlertsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class TestReceiverRequest(_message.Message):
+    __slots__ = ("receiver",)
+    RECEIVER_FIELD_NUMBER: _ClassVar[int]
+    receiver: str
+    def __init__(self, receiver: _Optional[str] = ...) -> None: ...
+
+class TestReceiverResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -145,6 +145,21 @@ class JobsStub:
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ForgetVolumeRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ForgetVolumeResponse.FromString,
                 _registered_method=True)
+        self.ListAlerts = channel.unary_unary(
+                '/pymesos.v1.Jobs/ListAlerts',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListAlertsRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListAlertsResponse.FromString,
+                _registered_method=True)
+        self.SilenceAlerts = channel.unary_unary(
+                '/pymesos.v1.Jobs/SilenceAlerts',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.SilenceAlertsRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.SilenceAlertsResponse.FromString,
+                _registered_method=True)
+        self.TestReceiver = channel.unary_unary(
+                '/pymesos.v1.Jobs/TestReceiver',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.TestReceiverRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.TestReceiverResponse.FromString,
+                _registered_method=True)
 
 
 class JobsServicer:
@@ -302,6 +317,27 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAlerts(self, request, context):
+        """Alerts of jobs that are not quiet: something is wrong, or their receivers do not know yet that it is over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SilenceAlerts(self, request, context):
+        """Have nobody told of alerts of a job for a while, or again. What was told before goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestReceiver(self, request, context):
+        """Tell a receiver that nothing is wrong. What keeps it from taking that is said, with FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -414,6 +450,21 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.ForgetVolume,
                     request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ForgetVolumeRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ForgetVolumeResponse.SerializeToString,
+            ),
+            'ListAlerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAlerts,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListAlertsRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListAlertsResponse.SerializeToString,
+            ),
+            'SilenceAlerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.SilenceAlerts,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.SilenceAlertsRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.SilenceAlertsResponse.SerializeToString,
+            ),
+            'TestReceiver': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestReceiver,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.TestReceiverRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.TestReceiverResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1010,6 +1061,87 @@ class Jobs:
             '/pymesos.v1.Jobs/ForgetVolume',
             pymesos__proto_dot_v1_dot_jobs__pb2.ForgetVolumeRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_jobs__pb2.ForgetVolumeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/ListAlerts',
+            pymesos__proto_dot_v1_dot_jobs__pb2.ListAlertsRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.ListAlertsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SilenceAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/SilenceAlerts',
+            pymesos__proto_dot_v1_dot_jobs__pb2.SilenceAlertsRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.SilenceAlertsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestReceiver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/TestReceiver',
+            pymesos__proto_dot_v1_dot_jobs__pb2.TestReceiverRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.TestReceiverResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,6 +76,12 @@ class JobsStub:
     what this framework has written
     """
     ForgetVolume: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ForgetVolumeRequest, _jobs_pb2.ForgetVolumeResponse]
+    ListAlerts: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListAlertsRequest, _jobs_pb2.ListAlertsResponse]
+    """Alerts of jobs that are not quiet: something is wrong, or their receivers do not know yet that it is over."""
+    SilenceAlerts: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.SilenceAlertsRequest, _jobs_pb2.SilenceAlertsResponse]
+    """Have nobody told of alerts of a job for a while, or again. What was told before goes on."""
+    TestReceiver: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.TestReceiverRequest, _jobs_pb2.TestReceiverResponse]
+    """Tell a receiver that nothing is wrong. What keeps it from taking that is said, with FAILED_PRECONDITION."""
 
 @_typing.type_check_only
 class JobsAsyncStub(JobsStub):
@@ -124,6 +130,12 @@ class JobsAsyncStub(JobsStub):
     what this framework has written
     """
     ForgetVolume: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ForgetVolumeRequest, _jobs_pb2.ForgetVolumeResponse]  # type: ignore[assignment]
+    ListAlerts: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListAlertsRequest, _jobs_pb2.ListAlertsResponse]  # type: ignore[assignment]
+    """Alerts of jobs that are not quiet: something is wrong, or their receivers do not know yet that it is over."""
+    SilenceAlerts: _aio.UnaryUnaryMultiCallable[_jobs_pb2.SilenceAlertsRequest, _jobs_pb2.SilenceAlertsResponse]  # type: ignore[assignment]
+    """Have nobody told of alerts of a job for a while, or again. What was told before goes on."""
+    TestReceiver: _aio.UnaryUnaryMultiCallable[_jobs_pb2.TestReceiverRequest, _jobs_pb2.TestReceiverResponse]  # type: ignore[assignment]
+    """Tell a receiver that nothing is wrong. What keeps it from taking that is said, with FAILED_PRECONDITION."""
 
 class JobsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -301,5 +313,29 @@ class JobsServicer(metaclass=_abc_1.ABCMeta):
         request: _jobs_pb2.ForgetVolumeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.ForgetVolumeResponse, _abc.Awaitable[_jobs_pb2.ForgetVolumeResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListAlerts(
+        self,
+        request: _jobs_pb2.ListAlertsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.ListAlertsResponse, _abc.Awaitable[_jobs_pb2.ListAlertsResponse]]:
+        """Alerts of jobs that are not quiet: something is wrong, or their receivers do not know yet that it is over."""
+
+    @_abc_1.abstractmethod
+    def SilenceAlerts(
+        self,
+        request: _jobs_pb2.SilenceAlertsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.SilenceAlertsResponse, _abc.Awaitable[_jobs_pb2.SilenceAlertsResponse]]:
+        """Have nobody told of alerts of a job for a while, or again. What was told before goes on."""
+
+    @_abc_1.abstractmethod
+    def TestReceiver(
+        self,
+        request: _jobs_pb2.TestReceiverRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.TestReceiverResponse, _abc.Awaitable[_jobs_pb2.TestReceiverResponse]]:
+        """Tell a receiver that nothing is wrong. What keeps it from taking that is said, with FAILED_PRECONDITION."""
 
 def add_JobsServicer_to_server(servicer: JobsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

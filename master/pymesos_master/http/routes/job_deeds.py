@@ -294,6 +294,38 @@ ROUTES: tuple[Route, ...] = (
         (JOB_NAME, flag("now", "Give clients no time to leave."), IN_FRAMEWORK),
     ),
     _do(
+        "/v1/alerts/silence",
+        "Have nobody told of alerts of a job for a while, or again. What was told before goes on.",
+        "SilenceAlerts",
+        lambda asked: of_job(
+            asked,
+            lambda job_id: pb.SilenceAlertsRequest(
+                job_id=job_id,
+                task_name=asked.text("task"),
+                when=asked.text("when"),
+                for_s=asked.number("for_s"),
+                why=asked.text("why"),
+            ),
+        ),
+        (
+            JOB_NAME,
+            text("task", "Only of this task of it."),
+            text("when", "Only of this kind, as in `unhealthy`."),
+            whole("for_s", "For so many seconds; 0 tells again.", 0, 30 * 86400, required=True),
+            text("why", "For those who wonder later."),
+            IN_FRAMEWORK,
+        ),
+    ),
+    _do(
+        "/v1/alerts/test",
+        "Tell a receiver that nothing is wrong; what keeps it from taking that is said.",
+        "TestReceiver",
+        lambda asked: OfFramework(
+            asked.text("framework_id"), pb.TestReceiverRequest(receiver=asked.text("receiver"))
+        ),
+        (FRAMEWORK_ID, text("receiver", "Its name.", required=True)),
+    ),
+    _do(
         "/v1/quarantined-jobs/release",
         "Try a job again that could not be handled; or forget it.",
         "ReleaseQuarantined",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pymesos_core.jobs_json import (
+    alert_json,
     described_json,
     instance_json,
     job_json,
@@ -227,6 +228,22 @@ ROUTES: tuple[Route, ...] = (
         ),
         lambda page: _joined(
             "volumes", page, lambda answer, of: (volume_json(v, of) for v in answer.volumes)
+        ),
+        *PAGES,
+        FRAMEWORK,
+    ),
+    _read(
+        "/v1/alerts",
+        "Alerts of jobs that are not quiet, with who is told.",
+        "ListAlerts",
+        of_frameworks("alerts", "Alert"),
+        lambda asked: _of_all(
+            asked,
+            lambda size, token: pb.ListAlertsRequest(page_size=size, page_token=token),
+            lambda answer: answer.alerts,
+        ),
+        lambda page: _joined(
+            "alerts", page, lambda answer, of: (alert_json(a, of) for a in answer.alerts)
         ),
         *PAGES,
         FRAMEWORK,

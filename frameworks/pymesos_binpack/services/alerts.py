@@ -1,0 +1,112 @@
+"""The part of the Jobs service that is about alerts and who is told of them."""
+
+from __future__ import annotations
+
+from pymesos_binpack.alerts.silences import Silence
+from pymesos_binpack.alerts.state import Alert
+from pymesos_binpack.services.asked import Asked, Call, answering, who
+from pymesos_binpack.specs import When
+from pymesos_core.ids import name_problem, size_of
+from pymesos_core.outgoing.lanes import UnsentError
+from pymesos_core.text import cut, quoted
+from pymesos_core.transport import CallError, Code
+from pymesos_proto.v1 import jobs_pb2 as pb
+
+DEFAULT_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 500
+MAX_SILENCE_S = 30 * 86400
+MAX_WHY_BYTES = 255
+MAX_RECEIVERS = 1000
+
+
+class AlertCalls(Asked):
+    """List and silence alerts; test a receiver."""
+
+    async def ListAlerts(  # noqa: N802
+        self, request: pb.ListAlertsRequest, call: Call
+    ) -> pb.ListAlertsResponse:
+        """Alerts that are not quiet, by key."""
+        self._check(call, "Jobs.ListAlerts")
+        core, seen = self.binpack.core, self._readable(call)
+        size = min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        after = (a for a in core.alerts if a.key > request.page_token and a.role in seen)
+        found = sorted(after, key=lambda alert: alert.key)
+        return pb.ListAlertsResponse(
+            alerts=[alert_view(alert, core.silences.of(alert)) for alert in found[:size]],
+            next_page_token=found[size - 1].key if len(found) > size else "",
+            receivers=sorted(self.binpack.receivers)[:MAX_RECEIVERS],
+        )
+
+    async def SilenceAlerts(  # noqa: N802
+        self, request: pb.SilenceAlertsRequest, call: Call
+    ) -> pb.SilenceAlertsResponse:
+        """Have nobody told for a while; answered once that is durable."""
+        job = self._job(call, "Jobs.SilenceAlerts", request.job_id)
+        names = [task.name for task in job.job.tasks]
+        if request.task_name and request.task_name not in names:
+            raise CallError(
+                Code.NOT_FOUND,
+                f"the job {job.job_id} has no task {quoted(request.task_name)}: it has"
+                f" {', '.join(names[:10])}",
+            )
+        if request.when and request.when not in tuple(When):
+            known = ", ".join(When)
+            raise CallError(
+                Code.INVALID_ARGUMENT, f"when: {quoted(request.when)} is not one of {known}"
+            )
+        if request.for_s > MAX_SILENCE_S:
+            raise CallError(
+                Code.INVALID_ARGUMENT,
+                f"for_s: {request.for_s} is out of range; at most {MAX_SILENCE_S}, 30 days",
+            )
+        if size_of(request.why) > MAX_WHY_BYTES or (request.why and name_problem(request.why)):
+            raise CallError(
+                Code.INVALID_ARGUMENT,
+                f"why: one line of at most {MAX_WHY_BYTES} bytes, without blanks around it and"
+                f" characters that nobody sees, is expected",
+            )
+        with answering():
+            await self.binpack.silence_alerts(
+                job.job_id, request.task_name, request.when, request.for_s, who(call), request.why
+            )
+        return pb.SilenceAlertsResponse()
+
+    async def TestReceiver(  # noqa: N802
+        self, request: pb.TestReceiverRequest, call: Call
+    ) -> pb.TestReceiverResponse:
+        """Tell a receiver that nothing is wrong, as an alert that fires and is over."""
+        self._check(call, "Jobs.TestReceiver")
+        names = self.binpack.receivers
+        if request.receiver not in names:
+            known = f"these are {', '.join(sorted(names)[:20])}" if names else "there are none"
+            raise CallError(
+                Code.NOT_FOUND, f"there is no receiver {quoted(request.receiver)}: {known}"
+            )
+        try:
+            await self.binpack.test_receiver(request.receiver)
+        except UnsentError as error:
+            text = f"{request.receiver} has not taken a test: {error}"
+            raise CallError(Code.FAILED_PRECONDITION, text) from None
+        return pb.TestReceiverResponse()
+
+
+def alert_view(alert: Alert, silence: Silence | None) -> pb.AlertView:
+    """An alert, with the silence that covers it."""
+    task, when, receiver = alert.parts
+    return pb.AlertView(
+        key=alert.key,
+        job_id=alert.job_id,
+        job_name=alert.job,
+        role=alert.role,
+        task_name=task,
+        when=when,
+        receiver=receiver,
+        state=alert.state,
+        since_s=alert.since_s,
+        fired_at_s=alert.fired_s,
+        summary=cut(alert.summary, 1000),
+        known=alert.known,
+        silenced_until_s=silence.until_s if silence is not None else 0.0,
+        silenced_by=silence.by if silence is not None else "",
+        silenced_for=silence.why if silence is not None else "",
+    )
