@@ -34,7 +34,9 @@ from pymesos_master.services.leading import Leadership
 from pymesos_master.services.masters import MastersService
 from pymesos_master.services.relaying import OperatorCalls
 from pymesos_proto.v1 import masters_pb2, operator_pb2
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.names_pb2 import ServedTask
 from pymesos_testing.http_cluster import (
     AT,
     a_bit_of_everything,
@@ -151,6 +153,28 @@ class TestAnswers:
         everything = await get_json(answering, "/v1/agents")
         assert seen == values(everything["agents"], "agent_id") and not token
 
+    async def test_targets_are_ready_that_their_framework_says_to_serve(self) -> None:
+        h = MasterHarness()
+        agent, framework = h.agent("cpus:4;mem:4096;ports:[31000-31009]"), h.subscribe()
+        of = h.framework_id(framework)
+        for task_id, ports in (("t0", "[31000-31001]"), ("t1", "[31002-31002]")):
+            h.run(framework, task_id, f"cpus:1;mem:32;ports:{ports}")
+            h.update(agent, of, task_id, pb.TASK_RUNNING)
+        served = ServedTask(
+            task_id="t0", agent_id=h.agent_id(agent), role="*", job="shop", task="web", instance=3
+        )
+        served.ports.add(name="http", port=31001)
+        publish = scheduler_pb.Call.Publish(serves=[served], whole=True)
+        h.call(framework, publish=publish)
+        groups = await get_json(open_answering(leadership_of(h)), "/v1/sd")
+        wanted = ("ready", "port_name", "job", "job_task", "instance")
+        said = [[g["labels"][f"__meta_pymesos_{name}"] for name in wanted] for g in groups]
+        assert said == [
+            ["true", "", "shop", "web", "3"],
+            ["true", "http", "shop", "web", "3"],
+            ["false", "", "", "", ""],
+        ]
+
     async def test_targets_of_prometheus(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """One for each port of each task that runs, with all pages joined."""
         h = MasterHarness()
@@ -174,6 +198,8 @@ class TestAnswers:
             "__meta_pymesos_framework_id": of, "__meta_pymesos_role": "*",
             "__meta_pymesos_agent_id": h.agent_id(agent), "__meta_pymesos_hostname": "h",
             "__meta_pymesos_port_index": "1", "__meta_pymesos_ready": "true",
+            "__meta_pymesos_port_name": "", "__meta_pymesos_job": "",
+            "__meta_pymesos_job_task": "", "__meta_pymesos_instance": "",
         }  # fmt: skip
         monkeypatch.setattr(tasks, "MAX_PAGE_SIZE", 1)
         assert await get_json(answering, "/v1/sd") == groups

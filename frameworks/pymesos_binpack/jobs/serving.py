@@ -19,7 +19,7 @@ def serves(saved: Saved, *, leaves: bool, is_shown: bool) -> bool:
 def is_published(job: JobState, instance: Instance) -> bool:
     """Return whether an instance is found by name now, by what is durable of it."""
     spec = instance.spec
-    is_found = spec.is_service or bool(spec.named_ports)
+    is_found = spec.is_service or spec.ports > 0
     return is_found and serves(
         instance.durable, leaves=job.durably_stopping, is_shown=is_shown(job, instance)
     )

@@ -18,8 +18,12 @@ def targets_json(view: pb.TaskView) -> Iterator[Json]:
     info, status = view.task_info, view.status
     if info.container.network not in OF_AGENT:
         return
-    # Of a task that is not asked whether it is ready nothing else is known than that it runs.
-    ready = status.ready if status.HasField("ready") else not info.HasField("readiness_check")
+    ready = view.HasField("serves")
+    if not view.names_told:
+        # Of a task that is not asked whether it is ready nothing else is known than that it runs.
+        ready = status.ready if status.HasField("ready") else not info.HasField("readiness_check")
+    served = view.serves
+    names = {port.port: port.name for port in served.ports}
     for index, port in enumerate(sorted(task_resources_json(info.resources)["ports"])):
         labels = {
             "task_id": info.task_id,
@@ -29,6 +33,10 @@ def targets_json(view: pb.TaskView) -> Iterator[Json]:
             "agent_id": info.agent_id,
             "hostname": view.hostname,
             "port_index": str(index),
+            "port_name": names.get(port, ""),
+            "job": served.job,
+            "job_task": served.task,
+            "instance": str(served.instance) if ready and served.job else "",
             "ready": "true" if ready else "false",
         }
         yield {

@@ -131,6 +131,7 @@ def task_view(state: ClusterState, task: Task, uses: Uses, *, with_env: bool = T
     completed = state.find_task(*task.key) is not task
     agent = state.agents.get(task.agent_id)
     address = agent.info.address if agent else None
+    shown = state.names.shown.get(task.key)
     return pb.TaskView(
         framework_id=task.framework_id,
         task_info=task.info if with_env else without_env(task.info),
@@ -145,6 +146,8 @@ def task_view(state: ClusterState, task: Task, uses: Uses, *, with_env: bool = T
         finished_at_s=task.finished_at_s,
         completed=completed,
         use=uses.of(agent, task.key) if agent and not is_terminal(task.state) else None,
+        serves=shown.task if shown is not None else None,
+        names_told=task.framework_id in state.names.settled,
     )
 
 

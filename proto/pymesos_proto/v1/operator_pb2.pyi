@@ -1,5 +1,6 @@
 from pymesos_proto.v1 import types_pb2 as _types_pb2
 from pymesos_proto.v1 import agent_pb2 as _agent_pb2
+from pymesos_proto.v1 import names_pb2 as _names_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -281,7 +282,7 @@ class ListFrameworksResponse(_message.Message):
     def __init__(self, frameworks: _Optional[_Iterable[_Union[FrameworkView, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class TaskView(_message.Message):
-    __slots__ = ("framework_id", "task_info", "state", "status", "role", "hostname", "agent_address", "launched_at_s", "started_at_s", "finished_at_s", "completed", "use", "agent_principal")
+    __slots__ = ("framework_id", "task_info", "state", "status", "role", "hostname", "agent_address", "launched_at_s", "started_at_s", "finished_at_s", "completed", "use", "agent_principal", "serves", "names_told")
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_INFO_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -295,6 +296,8 @@ class TaskView(_message.Message):
     COMPLETED_FIELD_NUMBER: _ClassVar[int]
     USE_FIELD_NUMBER: _ClassVar[int]
     AGENT_PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    SERVES_FIELD_NUMBER: _ClassVar[int]
+    NAMES_TOLD_FIELD_NUMBER: _ClassVar[int]
     framework_id: str
     task_info: _types_pb2.TaskInfo
     state: _types_pb2.TaskState
@@ -308,7 +311,9 @@ class TaskView(_message.Message):
     completed: bool
     use: _types_pb2.TaskUse
     agent_principal: str
-    def __init__(self, framework_id: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., role: _Optional[str] = ..., hostname: _Optional[str] = ..., agent_address: _Optional[_Union[_types_pb2.Address, _Mapping]] = ..., launched_at_s: _Optional[float] = ..., started_at_s: _Optional[float] = ..., finished_at_s: _Optional[float] = ..., completed: _Optional[bool] = ..., use: _Optional[_Union[_types_pb2.TaskUse, _Mapping]] = ..., agent_principal: _Optional[str] = ...) -> None: ...
+    serves: _names_pb2.ServedTask
+    names_told: bool
+    def __init__(self, framework_id: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., role: _Optional[str] = ..., hostname: _Optional[str] = ..., agent_address: _Optional[_Union[_types_pb2.Address, _Mapping]] = ..., launched_at_s: _Optional[float] = ..., started_at_s: _Optional[float] = ..., finished_at_s: _Optional[float] = ..., completed: _Optional[bool] = ..., use: _Optional[_Union[_types_pb2.TaskUse, _Mapping]] = ..., agent_principal: _Optional[str] = ..., serves: _Optional[_Union[_names_pb2.ServedTask, _Mapping]] = ..., names_told: _Optional[bool] = ...) -> None: ...
 
 class ListTasksRequest(_message.Message):
     __slots__ = ("page", "include_completed", "framework_id", "agent_id", "id_prefix", "name", "states", "called", "called_exactly", "search", "sort")

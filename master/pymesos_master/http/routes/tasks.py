@@ -90,7 +90,9 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "/v1/sd",
         "Where tasks run that have ports, for the HTTP service discovery of Prometheus: the address"
-        " of the agent with each port. Those on a network without it are left out.",
+        " of the agent with each port. Those on a network without it are left out. Ready are those"
+        " that serve clients, where their framework says which do; of these the port's name, the"
+        " job, its task and the instance are known, too.",
         "ListTasks",
         many(ref("TargetGroup")),
         lambda asked: pb.ListTasksRequest(
