@@ -26,6 +26,7 @@ from pymesos_cli.main import main as cli
 from pymesos_core import limits
 from pymesos_core.lifecycle import Lifecycle
 from pymesos_core.settings.printing import table
+from pymesos_lb.main import main as balance
 from pymesos_master.core import lifecycles as of_master
 from pymesos_master.http.asking import Parameter
 from pymesos_master.http.openapi import SCHEMAS
@@ -121,6 +122,7 @@ def reference() -> str:
         (cli, "pymesos-cli"),
         (agent, "pymesos-agent"),
         (move_state, "pymesos-binpack move-state"),
+        (balance, "pymesos-lb"),
         (simulate, "pymesos-simulate"),
     ):
         for full_name, text in commands(command, name):

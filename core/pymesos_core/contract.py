@@ -22,6 +22,7 @@ from google.protobuf.message import Message
 from pymesos_core import limits
 from pymesos_core.ids import (
     hostname_problem,
+    http_host_problem,
     id_problem,
     name_part_problem,
     name_problem,
@@ -163,6 +164,8 @@ RULES: Mapping[str, Rule] = {
     "ServedTask.task": _NAME_PART,
     "ServedPort.name": _text(lambda text: name_problem(text, limits.PORT_NAME)),
     "ServedPort.protocol": _protocol,
+    "http_host": _text(http_host_problem),
+    "port_name": _text(lambda text: name_problem(text, limits.PORT_NAME)),
     "Publish.ended": _REFERENCE,
     "awaited_frameworks": _ID,
     "settled_frameworks": _ID,
@@ -354,6 +357,7 @@ COUNTS: Mapping[str, Limit] = {
     "Publish.serves": limits.PUBLISHED,
     "Publish.ended": limits.PUBLISHED,
     "ServedTask.ports": limits.NAMED_PORTS,
+    "ServedTask.exposed": limits.EXPOSED,
     "FrameworkInfo.roles": limits.FRAMEWORK_ROLES,
     "roles": limits.CALL_ROLES,
     "optimistic_roles": limits.CALL_ROLES,

@@ -16,6 +16,7 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 _SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}")
 _NAME_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9])?")
+_HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _USUAL = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,254}")  # of an id, which is soon checked
 
@@ -86,6 +87,17 @@ def name_part_problem(text: str) -> str | None:
     return (
         f"{quoted(text)} is no part of a name: at most 63 letters a-z and A-Z, digits, - and _ are"
         f" expected, with a letter or a digit at both ends"
+    )
+
+
+def http_host_problem(text: str) -> str | None:
+    """Why `text` cannot be the host that requests are for, or None."""
+    labels = text.split(".")
+    if len(text) <= limits.HOSTNAME.most and all(_HOST_LABEL.fullmatch(label) for label in labels):
+        return None
+    return (
+        f"{quoted(text)} is no name of a host: small letters, digits and - are expected between"
+        f" dots, as in shop.example.org"
     )
 
 

@@ -94,6 +94,7 @@ POLICY_AS = Limit("launched as", 100, "entries", "What a rule lets tasks be laun
 POLICY_RULES = Limit("rules of a policy", 1000, "rules", "The policy")
 NAMES = Limit("names of a framework", 50_000, "tasks", "What a framework publishes")
 NAMED_PORTS = Limit("named ports", 100, "ports", "What serves")
+EXPOSED = Limit("exposed", 16, "routes", "What serves")
 # What they are made of.
 NAME_PART = Limit("part of a name", 63, "bytes", "A part of a name")
 PORT_NAME = Limit("name of a port", 32, "bytes", "The name of a port")

@@ -42,6 +42,15 @@ class NamedPort:
 
 
 @dataclass(frozen=True)
+class Exposure:
+    """Requests for a host, at a port of a load balancer, and the port of the task by its name."""
+
+    host: str
+    port: int
+    to: str
+
+
+@dataclass(frozen=True)
 class RestartRules:
     """How a service is run again that crashes."""
 
@@ -105,6 +114,7 @@ class TaskSpec:
     restart: RestartRules = RestartRules()
     alerts: tuple[AlertRule, ...] = ()
     drain_s: float = 0.0  # between leaving what clients see, and its kill
+    exposure: Exposure | None = None  # what load balancers pass on to it
     digest: str = ""  # of what a running task of it is: see jobfiles.revisions
 
     @property

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pymesos_testing.cli import Cli
 from pymesos_testing.components import INSTALL, MissingError, Roles, free_port, process, wait_for
@@ -27,7 +28,7 @@ FAILURES_KEPT = 20
 RETRIES = ("econ", "eresp", "wretr", "wredis", "hrsp_5xx")
 
 
-def shop(program: Path, instances: int, version: int = 1) -> str:
+def shop(program: Path, instances: int, version: int = 1, **more: Any) -> str:
     """The file of the example's service, with shorter times; each answer takes a moment."""
     web = {
         "name": "web",
@@ -40,6 +41,7 @@ def shop(program: Path, instances: int, version: int = 1) -> str:
         "readiness_check": {"http": {"port_index": 0}, "delay_s": 0, "interval_s": 0.2},
         "shutdown": {"drain_s": 0.5, "grace_s": 10},
         "update": {"max_surge": "100%", "min_healthy_s": 0.3},
+        **more,
     }
     return json.dumps({"name": "shop", "tasks": [web]})
 
@@ -88,7 +90,11 @@ class Load:
                 async with asyncio.timeout(ANSWERS_WITHIN_S):
                     if connection is None:
                         connection = await asyncio.open_connection("127.0.0.1", self.port)
-                    self.answered[await self._ask(*connection)] += 1
+                    who, is_over = await self._ask(*connection)
+                    self.answered[who] += 1
+                if is_over:
+                    connection[1].close()
+                    connection = None
             except (OSError, ValueError, EOFError, TimeoutError) as error:
                 self.failed += 1
                 if len(self.failures) < FAILURES_KEPT:
@@ -100,8 +106,13 @@ class Load:
         if connection is not None:
             connection[1].close()
 
-    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
-        """Return the answer to one request. Raises ValueError, OSError, EOFError."""
+    async def _ask(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[str, bool]:
+        """Return the answer to one request, and whether it is the last on this connection.
+
+        Raises ValueError, OSError, EOFError.
+        """
         writer.write(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         status, _, fields = head.partition("\r\n")
@@ -109,7 +120,7 @@ class Load:
         body = (await reader.readexactly(length)).decode()
         if status.split()[1] != "200":
             raise ValueError(f"{status}: {body}")
-        return body.strip()
+        return body.strip(), "connection: close" in head
 
 
 @dataclass
@@ -120,12 +131,14 @@ class Proxied:
     program: Path
     port: int
     admin: Path
+    backend: str = "web"
+    more: dict[str, Any] = field(default_factory=dict)  # that the service has
 
     def serving(self) -> bool:
         """Whether somebody answers through HAProxy."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), 2) as connection:
-                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                connection.sendall(b"GET / HTTP/1.0\r\nHost: shop\r\n\r\n")
                 return connection.recv(64).startswith(b"HTTP/1.1 200")
         except OSError:
             return False
@@ -138,7 +151,8 @@ class Proxied:
             lines = connection.makefile().read().splitlines()
         names = lines[0].removeprefix("# ").split(",")
         rows = (dict(zip(names, line.split(","), strict=False)) for line in lines[1:] if line)
-        return next(row for row in rows if (row["pxname"], row["svname"]) == ("web", "BACKEND"))
+        name = self.backend
+        return next(row for row in rows if (row["pxname"], row["svname"]) == (name, "BACKEND"))
 
 
 @contextmanager
@@ -169,6 +183,27 @@ def proxied(roles: Roles, folder: Path) -> Iterator[Proxied]:
         yield Proxied(Cli(master.address), program, port, admin)
 
 
+@contextmanager
+def balanced(roles: Roles, folder: Path) -> Iterator[Proxied]:
+    """A cluster with pymesos-lb. Raises MissingError."""
+    if not shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin"):
+        raise MissingError(f"haproxy is missing; {INSTALL}")
+    program = folder / "web.py"
+    shutil.copy(EXAMPLE / "web.py", program)
+    program.chmod(0o644)
+    port, own = free_port(), folder / "lb"
+    master = roles.master()
+    local = ("--hostname", "localhost", "--runtime", "process", "--kill-tasks-on-exit")
+    roles.agent(master.address, "agent", *local)
+    roles.binpack(master.address)
+    lb = (sys.executable, "-m", "pymesos_lb", "--master", master.address, "--folder", str(own))
+    more = {"expose": {"http": "shop", "port": port}}
+    with process(*lb, log=folder / "lb.log"):
+        it = Proxied(Cli(master.address), program, port, own / "admin.sock")
+        it.backend, it.more = f"shop:{port}", more
+        yield it
+
+
 def change(it: Proxied, instances: int, times: int) -> list[float]:
     """Apply and roll back in turn, so many times in all; returns the seconds of each."""
     took_s: list[float] = []
@@ -177,7 +212,7 @@ def change(it: Proxied, instances: int, times: int) -> list[float]:
         if number % 2:
             it.cli.ok("rollback", "shop", "--wait")
         else:
-            text = shop(it.program, instances, number + 2)
+            text = shop(it.program, instances, number + 2, **it.more)
             it.cli.ok("apply", "-", "--wait", text=text)
         took_s.append(time.monotonic() - begin_s)
     return took_s
@@ -185,5 +220,5 @@ def change(it: Proxied, instances: int, times: int) -> list[float]:
 
 def begin(it: Proxied, instances: int) -> None:
     """Have the service run, and be there through HAProxy."""
-    it.cli.ok("apply", "-", "--wait", text=shop(it.program, instances))
+    it.cli.ok("apply", "-", "--wait", text=shop(it.program, instances, **it.more))
     wait_for("an answer through HAProxy", it.serving, 30)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pymesos_cli.jobs import run
+from pymesos_lb import slots as runtime
 from pymesos_proto.v1 import jobs_pb2 as pb
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,27 +50,29 @@ def row(number: int, admin: int, port: int, since_s: int = 9, ip: str = "10.0.0.
 
 
 def commands(wanted: set[tuple[str, int]], *rows: str) -> list[str]:
-    out: list[str] = feed.commands("web", feed.read_slots(HEAD + "\n".join(rows) + "\n\n"), wanted)
+    out: list[str] = runtime.commands(
+        "web", runtime.read_slots(HEAD + "\n".join(rows) + "\n\n"), wanted
+    )
     return out
 
 
 def test_what_haproxy_has_is_read() -> None:
-    slots = feed.read_slots(HEAD + row(1, 4, 80) + "\n" + row(2, 5, 1, 70) + "\n\n")
+    slots = runtime.read_slots(HEAD + row(1, 4, 80) + "\n" + row(2, 5, 1, 70) + "\n\n")
     assert slots == [
-        feed.Slot("s1", ("10.0.0.1", 80), True, 9),
-        feed.Slot("s2", ("10.0.0.1", 1), False, 70),
+        runtime.Slot("s1", ("10.0.0.1", 80), True, 9),
+        runtime.Slot("s2", ("10.0.0.1", 1), False, 70),
     ]
 
 
 def test_no_such_backend() -> None:
-    with pytest.raises(feed.FeedError, match=r"no such backend.*Can't find backend"):
-        feed.read_slots("Can't find backend.\n\n")
+    with pytest.raises(runtime.FeedError, match=r"no such backend.*Can't find backend"):
+        runtime.read_slots("Can't find backend.\n\n")
 
 
 @pytest.mark.parametrize("line", ["3 web 1 s1", row(1, 4, 80).replace(" 4 ", " ready ")])
 def test_a_server_that_is_not_as_expected_is_said(line: str) -> None:
-    with pytest.raises(feed.FeedError, match="HAProxy says of a server '3 web 1 s1"):
-        feed.read_slots(HEAD + line + "\n\n")
+    with pytest.raises(runtime.FeedError, match="HAProxy says of a server '3 web 1 s1"):
+        runtime.read_slots(HEAD + line + "\n\n")
 
 
 def test_nothing_is_changed_that_is_right() -> None:
@@ -119,8 +122,8 @@ class Backend:
 
     async def give(self, wanted: set[tuple[str, int]]) -> int:
         """Have it serve from these addresses, as the script does."""
-        haproxy = feed.HaProxy("/nowhere")
-        haproxy.ask = self.ask
+        haproxy = runtime.HaProxy("/nowhere")
+        haproxy.ask = self.ask  # type: ignore[method-assign]
         commands: int = await haproxy.give("web", wanted)
         return commands
 
@@ -157,13 +160,15 @@ async def test_a_slot_that_was_closed_is_given_to_one_that_had_none() -> None:
 
 async def test_too_few_slots_are_said_after_all_are_used() -> None:
     haproxy = Backend(80, 81)
-    with pytest.raises(feed.FeedError, match="3 instances serve, and the backend web has 2 slots"):
+    with pytest.raises(
+        runtime.FeedError, match="3 instances serve, and the backend web has 2 slots"
+    ):
         await haproxy.give(at(90, 91, 92))
     assert haproxy.open() == [90, 91]
 
 
 async def test_what_haproxy_does_not_do_is_said() -> None:
-    with pytest.raises(feed.FeedError, match="did not do 'set server web/s0 state maint'"):
+    with pytest.raises(runtime.FeedError, match="did not do 'set server web/s0 state maint'"):
         await Backend(80, deaf=True).give(set())
 
 
@@ -173,7 +178,7 @@ def instance(name: str, **more: Any) -> pb.InstanceView:
 
 
 def feeder(port: str = "http") -> Any:
-    return feed.Feeder("shop", "web", port, "web", feed.HaProxy("/nowhere"))
+    return feed.Feeder("shop", "web", port, "web", runtime.HaProxy("/nowhere"))
 
 
 def test_only_those_that_serve_are_given() -> None:
@@ -227,9 +232,9 @@ class OverError(Exception):
 
 def test_a_port_is_found_by_its_name() -> None:
     assert feeder().port_of(instance("a")) == 80
-    with pytest.raises(feed.FeedError, match="the task web has http, and not admin: write"):
+    with pytest.raises(runtime.FeedError, match="the task web has http, and not admin: write"):
         feeder("admin").port_of(instance("a"))
-    with pytest.raises(feed.FeedError, match="has no port with a name"):
+    with pytest.raises(runtime.FeedError, match="has no port with a name"):
         feeder().port_of(instance("a", port_names=[]))
 
 
@@ -284,8 +289,8 @@ async def test_one_without_an_address_or_a_port_is_said_and_the_others_are_fed(
 
 
 async def test_haproxy_that_is_not_there_is_said() -> None:
-    with pytest.raises(feed.FeedError, match="HAProxy does not answer at /nowhere"):
-        await feed.HaProxy("/nowhere").give("web", set())
+    with pytest.raises(runtime.FeedError, match="HAProxy does not answer at /nowhere"):
+        await runtime.HaProxy("/nowhere").give("web", set())
 
 
 class StubRoles:

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "agent/pymesos_agent": CORE,
     "frameworks/pymesos_sdk": CORE,
     "frameworks/pymesos_binpack": SDK,
+    "frameworks/pymesos_lb": CORE,
     "cli/pymesos_cli": SDK | {"pymesos_binpack", "pymesos_master", "pymesos_agent"},
 }
 IO_MODULES = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pymesos_binpack.constraints import HOSTNAME
-from pymesos_binpack.specs import JobError, NamedPort, TaskSpec, port_variable
+from pymesos_binpack.specs import Exposure, JobError, NamedPort, TaskSpec, port_variable
 from pymesos_core.text import quoted
 
 
@@ -67,6 +67,22 @@ def named_ports(task: Mapping[str, Any], where: str) -> tuple[NamedPort, ...]:
                 f" one, or leave `host` out for any that is free"
             )
     return named
+
+
+def exposure(task: Mapping[str, Any], where: str) -> Exposure | None:
+    """Return what load balancers pass on to a task. Raises JobError."""
+    said = task.get("expose")
+    if said is None:
+        return None
+    made = Exposure(said["http"], said.get("port", 80), said.get("to", "http"))
+    names = [port["name"] for port in task.get("ports", ())]
+    if made.to not in names:
+        has = f"it has {', '.join(names)}" if names else "it has none with a name"
+        raise JobError(
+            f"{where}.expose.to: the task has no port {quoted(made.to)}, {has}: write `ports:"
+            f" [{{name: {made.to}}}]`, or say in `to` which one is meant"
+        )
+    return made
 
 
 def check_neighbours(tasks: Sequence[TaskSpec]) -> None:

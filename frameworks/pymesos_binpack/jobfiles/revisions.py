@@ -15,7 +15,7 @@ from typing import Any
 OF_THE_FRAMEWORK = frozenset(
     {
         "instances", "update", "restart", "retries", "scale", "alerts", "shutdown", "kill_grace_s",
-        "unreachable_replace_s", "gang",
+        "unreachable_replace_s", "gang", "expose",
     }
 )  # fmt: skip
 DIGITS = 16

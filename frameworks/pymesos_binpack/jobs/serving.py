@@ -6,7 +6,7 @@ from pymesos_binpack.jobs.aligning import is_shown
 from pymesos_binpack.jobs.instance import Instance, Saved
 from pymesos_binpack.jobs.ports import by_name
 from pymesos_binpack.jobs.state import JobState
-from pymesos_proto.v1.names_pb2 import ServedPort, ServedTask
+from pymesos_proto.v1.names_pb2 import Exposed, ServedPort, ServedTask
 
 MILLI = 1000
 
@@ -28,6 +28,7 @@ def is_published(job: JobState, instance: Instance) -> bool:
 def served_task(job: JobState, instance: Instance) -> ServedTask:
     """Return how an instance is found that serves; of the same index the latest is the newest."""
     saved, spec = instance.durable, instance.spec
+    exposure = spec.exposure
     mappings = spec.container.keys.get("port_mappings", ())
     protocols = {each["port_index"]: each.get("protocol", "") for each in mappings}
     return ServedTask(
@@ -42,4 +43,7 @@ def served_task(job: JobState, instance: Instance) -> ServedTask:
             ServedPort(name=name, port=port, protocol=protocols.get(index, ""))
             for index, (name, port) in enumerate(by_name(spec, saved.ports).items())
         ],
+        exposed=[]
+        if exposure is None
+        else [Exposed(http_host=exposure.host, port=exposure.port, port_name=exposure.to)],
     )

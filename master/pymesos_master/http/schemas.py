@@ -214,8 +214,8 @@ SCHEMAS: dict[str, Json] = {
         "A target, and what is known of it.",
         targets=many(TEXT),
         labels=record(
-            "For `relabel_configs`. `__meta_pymesos_ready` is `true` while it serves clients; where its"
-            " framework does not say so, unless a readiness check of it has not passed.",
+            "For `relabel_configs`. `__meta_pymesos_ready` is `true` while it serves clients; where"
+            " its framework does not say so, unless a readiness check of it has not passed.",
             **{
                 f"__meta_pymesos_{name}": TEXT
                 for name in (

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpymesos_proto/v1/names.proto\x12\npymesos.v1\"\x14\n\x12\x46ollowNamesRequest\":\n\nServedPort\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\x12\x10\n\x08protocol\x18\x03 \x01(\t\"\xa0\x01\n\nServedTask\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0b\n\x03job\x18\x04 \x01(\t\x12\x0c\n\x04task\x18\x05 \x01(\t\x12\x10\n\x08instance\x18\x06 \x01(\r\x12\r\n\x05order\x18\x07 \x01(\x04\x12%\n\x05ports\x18\x08 \x03(\x0b\x32\x16.pymesos.v1.ServedPort\"d\n\tNamedTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\n\n\x02ip\x18\x02 \x01(\t\x12$\n\x04task\x18\x03 \x01(\x0b\x32\x16.pymesos.v1.ServedTask\x12\x0f\n\x07\x61waited\x18\x04 \x01(\x08\"\xe6\x01\n\nNamesBatch\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12%\n\x06serves\x18\x02 \x03(\x0b\x32\x15.pymesos.v1.NamedTask\x12+\n\x05\x65nded\x18\x03 \x03(\x0b\x32\x1c.pymesos.v1.NamesBatch.Ended\x12\r\n\x05whole\x18\x04 \x01(\x08\x12\x1a\n\x12\x61waited_frameworks\x18\x05 \x03(\t\x12\x1a\n\x12settled_frameworks\x18\x06 \x03(\t\x1a.\n\x05\x45nded\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\"U\n\tKeptNames\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x12\n\nheard_at_s\x18\x02 \x01(\x01\x12%\n\x06serves\x18\x03 \x03(\x0b\x32\x15.pymesos.v1.NamedTask2K\n\x05Names\x12\x42\n\x06\x46ollow\x12\x1e.pymesos.v1.FollowNamesRequest\x1a\x16.pymesos.v1.NamesBatch0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpymesos_proto/v1/names.proto\x12\npymesos.v1\"\x14\n\x12\x46ollowNamesRequest\":\n\nServedPort\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\x12\x10\n\x08protocol\x18\x03 \x01(\t\"=\n\x07\x45xposed\x12\x11\n\thttp_host\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\x12\x11\n\tport_name\x18\x03 \x01(\t\"\xc6\x01\n\nServedTask\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0b\n\x03job\x18\x04 \x01(\t\x12\x0c\n\x04task\x18\x05 \x01(\t\x12\x10\n\x08instance\x18\x06 \x01(\r\x12\r\n\x05order\x18\x07 \x01(\x04\x12%\n\x05ports\x18\x08 \x03(\x0b\x32\x16.pymesos.v1.ServedPort\x12$\n\x07\x65xposed\x18\t \x03(\x0b\x32\x13.pymesos.v1.Exposed\"d\n\tNamedTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\n\n\x02ip\x18\x02 \x01(\t\x12$\n\x04task\x18\x03 \x01(\x0b\x32\x16.pymesos.v1.ServedTask\x12\x0f\n\x07\x61waited\x18\x04 \x01(\x08\"\xe6\x01\n\nNamesBatch\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12%\n\x06serves\x18\x02 \x03(\x0b\x32\x15.pymesos.v1.NamedTask\x12+\n\x05\x65nded\x18\x03 \x03(\x0b\x32\x1c.pymesos.v1.NamesBatch.Ended\x12\r\n\x05whole\x18\x04 \x01(\x08\x12\x1a\n\x12\x61waited_frameworks\x18\x05 \x03(\t\x12\x1a\n\x12settled_frameworks\x18\x06 \x03(\t\x1a.\n\x05\x45nded\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\"U\n\tKeptNames\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x12\n\nheard_at_s\x18\x02 \x01(\x01\x12%\n\x06serves\x18\x03 \x03(\x0b\x32\x15.pymesos.v1.NamedTask2K\n\x05Names\x12\x42\n\x06\x46ollow\x12\x1e.pymesos.v1.FollowNamesRequest\x1a\x16.pymesos.v1.NamesBatch0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,16 +35,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FOLLOWNAMESREQUEST']._serialized_end=64
   _globals['_SERVEDPORT']._serialized_start=66
   _globals['_SERVEDPORT']._serialized_end=124
-  _globals['_SERVEDTASK']._serialized_start=127
-  _globals['_SERVEDTASK']._serialized_end=287
-  _globals['_NAMEDTASK']._serialized_start=289
-  _globals['_NAMEDTASK']._serialized_end=389
-  _globals['_NAMESBATCH']._serialized_start=392
-  _globals['_NAMESBATCH']._serialized_end=622
-  _globals['_NAMESBATCH_ENDED']._serialized_start=576
-  _globals['_NAMESBATCH_ENDED']._serialized_end=622
-  _globals['_KEPTNAMES']._serialized_start=624
-  _globals['_KEPTNAMES']._serialized_end=709
-  _globals['_NAMES']._serialized_start=711
-  _globals['_NAMES']._serialized_end=786
+  _globals['_EXPOSED']._serialized_start=126
+  _globals['_EXPOSED']._serialized_end=187
+  _globals['_SERVEDTASK']._serialized_start=190
+  _globals['_SERVEDTASK']._serialized_end=388
+  _globals['_NAMEDTASK']._serialized_start=390
+  _globals['_NAMEDTASK']._serialized_end=490
+  _globals['_NAMESBATCH']._serialized_start=493
+  _globals['_NAMESBATCH']._serialized_end=723
+  _globals['_NAMESBATCH_ENDED']._serialized_start=677
+  _globals['_NAMESBATCH_ENDED']._serialized_end=723
+  _globals['_KEPTNAMES']._serialized_start=725
+  _globals['_KEPTNAMES']._serialized_end=810
+  _globals['_NAMES']._serialized_start=812
+  _globals['_NAMES']._serialized_end=887
 # @@protoc_insertion_point(module_scope)

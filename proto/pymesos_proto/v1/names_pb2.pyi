@@ -20,8 +20,18 @@ class ServedPort(_message.Message):
     protocol: str
     def __init__(self, name: _Optional[str] = ..., port: _Optional[int] = ..., protocol: _Optional[str] = ...) -> None: ...
 
+class Exposed(_message.Message):
+    __slots__ = ("http_host", "port", "port_name")
+    HTTP_HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    PORT_NAME_FIELD_NUMBER: _ClassVar[int]
+    http_host: str
+    port: int
+    port_name: str
+    def __init__(self, http_host: _Optional[str] = ..., port: _Optional[int] = ..., port_name: _Optional[str] = ...) -> None: ...
+
 class ServedTask(_message.Message):
-    __slots__ = ("task_id", "agent_id", "role", "job", "task", "instance", "order", "ports")
+    __slots__ = ("task_id", "agent_id", "role", "job", "task", "instance", "order", "ports", "exposed")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +40,7 @@ class ServedTask(_message.Message):
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     ORDER_FIELD_NUMBER: _ClassVar[int]
     PORTS_FIELD_NUMBER: _ClassVar[int]
+    EXPOSED_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     agent_id: str
     role: str
@@ -38,7 +49,8 @@ class ServedTask(_message.Message):
     instance: int
     order: int
     ports: _containers.RepeatedCompositeFieldContainer[ServedPort]
-    def __init__(self, task_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., role: _Optional[str] = ..., job: _Optional[str] = ..., task: _Optional[str] = ..., instance: _Optional[int] = ..., order: _Optional[int] = ..., ports: _Optional[_Iterable[_Union[ServedPort, _Mapping]]] = ...) -> None: ...
+    exposed: _containers.RepeatedCompositeFieldContainer[Exposed]
+    def __init__(self, task_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., role: _Optional[str] = ..., job: _Optional[str] = ..., task: _Optional[str] = ..., instance: _Optional[int] = ..., order: _Optional[int] = ..., ports: _Optional[_Iterable[_Union[ServedPort, _Mapping]]] = ..., exposed: _Optional[_Iterable[_Union[Exposed, _Mapping]]] = ...) -> None: ...
 
 class NamedTask(_message.Message):
     __slots__ = ("framework_id", "ip", "task", "awaited")

@@ -1,0 +1,1 @@
+"""`pymesos-lb`: HAProxy in front of the tasks that jobs expose."""

@@ -1,0 +1,138 @@
+"""HAProxy as a child process, kept at what serves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pymesos_core.complaints import Complaints
+from pymesos_core.exits import RoleError
+from pymesos_lb.config import Layout, write
+from pymesos_lb.routes import Address, Route, Routes
+from pymesos_lb.slots import FeedError, HaProxy
+
+LOOK_AGAIN_S = 2.0  # at HAProxy, whose slots others may have changed
+FORGET_S = 600.0  # a route that nobody serves is answered by 503 for so long, and then by 404
+STARTS_WITHIN_S = 5.0
+TRY_AGAIN_S = 60.0  # with ports at which HAProxy could not listen
+ABOVE = "what it has written above says why; perhaps a port is another's, or needs root"
+CONFIG, SOCKET = "haproxy.cfg", "admin.sock"
+
+log = logging.getLogger(__name__)
+
+
+class BrokenError(RoleError):
+    """HAProxy has ended, or does not start: the message says what to do."""
+
+
+@dataclass
+class Balancer:
+    """One HAProxy, which is told what is new, and started anew for routes that come and go."""
+
+    program: str
+    folder: Path
+    ip: str
+    mono_s: Callable[[], float]
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _layout: Layout = field(default_factory=lambda: Layout({}))
+    _left_out: dict[int, float] = field(default_factory=dict)  # ports, and until when
+    _served_at_s: dict[Route, float] = field(default_factory=dict)
+
+    async def run(self, routes: Callable[[], Routes]) -> None:
+        """Keep it until this is cancelled. Raises BrokenError."""
+        self._complaints = Complaints(log, self.mono_s)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._write({})
+        process = await asyncio.create_subprocess_exec(
+            self.program, "-W", "-db", "-f", str(self.folder / CONFIG)
+        )
+        try:
+            if not await self._takes(process, self._layout):
+                raise BrokenError(f"HAProxy does not start with {self.folder / CONFIG}: {ABOVE}")
+            while process.returncode is None:
+                await self._follow(process, routes())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.changed.wait(), LOOK_AGAIN_S)
+                self.changed.clear()
+            raise BrokenError(f"HAProxy has ended with status {process.returncode}")
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+                await process.wait()
+
+    async def _follow(self, process: asyncio.subprocess.Process, routes: Routes) -> None:
+        for owner, route in routes.refused.items():
+            said = f"{route.backend} is another's already: {'/'.join(owner)} is not served there"
+            self._complaints.say("/".join(owner), "a route that is taken", said)
+        served = self._remembered(routes)
+        if self._layout.grown(served) != self._layout:
+            await self._start_anew(process, served)
+        for route, addresses in served.items():
+            if route not in self._layout.slots:
+                continue
+            try:
+                await HaProxy(str(self.folder / SOCKET)).give(route.backend, addresses)
+            except FeedError as error:
+                self._complaints.say(route.backend, "HAProxy", str(error))
+                self.changed.set()
+                await asyncio.sleep(0.2)
+
+    async def _start_anew(
+        self, process: asyncio.subprocess.Process, served: Mapping[Route, frozenset[Address]]
+    ) -> None:
+        """Have HAProxy listen for other routes: the process before ends when it has answered.
+
+        One that does not start takes nothing from the others: its new ports are left out.
+        """
+        before, layout = self._layout, self._layout.grown(served)
+        for wanted in (layout, before):
+            self._layout = wanted
+            self._write(served)
+            process.send_signal(signal.SIGUSR2)
+            if await self._takes(process, wanted):
+                break
+            new = dict.fromkeys(route.port for route in layout.slots if route not in before.slots)
+            ports = ", ".join(map(str, new))
+            said = f"it does not listen at the ports of new routes, {ports}: {ABOVE}"
+            self._complaints.say(ports, "HAProxy", said)
+            self._left_out.update(dict.fromkeys(new, self.mono_s() + TRY_AGAIN_S))
+        log.info("routes: %s", ", ".join(route.backend for route in self._layout.slots) or "none")
+
+    def _remembered(self, routes: Routes) -> Mapping[Route, frozenset[Address]]:
+        """What serves, and the routes that somebody has served lately."""
+        now_s = self.mono_s()
+        self._served_at_s.update(dict.fromkeys(routes.served, now_s))
+        for route, at_s in list(self._served_at_s.items()):
+            if now_s - at_s > FORGET_S:
+                del self._served_at_s[route]
+        nobody: frozenset[Address] = frozenset()
+        return {
+            route: routes.served.get(route, nobody)
+            for route in sorted(self._served_at_s)
+            if now_s >= self._left_out.get(route.port, 0.0)
+        }
+
+    def _write(self, served: Mapping[Route, frozenset[Address]]) -> None:
+        new = self.folder / f"{CONFIG}.new"
+        new.write_text(write(self._layout, served, self.ip, str(self.folder / SOCKET)))
+        new.replace(self.folder / CONFIG)
+
+    async def _takes(self, process: asyncio.subprocess.Process, layout: Layout) -> bool:
+        """Wait until a process answers that has this layout; False: none does."""
+        slots = [(route.backend, count) for route, count in layout.slots.items()]
+        for _ in range(int(STARTS_WITHIN_S / 0.1)):
+            if process.returncode is not None:
+                break
+            with contextlib.suppress(FeedError):
+                haproxy = HaProxy(str(self.folder / SOCKET))
+                await haproxy.ask("show info")
+                found = [len(await haproxy.slots(name)) for name, _ in slots]
+                if found == [count for _, count in slots]:
+                    return True
+            await asyncio.sleep(0.1)
+        return False
