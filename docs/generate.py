@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,10 @@ from pymesos_core.lifecycle import Lifecycle
 from pymesos_core.settings.printing import table
 from pymesos_lb.main import main as balance
 from pymesos_master.core import lifecycles as of_master
+from pymesos_master.http.answering import ALL
 from pymesos_master.http.asking import Parameter
 from pymesos_master.http.openapi import SCHEMAS
-from pymesos_master.http.routes import ROUTES
-from pymesos_master.http.stream_routes import STREAMS, Stream
+from pymesos_master.http.stream_routes import Stream
 from pymesos_master.main import main as master
 from pymesos_master.settings import MasterSettings
 from pymesos_simulation.__main__ import main as simulate
@@ -271,7 +272,7 @@ def http_api() -> str:
     """docs/http-api.md: its hand-written head, every route, and what is answered."""
     head, _, _ = (DOCS / "http-api.md").read_text("utf-8").partition(ROUTES_BEGIN)
     parts = [head + ROUTES_BEGIN, "## Routes"]
-    for route in (*ROUTES, *STREAMS):
+    for route in ALL:
         parts.append(f"### {route.method} {route.path}\n\n{route.what}")
         for kind, of in (("parameter", (*route.in_path, *route.parameters)), ("field", route.body)):
             rows = [
@@ -281,7 +282,8 @@ def http_api() -> str:
             if rows:
                 parts.append("\n".join([f"| {kind} | type | |", "|---|---|---|", *rows]))
         how = f"`{route.content_type}`, each " if isinstance(route, Stream) else ""
-        parts.append(f"Answer: {how}{type_text(route.schema)}")
+        said = "Answer" if route.status == HTTPStatus.OK else "What is sent first"
+        parts.append(f"{said}: {how}{type_text(route.schema)}")
     parts.append("## What is answered")
     for name, schema in SCHEMAS.items():
         rows = [f"| `{key}` | {type_text(of)} |" for key, of in schema["properties"].items()]

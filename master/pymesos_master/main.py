@@ -95,18 +95,19 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     add_service(server, SchedulerService(leadership))
     add_service(server, AgentService(leadership))
     operator = OperatorService(leadership)
-    sandboxes = SandboxRelay(leadership)
-    operators = OperatorCalls(leadership, [operator, SandboxCalls(leadership, sandboxes)], CALLS)
+    relay = SandboxRelay(leadership)
+    sandboxes = SandboxCalls(leadership, relay)
+    operators = OperatorCalls(leadership, [operator, sandboxes], CALLS)
     add_service(server, operator)
     add_service(server, NamesService(leadership))
     add_service(server, MastersService(leadership, operators))
-    add_prefix(server, SANDBOX_PREFIX, sandboxes.relay)
+    add_prefix(server, SANDBOX_PREFIX, relay.relay)
     join_server = None
     if credentials is not None and signer is not None:
         join_server = _serve_certificates(
             settings, process, credentials, signer, leadership, server
         )
-    http = _http(settings, process, credentials, leadership, operators)
+    http = _http(settings, process, credentials, leadership, operators, sandboxes)
     names = _names(settings, process, leadership.outside)
     contender, detector = _coordination(settings, me)
     process.close_later(contender.close)
@@ -242,6 +243,7 @@ def _http(
     credentials: Credentials | None,
     leadership: Leadership,
     operators: OperatorCalls,
+    sandboxes: SandboxCalls,
 ) -> HttpServer | None:
     """The HTTP server, bound, unless there is to be none. Raises ServingError."""
     if not settings.http:
@@ -255,6 +257,7 @@ def _http(
         tokens=AccessTokens(leadership) if credentials is not None else None,
         hostname=hostname,
         others={"Jobs": jobs, "Sandbox": operators},
+        sandboxes=sandboxes,
     )
     http = HttpServer(answering, settings.http_at, credentials)
     process.close_later(http.close)

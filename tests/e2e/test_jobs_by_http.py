@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import grpc
 import grpc.aio
 import pytest
@@ -44,18 +45,18 @@ class Web:
     """The HTTP of a master, for somebody with a certificate."""
 
     def __init__(self, url: str, tls: Path) -> None:
-        self._url = url
-        self._context = ssl.create_default_context(cafile=tls / "roots.pem")
-        self._context.check_hostname = False
-        self._context.load_cert_chain(tls / "cert.pem", tls / "key.pem")
+        self.url = url
+        self.context = ssl.create_default_context(cafile=tls / "roots.pem")
+        self.context.check_hostname = False
+        self.context.load_cert_chain(tls / "cert.pem", tls / "key.pem")
 
     def ask(self, path: str, body: Any = None) -> tuple[int, Any]:
         """The status, and what is answered."""
         data = None if body is None else json.dumps(body).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self._url}{path}", data, headers)
+        request = urllib.request.Request(f"{self.url}{path}", data, headers)
         try:
-            with urllib.request.urlopen(request, timeout=20, context=self._context) as answer:
+            with urllib.request.urlopen(request, timeout=20, context=self.context) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -63,8 +64,8 @@ class Web:
 
     def read(self, path: str) -> bytes:
         """What is answered, as it is."""
-        url = f"{self._url}{path}"
-        with urllib.request.urlopen(url, timeout=20, context=self._context) as answer:
+        url = f"{self.url}{path}"
+        with urllib.request.urlopen(url, timeout=20, context=self.context) as answer:
             return bytes(answer.read())
 
     def ok(self, path: str, body: Any = None) -> Any:
@@ -174,6 +175,53 @@ def test_what_a_task_has_written(cluster: Closed, jobs: dict[str, str]) -> None:
     assert "may not logs in the role dev" in cluster.web_of("operator/alice").denied(
         f"/v1/tasks/{task_id}/logs"
     )
+
+
+async def execute(
+    web: Web, path: str, *said: str | bytes, headers: Any = None
+) -> tuple[bytes, Any]:
+    """What a command has written to stdout, and its last message."""
+    out, last = b"", None
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{web.url}{path}", ssl=web.context, headers=headers) as socket,
+    ):
+        for one in said:
+            await (socket.send_str(one) if isinstance(one, str) else socket.send_bytes(one))
+        async for message in socket:
+            if message.type is aiohttp.WSMsgType.BINARY and message.data[:1] == b"\x01":
+                out += message.data[1:]
+            elif message.type is aiohttp.WSMsgType.TEXT:
+                last = json.loads(message.data)
+    return out, last
+
+
+def test_a_command_in_a_task(cluster: Closed, jobs: dict[str, str]) -> None:
+    dev, root = cluster.web_of("operator/dev"), cluster.web_of("operator/root")
+
+    def running() -> list[str]:
+        instances = root.ok("/v1/jobs/dev/instances")["instances"]
+        return [one["task_id"] for one in instances if one["state"] == "TASK_RUNNING"]
+
+    wait_for("it runs", lambda: bool(running()))
+    path = f"/v1/tasks/{running()[0]}/exec"
+    script = json.dumps({"argv": ["sh", "-c", "read x; echo got $x; exit 7"]})
+    typed = (script, b"this\n", '{"stdin_closed": true}')
+    out, last = asyncio.run(execute(root, path, *typed))
+    assert (out, last) == (b"got this\n", {"exit_status": 7})
+    out, last = asyncio.run(execute(root, path, '{"argv": ["cat"]}', '{"signal": 15}'))
+    assert last == {"exit_status": -15}
+    out, last = asyncio.run(execute(root, path, '{"argv": []}'))
+    assert last["error"]["code"] == "INVALID_ARGUMENT" and "argv" in last["error"]["message"]
+    out, last = asyncio.run(execute(dev, path, script))
+    assert "operator/dev may not exec in the role dev" in last["error"]["message"]
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        asyncio.run(execute(root, path, headers={"Origin": "https://elsewhere.example"}))
+    assert refused.value.status == 403
+    assert root.ask(path)[0] == 426
+    lines = map(json.loads, cluster.cli_of("operator/root").ok("audit", "--json").splitlines())
+    begun = [line for line in lines if line["method"] == "Sandbox.Exec"]
+    assert ("operator/root", "begun") in {(line["principal"], line["outcome"]) for line in begun}
 
 
 def test_a_plan_says_where(cluster: Closed, jobs: dict[str, str]) -> None:

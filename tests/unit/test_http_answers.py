@@ -26,10 +26,9 @@ from pymesos_core.transport import CallError, Code
 from pymesos_master.core import Config
 from pymesos_master.http import answering as http_answering
 from pymesos_master.http import openapi
-from pymesos_master.http.answering import Answering
+from pymesos_master.http.answering import ALL, Answering
 from pymesos_master.http.discovery import targets_json
 from pymesos_master.http.routes import ROUTES, tasks
-from pymesos_master.http.stream_routes import STREAMS
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.masters import MastersService
 from pymesos_master.services.relaying import OperatorCalls
@@ -53,7 +52,7 @@ from pymesos_testing.master_harness import MasterHarness
 
 READS = [route for route in ROUTES if route.method == "GET" and route.service == "Operator"]
 REQUIRED = {"/v1/can": "?verb=read&role=eng"}  # of a query
-DOCUMENT = openapi.document((*ROUTES, *STREAMS))
+DOCUMENT = openapi.document(ALL)
 # What each list must not be empty of, so that its schema is held against something.
 FILLED = {
     "/v1/agents", "/v1/frameworks", "/v1/tasks", "/v1/offers", "/v1/roles", "/v1/quota",

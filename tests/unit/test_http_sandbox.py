@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from aiohttp import WSMessage, WSMsgType
 from jsonschema import Draft202012Validator
 
 from pymesos_core.addresses import HostPort
@@ -20,6 +21,7 @@ from pymesos_core.security.gate import open_gate
 from pymesos_core.security.identities import Kind
 from pymesos_core.transport import CallError, Code, Service
 from pymesos_master.core import Config
+from pymesos_master.http import exec as http_exec
 from pymesos_master.http import logs, openapi
 from pymesos_master.http.answering import Answer, Answering, Request
 from pymesos_master.http.routes import CALLS, ROUTES
@@ -35,6 +37,7 @@ from pymesos_proto.v1 import sandbox_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_testing.http_cluster import get, get_json, leadership_of, operators_of
 from pymesos_testing.master_harness import MasterHarness
+from pymesos_testing.waiting import until
 
 POLICY = """\
 allow:
@@ -70,7 +73,9 @@ class _Channel:
         return self
 
     async def write(self, part: bytes) -> None:
-        if self._method == "ReadLog":
+        if self._method == "Exec":
+            self._agent.asked.append(pb.ExecInput.FromString(part))
+        elif self._method == "ReadLog":
             self._agent.asked.append(pb.ReadLogRequest.FromString(part))
         elif self._method == "ListFiles":
             listed = pb.ListFilesRequest.FromString(part)
@@ -99,10 +104,12 @@ class _Channel:
 
     async def read(self) -> bytes | None:
         await self._written.wait()
-        if self._method == "ReadLog":
+        if self._method in ("Exec", "ReadLog"):
             said = await self._agent.log.get()
             if isinstance(said, CallError):
                 raise said
+            if self._method == "Exec":
+                return said
             return None if said is None else pb.LogPart(data=said).SerializeToString()
         answer = self._answers.pop() if self._answers else None
         if isinstance(answer, CallError):
@@ -321,3 +328,124 @@ class TestLogs:
             world.agent.log.put_nowait(part)
         said = logs.parts(operators, request, Caller(peer="ipv4:10.0.0.9")).parts
         assert [part async for part in said] == [b"one", b"two"]
+
+
+class Terminal:
+    """The other end of a WebSocket: what it says, and what it is told."""
+
+    def __init__(self) -> None:
+        self.says: asyncio.Queue[Any] = asyncio.Queue()
+        self.told: list[str | bytes] = []
+
+    def say(self, *messages: str | bytes | None) -> None:
+        for data in messages:
+            kind = WSMsgType.TEXT if isinstance(data, str) else WSMsgType.BINARY
+            kind = WSMsgType.CLOSE if data is None else kind
+            self.says.put_nowait(WSMessage(kind, data, ""))
+
+    async def receive(self) -> Any:
+        return await self.says.get()
+
+    async def send_str(self, text: str) -> None:
+        self.told.append(text)
+
+    async def send_bytes(self, data: bytes) -> None:
+        self.told.append(data)
+
+
+class TestExec:
+    """A command over a WebSocket, without one: tests/e2e/test_jobs_by_http.py has a real one."""
+
+    COMMAND = '{"argv": ["sh", "-c", "x"], "terminal": true, "rows": 4, "columns": 9}'
+
+    def talk(self, world: World, **more: Any) -> tuple[Terminal, Any]:
+        sandboxes = SandboxCalls(world.leadership, world.sandboxes)
+        world.answering._sandboxes = sandboxes
+        headers = {"upgrade": "websocket"}
+        asked = {"host": "127.0.0.1:1", "peer": "ipv4:127.0.0.1", "headers": headers, **more}
+        request = Request(method="GET", target="/v1/tasks/t/exec", **asked)
+        admitted = world.answering.admit(request)
+        assert not isinstance(admitted, Answer), admitted
+        terminal = Terminal()
+        return terminal, world.answering.talk(admitted).go_on(cast(Any, terminal))
+
+    async def test_what_is_typed_and_what_it_says(self, world: World) -> None:
+        terminal, going = self.talk(world)
+        terminal.say(self.COMMAND, b"in", '{"rows": 5, "columns": 6, "signal": 2}')
+        terminal.say('{"stdin_closed": true}')
+        for said in (
+            pb.ExecOutput(stdout=b"out"), pb.ExecOutput(stderr=b"err"),
+            pb.ExecOutput(exit_status=3),
+        ):  # fmt: skip
+            world.agent.log.put_nowait(said.SerializeToString())
+        task = asyncio.create_task(going)
+        await until("all is heard", lambda: len(world.agent.asked) == 5)
+        world.agent.log.put_nowait(None)
+        await task
+        start, stdin, resized, signal, closed = world.agent.asked
+        assert list(start.start.argv) == ["sh", "-c", "x"] and start.start.terminal
+        assert (start.start.task_id, start.start.framework_id) == ("t", world.framework_id)
+        assert (start.start.size.rows, start.start.size.columns) == (4, 9)
+        assert (stdin.stdin, signal.signal, closed.stdin_closed) == (b"in", 2, True)
+        assert (resized.resized.rows, resized.resized.columns) == (5, 6)
+        assert terminal.told == [b"\x01out", b"\x02err", '{"exit_status": 3}']
+
+    async def test_who_hangs_up_ends_it(self, world: World) -> None:
+        terminal, going = self.talk(world)
+        terminal.say(self.COMMAND)
+        task = asyncio.create_task(going)
+        await until("it runs", lambda: world.sandboxes._relayed.total() == 1)
+        terminal.say(None)
+        await task
+        assert world.sandboxes._relayed.total() == 0 and terminal.told == []
+
+    @pytest.mark.parametrize(
+        ("said", "words"),
+        [
+            (b"ls", "a text message with one JSON object is expected"),
+            ("[]", "not one JSON object"),
+            ("{}", "argv"),
+            ('{"argv": ["a\\u0000"]}', "without NUL"),
+            ('{"argv": ["\\ud800"]}', "without NUL"),
+            ('{"argv": ["a"], "rows": 0}', "rows"),
+            ('{"argv": ["a"], "user": "root"}', "there is no field 'user'"),
+        ],
+    )
+    async def test_what_is_no_command(self, world: World, said: str | bytes, words: str) -> None:
+        terminal, going = self.talk(world)
+        terminal.say(said)
+        await going
+        (told,) = terminal.told
+        assert words in json.loads(told)["error"]["message"] and not world.agent.asked
+
+    async def test_one_that_does_not_come(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(http_exec, "FIRST_S", 0.01)
+        terminal, going = self.talk(world)
+        await going
+        assert "no command has come" in str(terminal.told[0])
+
+    async def test_a_page_of_another_site_opens_none(self, world: World) -> None:
+        for headers, status in (
+            ({"upgrade": "websocket", "origin": "https://elsewhere.example"}, 403),
+            ({"upgrade": "websocket", "sec-fetch-site": "cross-site"}, 403),
+            ({}, 426),
+        ):
+            answer = await get(world.answering, "/v1/tasks/t/exec", headers=headers)
+            assert answer.status == status, headers
+
+    async def test_the_policy_decides(self) -> None:
+        world = World(POLICY)
+        dev = {"authentication": {"peer_uri": [b"operator/dev"]}}
+        terminal, going = self.talk(world, **dev)
+        terminal.say(self.COMMAND)
+        await going
+        assert "operator/dev may not exec in the role dev" in str(terminal.told[0])
+        assert not world.agent.asked
+
+    async def test_a_master_that_does_not_lead_says_who_does(self, world: World) -> None:
+        world.leadership.leader = None
+        world.leadership.known_leader = lambda: MasterInfo("m2", HostPort("10.0.0.2", 1), "b")
+        with pytest.raises(CallError, match=r"10\.0\.0\.2:1 does"):
+            self.talk(world)

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import click
 
 from pymesos_cli.main import main
-from pymesos_master.http.routes import ROUTES
-from pymesos_master.http.stream_routes import STREAMS
+from pymesos_master.http.answering import ALL
 
 OF_FILES = "it is about files of this machine, and asks no cluster"
 OF_CONTEXTS = "contexts are files of who uses the CLI"
@@ -47,7 +46,7 @@ BY_HTTP: dict[str, str | tuple[str, ...]] = {
     "describe": ("GET /v1/jobs/{job}", "GET /v1/jobs/{job}/document"),
     "drain": ("POST /v1/agents/drain", "GET /v1/drains"),
     "events": ("GET /v1/events",),
-    "exec": NOT_YET,
+    "exec": ("GET /v1/tasks/{task_id}/exec",),
     "explain framework": ("GET /v1/frameworks/{framework_id}/explain",),
     "explain task": ("GET /v1/tasks/{task_id}/placement", "GET /v1/jobs/{job}/instances"),
     "frameworks": ("GET /v1/frameworks",),
@@ -126,7 +125,7 @@ def test_every_command_has_its_routes_or_a_reason() -> None:
 
 
 def test_every_route_is_that_of_a_command() -> None:
-    routes = {f"{route.method} {route.path}" for route in (*ROUTES, *STREAMS)}
+    routes = {f"{route.method} {route.path}" for route in ALL}
     named = {one for of in BY_HTTP.values() if isinstance(of, tuple) for one in of}
     assert named - routes == set(), "there is no such route"
     assert routes >= OF_NO_COMMAND

@@ -24,13 +24,16 @@ from pymesos_master.core.access_tokens import OPEN
 from pymesos_master.http import crossing, openapi
 from pymesos_master.http.asking import NOTHING, Asked, read_body, read_part, read_query
 from pymesos_master.http.events import Events
+from pymesos_master.http.exec import Talk
 from pymesos_master.http.routes import ROUTES
 from pymesos_master.http.routes.table import JSON, Route
-from pymesos_master.http.stream_routes import STREAMS, Doors, Stream
+from pymesos_master.http.stream_routes import EXEC, STREAMS, Doors, Socket, Stream
 from pymesos_master.http.streams import Parts
 from pymesos_master.services.access_tokens import AccessTokens
 from pymesos_master.services.relaying import OperatorCalls
+from pymesos_master.services.sandbox_calls import SandboxCalls
 
+ALL: tuple[Route, ...] = (*ROUTES, *STREAMS, EXEC)
 STATUS = {
     Code.INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,
     Code.OUT_OF_RANGE: HTTPStatus.BAD_REQUEST,
@@ -159,6 +162,16 @@ def _body_refused(request: Request, route: Route) -> Answer | None:
     return None if len(length) < 20 and int(length) <= route.body_bytes else too_large(route)
 
 
+def _socket_refused(request: Request) -> Answer | None:
+    """The answer to a page of another site, or to who opens no WebSocket; or None."""
+    if problem := crossing.problem(request.headers, request.host):
+        return refusal(HTTPStatus.FORBIDDEN, "PERMISSION_DENIED", problem)
+    if request.headers.get("upgrade", "").lower() == "websocket":
+        return None
+    told = "this path is for a WebSocket: see RFC 6455"
+    return refusal(HTTPStatus.UPGRADE_REQUIRED, "INVALID_ARGUMENT", told, {"Upgrade": "websocket"})
+
+
 def too_large(route: Route) -> Answer:
     """The answer to a body that is larger than a route takes."""
     told = f"the body has more than {route.body_bytes} bytes, which is the most that is taken here"
@@ -212,14 +225,19 @@ class Answering:
         tokens: AccessTokens | None,
         hostname: str = "",
         others: Mapping[str, Calls] = {},
+        sandboxes: SandboxCalls | None = None,
     ) -> None:
-        """`tokens` are of a cluster with certificates; `others` are services beside Operator."""
+        """`tokens` are of a cluster with certificates; `others` are services beside Operator.
+
+        `sandboxes` are where commands are run, if they are.
+        """
+        self._sandboxes = sandboxes
         self._services: Mapping[str, Calls] = {"Operator": operators, **others}
         self._gate = gate
         self._tokens = tokens
         self._names = NAMES_HERE | {hostname.lower()}
         self._turns = Turns()
-        self._routed = Routed((*ROUTES, *STREAMS, openapi.route((*ROUTES, *STREAMS))))
+        self._routed = Routed((*ALL, openapi.route(ALL)))
         self._doors = Doors(Events(operators), operators)
 
     def admit(self, request: Request) -> Admitted | Answer:
@@ -241,9 +259,11 @@ class Answering:
                 raise CallError(Code.INVALID_ARGUMENT, "no body is expected; send none")
             if method == "POST" and (no_body := _body_refused(request, route)):
                 return no_body
-            if request.method == "HEAD" and isinstance(route, Stream):
+            if request.method == "HEAD" and isinstance(route, Stream | Socket):
                 told = "a stream is for GET alone"
                 return refusal(405, "UNIMPLEMENTED", told, {"Allow": "GET"})
+            if isinstance(route, Socket) and (no_socket := _socket_refused(request)):
+                return no_socket
             caller, token = self._let_in(route, request)
             asked = _in_path(path, route) | read_query(query, route.parameters)
             if isinstance(route, Stream):
@@ -257,6 +277,15 @@ class Answering:
         assert isinstance(admitted.route, Stream)
         request = admitted.route.to_request(admitted.asked)
         return admitted.route.opened(self._doors, request, admitted.caller)
+
+    def talk(self, admitted: Admitted) -> Talk:
+        """Return what goes on over a WebSocket. Raises CallError."""
+        if self._sandboxes is None:
+            raise CallError(Code.UNIMPLEMENTED, "this master runs no commands by HTTP")
+        named, task_id = admitted.asked.text("framework_id"), admitted.asked.text("task_id")
+        found = self._sandboxes.whereabouts(admitted.caller, named, task_id)
+        framework_id, agent_id = found
+        return Talk(self._sandboxes, admitted.caller, framework_id, task_id, agent_id)
 
     async def answer(self, admitted: Admitted, body: bytes = b"") -> Answer:
         """Return what a request is answered, whose body this is: every refusal is one, too."""

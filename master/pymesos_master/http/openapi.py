@@ -16,6 +16,7 @@ from pymesos_proto.v1 import operator_pb2 as pb
 
 SCHEMAS = {**schemas.SCHEMAS, **job_schemas.SCHEMAS}
 PATH = "/v1/openapi.json"
+SAID = {200: "It is answered.", 101: "The WebSocket is open; the schema is of what is sent first."}
 ERROR = {
     "description": "The request was refused, or has failed: a sentence says why.",
     "content": {"application/json": {"schema": ref("Error")}},
@@ -77,8 +78,8 @@ def _operation(route: Route) -> Json:
             *(_parameter(parameter, "query") for parameter in route.parameters),
         ],
         "responses": {
-            "200": {
-                "description": "It is answered.",
+            str(route.status): {
+                "description": SAID[route.status],
                 "content": {route.content_type: {"schema": route.schema}},
             },
             "default": ERROR,

@@ -20,9 +20,10 @@ from pymesos_core.complaints import Complaints
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.revocations import Revocations
 from pymesos_core.security.server_tls import authentication_of, server_context
+from pymesos_core.security.validity import while_valid
 from pymesos_core.serving import Listen, ServingError
 from pymesos_core.text import os_problem
-from pymesos_core.transport import CallError
+from pymesos_core.transport import CallError, Code
 from pymesos_master.http.answering import (
     Admitted,
     Answer,
@@ -32,9 +33,10 @@ from pymesos_master.http.answering import (
     refused,
     too_large,
 )
+from pymesos_master.http.exec import MAX_MESSAGE_BYTES, PING_S
 from pymesos_master.http.page import Page
 from pymesos_master.http.routes.table import Route
-from pymesos_master.http.stream_routes import Stream
+from pymesos_master.http.stream_routes import Socket, Stream
 from pymesos_master.http.streams import NotReadError, Sender, Streams
 
 # With TLS one takes 64 KiB of memory, and there may be as many streams as `streams` says besides.
@@ -249,6 +251,8 @@ class HttpServer:
             admitted = known
         if isinstance(admitted.route, Stream):
             return await self._stream(request, state, admitted)
+        if isinstance(admitted.route, Socket):
+            return await self._socket_talk(request, state, admitted)
         # So that one has few bodies in memory, which come as slowly as he likes.
         async with self._few_of(admitted):
             body = await _body(request, admitted.route)
@@ -276,6 +280,28 @@ class HttpServer:
         except NotReadError:
             pass
         return response
+
+    async def _socket_talk(
+        self, request: web.BaseRequest, state: _State, admitted: Admitted
+    ) -> web.StreamResponse:
+        """Open a WebSocket, and talk there until one end has said all."""
+        socket = web.WebSocketResponse(
+            heartbeat=PING_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False, timeout=STOP_GRACE_S
+        )
+        try:
+            if not socket.can_prepare(request).ok:
+                raise CallError(Code.INVALID_ARGUMENT, "this is no handshake of a WebSocket")
+            with self._streams.slot(admitted.taker), state.with_slot():
+                talk = self._answering.talk(admitted)
+                async with while_valid(admitted.caller, self._revocations), self._streams.open():
+                    await socket.prepare(request)
+                    await talk.go_on(socket)
+        except CallError as error:
+            if not socket.prepared:
+                return await _send(request, state, refused(error))
+        with contextlib.suppress(ConnectionError):
+            await socket.close()
+        return socket
 
     def _few_of(self, admitted: Admitted) -> asyncio.Semaphore:
         """What lets few requests of one taker be at work at a time."""

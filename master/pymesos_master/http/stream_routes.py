@@ -15,6 +15,7 @@ from pymesos_core.json_dialect import event_json
 from pymesos_master.http import logs
 from pymesos_master.http.asking import NOTHING, Asked, flag, one_of, text, whole
 from pymesos_master.http.events import CONTENT_TYPE, Events
+from pymesos_master.http.exec import START_SCHEMA
 from pymesos_master.http.routes.sandbox import FRAMEWORK_ID, TASK_ID
 from pymesos_master.http.routes.table import Route
 from pymesos_master.http.routes.webhooks import KINDS
@@ -47,6 +48,11 @@ class Stream(Route):
         """What a browser asks for that comes back, whatever its address says."""
         last = headers.get("last-event-id", "")
         return Asked({self.resumes: last}) if self.resumes and last else NOTHING
+
+
+@dataclass(frozen=True)
+class Socket(Route):
+    """A path at which a WebSocket is opened; `schema` is of its first message."""
 
 
 def _watch(asked: Asked) -> pb.WatchEventsRequest:
@@ -117,4 +123,20 @@ STREAMS: tuple[Stream, ...] = (
         content_type=logs.CONTENT_TYPE,
         opened=lambda doors, request, caller: logs.parts(doors.operators, request, caller),
     ),
+)
+EXEC = Socket(
+    "/v1/tasks/{task_id}/exec",
+    "A command in a task that runs, over a WebSocket. The first message is the command, as a JSON"
+    ' object; then binary messages are its stdin, and `{"stdin_closed": true}`, `{"signal": 2}`'
+    ' and `{"rows": 40, "columns": 80}` what else happens to it. It answers with binary messages,'
+    " of which the first byte is 1 for stdout and 2 for stderr, and at its end with"
+    ' `{"exit_status": 0}`, or with `{"error": …}`. Of the master that leads.',
+    "Exec",
+    START_SCHEMA,
+    lambda asked: asked,
+    lambda answer: answer,
+    (FRAMEWORK_ID,),
+    in_path=(TASK_ID,),
+    service="Sandbox",
+    status=101,
 )

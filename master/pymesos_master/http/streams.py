@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -79,11 +79,17 @@ class Streams:
                 await to.send(said, LAST_S)
 
     async def _until_ended(self, to: Sender, parts: Parts) -> None:
+        async with self.open(), beside(to.keep_up(parts.idle)):
+            async for part in parts.parts:
+                await to.send(part)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """While one is open, which ends with the server. Raises CallError then."""
         try:
-            async with asyncio.timeout(None) as ending, beside(to.keep_up(parts.idle)):
+            async with asyncio.timeout(None) as ending:
                 self._open.add(ending)
-                async for part in parts.parts:
-                    await to.send(part)
+                yield
         except TimeoutError:
             if not ending.expired():
                 raise

@@ -93,6 +93,15 @@ class SandboxCalls:
         """It has many requests."""
         raise CallError(Code.UNIMPLEMENTED, "commands are run by gRPC: see `pymesos-cli exec`")
 
+    def whereabouts(self, caller: Caller, framework_id: str, task_id: str) -> tuple[str, str]:
+        """The framework of a task, and its agent. Raises CallError, also where another leads."""
+        with self._leadership.asked() as leader:
+            return leader.queries.whereabouts(caller, framework_id, task_id)
+
+    async def run(self, call: ServerCall[bytes, bytes]) -> None:
+        """Run a command, as the first message of a call says, which names the agent."""
+        await self._relay.relay(f"{PREFIX}Exec", call)
+
     async def _one(self, method: str, request: Any, call: Call) -> bytes:
         """The one response. Raises CallError."""
         answers: list[bytes] = []
@@ -119,10 +128,7 @@ class SandboxCalls:
     ) -> None:
         """Ask the agent that has the task, or had it. Raises CallError."""
         caller = caller_of(call)
-        with self._leadership.asked() as leader:
-            framework_id, agent_id = leader.queries.whereabouts(
-                caller, request.framework_id, request.task_id
-            )
+        framework_id, agent_id = self.whereabouts(caller, request.framework_id, request.task_id)
         found = type(request)()
         found.CopyFrom(request)
         found.framework_id = framework_id

@@ -37,6 +37,7 @@ class Route:
     body: tuple[Parameter, ...] = ()  # the fields of the object that a POST takes
     body_bytes: int = 16 * KIB  # at most
     service: str = "Operator"
+    status: int = 200  # 101: a WebSocket is opened
     content_type: str = JSON  # another: to_json gives bytes, with these headers
     headers: Callable[[Any], Mapping[str, str]] = lambda answer: {}
     scrape: bool = False  # also to an access token that is for scraping
