@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHELL := /bin/bash
 
-.PHONY: help install demo test simulate lint types page-types unit proto docs deb vm vm-test vm-check clean
+.PHONY: help install demo test simulate mesos-recordings lint types page-types unit proto docs deb vm vm-test vm-check clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ test: install lint types ## The whole suite (STRICT=1: a skip is a failure)
 
 simulate: install ## Clusters in bad weather: SEEDS=200 of them, from SEED_BASE (random)
 	@$(BIN)/pymesos-simulate --seeds $(or $(SEEDS),200) $(if $(SEED_BASE),--base $(SEED_BASE))
+
+mesos-recordings: install ## Replay what a real Mesos answered, and compare: RECORDINGS=DIR
+	@$(BIN)/python -m pymesos_testing.recordings $(or $(RECORDINGS),tests/mesos/data)
 
 deb: ## The Debian package, for this distribution, in dist/
 	@deploy/deb/build.sh dist

@@ -21,7 +21,7 @@ def generate(out: Path) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    sources = sorted(str(p.relative_to(HERE)) for p in HERE.glob("pymesos_proto/v1/*.proto"))
+    sources = sorted(str(p.relative_to(HERE)) for p in HERE.glob("pymesos_proto/**/*.proto"))
     well_known = resources.files("grpc_tools") / "_proto"
     status = protoc.main(
         [

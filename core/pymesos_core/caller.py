@@ -14,6 +14,7 @@ class Method(StrEnum):
     TOKEN = "token"  # noqa: S105 - a kind of credential, not one
     SESSION = "session"  # a browser's, after a sign-in
     BASIC = "basic"  # a name with a password
+    ADDRESS = "address"  # where the call comes from, which an operator has said is enough
     SOCKET = "socket"  # a unix socket, whose other end the kernel names
     LOCAL = "local"  # this process itself
 

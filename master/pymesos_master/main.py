@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -40,6 +41,8 @@ from pymesos_master.core import MasterCore
 from pymesos_master.http.answering import Answering
 from pymesos_master.http.routes import CALLS
 from pymesos_master.http.server import HttpServer
+from pymesos_master.mesos.authenticating import Authenticator
+from pymesos_master.mesos.server import MesosServer
 from pymesos_master.services.access_tokens import AccessTokens
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.certificates import CertificatesService, EnrolmentService
@@ -109,6 +112,9 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         )
     http = _http(settings, process, credentials, leadership, operators, sandboxes)
     names = _names(settings, process, leadership.outside)
+    mesos = _mesos(settings, process, credentials, leadership)
+    if mesos is not None:
+        leadership.me = me = replace(me, mesos=mesos.address)
     contender, detector = _coordination(settings, me)
     process.close_later(contender.close)
     at = (settings.metrics_ip, settings.metrics_port)
@@ -132,6 +138,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         beside(names.run(detector or StandaloneDetector([address])))
         if names is not None
         else contextlib.nullcontext(),
+        beside(mesos.run()) if mesos is not None else contextlib.nullcontext(),
     ):
         ends = {contending, stopping, auditing}
         if settings.zk is None:
@@ -143,6 +150,8 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
                 click.echo(f"web {http.url}")
             if names is not None:
                 click.echo(f"dns {names.address}")
+            if mesos is not None:
+                click.echo(f"mesos {mesos.address}")
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for ended in (contending, auditing):
             if ended.done():
@@ -273,6 +282,25 @@ def _names(settings: MasterSettings, process: RoleProcess, outside: Outside) -> 
     names = NameServer(*at, settings.dns_domain, outside, settings.work_dir)
     process.close_later(names.close)
     return names
+
+
+def _mesos(
+    settings: MasterSettings,
+    process: RoleProcess,
+    credentials: Credentials | None,
+    leadership: Leadership,
+) -> MesosServer | None:
+    """The server of Mesos' API, bound, if there is to be one. Raises ServingError."""
+    if settings.mesos_at is None:
+        return None
+    authenticator = Authenticator(
+        settings.mesos_credentials or {},
+        settings.mesos_anonymous,
+        credentials.revocations if credentials is not None else None,
+    )
+    mesos = MesosServer(leadership, authenticator, settings.mesos_at)
+    process.close_later(mesos.close)
+    return mesos
 
 
 def _coordination(settings: MasterSettings, me: MasterInfo) -> tuple[Contender, Detector | None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ipaddress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError, read_policy
 from pymesos_core.security.secrets import KEY_FILE
 from pymesos_core.serving import Listen
-from pymesos_core.settings import SECONDS, file, folder, number, switch, text, whole
+from pymesos_core.settings import SECONDS, file, folder, number, switch, text, texts, whole
 from pymesos_core.settings.audited import AuditedSettings
 from pymesos_core.settings.server import (
     dns_domain,
@@ -29,6 +30,7 @@ from pymesos_core.text import os_problem, quoted
 from pymesos_master.allocator.interface import Settings as AllocationSettings
 from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.core import Config
+from pymesos_master.mesos.authenticating import Anonymous, read_anonymous, read_credentials
 from pymesos_master.watching import BOUNDS, Bounds
 
 DEFAULT_PORT = 5050
@@ -162,6 +164,28 @@ class MasterSettings(AuditedSettings):
     )
     dns_port: int | None = dns_port()
     dns_domain: str = dns_domain()
+    mesos_port: int | None = whole(
+        None,
+        0,
+        65535,
+        default_text="it is not served",
+        help="Serve the HTTP API of Apache Mesos (v1) on this port of --ip, for frameworks that"
+        " were written for it; 0 takes a free one. Mesos' masters have 5050.",
+    )
+    mesos_anonymous: tuple[Anonymous, ...] = texts(
+        read=lambda written: tuple(map(read_anonymous, written)),
+        metavar="PRINCIPAL[@CIDR]",
+        help="Who calls Mesos' API without credentials, from this network, is that framework."
+        " Without a network: from this machine.",
+    )
+    mesos_credentials: Mapping[str, str] | None = text(
+        None,
+        read=read_credentials,
+        metavar="FILE",
+        default_text="nobody has a password",
+        help="Principals of Mesos' API with their secrets, in either format of Mesos'"
+        " --credentials; only its owner may read the file.",
+    )
     metrics_port: int | None = metrics_port()
     metrics_ip: str | None = metrics_ip()
 
@@ -170,6 +194,25 @@ class MasterSettings(AuditedSettings):
         yield from super().problems()
         if self.secrets_key is not None and self.tls is None:
             yield "secrets_key", "give --tls, too: a cluster without certificates keeps no secrets"
+        if self.mesos_port is None:
+            for name in ("mesos_anonymous", "mesos_credentials"):
+                if getattr(self, name):
+                    yield name, "give --mesos-port, too"
+        elif not (self.mesos_anonymous or self.mesos_credentials):
+            yield (
+                "mesos_port",
+                "nobody could call Mesos' API: give --mesos-anonymous or --mesos-credentials",
+            )
+        elif (
+            self.mesos_credentials
+            and not self.i_know
+            and not ipaddress.ip_address(self.ip).is_loopback
+        ):
+            yield (
+                "mesos_credentials",
+                "passwords would be sent in the clear to an address that others reach: put a proxy"
+                " with TLS before 127.0.0.1, or give --i-know",
+            )
 
     @property
     def keys_at(self) -> Path | None:
@@ -180,6 +223,13 @@ class MasterSettings(AuditedSettings):
     def join_at(self) -> Listen:
         """Where those are taken who join."""
         return Listen(self.ip, self.join_port, self.advertise_ip, self.hostname)
+
+    @property
+    def mesos_at(self) -> Listen | None:
+        """Where Mesos' API is served, if it is."""
+        if self.mesos_port is None:
+            return None
+        return Listen(self.ip, self.mesos_port, self.advertise_ip, self.hostname)
 
     @property
     def http_at(self) -> Listen:

@@ -142,9 +142,15 @@ class AgentHarness:
         self.feed(ev.MasterSaid(connection_id, epoch, message))
 
     def launch(
-        self, task_id: str = "t", image: str = "", killing_state: bool = True, **info: object
+        self,
+        task_id: str = "t",
+        image: str = "",
+        killing_state: bool = True,
+        starting_state: bool = False,
+        **info: object,
     ) -> None:
         capabilities = [pb.TASK_KILLING_STATE] if killing_state else []
+        capabilities += [pb.TASK_STARTING_STATE] if starting_state else []
         launch = agent_pb.LaunchTask(
             framework_id="f",
             task_info=pb.TaskInfo(

@@ -159,7 +159,7 @@ def test_the_longest_life(h: AgentHarness) -> None:
     h.advance(1)
     assert h.kills == [(container, False)]
     h.feed(ev.ContainerExited(container, -15))
-    assert last(h).state == pb.TASK_FAILED
+    assert last(h).state == pb.TASK_FAILED, "and is not said to be killed before"
     assert last(h).reason == pb.REASON_MAX_COMPLETION_TIME_REACHED
 
 
@@ -181,6 +181,23 @@ def test_how_far_its_image_is(h: AgentHarness) -> None:
     h.feed(ev.ContainerStarted(container, 1))
     h.feed(ev.ContainerPulling(container, "late"))
     assert last(h).state == pb.TASK_RUNNING
+
+
+def test_a_framework_that_wants_it_is_told_of_every_start(h: AgentHarness) -> None:
+    h.launch(starting_state=True)
+    container = h.container()
+    h.feed(ev.ContainerPulling(container, "being fetched"))
+    assert h.updates() == [], "it does not start yet"
+    h.feed(ev.ContainerStarted(container, 1))
+    assert h.states() == ["TASK_STARTING"], "the next waits until this is acknowledged"
+    h.acknowledge(h.updates()[0].status)
+    assert h.states() == ["TASK_STARTING", "TASK_RUNNING"]
+
+
+def test_one_that_does_not_start_is_not_said_to_start(h: AgentHarness) -> None:
+    h.launch(starting_state=True)
+    h.feed(ev.ContainerFailed(h.container(), "no such image"))
+    assert [update.status.state for update in h.updates()] == [pb.TASK_FAILED]
 
 
 def test_forks_without_end(h: AgentHarness) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -83,7 +84,7 @@ class Role:
     log: Path
     argv: tuple[str, ...] = ()
     address: str = ""
-    web: str = ""  # the master's URL
+    said: dict[str, str] = field(default_factory=dict)  # on further lines, after their first words
     told: bool = False  # that it has ended
 
     @property
@@ -114,8 +115,8 @@ class LocalCluster:
     stopping: Stop = field(default_factory=Stop)
     roles: list[Role] = field(default_factory=list)
 
-    def start(self, name: str, *argv: str, web: bool = False) -> Role:
-        """Start a role and wait for the line with its address, and with `web` for the next.
+    def start(self, name: str, *argv: str, more: Sequence[str] = ()) -> Role:
+        """Start a role and wait for the line with its address, and for those that begin as `more`.
 
         Raises LocalError.
         """
@@ -124,8 +125,8 @@ class LocalCluster:
         role = self._start(name, argv)
         self.roles.append(role)
         role.address = self._said(role, "listening on ")
-        if web:
-            role.web = self._said(role, "web ")
+        for first in more:
+            role.said[first] = self._said(role, first)
         return role
 
     def _start(self, name: str, argv: tuple[str, ...]) -> Role:

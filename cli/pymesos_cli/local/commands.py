@@ -50,6 +50,9 @@ room = Room()
     "--no-auth", is_flag=True, help="Without certificates: everybody on this machine gets in."
 )
 @click.option(
+    "--mesos", is_flag=True, help="Serve the API of Apache Mesos, too, to all on this machine."
+)
+@click.option(
     "--no-task-isolation",
     "not_isolated",
     is_flag=True,
@@ -63,6 +66,7 @@ def local(
     log_level: str,
     receivers: Path | None,
     no_auth: bool,
+    mesos: bool,
     not_isolated: bool,
 ) -> None:
     """Run a whole cluster here, on loopback, until Ctrl-C. Its logs and sandboxes end with it.
@@ -80,7 +84,7 @@ def local(
     except ResourceError as error:
         raise click.UsageError(f"--resources: {error}") from error
     wanted = Wanted(
-        agents, runtime, given, port, log_level, not no_auth, not not_isolated, receivers
+        agents, runtime, given, port, log_level, not no_auth, not not_isolated, receivers, mesos
     )
     try:
         sys.exit(run_local(wanted))

@@ -176,7 +176,9 @@ def _until_it_stops(cluster: LocalCluster, greet: Callable[[], None], stop: Stop
 
 
 def _greet(cluster: LocalCluster, wanted: Wanted, context: Context) -> None:
-    print(f"master {context.master}\nweb {cluster.roles[0].web}", flush=True)
+    print(f"master {context.master}", flush=True)
+    for first, said in cluster.roles[0].said.items():
+        print(f"{first}{said}", flush=True)
     print(
         f"{count_of(wanted.agents, 'agent')} and a bin-packing framework; logs and sandboxes are in"
         f" {cluster.folder}\n"

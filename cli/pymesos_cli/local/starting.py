@@ -31,6 +31,7 @@ class Wanted:
     auth: bool = True  # certificates
     isolation: bool = True  # of tasks, from what their user could read
     receivers: Path | None = None  # of alerts
+    mesos: bool = False  # its API
 
 
 def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -> LocalCluster:
@@ -50,7 +51,8 @@ def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -
             *("--port", str(wanted.port), "--work-dir", str(folder / "master")),
             *("--agent-ping-timeout", "2", *level, *_tls(secrets, wanted, MASTER)),
             *("--http", "--http-port", "0"),
-            web=True,
+            *(("--mesos-port", "0", "--mesos-anonymous", "mesos") if wanted.mesos else ()),
+            more=("web ", "mesos ") if wanted.mesos else ("web ",),
         )
         taken: set[int] = set()
         for index in range(wanted.agents):

@@ -8,10 +8,11 @@ nodes, session states) only makes it rare that two masters believe to lead.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.exits import RoleError
@@ -40,6 +41,22 @@ def read_epoch(data: bytes) -> int:
     raise ValueError(f"{data[:40]!r}, and the epoch was expected, a whole number up to {MAX_EPOCH}")
 
 
+def packed_ip(ip: str) -> int:
+    """Return an IPv4 address as Mesos packs it; 0 for others, which it cannot."""
+    try:
+        return int.from_bytes(ipaddress.IPv4Address(ip).packed, "little")
+    except ValueError:
+        return 0
+
+
+def _to_json(address: HostPort) -> dict[str, Any]:
+    return {"ip": address.host, "port": address.port}
+
+
+def _from_json(value: Any) -> HostPort:
+    return HostPort(str(value["ip"]), int(value["port"]))
+
+
 @dataclass(frozen=True)
 class MasterInfo:
     """Where a master, or another role that is elected, is reached, and who it is."""
@@ -49,31 +66,46 @@ class MasterInfo:
     hostname: str = ""
     version: str = ""
     started_for: str = ""  # what all that contend should have in common, for people to read
+    mesos: HostPort | None = None  # where a master serves the API of Mesos
 
     def to_json(self) -> bytes:
-        """The content of a `json.info_…` znode."""
-        return json.dumps(
-            {
-                "id": self.master_id,
-                "address": {"ip": self.address.host, "port": self.address.port},
-                "hostname": self.hostname,
-                "version": self.version,
-                "started_for": self.started_for,
+        """The content of a `json.info_…` znode.
+
+        Where there is a listener for Mesos' clients, that is what their detectors read of it, and
+        `grpc` is the address for ours.
+        """
+        said: dict[str, Any] = {
+            "id": self.master_id,
+            "address": _to_json(self.address),
+            "hostname": self.hostname,
+            "version": self.version,
+            "started_for": self.started_for,
+        }
+        if self.mesos is not None:
+            at = _to_json(self.mesos)
+            said |= {
+                "address": {"hostname": self.hostname, **at},
+                "grpc": said["address"],
+                "ip": packed_ip(self.mesos.host),
+                "port": self.mesos.port,
+                "pid": f"master@{self.mesos}",
             }
-        ).encode()
+        return json.dumps(said).encode()
 
     @staticmethod
     def from_json(data: bytes) -> MasterInfo:
         """Read it back. Raises ValueError."""
         try:
             value = json.loads(data)
-            address = HostPort(str(value["address"]["ip"]), int(value["address"]["port"]))
+            address = _from_json(value["address"])
+            ours = value.get("grpc")
             return MasterInfo(
                 str(value["id"]),
-                address,
+                address if ours is None else _from_json(ours),
                 str(value.get("hostname", "")),
                 str(value.get("version", "")),
                 str(value.get("started_for", "")),
+                None if ours is None else address,
             )
         except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"{data[:200]!r} is no JSON of an id and an address") from error

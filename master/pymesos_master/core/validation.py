@@ -38,7 +38,7 @@ def change_problem(
     A user may be given up: tasks that name none get one of their own then. A principal that is
     `proved`, by a certificate, may take over what had none before the cluster had certificates.
     """
-    for name in ("user", "checkpoint", "principal"):
+    for name in ("principal", "user", "checkpoint"):  # in the order of Mesos
         if name == "principal" and proved and not before.principal:
             continue
         if name == "user" and not after.user:

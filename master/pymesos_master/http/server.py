@@ -8,7 +8,7 @@ import logging
 import socket
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from weakref import WeakValueDictionary
@@ -83,7 +83,7 @@ class _State:
 class _Connection(web.RequestHandler):
     """One connection, as aiohttp serves it within our limits."""
 
-    def __init__(self, manager: web.Server, state: _State) -> None:
+    def __init__(self, manager: web.Server, state: _State, failed: Failed) -> None:
         super().__init__(
             manager,
             loop=asyncio.get_running_loop(),
@@ -97,6 +97,7 @@ class _Connection(web.RequestHandler):
         )
         self.state = state
         self.ended = asyncio.Event()
+        self._failed = failed
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """See asyncio.Protocol."""
@@ -116,39 +117,48 @@ class _Connection(web.RequestHandler):
                 f"what was sent is no HTTP request, or larger than is accepted: a first line and"
                 f" headers of {MAX_HEADER_BYTES} bytes each, {MAX_HEADERS} headers"
             )
-            response = _response(refusal(status, "INVALID_ARGUMENT", told))
+            response = self._failed(status, told)
         else:
             log.error("a fault while HTTP was answered", exc_info=exc)
-            told = "the request failed; the log of the master has more"
-            response = _response(refusal(500, "INTERNAL", told))
+            response = self._failed(500, "the request failed; the log of the master has more")
         response.force_close()
         return response
 
 
-class HttpServer:
-    """A server that is bound once it is made, and answers while it runs."""
+Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+# Makes the answer to what was not handled: its status, and a sentence.
+Failed = Callable[[int, str], web.Response]
+
+
+class Listener:
+    """What listens for HTTP: bound once it is made, it has requests handled while it runs."""
 
     def __init__(
-        self, answering: Answering, listen: Listen, credentials: Credentials | None
+        self,
+        handle: Handle,
+        failed: Failed,
+        listen: Listen,
+        credentials: Credentials | None = None,
+        *,
+        flag: str,
+        most_connections: int | None = None,
     ) -> None:
-        """Raises ServingError."""
-        self._answering = answering
-        self._page = Page()
+        """`flag` says what an operator may change when the address is taken.
+
+        Raises ServingError.
+        """
+        self._failed = failed
+        self._most_connections = most_connections
         self._tls = server_context(credentials) if credentials is not None else None
-        self._socket = _bind(listen)
-        scheme = "http" if credentials is None else "https"
+        self._socket = _bind(listen, flag)
         self.port: int = self._socket.getsockname()[1]
-        self.url = f"{scheme}://{listen.advertised(self.port)}"
-        self._revocations = Revocations() if credentials is None else credentials.revocations
+        self.address = listen.advertised(self.port)
+        scheme = "http" if credentials is None else "https"
+        self.url = f"{scheme}://{self.address}"
         self._streams = Streams()
         self._complaints = Complaints(log)
-        self._answers = asyncio.Semaphore(MOST_ANSWERS)
-        self._elsewhere = asyncio.Semaphore(MOST_ELSEWHERE)
-        self._identifying = asyncio.Semaphore(MOST_IDENTIFYING)
-        # By taker: each is there as long as somebody waits for it.
-        self._of_one: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         # A request ends with its connection.
-        self._manager = web.Server(self._handle, handler_cancellation=True)
+        self._manager = web.Server(handle, handler_cancellation=True)
         self._open: dict[asyncio.Task[None], _State] = {}  # a task for each connection
 
     def close(self) -> None:
@@ -195,7 +205,8 @@ class HttpServer:
         It is the one that was answered longest ago. False: there is none to end, since all have
         a slot.
         """
-        if len(self._open) - len(self._streams) < MOST_CONNECTIONS:
+        most = self._most_connections or MOST_CONNECTIONS
+        if len(self._open) - len(self._streams) < most:
             return True
         of_address = Counter(state.ip for state in self._open.values())
         idle = [task for task, state in self._open.items() if not state.has_slot]
@@ -216,7 +227,7 @@ class HttpServer:
         transport: asyncio.Transport | None = None
         try:
             transport, protocol = await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: _Connection(self._manager, state),
+                lambda: _Connection(self._manager, state, self._failed),
                 connection,
                 ssl=self._tls,
                 ssl_handshake_timeout=HANDSHAKE_S if self._tls else None,
@@ -230,6 +241,36 @@ class HttpServer:
             if transport is not None:
                 transport.abort()
             connection.close()
+
+
+def slot_of(request: web.BaseRequest) -> contextlib.AbstractContextManager[None]:
+    """Keep the connection of a request: it is not ended for a new one meanwhile."""
+    assert isinstance(request.protocol, _Connection)
+    return request.protocol.state.with_slot()
+
+
+def _failed(status: int, told: str) -> web.Response:
+    code = "INVALID_ARGUMENT" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "INTERNAL"
+    return _response(refusal(status, code, told))
+
+
+class HttpServer(Listener):
+    """The server of operators' HTTP."""
+
+    def __init__(
+        self, answering: Answering, listen: Listen, credentials: Credentials | None
+    ) -> None:
+        """Raises ServingError."""
+        flag = "choose another port with --http-port, or --no-http"
+        super().__init__(self._handle, _failed, listen, credentials, flag=flag)
+        self._answering = answering
+        self._page = Page()
+        self._revocations = Revocations() if credentials is None else credentials.revocations
+        self._answers = asyncio.Semaphore(MOST_ANSWERS)
+        self._elsewhere = asyncio.Semaphore(MOST_ELSEWHERE)
+        self._identifying = asyncio.Semaphore(MOST_IDENTIFYING)
+        # By taker: each is there as long as somebody waits for it.
+        self._of_one: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, and see that it is read."""
@@ -342,7 +383,7 @@ async def _send(request: web.BaseRequest, state: _State, answer: Answer) -> web.
     return response
 
 
-def _bind(listen: Listen) -> socket.socket:
+def _bind(listen: Listen, flag: str) -> socket.socket:
     """A socket that listens. Raises ServingError."""
     family = socket.AF_INET6 if ":" in listen.ip else socket.AF_INET
     try:
@@ -350,7 +391,7 @@ def _bind(listen: Listen) -> socket.socket:
     except OSError as error:
         raise ServingError(
             f"cannot serve HTTP on {HostPort(listen.ip, listen.port)}"
-            f" ({error.strerror or error}): choose another port with --http-port, or --no-http"
+            f" ({error.strerror or error}): {flag}"
         ) from error
     bound.setblocking(False)
     return bound

@@ -72,6 +72,7 @@ class FrameworkCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REVOCABLE_RESOURCES: _ClassVar[FrameworkCapability]
     SHARED_RESOURCES: _ClassVar[FrameworkCapability]
     INVERSE_OFFERS: _ClassVar[FrameworkCapability]
+    TASK_STARTING_STATE: _ClassVar[FrameworkCapability]
 
 class AgentCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -132,6 +133,7 @@ GPU_RESOURCES: FrameworkCapability
 REVOCABLE_RESOURCES: FrameworkCapability
 SHARED_RESOURCES: FrameworkCapability
 INVERSE_OFFERS: FrameworkCapability
+TASK_STARTING_STATE: FrameworkCapability
 AGENT_CAPABILITY_UNSPECIFIED: AgentCapability
 SECRETS: AgentCapability
 KILL_SIGNAL: AgentCapability

@@ -10,7 +10,7 @@ from pymesos_agent.core.executors import life as executors
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.lifecycles import ContainerEvent, TaskEvent
 from pymesos_agent.core.tasks import updates
-from pymesos_agent.core.tasks.outcomes import DRAIN, ENDING, GROUP, grace_s
+from pymesos_agent.core.tasks.outcomes import DRAIN, ENDING, GROUP, LIFETIME, grace_s
 from pymesos_agent.core.tasks.task import Task
 from pymesos_core.copies import copy_of
 from pymesos_core.stop_signals import first_signal
@@ -57,7 +57,9 @@ def kill(ctx: Context, owner: Owner, policy: pb.KillPolicy) -> None:
 def _kill(ctx: Context, task: Task, policy: pb.KillPolicy) -> None:
     grace = grace_s(policy, task.info, ctx.config.kill_grace_s)
     ctx.timers.set((KILL, task.container_id), ctx.now.mono_s + grace)
-    if task.killing_state and task.state == pb.TASK_RUNNING:
+    # As recorded from Mesos: one that takes too long is not said to be killed, for it has failed.
+    said = task.killing_state and task.killed_for != LIFETIME
+    if said and task.state == pb.TASK_RUNNING:
         updates.update(ctx, task, TaskEvent.KILLING, pb.REASON_UNSPECIFIED, "")
     else:
         updates.checkpoint(ctx, task)

@@ -30,9 +30,14 @@ EARLY = (pb.TASK_STAGING, pb.TASK_STARTING)
 
 
 def on_pulling(ctx: Context, event: events.ContainerPulling) -> None:
-    """An image or files take a while: the task is TASK_STARTING, and says how far they are."""
+    """An image or files take a while: the task is TASK_STARTING, and says how far they are.
+
+    A framework that is told of every start hears TASK_STARTING then, as it would from Mesos.
+    """
     task = ctx.state.tasks.get(event.container_id)
-    if task is not None and task.state in EARLY and task.kill is None:
+    if task is None or _wants_starting(ctx, task):
+        return
+    if task.state in EARLY and task.kill is None:
         updates.update(ctx, task, TaskEvent.FETCHING, pb.REASON_UNSPECIFIED, event.message)
 
 
@@ -56,9 +61,16 @@ def on_started(ctx: Context, event: events.ContainerStarted) -> None:
             updates.checkpoint(ctx, owner)
     elif owner.kill is None:
         owner.started_at_s = ctx.now.wall_s
+        if owner.state == pb.TASK_STAGING and _wants_starting(ctx, owner):
+            updates.update(ctx, owner, TaskEvent.FETCHING, pb.REASON_UNSPECIFIED, "")
         updates.update(ctx, owner, TaskEvent.STARTED, pb.REASON_UNSPECIFIED, "")
     else:
         endings.kill(ctx, owner, owner.kill)
+
+
+def _wants_starting(ctx: Context, task: Task) -> bool:
+    info = ctx.state.framework_info(task.framework_id)
+    return pb.TASK_STARTING_STATE in info.capabilities
 
 
 def on_failed(ctx: Context, event: events.ContainerFailed) -> None:

@@ -1,0 +1,179 @@
+"""Who calls by Mesos' API: by name and password (HTTP Basic), or by where the call comes from."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import ipaddress
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pymesos_core.caller import Caller, Method
+from pymesos_core.private import read_private
+from pymesos_core.security.identities import IdentityError, Kind, read_principal
+from pymesos_core.security.revocations import Revocations
+from pymesos_core.text import os_problem, quoted
+from pymesos_master.mesos.refusing import RefusalError
+
+REALM = "mesos-master-scheduler"  # as in Mesos, whose clients may look for it
+MAX_FILE_BYTES = 1024 * 1024
+MAX_HEADER_BYTES = 4096
+MOST_CREDENTIALS = 1000
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+_ANY_CLUSTER = "x"  # principals are read as of some cluster: they do not name it
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True)
+class Anonymous:
+    """Callers without credentials are this principal, if they come from these networks."""
+
+    principal: str
+    networks: tuple[Network, ...]
+
+
+def framework_principal(written: str) -> str:
+    """Return `framework/NAME` of that or of NAME alone, as Mesos has it. Raises ValueError."""
+    try:
+        who = read_principal(_ANY_CLUSTER, written if "/" in written else f"framework/{written}")
+    except IdentityError as error:
+        raise ValueError(str(error)) from None
+    if who.kind != Kind.FRAMEWORK:
+        raise ValueError(
+            f"{quoted(written)} is of the kind {who.kind}; a framework is expected, as in"
+            f" framework/NAME or NAME"
+        )
+    return who.principal
+
+
+def read_anonymous(written: str) -> Anonymous:
+    """Read PRINCIPAL[@CIDR]; without CIDR it is loopback. Raises ValueError."""
+    principal, at, network = written.partition("@")
+    try:
+        networks = tuple(map(ipaddress.ip_network, (network,) if at else LOOPBACK))
+    except ValueError as error:
+        raise ValueError(
+            f"{quoted(network)} is no network ({error}); as in framework/old@10.0.0.0/8"
+        ) from None
+    return Anonymous(framework_principal(principal), networks)
+
+
+def read_credentials(written: str) -> Mapping[str, str]:
+    """Read a file of credentials in either format of Mesos: principals, each with its secret.
+
+    Raises ValueError, which repeats no secret.
+    """
+    try:
+        data = read_private(Path(written), MAX_FILE_BYTES + 1)
+        text = data.decode()
+    except OSError as error:
+        raise ValueError(f"the credentials cannot be read: {os_problem(error)}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{quoted(written)} holds no text in UTF-8") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(f"{quoted(written)} has more than {MAX_FILE_BYTES} bytes")
+    pairs = _pairs_of_json(text) if text.lstrip().startswith("{") else _pairs_of_lines(text)
+    if not pairs or len(pairs) > MOST_CREDENTIALS:
+        raise ValueError(
+            f"{quoted(written)} has {len(pairs)} credentials; 1 to {MOST_CREDENTIALS} are expected"
+        )
+    found: dict[str, str] = {}
+    for name, secret in pairs:
+        if not secret:
+            raise ValueError(f"the principal {quoted(name)} has no secret")
+        if found.setdefault(name, secret) != secret:
+            raise ValueError(f"the principal {quoted(name)} has two secrets")
+        framework_principal(name)
+    return found
+
+
+def _pairs_of_json(text: str) -> list[tuple[str, str]]:
+    expected = '{"credentials": [{"principal": "NAME", "secret": "SECRET"}]} is expected'
+    try:
+        value: Any = json.loads(text)
+        return [(str(one["principal"]), str(one["secret"])) for one in value["credentials"]]
+    except (KeyError, RecursionError, TypeError, ValueError):
+        raise ValueError(f"the credentials cannot be read as JSON: {expected}") from None
+
+
+def _pairs_of_lines(text: str) -> list[tuple[str, str]]:
+    pairs = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != 2:
+            raise ValueError(f"line {number} has {len(words)} words; PRINCIPAL SECRET is expected")
+        pairs.append((words[0], words[1]))
+    return pairs
+
+
+class Authenticator:
+    """Says who calls, or refuses as Mesos does."""
+
+    def __init__(
+        self,
+        credentials: Mapping[str, str],
+        anonymous: Sequence[Anonymous],
+        revocations: Revocations | None,
+    ) -> None:
+        """`revocations` are those of a cluster with certificates: there everybody has to be known.
+
+        In another nothing is decided by who calls without a secret, as on gRPC.
+        """
+        self._credentials = credentials
+        self._anonymous = anonymous
+        self.revocations = revocations or Revocations()
+        self._closed = revocations is not None
+
+    def caller(self, authorization: str | None, ip: str) -> Caller:
+        """Return who calls. Raises RefusalError."""
+        peer = f"ipv6:%5B{ip}%5D" if ":" in ip else f"ipv4:{ip}"  # as gRPC has it
+        if authorization is not None:
+            principal = framework_principal(self._proved(authorization))
+            return self._let_in(Caller(principal, Method.BASIC, peer=peer, via="mesos"))
+        for one in self._anonymous:
+            if _is_in(ip, one.networks):
+                if not self._closed:
+                    return Caller(peer=peer, via="mesos")
+                return self._let_in(Caller(one.principal, Method.ADDRESS, peer=peer, via="mesos"))
+        raise _unauthorized()
+
+    def _let_in(self, caller: Caller) -> Caller:
+        if problem := self.revocations.problem(caller):
+            raise RefusalError(403, problem)
+        return caller
+
+    def _proved(self, authorization: str) -> str:
+        """The principal whose secret this is."""
+        scheme, _, encoded = authorization.partition(" ")
+        if scheme.lower() != "basic" or len(encoded) > MAX_HEADER_BYTES:
+            raise _unauthorized()
+        try:
+            said = base64.b64decode(encoded.strip(), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            raise _unauthorized() from None
+        name, _, secret = said.partition(":")
+        known = self._credentials.get(name)
+        same = hmac.compare_digest(secret.encode(), (known or "").encode())
+        if known is None or not same:
+            raise _unauthorized()
+        return name
+
+
+def _unauthorized() -> RefusalError:
+    return RefusalError(401, "", {"WWW-Authenticate": f'Basic realm="{REALM}"'})
+
+
+def _is_in(ip: str, networks: Sequence[Network]) -> bool:
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any((mapped or address) in network for network in networks)

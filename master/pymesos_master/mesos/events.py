@@ -1,0 +1,233 @@
+"""Events of our core as events of Mesos' scheduler API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.coordination.interface import packed_ip
+from pymesos_master.mesos.frameworks import Format
+from pymesos_master.mesos.resources import attribute_to_mesos, to_mesos
+from pymesos_master.mesos.tasks import NANO
+from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
+from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+Event = mesos_scheduler.Event
+VERSION = "1.12.0"  # the one of Mesos whose API this is
+REMOVED = "Framework has been removed"  # all that Mesos says of it
+_STATES: Mapping[int, Any] = {
+    number: mesos.TaskState.Value(name)
+    for name, number in pb.TaskState.items()
+    if name in mesos.TaskState.keys()  # noqa: SIM118 - it is no mapping
+}
+_REASONS: Mapping[int, Any] = {
+    number: mesos.TaskStatus.Reason.Value(name)
+    for name, number in pb.Reason.items()
+    if name in mesos.TaskStatus.Reason.keys()  # noqa: SIM118
+}
+_SOURCES = {
+    pb.SOURCE_MASTER: mesos.TaskStatus.SOURCE_MASTER,
+    pb.SOURCE_AGENT: mesos.TaskStatus.SOURCE_AGENT,
+    pb.SOURCE_EXECUTOR: mesos.TaskStatus.SOURCE_EXECUTOR,
+}
+# What the executor of a command says in Mesos, and our agent, which has none.
+_OF_EXECUTOR = frozenset(
+    {
+        pb.REASON_MAX_COMPLETION_TIME_REACHED,
+        pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED,
+        pb.REASON_TASK_CHECK_STATUS_UPDATED,
+    }
+)
+_OPERATIONS = {
+    scheduler_pb.Event.OperationUpdate.FINISHED: mesos.OPERATION_FINISHED,
+    scheduler_pb.Event.OperationUpdate.ERROR: mesos.OPERATION_ERROR,
+    scheduler_pb.Event.OperationUpdate.DROPPED: mesos.OPERATION_DROPPED,
+}
+
+
+@dataclass(frozen=True)
+class Here:
+    """This master, as Mesos' clients are told of it."""
+
+    master_id: str
+    address: HostPort  # of its listener for Mesos
+    hostname: str
+
+    def info(self) -> mesos.MasterInfo:
+        """The MasterInfo."""
+        kinds = mesos.MasterInfo.Capability
+        return mesos.MasterInfo(
+            id=self.master_id,
+            ip=packed_ip(self.address.host),
+            port=self.address.port,
+            pid=f"master@{self.address}",
+            hostname=self.hostname,
+            version=VERSION,
+            address=mesos.Address(
+                hostname=self.hostname, ip=self.address.host, port=self.address.port
+            ),
+            capabilities=[
+                kinds(type=kinds.AGENT_UPDATE),
+                kinds(type=kinds.AGENT_DRAINING),
+                kinds(type=kinds.QUOTA_V2),
+            ],
+        )
+
+
+# Says at which address a task is reached; empty: that is not known.
+Reached = Callable[[pb.TaskStatus], str]
+
+
+def translate(
+    event: scheduler_pb.Event, form: Format, here: Here, reached: Reached = lambda _: ""
+) -> Iterable[Event]:
+    """Yield what a framework is told; what Mesos has no event for is left out."""
+    match event.WhichOneof("event"):
+        case "subscribed":
+            yield _subscribed(event.subscribed, here)
+            yield Event(type=Event.HEARTBEAT)
+        case "offers":
+            out = Event(type=Event.OFFERS)
+            out.offers.offers.extend(_offer(one, form) for one in event.offers.offers)
+            yield out
+        case "rescind":
+            out = Event(type=Event.RESCIND)
+            out.rescind.offer_id.value = event.rescind.offer_id
+            yield out
+        case "update":
+            out = Event(type=Event.UPDATE)
+            out.update.status.CopyFrom(_status(event.update.status, reached))
+            yield out
+        case "failure":
+            yield _failure(event.failure)
+        case "error":
+            out = Event(type=Event.ERROR)
+            removed = event.error.code == scheduler_pb.Event.Error.FRAMEWORK_REMOVED
+            out.error.message = REMOVED if removed else event.error.message
+            yield out
+        case "heartbeat":
+            yield Event(type=Event.HEARTBEAT)
+        case "message":
+            out = Event(type=Event.MESSAGE)
+            out.message.agent_id.value = event.message.agent_id
+            out.message.executor_id.value = event.message.executor_id
+            out.message.data = event.message.data
+            yield out
+        case "operation_update":
+            yield _operation(event.operation_update)
+        case "inverse_offers":
+            out = Event(type=Event.INVERSE_OFFERS)
+            inverse = event.inverse_offers.inverse_offers
+            out.inverse_offers.inverse_offers.extend(map(_inverse_offer, inverse))
+            yield out
+        case "rescind_inverse_offer":
+            out = Event(type=Event.RESCIND_INVERSE_OFFER)
+            told = event.rescind_inverse_offer
+            out.rescind_inverse_offer.inverse_offer_id.value = told.inverse_offer_id
+            yield out
+
+
+def _subscribed(told: scheduler_pb.Event.Subscribed, here: Here) -> Event:
+    out = Event(type=Event.SUBSCRIBED)
+    out.subscribed.framework_id.value = told.framework_id
+    out.subscribed.heartbeat_interval_seconds = told.heartbeat_interval_s
+    out.subscribed.master_info.CopyFrom(here.info())
+    return out
+
+
+def _offer(offer: pb.Offer, form: Format) -> mesos.Offer:
+    out = mesos.Offer(hostname=offer.hostname)
+    out.id.value = offer.offer_id
+    out.framework_id.value = offer.framework_id
+    out.agent_id.value = offer.agent_id
+    allocated_to = offer.role if form.multi_role else None
+    for resource in offer.resources:
+        shown = to_mesos(resource, refined=form.refined, allocated_to=allocated_to)
+        if shown is not None:
+            out.resources.append(shown)
+    out.attributes.extend(map(attribute_to_mesos, offer.attributes))
+    if allocated_to is not None:
+        out.allocation_info.role = allocated_to
+    if offer.HasField("unavailability"):
+        out.unavailability.CopyFrom(_unavailability(offer.unavailability))
+    return out
+
+
+def _unavailability(window: pb.Unavailability) -> mesos.Unavailability:
+    out = mesos.Unavailability()
+    out.start.nanoseconds = round(window.start_s * NANO)
+    if window.duration_s:
+        out.duration.nanoseconds = round(window.duration_s * NANO)
+    return out
+
+
+def _inverse_offer(offer: pb.InverseOffer) -> mesos.InverseOffer:
+    out = mesos.InverseOffer()
+    out.id.value = offer.inverse_offer_id
+    out.framework_id.value = offer.framework_id
+    out.agent_id.value = offer.agent_id
+    out.unavailability.CopyFrom(_unavailability(offer.unavailability))
+    return out
+
+
+def _status(told: pb.TaskStatus, reached: Reached) -> mesos.TaskStatus:
+    out = mesos.TaskStatus(state=_STATES[told.state])
+    out.task_id.value = told.task_id
+    if told.message:
+        out.message = told.message
+    by_executor = told.source == pb.SOURCE_AGENT and told.reason in _OF_EXECUTOR
+    source = pb.SOURCE_EXECUTOR if by_executor else told.source
+    if source in _SOURCES:
+        out.source = _SOURCES[source]
+    if told.reason in _REASONS:
+        out.reason = _REASONS[told.reason]
+    if told.agent_id:
+        out.agent_id.value = told.agent_id
+    if told.source in (pb.SOURCE_AGENT, pb.SOURCE_EXECUTOR):
+        out.executor_id.value = told.task_id  # as of each command in Mesos
+    runs = out.source == mesos.TaskStatus.SOURCE_EXECUTOR
+    if runs or told.reason == pb.REASON_RECONCILIATION:
+        _add_address(reached(told), out.container_status)
+    if told.data:
+        out.data = told.data
+    out.timestamp = told.timestamp_s
+    if told.uuid:
+        out.uuid = told.uuid
+    if told.HasField("healthy"):
+        out.healthy = told.healthy
+    for label in told.labels:
+        out.labels.labels.add(key=label.key, value=label.value)
+    return out
+
+
+def _add_address(ip: str, out: mesos.ContainerStatus) -> None:
+    if ip:
+        kind = mesos.NetworkInfo.IPv6 if ":" in ip else mesos.NetworkInfo.IPv4
+        out.network_infos.add().ip_addresses.add(protocol=kind, ip_address=ip)
+
+
+def _failure(told: scheduler_pb.Event.Failure) -> Event:
+    out = Event(type=Event.FAILURE)
+    if told.agent_id:
+        out.failure.agent_id.value = told.agent_id
+    if told.executor_id:
+        out.failure.executor_id.value = told.executor_id
+    if told.HasField("status"):  # as waitpid has it
+        out.failure.status = told.status << 8 if told.status >= 0 else -told.status
+    return out
+
+
+def _operation(told: scheduler_pb.Event.OperationUpdate) -> Event:
+    out = Event(type=Event.UPDATE_OPERATION_STATUS)
+    status = out.update_operation_status.status
+    status.operation_id.value = told.operation_id
+    status.state = _OPERATIONS.get(told.state, mesos.OPERATION_UNKNOWN)
+    if told.message:
+        status.message = told.message
+    if told.agent_id:
+        status.agent_id.value = told.agent_id
+    return out

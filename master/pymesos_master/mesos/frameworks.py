@@ -1,0 +1,122 @@
+"""What a framework says of itself, as Mesos writes it and as we do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pymesos_master.mesos.unsupported import UnsupportedError
+from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
+from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+_KINDS = mesos.FrameworkInfo.Capability
+_CAPABILITIES: Mapping[int, pb.FrameworkCapability] = {
+    _KINDS.REVOCABLE_RESOURCES: pb.REVOCABLE_RESOURCES,
+    _KINDS.TASK_KILLING_STATE: pb.TASK_KILLING_STATE,
+    _KINDS.GPU_RESOURCES: pb.GPU_RESOURCES,
+    _KINDS.SHARED_RESOURCES: pb.SHARED_RESOURCES,
+    _KINDS.PARTITION_AWARE: pb.PARTITION_AWARE,
+    _KINDS.MULTI_ROLE: pb.MULTI_ROLE,
+}
+# What every framework of Mesos is told, whatever it declares.
+ALWAYS = (pb.TASK_STARTING_STATE, pb.INVERSE_OFFERS)
+
+
+@dataclass(frozen=True)
+class Format:
+    """In which form a framework is told of resources, by the capabilities that it declares."""
+
+    refined: bool = False  # RESERVATION_REFINEMENT
+    multi_role: bool = False  # MULTI_ROLE
+
+    @classmethod
+    def of(cls, info: mesos.FrameworkInfo) -> Format:
+        """The form for a framework."""
+        declared = {capability.type for capability in info.capabilities}
+        return cls(_KINDS.RESERVATION_REFINEMENT in declared, _KINDS.MULTI_ROLE in declared)
+
+
+def roles_of(info: mesos.FrameworkInfo) -> list[str]:
+    """Return the roles that a framework subscribes to. Raises UnsupportedError."""
+    if Format.of(info).multi_role:
+        if info.HasField("role"):
+            raise UnsupportedError(
+                "'FrameworkInfo.role' must not be set when the framework is MULTI_ROLE capable"
+            )
+        return list(info.roles)
+    if info.roles:
+        raise UnsupportedError(
+            "'FrameworkInfo.roles' must not be set when the framework is not MULTI_ROLE capable"
+        )
+    return [info.role]
+
+
+def info_of(info: mesos.FrameworkInfo) -> pb.FrameworkInfo:
+    """Return our framework info. Raises UnsupportedError."""
+    out = pb.FrameworkInfo(
+        framework_id=info.id.value,
+        name=info.name,
+        user=info.user,
+        roles=roles_of(info),
+        failover_timeout_s=info.failover_timeout,
+        principal=info.principal,
+        checkpoint=info.checkpoint,
+        hostname=info.hostname,
+        webui_url=info.webui_url,
+        labels=[pb.Label(key=one.key, value=one.value) for one in info.labels.labels],
+    )
+    declared = (_CAPABILITIES.get(one.type) for one in info.capabilities)
+    out.capabilities.extend(dict.fromkeys([one for one in declared if one is not None]))
+    out.capabilities.extend(ALWAYS)
+    return out
+
+
+def suppressed_problem(info: mesos.FrameworkInfo, suppressed: list[str]) -> str | None:
+    """Why these roles cannot be suppressed, in Mesos' words; or None."""
+    others = [role for role in dict.fromkeys(suppressed) if role not in roles_of(info)]
+    if not others:
+        return None
+    return f"Suppressed roles {{ {', '.join(others)} }} are not contained in the set of roles"
+
+
+def constraints_of(
+    said: mesos_scheduler.OfferConstraints,
+) -> dict[str, scheduler_pb.OfferConstraints]:
+    """Return our offer constraints, by role. Raises UnsupportedError."""
+    out: dict[str, scheduler_pb.OfferConstraints] = {}
+    for role, of_role in said.role_constraints.items():
+        constraints = out[role] = scheduler_pb.OfferConstraints()
+        for group in of_role.groups:
+            constraints.groups.add(
+                constraints=[_constraint(one) for one in group.attribute_constraints]
+            )
+    return out
+
+
+def _constraint(one: mesos_scheduler.AttributeConstraint) -> scheduler_pb.AttributeConstraint:
+    selector, predicate = one.selector, one.predicate
+    out = scheduler_pb.AttributeConstraint(attribute=selector.attribute_name)
+    if selector.WhichOneof("selector") == "pseudoattribute_type":
+        if selector.pseudoattribute_type != selector.HOSTNAME:
+            raise UnsupportedError(
+                "an offer constraint is of a region or zone, which there are not"
+            )
+        out.attribute = "hostname"
+    match predicate.WhichOneof("predicate"):
+        case "exists":
+            out.exists.SetInParent()
+        case "not_exists":
+            out.not_exists.SetInParent()
+        case "text_equals":
+            out.text_equals = predicate.text_equals.value
+        case "text_not_equals":
+            out.text_not_equals = predicate.text_not_equals.value
+        case "text_matches":
+            out.text_matches = predicate.text_matches.regex
+        case "text_not_matches":
+            out.text_not_matches = predicate.text_not_matches.regex
+        case _:
+            raise UnsupportedError("an offer constraint has no predicate")
+    return out

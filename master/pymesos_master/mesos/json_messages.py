@@ -1,0 +1,278 @@
+"""Protobuf messages as JSON, and back, as Mesos does it.
+
+It differs from protobuf's own mapping: fields have the names of the schema, 64-bit integers are
+numbers, only what is set is shown, the name of an enum that is not known is as if nothing was said,
+and what is wrong is said in the words of Mesos, which clients show. (`3rdparty/stout`,
+`protobuf.hpp`.)
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, NoReturn, TypeVar
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from pymesos_core.text import cut
+
+M = TypeVar("M", bound=Message)
+
+MAX_SHOWN = 200  # characters of what was sent, in an answer that quotes it
+_BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
+
+_INTEGERS = {
+    FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
+    FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
+    FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
+    FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
+}
+_REALS = frozenset({FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT})
+
+
+class ConversionError(ValueError):
+    """JSON that is no such message: what is wrong, as Mesos says it."""
+
+
+def parse_json(body: bytes) -> Any:
+    """Read JSON. Raises ConversionError."""
+    try:
+        text = body.decode()
+        return json.loads(text, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        rest = body[error.start : error.start + MAX_SHOWN].decode("latin-1")
+        raise ConversionError(f"syntax error at line 1 near: {rest}") from None
+    except json.JSONDecodeError as error:
+        rest = cut(error.doc[error.pos :].split("\n", 1)[0].strip(), MAX_SHOWN)
+        raise ConversionError(f"syntax error at line {error.lineno} near: {rest}") from None
+    except RecursionError:
+        raise ConversionError("it is nested too deep") from None
+    except ValueError as error:  # a number of thousands of digits, or one that JSON does not have
+        raise ConversionError(str(error)) from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def from_json(value: Any, kind: type[M]) -> M:
+    """Return the message that parsed JSON is. Raises ConversionError."""
+    if not isinstance(value, dict):
+        raise ConversionError("Expecting a JSON object")
+    message = kind()
+    try:
+        _fill(message, value)
+    except RecursionError:
+        raise ConversionError("it is nested too deep") from None
+    missing: list[str] = message.FindInitializationErrors()  # type: ignore[attr-defined]
+    if missing:
+        raise ConversionError(f"Missing required fields: {', '.join(missing)}")
+    return message
+
+
+Setter = Callable[[Message, Any], None]
+
+
+def _fill(message: Message, value: Mapping[str, Any]) -> None:
+    setters = _setters(message.DESCRIPTOR)
+    for name, inner in value.items():
+        setter = setters.get(name)
+        if setter is not None and inner is not None:  # what is not known is left out
+            setter(message, inner)
+
+
+@cache
+def _setters(descriptor: Descriptor) -> Mapping[str, Setter]:
+    return {field.name: _setter(field) for field in descriptor.fields}
+
+
+def _setter(field: FieldDescriptor) -> Setter:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return _map_setter(field)
+    if field.is_repeated:
+        return _list_setter(field)
+    name = field.name
+    if field.message_type is not None:
+
+        def set_message(message: Message, value: Any) -> None:
+            inner = getattr(message, name)
+            inner.SetInParent()
+            _fill(inner, _object(field, value))
+
+        return set_message
+    read = _reader(field)
+
+    def set_scalar(message: Message, value: Any) -> None:
+        if (found := read(value)) is not None:
+            setattr(message, name, found)
+
+    return set_scalar
+
+
+def _list_setter(field: FieldDescriptor) -> Setter:
+    name = field.name
+    read = _reader(field)
+
+    def set_list(message: Message, value: Any) -> None:
+        if not isinstance(value, list):
+            raise _not_expected(field, value)
+        items = getattr(message, name)
+        for one in value:
+            if field.message_type is not None:
+                _fill(items.add(), _object(field, one))
+            elif (found := read(one)) is not None:
+                items.append(found)
+
+    return set_list
+
+
+def _map_setter(field: FieldDescriptor) -> Setter:
+    name, entry = field.name, field.message_type
+    assert entry is not None
+    of_value = entry.fields_by_name["value"]
+    read = _reader(of_value)
+
+    def set_map(message: Message, value: Any) -> None:
+        entries = getattr(message, name)
+        for key, inner in _object(field, value).items():
+            _text(field, key)
+            if of_value.message_type is not None:
+                entries[key].SetInParent()
+                _fill(entries[key], _object(field, inner))
+            elif (found := read(inner)) is not None:
+                entries[key] = found
+
+    return set_map
+
+
+def _object(field: FieldDescriptor, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise _not_expected(field, value)
+    return value
+
+
+def _text(field: FieldDescriptor, value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a pair, as "\ud800"
+        raise ConversionError(f"the field '{field.name}' holds what is no Unicode text") from None
+    return value
+
+
+def _reader(field: FieldDescriptor) -> Callable[[Any], Any]:
+    """What reads one value of a field that is no message; it gives None for what is left out."""
+    kind = field.cpp_type
+    if field.enum_type is not None:
+        numbers = {name: value.number for name, value in field.enum_type.values_by_name.items()}
+
+        def read_enum(value: Any) -> int | None:
+            if not isinstance(value, str):
+                raise _not_expected(field, value)
+            if field.is_required and value not in numbers:
+                raise ConversionError(f"Failed to find enum for '{cut(value, MAX_SHOWN)}'")
+            return numbers.get(value)
+
+        return read_enum
+    if kind == FieldDescriptor.CPPTYPE_BOOL:
+
+        def read_bool(value: Any) -> bool:
+            if not isinstance(value, bool):
+                raise _not_expected(field, value)
+            return value
+
+        return read_bool
+    if kind == FieldDescriptor.CPPTYPE_STRING:
+
+        def read_string(value: Any) -> str | bytes:
+            if not isinstance(value, str):
+                raise _not_expected(field, value)
+            is_bytes = field.type == FieldDescriptor.TYPE_BYTES
+            return _bytes(field, value) if is_bytes else _text(field, value)
+
+        return read_string
+    return lambda value: _number(field, value)
+
+
+def _bytes(field: FieldDescriptor, value: str) -> bytes:
+    problem = f"Failed to base64 decode bytes field '{field.name}'"
+    if (wrong := next((c for c in value if c not in _BASE64), None)) is not None:
+        raise ConversionError(f"{problem}: Invalid character '{wrong}'")
+    try:
+        return base64.b64decode(value)
+    except binascii.Error as error:
+        raise ConversionError(f"{problem}: {error}") from None
+
+
+def _number(field: FieldDescriptor, value: Any) -> float | int:
+    if isinstance(value, str):  # as 64-bit integers are written where numbers are doubles
+        try:
+            value = float(value) if field.cpp_type in _REALS else int(value)
+        except ValueError:
+            raise _not_expected(field, value) from None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _not_expected(field, value)
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:
+        finite = False
+    if not finite:
+        raise ConversionError(f"the field '{field.name}' is too large a number")
+    if field.cpp_type in _REALS:
+        return float(value)
+    least, most = _INTEGERS[field.cpp_type]
+    whole = int(value)
+    if not least <= whole <= most:
+        raise ConversionError(f"the field '{field.name}' is not in the range {least} to {most}")
+    return whole
+
+
+def _not_expected(field: FieldDescriptor, value: Any) -> ConversionError:
+    match value:
+        case bool():
+            kind = "boolean"
+        case int() | float():
+            kind = "number"
+        case str():
+            kind = "string"
+        case list():
+            kind = "array"
+        case _:
+            kind = "object"
+    return ConversionError(f"Not expecting a JSON {kind} for field '{field.name}'")
+
+
+def to_json(message: Message) -> bytes:
+    """Return a message as JSON: what is set, without spaces."""
+    return json.dumps(to_object(message), separators=(",", ":"), allow_nan=False).encode()
+
+
+def to_object(message: Message) -> dict[str, Any]:
+    """Return what is set in a message, as JSON has it."""
+    return {field.name: _shown(field, value) for field, value in message.ListFields()}
+
+
+def _shown(field: FieldDescriptor, value: Any) -> Any:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        of_value = field.message_type.fields_by_name["value"]
+        return {str(key): _shown_one(of_value, inner) for key, inner in value.items()}
+    if field.is_repeated:
+        return [_shown_one(field, inner) for inner in value]
+    return _shown_one(field, value)
+
+
+def _shown_one(field: FieldDescriptor, value: Any) -> Any:
+    if field.message_type is not None:
+        return to_object(value)
+    if field.enum_type is not None:
+        known = field.enum_type.values_by_number.get(value)
+        return known.name if known is not None else value
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return base64.b64encode(value).decode()
+    if field.cpp_type in _REALS and not math.isfinite(value):
+        return None
+    return value

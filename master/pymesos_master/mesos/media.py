@@ -1,0 +1,95 @@
+"""The two encodings of Mesos' API, and how a stream of messages is cut into records."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from google.protobuf.message import DecodeError, Message
+
+from pymesos_master.mesos.json_messages import ConversionError, M, from_json, parse_json
+from pymesos_master.mesos.json_messages import to_json as message_to_json
+from pymesos_master.mesos.refusing import RefusalError, bad_request
+
+NOT_ACCEPTABLE = RefusalError(
+    406, "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'"
+)
+MAX_RANGES = 32  # that are looked at in a header Accept
+
+
+class Media(StrEnum):
+    """How a message is written."""
+
+    JSON = "application/json"
+    PROTOBUF = "application/x-protobuf"
+
+
+def media_of_body(content_type: str | None) -> Media:
+    """Return the encoding of a request. Raises RefusalError.
+
+    As Mesos compares it: neither letters of another case nor a charset are accepted.
+    """
+    if content_type is None:
+        raise bad_request("Expecting 'Content-Type' to be present")
+    try:
+        return Media(content_type)
+    except ValueError:
+        raise RefusalError(
+            415, "Expecting 'Content-Type' of application/json or application/x-protobuf"
+        ) from None
+
+
+def media_of_answer(accept: str | None) -> Media:
+    """Return the encoding of an answer, JSON where both may be. Raises RefusalError."""
+    if accept is None or not accept.strip():
+        return Media.JSON
+    best: dict[str, float] = {}
+    for part in accept.split(",")[:MAX_RANGES]:
+        name, *parameters = (p.strip() for p in part.split(";"))
+        best[name.lower()] = _quality(parameters)
+    weights = {
+        media: next((best[name] for name in (media, "application/*", "*/*") if name in best), 0.0)
+        for media in Media
+    }
+    if not any(weights.values()):
+        raise NOT_ACCEPTABLE
+    return max(Media, key=lambda media: weights[media])
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            try:
+                return min(1.0, max(0.0, float(value)))
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def read(body: bytes, media: Media, kind: type[M]) -> M:
+    """Return the message that a request holds. Raises RefusalError."""
+    if media is Media.PROTOBUF:
+        message = kind()
+        try:
+            message.ParseFromString(body)
+        except DecodeError:
+            raise bad_request("Failed to parse body into Call protobuf") from None
+        return message
+    try:
+        value = parse_json(body)
+    except ConversionError as error:
+        raise bad_request(f"Failed to parse body into JSON: {error}") from None
+    try:
+        return from_json(value, kind)
+    except ConversionError as error:
+        raise bad_request(f"Failed to convert JSON into Call protobuf: {error}") from None
+
+
+def write(message: Message, media: Media) -> bytes:
+    """Return a message in an encoding."""
+    return message.SerializeToString() if media is Media.PROTOBUF else message_to_json(message)
+
+
+def record(data: bytes) -> bytes:
+    """Return one record of a stream: its length, a line feed, and itself (RecordIO)."""
+    return b"%d\n%b" % (len(data), data)

@@ -1,0 +1,230 @@
+"""The scheduler API of Mesos (`/api/v1/scheduler`): one stream of events, and calls beside it.
+
+What is checked, in which order and with which words is that of Mesos (`src/master/http.cpp`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from pymesos_core import limits
+from pymesos_core.caller import Caller, taker_text
+from pymesos_core.streams import in_thread
+from pymesos_core.transport import CallError
+from pymesos_master.core.events import FrameworkDisconnected, FrameworkSubscribing
+from pymesos_master.mesos import calls, media, validating
+from pymesos_master.mesos.events import Here
+from pymesos_master.mesos.frameworks import Format
+from pymesos_master.mesos.pacing import Pace
+from pymesos_master.mesos.refusing import RefusalError, bad_request
+from pymesos_master.mesos.subscriptions import Direct, Subscription
+from pymesos_master.mesos.unsupported import UnsupportedError
+from pymesos_master.services.leading import Leadership, run_stream
+from pymesos_master.shell import Connection, Leader
+from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+Call = mesos_scheduler.Call
+Write = Callable[[bytes], Awaitable[None]]
+LARGE_BYTES = 64 * 1024  # a body that is read in a thread
+STREAM_ID = "Mesos-Stream-Id"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A call that is taken: 202, or 200 if it is done already."""
+
+    status: int = 202
+
+
+class _Stream:
+    """The ServerCall that `run_stream` serves: only who calls, and writing."""
+
+    def __init__(self, caller: Caller, write: Write) -> None:
+        self.caller = caller
+        self.peer = caller.peer
+        self.metadata: Mapping[str, str] = {}
+        self._write = write
+
+    async def read(self) -> None:
+        """Nothing comes on it."""
+
+    async def write(self, message: list[bytes]) -> None:
+        """Write records, each as a chunk of its own."""
+        for one in message:
+            await self._write(one)
+
+
+class Scheduler:
+    """Answers calls of frameworks."""
+
+    def __init__(self, leadership: Leadership, here: Here) -> None:
+        self._leadership = leadership
+        self._here = here
+        self._subscriptions: dict[str, Subscription] = {}  # by framework
+        self._streams: Counter[str] = Counter()  # open, by taker
+        self._pace = Pace()
+
+    def leader(self) -> Leader:
+        """The leader of this process. Raises RefusalError that says where it is instead."""
+        try:
+            return self._leadership.here()
+        except CallError as error:
+            known = self._leadership.known_leader()
+            if known is None or known.mesos is None or known.master_id == self._here.master_id:
+                raise RefusalError(503, error.message) from None
+            location = f"//{known.mesos}/api/v1/scheduler"
+            raise RefusalError(307, "", {"Location": location}) from None
+
+    async def read(self, headers: Mapping[str, str], body: bytes) -> Call:
+        """Return the call that a request holds. Raises RefusalError."""
+        kind = media.media_of_body(headers.get("Content-Type"))
+        call: Call
+        if len(body) > LARGE_BYTES:
+            call = await in_thread(media.read, body, kind, Call)
+        else:
+            call = media.read(body, kind, Call)
+        validating.validate(call)
+        return call
+
+    def subscription(self, call: Call, headers: Mapping[str, str], caller: Caller) -> Subscription:
+        """Return a stream for a SUBSCRIBE. Raises RefusalError."""
+        accepted = media.media_of_answer(headers.get("Accept"))
+        if STREAM_ID in headers:
+            raise bad_request(f"Subscribe calls should not include the '{STREAM_ID}' header")
+        form = Format.of(call.subscribe.framework_info)
+        return Subscription(str(self._leadership.outside.uuid()), caller, accepted, form)
+
+    @contextlib.asynccontextmanager
+    async def turn_to_subscribe(self, caller: Caller) -> AsyncIterator[None]:
+        """Wait until this caller may open another stream, which counts meanwhile.
+
+        Raises RefusalError.
+        """
+        taker = caller.taker
+        self._streams[taker] += 1
+        try:
+            if problem := limits.PEER_SCHEDULERS.problem(self._streams[taker], taker_text(taker)):
+                raise RefusalError(503, problem, {"Retry-After": "5"})
+            wait_s = self._pace.wait_s(taker, self._leadership.outside.mono_s())
+            if wait_s is None:
+                told = f"{taker_text(taker)} subscribes too often: slow down, and come again"
+                raise RefusalError(503, told, {"Retry-After": "5"})
+            if wait_s:
+                await asyncio.sleep(wait_s)
+            yield
+        finally:
+            self._streams[taker] -= 1
+            if not self._streams[taker]:
+                del self._streams[taker]
+
+    async def serve(self, leader: Leader, call: Call, mine: Subscription, write: Write) -> None:
+        """Serve a stream to its end. Raises CallError."""
+        try:
+            subscribe = calls.subscribe_of(call)
+        except UnsupportedError as error:
+            refused = mesos_scheduler.Event(type=mesos_scheduler.Event.ERROR)
+            refused.error.message = str(error)
+            await write(media.record(media.write(refused, mine.media)))
+            return
+
+        async def read(connection: Connection) -> None:
+            mine.connection = connection
+            async with self._leadership.turns.turn(mine.caller.peer):
+                connection.feed(
+                    FrameworkSubscribing(connection.connection_id, subscribe, mine.caller)
+                )
+            await asyncio.Event().wait()  # until the stream ends: see `serve_stream`
+
+        def subscribed() -> None:
+            self._subscriptions[mine.framework_id] = mine
+
+        def records(told: list[scheduler_pb.Event | Direct]) -> list[bytes]:
+            return mine.records(told, self._here, reached, subscribed)
+
+        def reached(status: pb.TaskStatus) -> str:
+            return _ip_of(leader, mine.framework_id, status)
+
+        try:
+            await run_stream(
+                leader, _Stream(mine.caller, write), read, records, FrameworkDisconnected
+            )
+        finally:
+            mine.end()
+            if self._subscriptions.get(mine.framework_id) is mine:
+                del self._subscriptions[mine.framework_id]
+
+    async def call(
+        self, leader: Leader, call: Call, headers: Mapping[str, str], caller: Caller
+    ) -> Done:
+        """Carry out any other call. Raises RefusalError."""
+        if call.type == Call.UPDATE_FRAMEWORK:
+            mine = self._find(leader, call, headers, caller)
+            return await self._update(mine, call, caller)
+        async with self._leadership.turns.turn(caller.peer):
+            mine = self._find(leader, call, headers, caller)
+            if call.type == Call.UNKNOWN:
+                raise RefusalError(501, "Received 'UNKNOWN' call")
+            translation = self._translated(call)
+            if translation.call is not None:
+                if problem := limits.ACCEPT.problem(translation.call.ByteSize()):
+                    raise bad_request(problem)
+                mine.call(translation.call, caller)
+            mine.tell(translation.told)
+            return Done()
+
+    @staticmethod
+    def _translated(call: Call) -> calls.Translation:
+        try:
+            return calls.translate(call)
+        except UnsupportedError as error:
+            raise bad_request(str(error)) from None
+
+    async def _update(self, mine: Subscription, call: Call, caller: Caller) -> Done:
+        try:
+            update = calls.update_of(call)
+        except UnsupportedError as error:
+            raise bad_request(str(error)) from None
+        form = Format.of(call.update_framework.framework_info)
+        if (problem := await mine.update(update, caller, form)) is not None:
+            raise bad_request(f"FrameworkInfo update is not valid: {problem}")
+        return Done(200)
+
+    def _find(
+        self, leader: Leader, call: Call, headers: Mapping[str, str], caller: Caller
+    ) -> Subscription:
+        """The stream that a call belongs to. Raises RefusalError."""
+        framework_id = call.framework_id.value
+        mine = self._subscriptions.get(framework_id)
+        state = leader.core.state
+        known = framework_id in state.frameworks and not state.is_removed(framework_id)
+        if not known or (mine is not None and mine.torn_down):
+            raise bad_request("Framework cannot be found")
+        if mine is None:
+            raise RefusalError(403, "Framework is not subscribed")
+        if mine.caller.is_proved and caller.principal != mine.caller.principal:
+            raise RefusalError(403, "The framework is another principal's")
+        stream_id = headers.get(STREAM_ID)
+        if stream_id is None:
+            raise bad_request(f"All non-subscribe calls should include the '{STREAM_ID}' header")
+        if stream_id != mine.stream_id:
+            raise bad_request(
+                f"The stream ID '{stream_id[:255]}' included in this request didn't match the"
+                f" stream ID currently associated with framework ID {framework_id}"
+            )
+        return mine
+
+
+def _ip_of(leader: Leader, framework_id: str, status: pb.TaskStatus) -> str:
+    """Where a task in its agent's network is reached; of others an agent says nothing yet."""
+    framework = leader.core.state.frameworks.get(framework_id)
+    task = framework.tasks.get(status.task_id) if framework is not None else None
+    agent = leader.core.state.agents.get(status.agent_id)
+    if task is None or agent is None or task.info.container.network not in ("", "host"):
+        return ""
+    return agent.info.address.ip

@@ -1,0 +1,1 @@
+"""Messages of Apache Mesos' HTTP API."""

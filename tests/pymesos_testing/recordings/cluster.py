@@ -1,0 +1,96 @@
+"""A master and agents, as a recording names them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pymesos_testing.components import Role, Roles, free_port
+
+AGENT = (
+    *("--resources", "cpus:4;mem:4096;disk:8192;ports:[31000-31099]"),
+    *("--runtime", "process"),
+    *("--executor-port", "0", "--no-auth", "--kill-tasks-on-exit"),
+)
+# Mesos' flags and ours; Mesos waits for ever for an answer to an offer, unless it is told not to.
+FLAGS = {
+    "offer_timeout": "--offer-timeout",
+    "agent_ping_timeout": "--agent-ping-timeout",
+    "max_agent_ping_timeouts": "--max-agent-ping-timeouts",
+    "agent_reregister_timeout": "--agent-reregister-timeout",
+}
+USUAL = "rack:r1;level:3;slots:[1-4]"  # attributes
+UNITS = {"ms": 0.001, "secs": 1.0, "mins": 60.0, "hrs": 3600.0, "days": 86400.0}
+
+
+class UnknownFlagError(Exception):
+    """A recording was made with a flag that the program cannot translate."""
+
+
+def translated(flags: tuple[str, ...]) -> Iterator[str]:
+    """Our flags for Mesos' ones. Raises UnknownFlagError."""
+    for flag in flags:
+        name, _, value = flag.removeprefix("--").partition("=")
+        if name not in FLAGS:
+            raise UnknownFlagError(flag)
+        unit = next((unit for unit in UNITS if value.endswith(unit)), "")
+        number = value.removesuffix(unit)
+        yield from (FLAGS[name], f"{float(number) * UNITS[unit]:g}" if unit else number)
+
+
+@dataclass
+class Cluster:
+    """What runs."""
+
+    roles: Roles
+    master: Role
+    mesos_port: int
+    agents: list[Role] = field(default_factory=list)
+
+
+@contextmanager
+def cluster(
+    folder: Path, agents: Sequence[str], master_flags: tuple[str, ...], agent_flags: tuple[str, ...]
+) -> Iterator[Cluster]:
+    """A fresh one with agents of these attributes. Raises UnknownFlagError."""
+    flags = list(translated(master_flags))
+    if "--offer-timeout" not in flags:
+        flags += ["--offer-timeout", "86400"]
+    if "--agent-ping-timeout" not in flags:
+        flags += ["--agent-ping-timeout", "15"]
+    roles = Roles(folder)
+    port = free_port()
+    try:
+        master = roles.start(
+            "master",
+            "pymesos_master.main",
+            *("--port", "0", "--work-dir", str(folder / "master"), "--no-auth", "--no-http"),
+            *("--mesos-port", str(port), "--mesos-anonymous", "recordings", *flags),
+            *("--hostname", "127.0.0.1"),
+        )
+        running = Cluster(roles, master, port)
+        for index, attributes in enumerate(agents or (USUAL,)):
+            name = f"agent-{index + 1}"
+            running.agents.append(
+                roles.start(
+                    name,
+                    "pymesos_agent.main",
+                    *("--port", "0", "--master", master.address, "--hostname", "127.0.0.1"),
+                    *("--work-dir", str(folder / name), *AGENT, *translated(agent_flags)),
+                    *("--attributes", attributes),
+                )
+            )
+        yield running
+    finally:
+        roles.close()
+
+
+async def registered(running: Cluster, timeout_s: float = 20.0) -> None:
+    """Wait until every agent has registered."""
+    async with asyncio.timeout(timeout_s):
+        for agent in running.agents:
+            while "registered with" not in agent.log.read_text("utf-8", "replace"):
+                await asyncio.sleep(0.05)

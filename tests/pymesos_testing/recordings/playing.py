@@ -1,0 +1,240 @@
+"""Plays a recording: sends what was sent, when the ids that it needs are known."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymesos_testing.recordings.reading import (
+    Json,
+    Recording,
+    Step,
+    added,
+    attributes,
+    offers_in,
+    quantities,
+    strings_in,
+)
+from pymesos_testing.recordings.wire import Answer, Stream, ask
+
+KNOWN_S = 8.0  # until the ids that a step needs are known
+SETTLE_S = 1.5  # after the last step, until streams are looked at
+HOST = "127.0.0.1"
+
+
+@dataclass
+class Played:
+    """What became of a recording."""
+
+    answers: dict[int, Answer] = field(default_factory=dict)  # by the index of the step
+    sent_s: dict[int, float] = field(default_factory=dict)
+    problems: list[tuple[Step, str]] = field(default_factory=list)  # steps that could not be sent
+    ids: dict[str, list[str]] = field(default_factory=dict)  # recorded → ours
+
+    def ours(self, text: str) -> str:
+        """A recorded text with the ids of this cluster."""
+        for recorded in sorted(self.ids, key=len, reverse=True):  # some are the beginning of others
+            found = self.ids[recorded]
+            if recorded in text and found:
+                text = text.replace(recorded, found[0])
+        return text
+
+
+@dataclass
+class _Conversation:
+    """A recorded stream and ours: which offers are held on each."""
+
+    step: Step
+    stream: Stream
+    seen: int = 0  # of our events
+    held: dict[str, Json] = field(default_factory=dict)  # our offers
+    updates: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
+class Player:
+    """Plays one recording against the master at a port."""
+
+    def __init__(self, recording: Recording, port: int) -> None:
+        self._recording = recording
+        self._port = port
+        self._talks: list[_Conversation] = []
+        self.played = Played()
+        self._agents: list[str] = []  # ours, in the order in which they are first seen
+        self._offers = {
+            offer["id"]["value"]: offer
+            for step in recording.steps
+            for _, event in step.events
+            for offer in offers_in(event)
+        }
+
+    async def play(self) -> Played:
+        """Send all steps."""
+        before_ms, before_s = 0.0, time.monotonic()
+        for step in self._recording.steps:
+            gap_s = max(0.0, step.t_ms - before_ms) / 1000
+            await asyncio.sleep(max(0.0, before_s + gap_s - time.monotonic()))
+            before_ms, before_s = step.t_ms, time.monotonic()
+            if step.send is None:
+                self._act(step)
+            elif step.raw.get("to") == "master":
+                await self._send(step, step.send)
+                before_s = time.monotonic()
+        await asyncio.sleep(SETTLE_S)
+        self._learn()
+        for talk in self._talks:
+            talk.stream.close()
+        return self.played
+
+    def _act(self, step: Step) -> None:
+        """What a note says was done."""
+        if "closes the connection" in step.note:
+            for talk in self._talks:
+                if talk.step.conn == step.conn:
+                    talk.stream.close()
+
+    async def _send(self, step: Step, send: Json) -> None:
+        needed = [text for text in strings_in([send.get("body"), send.get("headers"), send["path"]])
+                  if text in self._recording.ids]  # fmt: skip
+        deadline = time.monotonic() + KNOWN_S
+        while missing := [one for one in needed if not self._known(one, deadline)]:
+            if time.monotonic() > deadline:
+                self.played.problems.append((step, f"not known: {', '.join(missing)[:300]}"))
+                return
+            await asyncio.sleep(0.02)
+            self._learn()
+        headers = {name: self.played.ours(value) for name, value in send["headers"].items()}
+        path = self.played.ours(send["path"])
+        body = self._body(send.get("body"))
+        self.played.sent_s[step.index] = time.monotonic()
+        answer = await ask(HOST, self._port, send["method"], path, headers, body)
+        self.played.answers[step.index] = answer
+        self._note_use(send.get("body"))
+        header = (step.raw.get("headers") or {}).get("Mesos-Stream-Id")
+        if header and "mesos-stream-id" in answer.headers:
+            self.played.ids[header] = [answer.headers["mesos-stream-id"]]
+        if answer.stream is not None:
+            self._talks.append(_Conversation(step, answer.stream))
+            await asyncio.sleep(0.05)
+        self._learn()
+
+    def _body(self, body: Any) -> bytes | None:
+        if body is None:
+            return None
+        if isinstance(body, str):
+            return self.played.ours(body).encode()
+        if set(body) == {"base64"}:
+            return base64.b64decode(body["base64"])
+        return json.dumps(self._with_our_ids(body)).encode()
+
+    def _with_our_ids(self, value: Any) -> Any:
+        match value:
+            case str():
+                return self.played.ours(value)
+            case dict():
+                return {key: self._with_our_ids(inner) for key, inner in value.items()}
+            case list():
+                return [self._with_our_ids(one) for inner in value for one in self._several(inner)]
+        return value
+
+    def _several(self, value: Any) -> list[Any]:
+        """The id of an offer may be several of ours."""
+        if isinstance(value, dict) and set(value) == {"value"}:
+            found = self.played.ids.get(value["value"], [])
+            if len(found) > 1:
+                return [{"value": one} for one in found]
+        return [value]
+
+    # What is known.
+
+    def _known(self, recorded: str, deadline: float) -> bool:
+        if recorded in self.played.ids:
+            return True
+        offer = self._offers.get(recorded)
+        return offer is not None and self._find_offer(recorded, offer, deadline)
+
+    def _find_offer(self, recorded: str, offer: Json, deadline: float) -> bool:
+        """Those of ours that hold the same of the same agent: it may be several."""
+        agent = self.played.ids.get(offer["agent_id"]["value"])
+        wanted = quantities(offer["resources"])
+        for talk in self._talks:
+            if not any(o["id"]["value"] == recorded for _, e in talk.step.events
+                       for o in offers_in(e)):  # fmt: skip
+                continue
+            taken = {one for found in self.played.ids.values() for one in found}
+            mine = [o for i, o in talk.held.items()
+                    if agent and o["agent_id"]["value"] == agent[0] and i not in taken]  # fmt: skip
+            for count in range(1, min(len(mine), 6) + 1):
+                for chosen in itertools.combinations(mine, count):
+                    if added([quantities(one["resources"]) for one in chosen]) == wanted:
+                        self.played.ids[recorded] = [one["id"]["value"] for one in chosen]
+                        return True
+            if mine and time.monotonic() > deadline:
+                self.played.ids[recorded] = [one["id"]["value"] for one in mine]
+                return True
+        return False
+
+    def _note_use(self, body: Any) -> None:
+        """What is accepted or declined is held no more."""
+        if not isinstance(body, dict):
+            return
+        for part in ("accept", "decline"):
+            for one in (body.get(part) or {}).get("offer_ids") or ():
+                for ours in self.played.ids.get(one["value"], ()):
+                    for talk in self._talks:
+                        talk.held.pop(ours, None)
+
+    def _learn(self) -> None:
+        for talk in self._talks:
+            while talk.seen < len(talk.stream.events):
+                _, event = talk.stream.events[talk.seen]
+                talk.seen += 1
+                self._learn_from(talk, event)
+
+    def _learn_from(self, talk: _Conversation, event: Json) -> None:
+        recorded = [one for _, one in talk.step.events]
+        if "subscribed" in event:
+            theirs = next((e["subscribed"] for e in recorded if "subscribed" in e), None)
+            if theirs is not None:
+                ours = event["subscribed"]
+                self.played.ids[theirs["framework_id"]["value"]] = [ours["framework_id"]["value"]]
+                self.played.ids[theirs["master_info"]["id"]] = [ours["master_info"]["id"]]
+        for offer in offers_in(event):
+            talk.held[offer["id"]["value"]] = offer
+            self._learn_agent(offer)
+        if "rescind" in event:
+            talk.held.pop(event["rescind"]["offer_id"]["value"], None)
+        status = (event.get("update") or {}).get("status") or {}
+        if "uuid" in status:
+            self._learn_uuid(talk, status, recorded)
+
+    def _learn_agent(self, offer: Json) -> None:
+        """It is the first with these attributes that is not known yet."""
+        ours = offer["agent_id"]["value"]
+        if ours in self._agents:
+            return
+        self._agents.append(ours)
+        for recorded, said in self._recording.agents.items():
+            if recorded not in self.played.ids and said == attributes(offer):
+                self.played.ids[recorded] = [ours]
+                return
+
+    def _learn_uuid(self, talk: _Conversation, status: Json, recorded: list[Json]) -> None:
+        key = (status["task_id"]["value"], status["state"])
+        seen = talk.updates[key]
+        if status["uuid"] in seen:
+            return
+        seen.append(status["uuid"])
+        theirs: list[str] = []
+        for event in recorded:
+            said = (event.get("update") or {}).get("status") or {}
+            new = "uuid" in said and said["uuid"] not in theirs
+            if new and (said["task_id"]["value"], said["state"]) == key:
+                theirs.append(said["uuid"])
+        if len(theirs) >= len(seen):
+            self.played.ids[theirs[len(seen) - 1]] = [status["uuid"]]

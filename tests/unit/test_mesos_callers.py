@@ -1,0 +1,219 @@
+"""Who calls by Mesos' API, how often, and where detectors find it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.caller import Caller, Method
+from pymesos_core.coordination import MasterInfo
+from pymesos_core.security.revocations import Revocations
+from pymesos_master.mesos.authenticating import (
+    Anonymous,
+    Authenticator,
+    read_anonymous,
+    read_credentials,
+)
+from pymesos_master.mesos.pacing import Pace
+from pymesos_master.mesos.refusing import RefusalError
+from pymesos_master.settings import MasterSettings
+
+SECRETS = {"toil": "s3cret", "framework/other": "x"}
+
+
+def basic(said: str) -> str:
+    return "Basic " + base64.b64encode(said.encode()).decode()
+
+
+def authenticator(*anonymous: str, closed: bool = False, revoked: tuple[str, ...] = ()) -> Any:
+    revocations = Revocations() if closed else None
+    if revocations is not None:
+        revocations.set(revoked)
+    return Authenticator(SECRETS, [read_anonymous(one) for one in anonymous], revocations)
+
+
+# By name and password.
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_principal_with_its_secret_is_known(closed: bool) -> None:
+    caller = authenticator(closed=closed).caller(basic("toil:s3cret"), "10.0.0.9")
+    assert caller == Caller("framework/toil", Method.BASIC, peer="ipv4:10.0.0.9", via="mesos"), (
+        "as the policy names it"
+    )
+    assert authenticator().caller(basic("framework/other:x"), "::1").principal == "framework/other"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        basic("toil:wrong"),
+        basic("toil"),
+        basic("toil:"),
+        basic("nobody:s3cret"),
+        basic("nobody:"),
+        basic(":"),
+        "Basic",
+        "Basic !!!",
+        "Basic " + base64.b64encode(b"\xff:\xff").decode(),
+        "Bearer abc",
+        "Basic " + "A" * 10_000,
+        "",
+    ],
+)
+def test_others_are_not_let_in_though_anonymous_callers_are(said: str) -> None:
+    with pytest.raises(RefusalError) as refused:
+        authenticator("old").caller(said, "127.0.0.1")
+    assert refused.value.status == 401
+    assert refused.value.headers["WWW-Authenticate"] == 'Basic realm="mesos-master-scheduler"'
+
+
+def test_a_revoked_principal_is_not_let_in() -> None:
+    for said in (basic("toil:s3cret"), None):
+        gate = authenticator("toil", closed=True, revoked=("framework/toil",))
+        with pytest.raises(RefusalError) as refused:
+            gate.caller(said, "127.0.0.1")
+        assert refused.value.status == 403
+
+
+# By where the call comes from.
+
+
+def test_without_credentials_only_this_machine_is_let_in() -> None:
+    for ip in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"):
+        assert authenticator("old").caller(None, ip).via == "mesos"
+    for ip in ("10.0.0.1", "::2", "", "garbage"):
+        with pytest.raises(RefusalError) as refused:
+            authenticator("old").caller(None, ip)
+        assert refused.value.status == 401
+
+
+def test_a_network_may_be_named() -> None:
+    gate = authenticator("old@10.0.0.0/8", "new@fd00::/8", closed=True)
+    assert gate.caller(None, "10.1.2.3").principal == "framework/old"
+    assert gate.caller(None, "fd00::1").principal == "framework/new"
+    with pytest.raises(RefusalError):
+        gate.caller(None, "127.0.0.1")
+
+
+def test_where_nobody_has_a_certificate_an_address_proves_nothing() -> None:
+    assert not authenticator("old").caller(None, "127.0.0.1").is_proved
+    proved = authenticator("old", closed=True).caller(None, "127.0.0.1")
+    assert (proved.principal, proved.method) == ("framework/old", Method.ADDRESS)
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("", "name"),
+        ("Old", "name"),
+        ("agent/x", "a framework is expected"),
+        ("old@", "no network"),
+        ("old@10.0.0.0/99", "no network"),
+        ("old@10.0.0.1/8", "no network"),
+    ],
+)
+def test_who_is_let_in_is_said_rightly(written: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        read_anonymous(written)
+
+
+# The file.
+
+
+def private(folder: Path, text: str) -> str:
+    path = folder / "credentials"
+    path.write_text(text)
+    path.chmod(0o600)
+    return str(path)
+
+
+def test_both_formats_of_mesos_are_read(tmp_path: Path) -> None:
+    said = {"credentials": [{"principal": "a", "secret": "b"}]}
+    assert read_credentials(private(tmp_path, json.dumps(said))) == {"a": "b"}
+    assert read_credentials(private(tmp_path, "a b\n\n  c   d \n")) == {"a": "b", "c": "d"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "0 credentials"),
+        ("a\n", "line 1 has 1 words"),
+        ("a b c\n", "line 1 has 3 words"),
+        ("a b\na c\n", "two secrets"),
+        ("agent/a b\n", "a framework is expected"),
+        ("{", "is expected"),
+        ('{"credentials": {}}', "0 credentials"),
+        ('{"credentials": [{"principal": "a"}]}', "is expected"),
+        ('{"credentials": [{"principal": "a", "secret": ""}]}', "no secret"),
+        ('{"x":' * 3000, "is expected"),
+    ],
+)
+def test_a_file_that_is_wrong_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why) as refused:
+        read_credentials(private(tmp_path, text))
+    assert "a b" not in str(refused.value)
+
+
+def test_a_file_that_others_read_is_refused(tmp_path: Path) -> None:
+    path = private(tmp_path, "a b\n")
+    Path(path).chmod(0o644)
+    with pytest.raises(ValueError, match="chmod 600"):
+        read_credentials(path)
+
+
+# How often.
+
+
+def test_a_storm_of_subscriptions_is_slowed() -> None:
+    pace = Pace(at_once=3, per_s=2.0, most_waiting=2)
+    waits = [pace.wait_s("a", 0.0) for _ in range(6)]
+    assert waits == [0, 0, 0, 0.5, 1.0, None]
+    assert pace.wait_s("b", 0.0) == 0, "others do not wait for it"
+    assert pace.wait_s("a", 10.0) == 0, "it is full again"
+
+
+# Where it is found.
+
+
+def test_a_znode_is_what_the_detectors_of_mesos_read() -> None:
+    me = MasterInfo("id", HostPort("10.0.0.1", 5050), "h", "1", mesos=HostPort("10.0.0.1", 5055))
+    said = json.loads(me.to_json())
+    assert said["id"] == "id" and said["hostname"] == "h"
+    assert (said["port"], said["pid"]) == (5055, "master@10.0.0.1:5055")
+    assert said["ip"] == int.from_bytes(bytes([10, 0, 0, 1]), "little")
+    assert said["address"] == {"hostname": "h", "ip": "10.0.0.1", "port": 5055}
+    assert said["grpc"] == {"ip": "10.0.0.1", "port": 5050}
+    assert MasterInfo.from_json(me.to_json()) == me
+
+
+def test_a_znode_without_the_api_is_as_it_was() -> None:
+    me = MasterInfo("id", HostPort("h", 5050))
+    assert set(json.loads(me.to_json())) == {
+        "id", "address", "hostname", "version", "started_for",
+    }  # fmt: skip
+    assert MasterInfo.from_json(me.to_json()) == me
+
+
+# Settings.
+
+
+def settings(**said: Any) -> dict[str, str]:
+    return dict(MasterSettings(**said).problems())
+
+
+def test_settings_that_do_not_fit() -> None:
+    old = (read_anonymous("old"),)
+    assert "mesos_port" in settings(mesos_port=0)
+    assert "mesos_anonymous" in settings(mesos_anonymous=old)
+    assert "mesos_credentials" in settings(mesos_credentials=SECRETS)
+    assert not settings(mesos_port=0, mesos_anonymous=old)
+    beyond = {"ip": "10.0.0.1", "auth": False, "mesos_port": 0, "mesos_credentials": SECRETS}
+    assert "mesos_credentials" in settings(**beyond, i_know=False)
+    assert "mesos_credentials" not in settings(**beyond, i_know=True)
+    assert isinstance(old[0], Anonymous)

@@ -1,0 +1,225 @@
+"""The endpoint of Mesos' schedulers: whose call it is, and where the leader is."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.caller import Caller, Method
+from pymesos_core.coordination import MasterInfo
+from pymesos_core.limits import PEER_SCHEDULERS
+from pymesos_core.outbox import Outbox
+from pymesos_master.mesos.events import Here
+from pymesos_master.mesos.frameworks import Format
+from pymesos_master.mesos.json_messages import from_json, to_object
+from pymesos_master.mesos.media import Media
+from pymesos_master.mesos.refusing import RefusalError
+from pymesos_master.mesos.scheduler import Scheduler
+from pymesos_master.mesos.server import _route
+from pymesos_master.mesos.subscriptions import Direct, Subscription
+from pymesos_master.services.leading import Leadership
+from pymesos_master.shell import Leader
+from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_testing.master_harness import MasterHarness
+
+ME = MasterInfo("me", HostPort("10.0.0.1", 5050), "h", mesos=HostPort("10.0.0.1", 5055))
+HERE = Here("me", HostPort("10.0.0.1", 5055), "h")
+CALLER = Caller("framework/a", Method.BASIC, peer="ipv4:1.2.3.4", via="mesos")
+
+
+class Connection:
+    """What the shell has of a stream: what is fed, and what waits to be sent."""
+
+    def __init__(self) -> None:
+        self.connection_id = 7
+        self.fed: list[Any] = []
+        self.outbox: Outbox[Any] = Outbox()
+
+    def feed(self, event: Any) -> None:
+        self.fed.append(event)
+
+
+def subscription(caller: Caller = CALLER) -> tuple[Subscription, Connection]:
+    connection = Connection()
+    made = Subscription("stream-1", caller, Media.JSON, Format(), cast(Any, connection))
+    return made, connection
+
+
+def scheduler(leadership: Leadership | None = None) -> Scheduler:
+    return Scheduler(leadership or Leadership(ME), HERE)
+
+
+@pytest.mark.parametrize(
+    ("known", "status", "location"),
+    [
+        (None, 503, None),
+        (ME, 503, None),
+        (MasterInfo("other", HostPort("10.0.0.2", 5050)), 503, None),
+        (
+            MasterInfo("other", HostPort("10.0.0.2", 5050), mesos=HostPort("10.0.0.2", 5055)),
+            307,
+            "//10.0.0.2:5055/api/v1/scheduler",
+        ),
+    ],
+)
+def test_who_does_not_lead_says_where_the_leader_is(
+    known: MasterInfo | None, status: int, location: str | None
+) -> None:
+    with pytest.raises(RefusalError) as refused:
+        scheduler(Leadership(ME, known_leader=lambda: known)).leader()
+    assert refused.value.status == status
+    assert refused.value.headers.get("Location") == location
+
+
+# Whose call it is.
+
+
+def call(**said: Any) -> mesos_scheduler.Call:
+    return from_json({"framework_id": {"value": "f"}} | said, mesos_scheduler.Call)
+
+
+def known(framework_id: str = "") -> tuple[Scheduler, Leader, str]:
+    """A leader with a framework that has subscribed."""
+    harness = MasterHarness()
+    connection = harness.subscribe(name="n")
+    core = SimpleNamespace(state=harness.core.state)
+    leader = cast(Leader, SimpleNamespace(core=core))
+    return scheduler(), leader, framework_id or harness.framework_id(connection)
+
+
+async def refused(
+    which: Scheduler, leader: Leader, said: mesos_scheduler.Call, headers: dict[str, str], **by: Any
+) -> tuple[int, str]:
+    with pytest.raises(RefusalError) as error:
+        await which.call(leader, said, headers, by.get("caller", CALLER))
+    return error.value.status, error.value.text
+
+
+async def test_calls_of_others_are_refused() -> None:
+    which, leader, framework_id = known()
+    revive = call(type="REVIVE", framework_id={"value": framework_id})
+    unknown = call(type="REVIVE", framework_id={"value": "nobody"})
+    headers = {"Mesos-Stream-Id": "stream-1"}
+    assert await refused(which, leader, unknown, headers) == (400, "Framework cannot be found")
+    assert await refused(which, leader, revive, headers) == (403, "Framework is not subscribed")
+    mine, connection = subscription()
+    which._subscriptions[framework_id] = mine
+    other = Caller("framework/b", Method.BASIC, peer=CALLER.peer)
+    assert (await refused(which, leader, revive, headers, caller=other))[0] == 403
+    assert (await refused(which, leader, revive, {}))[0] == 400
+    status, text = await refused(which, leader, revive, {"Mesos-Stream-Id": "x" * 999})
+    assert status == 400 and "didn't match" in text and len(text) < 500
+    assert connection.fed == []
+    done = await which.call(leader, revive, headers, CALLER)
+    assert done.status == 202
+    (fed,) = connection.fed
+    assert fed.call.WhichOneof("call") == "revive" and fed.caller == CALLER
+
+
+async def test_after_a_teardown_the_framework_is_not_found() -> None:
+    which, leader, framework_id = known()
+    mine, _ = subscription()
+    which._subscriptions[framework_id] = mine
+    headers = {"Mesos-Stream-Id": "stream-1"}
+    teardown = call(type="TEARDOWN", framework_id={"value": framework_id})
+    assert (await which.call(leader, teardown, headers, CALLER)).status == 202
+    assert await refused(which, leader, teardown, headers) == (400, "Framework cannot be found")
+
+
+async def test_what_the_core_is_not_asked_is_told_in_order() -> None:
+    which, leader, framework_id = known()
+    mine, connection = subscription()
+    which._subscriptions[framework_id] = mine
+    said = {"operations": [{"operation_id": {"value": "x"}}]}
+    asked = call(
+        type="RECONCILE_OPERATIONS",
+        framework_id={"value": framework_id},
+        reconcile_operations=said,
+    )
+    await which.call(leader, asked, {"Mesos-Stream-Id": "stream-1"}, CALLER)
+    assert connection.fed == []
+    (waiting,) = await connection.outbox.batch() or []
+    assert isinstance(waiting, Direct)
+    assert to_object(waiting.event)["type"] == "UPDATE_OPERATION_STATUS"
+
+
+# UPDATE_FRAMEWORK is answered when it is done.
+
+
+@pytest.mark.parametrize("problem", [None, "no"])
+async def test_an_update_is_answered_by_what_becomes_of_it(problem: str | None) -> None:
+    mine, connection = subscription()
+    form = Format(refined=True)
+    update = scheduler_pb.Call(update_framework=scheduler_pb.Call.UpdateFramework())
+    asking = asyncio.ensure_future(mine.update(update, CALLER, form))
+    await asyncio.sleep(0)
+    assert len(connection.fed) == 1
+    event = scheduler_pb.Event(framework_updated=scheduler_pb.Event.FrameworkUpdated())
+    if problem is not None:
+        said = scheduler_pb.Event.Refused(call="UPDATE_FRAMEWORK", message=problem)
+        event = scheduler_pb.Event(refused=said)
+    assert mine.records([event], HERE, lambda _: "", lambda: None) == []
+    assert await asking == problem
+    assert (mine.form == form) is (problem is None)
+
+
+async def test_an_update_does_not_wait_longer_than_its_stream() -> None:
+    mine, _ = subscription()
+    update = scheduler_pb.Call(update_framework=scheduler_pb.Call.UpdateFramework())
+    asking = asyncio.ensure_future(mine.update(update, CALLER, Format()))
+    await asyncio.sleep(0)
+    mine.end()
+    assert await asking is not None
+
+
+# How many, and how often.
+
+
+async def test_streams_are_counted() -> None:
+    which = scheduler()
+    which._streams[CALLER.taker] = PEER_SCHEDULERS.most
+    with pytest.raises(RefusalError) as refused:
+        async with which.turn_to_subscribe(CALLER):
+            pass
+    assert refused.value.status == 503
+    assert which._streams[CALLER.taker] == PEER_SCHEDULERS.most
+
+
+async def test_who_comes_again_and_again_waits_and_then_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    which, slept = scheduler(), []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with pytest.raises(RefusalError, match="subscribes too often"):
+        for _ in range(1000):
+            async with which.turn_to_subscribe(CALLER):
+                pass
+    assert slept and slept == sorted(slept)
+    assert not which._streams
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/api/v1/scheduler", ("api", "v1", "scheduler")),
+        ("//api/v1/scheduler/", ("api", "v1", "scheduler")),
+        ("/master/api/v1/scheduler/x?y=1", ("api", "v1", "scheduler")),
+        ("/api/v1", ("api", "v1")),
+        ("/api/v1/nope", ("api", "v1")),
+        ("/api", None),
+        ("/", None),
+        ("/master", None),
+        ("/slave(1)/state", None),
+    ],
+)
+def test_paths_lead_where_they_do_in_mesos(path: str, found: tuple[str, ...] | None) -> None:
+    assert _route(path) == found

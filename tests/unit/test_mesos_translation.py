@@ -1,0 +1,572 @@
+"""Calls and events of Mesos' scheduler API, and what they are to the core."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pymesos_core import resources as core_resources
+from pymesos_core.addresses import HostPort
+from pymesos_core.limits import CALL_TASKS
+from pymesos_master.mesos import calls, unsupported, validating
+from pymesos_master.mesos.events import Here, translate
+from pymesos_master.mesos.frameworks import Format, info_of
+from pymesos_master.mesos.json_messages import from_json, to_object
+from pymesos_master.mesos.refusing import RefusalError
+from pymesos_master.mesos.resources import attribute_to_mesos, from_mesos, to_mesos
+from pymesos_master.mesos.tasks import task_of
+from pymesos_master.mesos.unsupported import UnsupportedError
+from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
+from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.odd_messages import messages
+
+HERE = Here("id", HostPort("127.0.0.1", 5050), "host")
+slow = settings(max_examples=40, suppress_health_check=list(HealthCheck), deadline=None)
+
+
+def task(**said: Any) -> mesos.TaskInfo:
+    base = {
+        "name": "n",
+        "task_id": {"value": "t"},
+        "agent_id": {"value": "a"},
+        "resources": [
+            {"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.5}},
+            {"name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": 7, "end": 9}]}},
+        ],
+        "command": {"value": "true"},
+    }
+    return from_json(base | said, mesos.TaskInfo)
+
+
+def call(**said: Any) -> mesos_scheduler.Call:
+    return from_json({"framework_id": {"value": "f"}} | said, mesos_scheduler.Call)
+
+
+def accept(*operations: dict[str, Any]) -> calls.Translation:
+    said = {"offer_ids": [{"value": "o"}], "operations": list(operations)}
+    return calls.translate(call(type="ACCEPT", accept=said))
+
+
+def launch(*infos: mesos.TaskInfo) -> dict[str, Any]:
+    return {"type": "LAUNCH", "launch": {"task_infos": list(map(to_object, infos))}}
+
+
+# Nothing that is said is too odd.
+
+
+@slow
+@given(messages(mesos_scheduler.Call))
+def test_every_call_is_translated_or_refused(said: mesos_scheduler.Call) -> None:
+    try:
+        validating.validate(said)
+    except RefusalError as refusal:
+        assert refusal.status == 400
+    functions = [calls.translate, calls.subscribe_of, calls.update_of]
+    for function in functions:
+        try:
+            function(said)
+        except UnsupportedError as error:
+            assert str(error)
+
+
+@slow
+@given(messages(mesos.TaskInfo))
+def test_every_task_is_translated_or_refused_by_name(said: mesos.TaskInfo) -> None:
+    try:
+        out = task_of(said)
+    except UnsupportedError as error:
+        assert str(error)
+        return
+    assert out.task_id == said.task_id.value
+
+
+def reachable(descriptor: Any, name: str) -> None:
+    """Every message that may be looked into has a row."""
+    fields = unsupported.TRANSLATED[name]
+    assert fields <= {field.name for field in descriptor.fields}, name
+    for field in descriptor.fields:
+        if field.name in fields and field.message_type is not None:
+            inner = field.message_type.full_name.removeprefix(unsupported.PACKAGE)
+            reachable(field.message_type, inner)
+
+
+@pytest.mark.parametrize("kind", [mesos.TaskInfo, mesos.Resource])
+def test_the_table_of_what_is_translated_is_whole(kind: type[Message]) -> None:
+    reachable(kind.DESCRIPTOR, kind.DESCRIPTOR.name)
+
+
+def test_what_is_left_out_are_fields_that_there_are() -> None:
+    for name in unsupported.LEFT_OUT:
+        owner, _, field = name.rpartition(".")
+        descriptor = mesos.DESCRIPTOR.message_types_by_name[owner.split(".")[0]]
+        for part in owner.split(".")[1:]:
+            descriptor = descriptor.nested_types_by_name[part]
+        assert field in descriptor.fields_by_name, name
+
+
+# Tasks.
+
+
+def test_a_command_is_run_by_a_shell_unless_it_says_otherwise() -> None:
+    assert task_of(task()).command == pb.CommandInfo(shell=True, value="true")
+    said = {"shell": False, "value": "/bin/ls", "arguments": ["ls", "-l"]}
+    plain = task_of(task(command=said)).command
+    assert (plain.shell, plain.value, list(plain.arguments)) == (False, "/bin/ls", ["-l"])
+
+
+def test_a_docker_image_gets_all_arguments() -> None:
+    docker = {"type": "DOCKER", "docker": {"image": "img", "network": "BRIDGE"}}
+    said = {"shell": False, "arguments": ["-a", "-b"]}
+    out = task_of(task(command=said, container=docker))
+    assert (out.container.image, out.container.network) == ("img", "bridge")
+    assert list(out.command.arguments) == ["-a", "-b"]
+
+
+def test_all_that_a_task_may_say() -> None:
+    out = task_of(
+        task(
+            command={
+                "value": "x",
+                "user": "u",
+                "uris": [
+                    {"value": "http://h/a.tar.gz?x=1"},
+                    {"value": "http://h/b.tar.gz", "extract": False, "output_file": "d/b"},
+                    {"value": "http://h/c.zip", "executable": True},
+                    {"value": "http://h/d"},
+                ],
+                "environment": {
+                    "variables": [
+                        {"name": "A", "value": "1"},
+                        {
+                            "name": "S",
+                            "type": "SECRET",
+                            "secret": {"type": "REFERENCE", "reference": {"name": "s"}},
+                        },
+                    ]
+                },
+            },
+            container={
+                "type": "DOCKER",
+                "docker": {
+                    "image": "i",
+                    "network": "USER",
+                    "port_mappings": [{"host_port": 8, "container_port": 80, "protocol": "tcp"}],
+                },
+                "network_infos": [{"name": "net"}],
+                "volumes": [{"host_path": "/h", "container_path": "/c", "mode": "RO"}],
+                "rlimit_info": {"rlimits": [{"type": "RLMT_NOFILE", "soft": 5, "hard": 6}]},
+                "linux_info": {"effective_capabilities": {"capabilities": ["NET_ADMIN"]}},
+            },
+            kill_policy={"grace_period": {"nanoseconds": 1_500_000_000}},
+            labels={"labels": [{"key": "k", "value": "v"}, {"key": "n"}]},
+            data="AGhlbGxv",
+            max_completion_time={"nanoseconds": 2_000_000_000},
+            health_check={
+                "type": "HTTP",
+                "http": {"port": 80, "path": "/p", "scheme": "https"},
+                "consecutive_failures": 2,
+            },
+            discovery={"visibility": "CLUSTER", "name": "d"},
+        )
+    )
+    assert [(a.extract, a.path, a.executable) for a in out.artifacts] == [
+        (True, "", False),
+        (False, "d/b", False),
+        (False, "", True),
+        (False, "", False),
+    ]
+    assert [(one.name, one.value) for one in out.command.environment] == [("A", "1")]
+    assert [(one.name, one.env) for one in out.container.secrets] == [("s", "S")]
+    assert out.container.network == "net"
+    mapping = out.container.port_mappings[0]
+    assert (mapping.port_index, mapping.container_port, mapping.protocol) == (1, 80, "tcp")
+    mount = out.container.mounts[0]
+    assert (mount.host_path, mount.container_path, mount.read_only) == ("/h", "/c", True)
+    ulimit = out.container.ulimits[0]
+    assert (ulimit.name, ulimit.soft, ulimit.hard) == ("nofile", 5, 6)
+    assert list(out.container.drop_capabilities) == ["ALL"]
+    assert list(out.container.add_capabilities) == ["NET_ADMIN"]
+    assert out.kill_policy.grace_period_s == 1.5
+    assert [(one.key, one.value) for one in out.labels] == [("k", "v"), ("n", "")]
+    assert out.data == b"\0hello" and out.max_completion_time_s == 2
+    check = out.health_check
+    assert (check.http.port, check.http.path, check.http.scheme) == (80, "/p", "https")
+    assert (check.delay_s, check.interval_s, check.timeout_s) == (15, 10, 20)
+    assert (check.consecutive_failures, check.grace_period_s) == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ({"executor": {"executor_id": {"value": "e"}}}, "TaskInfo.executor"),
+        ({"check": {"type": "TCP", "tcp": {"port": 1}}}, "TaskInfo.check"),
+        ({"limits": {"mem": {"value": 64}}}, "TaskInfo.limits"),
+        (
+            {"container": {"type": "DOCKER", "docker": {"image": "i", "privileged": True}}},
+            "privileged",
+        ),
+        (
+            {
+                "container": {
+                    "type": "DOCKER",
+                    "docker": {"image": "i", "parameters": [{"key": "k", "value": "v"}]},
+                }
+            },
+            "ContainerInfo.DockerInfo.parameters",
+        ),
+        ({"container": {"type": "MESOS", "hostname": "h"}}, "ContainerInfo.hostname"),
+        (
+            {"container": {"type": "MESOS", "linux_info": {"ipc_mode": "PRIVATE"}}},
+            "LinuxInfo.ipc_mode",
+        ),
+        (
+            {
+                "container": {
+                    "type": "MESOS",
+                    "volumes": [
+                        {
+                            "container_path": "c",
+                            "mode": "RW",
+                            "source": {"type": "DOCKER_VOLUME", "docker_volume": {"name": "v"}},
+                        }
+                    ],
+                }
+            },
+            "Volume.Source.docker_volume",
+        ),
+        (
+            {
+                "container": {
+                    "type": "MESOS",
+                    "volumes": [{"container_path": "c", "host_path": "h", "mode": "RW"}],
+                }
+            },
+            "absolute path",
+        ),
+        (
+            {
+                "container": {
+                    "type": "DOCKER",
+                    "docker": {
+                        "image": "i",
+                        "port_mappings": [{"host_port": 80, "container_port": 1}],
+                    },
+                }
+            },
+            "host port 80",
+        ),
+        ({"kill_policy": {"grace_period": {"nanoseconds": -1}}}, "negative"),
+        ({"resources": [{"name": "cpus", "type": "SCALAR"}]}, "'cpus' has no value"),
+        (
+            {
+                "container": {"type": "MESOS"},
+                "resources": [
+                    {
+                        "name": "ports",
+                        "type": "RANGES",
+                        "ranges": {"range": [{"begin": 0, "end": 2**40}]},
+                    }
+                ],
+            },
+            "more than 4096 ports",
+        ),
+        (
+            {
+                "resources": [
+                    {
+                        "name": "disk",
+                        "type": "SCALAR",
+                        "scalar": {"value": 1},
+                        "disk": {"source": {"type": "MOUNT"}},
+                    }
+                ]
+            },
+            "Resource.DiskInfo.source",
+        ),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(said: dict[str, Any], named: str) -> None:
+    with pytest.raises(UnsupportedError, match=named):
+        task_of(task(**said))
+    translation = accept(launch(task(**said)), launch(task(task_id={"value": "good"})))
+    assert translation.call is not None
+    launched = [
+        info.task_id
+        for operation in translation.call.accept.operations
+        for info in operation.launch.task_infos
+    ]
+    assert launched == ["good"]
+    (told,) = translation.told
+    status = told.update.status
+    assert (status.task_id.value, status.state) == ("t", mesos.TASK_ERROR)
+    assert status.reason == mesos.TaskStatus.REASON_TASK_INVALID
+    assert named in status.message and not status.HasField("uuid")
+
+
+# Operations.
+
+
+def test_operations_that_are_not_there_are_refused_to_those_who_ask() -> None:
+    translation = accept(
+        {"type": "GROW_VOLUME", "id": {"value": "op"}},
+        {"type": "SHRINK_VOLUME"},
+        {"type": "NO_SUCH_OPERATION"},
+        {"type": "LAUNCH"},
+    )
+    assert translation.call is not None and not translation.call.accept.operations
+    (told,) = translation.told
+    status = told.update_operation_status.status
+    assert (status.operation_id.value, status.state) == ("op", mesos.OPERATION_ERROR)
+    assert "GROW_VOLUME" in status.message
+
+
+def test_a_group_is_refused_as_a_whole() -> None:
+    group = {
+        "type": "LAUNCH_GROUP",
+        "launch_group": {
+            "executor": {"executor_id": {"value": "e"}},
+            "task_group": {"tasks": [to_object(task()), to_object(task(task_id={"value": "u"}))]},
+        },
+    }
+    told = accept(group).told
+    assert [one.update.status.task_id.value for one in told] == ["t", "u"]
+    reasons = {one.update.status.reason for one in told}
+    assert reasons == {mesos.TaskStatus.REASON_TASK_GROUP_INVALID}
+
+
+def test_a_call_with_more_tasks_than_the_core_takes_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="1001 tasks"):
+        accept(launch(*[task()] * (CALL_TASKS.most + 1)))
+
+
+def test_operations_are_not_remembered() -> None:
+    said = {"operations": [{"operation_id": {"value": "x"}, "agent_id": {"value": "a"}}]}
+    translation = calls.translate(call(type="RECONCILE_OPERATIONS", reconcile_operations=said))
+    assert translation.call is None
+    status = translation.told[0].update_operation_status.status
+    assert (status.state, status.agent_id.value) == (mesos.OPERATION_UNKNOWN, "a")
+
+
+def test_a_reservation_in_either_format() -> None:
+    new = {"reservations": [{"type": "DYNAMIC", "role": "dev", "principal": "p"}]}
+    old = {"role": "dev", "reservation": {"principal": "p"}}
+    cpus = {"name": "cpus", "type": "SCALAR", "scalar": {"value": 1}}
+    ours = [from_mesos(from_json(cpus | said, mesos.Resource)) for said in (new, old)]
+    assert ours[0] == ours[1]
+    reservation = ours[0].reservations[0]
+    assert (reservation.type, reservation.role) == (pb.Resource.Reservation.DYNAMIC, "dev")
+    static = from_mesos(from_json(cpus | {"role": "dev"}, mesos.Resource))
+    assert static.reservations[0].type == pb.Resource.Reservation.STATIC
+
+
+TEXTS = ["cpus:1.5", "ports:[1-3,7-9]", "disk(dev):5", "names:{a,b}", "mem(dev){x:y}:3"]
+
+
+@given(
+    st.sampled_from(["cpus", "disk"]),
+    st.integers(1, 10**6),
+    st.lists(st.sampled_from(["eng", "eng/dev"]), max_size=2, unique=True),
+    st.booleans(),
+    st.booleans(),
+)
+def test_resources_survive_both_formats(
+    name: str, amount: int, roles: list[str], volume: bool, refined: bool
+) -> None:
+    ours = pb.Resource(name=name, scalar=amount / 1000)
+    for role in sorted(roles):
+        ours.reservations.add(role=role, principal="p", labels=[pb.Label(key="k", value="v")])
+    if volume and roles and name == "disk":
+        ours.disk.persistence_id, ours.disk.container_path = "v", "data"
+    theirs = to_mesos(ours, refined=refined, allocated_to="eng")
+    if len(roles) > 1 and not refined:
+        assert theirs is None
+        return
+    assert theirs is not None and theirs.IsInitialized()
+    back = from_mesos(theirs)
+    assert core_resources.from_proto([back]) == core_resources.from_proto([ours])
+
+
+def test_a_part_of_a_device_cannot_be_said() -> None:
+    part = pb.Resource(name="gpus", scalar=0.5, device="0")
+    assert to_mesos(part, refined=True, allocated_to=None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("r1", mesos.Value.TEXT, {"text": {"value": "r1"}}),
+        ("3", mesos.Value.SCALAR, {"scalar": {"value": 3.0}}),
+        ("-1.5", mesos.Value.SCALAR, {"scalar": {"value": -1.5}}),
+        ("[1-4, 7-9]", mesos.Value.RANGES,
+         {"ranges": {"range": [{"begin": 1, "end": 4}, {"begin": 7, "end": 9}]}}),
+        ("{a, b}", mesos.Value.SET, {"set": {"item": ["a", "b"]}}),
+        ("1e5", mesos.Value.TEXT, {"text": {"value": "1e5"}}),
+        ("nan", mesos.Value.TEXT, {"text": {"value": "nan"}}),
+        ("[1-x]", mesos.Value.TEXT, {"text": {"value": "[1-x]"}}),
+    ],
+)  # fmt: skip
+def test_an_attribute_has_the_kind_that_mesos_reads_in_it(
+    text: str, kind: int, value: dict[str, Any]
+) -> None:
+    out = attribute_to_mesos(pb.Attribute(name="a", text=text))
+    assert out.type == kind
+    assert {k: v for k, v in to_object(out).items() if k not in ("name", "type")} == value
+
+
+# Frameworks.
+
+
+def framework(**said: Any) -> mesos.FrameworkInfo:
+    return from_json({"user": "u", "name": "n"} | said, mesos.FrameworkInfo)
+
+
+def test_what_a_framework_declares() -> None:
+    info = info_of(
+        framework(
+            capabilities=[{"type": "PARTITION_AWARE"}, {"type": "REGION_AWARE"}, {"type": "NEW"}],
+            role="dev",
+            failover_timeout=5,
+        )
+    )
+    assert list(info.roles) == ["dev"] and info.failover_timeout_s == 5
+    assert set(info.capabilities) == {
+        pb.PARTITION_AWARE, pb.TASK_STARTING_STATE, pb.INVERSE_OFFERS,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"roles": ["a"]}, "'FrameworkInfo.roles' must not be set"),
+        ({"role": "a", "capabilities": [{"type": "MULTI_ROLE"}]}, "'FrameworkInfo.role' must not"),
+    ],
+)
+def test_roles_are_said_as_the_capability_demands(said: dict[str, Any], why: str) -> None:
+    with pytest.raises(UnsupportedError, match=why):
+        info_of(framework(**said))
+
+
+def test_only_own_roles_are_suppressed() -> None:
+    said = {"framework_info": {"user": "u", "name": "n"}, "suppressed_roles": ["zz"]}
+    with pytest.raises(UnsupportedError, match=r"Suppressed roles \{ zz \} are not contained"):
+        calls.subscribe_of(call(type="SUBSCRIBE", subscribe=said))
+
+
+def test_offer_constraints() -> None:
+    groups = [
+        {
+            "attribute_constraints": [
+                {
+                    "selector": {"pseudoattribute_type": "HOSTNAME"},
+                    "predicate": {"text_matches": {"regex": "a.*"}},
+                },
+                {"selector": {"attribute_name": "ssd"}, "predicate": {"exists": {}}},
+            ]
+        }
+    ]
+    said = {
+        "framework_info": {"user": "u", "name": "n"},
+        "offer_constraints": {"role_constraints": {"*": {"groups": groups}}},
+    }
+    out = calls.subscribe_of(call(type="SUBSCRIBE", subscribe=said)).offer_constraints["*"]
+    first, second = out.groups[0].constraints
+    assert (first.attribute, first.text_matches) == ("hostname", "a.*")
+    assert (second.attribute, second.WhichOneof("predicate")) == ("ssd", "exists")
+
+
+# Events.
+
+
+OLD = Format()
+
+
+def told(event: scheduler_pb.Event, form: Format = OLD) -> list[dict[str, Any]]:
+    return [to_object(one) for one in translate(event, form, HERE)]
+
+
+def status_of(**said: Any) -> dict[str, Any]:
+    update = scheduler_pb.Event.Update(status=pb.TaskStatus(task_id="t", agent_id="a", **said))
+    (event,) = told(scheduler_pb.Event(update=update))
+    found: dict[str, Any] = event["update"]["status"]
+    return found
+
+
+def test_a_subscription_begins_with_a_heartbeat() -> None:
+    subscribed = scheduler_pb.Event.Subscribed(framework_id="f", heartbeat_interval_s=15)
+    first, second = told(scheduler_pb.Event(subscribed=subscribed))
+    assert second == {"type": "HEARTBEAT"}
+    master = first["subscribed"]["master_info"]
+    assert (master["ip"], master["port"], master["version"]) == (16777343, 5050, "1.12.0")
+    assert master["pid"] == "master@127.0.0.1:5050"
+
+
+def test_a_command_has_the_executor_that_mesos_would_have_made() -> None:
+    by_agent = status_of(
+        state=pb.TASK_FAILED,
+        source=pb.SOURCE_AGENT,
+        reason=pb.REASON_MAX_COMPLETION_TIME_REACHED,
+        uuid=b"u" * 16,
+    )
+    assert by_agent["source"] == "SOURCE_EXECUTOR"
+    assert by_agent["executor_id"] == {"value": "t"}
+    by_master = status_of(
+        state=pb.TASK_DROPPED, source=pb.SOURCE_MASTER, reason=pb.REASON_INVALID_OFFERS
+    )
+    assert by_master["source"] == "SOURCE_MASTER"
+    assert "executor_id" not in by_master and "uuid" not in by_master
+
+
+def test_every_state_and_reason_has_its_name() -> None:
+    for name, number in pb.TaskState.items():
+        if number:
+            assert status_of(state=number)["state"] == name
+    for name, number in pb.Reason.items():
+        said = status_of(state=pb.TASK_FAILED, reason=number).get("reason")
+        ours_alone = name in ("REASON_UNSPECIFIED", "REASON_AGENT_DISK_FULL")
+        assert said == (None if ours_alone else name)
+
+
+def test_an_exit_status_is_what_waitpid_says() -> None:
+    for code, expected in ((3, 768), (-9, 9), (0, 0)):
+        failure = scheduler_pb.Event.Failure(agent_id="a", executor_id="e", status=code)
+        (event,) = told(scheduler_pb.Event(failure=failure))
+        assert event["failure"]["status"] == expected
+
+
+def test_offers_are_written_as_the_framework_wants_them() -> None:
+    offer = pb.Offer(offer_id="o", framework_id="f", agent_id="a", hostname="h", role="dev")
+    offer.resources.add(name="cpus", scalar=1).reservations.add(role="dev")
+    offer.resources.add(name="mem", scalar=2)
+    event = scheduler_pb.Event(offers=scheduler_pb.Event.Offers(offers=[offer]))
+    old = told(event)[0]["offers"]["offers"][0]
+    assert [one.get("role") for one in old["resources"]] == ["dev", "*"]
+    assert "allocation_info" not in old and "reservation" in old["resources"][0]
+    new = told(event, Format(refined=True, multi_role=True))[0]["offers"]["offers"][0]
+    assert new["allocation_info"] == {"role": "dev"}
+    assert new["resources"][0]["reservations"] == [{"role": "dev", "type": "DYNAMIC"}]
+    assert "role" not in new["resources"][1]
+
+
+def test_what_mesos_has_no_event_for_is_left_out() -> None:
+    for event in (
+        scheduler_pb.Event(refused=scheduler_pb.Event.Refused(message="m")),
+        scheduler_pb.Event(policy=scheduler_pb.Event.Policy(document="d")),
+        scheduler_pb.Event(set_revoked=scheduler_pb.Event.SetRevoked()),
+        scheduler_pb.Event(drain=scheduler_pb.Event.Drain(agent_id="a")),
+        scheduler_pb.Event(framework_updated=scheduler_pb.Event.FrameworkUpdated()),
+        scheduler_pb.Event(),
+    ):
+        assert told(event) == []
+
+
+def test_a_removed_framework_is_told_so_in_the_words_of_mesos() -> None:
+    code = scheduler_pb.Event.Error.FRAMEWORK_REMOVED
+    error = scheduler_pb.Event.Error(message="Framework has been removed: by x", code=code)
+    (event,) = told(scheduler_pb.Event(error=error))
+    assert event["error"]["message"] == "Framework has been removed"
