@@ -296,6 +296,9 @@ class TestJobs:
             "/v1/jobs?framework=none",
         ):
             assert (await get(world.answering, path)).status == 404, path
+        nameless = {"framework_id": "", "job_id": "j"}
+        refused = await post(world.answering, "/v1/quarantined-jobs/release", nameless)
+        assert refused.status == 400 and b"named by an empty text" in refused.body
         refused = await post(world.answering, "/v1/jobs/stop", {"job": "none"})
         assert refused.status == 404 and b"/v1/jobs?ended=true lists them" in refused.body
 

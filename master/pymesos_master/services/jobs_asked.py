@@ -123,6 +123,9 @@ class OfFramework:
 
     async def answer(self, relay: JobsRelay, method: str, caller: Caller) -> Any:
         """See JobsAsked."""
+        if not self.framework:  # which would be any
+            told = "the framework is named by an empty text; expected is its id, or its name"
+            raise CallError(Code.INVALID_ARGUMENT, told)
         found = await relay.serving(caller, self.framework)
         if len(found) > 1:
             raise CallError(
