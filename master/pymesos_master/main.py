@@ -73,6 +73,7 @@ GOOD_TERM_S = 600.0  # so long without a fault, and the next one is the first
 SERVER_LIMITS = {
     "/pymesos.v1.Scheduler/Connect": PEER_SCHEDULERS,
     "/pymesos.v1.Agent/Connect": PEER_AGENTS,
+    "/pymesos.v1.Names/Follow": PEER_AGENTS,
     "/pymesos.v1.Operator/WatchEvents": PEER_WATCHERS,
 }
 

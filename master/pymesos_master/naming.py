@@ -1,4 +1,4 @@
-"""Those who follow what serves: each is told all, then what changes, soon and together.
+"""Followers of names are told all that serves, and then what changes, soon and together.
 
 A follower has a list of what it is to be told of, each task once, and is told it as it is then. So
 one that reads slowly costs no more than the names that there are.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import configparser
 import json
 import shutil
@@ -13,10 +14,17 @@ from pathlib import Path
 import dnslib
 import pytest
 
+from pymesos_core.addresses import parse_host_port
+from pymesos_core.discovery.following import FOLLOW
 from pymesos_core.discovery.zone import DOMAIN
-from pymesos_proto.v1.names_pb2 import KeptNames
+from pymesos_core.outside import outside_with
+from pymesos_core.security.credentials import Credentials
+from pymesos_core.security.identities import Kind
+from pymesos_core.transport import CallError, Code
+from pymesos_proto.v1.names_pb2 import FollowNamesRequest, KeptNames
 from pymesos_testing.cli import Cli
 from pymesos_testing.components import INSTALL, Role, Roles, free_port, process, wait_for
+from pymesos_testing.tls import TlsCluster
 
 WEB = "web.shop.pymesos"
 SERVE = ("--runtime", "process", "--kill-tasks-on-exit", "--dns-port", "0")
@@ -172,3 +180,47 @@ def test_the_configuration_of_resolved_has_its_keys() -> None:
     config.optionxform = str  # type: ignore[assignment, method-assign]
     config.read(ROOT / "deploy/dns/resolved.conf")
     assert dict(config["Resolve"]) == {"DNS": "127.0.0.1:5054", "Domains": f"~{DOMAIN}"}
+
+
+def test_in_a_cluster_with_certificates(roles: Roles) -> None:
+    """Resolvers of agents and masters are told all; an operator is told what it may read."""
+    policy = roles.folder / "policy.yaml"
+    rules = [
+        "{who: operator/alice, do: ['*'], role: '**'}",
+        "{who: operator/bob, do: [read], role: other}",
+        "{who: operator/web, do: [read], role: '*'}",
+        "{who: framework/binpack, do: [subscribe, serve, launch], role: '**', as: {user: ['*']}}",
+    ]
+    policy.write_text("allow:\n" + "".join(f"- {rule}\n" for rule in rules))
+    cluster = TlsCluster(roles, ("--dns-port", "0", "--policy", str(policy)))
+    agent = roles.agent(
+        cluster.master.address, "dns", "--tls", cluster.issue("agent/dns"), "--executor-port", "0",
+        *SERVE,
+    )  # fmt: skip
+    cluster.cli.ok("apply", "-", "--wait", text=shop(1))
+    for role in (cluster.master, agent):
+        wait_for_targets(dns_of(role), lambda found: len(found) == 1)
+
+    async def followed(principal: str) -> list[str]:
+        outside = outside_with(Credentials(Path(cluster.issue(principal))))
+        at = parse_host_port(cluster.master.address)
+        channel = outside.dial(at, Kind.MASTER)
+        try:
+            async with asyncio.timeout(20):
+                stream = channel.stream(FOLLOW)
+                await stream.write(FollowNamesRequest())
+                await stream.done_writing()
+                batch = await stream.read()
+                assert batch is not None and batch.whole
+                return [named.task.job for named in batch.serves]
+        finally:
+            await channel.close()
+
+    assert asyncio.run(followed("operator/web")) == ["shop"]
+    assert asyncio.run(followed("operator/bob")) == []
+    with pytest.raises(CallError) as refused:
+        asyncio.run(followed("operator/nobody"))
+    assert refused.value.code == Code.PERMISSION_DENIED
+    with pytest.raises(CallError) as refused:
+        asyncio.run(followed("framework/other"))
+    assert refused.value.code == Code.PERMISSION_DENIED
