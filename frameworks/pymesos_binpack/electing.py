@@ -21,6 +21,7 @@ from pymesos_binpack.life import (
     principal_of,
     read_core,
     refusal,
+    serve_metrics,
     telling,
 )
 from pymesos_binpack.services.audited import AuditedJobs
@@ -83,6 +84,7 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
         lambda: elsewhere(me, detector.leader),
         principal_of(outside),
     )
+    serve_metrics(options.settings, process, lambda: leading_core(service), credentials)
     audited = AuditedJobs(service, audit, files, outside)
     add_service(server, audited)
     add_service(server, RelayedJobs(audited, outside))
@@ -110,6 +112,11 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
                 await ended
         log.info("stopping; the tasks run on, and another instance takes over")
     return ExitStatus.STOPPED
+
+
+def leading_core(service: JobsService) -> BinpackCore | None:
+    """The core of this instance, while it leads."""
+    return service.leads.core if service.leads is not None else None
 
 
 async def _stand_by(me: MasterInfo, detector: Detector, master: str, outside: Outside) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from pymesos_binpack import metrics
 from pymesos_binpack.alerts.silences import SILENCE
 from pymesos_binpack.alerts.state import ALERT
 from pymesos_binpack.core import BinpackCore, JobFault
@@ -38,6 +39,7 @@ from pymesos_core.outside import Outside, outside_with
 from pymesos_core.role import STOP_GRACE_S, RoleProcess, holding, unusable
 from pymesos_core.security.audit_files import AuditFiles
 from pymesos_core.security.auditing import Audit, at_gate
+from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import Kind
 from pymesos_core.store import Change, Records, StateStore, StoreError
 from pymesos_core.tasks import running
@@ -106,6 +108,17 @@ def telling(options: Options) -> MakeTells:
     return partial(Notifier, receivers)
 
 
+def serve_metrics(
+    settings: BinpackSettings,
+    process: RoleProcess,
+    core: Callable[[], BinpackCore | None],
+    credentials: Credentials | None,
+) -> None:
+    """Serve /metrics if there is a port for it; `core` is that of who acts. Raises ServingError."""
+    at = (settings.metrics_ip, settings.metrics_port)
+    process.serve_metrics(at, lambda: metrics.snapshot(core), metrics.to_metrics, credentials)
+
+
 def framework_info(options: Options) -> pb.FrameworkInfo:
     """What the master is told."""
     return pb.FrameworkInfo(
@@ -145,6 +158,8 @@ async def _serve(
     credentials = await options.settings.credentials(Kind.FRAMEWORK)
     outside = outside_with(credentials)
     tells = telling(options)
+    leading: BinpackCore | None = None
+    serve_metrics(options.settings, process, lambda: leading, credentials)
     info = framework_info(options)
     info.epoch = epoch_in(stored, options.where)
     server: Server | None = None
@@ -155,8 +170,8 @@ async def _serve(
         info.jobs_address = str(address)
 
     async def begin() -> Binpack:
-        nonlocal stored, service
-        core = read_core(options, stored or store.load())
+        nonlocal stored, service, leading
+        leading = core = read_core(options, stored or store.load())
         stored = {}
         binpack = Binpack(
             core,

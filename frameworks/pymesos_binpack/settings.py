@@ -14,6 +14,8 @@ from pymesos_core.settings import SECONDS, file, folder, number, switch, text
 from pymesos_core.settings.audited import AuditedSettings
 from pymesos_core.settings.server import (
     master_address,
+    metrics_ip,
+    metrics_port,
     zk_session_timeout,
     zk_url,
 )
@@ -72,6 +74,8 @@ class BinpackSettings(AuditedSettings):
         default_text="nobody is told of alerts",
         help="Who is told of the alerts of jobs: YAML, see docs/alerts.md.",
     )
+    metrics_port: int | None = metrics_port()
+    metrics_ip: str | None = metrics_ip()
     zk: ZkUrl | None = zk_url(
         "this instance is the only one, and its state is in --state-dir; with it the state is in"
         " ZooKeeper, below PATH/frameworks/NAME, and another instance takes over"

@@ -68,8 +68,8 @@ ROOMS = {
 FLOORS = {
     "frameworks/pymesos_binpack": [
         "constraints", "containers", "specs", "roles", "placement", "jobs", "jobfiles", "alerts",
-        "restoring", "core", "calls", "shell", "services", "hosting", "settings", "states", "life",
-        "electing", "moving", "main",
+        "restoring", "core", "calls", "shell", "services", "metrics", "hosting", "settings",
+        "states", "life", "electing", "moving", "main",
     ],
 }  # fmt: skip
 

@@ -80,6 +80,11 @@ class Asked:
     def binpack(self, binpack: Binpack) -> None:
         self._binpack = binpack  # another one, after a job could not be handled
 
+    @property
+    def leads(self) -> Binpack | None:
+        """The framework that leads here, if one does."""
+        return self._binpack
+
     def leads_no_more(self) -> None:
         """Answer as an instance that does not lead."""
         self._binpack = None
