@@ -388,3 +388,22 @@ def file_json(view: sandbox_pb2.FileView) -> Json:
         "modified_at": iso(view.modified_at_s),
         "mode": view.mode or None,
     }
+
+
+def usage_json(view: sandbox_pb2.TaskUsage) -> Json:
+    """What a task uses: since its start, and now."""
+    return {
+        "task_id": view.task_id,
+        "framework_id": view.framework_id,
+        "at": iso(view.timestamp_s),
+        "cpu_s": view.cpu_s,
+        "throttled_s": view.throttled_s,
+        "read_bytes": view.read_bytes,
+        "written_bytes": view.written_bytes,
+        "received_bytes": view.received_bytes,
+        "sent_bytes": view.sent_bytes,
+        "mem_bytes": view.mem_bytes,
+        "pids": view.pids,
+        "cpus_limit": view.cpus_limit or None,
+        "mem_limit_bytes": view.mem_limit_bytes or None,
+    }

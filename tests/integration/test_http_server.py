@@ -351,6 +351,23 @@ async def test_one_is_answered_some_at_a_time_and_health_meanwhile() -> None:
         assert [(await one).status for one in (healthy, *asked)] == [200] * 6
 
 
+async def test_frameworks_that_are_slow_keep_nobody_waiting_who_asks_the_master(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_server, "MOST_OF_ONE", 100)
+    held = Held()
+    async with running(HttpServer(held, LISTEN, None)) as url, ClientSession(url) as session:
+        number = http_server.MOST_ELSEWHERE
+        asked = [asyncio.ensure_future(session.get("/v1/jobs")) for _ in range(number + 1)]
+        for _ in range(number):
+            await held.asked.acquire()
+        asked.append(asyncio.ensure_future(session.get("/v1/agents")))
+        await held.asked.acquire()
+        assert held.targets == ["/v1/jobs"] * number + ["/v1/agents"]
+        held.let.set()
+        assert {(await one).status for one in asked} == {200}
+
+
 async def test_it_ends_with_what_is_open() -> None:
     held = Held()
     server = HttpServer(held, LISTEN, None)

@@ -55,6 +55,7 @@ class Agent:
     def __init__(self) -> None:
         self.asked: list[Any] = []
         self.silent = False
+        self.runs = True  # what is asked for
         self.log: asyncio.Queue[bytes | CallError | None] = asyncio.Queue()
 
     def dial(self, address: HostPort, to: Kind, name: str = "") -> Any:
@@ -75,6 +76,12 @@ class _Channel:
     async def write(self, part: bytes) -> None:
         if self._method == "Exec":
             self._agent.asked.append(pb.ExecInput.FromString(part))
+        elif self._method == "GetUsage":
+            asked_usage = pb.GetUsageRequest.FromString(part)
+            self._agent.asked.append(asked_usage)
+            ids: Any = {"framework_id": asked_usage.framework_id, "task_id": asked_usage.task_id}
+            used = [pb.TaskUsage(**ids, cpu_s=1.5, mem_bytes=7)] if self._agent.runs else []
+            self._answers = [pb.GetUsageResponse(tasks=used).SerializeToString()]
         elif self._method == "ReadLog":
             self._agent.asked.append(pb.ReadLogRequest.FromString(part))
         elif self._method == "ListFiles":
@@ -170,6 +177,19 @@ async def test_files_are_listed_as_the_schema_says(world: World) -> None:
     assert [one["name"] for one in said["files"]] == ["stdout", "data/x"] and not said["more"]
     (asked,) = world.agent.asked
     assert (asked.framework_id, asked.task_id, asked.path) == (world.framework_id, "t", "data")
+
+
+async def test_what_a_task_uses(world: World) -> None:
+    said = await get_json(world.answering, "/v1/tasks/t/usage")
+    (route,) = (r for r in ROUTES if r.path == "/v1/tasks/{task_id}/usage")
+    schema = {**route.schema, "components": openapi.document(ROUTES)["components"]}
+    Draft202012Validator(schema).validate(said)
+    assert (said["task_id"], said["cpu_s"], said["mem_bytes"], said["cpus_limit"]) == (
+        "t", 1.5, 7, None,
+    )  # fmt: skip
+    world.agent.runs = False
+    status, why = await world.said("/v1/tasks/t/usage")
+    assert status == 404 and "does not run" in why
 
 
 async def test_a_file_comes_as_it_is_and_never_as_a_page(world: World) -> None:

@@ -85,7 +85,7 @@ BY_HTTP: dict[str, str | tuple[str, ...]] = {
     "secret list": ("GET /v1/secrets",),
     "secret remove": ("POST /v1/secrets/remove",),
     "secret set": ("POST /v1/secrets/set",),
-    "stats": NOT_YET,
+    "stats": ("GET /v1/tasks/{task_id}/usage",),
     "stop": ("POST /v1/jobs/stop",),
     "tasks": ("GET /v1/tasks",),
     "teardown": ("POST /v1/frameworks/teardown",),

@@ -210,6 +210,23 @@ SCHEMAS: dict[str, Json] = {
         modified_at=TIME,
         mode=or_null(WHOLE),
     ),
+    "Usage": record(
+        "What a task uses: `cpu_s` and what it reads, writes, sends and receives since its start,"
+        " the rest now.",
+        task_id=TEXT,
+        framework_id=TEXT,
+        at=TIME,
+        cpu_s=NUMBER,
+        throttled_s=NUMBER,
+        read_bytes=WHOLE,
+        written_bytes=WHOLE,
+        received_bytes=WHOLE,
+        sent_bytes=WHOLE,
+        mem_bytes=WHOLE,
+        pids=WHOLE,
+        cpus_limit=or_null(NUMBER),
+        mem_limit_bytes=or_null(WHOLE),
+    ),
     "TargetGroup": record(
         "A target, and what is known of it.",
         targets=many(TEXT),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pymesos_core.json_dialect import file_json
+from pymesos_core.json_dialect import Json, file_json, usage_json
+from pymesos_core.transport import CallError, Code
 from pymesos_master.http.asking import Asked, Parameter, one_line_text, text, whole
 from pymesos_master.http.routes.table import Route
 from pymesos_master.http.schemas import FLAG, many, record, ref
@@ -44,6 +45,13 @@ def _file(asked: Asked) -> pb.ReadFileRequest:
     )
 
 
+def _usage_json(answer: Any) -> Json:
+    """The one that was asked for. Raises CallError where the task does not run."""
+    if len(answer.tasks) != 1:
+        raise CallError(Code.NOT_FOUND, "this task does not run, so it uses nothing")
+    return usage_json(answer.tasks[0])
+
+
 def _headers(answer: Any) -> Mapping[str, str]:
     """Of a part of a file, which no browser is to show as a page."""
     return {
@@ -54,6 +62,19 @@ def _headers(answer: Any) -> Mapping[str, str]:
 
 
 ROUTES: tuple[Route, ...] = (
+    Route(
+        "/v1/tasks/{task_id}/usage",
+        "What a task that runs uses now, as its agent sees it.",
+        "GetUsage",
+        ref("Usage"),
+        lambda asked: pb.GetUsageRequest(
+            framework_id=asked.text("framework_id"), task_id=asked.text("task_id")
+        ),
+        _usage_json,
+        (FRAMEWORK_ID,),
+        in_path=(TASK_ID,),
+        service="Sandbox",
+    ),
     Route(
         "/v1/tasks/{task_id}/files",
         "The files of a task, also of one that has ended, as long as its agent keeps them.",
