@@ -13,10 +13,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 IMAGES = Path(__file__).with_name("images")
-WIDTH, HEIGHT = 1180, 720
+WIDTH, HEIGHT = 1180, 690
+COLOURS = 96  # of a picture, which is small then
 CLI = (sys.executable, "-m", "pymesos_cli.main")
 JOB = """
 name: shop
@@ -70,7 +72,6 @@ def take(browser: Browser, url: str, folder: Path) -> None:
         ("web-overview", "/", "light"),
         ("web-job", "/jobs/shop", "light"),
         ("web-agents", "/agents?sort=-tasks", "dark"),
-        ("web-fairness", "/fairness", "dark"),
     ):
         page: Page = browser.new_page(
             viewport={"width": WIDTH, "height": HEIGHT},
@@ -79,8 +80,10 @@ def take(browser: Browser, url: str, folder: Path) -> None:
         page.goto(url + target)
         page.wait_for_selector("main h1")
         page.wait_for_timeout(2500)
-        page.screenshot(path=folder / f"{name}.png")
+        path = folder / f"{name}.png"
+        page.screenshot(path=path)
         page.close()
+        Image.open(path).convert("RGB").quantize(COLOURS).save(path, optimize=True)
 
 
 def main(folder: Path) -> None:

@@ -225,7 +225,7 @@ def test_what_a_task_writes(seen: Seen) -> None:
     page.get_by_placeholder("Find in these lines").fill("nothing")
     expect(page.locator("pre.log mark")).to_have_count(0)
     expect(page.locator(".logs")).to_contain_text("0 of 2 lines")
-    page.get_by_label("File").select_option("stderr")
+    page.locator(".logs select").select_option("stderr")
     expect(page.locator("pre.log")).to_have_text("It has written nothing.")
 
 

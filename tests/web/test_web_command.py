@@ -62,6 +62,9 @@ def test_it_shows_the_cluster_to_the_first_browser_only(closed: str, browser: Br
         page.locator("dialog").get_by_role("button", name="Cordon", exact=True).click()
         expect(page.locator(".notice")).to_contain_text("cordoned")
         expect(page.locator(".notice")).to_contain_text("operator/")
+        page.keyboard.press("g")
+        page.keyboard.press("e")
+        expect(page.locator(".head .state")).to_have_text("live")
         assert not problems
         [cookie] = context.cookies()
         assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"

@@ -3,12 +3,15 @@
 /**
  * @typedef {{data: any, error: Problem | null, at: number}} Known `at`: when it was answered, 0: not yet
  * @typedef {{status: number, code: string, message: string}} Problem
- * @typedef {{known: Known, ask: () => Promise<any>, everyMs: number, used: boolean, due: number, busy: boolean, again: boolean, aborted: AbortController, rows: number}} Entry
+ * @typedef {{known: Known, ask: () => Promise<any>, everyMs: number, used: boolean, due: number, busy: boolean, took: number, aborted: AbortController, rows: number}} Entry
  */
 
 export const MOST_ROWS = 2000;
 const PAGE = 200;
-const SOON_MS = 700; // between an event and the question what it has changed
+const SOON_MS = 500; // between an event and the question what it has changed
+const SELDOM_MS = 60000; // what is asked no more often hardly changes, and by no event
+const GAP_MS = 2000; // between two questions for the same at least,
+const REST = 10; // and so many times as long as the last answer took: who is slow is asked less
 
 /** @type {Map<string, Entry>} */
 const entries = new Map();
@@ -142,7 +145,7 @@ function entry(key, everyMs, how) {
     used: true,
     due: 0,
     busy: false,
-    again: false,
+    took: 0,
     aborted,
     rows: PAGE,
   };
@@ -153,11 +156,9 @@ function entry(key, everyMs, how) {
 
 /** @param {Entry} one */
 async function refresh(one) {
-  if (one.busy) {
-    one.again = true;
-    return;
-  }
+  if (one.busy) return;
   one.busy = true;
+  const began = Date.now();
   try {
     one.known = { data: await one.ask(), error: null, at: Date.now() };
   } catch (error) {
@@ -166,12 +167,9 @@ async function refresh(one) {
   } finally {
     one.busy = false;
   }
+  one.took = Date.now() - began;
   const away = one.known.error ? Math.min(4, failing + 1) : 1;
-  one.due = Date.now() + one.everyMs * away;
-  if (one.again) {
-    one.again = false;
-    one.due = Date.now();
-  }
+  one.due = Date.now() + Math.max(one.everyMs * away, one.took * REST);
   changed();
 }
 
@@ -209,10 +207,32 @@ export async function askBytes(url) {
   };
 }
 
-/** Something has happened: what begins so is asked again soon. @param {string} prefix */
+/** @type {Record<string, string[]>} what an event of a kind may have changed */
+const CHANGES = {
+  task: ["/v1/tasks", "/v1/jobs", "/v1/overview", "/v1/agents", "/v1/frameworks"],
+  agent: ["/v1/agents", "/v1/overview", "/v1/jobs"],
+  maintenance: ["/v1/agents"],
+  framework: ["/v1/frameworks", "/v1/overview", "/v1/roles"],
+  offer: ["/v1/offers"],
+  quota: ["/v1/roles"],
+  weight: ["/v1/roles"],
+};
+
+/** Something was done here: what begins so is asked again at once. @param {string} prefix */
 export function touch(prefix) {
-  const soon = Date.now() + SOON_MS;
-  for (const [key, one] of entries) if (key.startsWith(prefix)) one.due = Math.min(one.due, soon);
+  for (const [key, one] of entries) if (key.startsWith(prefix) && one.everyMs < SELDOM_MS) one.due = 0;
+}
+
+/** Something has happened: what that may have changed is asked again soon. @param {string} kind */
+function happened(kind) {
+  const now = Date.now();
+  for (const prefix of CHANGES[kind.split("_")[0]] ?? []) {
+    for (const [key, one] of entries) {
+      if (!key.startsWith(prefix) || one.everyMs >= SELDOM_MS) continue;
+      const soon = Math.max(now + SOON_MS, one.known.at + Math.max(GAP_MS, one.took * REST));
+      one.due = Math.min(one.due, soon);
+    }
+  }
 }
 
 const MOST_EVENTS = 1000;
@@ -232,9 +252,10 @@ export function listen() {
     changed();
   });
   source.addEventListener("message", (event) => {
-    recent.unshift({ ...JSON.parse(event.data), number: (heard += 1) });
+    const said = JSON.parse(event.data);
+    recent.unshift({ ...said, number: (heard += 1) });
     if (recent.length > MOST_EVENTS) recent.length = MOST_EVENTS;
-    touch("/v1/");
+    happened(said.kind);
     changed();
   });
   source.addEventListener("error", () => {

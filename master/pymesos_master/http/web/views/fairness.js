@@ -27,11 +27,11 @@ export function view() {
       empty: "No role is in use.",
       key: (r) => r.role,
       columns: [
-        { title: "Role", width: "22%", cell: (r) => h("span", { class: "branch", style: { "padding-left": `${r.depth * 1.1}rem` } }, r.role === "*" ? "* (everybody)" : r.name) },
+        { title: "Role", width: "18%", cell: (r) => h("span", { class: "branch", style: { "padding-left": `${r.depth * 1.1}rem` } }, r.role === "*" ? "* (everybody)" : r.name) },
         { title: "Share", width: "20%", cell: (r) => shareOf(r, total) },
         { title: "Weight", num: true, width: "5.5rem", cell: (r) => number(r.weight) },
         { title: "Guaranteed", width: "14%", cell: (r) => bag(r.guarantees) },
-        { title: "Limit", width: "14%", cell: (r) => bag(r.limits, true) },
+        { title: "Limit", width: "18%", cell: (r) => bag(r.limits, true) },
         { title: "Reserved", width: "12%", wide: true, cell: (r) => bag(r.reserved) },
         { title: "Frameworks", wide: true, cell: (r) => r.frameworks.map((/** @type {string} */ id, /** @type {number} */ n) => [n > 0 && ", ", frameworkLink(id, names.get(id))]) },
       ],

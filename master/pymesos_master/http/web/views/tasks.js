@@ -67,7 +67,7 @@ function one(framework, id) {
       ["Healthy", task.healthy === null ? null : task.healthy ? "yes" : h("span", { class: "state bad" }, "no")],
       ["Ready", task.ready === null ? null : task.ready ? "yes" : h("span", { class: "state busy" }, "not yet")],
     ]),
-    placed(task),
+    !task.finished_at && placed(task),
     task.started_at && logs(task),
     task.started_at && files(task),
   ];
