@@ -9,6 +9,7 @@ import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import click
 from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, web
@@ -155,6 +156,7 @@ class Proxy:
         self.guard = guard
         self._upstream = upstream
         self._users = owners(os.getuid(), os.environ)
+        self._ours: WeakKeyDictionary[asyncio.Transport, bool] = WeakKeyDictionary()
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -197,12 +199,18 @@ class Proxy:
     def _is_ours(self, request: web.BaseRequest) -> bool:
         """Whether it comes from a process of this user; where that cannot be told, it is let be."""
         assert request.transport is not None
+        known = self._ours.get(request.transport)
+        if known is None:
+            known = self._ours[request.transport] = self._is_own(request.transport)
+        return known
+
+    def _is_own(self, transport: asyncio.Transport) -> bool:
         try:
             table = CONNECTIONS.read_text("ascii")
         except OSError:
             return True
-        peer = request.transport.get_extra_info("peername")
-        own = request.transport.get_extra_info("sockname")
+        peer = transport.get_extra_info("peername")
+        own = transport.get_extra_info("sockname")
         return is_of(peer[:2], own[:2], self._users, table)
 
 

@@ -100,12 +100,13 @@ export function use(url, everyMs = 5000) {
  * @param {string} name of the list in an answer
  * @param {number} [rows]
  * @param {number} [everyMs]
+ * @param {number} [most] that are held
  * @returns {Known & {rows: any[], more: boolean}}
  */
-export function useList(path, query, name, rows = PAGE, everyMs = 5000) {
+export function useList(path, query, name, rows = PAGE, everyMs = 5000, most = MOST_ROWS) {
   const url = address(path, query);
   const asked = entry(`${url} [list]`, everyMs, async (aborted) => {
-    const wanted = Math.min(asked.rows, MOST_ROWS);
+    const wanted = Math.min(asked.rows, most);
     /** @type {any[]} */
     const found = [];
     let token = "";
@@ -117,7 +118,7 @@ export function useList(path, query, name, rows = PAGE, everyMs = 5000) {
       token = answer.next_page_token ?? "";
       if (!token || found.length >= wanted) break;
     }
-    return { rows: found.slice(0, MOST_ROWS), more: Boolean(token) || found.length > MOST_ROWS };
+    return { rows: found.slice(0, most), more: Boolean(token) || found.length > most };
   });
   if (rows > asked.rows) {
     asked.rows = rows;

@@ -8,7 +8,7 @@ const ROW_PX = 30;
 const AROUND = 12; // rows beyond those in sight
 
 /**
- * @typedef {{title: string, cell: (row: any) => any, sort?: string, num?: boolean, width?: string, wide?: boolean}} Column
+ * @typedef {{title: string, cell: (row: any) => any, sort?: string, num?: boolean, width?: string, wide?: boolean, hint?: string}} Column
  *   `width`: of CSS; `wide`: only where there is room
  * @typedef {{top: number, height: number, rows: number}} Place how far a table is scrolled
  */
@@ -102,7 +102,7 @@ function head(column, sorted) {
   const next = down ? column.sort : up ? `-${column.sort}` : column.num ? `-${column.sort}` : column.sort;
   return h(
     "th",
-    { class: css, scope: "col", "aria-sort": up ? "ascending" : down ? "descending" : undefined },
+    { class: css, scope: "col", title: column.hint, "aria-sort": up ? "ascending" : down ? "descending" : undefined },
     link({ sort: next }, column.title, h("span", { class: "arrow", "aria-hidden": "true" }, up ? "↑" : down ? "↓" : "")),
   );
 }

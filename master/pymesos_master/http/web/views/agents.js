@@ -40,8 +40,8 @@ function all(at) {
         { title: "Host", sort: "hostname", width: "16%", cell: (a) => link(to("agents", a.agent_id), a.hostname || a.agent_id) },
         { title: "State", sort: "state", width: "12rem", cell: (a) => standing(a) },
         { title: "Tasks", sort: "tasks", num: true, width: "5.5rem", cell: (a) => number(a.tasks) },
-        { title: "CPUs", sort: "cpus", width: "17%", cell: (a) => share("cpus", a) },
-        { title: "Memory", sort: "mem", width: "17%", cell: (a) => share("mem", a) },
+        { title: "CPUs", sort: "cpus", hint: "Sorted by what is used", width: "17%", cell: (a) => share("cpus", a) },
+        { title: "Memory", sort: "mem", hint: "Sorted by what is used", width: "17%", cell: (a) => share("mem", a) },
         { title: "Disk", width: "14%", wide: true, cell: (a) => share("disk", a) },
         { title: "Registered", sort: "registered", num: true, width: "8rem", wide: true, cell: (a) => ago(a.registered_at) },
       ],
@@ -92,7 +92,7 @@ function chart(search, by) {
 
 /** All agents in short. @param {string} search */
 function useAll(search) {
-  const list = useList("/v1/agents/map", { search }, "agents", MOST_TILES, 10000);
+  const list = useList("/v1/agents/map", { search }, "agents", MOST_TILES, 10000, MOST_TILES);
   return list;
 }
 
