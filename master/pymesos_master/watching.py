@@ -207,6 +207,7 @@ class View:
     may: Callable[[], Roles] = lambda: EVERY_ROLE  # what is of these roles; raises RequestError
     wanted: EventFilter = EVERY_EVENT
     without_state: bool = False  # a snapshot is empty
+    pace_s: float = 0.0  # between two batches at least
 
 
 EVERYTHING = View()
@@ -249,10 +250,20 @@ class Watch:
                 self._place = batch.cursor.sequence
                 if batch.events:
                     return batch
+                await self.pause()
                 continue
-            self.wake.clear()
-            await self.wake.wait()
+            await self._watching.something(self.wake)
         return None
+
+    async def pause(self) -> None:
+        """Let events gather: those of one pace go on at one time, and share what is made.
+
+        Who is behind has only others go on meanwhile.
+        """
+        pace_s, left_s = self._view.pace_s, 0.0
+        if pace_s and self._place == self._history.latest:
+            left_s = pace_s - asyncio.get_running_loop().time() % pace_s
+        await asyncio.sleep(left_s)
 
     def _at(self, sequence: int) -> Cursor:
         return Cursor(self._watching.epoch, sequence)
@@ -281,8 +292,9 @@ class Watch:
         return Batch(events, self.cursor)
 
     def _live(self) -> Batch:
-        """What has happened since its place."""
-        happened = self._history.since(self._place, self._watching.bounds.page)
+        """What has happened since its place, up to where others go on who are behind, too."""
+        page = self._watching.bounds.page
+        happened = self._history.since(self._place, page - self._place % page)
         events, place = self._taken(deque[pb.ClusterEvent | Happened](happened))
         return Batch(events, self._at(place))
 
@@ -324,6 +336,7 @@ class Watching:
         self._on_watched = on_watched
         self._wall_s = wall_s
         self._watches: dict[Watch, None] = {}  # in the order in which they came
+        self._asleep: set[asyncio.Event] = set()  # until something happens: most are not
         self._forgetting: asyncio.TimerHandle | None = None
         self._noting = False
         self._closed = False
@@ -334,8 +347,17 @@ class Watching:
     def publish(self, effect: PublishEvent) -> None:
         """Publish an event that happened."""
         self.history.add(effect)
-        for watch in self._watches:
-            watch.wake.set()
+        while self._asleep:
+            self._asleep.pop().set()
+
+    async def something(self, wake: asyncio.Event) -> None:
+        """Return once something has happened, or `wake` is set."""
+        wake.clear()
+        self._asleep.add(wake)
+        try:
+            await wake.wait()
+        finally:
+            self._asleep.discard(wake)
 
     def snapshot(self, may: Roles, wanted: EventFilter) -> Snapshot:
         """The state as it is, to be shown in pages."""

@@ -193,9 +193,9 @@ async def test_who_wants_no_state_hears_what_happens_from_then_on() -> None:
 async def test_what_many_see_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Batch] = []
 
-    def frames(batch: Batch) -> bytes:
+    def frames(batch: Batch, frame: Any) -> bytes:
         made.append(batch)
-        return live_frames(batch)
+        return live_frames(batch, frame)
 
     monkeypatch.setattr(http_events, "live_frames", frames)
     world = World()

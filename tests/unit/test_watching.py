@@ -15,7 +15,8 @@ from pymesos_core.resources import Resources
 from pymesos_core.security.policy import Roles
 from pymesos_master import snapshots, watching
 from pymesos_master.core import effects as fx
-from pymesos_master.watching import Batch, Bounds, Cursor, CursorError, Watch, Watching
+from pymesos_master.event_filter import EventFilter
+from pymesos_master.watching import Batch, Bounds, Cursor, CursorError, View, Watch, Watching
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
 from pymesos_testing.master_harness import MasterHarness, task
@@ -213,3 +214,22 @@ def test_a_task_whose_role_is_not_known_is_shown_to_who_may_read_all(
     effect = fx.PublishEvent(1.0, kind, framework_id="f", roles=("eng", "secret"))
     happened = watching.Happened(effect, 1, 0)
     assert happened.is_seen_by(Roles(exact=frozenset(readable))) is seen
+
+
+async def test_one_with_a_pace_is_woken_once_and_takes_all_that_gathered() -> None:
+    """Many who watch cost next to nothing for each event, and fall behind no more than others."""
+    world, seen = World(Bounds(page=10)), list[int]()
+    view = View(wanted=EventFilter(agent_id="none"), pace_s=0.05)
+    with world.watching.watch("", view) as watch, world.watching.watch() as other:
+        assert await watch.batch() and await other.batch()
+        waiting = asyncio.ensure_future(watch.batch())
+        await asyncio.sleep(0)
+        assert len(world.watching._asleep) == 1
+        for _ in range(95):
+            world.add_agent()
+            seen.append(len(world.watching._asleep))
+        assert seen == [0] * 95
+        while watch._place < 95:
+            await asyncio.sleep(0)
+        assert not waiting.done(), "nothing of it is wanted"
+        waiting.cancel()

@@ -8,7 +8,7 @@ the last, and says why.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from weakref import WeakKeyDictionary
 
@@ -22,11 +22,12 @@ from pymesos_master.watching import Batch, Cursor
 from pymesos_proto.v1 import operator_pb2 as pb
 
 CONTENT_TYPE = "text/event-stream"
-PACE_S = 0.25  # between two batches: nobody sees the difference, and those who watch share the work
+PACE_S = 1.0  # between two batches; what happens after a silence comes at once
 RETRY_MS = 2000
 BEGIN = f"retry: {RETRY_MS}\n\n".encode()
 IDLE = b": \n\n"
 RESET = b'event: reset\nid:\ndata: {"snapshot": "begins"}\n\n'
+MAX_MADE = 4096
 SNAPSHOT_REST = 3  # times as long as a page of a snapshot took, nobody is shown another
 
 
@@ -36,6 +37,8 @@ class Events:
     def __init__(self, operators: OperatorCalls) -> None:
         self._operators = operators
         self._frames: WeakKeyDictionary[Batch, bytes] = WeakKeyDictionary()  # of what many share
+        # The latest events of these, of which those who are behind are sent other parts.
+        self._made: dict[int, tuple[pb.ClusterEvent, bytes]] = {}
         self._showing = asyncio.Lock()
 
     def to(self, request: pb.WatchEventsRequest, caller: Caller) -> Parts:
@@ -56,11 +59,23 @@ class Events:
     def _live(self, batch: Batch) -> bytes:
         frames = self._frames.get(batch)
         if frames is None:
-            frames = self._frames[batch] = live_frames(batch)
+            frames = self._frames[batch] = live_frames(batch, self._frame)
         return frames
+
+    def _frame(self, event: pb.ClusterEvent, cursor: Cursor) -> bytes:
+        made = self._made.get(id(event))
+        if made is not None and made[0] is event:
+            return made[1]
+        frame = frame_of(event, cursor)
+        self._made[id(event)] = (event, frame)
+        if len(self._made) > MAX_MADE:
+            del self._made[next(iter(self._made))]
+        return frame
 
     async def _shown(self, batch: Batch) -> bytes:
         """A part of a snapshot. The work of all who are shown one leaves time for the rest."""
+        if not batch.events:
+            return snapshot_frames(batch)
         async with self._showing:
             loop = asyncio.get_running_loop()
             began_s = loop.time()
@@ -69,18 +84,18 @@ class Events:
         return frames
 
 
-def live_frames(batch: Batch) -> bytes:
+def live_frames(batch: Batch, frame: Callable[[pb.ClusterEvent, Cursor], bytes]) -> bytes:
     """What happened; or, where nothing did that is shown, how far that is."""
     cursor = batch.cursor
     assert cursor is not None
     if not batch.events:
         return f"id: {cursor}\n\n".encode()
-    return b"".join(_frame(event, Cursor(cursor.epoch, event.sequence)) for event in batch.events)
+    return b"".join(frame(event, Cursor(cursor.epoch, event.sequence)) for event in batch.events)
 
 
 def snapshot_frames(batch: Batch) -> bytes:
     """A part of the state, without cursors as long as that is not complete."""
-    frames = [_frame(event, None) for event in batch.events]
+    frames = [frame_of(event, None) for event in batch.events]
     if batch.snapshot_begins:
         frames.insert(0, RESET)
     if batch.cursor is not None:
@@ -95,6 +110,7 @@ def last(error: CallError) -> bytes:
     return f"event: end\ndata: {to_json(said, None)}\n\n".encode()
 
 
-def _frame(event: pb.ClusterEvent, cursor: Cursor | None) -> bytes:
+def frame_of(event: pb.ClusterEvent, cursor: Cursor | None) -> bytes:
+    """One event, with its cursor if it has one."""
     number = f"id: {cursor}\n" if cursor is not None else ""
     return f"{number}data: {to_json(event_json(event), None)}\n\n".encode()

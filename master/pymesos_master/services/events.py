@@ -25,7 +25,7 @@ async def batches(
         raise CallError(Code.INVALID_ARGUMENT, problem)
     with leadership.asked() as leader:
         may = leader.queries.watching(caller)
-    view = View(may, EventFilter.of(request), request.without_state)
+    view = View(may, EventFilter.of(request), request.without_state, request.pace_s)
     try:
         with leader.watching.watch(request.cursor, view) as watch:
             while (batch := await _next(watch)) is not None:
@@ -34,8 +34,7 @@ async def batches(
                     await leadership.turns.next(caller.peer)
                 yield batch
                 if shared:
-                    now_s = asyncio.get_running_loop().time()
-                    await asyncio.sleep(request.pace_s - now_s % request.pace_s)
+                    await watch.pause()
     except RequestError as error:
         raise CallError(CODES[error.problem.kind], error.problem.message) from None
     except CursorError as error:

@@ -1,0 +1,228 @@
+"""What do open pages cost a master?  python bench/http_pages.py [--json]
+
+One standalone master, simulated agents (bench/loadgen.py) and a framework that launches tasks that
+end at once, as in throughput.py. Some of the time pages are open: streams of `/v1/events`, 20 of
+each address, which a process of its own reads. The master's CPU for a task is compared by turns,
+without and with them, in one run: wall time would count what the readers take of the same cores.
+Then many tasks run, and pages of their list are asked for by HTTP.
+
+- tasks_per_s, master_cpu_ms_per_task: without and with pages, the median of the turns.
+- cost: the part of the master's CPU for a task that pages add.
+- event_bytes_per_page: what a page was sent for each task.
+- list_ms: a page of 100 of all tasks, the median and the longest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import click
+from failover import Launcher, LoadGenerator, until
+from throughput import HELD, Sprinter
+
+from pymesos_core.addresses import HostPort
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk import Driver
+from pymesos_testing.components import Roles, cpu_s_of
+
+OF_AN_ADDRESS = 20
+AT_ONCE, IN_FLIGHT = 16, 500
+LISTED, ASKED = 100, 30  # tasks on a page, and how many pages are asked for
+
+
+async def read_pages(port: int, query: str, pages: int) -> None:
+    """Open pages and read them until standard input ends; then say how much came."""
+    came = 0
+    opened, opening = asyncio.Semaphore(0), asyncio.Semaphore(OF_AN_ADDRESS)
+
+    async def read(number: int) -> None:
+        nonlocal came
+        own = f"127.0.0.{number // OF_AN_ADDRESS + 2}"
+        async with opening:  # the master has few connections that are no streams
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(own, 0))
+            head = f"GET /v1/events?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+            writer.write(head.encode())
+            await reader.readuntil(b"event: complete")
+        opened.release()
+        while part := await reader.read(1 << 20):
+            came += len(part)
+
+    reading = [asyncio.create_task(read(number)) for number in range(pages)]
+    for _ in reading:
+        await opened.acquire()
+    print("open", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    print(came, flush=True)
+    for one in reading:
+        one.cancel()
+
+
+class Pages:
+    """A process that has pages open."""
+
+    def __init__(self, port: int, query: str, pages: int) -> None:
+        self._arguments = ("--read", str(port), "--query", query, "--pages", str(pages))
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def open(self) -> None:
+        """Return once all are."""
+        self._process = await asyncio.create_subprocess_exec(
+            *("nice", sys.executable, __file__, *self._arguments),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        if await asyncio.wait_for(self._process.stdout.readline(), 120) != b"open\n":
+            raise RuntimeError("the pages could not be opened")
+
+    async def close(self) -> int:
+        """How many bytes came."""
+        assert self._process is not None
+        said, _ = await self._process.communicate(b"")
+        return int(said)
+
+
+async def measure_pages(
+    folder: Path, agents: int, tasks: int, turns: int, pages: int, query: str
+) -> dict[str, Any]:
+    """Launch tasks by turns, without and with pages."""
+    port = free_port()
+    roles, load = Roles(folder), LoadGenerator()
+    running: list[asyncio.Task[None]] = []
+    try:
+        quiet = ("--log-level", "warning", "--agent-ping-timeout", "15")
+        master = roles.master("master", *quiet, *HELD, "--http-port", str(port))
+        resources = f"cpus:{AT_ONCE};mem:{AT_ONCE * 32};disk:1000"
+        running.append(asyncio.create_task(load.run(master.address, agents, resources)))
+        await until("all agents", lambda: load.last["registered"] == agents, 180)
+        sprinter = Sprinter(10**9, IN_FLIGHT, 0)  # until the end
+        info = pb.FrameworkInfo(name="bench", capabilities=[pb.PARTITION_AWARE])
+        driver = Driver(sprinter, info, master.address)
+        running.append(asyncio.create_task(driver.run()))
+        sprinter.sprint(driver)
+
+        async def turn() -> tuple[float, float]:
+            """Tasks per second, and the master's CPU for each in milliseconds."""
+            first, began_s, cpu_s = sprinter.ended, time.perf_counter(), cpu_s_of(pid)
+            await until("the tasks", lambda: sprinter.ended >= first + tasks, 600)
+            done, took_s = sprinter.ended - first, time.perf_counter() - began_s
+            return done / took_s, (cpu_s_of(pid) - cpu_s) / done * 1000
+
+        pid, opened = master.process.pid, Pages(port, query, pages)
+        await until("the first tasks", lambda: sprinter.ended >= tasks, 600)
+        without, with_pages, came = [], [], 0
+        for _ in range(turns):
+            without.append(await turn())
+            await opened.open()
+            with_pages.append(await turn())
+            came += await opened.close()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        roles.close()
+    rates, cpus = (
+        [statistics.median(one[part] for one in some) for some in (without, with_pages)]
+        for part in (0, 1)
+    )
+    return {
+        "tasks_per_s": [round(rate) for rate in rates],
+        "master_cpu_ms_per_task": [round(cpu, 3) for cpu in cpus],
+        "cost": round(cpus[1] / cpus[0] - 1, 3),
+        "event_bytes_per_page": round(came / pages / (turns * tasks)),
+    }
+
+
+async def measure_list(folder: Path, agents: int, tasks: int) -> dict[str, Any]:
+    """Launch tasks that run on, and ask for pages of them."""
+    port = free_port()
+    roles, load, launcher = Roles(folder), LoadGenerator(), Launcher(tasks)
+    running: list[asyncio.Task[None]] = []
+    took_s: list[float] = []
+    try:
+        quiet = ("--log-level", "warning", "--agent-ping-timeout", "15")
+        master = roles.master("list", *quiet, "--http-port", str(port))
+        each = -(-tasks // agents) + 1
+        resources = f"cpus:{each};mem:{each * 64};disk:1000"
+        running.append(asyncio.create_task(load.run(master.address, agents, resources)))
+        await until("all agents", lambda: load.last["registered"] == agents, 180)
+        info = pb.FrameworkInfo(name="bench", capabilities=[pb.PARTITION_AWARE])
+        running.append(asyncio.create_task(Driver(launcher, info, master.address).run()))
+        await until("all tasks", lambda: launcher.running == tasks, 900)
+        at, token = f"http://{HostPort('127.0.0.1', port)}/v1/tasks", ""
+        async with aiohttp.ClientSession() as session:
+            for _ in range(ASKED):
+                asked = {"limit": str(LISTED)} | ({"page_token": token} if token else {})
+                began_s = time.perf_counter()
+                async with session.get(at, params=asked) as answer:
+                    said = await answer.json()
+                took_s.append(time.perf_counter() - began_s)
+                token = said["next_page_token"] or ""
+                if len(said["tasks"]) != min(LISTED, tasks):
+                    raise RuntimeError(f"a page has {len(said['tasks'])} tasks")
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        roles.close()
+    return {
+        "list_ms": {
+            "p50": round(statistics.median(took_s) * 1000, 1),
+            "longest": round(max(took_s) * 1000, 1),
+        }
+    }
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+@click.command()
+@click.option("--agents", default=100, show_default=True, help="How many agents.")
+@click.option("--tasks", default=5000, show_default=True, help="How many tasks in a turn.")
+@click.option("--turns", default=3, show_default=True, help="How many turns of each kind.")
+@click.option("--pages", default=200, show_default=True, help="How many pages are open.")
+@click.option("--query", default="without_state=true", show_default=True, help="Of their streams.")
+@click.option("--listed", default=100_000, show_default=True, help="Tasks in the list; 0: none.")
+@click.option("--read", type=int, default=None, hidden=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(
+    agents: int,
+    tasks: int,
+    turns: int,
+    pages: int,
+    query: str,
+    listed: int,
+    read: int | None,
+    as_json: bool,
+) -> None:
+    """Measure what open pages cost, and pages of a list."""
+    if read is not None:
+        asyncio.run(read_pages(read, query, pages))
+        return
+    result: dict[str, Any] = {"agents": agents, "tasks": tasks, "pages": pages, "query": query}
+    with tempfile.TemporaryDirectory(prefix="pymesos-bench-") as folder:
+        at = Path(folder)
+        result |= asyncio.run(measure_pages(at, agents, tasks, turns, pages, query))
+        if listed:
+            result |= {"listed": listed}
+            result |= asyncio.run(measure_list(at, agents, listed))
+    if as_json:
+        print(json.dumps(result))
+        return
+    for name, value in result.items():
+        print(f"{name}: {value}")
+
+
+if __name__ == "__main__":
+    main()
