@@ -21,6 +21,7 @@ from pymesos_agent.runtimes.oci.networks import remove_bridge
 from pymesos_agent.runtimes.starting import candidates_of, check_needed, start_runtimes, tag_of
 from pymesos_agent.settings import AgentSettings
 from pymesos_agent.workdir import CHECKPOINT, SANDBOXES, if_damaged, lock_work_dir
+from pymesos_core.discovery.following import FILE as NAMES
 from pymesos_core.exits import ExitStatus
 from pymesos_core.flags import Folder
 from pymesos_core.log import set_up_logging
@@ -81,6 +82,7 @@ def _recover(directory: Path) -> ExitStatus:
     with lock_work_dir(directory):
         for path in directory.glob(f"{CHECKPOINT}*"):
             path.unlink()
+        (directory / NAMES).unlink(missing_ok=True)  # of a cluster that it may be no more of
         for sandboxes in (SANDBOXES, GUARDED / SANDBOXES):
             try_remove_tree(directory / sandboxes)
     click.echo("discarded; the next agent is a new one, and ends what still runs when it starts")

@@ -39,7 +39,7 @@ grep -rlI --null "$root" "$opt/bin" "$opt/pyvenv.cfg" | xargs -0 --no-run-if-emp
 /usr/bin/python3 -m compileall -q -s "$root" -p / "$opt/lib" || fail "a module cannot be compiled"
 
 mkdir -p "$root"/usr/bin "$root"/usr/share/doc/pymesos-cluster "$root"/etc/pymesos "$root"/lib/systemd/system "$root"/DEBIAN
-for program in pymesos-master pymesos-agent pymesos-binpack pymesos-cli; do
+for program in pymesos-master pymesos-agent pymesos-binpack pymesos-lb pymesos-cli; do
   ln -s "/opt/pymesos/bin/$program" "$root/usr/bin/$program"
 done
 install -m 644 "$deploy"/systemd/*.service "$root/lib/systemd/system"

@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from pymesos_agent.containers.spec import Mount
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.memory import memory_of
 from pymesos_agent.files.mounting import DISKS, MADE, protect
+from pymesos_agent.main import main
 from pymesos_agent.runtimes.starting import tag_of
 from pymesos_agent.workdir import CHECKPOINT
+from pymesos_core.discovery.following import FILE
 from pymesos_core.mounts import mounted_below, unmount_below
 from pymesos_core.store import Store
 from pymesos_testing.components import passable_folder
@@ -51,3 +54,12 @@ def test_files_that_stay_can_be_deleted(folder: Path) -> None:
     assert mounted_below(folder) == []
     assert not memory.folder.exists(), "secrets are no files of the work directory"
     assert (folder / CHECKPOINT).exists() and mount.disk is not None and mount.disk.exists()
+
+
+def test_who_gives_up_an_agents_id_gives_up_the_names_that_it_was_told(tmp_path: Path) -> None:
+    """They are of a cluster's epochs, and the next agent may be of another cluster."""
+    for name in (CHECKPOINT, FILE):
+        (tmp_path / name).write_bytes(b"")
+    done = CliRunner().invoke(main, ["recover", "--discard", "--work-dir", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert not (tmp_path / FILE).exists()

@@ -88,6 +88,11 @@ class TestAddresses:
         assert data(ask(names, WEB, "AAAA")) == ["2001:db8::1"]
         assert data(ask(names, WEB)) == []
 
+    @pytest.mark.parametrize("ip", ["fe80::1%eth0", "node-1", "", "10.0.0.256", "1" * 300])
+    def test_an_agent_without_an_address_that_others_reach_has_no_name(self, ip: str) -> None:
+        names = names_of(named(ip=ip), named("t2", "10.0.0.2"))
+        assert data(ask(names, WEB)) == ["10.0.0.2"] and data(ask(names, WEB, "AAAA")) == []
+
     def test_underscores_and_capitals(self) -> None:
         names = names_of(named(job="My_Shop", task="web_app"))
         assert data(ask(names, "Web-App.MY-shop.pymesos")) == ["10.0.0.1"]

@@ -58,9 +58,11 @@ def service_label(port_name: str) -> str:
 def address_of(ip: str) -> Address | None:
     """An agent's address; None for what is none."""
     try:
-        return ipaddress.ip_address(ip)
+        address = ipaddress.ip_address(ip)
     except ValueError:
         return None
+    is_everywhere = not isinstance(address, ipaddress.IPv6Address) or address.scope_id is None
+    return address if is_everywhere else None  # one of a link means nothing elsewhere
 
 
 def address_label(address: Address) -> str:
