@@ -488,6 +488,21 @@ async def test_who_is_revoked_is_not_let_in(closed: Closed, name: Callable[[Clos
         assert status == 401 and "revoked" in said["error"]["message"]
 
 
+async def test_who_is_revoked_while_his_body_comes_changes_nothing(closed: Closed) -> None:
+    context = closed.context("operator/alice")
+    context.check_hostname = False
+    async with running(closed.server()) as url:
+        host, _, port = url.partition("//")[2].rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+        writer.write(POST + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(WEIGHT))
+        assert b" 100 " in await asyncio.wait_for(reader.readline(), 20), "he is let in"
+        await reader.readline()
+        closed.credentials.revocations.set(["operator/alice"])
+        writer.write(WEIGHT)
+        assert b" 401 " in await asyncio.wait_for(reader.readline(), 20)
+        writer.close()
+
+
 async def test_whom_the_gate_refuses_waits_for_no_slot(
     closed: Closed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -299,6 +299,9 @@ class HttpServer(Listener):
             body = await _body(request, admitted.route)
             if isinstance(body, Answer):
                 return await _send(request, state, body)
+            if problem := self._revocations.problem(admitted.caller):  # while it came
+                told = refused(CallError(Code.UNAUTHENTICATED, problem))
+                return await _send(request, state, told)
             async with self._elsewhere if admitted.route.elsewhere else self._answers:
                 with state.with_slot():
                     answer = await self._answering.answer(admitted, body)
