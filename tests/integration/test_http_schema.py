@@ -13,7 +13,7 @@ from pymesos_core.transport import CallError, Channel, Code
 from pymesos_master.http.answering import Answering, Calls
 from pymesos_master.http.routes import ROUTES
 from pymesos_master.http.server import HttpServer
-from pymesos_master.http.stream_routes import STREAMS
+from pymesos_master.http.stream_routes import EXEC, STREAMS
 from pymesos_master.services.jobs_asked import JobsCalls
 from pymesos_master.services.jobs_relay import JobsRelay
 from pymesos_testing.http_cluster import a_bit_of_everything, leadership_of, operators_of
@@ -44,7 +44,7 @@ async def test_what_it_answers_is_as_the_document_says(tmp_path: Path) -> None:
     others: dict[str, Calls] = {"Jobs": jobs, "Sandbox": operators}
     answering = Answering(operators, open_gate, tokens=None, others=others)
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
-    streams = [argument for one in STREAMS for argument in ("--exclude-path", one.path)]
+    streams = [argument for one in (*STREAMS, EXEC) for argument in ("--exclude-path", one.path)]
     async with running(HttpServer(answering, LISTEN, None)) as url:
         ran = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "schemathesis.cli", "run", f"{url}/v1/openapi.json",
