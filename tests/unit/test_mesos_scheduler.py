@@ -13,7 +13,7 @@ from pymesos_core.caller import Caller, Method
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.limits import PEER_SCHEDULERS
 from pymesos_core.outbox import Outbox
-from pymesos_master.mesos.events import Here
+from pymesos_master.mesos.events import Here, Places
 from pymesos_master.mesos.frameworks import Format
 from pymesos_master.mesos.json_messages import from_json, to_object
 from pymesos_master.mesos.media import Media
@@ -163,7 +163,7 @@ async def test_an_update_is_answered_by_what_becomes_of_it(problem: str | None) 
     if problem is not None:
         said = scheduler_pb.Event.Refused(call="UPDATE_FRAMEWORK", message=problem)
         event = scheduler_pb.Event(refused=said)
-    assert mine.records([event], HERE, lambda _: "", lambda: None) == []
+    assert mine.records([event], HERE, Places(), lambda: None) == []
     assert await asking == problem
     assert (mine.form == form) is (problem is None)
 

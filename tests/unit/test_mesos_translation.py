@@ -13,7 +13,7 @@ from pymesos_core import resources as core_resources
 from pymesos_core.addresses import HostPort
 from pymesos_core.limits import CALL_TASKS
 from pymesos_master.mesos import calls, unsupported, validating
-from pymesos_master.mesos.events import Here, translate
+from pymesos_master.mesos.events import Here, Places, translate
 from pymesos_master.mesos.frameworks import Format, info_of
 from pymesos_master.mesos.json_messages import from_json, to_object
 from pymesos_master.mesos.refusing import RefusalError
@@ -551,6 +551,18 @@ def test_offers_are_written_as_the_framework_wants_them() -> None:
     assert new["allocation_info"] == {"role": "dev"}
     assert new["resources"][0]["reservations"] == [{"role": "dev", "type": "DYNAMIC"}]
     assert "role" not in new["resources"][1]
+
+
+def test_an_offer_says_where_its_agent_is() -> None:
+    offer = pb.Offer(offer_id="o", framework_id="f", agent_id="a", hostname="h", role="*")
+    event = scheduler_pb.Event(offers=scheduler_pb.Event.Offers(offers=[offer]))
+    places = Places(agent=lambda agent_id: HostPort("10.0.0.3", 5051) if agent_id == "a" else None)
+    (out,) = translate(event, OLD, HERE, places)
+    assert to_object(out.offers.offers[0].url) == {
+        "scheme": "http",
+        "address": {"hostname": "h", "ip": "10.0.0.3", "port": 5051},
+        "path": "/slave(1)",
+    }
 
 
 def test_what_mesos_has_no_event_for_is_left_out() -> None:

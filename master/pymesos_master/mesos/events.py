@@ -18,6 +18,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 Event = mesos_scheduler.Event
 VERSION = "1.12.0"  # the one of Mesos whose API this is
+AGENT_PATH = "/slave(1)"  # of an agent's endpoints
 REMOVED = "Framework has been removed"  # all that Mesos says of it
 _STATES: Mapping[int, Any] = {
     number: mesos.TaskState.Value(name)
@@ -78,12 +79,19 @@ class Here:
         )
 
 
-# Says at which address a task is reached; empty: that is not known.
-Reached = Callable[[pb.TaskStatus], str]
+@dataclass(frozen=True)
+class Places:
+    """Says where things are reached, as far as that is known."""
+
+    task: Callable[[pb.TaskStatus], str] = lambda _: ""
+    agent: Callable[[str], HostPort | None] = lambda _: None
+
+
+NOWHERE = Places()
 
 
 def translate(
-    event: scheduler_pb.Event, form: Format, here: Here, reached: Reached = lambda _: ""
+    event: scheduler_pb.Event, form: Format, here: Here, places: Places = NOWHERE
 ) -> Iterable[Event]:
     """Yield what a framework is told; what Mesos has no event for is left out."""
     match event.WhichOneof("event"):
@@ -92,7 +100,7 @@ def translate(
             yield Event(type=Event.HEARTBEAT)
         case "offers":
             out = Event(type=Event.OFFERS)
-            out.offers.offers.extend(_offer(one, form) for one in event.offers.offers)
+            out.offers.offers.extend(_offer(one, form, places) for one in event.offers.offers)
             yield out
         case "rescind":
             out = Event(type=Event.RESCIND)
@@ -100,7 +108,7 @@ def translate(
             yield out
         case "update":
             out = Event(type=Event.UPDATE)
-            out.update.status.CopyFrom(_status(event.update.status, reached))
+            out.update.status.CopyFrom(_status(event.update.status, places))
             yield out
         case "failure":
             yield _failure(event.failure)
@@ -139,7 +147,7 @@ def _subscribed(told: scheduler_pb.Event.Subscribed, here: Here) -> Event:
     return out
 
 
-def _offer(offer: pb.Offer, form: Format) -> mesos.Offer:
+def _offer(offer: pb.Offer, form: Format, places: Places) -> mesos.Offer:
     out = mesos.Offer(hostname=offer.hostname)
     out.id.value = offer.offer_id
     out.framework_id.value = offer.framework_id
@@ -150,6 +158,10 @@ def _offer(offer: pb.Offer, form: Format) -> mesos.Offer:
         if shown is not None:
             out.resources.append(shown)
     out.attributes.extend(map(attribute_to_mesos, offer.attributes))
+    if (at := places.agent(offer.agent_id)) is not None:  # clients look for the ip
+        out.url.scheme, out.url.path = "http", AGENT_PATH
+        out.url.address.hostname, out.url.address.ip = offer.hostname, at.host
+        out.url.address.port = at.port
     if allocated_to is not None:
         out.allocation_info.role = allocated_to
     if offer.HasField("unavailability"):
@@ -174,7 +186,7 @@ def _inverse_offer(offer: pb.InverseOffer) -> mesos.InverseOffer:
     return out
 
 
-def _status(told: pb.TaskStatus, reached: Reached) -> mesos.TaskStatus:
+def _status(told: pb.TaskStatus, places: Places) -> mesos.TaskStatus:
     out = mesos.TaskStatus(state=_STATES[told.state])
     out.task_id.value = told.task_id
     if told.message:
@@ -191,7 +203,7 @@ def _status(told: pb.TaskStatus, reached: Reached) -> mesos.TaskStatus:
         out.executor_id.value = told.task_id  # as of each command in Mesos
     runs = out.source == mesos.TaskStatus.SOURCE_EXECUTOR
     if runs or told.reason == pb.REASON_RECONCILIATION:
-        _add_address(reached(told), out.container_status)
+        _add_address(places.task(told), out.container_status)
     if told.data:
         out.data = told.data
     out.timestamp = told.timestamp_s

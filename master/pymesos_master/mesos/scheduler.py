@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from pymesos_core import limits
+from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, taker_text
 from pymesos_core.streams import in_thread
 from pymesos_core.transport import CallError
 from pymesos_master.core.events import FrameworkDisconnected, FrameworkSubscribing
 from pymesos_master.mesos import calls, media, validating
-from pymesos_master.mesos.events import Here
+from pymesos_master.mesos.events import Here, Places
 from pymesos_master.mesos.frameworks import Format
 from pymesos_master.mesos.pacing import Pace
 from pymesos_master.mesos.refusing import RefusalError, bad_request
@@ -145,10 +146,12 @@ class Scheduler:
             self._subscriptions[mine.framework_id] = mine
 
         def records(told: list[scheduler_pb.Event | Direct]) -> list[bytes]:
-            return mine.records(told, self._here, reached, subscribed)
+            return mine.records(told, self._here, places, subscribed)
 
-        def reached(status: pb.TaskStatus) -> str:
-            return _ip_of(leader, mine.framework_id, status)
+        places = Places(
+            lambda status: _ip_of(leader, mine.framework_id, status),
+            lambda agent_id: _agent_at(leader, agent_id),
+        )
 
         try:
             await run_stream(
@@ -228,3 +231,8 @@ def _ip_of(leader: Leader, framework_id: str, status: pb.TaskStatus) -> str:
     if task is None or agent is None or task.info.container.network not in ("", "host"):
         return ""
     return agent.info.address.ip
+
+
+def _agent_at(leader: Leader, agent_id: str) -> HostPort | None:
+    agent = leader.core.state.agents.get(agent_id)
+    return None if agent is None else HostPort(agent.info.address.ip, agent.info.address.port)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pymesos_core.caller import Caller
 from pymesos_master.core.events import FrameworkCalled
 from pymesos_master.mesos import media
-from pymesos_master.mesos.events import Here, Reached, translate
+from pymesos_master.mesos.events import Here, Places, translate
 from pymesos_master.mesos.frameworks import Format
 from pymesos_master.mesos.media import Media
 from pymesos_master.shell import Connection
@@ -79,7 +79,7 @@ class Subscription:
         self,
         told: list[scheduler_pb.Event | Direct],
         here: Here,
-        reached: Reached,
+        places: Places,
         subscribed: Callable[[], None],
     ) -> list[bytes]:
         """Return what goes out for events of the core; `subscribed` is called for the first."""
@@ -96,7 +96,7 @@ class Subscription:
                 self._settle(None)
             elif kind == "refused" and one.refused.call == "UPDATE_FRAMEWORK":
                 self._settle(one.refused.message)
-            out += [self._record(event) for event in translate(one, self.form, here, reached)]
+            out += [self._record(event) for event in translate(one, self.form, here, places)]
         return out
 
     def _record(self, event: mesos_scheduler.Event) -> bytes:
