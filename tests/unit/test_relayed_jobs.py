@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.audited import AuditedJobs
@@ -272,6 +273,16 @@ class TestMaster:
         with pytest.raises(CallError, match=r"framework one .* not reachable") as away:
             await relay.find(OPEN, "web")
         assert away.value.code is Code.UNAVAILABLE and "start it again" in away.value.message
+
+    async def test_a_job_among_many_of_its_name_that_have_ended(
+        self, relay: JobsRelay, reached: Reached, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(jobs_relay, "MAX_PAGE_SIZE", 50)
+        prod = self.framework(reached, FIRST).harness
+        for number in range(101):
+            prod.feed(c.JobStopped(prod.submit(a_job("web"), f"r{number}")))
+        prod.submit(a_job("web"), "the-last")
+        assert (await relay.find(OPEN, "web"))[1].job_id == "web-the-last"
 
     async def test_who_takes_a_role(self, relay: JobsRelay, reached: Reached) -> None:
         assert (await relay.taking(OPEN, "dev")).info.name == "two"

@@ -39,6 +39,7 @@ MAX_JUMPS = 50  # instances may name each other while none leads
 MOST_AT_ONCE = 8  # frameworks, for one caller
 PAGE_BYTES = 512 * 1024  # joined from several frameworks, unless one alone has more
 AGENTS_BYTES = 384 * 1024  # that a plan is made over, beside the job in a message
+MOST_PAGES = 100  # of the jobs of a name
 MOST_NAMED = 10  # of jobs, in a sentence
 ENDED = ("finished", "failed", "stopped")
 
@@ -197,18 +198,34 @@ class JobsRelay:
         async def ask(view: pb.FrameworkView) -> None:
             async with at_once:
                 try:
-                    answer = await self.ask_one(view, "ListJobs", asked, caller, GLANCE_TIMEOUT_S)
+                    jobs = await self._named(view, asked, caller)
                 except SilentError as error:
                     silent.append(error)
                 except CallError as error:  # whatever is wrong with it is of this framework alone
                     silent.append(SilentError(view, error.message))
                 else:
-                    found.extend((view, job) for job in answer.jobs)
+                    found.extend((view, job) for job in jobs)
 
         async with asyncio.TaskGroup() as group:
             for view in views:
                 group.create_task(ask(view))
         return found, silent
+
+    async def _named(
+        self, view: pb.FrameworkView, asked: jobs_pb2.ListJobsRequest, caller: Caller
+    ) -> list[jobs_pb2.JobView]:
+        """The jobs of a name, of which many may have ended. Raises CallError."""
+        jobs: list[jobs_pb2.JobView] = []
+        page = jobs_pb2.ListJobsRequest()
+        page.CopyFrom(asked)
+        page.page_size = MAX_PAGE_SIZE
+        for _ in range(MOST_PAGES):
+            answer = await self.ask_one(view, "ListJobs", page, caller, GLANCE_TIMEOUT_S)
+            jobs += answer.jobs
+            page.page_token = answer.next_page_token
+            if not page.page_token:
+                break
+        return jobs
 
     # Asking.
 
