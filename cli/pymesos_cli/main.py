@@ -62,6 +62,7 @@ ROOMS = {
     "teardown": ("operators", "Remove a framework with all its tasks."),
     "token": ("access", "Make access tokens, by which programs ask by HTTP; revoke them."),
     "top": ("tasks", "Show what tasks use, the busiest first, until Ctrl-C."),
+    "trigger": ("jobs", "Have a run of a periodic task begin now."),
     "unreserve": ("operators", "End what is reserved of an agent for a role."),
     "volumes": ("jobs", "List what tasks have kept for their next runs; remove it."),
     "watch": ("jobs", "Follow a job until it is done, or its services run."),

@@ -22,6 +22,31 @@ def job_json(view: pb.JobView) -> Json:
         "framework_id": view.framework_id,
         "submitted_at": iso(view.submitted_at_s),
         "explanation": view.explanation or None,
+        "periodic": [periodic_json(each) for each in view.periodic],
+    }
+
+
+def periodic_json(view: pb.PeriodicView) -> Json:
+    """When a periodic task runs, and how it went the latest times."""
+    return {
+        "task_name": view.task_name,
+        "schedule": view.schedule or None,
+        "time_zone": view.time_zone or None,
+        "next_at": iso(view.next_at_s),
+        "note": view.note or None,
+        "runs": [run_json(run) for run in view.runs],
+    }
+
+
+def run_json(view: pb.RunView) -> Json:
+    """A run of a periodic task."""
+    return {
+        "run_id": view.run_id,
+        "due_at": iso(view.due_at_s),
+        "began_at": iso(view.began_at_s),
+        "ended_at": iso(view.ended_at_s),
+        "state": view.state,
+        "by": view.by or None,
     }
 
 

@@ -23,8 +23,9 @@ from pymesos_binpack.jobs.history import SUBMIT, VERSION, History, Version
 from pymesos_binpack.jobs.instance import INSTANCE, Instance, Saved, instance_key, version_of
 from pymesos_binpack.jobs.rollouts.rules import MOST
 from pymesos_binpack.jobs.rollouts.state import Rollout
-from pymesos_binpack.jobs.state import JOB, ROLLOUT, ROLLOUTS, VOLUME, JobState
+from pymesos_binpack.jobs.state import JOB, ROLLOUT, ROLLOUTS, RUNS, VOLUME, JobState
 from pymesos_binpack.jobs.volumes import KeptVolume
+from pymesos_binpack.periodic.runs import Runs
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.ids import id_problem
 from pymesos_core.limits import MAX_JOB_VERSION
@@ -159,7 +160,7 @@ def restore(records: Records) -> Restored:
         elif kind == SILENCE:
             with contextlib.suppress(ValueError):  # then somebody is told
                 out.silences.append(read_silence(key, value))
-        elif kind in (JOB, VERSION, ROLLOUT, ROLLOUTS, INSTANCE, QUARANTINE):
+        elif kind in (JOB, VERSION, ROLLOUT, ROLLOUTS, RUNS, INSTANCE, QUARANTINE):
             out.rows.setdefault(key.partition("/")[0], []).append((kind, key, value))
     for job_id, rows in out.rows.items():
         if not any(kind == JOB for kind, _, _ in rows):
@@ -210,6 +211,7 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
     record: Any = None
     ids: Any = None
     rollouts: dict[str, Any] = {}
+    runs: dict[str, Runs] = {}
     for kind, key, value in rows:
         if kind == INSTANCE:
             saved[key] = load_saved(key, value)
@@ -218,6 +220,8 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
             versions[version.number] = version
         elif kind == ROLLOUT:
             rollouts[key.partition("/")[2]] = _read(f"the rollout {key}", value)
+        elif kind == RUNS:
+            runs[key.partition("/")[2]] = Runs.of_record(_read(f"the runs {key}", value))
         elif kind == ROLLOUTS:
             ids = _read("the record of its ids", value)
         elif kind == JOB:
@@ -248,6 +252,7 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
     else:
         _take_rollouts(state, rollouts)
         state.written_rollouts = state.rollouts
+    state.runs = state.durable_runs = runs
     state.take_back(_instances(state, saved))
     _fill(state)
     order = {spec.name: number for number, spec in enumerate(job.tasks)}
@@ -301,7 +306,8 @@ def _fill(job: JobState) -> None:
     """Have the instances of which nothing was to be stored yet: none that a rollout adds."""
     there = {(i.spec.name, i.index) for i in job.instances}
     for spec in job.job.tasks:
-        for index in range(spec.instances if spec.name not in job.rollouts else 0):
+        later = spec.name in job.rollouts or spec.periodic is not None  # who adds some
+        for index in range(0 if later else spec.instances):
             if (spec.name, index) not in there:
                 job.add(spec, index)
 
@@ -457,6 +463,8 @@ _MAY_BE = {
     "leaving": _is_text,
     "version": _is_whole,
     "begun_s": _is_time,
+    "run": _is_text,
+    "args": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
     "decision": _is_text,
     "unhealthy_since_s": _is_time,
     "quick_failures": _is_whole,

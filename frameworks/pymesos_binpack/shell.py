@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -275,6 +275,16 @@ class Binpack(Scheduler):
         """
         request_id = f"rollout-{self._outside.token(8)}"
         event = c.RolloutAsked(request_id, job_id, task, what, by)
+        await self._ask((job_id, request_id), event)
+
+    async def trigger(
+        self, job_id: str, task: str, args: Mapping[str, str], request_id: str, by: str
+    ) -> None:
+        """Have a run of a periodic task begin; returns once it is stored.
+
+        Raises SubmitError, StartsAgainError.
+        """
+        event = c.RunTriggered(request_id, job_id, task, args, by)
         await self._ask((job_id, request_id), event)
 
     async def _ask(self, key: tuple[str, str], event: c.Event) -> c.JobAccepted:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pymesos_binpack.constraints import Constraint
 from pymesos_binpack.containers import ContainerSpec
+from pymesos_binpack.periodic.rules import PeriodicRules
 from pymesos_core.stop_signals import TERM
 
 KNOWN_RESOURCES = ("cpus", "mem", "disk", "gpus", "ports")
@@ -92,7 +93,7 @@ class TaskSpec:
     """One kind of task of a job. `scalars` in thousandths, those of its sidecars included."""
 
     name: str
-    kind: str  # "service", "daemon" or "batch"
+    kind: str  # "service", "daemon", "batch" or "periodic"
     instances: int  # 0 of a daemon: each agent that it is for has one
     command: str | None
     image: str | None
@@ -113,6 +114,7 @@ class TaskSpec:
     update: Mapping[str, Any] = field(default_factory=dict)  # how instances are replaced
     restart: RestartRules = RestartRules()
     alerts: tuple[AlertRule, ...] = ()
+    periodic: PeriodicRules | None = None  # when a periodic task runs
     drain_s: float = 0.0  # between leaving what clients see, and its kill
     exposure: Exposure | None = None  # what load balancers pass on to it
     digest: str = ""  # of what a running task of it is: see jobfiles.revisions
@@ -156,5 +158,10 @@ class Job:
 
     @cached_property
     def has_daemon(self) -> bool:
-        """Whether there may be more of it at any time: an agent that it is for may come."""
+        """Whether a task of it is a daemon."""
         return any(task.is_daemon for task in self.tasks)
+
+    @cached_property
+    def is_open_ended(self) -> bool:
+        """Whether there may be more of it at any time: agents come, and times at which it runs."""
+        return any(task.is_daemon or task.periodic for task in self.tasks)

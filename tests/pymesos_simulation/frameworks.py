@@ -33,7 +33,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, FrameworkError, Scheduler
 from pymesos_sdk import core as sdk
 from pymesos_sdk.ledger import GIVEN_UP, is_over
-from pymesos_simulation import daemons, restored
+from pymesos_simulation import daemons, periodic, restored
 from pymesos_simulation.budgets import Budgets
 from pymesos_simulation.coordinator import URL, Coordinator, detector_of
 from pymesos_simulation.disk import Disk, SimulatedStore
@@ -228,12 +228,14 @@ class WatchedBinpack(bp.BinpackCore):
                 self.check()
                 self.budgets.check(self)
                 daemons.check(self)
+                periodic.check(self)
             for instance in self._leaving() - leaving:
                 if instance.job_id in jobs:  # else it comes back from quarantine as it went there
                     self._check_left(instance)
             for effect in effects:
                 if isinstance(effect, bp.Accept):
                     self._check_ports(effect)
+                    periodic.check_begun(self, effect, self.node.begun_runs)
                     self._check_roles(effect)
             return [wanted for effect in effects for wanted in self.node.wanted(effect)]
         except Exception as error:
@@ -326,6 +328,7 @@ class FrameworkNode(SchedulerNode):
         self.core: WatchedBinpack | None = None
         self.binpack: Binpack | None = None
         self.pager = Pager(world)
+        self.begun_runs: periodic.Begun = {}
         self.executors = False  # its tasks run in an executor of its own
 
     def on_start(self) -> None:

@@ -13,6 +13,7 @@ from pymesos_simulation.faults import FAULTS, ROLES, Faults
 from pymesos_simulation.frameworks import side_of
 from pymesos_simulation.machine import simulated
 from pymesos_simulation.pages import ONCALL
+from pymesos_simulation.periodic import periodic_jobs, set_clocks_back
 from pymesos_simulation.rude import MANNERS
 from pymesos_simulation.secrets import NAME
 from pymesos_simulation.world import World
@@ -180,7 +181,7 @@ def build_cluster(world: World) -> Cluster:
         if world.secrets and not number:
             jobs.append(_secret_job(world))
         if not number:
-            jobs += daemon_jobs(world)
+            jobs += [*daemon_jobs(world), *periodic_jobs(world)]
         if world.seed % PAGED_EVERY == PAGED_EVERY - 4:
             jobs[0] = _with_alerts(jobs[0])
         jobs = [_of_role(job, role) for job in jobs]
@@ -188,7 +189,7 @@ def build_cluster(world: World) -> Cluster:
             jobs.append(_of_role(_side_job(), side_of(role)))
         cluster.add_framework(f"framework{number}", jobs, role, executors=executors)
     if world.seed % PAIR_EVERY == PAIR_EVERY - 1:
-        cluster.add_pair([_with_alerts(_job(world, 9)), *daemon_jobs(world)])
+        cluster.add_pair([_with_alerts(_job(world, 9)), *daemon_jobs(world), *periodic_jobs(world)])
     for manner in MANNERS:
         if random.random() < 0.15:
             cluster.add_rude(manner)
@@ -229,6 +230,7 @@ def _play(world: World, cluster: Cluster) -> Result:
     for node in cluster.everybody():
         node.start()
     Faults(cluster).begin()
+    set_clocks_back(world, cluster.frameworks)
     world.run(lambda: False, FAULTY_S)
     cluster.heal()
     converged = world.run(world.seldom(LOOK_S, cluster.converged), world.now_s + HEALED_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -84,6 +85,11 @@ class HarnessedBinpack:
 
     async def ask_rollout(self, job_id: str, task: str, what: Asked, by: str) -> None:
         self._answer(c.RolloutAsked("a", job_id, task, what, by), (job_id, "a"))
+
+    async def trigger(
+        self, job_id: str, task: str, args: Mapping[str, str], request_id: str, by: str
+    ) -> None:
+        self._answer(c.RunTriggered(request_id, job_id, task, args, by), (job_id, request_id))
 
     async def stop_job(self, job_id: str, *, now: bool = False) -> None:
         self.h.feed(c.JobStopped(job_id, 0, now))

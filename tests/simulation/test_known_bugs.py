@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -35,6 +36,9 @@ from pymesos_binpack.jobs import aligning
 from pymesos_binpack.jobs.history import VERSION
 from pymesos_binpack.jobs.rollouts import holding
 from pymesos_binpack.jobs.rollouts.seen import Seen
+from pymesos_binpack.jobs.state import RUNS
+from pymesos_binpack.jobs.steps import Add
+from pymesos_binpack.periodic import runs
 from pymesos_binpack.placement import planner
 from pymesos_binpack.placement.by_role import PlacementByRole
 from pymesos_binpack.placement.placing import Placement
@@ -144,6 +148,59 @@ def page_before_that_is_stored(patch: pytest.MonkeyPatch) -> None:
 def look_at_alerts_only_when_something_happens(patch: pytest.MonkeyPatch) -> None:
     """Nobody is told of what goes on for too long unless something else happens to the job."""
     patch.setattr(alerting, "_look_by", lambda ctx, job_id, at_s: None)
+
+
+def forget_which_runs_were_begun(patch: pytest.MonkeyPatch) -> None:
+    """Runs are named by when they begin, and that is not stored: another life begins them again."""
+    original = BinpackContext.store
+
+    def store(self: BinpackContext, why: str, *what: Any, then: Any = ()) -> None:
+        kept = [e for e in what if not (isinstance(e, Change) and e.kind == RUNS and _begins(e))]
+        original(self, why, *kept, then=then)
+
+    names = itertools.count()
+    patch.setattr(runs, "name_of", lambda due_s: f"run-{next(names)}")
+
+    def _begins(change: Change) -> bool:
+        return change.value is not None and b'"runs": []' not in change.value
+
+    patch.setattr(BinpackContext, "store", store)
+
+
+def begin_again_what_the_clock_shows_again(patch: pytest.MonkeyPatch) -> None:
+    """What is due is what the clock shows, though it was set back."""
+    original = runs._look_at_times
+
+    def look(rules: Any, of: runs.Runs, now_s: float) -> runs.Runs:
+        if of.seen_s > now_s:
+            of = replace(of, seen_s=now_s - 60.0, runs=())
+        return original(rules, of, now_s)
+
+    patch.setattr(runs, "_look_at_times", look)
+
+
+def begin_a_run_beside_another(patch: pytest.MonkeyPatch) -> None:
+    """The next run begins while tasks of the one before still end."""
+
+    def places(of: Any, spec: Any, instances: Any, every: Any) -> Any:
+        return dict.fromkeys(range(spec.instances if of.going is not None else 0))
+
+    def match(out: Any, job: Any, spec: Any, instances: Any, places: Any, run: Any) -> None:
+        there = {i.index for i in instances if not i.saved.leaving}
+        latest = job.history.latest
+        out.added += [
+            Add(spec, index, "it is wanted", latest, run=run)
+            for index in places
+            if index not in there
+        ]
+
+    original = aligning._match
+    patch.setattr(aligning, "_places_of_run", places)
+    patch.setattr(
+        aligning,
+        "_match",
+        lambda out, job, spec, *more: (match if spec.periodic else original)(out, job, spec, *more),
+    )
 
 
 def forget_the_versions_of_a_backup(patch: pytest.MonkeyPatch) -> None:
@@ -884,6 +941,9 @@ BUGS: list[Patch] = [
     place_a_daemon_on_any_agent,
     never_look_at_an_agent_that_comes,
     look_out_for_no_agent,
+    forget_which_runs_were_begun,
+    begin_again_what_the_clock_shows_again,
+    begin_a_run_beside_another,
     answer_before_the_end_of_a_job_is_stored,
     keep_from_watchers_what_is_durable,
     keep_what_is_forgotten,
@@ -949,18 +1009,21 @@ BUGS: list[Patch] = [
 FOUND_BY: dict[str, int] = {
     "a_stream_ends_without_its_close": 5,
     "answer_before_the_end_of_a_job_is_stored": 164,
+    "begin_a_run_beside_another": 16,
+    "begin_again_what_the_clock_shows_again": 56,
     "begin_to_drain_before_that_is_stored": 27,
     "double_launch_on_restart": 1,
     "forget_an_operators_kill": 4,
     "forget_the_epoch": 43,
     "forget_the_versions_of_a_backup": 8,
     "forget_to_kill_again": 11,
+    "forget_which_runs_were_begun": 26,
     "give_any_port_for_a_host_port": 4,
     "give_secrets_of_any_task": 2,
     "keep_from_watchers_what_is_durable": 9,
     "keep_unreported_tasks": 9,
-    "keep_what_serves_from_resolvers": 3,
     "keep_what_is_forgotten": 4,
+    "keep_what_serves_from_resolvers": 3,
     "launch_before_stored": 26,
     "launch_for_whoever_asks": 10,
     "leave_a_change_out": 9,

@@ -40,6 +40,7 @@ CORES = [
     "frameworks/pymesos_binpack/placement",
     "frameworks/pymesos_binpack/jobs",
     "frameworks/pymesos_binpack/alerts",
+    "frameworks/pymesos_binpack/periodic",
     "frameworks/pymesos_binpack/constraints.py",
 ]
 ALLOWED_IN_CORES = {
@@ -59,7 +60,7 @@ ROOMS = {
         "core", "containers", "runtimes", "supervision", "files", "health", "services",
     },
     "frameworks/pymesos_binpack": {
-        "placement", "jobs", "jobfiles", "alerts", "core", "services",
+        "placement", "jobs", "jobfiles", "alerts", "periodic", "core", "services",
     },
 }  # fmt: skip
 
@@ -67,9 +68,9 @@ ROOMS = {
 # Each imports only from those before it, and there is no circle within it.
 FLOORS = {
     "frameworks/pymesos_binpack": [
-        "constraints", "containers", "specs", "roles", "placement", "jobs", "jobfiles", "alerts",
-        "restoring", "core", "calls", "shell", "services", "metrics", "hosting", "settings",
-        "states", "life", "electing", "moving", "main",
+        "constraints", "containers", "periodic", "specs", "roles", "placement", "jobs", "jobfiles",
+        "alerts", "restoring", "core", "calls", "shell", "services", "metrics", "hosting",
+        "settings", "states", "life", "electing", "moving", "main",
     ],
 }  # fmt: skip
 

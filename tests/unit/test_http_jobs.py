@@ -154,6 +154,7 @@ def bodies(shop: str, framework_id: str) -> dict[str, Any]:
         "/v1/jobs/submit": {"text": YAML, "same_name": True, "request_id": "r-1"},
         "/v1/jobs/scale": {"job": shop, "counts": {"web": 5}, "if_version": 2},
         "/v1/jobs/restart": {"job": shop, "tasks": ["web"]},
+        "/v1/jobs/trigger": {"job": shop, "task": "report", "args": {"DAY": "today"}},
         "/v1/jobs/rollback": {"job": shop, "version": 1},
         "/v1/jobs/pause": {"job": shop},
         "/v1/jobs/resume": {"job": shop},
@@ -176,6 +177,10 @@ async def test_every_deed_is_taken_and_answered_as_it_says(
     set_aside(world)
     if route.path == "/v1/jobs/resume":
         await post_json(world.answering, "/v1/jobs/pause", {"job": shop})
+    if route.path == "/v1/jobs/trigger":
+        report = {"name": "report", "kind": "periodic", "command": "x"}
+        parameters = [{"name": "DAY"}]
+        await world.apply({**SHOP, "tasks": [WEB, {**report, "parameters": parameters}]})
     if route.path == "/v1/jobs/promote":
         for command in ("y", "z"):
             canary = {**WEB, "command": command, "update": {"canary": 1}}

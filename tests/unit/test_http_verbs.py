@@ -93,6 +93,7 @@ BY_HTTP: dict[str, str | tuple[str, ...]] = {
     "token make": ("POST /v1/access-tokens/make",),
     "token revoke": ("POST /v1/access-tokens/revoke",),
     "top": ("GET /v1/agents",),
+    "trigger": ("POST /v1/jobs/trigger",),
     "unreserve": ("POST /v1/reservations/unreserve", "GET /v1/reservations"),
     "volumes list": ("GET /v1/volumes",),
     "volumes remove": ("POST /v1/volumes/forget", "POST /v1/reservations/unreserve"),

@@ -30,6 +30,7 @@ REQUESTS = {
     "ApplyJob": pb.ApplyJobRequest(job_json=JOB, request_id="r"),
     "ScaleJob": pb.ScaleJobRequest(job_id="none", counts={"t": 2}, request_id="r"),
     "RestartJob": pb.RestartJobRequest(job_id="none", request_id="r"),
+    "TriggerJob": pb.TriggerJobRequest(job_id="none", request_id="r"),
     "RollbackJob": pb.RollbackJobRequest(job_id="none", request_id="r"),
     **dict.fromkeys(
         ("PauseRollout", "ResumeRollout", "PromoteRollout", "AbortRollout"),

@@ -183,6 +183,17 @@ def restart(settings: Settings, job: str, wait: bool) -> None:
 
 
 @room.command()
+@click.argument("job", metavar="JOB[.TASK]", shell_complete=completing.live_jobs)
+@click.option("--arg", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the run.")
+@pass_settings
+def trigger(settings: Settings, job: str, given: tuple[str, ...]) -> None:
+    """Have a run of a periodic task begin now, or as soon as its `overlap` lets it."""
+    from pymesos_cli.jobs import periodic
+
+    with_cluster(settings, lambda c: periodic.trigger_job(c, job, given))
+
+
+@room.command()
 @click.argument("job", shell_complete=completing.live_jobs)
 @click.argument("version", default="", required=False)
 @click.option("--wait", is_flag=True, help="Stay until all instances are as that version said.")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
 from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held
+from pymesos_cli.jobs.periodic import periodic_lines
 from pymesos_cli.jobs.progress import name_of, phase_of, ports_of
-from pymesos_cli.output import print_json, print_table
+from pymesos_cli.output import print_json, print_table, printable
 from pymesos_core.jobs_json import instance_json
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -37,6 +38,8 @@ async def list_instances(cluster: Cluster, text: str, *, as_json: bool) -> None:
         return
     rows = [_row(instance) for instance in instances]
     print_table(HEADERS, rows, f"{job.job_id} has no instances", ("NOTE",))
+    for line in periodic_lines(job):
+        print(printable(line))
 
 
 def _row(instance: pb.InstanceView) -> tuple[str, ...]:

@@ -114,6 +114,7 @@ NEEDS: Mapping[str, Need] = {
     "Jobs.RestoreJob": _POLICY,  # and `submit`: it says who made which version, and when
     "Jobs.ScaleJob": _SUBMIT,
     "Jobs.RestartJob": _SUBMIT,
+    "Jobs.TriggerJob": _SUBMIT,
     "Jobs.RollbackJob": _SUBMIT,
     "Jobs.PauseRollout": _SUBMIT,
     "Jobs.ResumeRollout": _SUBMIT,

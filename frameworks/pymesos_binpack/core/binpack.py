@@ -24,6 +24,7 @@ from pymesos_binpack.core import (
     silencing,
     submissions,
     subscription,
+    triggers,
     updates,
     versions,
 )
@@ -46,6 +47,7 @@ from pymesos_binpack.core.events import (
     QuarantineReleased,
     RolesAnswered,
     RolloutAsked,
+    RunTriggered,
     Stored,
     Subscribed,
     TaskUpdated,
@@ -65,6 +67,7 @@ from pymesos_binpack.core.then import (
     ReleaseAwaited,
     ReleaseStored,
     RolloutsDurable,
+    RunsDurable,
     Then,
     VersionStored,
 )
@@ -355,6 +358,8 @@ class BinpackCore:
                 versions.on_proposed(ctx, event)
             case ChangesAwaited():
                 versions.on_awaited(ctx, event)
+            case RunTriggered():
+                triggers.on_triggered(ctx, event)
             case RolloutAsked():
                 versions.on_asked(ctx, event)
             case JobStopped(job_id, asked, now):
@@ -429,6 +434,9 @@ class BinpackCore:
             case RolloutsDurable(job, rollouts):
                 job.durable_rollouts = rollouts
                 serving.note(ctx, job.instances)
+                ctx.changed[job.job_id] = None
+            case RunsDurable(job, runs):
+                job.durable_runs = runs
                 ctx.changed[job.job_id] = None
             case InstancesRemoved(job, gone):
                 versions.on_removed(ctx, job, gone)

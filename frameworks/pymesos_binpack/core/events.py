@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from pymesos_binpack.jobs.history import Version
@@ -132,6 +132,17 @@ class RolloutAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class RunTriggered:
+    """Somebody wants a run of a periodic task now; `task` empty: of the only one."""
+
+    request_id: str
+    job_id: str
+    task: str
+    args: Mapping[str, str]
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class VolumeRemoved:
     """A volume is no more: the next run of its name makes a new one."""
 
@@ -222,6 +233,7 @@ Event = (
     | VersionProposed
     | ChangesAwaited
     | RolloutAsked
+    | RunTriggered
     | JobStopped
     | QuarantineReleased
     | VolumeRemoved

@@ -80,7 +80,7 @@ def begin(ctx: Context, job: JobState) -> None:
             ctx.volumes.adopt(job.job, instance)
         ctx.roster.add_instance(instance)
         ctx.note(instance)
-    if job.job.has_daemon and not job.ended:
+    if job.job.is_open_ended and not job.ended:
         versions.look_soon(ctx, job.job_id)
 
 

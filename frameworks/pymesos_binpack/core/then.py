@@ -12,6 +12,7 @@ from pymesos_binpack.core.effects import Accept, Effect
 from pymesos_binpack.jobs.instance import Instance, Saved
 from pymesos_binpack.jobs.rollouts.state import Rollout
 from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.periodic.runs import Runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,14 @@ class RolloutsDurable:
 
     job: JobState
     rollouts: Mapping[str, Rollout]
+
+
+@dataclass(frozen=True, slots=True)
+class RunsDurable:
+    """This is what the runs of a job's periodic tasks may be told to be."""
+
+    job: JobState
+    runs: Mapping[str, Runs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,7 @@ Then = (
     | JobStored
     | VersionStored
     | RolloutsDurable
+    | RunsDurable
     | InstancesRemoved
     | LaunchStored
     | KillStored

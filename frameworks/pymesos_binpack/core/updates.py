@@ -212,6 +212,7 @@ def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
             state = status.state if is_terminal(status.state) else pb.TASK_LOST
             how |= {"failures": failures, "state": state}
             job.finish(instance, Happened.ENDED, ctx.now.wall_s, **how)
+            job.unsettled = job.unsettled or instance.spec.periodic is not None  # its run is over
             too_often = instance.spec.is_service and status.state != pb.TASK_ERROR
             said = how_it_ended(status)
             instance.explain(f"{said}; {why}" if too_often and not job.stopping else said)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pymesos_binpack.core import periodic
 from pymesos_binpack.core.context import KEPT, Context
 from pymesos_binpack.core.effects import Done, JobAccepted, JobRefused
 from pymesos_binpack.core.events import ChangesAwaited, RolloutAsked, VersionProposed
@@ -13,6 +14,7 @@ from pymesos_binpack.core.then import (
     InstancesRemoved,
     LeavingStored,
     RolloutsDurable,
+    RunsDurable,
     Then,
     VersionStored,
 )
@@ -141,11 +143,13 @@ def follow(ctx: Context, job: JobState) -> None:
 
 
 def _take_steps(ctx: Context, job: JobState) -> None:
+    runs = periodic.advance(ctx, job)
     aligned = align(job, ctx.steady_s, ctx.agents)
+    aligned.look(None if runs.look_in_s is None else ctx.steady_s + runs.look_in_s)
     changed = aligned.rollouts != job.rollouts
     job.rollouts = aligned.rollouts
     added = [_add(ctx, job, step) for step in aligned.added]
-    _carry_out(ctx, job, aligned.removed, added, changed=changed)
+    _carry_out(ctx, job, aligned.removed, added, runs.changes, changed=changed)
     if tasks := rolled_back(job):
         _make_version_of_rollback(ctx, job, tasks)
     job.unsettled = not is_settled(job, aligned.places)
@@ -242,7 +246,7 @@ def look_soon(ctx: Context, job_id: str) -> None:
 
 
 def _add(ctx: Context, job: JobState, step: Add) -> Instance:
-    instance = job.add(step.spec, step.index, step.version, step.begun_s, step.home)
+    instance = job.add(step.spec, step.index, step.version, step.begun_s, step.home, step.run)
     if instance.spec.volumes and ctx.roster.running(job.job, job) is None:
         ctx.volumes.adopt(job.job, instance)
     ctx.roster.add_instance(instance)
@@ -255,6 +259,7 @@ def _carry_out(
     job: JobState,
     steps: Sequence[Remove],
     added: Sequence[Instance],
+    more: Sequence[Change],
     *,
     changed: bool,
 ) -> None:
@@ -275,8 +280,9 @@ def _carry_out(
         gone.append(instance)
     what: list[Instance | Change] = [*ending, *removals(job, gone)]
     what += [instance for instance in added if instance.saved.begun_s]
+    what += more
     then: list[Then] = [LeavingStored(tuple((i, i.saved.task_id) for i in ending))]
-    then.append(InstancesRemoved(job, tuple(gone)))
+    then += [InstancesRemoved(job, tuple(gone)), RunsDurable(job, job.runs)]
     if changed:
         what += job.rollout_changes()
         then.append(RolloutsDurable(job, job.rollouts))

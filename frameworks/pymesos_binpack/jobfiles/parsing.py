@@ -24,6 +24,7 @@ from pymesos_binpack.jobfiles import checks
 from pymesos_binpack.jobfiles.alerts import alert_rules
 from pymesos_binpack.jobfiles.daemons import daemon_problem
 from pymesos_binpack.jobfiles.documents import read_document, read_text
+from pymesos_binpack.jobfiles.periodic import periodic_rules
 from pymesos_binpack.jobfiles.ports import check_neighbours, exposure, named_ports, with_named_ports
 from pymesos_binpack.jobfiles.revisions import digest
 from pymesos_binpack.jobfiles.trial import launch_problem
@@ -259,6 +260,7 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
         alerts=alert_rules(task, where),
         drain_s=float(shutdown.get("drain_s", 0)),
         update=dict(task.get("update", {})),
+        periodic=periodic_rules(task, where),
         named_ports=named_ports(task, where),
         exposure=exposure(task, where),
         digest=digest(written, _task_defaults()),

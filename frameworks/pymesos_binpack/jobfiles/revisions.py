@@ -15,7 +15,8 @@ from typing import Any
 OF_THE_FRAMEWORK = frozenset(
     {
         "instances", "update", "restart", "retries", "scale", "alerts", "shutdown", "kill_grace_s",
-        "unreachable_replace_s", "gang", "expose",
+        "unreachable_replace_s", "gang", "expose", "schedule", "time_zone", "overlap",
+        "start_deadline_s", "keep", "parameters",
     }
 )  # fmt: skip
 DIGITS = 16

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import pending_task, task_infos, with_volumes
+from pymesos_binpack.periodic.rules import MAX_VALUE
 from pymesos_binpack.placement.agents import OfferedAgent
 from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.planner import Launch
@@ -60,7 +61,8 @@ def launch_problem(job: Job) -> str | None:
 def _build(job: Job, spec: TaskSpec) -> tuple[pb.TaskInfo, ...]:
     """What would be sent, through the wire and back. Raises ResourceError and what it finds."""
     instance = Instance(job.name + JOB_ID_END, job.name, spec, max(spec.instances, 1) - 1)
-    instance.amend(attempts=ATTEMPTS)
+    parameters = spec.periodic.parameters if spec.periodic is not None else ()
+    instance.amend(attempts=ATTEMPTS, args={each.name: "x" * MAX_VALUE for each in parameters})
     task = pending_task(instance, job.priority)
     given = _resources(task.scalars, task.ports, task.host_ports)
     launch = Launch(task, AgentOffers(("o",), AGENT, given), given)

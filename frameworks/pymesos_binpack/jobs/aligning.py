@@ -23,12 +23,15 @@ from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.steps import Add, Remove
 from pymesos_binpack.jobs.troubles import trouble_of
 from pymesos_binpack.jobs.updating import rules_of
+from pymesos_binpack.periodic.runs import Run, Runs
 from pymesos_binpack.specs import TaskSpec
 
 NO_TASK = "its job no longer has this task"
 FEWER = "its job is to have fewer of it"
 NEWER = "another version of its job takes its place"
 AGAIN = "its job is to run it again"
+OTHER_RUN = "another run takes its place"
+NO_RUNS = Runs()
 MIDWAY = (State.ABORTED, State.ROLLBACK_FAILED)  # where a rollout ends with instances of both
 
 
@@ -40,7 +43,7 @@ class Aligned:
     added: list[Add] = field(default_factory=list)
     rollouts: dict[str, Rollout] = field(default_factory=dict)
     look_at_s: float | None = None
-    places: dict[str, Collection[int]] = field(default_factory=dict)  # of daemons, by task
+    places: dict[str, Collection[int]] = field(default_factory=dict)  # see `is_settled`
 
     def look(self, at_s: float | None) -> None:
         """Look again by then."""
@@ -71,6 +74,12 @@ def align(job: JobState, now_s: float, agents: Agents = NOTHING_KNOWN) -> Aligne
             out.removed += [Remove(instance, why) for instance, why in there.unwanted.items()]
             instances = [i for i in instances if i not in there.unwanted]
             places = out.places[spec.name] = there.places
+        run: Run | None = None
+        if spec.periodic is not None:
+            runs = job.runs.get(spec.name, NO_RUNS)
+            instances = _of_latest_run(out, runs, instances)
+            run, places = runs.latest, _places_of_run(runs, spec, instances, of_task[spec.name])
+            out.places[spec.name] = places
         if rollout is not None:
             _roll(out, job, spec, rollout, instances, places, now_s, agents.draining)
         elif spec.is_service and not spec.is_daemon and moves(instances, agents.draining):
@@ -79,8 +88,35 @@ def align(job: JobState, now_s: float, agents: Agents = NOTHING_KNOWN) -> Aligne
             _roll(out, job, spec, over, instances, places, now_s, agents.draining)
             del out.rollouts[spec.name]
         else:
-            _match(out, job, spec, instances, places)
+            _match(out, job, spec, instances, places, run)
     return out
+
+
+def _of_latest_run(out: Aligned, runs: Runs, instances: Iterable[Instance]) -> list[Instance]:
+    """Have the instances of earlier runs of a periodic task end, and return the others."""
+    latest = runs.latest.run_id if runs.latest is not None else ""
+    here: list[Instance] = []
+    for instance in instances:
+        if instance.saved.run == latest:
+            here.append(instance)
+        elif not instance.saved.leaving:
+            out.removed.append(Remove(instance, OTHER_RUN))
+    return here
+
+
+def _places_of_run(
+    runs: Runs, spec: TaskSpec, instances: Iterable[Instance], every: Iterable[Instance]
+) -> Places:
+    """Return the indices of a run; those of one that has ended are the ones that it had.
+
+    None of it begins before all of the one before have ended.
+    """
+    mine = {instance.index for instance in instances}
+    latest = runs.latest.run_id if runs.latest is not None else ""
+    others = any(instance.live and instance.saved.run != latest for instance in every)
+    if runs.going is None or others:
+        return dict.fromkeys(sorted(mine))
+    return dict.fromkeys(range(spec.instances))
 
 
 def moves(instances: Iterable[Instance], draining: Set[str]) -> bool:
@@ -97,7 +133,12 @@ def _departs(instance: Instance, draining: Set[str]) -> bool:
 
 
 def _match(
-    out: Aligned, job: JobState, spec: TaskSpec, instances: Iterable[Instance], places: Places
+    out: Aligned,
+    job: JobState,
+    spec: TaskSpec,
+    instances: Iterable[Instance],
+    places: Places,
+    run: Run | None,
 ) -> None:
     """Have one instance of each index, where no rollout sees to that."""
     there: set[int] = set()
@@ -109,7 +150,7 @@ def _match(
             there.add(instance.index)
     latest = job.history.latest
     out.added += [
-        Add(spec, index, "it is wanted", latest, home=home)
+        Add(spec, index, "it is wanted", latest, home=home, run=run)
         for index, home in places.items()
         if index not in there
     ]
@@ -272,17 +313,18 @@ def _served(job: JobState, spec: TaskSpec, known: Rollout) -> set[int]:
     return now.union(known.served_indices()) if known.going else now
 
 
-def is_settled(job: JobState, of_daemons: Mapping[str, Collection[int]] | None = None) -> bool:
+def is_settled(job: JobState, places_now: Mapping[str, Collection[int]] | None = None) -> bool:
     """Return whether nothing is to be done, but for batch tasks that may finish.
 
-    `of_daemons` are the indices that each daemon is to have; None: that was not looked at.
+    `places_now` are the indices that daemons and periodic tasks are to have now; None: nobody has
+    looked.
     """
     if job.stopping:
         return True  # what is to end follows no version
-    if of_daemons is None and job.job.has_daemon:
+    if places_now is None and job.job.is_open_ended:
         return False
     places: dict[str, Collection[int]] = {s.name: range(s.instances) for s in job.job.tasks}
-    places.update(of_daemons or {})
+    places.update(places_now or {})
     if any(rollout.going for rollout in job.rollouts.values()):
         return False
     settled = sum(

@@ -43,6 +43,8 @@ def foresee(now: JobState | None, job: Job, version: Version, agents: Agents) ->
         places: Collection[int] = range(spec.instances)
         if spec.is_daemon:
             places = wanted(job, spec, instances, agents).places.keys()
+        elif spec.periodic is not None:  # each run has its own
+            places = {instance.index for instance in instances}
         out.append(_of_task(spec, instances, places, version))
     out += [TaskChange(name, stop=len(instances)) for name, instances in there.items()]
     return out

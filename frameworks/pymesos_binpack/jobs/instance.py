@@ -51,6 +51,8 @@ class Saved(NamedTuple):
     leaving: str = ""  # why it is to end and be forgotten: another takes its place, or none
     version: int = 0  # of the job, as which it runs; 0: as its mark says
     begun_s: float = 0.0  # Unix time at which a rollout decided on it; 0: none did
+    run: str = ""  # of a periodic task: which one it is of
+    args: Mapping[str, str] = MappingProxyType({})  # that this was begun with
     decision: str = ""  # why the latest attempt is on its agent: see placement.decisions
     unhealthy_since_s: float = 0.0  # Unix time since when its health check fails; 0: it does not
     quick_failures: int = 0  # how often in a row it ended soon after its start
@@ -58,7 +60,7 @@ class Saved(NamedTuple):
     def record(self) -> dict[str, Any]:
         """As it is stored."""
         record = self._asdict()
-        for name in ("attributes", "devices", "volume_ids"):
+        for name in ("attributes", "devices", "volume_ids", "args"):
             record[name] = dict(record[name])
         return record
 

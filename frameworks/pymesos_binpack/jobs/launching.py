@@ -176,8 +176,10 @@ def _task_info(
     named = ports.by_name(instance.spec, given_ports)
     environment = {
         **spec.env,
+        **instance.saved.args,
         **{port_variable(name): str(port) for name, port in named.items()},
         "PYMESOS_INSTANCE": str(instance.index),
+        **({"PYMESOS_RUN": instance.saved.run} if instance.saved.run else {}),
     }
     its = spec.container
     info = pb.TaskInfo(

@@ -29,6 +29,7 @@ AFTER_END: Mapping[str, Callable[[Instance, End], Step]] = {
     "service": service.after_end,
     "daemon": service.after_end,
     "batch": batch.after_end,
+    "periodic": batch.after_end,
 }
 STOPPED = "the job is to end"
 CALLED_OFF = "its job was stopped"  # once an instance is done by that

@@ -24,6 +24,7 @@ from pymesos_binpack.jobs.instance import (
 )
 from pymesos_binpack.jobs.lifecycle import Happened
 from pymesos_binpack.jobs.rollouts.state import Rollout, known_good
+from pymesos_binpack.periodic.runs import Run, Runs
 from pymesos_binpack.specs import Job, TaskSpec
 from pymesos_core.store import Change
 from pymesos_proto.v1 import types_pb2 as pb
@@ -31,6 +32,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 JOB = "job"
 ROLLOUT = "rollout"  # the latest of a task: its job's id/its name
 ROLLOUTS = "rollouts"  # which ids the instances of a job had; earlier, also all of its rollouts
+RUNS = "runs"  # of a periodic task: its job's id/its name
 VOLUME = "volume"  # one that was made: see `volumes`
 
 
@@ -59,6 +61,9 @@ class JobState:
     unsettled: bool = False  # some instance is not of the version in force, or is not there
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)  # by task: the latest of each
     durable_rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    runs: Mapping[str, Runs] = field(default_factory=dict)  # of periodic tasks
+    durable_runs: Mapping[str, Runs] = field(default_factory=dict)
+    next_due_s: dict[str, float] = field(default_factory=dict)  # when the next of each is due
     # Which version no tasks as they were earlier, by these versions, go with.
     not_together: tuple[int, Mapping[str, int]] = (0, {})
     # Those that have records of their own, see `rollout_changes`; None: what is in it is outdated.
@@ -202,12 +207,15 @@ class JobState:
         of: Version | None = None,
         begun_s: float = 0.0,
         home: Home | None = None,
+        run: Run | None = None,
     ) -> Instance:
         """Have one more instance, of the version in force or, where a rollout says so, another."""
         of = of or self.history.latest
         saved = Saved(version=of.number, begun_s=begun_s) if begun_s else Saved()
         if home is not None:
             saved = saved._replace(agent_id=home.agent_id, hostname=home.hostname)
+        if run is not None:
+            saved = saved._replace(run=run.run_id, args=run.args)
         made = Instance(
             self.job_id,
             self.job.name,
@@ -270,6 +278,10 @@ class JobState:
         record = {"used": self.used, "version": self.version}
         return [Change(ROLLOUTS, self.job_id, json.dumps(record).encode())]
 
+    def runs_change(self, task: str, runs: Runs | None) -> Change:
+        """Return the write of the runs of a periodic task; None: they are forgotten."""
+        return Change(RUNS, f"{self.job_id}/{task}", None if runs is None else runs.record())
+
     def _rollout_key(self, task: str) -> str:
         return f"{self.job_id}/{task}"
 
@@ -312,7 +324,7 @@ class JobState:
 
     @property
     def _may_have_more(self) -> bool:
-        return self.unsettled or self.job.has_daemon
+        return self.unsettled or self.job.is_open_ended
 
     @property
     def fields(self) -> frozenset[str]:
@@ -347,6 +359,8 @@ class JobState:
         yield Change(ROLLOUTS, self.job_id, None)
         for task in self.written_rollouts:
             yield Change(ROLLOUT, self._rollout_key(task), None)
+        for task in self.runs:
+            yield self.runs_change(task, None)
         yield from self.history.removal(self.job_id)
         for instance in self.instances:
             yield Change(INSTANCE, instance.key, None)
@@ -369,7 +383,7 @@ def new_job(
     first = Version(1, job.document, now_wall_s, made_by, SUBMIT, request_id)
     state = JobState(job_id, job, now_wall_s, request_id, [], History(restored or (first,)))
     fill(state)
-    state.unsettled = job.has_daemon  # its instances come with the agents
+    state.unsettled = job.is_open_ended  # its instances come with the agents, or at their time
     return state
 
 
@@ -377,6 +391,6 @@ def fill(job: JobState) -> None:
     """Have all instances that the version in force wants and that are not there at all."""
     there = {(i.spec.name, i.index) for i in job.instances}
     for spec in job.job.tasks:
-        for index in range(spec.instances):
+        for index in range(spec.instances if spec.periodic is None else 0):
             if (spec.name, index) not in there:
                 job.add(spec, index)

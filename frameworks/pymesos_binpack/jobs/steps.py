@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.instance import Home, Instance
+from pymesos_binpack.periodic.runs import Run
 from pymesos_binpack.specs import TaskSpec
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -102,6 +103,7 @@ class Add:
     version: Version
     begun_s: float = 0.0  # see Saved
     home: Home | None = None  # of a daemon
+    run: Run | None = None  # of a periodic task
 
 
 Step = Keep | Launch | Kill | Replace | Wait | Finish | Remove

@@ -13,6 +13,7 @@ from pymesos_binpack.services.alerts import AlertCalls
 from pymesos_binpack.services.asked import Call, answering, short, who
 from pymesos_binpack.services.restores import JobRestores
 from pymesos_binpack.services.rollouts import RolloutCalls
+from pymesos_binpack.services.triggers import TriggerCalls
 from pymesos_binpack.services.versions import JobChanges
 from pymesos_binpack.services.views import (
     instance_view,
@@ -37,7 +38,7 @@ SLICE = 500
 QUARANTINED_PER_PAGE = 10
 
 
-class JobsService(JobChanges, RolloutCalls, JobRestores, AlertCalls):
+class JobsService(JobChanges, RolloutCalls, TriggerCalls, JobRestores, AlertCalls):
     """Submit, change, list, watch, stop; and what is in quarantine."""
 
     contract = pb.DESCRIPTOR.services_by_name["Jobs"]

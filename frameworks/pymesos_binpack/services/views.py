@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from pymesos_binpack.jobfiles.differences import Difference
 from pymesos_binpack.jobs.foreseeing import TaskChange
@@ -15,6 +16,7 @@ from pymesos_binpack.jobs.serving import serves
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.jobs.volumes import KeptVolume
+from pymesos_binpack.periodic.runs import Run, Runs
 from pymesos_binpack.placement.decisions import from_text
 from pymesos_binpack.placement.packing import meaning_of
 from pymesos_binpack.placement.tasks import Cause
@@ -26,6 +28,7 @@ from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
 MAX_ROLLOUTS = 1000
+MAX_PERIODIC = 100
 ROLLOUTS_BYTES = 384 * 1024  # of a job, beside its instances; a message has at most 1 MiB
 WHY_SHOWN = 1000  # characters of why a rollout is in its state
 TASKS_SHOWN, TASKS_LISTED = 1000, 100
@@ -234,9 +237,43 @@ def job_view(job: JobState, framework_id: str) -> pb.JobView:
         version=job.durable_version,
         rollouts=rollout_views(job, job.durable_rollouts),
         settled=not job.unsettled and all(i.settled for i in job.instances),
+        periodic=periodic_views(job),
         priority=job.job.priority,
         role=job.job.role,
     )
+
+
+def run_view(job: JobState, run: Run) -> pb.RunView:
+    """A run of a periodic task."""
+    state = str(run.outcome) or ("running" if run.began_s else "waiting")
+    if run.going and job.durably_stopping:
+        state = "stopped"
+    return pb.RunView(
+        run_id=run.run_id,
+        due_at_s=run.due_s,
+        began_at_s=run.began_s,
+        ended_at_s=run.ended_s,
+        state=state,
+        by=run.by,
+    )
+
+
+def periodic_views(job: JobState) -> Iterable[pb.PeriodicView]:
+    """When the periodic tasks of a job run, with their latest runs."""
+    periodic = (spec for spec in job.job.tasks if spec.periodic is not None)
+    for spec in islice(periodic, MAX_PERIODIC):
+        rules, runs = spec.periodic, job.durable_runs.get(spec.name, Runs())
+        assert rules is not None
+        next_s = 0.0 if job.durably_stopping else job.next_due_s.get(spec.name, 0.0)
+        waiting = [runs.queued] if runs.queued is not None else []
+        yield pb.PeriodicView(
+            task_name=spec.name,
+            schedule=rules.schedule,
+            time_zone=rules.time_zone if rules.schedule else "",
+            next_at_s=next_s,
+            note=runs.note,
+            runs=[run_view(job, run) for run in (*runs.runs, *waiting)],
+        )
 
 
 def quarantined_view(aside: Quarantined, framework_id: str) -> pb.JobView:

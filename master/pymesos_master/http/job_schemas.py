@@ -30,6 +30,7 @@ _JOB = {
     "framework_id": TEXT,
     "submitted_at": TIME,
     "explanation": MAYBE_TEXT,
+    "periodic": many(ref("Periodic")),
 }
 _CHANGE = record(
     "A key of the job file that differs, with its values as JSON; null: it is not there.",
@@ -87,6 +88,25 @@ SCHEMAS: dict[str, Json] = {
         made=WHOLE,
         ready=WHOLE,
         surge=WHOLE,
+    ),
+    "Periodic": record(
+        "When a periodic task runs, and its latest runs, the last one last. `note` says what became"
+        " of the latest time at which none began.",
+        task_name=TEXT,
+        schedule=MAYBE_TEXT,
+        time_zone=MAYBE_TEXT,
+        next_at=TIME,
+        note=MAYBE_TEXT,
+        runs=many(ref("Run")),
+    ),
+    "Run": record(
+        "A run of a periodic task.",
+        run_id=TEXT,
+        due_at=TIME,
+        began_at=TIME,
+        ended_at=TIME,
+        state=TEXT,
+        by=MAYBE_TEXT,
     ),
     "JobVersion": record("A version of a job, and what it changed.", **_VERSION),
     "JobDocument": record(

@@ -167,6 +167,33 @@ class RestartJobRequest(_message.Message):
     request_id: str
     def __init__(self, job_id: _Optional[str] = ..., tasks: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
+class TriggerJobRequest(_message.Message):
+    __slots__ = ("job_id", "task_name", "args", "request_id")
+    class ArgsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    ARGS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    task_name: str
+    args: _containers.ScalarMap[str, str]
+    request_id: str
+    def __init__(self, job_id: _Optional[str] = ..., task_name: _Optional[str] = ..., args: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class TriggerJobResponse(_message.Message):
+    __slots__ = ("task_name", "run")
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    task_name: str
+    run: RunView
+    def __init__(self, task_name: _Optional[str] = ..., run: _Optional[_Union[RunView, _Mapping]] = ...) -> None: ...
+
 class RollbackJobRequest(_message.Message):
     __slots__ = ("job_id", "version", "request_id")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
@@ -374,7 +401,7 @@ class InstanceView(_message.Message):
     def __init__(self, task_name: _Optional[str] = ..., instance: _Optional[int] = ..., task_id: _Optional[str] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., hostname: _Optional[str] = ..., agent_id: _Optional[str] = ..., ports: _Optional[_Iterable[int]] = ..., attempts: _Optional[int] = ..., explanation: _Optional[str] = ..., done: _Optional[bool] = ..., exit_status: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., service: _Optional[bool] = ..., stuck: _Optional[bool] = ..., nearest: _Optional[str] = ..., offers_seen: _Optional[int] = ..., cause: _Optional[str] = ..., next_start_at_s: _Optional[float] = ..., needs: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., needs_ports: _Optional[int] = ..., data_on: _Optional[str] = ..., version: _Optional[int] = ..., ready: _Optional[bool] = ..., leaving: _Optional[str] = ..., removed: _Optional[bool] = ..., serving: _Optional[bool] = ..., name: _Optional[str] = ..., address: _Optional[str] = ..., port_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class JobView(_message.Message):
-    __slots__ = ("job_id", "name", "state", "instances", "counts", "submitted_at_s", "framework_id", "more", "explanation", "version", "settled", "rollouts", "priority", "role")
+    __slots__ = ("job_id", "name", "state", "instances", "counts", "submitted_at_s", "framework_id", "more", "explanation", "version", "settled", "rollouts", "priority", "role", "periodic")
     class CountsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -396,6 +423,7 @@ class JobView(_message.Message):
     ROLLOUTS_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
+    PERIODIC_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     name: str
     state: str
@@ -410,7 +438,40 @@ class JobView(_message.Message):
     rollouts: _containers.RepeatedCompositeFieldContainer[RolloutView]
     priority: int
     role: str
-    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[InstanceView, _Mapping]]] = ..., counts: _Optional[_Mapping[str, int]] = ..., submitted_at_s: _Optional[float] = ..., framework_id: _Optional[str] = ..., more: _Optional[bool] = ..., explanation: _Optional[str] = ..., version: _Optional[int] = ..., settled: _Optional[bool] = ..., rollouts: _Optional[_Iterable[_Union[RolloutView, _Mapping]]] = ..., priority: _Optional[int] = ..., role: _Optional[str] = ...) -> None: ...
+    periodic: _containers.RepeatedCompositeFieldContainer[PeriodicView]
+    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[InstanceView, _Mapping]]] = ..., counts: _Optional[_Mapping[str, int]] = ..., submitted_at_s: _Optional[float] = ..., framework_id: _Optional[str] = ..., more: _Optional[bool] = ..., explanation: _Optional[str] = ..., version: _Optional[int] = ..., settled: _Optional[bool] = ..., rollouts: _Optional[_Iterable[_Union[RolloutView, _Mapping]]] = ..., priority: _Optional[int] = ..., role: _Optional[str] = ..., periodic: _Optional[_Iterable[_Union[PeriodicView, _Mapping]]] = ...) -> None: ...
+
+class RunView(_message.Message):
+    __slots__ = ("run_id", "due_at_s", "began_at_s", "ended_at_s", "state", "by")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    DUE_AT_S_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_AT_S_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    due_at_s: float
+    began_at_s: float
+    ended_at_s: float
+    state: str
+    by: str
+    def __init__(self, run_id: _Optional[str] = ..., due_at_s: _Optional[float] = ..., began_at_s: _Optional[float] = ..., ended_at_s: _Optional[float] = ..., state: _Optional[str] = ..., by: _Optional[str] = ...) -> None: ...
+
+class PeriodicView(_message.Message):
+    __slots__ = ("task_name", "schedule", "time_zone", "next_at_s", "note", "runs")
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_AT_S_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    task_name: str
+    schedule: str
+    time_zone: str
+    next_at_s: float
+    note: str
+    runs: _containers.RepeatedCompositeFieldContainer[RunView]
+    def __init__(self, task_name: _Optional[str] = ..., schedule: _Optional[str] = ..., time_zone: _Optional[str] = ..., next_at_s: _Optional[float] = ..., note: _Optional[str] = ..., runs: _Optional[_Iterable[_Union[RunView, _Mapping]]] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("include_ended", "page_size", "page_token", "called", "role")

@@ -55,6 +55,11 @@ class JobsStub:
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RestartJobRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ChangeJobResponse.FromString,
                 _registered_method=True)
+        self.TriggerJob = channel.unary_unary(
+                '/pymesos.v1.Jobs/TriggerJob',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.TriggerJobRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.TriggerJobResponse.FromString,
+                _registered_method=True)
         self.RollbackJob = channel.unary_unary(
                 '/pymesos.v1.Jobs/RollbackJob',
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RollbackJobRequest.SerializeToString,
@@ -187,6 +192,13 @@ class JobsServicer:
 
     def RestartJob(self, request, context):
         """Replace every instance of tasks by another that is the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TriggerJob(self, request, context):
+        """Have a run of a periodic task begin now, as its `overlap` has it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -360,6 +372,11 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.RestartJob,
                     request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RestartJobRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ChangeJobResponse.SerializeToString,
+            ),
+            'TriggerJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.TriggerJob,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.TriggerJobRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.TriggerJobResponse.SerializeToString,
             ),
             'RollbackJob': grpc.unary_unary_rpc_method_handler(
                     servicer.RollbackJob,
@@ -575,6 +592,33 @@ class Jobs:
             '/pymesos.v1.Jobs/RestartJob',
             pymesos__proto_dot_v1_dot_jobs__pb2.RestartJobRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_jobs__pb2.ChangeJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TriggerJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/TriggerJob',
+            pymesos__proto_dot_v1_dot_jobs__pb2.TriggerJobRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.TriggerJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class JobsStub:
     """The same with other numbers of instances."""
     RestartJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RestartJobRequest, _jobs_pb2.ChangeJobResponse]
     """Replace every instance of tasks by another that is the same."""
+    TriggerJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.TriggerJobRequest, _jobs_pb2.TriggerJobResponse]
+    """Have a run of a periodic task begin now, as its `overlap` has it."""
     RollbackJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RollbackJobRequest, _jobs_pb2.ChangeJobResponse]
     """Make the job what an earlier version said, as a new version; the numbers of instances stay."""
     PauseRollout: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RolloutRequest, _jobs_pb2.RolloutResponse]
@@ -93,6 +95,8 @@ class JobsAsyncStub(JobsStub):
     """The same with other numbers of instances."""
     RestartJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RestartJobRequest, _jobs_pb2.ChangeJobResponse]  # type: ignore[assignment]
     """Replace every instance of tasks by another that is the same."""
+    TriggerJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.TriggerJobRequest, _jobs_pb2.TriggerJobResponse]  # type: ignore[assignment]
+    """Have a run of a periodic task begin now, as its `overlap` has it."""
     RollbackJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RollbackJobRequest, _jobs_pb2.ChangeJobResponse]  # type: ignore[assignment]
     """Make the job what an earlier version said, as a new version; the numbers of instances stay."""
     PauseRollout: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RolloutRequest, _jobs_pb2.RolloutResponse]  # type: ignore[assignment]
@@ -168,6 +172,14 @@ class JobsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.ChangeJobResponse, _abc.Awaitable[_jobs_pb2.ChangeJobResponse]]:
         """Replace every instance of tasks by another that is the same."""
+
+    @_abc_1.abstractmethod
+    def TriggerJob(
+        self,
+        request: _jobs_pb2.TriggerJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.TriggerJobResponse, _abc.Awaitable[_jobs_pb2.TriggerJobResponse]]:
+        """Have a run of a periodic task begin now, as its `overlap` has it."""
 
     @_abc_1.abstractmethod
     def RollbackJob(

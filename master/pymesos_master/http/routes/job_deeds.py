@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from pymesos_core.jobs_json import applied_json, changed_json, rollout_json
+from pymesos_core.jobs_json import applied_json, changed_json, rollout_json, run_json
 from pymesos_core.json_dialect import Json
 from pymesos_core.limits import JOB, JOB_TEXT, MAX_JOB_VERSION
 from pymesos_core.transport import CallError, Code
@@ -28,6 +28,7 @@ from pymesos_proto.v1 import jobs_pb2 as pb
 
 MOST_TASKS = 1000  # of a job
 MOST_INSTANCES = 10_000  # of a task
+MOST_ARGS, MOST_OF_ARG = 32, 1024  # of a run, and characters of each
 BODY_BYTES = 2 * JOB.most  # in which characters may be escaped
 
 IF_VERSION = whole("if_version", "Refused unless this version is in force.", 1, MAX_JOB_VERSION)
@@ -70,6 +71,23 @@ def _counts(name: str, what: str) -> Parameter:
         "maxProperties": MOST_TASKS,
     }
     return Parameter(name, what, schema, read, required=True)
+
+
+def _args(name: str, what: str) -> Parameter:
+    """Values of parameters, by their names."""
+
+    def read(value: Any) -> dict[str, str]:
+        if not isinstance(value, dict) or len(value) > MOST_ARGS:
+            raise ValueError(f"an object with at most {MOST_ARGS} parameters")
+        for parameter, given in value.items():
+            one_line_text(parameter)
+            if not isinstance(given, str) or len(given) > MOST_OF_ARG:
+                raise ValueError(f"text of at most {MOST_OF_ARG} characters for each parameter")
+        return value
+
+    of = {"type": "string", "maxLength": MOST_OF_ARG}
+    schema = {"type": "object", "additionalProperties": of, "maxProperties": MOST_ARGS}
+    return Parameter(name, what, schema, read)
 
 
 FILE = (
@@ -255,6 +273,29 @@ ROUTES: tuple[Route, ...] = (
         ),
         ref("Changed"),
         changed_json,
+    ),
+    _do(
+        "/v1/jobs/trigger",
+        "Have a run of a periodic task begin now, as its `overlap` has it.",
+        "TriggerJob",
+        lambda asked: of_job(
+            asked,
+            lambda job_id: pb.TriggerJobRequest(
+                job_id=job_id,
+                task_name=asked.text("task"),
+                args=asked.value("args") or {},
+                request_id=_request_id(asked),
+            ),
+        ),
+        (
+            JOB_NAME,
+            text("task", "Which; left out, the only one that is periodic."),
+            _args("args", "Values of its parameters."),
+            IN_FRAMEWORK,
+            REQUEST_ID,
+        ),
+        record("The run that begins, or waits.", task_name=TEXT, run=ref("Run")),
+        lambda answer: {"task_name": answer.task_name, "run": run_json(answer.run)},
     ),
     _do(
         "/v1/jobs/rollback",
