@@ -38,6 +38,7 @@ POSTS = [route for route in ROUTES if route.method == "POST" and route.service =
 DOCUMENT = openapi.document(ROUTES)
 SAME = "http://127.0.0.1:5080"  # the origin of a page of the master itself
 POLICY = "allow: [{who: operator/root, do: ['*'], role: '**'}]"
+WEBHOOK = {"name": "w", "url": "http://127.0.0.1:9/", "kinds": ["task_added"]}
 QUOTA = {"role": "eng", "limits": {"cpus": 2}}
 
 
@@ -81,6 +82,9 @@ def bodies(h: MasterHarness) -> dict[str, Any]:
         "/v1/revocations/revoke": {"name": "agent/node-1"},
         "/v1/access-tokens/make": {"digest": "b" * 64, "lifetime_s": 60, "rights": ["read:**"]},
         "/v1/access-tokens/revoke": {"id": "d" * 16},
+        "/v1/webhooks/set": WEBHOOK,
+        "/v1/webhooks/remove": {"name": "w"},
+        "/v1/webhooks/test": {"name": "w"},
         "/v1/quarantine/release": {"kind": "role", "key": "odd", "discard": True},
     }  # fmt: skip
 
@@ -105,13 +109,18 @@ def test_the_example_of_each_route_is_a_body_by_its_schema(h: MasterHarness) -> 
         assert said == {"application/json": {"schema": schema}}
 
 
-# Those of access tokens, of which an open cluster has none, are in test_http_tokens.py.
+# Those of access tokens, of which an open cluster has none, are in test_http_tokens.py; what is
+# sent to webhooks is in test_webhooks.py.
 @pytest.mark.parametrize(
-    "route", [r for r in POSTS if "access-tokens" not in r.path], ids=lambda route: route.path
+    "route",
+    [r for r in POSTS if "access-tokens" not in r.path and r.path != "/v1/webhooks/test"],
+    ids=lambda route: route.path,
 )
 async def test_every_answer_is_as_it_says(
     h: MasterHarness, answering: Answering, route: Any
 ) -> None:
+    if route.path == "/v1/webhooks/remove":
+        await post_json(answering, "/v1/webhooks/set", WEBHOOK)
     said = await post_json(answering, route.path, bodies(h)[route.path])
     schema = {**route.schema, "components": DOCUMENT["components"]}
     Draft202012Validator(schema).validate(said)
