@@ -150,10 +150,12 @@ class Promises:
                 assert key in holds or not fires, f"{key} fires, and nothing is wrong"
                 overdue = now_s - surely_s > rule.for_s + SLACK_S
                 assert fires or not overdue, f"{key} does not fire"
-        self._since_s = {key: at_s for key, at_s in self._since_s.items() if key in holds}
+        # What is being written is looked at once it is: until then what began goes on.
+        goes_on = holds if not ctx.writes else holds | self._since_s.keys() | self._stored.keys()
+        self._since_s = {key: at_s for key, at_s in self._since_s.items() if key in goes_on}
         self._surely_s = {key: at_s for key, at_s in self._surely_s.items() if key in surely}
         # What was carried over has ended.
-        self._stored = {key: kept for key, kept in self._stored.items() if key in holds}
+        self._stored = {key: kept for key, kept in self._stored.items() if key in goes_on}
 
 
 def _rules(core: bp.BinpackCore) -> Iterator[tuple[JobState, TaskSpec, AlertRule]]:
