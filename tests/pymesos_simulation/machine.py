@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from pymesos_agent.health.checking import CheckError
 from pymesos_agent.host import Host
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_simulation.runtime import Machine
+from pymesos_simulation.threads import Killed
 from pymesos_simulation.world import here
 
 
@@ -90,9 +92,18 @@ def host_on(machine: Machine) -> Host:
 def simulated() -> Iterator[None]:
     """While a simulation runs: nothing is logged, and the process's own chance stays as it was."""
     level, state = logging.root.manager.disable, random.getstate()
+    hook = sys.unraisablehook
+
+    def tell(unraisable: sys.UnraisableHookArgs) -> None:
+        """Generators of processes that were killed are closed late, when they are forgotten."""
+        if not isinstance(unraisable.exc_value, Killed):
+            hook(unraisable)
+
     logging.disable(logging.CRITICAL)
+    sys.unraisablehook = tell
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         logging.disable(level)
         random.setstate(state)
