@@ -21,7 +21,7 @@ def takes(view: pb.FrameworkView, role: str) -> bool:
 
 
 def takers(views: Iterable[pb.FrameworkView], role: str) -> list[pb.FrameworkView]:
-    """Those that take jobs of a role; empty: of any.
+    """Return the frameworks that take jobs of a role; empty: of any.
 
     Where some say that very role, others that take it with more are left out.
     """

@@ -187,7 +187,7 @@ class _Shared:
         self._made: dict[Hashable, tuple[float, Batch]] = {}  # the oldest first
 
     def batch(self, key: Hashable, make: Callable[[], Batch]) -> Batch:
-        """That of a moment ago, or a new one."""
+        """Return the batch of a moment ago, or a new one."""
         now_s = asyncio.get_running_loop().time()
         made_s, found = self._made.get(key, (-math.inf, None))
         if found is not None and now_s - made_s <= SHARED_S:

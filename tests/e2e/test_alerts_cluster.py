@@ -86,7 +86,7 @@ def alertmanager(tmp_path: Path) -> Iterator[str]:
 
 
 def alerts(server: str) -> list[dict[str, Any]] | None:
-    """Those that are active; None: it does not answer."""
+    """Return the alerts that are active; None: it does not answer."""
     try:
         with urllib.request.urlopen(f"{server}/api/v2/alerts?active=true", timeout=10) as answer:
             return list(json.loads(answer.read()))
@@ -116,7 +116,7 @@ def databases() -> list[psutil.Process]:
 def test_paged_when_the_database_is_unhealthy(
     roles: Roles, tmp_path: Path, hook: Hook, alertmanager: str
 ) -> None:
-    """Its process is killed; the framework, too, while it pages."""
+    """The process of the database is killed; the framework, too, while it pages."""
     file = receivers(tmp_path, hook, alertmanager)
     master = roles.master()
     roles.agent(master.address, "agent", "--runtime", "process", "--kill-tasks-on-exit")

@@ -129,7 +129,7 @@ def test_http_is_for_its_owner(local: Local) -> None:
 
 
 def test_a_program_asks_with_an_access_token(local: Local) -> None:
-    """Of masters, and through them of frameworks, within its rights; and no more once revoked."""
+    """It asks masters, and frameworks through them, within its rights, until it is revoked."""
     url = local.said.splitlines()[1].removeprefix("web ")
     context = ssl.create_default_context(cafile=tls_of(local.secrets, OWNER) / "roots.pem")
     context.check_hostname = False

@@ -57,7 +57,7 @@ def test_files_that_stay_can_be_deleted(folder: Path) -> None:
 
 
 def test_who_gives_up_an_agents_id_gives_up_the_names_that_it_was_told(tmp_path: Path) -> None:
-    """They are of a cluster's epochs, and the next agent may be of another cluster."""
+    """The names are of a cluster's epochs, and the next agent may be of another cluster."""
     for name in (CHECKPOINT, FILE):
         (tmp_path / name).write_bytes(b"")
     done = CliRunner().invoke(main, ["recover", "--discard", "--work-dir", str(tmp_path)])

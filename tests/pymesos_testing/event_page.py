@@ -18,7 +18,7 @@ class EventPage:
     _unread: str = ""
 
     def connected(self) -> None:
-        """It has connected anew: what was cut is dropped."""
+        """The page has connected anew: what was cut is dropped."""
         self._unread = ""
 
     def feed(self, data: bytes) -> None:

@@ -1,1 +1,1 @@
-"""What a role tells others of its own accord: who is told, in which form, until it is taken."""
+"""What a role tells others unasked: who is told, in which form, until it is taken."""

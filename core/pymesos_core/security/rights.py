@@ -81,7 +81,7 @@ def rights_problem(written: tuple[str, ...]) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _read(written: tuple[str, ...]) -> tuple[Right, ...]:
-    """Those that can be read."""
+    """Return those that can be read."""
     found = []
     for one in written:
         try:

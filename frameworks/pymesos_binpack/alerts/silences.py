@@ -17,7 +17,7 @@ SILENCE = "silence"  # JOB ID/TASK/WHEN → its record
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Of the alerts of a job, of one of its tasks, or of what one is about; empty: of all."""
+    """A silence of alerts: of a job, one of its tasks, or what one is about; empty: of all."""
 
     job_id: str
     task: str

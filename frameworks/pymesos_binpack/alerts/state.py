@@ -58,7 +58,7 @@ class Alert:
 
     @property
     def parts(self) -> tuple[str, str, str]:
-        """Its task, what it is about, and its receiver."""
+        """The task of it, what it is about, and its receiver."""
         _, task, when, receiver = self.key.split("/")
         return task, when, receiver
 
@@ -100,7 +100,7 @@ class Alerts:
             yield from alerts.values()
 
     def of(self, job_id: str) -> Mapping[str, Alert]:
-        """Those of a job, by key."""
+        """The alerts of a job, by key."""
         return self.by_job.get(job_id, {})
 
     def get(self, key: str) -> Alert | None:

@@ -197,7 +197,7 @@ def on_taken(ctx: Context, event: NoticeTaken) -> None:
 
 
 def _settle(ctx: Context, alert: Alert) -> None:
-    """Its receiver knows that it is over, or was never told that it fired."""
+    """Forget an alert: its receiver knows that it is over, or was never told that it fired."""
     since_s, alert.since_s = alert.since_s, 0.0
     alert.move(Turn.TOLD, ctx.now.wall_s)
     alert.known, alert.told, alert.fired_s, alert.ended_s = False, True, 0.0, 0.0

@@ -54,7 +54,7 @@ class _Tally:
 
 
 def _tallies(job: JobState) -> Mapping[str, _Tally]:
-    """Of every task that has instances."""
+    """The tally of every task that has instances."""
     out: dict[str, _Tally] = {}
     for instance in job.told_instances():
         saved = instance.durable

@@ -49,7 +49,7 @@ class AccessTokenCalls:
     async def ListAccessTokens(  # noqa: N802
         self, request: pb.ListAccessTokensRequest, call: Call
     ) -> pb.ListAccessTokensResponse:
-        """Those that are good."""
+        """List the tokens that are good."""
         with self._leadership.asked() as leader:
             found = leader.queries.access_tokens(caller_of(call))
         return pb.ListAccessTokensResponse(tokens=found)

@@ -103,7 +103,7 @@ class OfDocument:
         return await relay.ask_one(view, method, request, caller)
 
     def _role(self) -> str:
-        """Of the job; empty, which any framework takes and refuses, where that is none."""
+        """The role of the job; empty, which any framework takes and refuses, where that is none."""
         document: Any = self.document
         if document is None:
             try:

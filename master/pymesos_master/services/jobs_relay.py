@@ -330,7 +330,7 @@ def _to_plan(view: pb.AgentView) -> pb.AgentView:
 
 
 def _that_fit(views: list[pb.AgentView]) -> tuple[list[pb.AgentView], int]:
-    """Those with most cpus free that fit into one message, and how many do not."""
+    """Return those with most cpus free that fit into one message, and how many do not."""
     kept: list[pb.AgentView] = []
     left_bytes = AGENTS_BYTES
     for view in sorted(views, key=_free_cpus, reverse=True):

@@ -90,7 +90,7 @@ class SandboxCalls:
         await self._pass_on("FollowFile", request, call, on_response)
 
     async def Exec(self, call: Call) -> None:  # noqa: N802
-        """It has many requests."""
+        """Refuse it: it has many requests."""
         raise CallError(Code.UNIMPLEMENTED, "commands are run by gRPC: see `pymesos-cli exec`")
 
     def whereabouts(self, caller: Caller, framework_id: str, task_id: str) -> tuple[str, str]:

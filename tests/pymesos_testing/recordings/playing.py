@@ -159,7 +159,7 @@ class Player:
         return offer is not None and self._find_offer(recorded, offer, deadline)
 
     def _find_offer(self, recorded: str, offer: Json, deadline: float) -> bool:
-        """Those of ours that hold the same of the same agent: it may be several."""
+        """Find those of ours that hold the same of the same agent: it may be several."""
         agent = self.played.ids.get(offer["agent_id"]["value"])
         wanted = quantities(offer["resources"])
         for talk in self._talks:
@@ -214,7 +214,7 @@ class Player:
             self._learn_uuid(talk, status, recorded)
 
     def _learn_agent(self, offer: Json) -> None:
-        """It is the first with these attributes that is not known yet."""
+        """Take the first with these attributes that is not known yet."""
         ours = offer["agent_id"]["value"]
         if ours in self._agents:
             return

@@ -53,7 +53,7 @@ def _usage_json(answer: Any) -> Json:
 
 
 def _headers(answer: Any) -> Mapping[str, str]:
-    """Of a part of a file, which no browser is to show as a page."""
+    """The headers of a part of a file, which no browser is to show as a page."""
     return {
         "Content-Disposition": "attachment",
         "Pymesos-Offset": str(answer.offset),
