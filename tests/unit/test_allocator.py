@@ -498,6 +498,12 @@ class TestWhatTheFirstAgentsTake:
         assert self.refuse_all(drf, 0) == {"c": 3000}
         assert self.refuse_all(drf, 1) == {}, "all of it was seen and refused"
 
+    def test_what_a_guarantee_cuts_is_refused_for_as_long_as_was_said(self) -> None:
+        drf = self.world("eng", Quota(limits={"cpus": 100_000}))
+        drf.set_quota("later", Quota(guarantees={"cpus": 8000}))
+        assert self.refuse_all(drf, 0) == {"a": 4000, "b": 0, "c": 0}
+        assert [self.refuse_all(drf, now_s) for now_s in (0, 1, 2)] == [{}, {}, {}]
+
     def test_beside_a_guarantee_they_come_first_the_next_time(self) -> None:
         drf = self.world("later", Quota(guarantees={"cpus": 8000}))
         seen = [self.refuse_all(drf, minute * 61.0) for minute in range(3)]

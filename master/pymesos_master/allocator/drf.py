@@ -191,6 +191,7 @@ class DrfAllocator:
         if agent is None or not resources:
             return
         state.hold(agent, (framework_id, role), resources.quantities, -1)
+        granted_with = agent.granted_with.pop((framework_id, role), None)
         back = resources
         if agent.owed:
             back = resources.minus_what_is_there(agent.owed)
@@ -203,7 +204,7 @@ class DrfAllocator:
         if refuse_s is not None and framework is not None and framework.wants(role):
             leaf = framework.leaves[role]
             whole = usable(state, leaf, agent.available)
-            self._refuse(agent, leaf, whole, resources, now_s, refuse_s)
+            self._refuse(agent, leaf, whole, granted_with, now_s, refuse_s)
             if agent.asked and agent.claim is None and not timed_out:
                 self._claims.make(agent, leaf, now_s)
 
@@ -212,14 +213,14 @@ class DrfAllocator:
         agent: AgentEntry,
         leaf: Node,
         whole: Resources,
-        offered: Resources,
+        granted_with: Scalars | None,
         now_s: float,
         refuse_s: float,
     ) -> None:
-        """A leaf refuses an agent, whose offer may have been less than the whole."""
+        """A leaf refuses an agent: see CutRefusals."""
         self._state.refusals.add(leaf, agent.agent_id, whole, now_s, refuse_s)
         if self._state.quotas.by_role:
-            self._cut.note(leaf, agent.agent_id, whole, offered)
+            self._cut.note(leaf, agent.agent_id, whole, granted_with)
 
     def answered(self, framework_id: str, agent_id: str) -> None:
         """See Allocator."""
@@ -256,7 +257,7 @@ class DrfAllocator:
         agent = self._state.agents.get(agent_id)
         if framework is not None and framework.wants(role) and agent is not None:
             leaf = framework.leaves[role]
-            self._refuse(agent, leaf, resources, resources, now_s, refuse_s)
+            self._refuse(agent, leaf, resources, None, now_s, refuse_s)
 
     def transfer(self, agent_id: str, resources: Resources, giver: Client, taker: Client) -> None:
         """See Allocator."""

@@ -130,6 +130,8 @@ class Granting:
         if leaf is None:
             return False
         resources = look.part(leaf)
+        if room := self._state.quotas.room(leaf):
+            agent.granted_with[leaf.framework_id, leaf.role] = room
         agent.was_cut = resources is not look.usable(leaf) and resources != look.usable(leaf)
         self.take(agent, leaf, resources)
         parts = granted.setdefault(agent, {})

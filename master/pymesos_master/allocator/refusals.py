@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from pymesos_core.reservations import unreserved
 from pymesos_core.resources import EMPTY, Resources
+from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.allocator.quotas import Quotas
 from pymesos_master.allocator.tree import Node
 
@@ -183,16 +184,18 @@ class CutRefusals:
         self._room: dict[Node, dict[str, dict[str, int]]] = {}  # by agent: of what was cut
         self._least: dict[Node, dict[str, int]] = {}  # of all its agents
 
-    def note(self, leaf: Node, agent_id: str, usable: Resources, offered: Resources) -> None:
-        """A leaf has refused what it was offered of an agent, of which so much is usable.
+    def note(
+        self, leaf: Node, agent_id: str, usable: Resources, granted_with: Scalars | None
+    ) -> None:
+        """A leaf has refused an agent, of which so much is usable.
 
-        It had room for no more then: what others were offered in the same cycle, and refused at the
-        same time, may have come back since.
+        `granted_with` is the room there was when it was granted, if that is known: what others were
+        granted in the same cycle, and refused at the same time, may have come back since.
         """
-        whole, seen = usable.where(unreserved).quantities, offered.where(unreserved).quantities
-        room = {
-            name: min(left, seen.get(name, 0)) for name, left in self._quotas.room(leaf).items()
-        }
+        room = self._quotas.room(leaf)
+        if granted_with is not None:
+            room = {name: min(left, granted_with.get(name, left)) for name, left in room.items()}
+        whole = usable.where(unreserved).quantities
         if lacks := {name: left for name, left in room.items() if whole.get(name, 0) > left}:
             self._room.setdefault(leaf, {})[agent_id] = lacks
             least = self._least.setdefault(leaf, {})

@@ -46,6 +46,7 @@ class AgentEntry:
     asked: set[str] = field(default_factory=set)  # frameworks that have not answered a grant
     claim: Node | None = None  # who is to see this part together with the rest
     has_gpus: bool = False
+    granted_with: dict[Client, Scalars] = field(default_factory=dict)  # the room of who was asked
     was_cut: bool = False  # less was granted of it than is usable: it comes first the next time
 
     def hold(self, client: Client, scalars: Scalars, sign: int) -> None:
