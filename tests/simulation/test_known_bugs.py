@@ -173,7 +173,7 @@ def begin_again_what_the_clock_shows_again(patch: pytest.MonkeyPatch) -> None:
 
     def look(rules: Any, of: runs.Runs, now_s: float) -> runs.Runs:
         if of.seen_s > now_s:
-            of = replace(of, seen_s=now_s - 60.0, runs=())
+            of = replace(of, seen_s=now_s - 60.0, latest_due_s=0.0, runs=())
         return original(rules, of, now_s)
 
     patch.setattr(runs, "_look_at_times", look)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import islice, pairwise, takewhile
 
 import pytest
 
@@ -85,6 +86,45 @@ class TestTimes:
         times = due_times("0 * * * *", "Europe/Berlin", since)
         named = [name_of(at_s)[11:] for at_s in islice(times, 3)]
         assert named == ["01:00Z", "02:00Z", "03:00Z"]
+
+    @pytest.mark.parametrize("night", [datetime(2026, 3, 28, 23), datetime(2026, 10, 24, 22)])
+    @pytest.mark.parametrize(
+        "schedule",
+        ["30 2 * * *", "0,30 2 * * *", "*/15 * * * *", "0 * * * *", "* 2 * * *", "5,50 1-3 * * *"],
+    )
+    def test_from_every_minute_of_a_night_the_same_times_follow(
+        self, night: datetime, schedule: str
+    ) -> None:
+        """Both nights in which the clocks of Berlin are set, from midnight on."""
+        begin_s = night.replace(tzinfo=UTC).timestamp()
+        end_s = begin_s + 6 * 3600
+
+        def times(after_s: float) -> list[float]:
+            due = due_times(schedule, "Europe/Berlin", after_s)
+            return list(takewhile(lambda at_s: at_s < end_s, due))
+
+        every = times(begin_s)
+        assert all(a < b for a, b in pairwise(every))
+        for minute in range(6 * 60):
+            after_s = begin_s + minute * MINUTE + 10.0
+            assert times(after_s) == [at_s for at_s in every if at_s > after_s]
+
+    @pytest.mark.parametrize("minute", range(0, 180, 7))
+    def test_a_fixed_time_begins_one_run_of_a_night_whenever_a_schedule_begins(
+        self, minute: int
+    ) -> None:
+        """The clocks of Berlin show 02:30 at 00:30Z and at 01:30Z, of which the first counts."""
+        rules = PeriodicRules("30 2 * * *", "Europe/Berlin", start_deadline_s=1200.0, keep=0)
+        now_s = datetime(2026, 10, 25, tzinfo=UTC).timestamp() + minute * MINUTE
+        of, begun = Runs(), []
+        for _ in range(200):
+            decided = decide(rules, of, Outcome.GOING, now_s)
+            begun += [run.run_id for run in decided.runs.runs if run.going]
+            of = replace(decided.runs, runs=())  # it has ended, and is not kept
+            look_in_s = decided.look_in_s(now_s)
+            assert look_in_s is not None and look_in_s > 0, "it is due at once for ever"
+            now_s += look_in_s
+        assert begun == (["2026-10-25T00:30Z"] if minute < 30 else [])
 
 
 class TestRuns:
@@ -201,7 +241,7 @@ class TestOverlap:
 class TestOnceOnly:
     def restarted(self, h: BinpackHarness, after_s: float = 0.0) -> BinpackHarness:
         again = BinpackHarness(h.records)
-        again.now_s = h.now_s + after_s
+        again.now_s, again.skew_s = h.now_s + after_s, h.skew_s
         again.feed(c.Subscribed("f"))
         return again
 
@@ -253,6 +293,21 @@ class TestOnceOnly:
         assert offered(h) == [] and len(runs(h)) == 3
         h.advance(MINUTE + 1)
         assert len(offered(h)) == 1 and runs(h)[-1] == (240.0, "")
+
+    def test_nor_does_another_schedule_once_it_was_set_back(self, h: BinpackHarness) -> None:
+        h.submit(periodic(keep=1))
+        for _ in range(3):
+            h.advance(MINUTE)
+            finish(h, offered(h)[0])
+        h.skew_s = -2.5 * MINUTE
+        h.feed(c.VersionProposed("v", JOB, 1, periodic("*/1 * * * *", keep=1), "apply"))
+        h.advance(2 * MINUTE)
+        assert offered(h) == [] and runs(h) == [(180.0, "finished")]
+        again = self.restarted(h)
+        again.advance(MINUTE)
+        assert offered(again) == [] and runs(again) == [(180.0, "finished")]
+        again.advance(MINUTE)
+        assert len(offered(again)) == 1 and runs(again)[-1] == (240.0, "")
 
     def test_a_clock_that_is_set_forward_begins_one(self, h: BinpackHarness) -> None:
         h.submit(periodic())
@@ -366,10 +421,16 @@ def test_what_those_who_watch_are_shown(h: BinpackHarness) -> None:
 
 def test_what_is_stored_is_read_back() -> None:
     run = Run("r", 1.0, {"A": "b"}, "ann", 2.0, 3.0, Outcome.FAILED)
-    made = Runs("* * * * * UTC", 5.0, (run,), replace(run, run_id="q"), "note")
-    import json
-
+    made = Runs("* * * * * UTC", 5.0, (run,), replace(run, run_id="q"), "note", 4.0)
     assert Runs.of_record(json.loads(made.record())) == made
+
+
+def test_what_was_stored_before_the_latest_time_was_kept_apart_is_read() -> None:
+    runs = (Run("a", 60.0), Run("trigger-b", 300.0, by="ann"))
+    made = Runs("* * * * * UTC", 180.0, runs, Run("c", 120.0))
+    old = json.loads(made.record())
+    del old["latest_due_s"]
+    assert Runs.of_record(old) == replace(made, latest_due_s=120.0)
 
 
 def test_a_run_that_ends_when_the_next_is_due_makes_way_for_it() -> None:

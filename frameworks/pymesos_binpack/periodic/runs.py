@@ -1,7 +1,8 @@
 """The runs of a periodic task: which one goes on, which is next, and how the latest ended.
 
 Of a time at which the task is due there is one run at most. That holds over crashes, takeovers and
-clocks that are set back: up to which time was looked is stored, and never goes back.
+clocks that are set back, whatever the schedule is changed to: which time was due last is stored,
+and never goes back.
 """
 
 from __future__ import annotations
@@ -58,10 +59,11 @@ class Runs:
     """The runs of a task, the latest last, and until when (Unix) its times were looked at."""
 
     times: str = ""  # by what it is due: another schedule begins when it is in force
-    seen_s: float = 0.0
+    seen_s: float = 0.0  # set back where another schedule is in force once the clock was
     runs: tuple[Run, ...] = ()
     queued: Run | None = None
     note: str = ""  # what became of the latest time that began no run
+    latest_due_s: float = 0.0  # the latest time of any schedule that was due; never goes back
 
     @property
     def latest(self) -> Run | None:
@@ -86,14 +88,15 @@ class Runs:
         """Read it back. Raises ValueError, KeyError, TypeError."""
         if not isinstance(read, dict):
             raise ValueError("the record of its runs is no mapping")
-        queued = read["queued"]
-        return cls(
-            str(read["times"]),
-            _time(read["seen_s"]),
-            tuple(_run(each) for each in read["runs"]),
-            None if queued is None else _run(queued),
-            str(read["note"]),
-        )
+        queued = None if read["queued"] is None else _run(read["queued"])
+        runs = tuple(_run(each) for each in read["runs"])
+        if "latest_due_s" in read:
+            latest_due_s = _time(read["latest_due_s"])
+        else:  # written before it was kept apart
+            timed = (*runs, queued) if queued is not None else runs
+            latest_due_s = max((run.due_s for run in timed if not run.by), default=0.0)
+        times, seen_s, note = str(read["times"]), _time(read["seen_s"]), str(read["note"])
+        return cls(times, seen_s, runs, queued, note, latest_due_s)
 
 
 def _run(read: Any) -> Run:
@@ -139,15 +142,16 @@ def _look_at_times(rules: PeriodicRules, runs: Runs, now_s: float) -> Runs:
         return replace(runs, times=rules.times, seen_s=now_s)
     if not rules.schedule or now_s <= runs.seen_s:
         return runs
-    since_s = max(runs.seen_s, now_s - rules.start_deadline_s)
+    since_s = max(runs.seen_s, runs.latest_due_s, now_s - rules.start_deadline_s)
     due: list[float] = []
     for at_s in due_times(rules.schedule, rules.time_zone, since_s):
         if at_s > now_s or len(due) == MOST_DUE:
             break
         due.append(at_s)
-    if not due or runs.has(name_of(due[-1])):
+    if not due:
         return runs
-    runs = replace(runs, seen_s=now_s)
+    assert due[-1] > runs.latest_due_s, f"{name_of(due[-1])} is due again"
+    runs = replace(runs, seen_s=now_s, latest_due_s=due[-1])
     try:
         run = Run(name_of(due[-1]), due[-1], args_of(rules, {}))
     except ArgsError as error:
@@ -205,7 +209,7 @@ def _noted(runs: Runs, note: str) -> Runs:
 def _next_due_s(rules: PeriodicRules, runs: Runs, now_s: float) -> float | None:
     if not rules.schedule:
         return None
-    after_s = max(now_s, runs.seen_s)
+    after_s = max(now_s, runs.seen_s, runs.latest_due_s)
     return next(due_times(rules.schedule, rules.time_zone, after_s), None)
 
 

@@ -59,4 +59,6 @@ def due_times(schedule: str, time_zone: str, after_s: float) -> Iterator[float]:
     """Return the Unix times at which a schedule is due, later than one."""
     since = datetime.fromtimestamp(after_s, zone_of(time_zone))
     for due in CronSim(schedule, since):
-        yield due.timestamp()
+        # From a time that the clocks show again, cronsim goes on as from when they showed it first.
+        if (due_s := due.timestamp()) > after_s:
+            yield due_s
