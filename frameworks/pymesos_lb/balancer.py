@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,21 +87,52 @@ class Balancer:
     ) -> None:
         """Have HAProxy listen for other routes: the process before ends when it has answered.
 
-        One that does not start takes nothing from the others: its new ports are left out.
+        A port at which it cannot listen takes nothing from the others: only that is left out.
         """
-        before, layout = self._layout, self._layout.grown(served)
+        new = {route.port for route in served} - self._ports()
+        await self._listen(process, served, sorted(new))
+        log.info("routes: %s", ", ".join(route.backend for route in self._layout.slots) or "none")
+
+    async def _listen(
+        self,
+        process: asyncio.subprocess.Process,
+        served: Mapping[Route, frozenset[Address]],
+        new: Sequence[int],
+    ) -> None:
+        """Have it listen at new ports, too, but for those of them at which it cannot."""
+        before, ports = self._layout, self._ports().union(new)
+        of_ports = {route: served[route] for route in served if route.port in ports}
+        if await self._takes_over(process, of_ports, before.grown(of_ports)):
+            return
+        if len(new) > 1:  # one of them may be all that it is about
+            half = len(new) // 2
+            await self._listen(process, served, new[:half])
+            await self._listen(process, served, new[half:])
+            return
+        port = "".join(map(str, new))
+        where = f"listen at the port of new routes, {port}" if port else "take new routes"
+        self._complaints.say(port, "HAProxy", f"it does not {where}: {ABOVE}")
+        self._left_out.update(dict.fromkeys(new, self.mono_s() + TRY_AGAIN_S))
+
+    async def _takes_over(
+        self,
+        process: asyncio.subprocess.Process,
+        served: Mapping[Route, frozenset[Address]],
+        layout: Layout,
+    ) -> bool:
+        """Have it be started anew with a layout; where it does not start, with that of before."""
+        before = self._layout
         for wanted in (layout, before):
             self._layout = wanted
             self._write(served)
             process.send_signal(signal.SIGUSR2)
             if await self._takes(process, wanted):
-                break
-            new = dict.fromkeys(route.port for route in layout.slots if route not in before.slots)
-            ports = ", ".join(map(str, new))
-            said = f"it does not listen at the ports of new routes, {ports}: {ABOVE}"
-            self._complaints.say(ports, "HAProxy", said)
-            self._left_out.update(dict.fromkeys(new, self.mono_s() + TRY_AGAIN_S))
-        log.info("routes: %s", ", ".join(route.backend for route in self._layout.slots) or "none")
+                return wanted is layout
+        return False
+
+    def _ports(self) -> set[int]:
+        """Where it listens."""
+        return {route.port for route in self._layout.slots}
 
     def _remembered(self, routes: Routes) -> Mapping[Route, frozenset[Address]]:
         """What serves, and the routes that somebody has served lately."""

@@ -16,7 +16,7 @@ from pymesos_master.naming import Naming
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_proto.v1.names_pb2 import NamedTask, ServedPort, ServedTask
+from pymesos_proto.v1.names_pb2 import Exposed, NamedTask, ServedPort, ServedTask
 from pymesos_testing.master_harness import MasterHarness
 
 AGENT = "cpus:4;mem:4096;ports:[31000-31099]"
@@ -228,12 +228,19 @@ def test_more_than_a_framework_may_name_is_refused(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "said", [{"job": "a/b"}, {"task": ""}, {"ports": [ServedPort(name="x", protocol="sctp")]}]
+    "said",
+    [
+        {"job": "a/b"},
+        {"task": ""},
+        {"ports": [ServedPort(name="x", protocol="sctp")]},
+        {"exposed": [Exposed(http_host="shop.example.org", port_name="http")]},
+        {"exposed": [Exposed(port=80, port_name="http")]},
+    ],
 )
 def test_what_cannot_be_a_name_is_refused(said: dict[str, object]) -> None:
     it = Cluster()
     it.publish([it.served(**said)], whole=True)  # type: ignore[arg-type]
-    assert it.shown() == []
+    assert it.shown() == [] and len(it.h.refused(it.framework)) == 1
 
 
 class TestFollowers:

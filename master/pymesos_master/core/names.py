@@ -39,6 +39,11 @@ def on_publish(ctx: Context, framework: Framework, call: scheduler_pb.Call.Publi
         problem = "serves: each has a task_id, a job and a task, and one of them is empty"
         ctx.refuse_call(framework, "publish", problem)
         return
+    exposed = [each for served in call.serves for each in served.exposed]
+    if not all(each.http_host and each.port for each in exposed):
+        problem = "exposed: each has an http_host and a port from 1, and one of them is not there"
+        ctx.refuse_call(framework, "publish", problem)
+        return
     for served in call.serves:
         said[served.task_id] = copy_of(served)
         look(ctx, (framework_id, served.task_id))

@@ -1,0 +1,89 @@
+"""A port at which HAProxy cannot listen takes nothing from the others."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pymesos_core.complaints import Complaints
+from pymesos_lb.balancer import CONFIG, TRY_AGAIN_S, Balancer, log
+from pymesos_lb.config import Layout
+from pymesos_lb.routes import Route, Routes
+
+HERE = frozenset({("10.0.0.1", 31000)})
+
+
+class Machine:
+    """A balancer whose HAProxy cannot listen at some ports; it goes on as it was if so."""
+
+    def __init__(self, folder: Path, *bad: int) -> None:
+        self.now_s, self.bad = 1000.0, set(bad)
+        self.balancer = Balancer("haproxy", folder, "0.0.0.0", lambda: self.now_s)
+        self.balancer._complaints = Complaints(log, lambda: self.now_s)
+        self.balancer._takes = self.takes  # type: ignore[method-assign]
+        self.process: Any = SimpleNamespace(send_signal=self.start)
+        self.listens: set[str] = set()
+        self.starts = 0
+
+    def start(self, number: int) -> None:
+        """Have it read its configuration."""
+        assert number == signal.SIGUSR2
+        self.starts += 1
+        lines = (self.balancer.folder / CONFIG).read_text().splitlines()
+        wanted = {line.split()[1] for line in lines if line.startswith("  use_backend")}
+        if self.bad.isdisjoint(int(name.partition(":")[2]) for name in wanted):
+            self.listens = wanted
+
+    async def takes(self, _: object, layout: Layout) -> bool:
+        """Whether it has this layout."""
+        return self.listens == {route.backend for route in layout.slots}
+
+    async def look(self, *names: str) -> set[str]:
+        """Have these be served, and return what it listens for, once they have been looked at."""
+        routes = {Route(int(name.partition(":")[2]), name.partition(":")[0]) for name in names}
+        served = self.balancer._remembered(Routes(dict.fromkeys(routes, HERE)))
+        if self.balancer._layout.grown(served) != self.balancer._layout:
+            await self.balancer._start_anew(self.process, served)
+        return self.listens
+
+
+async def test_after_a_restart_only_the_port_that_fails_is_left_out(tmp_path: Path) -> None:
+    it = Machine(tmp_path, 22)
+    everything = ("a:80", "b:80", "bad:22", "c:443", "d:8080")
+    for _ in range(5):
+        assert await it.look(*everything) == {"a:80", "b:80", "c:443", "d:8080"}
+        it.now_s += TRY_AGAIN_S
+    it.bad.clear()
+    assert await it.look(*everything) == set(everything)
+
+
+@pytest.mark.parametrize("new", [("c:443",), ("c:443", "b:80"), ("b:80",)])
+async def test_a_bad_port_takes_nothing_from_what_comes_with_it(
+    tmp_path: Path, new: tuple[str, ...]
+) -> None:
+    it = Machine(tmp_path, 22)
+    assert await it.look("a:80") == {"a:80"}
+    assert "a:80" in await it.look("a:80", "bad:22", *new)
+    assert await it.look("a:80", "bad:22", *new) == {"a:80", *new}
+    starts = it.starts
+    await it.look("a:80", "bad:22", *new)
+    assert it.starts == starts, "it is left out for a minute"
+
+
+async def test_several_bad_ports_are_found(tmp_path: Path) -> None:
+    it = Machine(tmp_path, 22, 25, 53)
+    good = {f"h:{port}" for port in range(8000, 8010)}
+    assert await it.look("h:22", "h:25", "h:53", *good) == good
+
+
+async def test_what_is_served_stays_when_nothing_new_can_be(tmp_path: Path) -> None:
+    it = Machine(tmp_path)
+    await it.look("a:80")
+    it.bad = {80}
+    assert await it.look("a:80", "b:80") == {"a:80"}
+    it.bad.clear()
+    assert await it.look("a:80", "b:80") == {"a:80", "b:80"}
