@@ -1,7 +1,8 @@
 """Followers of names are told all that serves, and then what changes, soon and together.
 
 A follower has a list of what it is to be told of, each task once, and is told it as it is then. So
-one that reads slowly costs no more than the names that there are.
+one that reads slowly costs no more than the names that there are. Of what it may not read it is not
+told that there is any: neither when that begins nor when it ends.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Follower:
     may: Callable[[], Roles]  # of which roles it may read now; raises RequestError
     due: dict[TaskKey, None]  # it is to be told of these
     settled: dict[str, None] = field(default_factory=dict)  # and of these frameworks
+    told: set[TaskKey] = field(default_factory=set)  # it was told that these serve
+    awaited: set[str] = field(default_factory=set)  # it was told that these have not said all yet
     whole_is_due: bool = True
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     closed: bool = False
@@ -52,7 +55,7 @@ class Follower:
     def _look_at_rights(self) -> None:
         if (may := self.may()) != self._seen:
             if self._seen is not None:  # what it may see now is another state
-                self.due = dict.fromkeys(self.state.names.shown)
+                self.due = dict.fromkeys((*self.told, *self.state.names.shown))
                 self.whole_is_due = True
             self._seen = may
 
@@ -61,21 +64,35 @@ class Follower:
         for key in list(islice(self.due, IN_A_BATCH)):
             del self.due[key]
             shown = self.state.names.shown.get(key)
-            if shown is None or (self._seen is not None and shown.task.role not in self._seen):
-                batch.ended.add(framework_id=key[0], task_id=key[1])
-            else:
+            if shown is not None and self._may_read(shown.task.role):
+                self.told.add(key)
                 batch.serves.append(shown)
+            elif key in self.told:
+                self.told.remove(key)
+                batch.ended.add(framework_id=key[0], task_id=key[1])
         if not self.due:
-            batch.settled_frameworks.extend(self.settled)
-            self.settled.clear()
-            if self.whole_is_due:
-                self.whole_is_due = False
-                batch.whole = True
-                names = self.state.names
-                batch.awaited_frameworks.extend(
-                    known for known in self.state.frameworks if known not in names.settled
-                )
+            self._take_frameworks(batch)
         return batch
+
+    def _take_frameworks(self, batch: pb.NamesBatch) -> None:
+        """All tasks were told: so are the frameworks that have not said all, or have by now."""
+        settled = self.awaited.intersection(self.settled)
+        self.settled.clear()
+        self.awaited -= settled
+        batch.settled_frameworks.extend(sorted(settled))
+        if self.whole_is_due:
+            self.whole_is_due = False
+            batch.whole = True
+            self.awaited = {
+                framework.framework_id
+                for framework in self.state.frameworks.values()
+                if framework.framework_id not in self.state.names.settled
+                and any(map(self._may_read, framework.roles))
+            }
+            batch.awaited_frameworks.extend(sorted(self.awaited))
+
+    def _may_read(self, role: str) -> bool:
+        return self._seen is not None and role in self._seen
 
 
 class Naming:

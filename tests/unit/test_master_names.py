@@ -14,6 +14,7 @@ from pymesos_master.core.effects import NameChanged, NamesSettled
 from pymesos_master.core.state import ClusterState
 from pymesos_master.naming import Naming
 from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import names_pb2 as names_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.names_pb2 import Exposed, NamedTask, ServedPort, ServedTask
@@ -243,6 +244,25 @@ def test_what_cannot_be_a_name_is_refused(said: dict[str, object]) -> None:
     assert it.shown() == [] and len(it.h.refused(it.framework)) == 1
 
 
+def test_what_ends_while_its_agent_is_awaited_is_awaited_no_more() -> None:
+    """However many are published and ended meanwhile, at whichever agents."""
+    it = Cluster()
+    after = MasterHarness(registry=it.h.registry)
+    it.h, it.framework = after, after.subscribe(it.framework_id)
+    names = after.core.state.names
+    for number in range(5):
+        it.publish([it.served(f"t{number}")], whole=number == 0)
+        assert len(names.awaited[it.agent_id]) == 1
+        it.publish(ended=[f"t{number}"])
+        assert names.awaited == {}
+    it.publish([it.served("u")])
+    it.publish([it.served("u", agent_id="another")])
+    assert names.awaited == {} and it.shown() == []
+    it.publish([it.served("v")], whole=True)
+    after.call(it.framework, teardown=scheduler_pb.Call.Teardown())
+    assert names.awaited == {}
+
+
 class TestFollowers:
     async def test_a_follower_is_told_all_and_then_what_changes(self) -> None:
         it = Cluster()
@@ -255,11 +275,9 @@ class TestFollowers:
             assert list(first.awaited_frameworks) == []
             it.publish(ended=["t"])
             naming.changed(NameChanged(it.framework_id, "t"))
-            naming.settled(NamesSettled(it.framework_id))
             then = await follower.batch()
             assert then is not None and not then.whole
             assert [ended.task_id for ended in then.ended] == ["t"]
-            assert list(then.settled_frameworks) == [it.framework_id]
             naming.close()
             assert await follower.batch() is None
         assert len(naming) == 0
@@ -278,3 +296,44 @@ class TestFollowers:
             may = EVERY_ROLE
             then = await follower.batch()
             assert then is not None and then.whole and len(then.serves) == 1
+
+    async def test_of_what_it_may_not_read_a_follower_is_told_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(naming_module, "HEARTBEAT_S", 0.01)
+        it = Cluster()
+        it.publish([it.served()])
+        naming = Naming(it.state)
+        others = Roles(exact=frozenset({"other"}))
+        with naming.follow(lambda: others) as follower:
+            whole = await follower.batch()
+            assert whole == names_pb.NamesBatch(whole=True)
+            it.publish(ended=["t"], whole=True)
+            naming.changed(NameChanged(it.framework_id, "t"))
+            naming.settled(NamesSettled(it.framework_id))
+            assert await follower.batch() == names_pb.NamesBatch()
+
+    async def test_a_framework_that_is_awaited_is_told_once_it_has_said_all(self) -> None:
+        it = Cluster()
+        naming = Naming(it.state)
+        with naming.follow(lambda: EVERY_ROLE) as follower:
+            first = await follower.batch()
+            assert first is not None and list(first.awaited_frameworks) == [it.framework_id]
+            for told in ([it.framework_id], []):
+                naming.settled(NamesSettled(it.framework_id))
+                then = await follower.batch()
+                assert then is not None and list(then.settled_frameworks) == told
+
+    async def test_what_ends_while_rights_change_is_told(self) -> None:
+        it = Cluster()
+        it.publish([it.served()], whole=True)
+        may = EVERY_ROLE
+        naming = Naming(it.state)
+        with naming.follow(lambda: may) as follower:
+            await follower.batch()
+            it.publish(ended=["t"])
+            naming.changed(NameChanged(it.framework_id, "t"))
+            may = Roles(exact=frozenset({"*"}))
+            then = await follower.batch()
+            assert then is not None and then.whole
+            assert [ended.task_id for ended in then.ended] == ["t"]

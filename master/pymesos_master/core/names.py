@@ -45,6 +45,9 @@ def on_publish(ctx: Context, framework: Framework, call: scheduler_pb.Call.Publi
         ctx.refuse_call(framework, "publish", problem)
         return
     for served in call.serves:
+        before = said.get(served.task_id)
+        if before is not None and before.agent_id != served.agent_id:
+            _await_no_more(ctx, before.agent_id, (framework_id, served.task_id))
         said[served.task_id] = copy_of(served)
         look(ctx, (framework_id, served.task_id))
     _end(ctx, framework_id, call.ended)
@@ -62,8 +65,18 @@ def on_publish(ctx: Context, framework: Framework, call: scheduler_pb.Call.Publi
 
 def _end(ctx: Context, framework_id: str, task_ids: Iterable[str]) -> None:
     for task_id in task_ids:
-        if ctx.state.names.said[framework_id].pop(task_id, None) is not None:
-            look(ctx, (framework_id, task_id))
+        key = (framework_id, task_id)
+        if (served := ctx.state.names.said[framework_id].pop(task_id, None)) is not None:
+            _await_no_more(ctx, served.agent_id, key)
+            look(ctx, key)
+
+
+def _await_no_more(ctx: Context, agent_id: str, key: TaskKey) -> None:
+    awaited = ctx.state.names.awaited
+    if (keys := awaited.get(agent_id)) is not None:
+        keys.pop(key, None)
+        if not keys:
+            del awaited[agent_id]
 
 
 def forget(ctx: Context, framework_id: str) -> None:
@@ -134,6 +147,10 @@ def check(state: ClusterState) -> None:
         assert (serves, awaited) == (not named.awaited, named.awaited), (
             f"{task_id} is shown{' as awaited' * named.awaited}, and does not serve: {task}"
         )
+    for agent_id, keys in state.names.awaited.items():
+        for framework_id, task_id in keys:
+            served = state.names.said.get(framework_id, {}).get(task_id)
+            assert served is not None and served.agent_id == agent_id, f"{task_id} is awaited"
 
 
 def _is_so(task: Task, served: ServedTask) -> bool:
