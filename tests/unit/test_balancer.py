@@ -24,7 +24,7 @@ class Machine:
         self.now_s, self.bad = 1000.0, set(bad)
         self.balancer = Balancer("haproxy", folder, "0.0.0.0", lambda: self.now_s)
         self.balancer._complaints = Complaints(log, lambda: self.now_s)
-        self.balancer._takes = self.takes  # type: ignore[method-assign]
+        self.balancer._takes = self.takes  # type: ignore[method-assign, assignment]
         self.process: Any = SimpleNamespace(send_signal=self.start)
         self.listens: set[str] = set()
         self.starts = 0
