@@ -483,6 +483,46 @@ class TestSilence:
         h.say("db-r.t.0.1", healthy=True)
         assert h.told == [("unhealthy", "firing"), ("unhealthy", "resolved")]
 
+    @pytest.fixture
+    def owed(self, h: Harness) -> Harness:
+        """It is over, which was not taken, and has come back in silence."""
+        h.run(service(alert("unhealthy", 10)), healthy=True)
+        h.say("db-r.t.0.1", healthy=False)
+        h.advance(11)
+        h.away = True
+        h.say("db-r.t.0.1", healthy=True)
+        silence(h, 100)
+        h.say("db-r.t.0.1", healthy=False)
+        h.advance(11)
+        assert h.told == [("unhealthy", "firing"), ("unhealthy", "resolved")]
+        return h
+
+    def test_that_it_was_over_is_owed_though_it_comes_back_in_silence(self, owed: Harness) -> None:
+        again = owed.restarted()
+        assert again.told == [("unhealthy", "resolved")]  # which is taken now
+        again.start()
+        again.say("db-r.t.0.1", healthy=False)
+        again.advance(11)
+        assert again.states == ["firing"] and len(again.told) == 1
+        again.say("db-r.t.0.1", healthy=True)
+        assert again.states == [] and len(again.told) == 1
+
+    def test_what_has_come_back_fires_in_silence_once_it_is_known_to_have_been_over(
+        self, owed: Harness
+    ) -> None:
+        over = owed.of(c.Tell)[-1]
+        assert isinstance(over, c.Tell)
+        owed.take(over.notice)
+        assert owed.states == ["firing"] and len(owed.told) == 2
+
+    def test_what_has_come_back_is_told_once_it_is_silenced_no_more(self, owed: Harness) -> None:
+        silence(owed, 0, asked=2)
+        assert owed.states == ["firing"] and owed.told[2:] == [("unhealthy", "firing")]
+
+    def test_what_has_come_back_and_ends_in_silence_is_told_to_be_over(self, owed: Harness) -> None:
+        owed.say("db-r.t.0.1", healthy=True)
+        assert owed.restarted().told == [("unhealthy", "resolved")]
+
     def test_until_somebody_ends_it(self, h: Harness) -> None:
         h.run(service(alert("unhealthy", 0)), healthy=True)
         silence(h, 1e6)

@@ -134,10 +134,18 @@ def _move(ctx: Context, job: JobState, alert: Alert, rule: AlertRule, found: Fou
         left_s = alert.since_s + rule.for_s - ctx.steady_s
         if left_s > ROUNDING_S:
             _look_by(ctx, job.job_id, ctx.now.mono_s + left_s)
-        else:
+        elif not _waits(ctx, alert):
             alert.move(Turn.LASTED, ctx.now.wall_s)
             alert.fired_s, alert.ended_s, alert.known = ctx.now.wall_s, 0.0, False
             alert.summary = f"{job.job.name}/{alert.parts[0]}: {found.why}"
+
+
+def _waits(ctx: Context, alert: Alert) -> bool:
+    """Whether it is still to be told that it was over, and not that it has come back.
+
+    It fires in silence once its receiver knows, or aloud once it is silenced no more.
+    """
+    return alert.state is State.RESOLVED and ctx.silences.of(alert) is not None
 
 
 def _cease(ctx: Context, alert: Alert) -> None:
@@ -194,6 +202,7 @@ def on_taken(ctx: Context, event: NoticeTaken) -> None:
         _settle(ctx, alert)
         ctx.alerts.keep(alert)
         ctx.store("a receiver knows that an alert is over", alert.change())
+        ctx.changed[alert.job_id] = None  # it may have come back in silence
 
 
 def _settle(ctx: Context, alert: Alert) -> None:

@@ -52,6 +52,9 @@ def _end_by(ctx: Context, silence: Silence) -> None:
 def _end(ctx: Context, key: str, *then: Done) -> None:
     silence = ctx.silences.by_key.pop(key, None)
     ctx.store("a silence is over", Change(SILENCE, key, None), then=then)
-    for alert in list(ctx.alerts.of(silence.job_id).values()) if silence is not None else ():
+    if silence is None:
+        return
+    ctx.changed[silence.job_id] = None  # what has come back in silence may fire
+    for alert in list(ctx.alerts.of(silence.job_id).values()):
         if alert.state is State.FIRING:
             alerting.tell(ctx, alert)
