@@ -9,6 +9,9 @@ import pytest
 from pymesos_binpack import core as c
 from pymesos_binpack.core.events import Disconnected
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_binpack.jobs import clashes, roster
+from pymesos_binpack.jobs.roster import Roster
+from pymesos_binpack.jobs.state import new_job
 from pymesos_core import limits
 from pymesos_core.clock import Now
 from pymesos_proto.v1 import scheduler_pb2 as spb
@@ -162,6 +165,36 @@ class TestClashes:
         h.feed(c.JobStopped(first))
         h.feed(c.JobSubmitted("s", "second", shop("a-b")))
         assert not h.of(c.JobRefused)
+
+    def test_a_submission_looks_at_none_of_the_other_names(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looked: list[str] = []
+
+        def label_of(text: str) -> str:
+            looked.append(text)
+            return text.lower().replace("_", "-")
+
+        for module in (roster, clashes):
+            monkeypatch.setattr(module, "label_of", label_of)
+        h = subscribed()
+        for number in range(20):
+            h.submit(shop(f"j{number}"), f"r{number}")
+        looked.clear()
+        h.submit(shop("last"), "last")
+        assert "last" in looked and not [name for name in looked if name.startswith("j")]
+
+    def test_what_is_forgotten_leaves_no_name(self) -> None:
+        made = Roster()
+        jobs = [new_job(f"j-{name}", shop(name), 0.0, name) for name in ("a_b", "a-b", "c")]
+        for job in jobs:
+            made.name(job)
+        assert list(made.names_like("*", "A-b")) == [("*", "a_b"), ("*", "a-b")]
+        made.drop(jobs[0])
+        assert list(made.names_like("*", "a-b")) == [("*", "a-b")]
+        for job in jobs:
+            made.forget(job)
+        assert not made._named and not made._labelled
 
     def test_tasks_of_one_job(self) -> None:
         two = [{"name": n, "kind": "service", "command": "x"} for n in ("web_a", "web-a")]

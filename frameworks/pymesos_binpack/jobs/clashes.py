@@ -20,9 +20,8 @@ def clash_problem(roster: Roster, job: Job) -> str | None:
                 f"the tasks {quoted(other)} and {quoted(spec.name)} would have one name in DNS"
                 f" ({AS}): give one of them another"
             )
-    mine = (label_of(job.role), label_of(job.name))
-    for role, name in roster.names():
-        if (role, name) != (job.role, job.name) and (label_of(role), label_of(name)) == mine:
+    for role, name in roster.names_like(job.role, job.name):
+        if (role, name) != (job.role, job.name):
             return (
                 f"the job {quoted(name)} of the role {quoted(role)} has its name in DNS already"
                 f" ({AS}): give this one another, or end that one first with `pymesos-cli stop`"

@@ -11,6 +11,7 @@ from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.placement.packing import Shape, shape_of
 from pymesos_binpack.specs import Job
+from pymesos_core.discovery.zone import label_of
 
 K = TypeVar("K")
 
@@ -50,10 +51,13 @@ class Roster:
         self._counted: dict[str, Wanted] = {}  # of them, by job id
         self.requests: dict[str, str] = {}  # request id → job id, those in quarantine included
         self._named: dict[tuple[str, str], dict[str, JobState]] = {}  # by role and name
+        self._labelled: dict[tuple[str, str], dict[tuple[str, str], None]] = {}  # by those in DNS
 
     def name(self, job: JobState) -> None:
         """A job has its name, before it is stored."""
-        self._named.setdefault((job.job.role, job.job.name), {})[job.job_id] = job
+        named = (job.job.role, job.job.name)
+        self._named.setdefault(named, {})[job.job_id] = job
+        self._labelled.setdefault(_labels(named), {})[named] = None
 
     def add(self, job: JobState) -> None:
         """A job is stored."""
@@ -103,10 +107,20 @@ class Roster:
         self.jobs.pop(job.job_id, None)
         self.ended.pop(job.job_id, None)
         self._discount(job)
-        self.named(job.job.role, job.job.name).pop(job.job_id, None)
+        self._take_name(job)
         for instance in job.instances:
             self.by_key.pop(instance.key, None)
             self.by_task.pop(instance.saved.task_id, None)
+
+    def _take_name(self, job: JobState) -> None:
+        named = (job.job.role, job.job.name)
+        jobs = self._named.get(named, {})
+        jobs.pop(job.job_id, None)
+        if not jobs and self._named.pop(named, None) is not None:
+            alike = self._labelled[_labels(named)]
+            del alike[named]
+            if not alike:
+                del self._labelled[_labels(named)]
 
     def forget(self, job: JobState) -> None:
         """A job that has ended is known no more."""
@@ -122,10 +136,13 @@ class Roster:
         named = self._named.items()
         return {role for (role, _), jobs in named for job in jobs.values() if not job.ended}
 
-    def names(self) -> Iterator[tuple[str, str]]:
-        """The role and the name of each job that has not ended, stored or not."""
-        for named, jobs in self._named.items():
-            if any(not job.ended for job in jobs.values()):
+    def names_like(self, role: str, name: str) -> Iterator[tuple[str, str]]:
+        """The role and the name of each job of the same names in DNS that has not ended.
+
+        Stored or not.
+        """
+        for named in self._labelled.get(_labels((role, name)), ()):
+            if any(not job.ended for job in self._named[named].values()):
                 yield named
 
     def running(self, job: Job, but: JobState | None) -> JobState | None:
@@ -145,6 +162,11 @@ class Roster:
     def job_of(self, instance: Instance) -> JobState:
         """The job of an instance."""
         return self.jobs[instance.job_id]
+
+
+def _labels(named: tuple[str, str]) -> tuple[str, str]:
+    role, name = named
+    return label_of(role), label_of(name)
 
 
 def _take_off(counts: Counter[K], some: Mapping[K, int]) -> None:
