@@ -284,6 +284,36 @@ class TestMaster:
         prod.submit(a_job("web"), "the-last")
         assert (await relay.find(OPEN, "web"))[1].job_id == "web-the-last"
 
+    @pytest.mark.parametrize(
+        ("tokens", "takes_s", "limits", "why", "asked"),
+        [
+            ("abab", 0.0, {}, "has no end", 3),
+            ("abcdefgh", 0.0, {"MOST_PAGES": 4}, "has no end", 4),
+            ("abcdefgh", 0.0, {"MOST_PAGES_BYTES": 10}, "has no end", 1),
+            ("abcdefgh", 30.0, {"TIMEOUT_S": 0.01}, "within 0.01 s", 1),
+        ],
+    )
+    async def test_one_that_lists_without_end_is_silent(
+        self, relay: JobsRelay, reached: Reached, monkeypatch: pytest.MonkeyPatch,
+        tokens: str, takes_s: float, limits: dict[str, float], why: str, asked: int,
+    ) -> None:  # fmt: skip
+        """Every page comes in time."""
+        for name, value in limits.items():
+            monkeypatch.setattr(jobs_relay, name, value)
+        left = list(tokens)
+
+        async def listed(self: Any, *_: Any) -> pb.ListJobsResponse:
+            answer = pb.ListJobsResponse(next_page_token=left.pop(0))
+            answer.jobs.add(job_id="x" * 20)
+            await asyncio.sleep(takes_s)
+            return answer
+
+        monkeypatch.setattr(relay, "ask_one", listed)
+        with pytest.raises(CallError, match=why) as refused:
+            await relay.find(OPEN, "web", "one")
+        assert refused.value.code is Code.UNAVAILABLE
+        assert len(tokens) - len(left) == asked
+
     async def test_who_takes_a_role(self, relay: JobsRelay, reached: Reached) -> None:
         assert (await relay.taking(OPEN, "dev")).info.name == "two"
         with pytest.raises(CallError, match="nobody takes jobs of the role qa"):

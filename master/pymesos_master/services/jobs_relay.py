@@ -39,7 +39,8 @@ MAX_JUMPS = 50  # instances may name each other while none leads
 MOST_AT_ONCE = 8  # frameworks, for one caller
 PAGE_BYTES = 512 * 1024  # joined from several frameworks, unless one alone has more
 AGENTS_BYTES = 384 * 1024  # that a plan is made over, beside the job in a message
-MOST_PAGES = 100  # of the jobs of a name
+MOST_PAGES = 100  # of the jobs of a name, of one framework
+MOST_PAGES_BYTES = 16 << 20  # of the same
 MOST_NAMED = 10  # of jobs, in a sentence
 ENDED = ("finished", "failed", "stopped")
 
@@ -214,18 +215,34 @@ class JobsRelay:
     async def _named(
         self, view: pb.FrameworkView, asked: jobs_pb2.ListJobsRequest, caller: Caller
     ) -> list[jobs_pb2.JobView]:
-        """The jobs of a name, of which many may have ended. Raises CallError."""
+        """The jobs of a name, of which many may have ended. Raises CallError, SilentError."""
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                return await self._all_pages(view, asked, caller)
+        except TimeoutError:
+            why = f"it has not listed its jobs of that name within {duration(TIMEOUT_S)}"
+            raise SilentError(view, why) from None
+
+    async def _all_pages(
+        self, view: pb.FrameworkView, asked: jobs_pb2.ListJobsRequest, caller: Caller
+    ) -> list[jobs_pb2.JobView]:
+        """Raises CallError, and SilentError where the pages do not end."""
         jobs: list[jobs_pb2.JobView] = []
         page = jobs_pb2.ListJobsRequest()
         page.CopyFrom(asked)
         page.page_size = MAX_PAGE_SIZE
-        for _ in range(MOST_PAGES):
+        tokens, left_bytes = {""}, MOST_PAGES_BYTES
+        while len(tokens) <= MOST_PAGES and left_bytes > 0:
             answer = await self.ask_one(view, "ListJobs", page, caller, GLANCE_TIMEOUT_S)
             jobs += answer.jobs
+            left_bytes -= answer.ByteSize()
             page.page_token = answer.next_page_token
             if not page.page_token:
+                return jobs
+            if page.page_token in tokens:
                 break
-        return jobs
+            tokens.add(page.page_token)
+        raise SilentError(view, "its list of the jobs of that name has no end")
 
     # Asking.
 
