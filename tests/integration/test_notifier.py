@@ -162,6 +162,31 @@ async def test_who_asks_for_time_gets_it(server: Server) -> None:
         await it.until(1)
 
 
+@pytest.mark.parametrize("refusal", [400, 403, 413, 422])
+async def test_what_it_refuses_holds_up_no_other_alert(server: Server, refusal: int) -> None:
+    it = told(f"r: {{kind: webhook, url: '{server.url}'}}")
+    server.answers = [(refusal, {})]
+    other = Notice("other", "r", LABELS, "unhealthy", 1.8e9)
+    for notice in (FIRES, OVER, other):
+        it.notifier.tell(notice)
+    async with running(it.notifier.run()):
+        await it.until(3)
+    assert [(one.key, one.status) for one in it.taken] == [
+        ("other", "firing"), (FIRES.key, "firing"), (FIRES.key, "resolved")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [401, 429, 500])
+async def test_what_is_not_about_one_alert_keeps_the_order(server: Server, status: int) -> None:
+    it = told(f"r: {{kind: webhook, url: '{server.url}'}}")
+    server.answers = [(status, {})]
+    it.notifier.tell(FIRES)
+    it.notifier.tell(Notice("other", "r", LABELS, "unhealthy", 1.8e9))
+    async with running(it.notifier.run()):
+        await it.until(2)
+    assert [one.key for one in it.taken] == [FIRES.key, "other"]
+
+
 async def test_a_receiver_that_is_gone_is_told_nothing(caplog: pytest.LogCaptureFixture) -> None:
     it = told("")
     it.notifier.tell(FIRES)
@@ -185,6 +210,9 @@ class _Smtp(socketserver.StreamRequestHandler):
                 say("354 go on")
                 while (text := self.rfile.readline().decode().rstrip("\r\n")) != ".":
                     mail.append(text)
+                if "Subject: [firing] spam" in mail:
+                    say("554 5.7.1 it is spam")
+                    continue
                 self.server.mails.append("\n".join(mail))  # type: ignore[attr-defined]
             elif word == "QUIT":
                 say("221 bye")
@@ -201,6 +229,21 @@ def smtp() -> Iterator[socketserver.ThreadingTCPServer]:
         yield server
         server.shutdown()
         thread.join()
+
+
+async def test_a_mail_that_is_refused_holds_up_no_other(
+    smtp: socketserver.ThreadingTCPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, port = smtp.server_address[:2]
+    it = told(
+        f"r: {{kind: email, smtp: '{host!s}:{port}', from: p@example.org,"
+        f" to: [a@example.org], tls: none}}"
+    )
+    it.notifier.tell(Notice("spam", "r", LABELS, "spam", 1.8e9))
+    it.notifier.tell(FIRES)
+    async with running(it.notifier.run()):
+        await it.until(1)
+    assert it.taken == [FIRES] and "it is spam" in caplog.text
 
 
 async def test_mail(

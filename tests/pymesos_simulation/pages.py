@@ -58,9 +58,9 @@ class Paging:
             begun = Notice(
                 notice.key, notice.receiver, notice.labels, notice.summary, notice.began_s
             )
-            self._lane.put(f"{FIRING} {notice.key}", begun)
+            self._lane.put(f"{FIRING} {notice.key}", begun, notice.key)
         if notice.is_over or not notice.known:
-            self._lane.put(f"{notice.status} {notice.key}", notice)
+            self._lane.put(f"{notice.status} {notice.key}", notice, notice.key)
 
     async def run(self) -> None:
         """See Tells."""

@@ -31,6 +31,9 @@ def send_mail(to: Email, message: EmailMessage) -> None:
         raise UnsentError(
             f"its server refuses the user or the password ({error.smtp_code})"
         ) from None
+    except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
+        told = f"its server: {one_line(str(error), SHOWN)}"
+        raise UnsentError(told, refused=error.smtp_code >= 500) from None  # else: come again
     except smtplib.SMTPException as error:
         raise UnsentError(f"its server: {one_line(str(error), SHOWN)}") from None
     except ssl.SSLError as error:

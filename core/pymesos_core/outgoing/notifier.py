@@ -89,7 +89,7 @@ class Notifier:
 
     def _put(self, notice: Notice) -> None:
         for lane in self._lanes[notice.receiver]:
-            lane.put(f"{notice.status} {notice.key}", notice)
+            lane.put(f"{notice.status} {notice.key}", notice, notice.key)
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -113,13 +113,21 @@ class Notifier:
                 for number, url in enumerate(urls, 1):
                     send = self._to_alertmanager(receiver, url)
                     which = f"{name} (address {number})" if len(urls) > 1 else name
-                    yield Lane(which, send, self._taken, self._outside, AT_ONCE)
+                    yield self._lane(which, send, AT_ONCE)
             case Webhook():
-                yield Lane(name, self._to_webhook(receiver), self._taken, self._outside)
+                yield self._lane(name, self._to_webhook(receiver))
             case PagerDuty():
-                yield Lane(name, self._to_pagerduty(receiver), self._taken, self._outside)
+                yield self._lane(name, self._to_pagerduty(receiver))
             case Email():
-                yield Lane(name, self._to_people(receiver), self._taken, self._outside)
+                yield self._lane(name, self._to_people(receiver))
+
+    def _lane(self, name: str, send: Send, at_once: int = 1) -> Lane[Notice]:
+        return Lane(name, send, self._taken, self._outside, at_once, self._given_up)
+
+    def _given_up(self, notice: Notice) -> None:
+        """A receiver never takes a notice: that it is over need be kept for it no longer."""
+        if notice.is_over:
+            self._taken(notice)
 
     def _poster(self, authorities: Path | None) -> Poster:
         made = Poster(authorities)

@@ -14,6 +14,7 @@ from pymesos_core.text import one_line, os_problem
 
 TIMEOUT_S = 10.0
 SHOWN_BYTES = 300  # of what is answered to what is not taken
+WHOEVER_ASKS = frozenset((401, 407, 408, 425, 429))  # of 4xx, what is not for what was sent
 MOST_AFTER_S = 300.0  # that a receiver may ask to be left alone for
 
 
@@ -65,7 +66,8 @@ class Poster:
             raise UnsentError(_problem(error)) from None
         shown = one_line(said.decode("utf-8", "replace").strip(), SHOWN_BYTES)
         text = f"it answered with status {answer.status}{f': {shown}' if shown else ''}"
-        raise UnsentError(text, after_s)
+        refused = 400 <= answer.status < 500 and answer.status not in WHOEVER_ASKS
+        raise UnsentError(text, after_s, refused=refused)
 
     async def close(self) -> None:
         """Close its connections."""
