@@ -52,5 +52,5 @@ def make_call(calls: Calls, effect: CallEffect) -> None:
                 calls.decline_inverse_offers([inverse_offer_id], ASKED_AGAIN_S)
         case Reconcile(tasks):
             calls.reconcile(tasks)
-        case Publish(serves, ended, whole):
-            calls.publish(serves, ended, whole=whole)
+        case Publish(serves, ended, whole, keeps):
+            calls.publish(serves, ended, whole=whole, keeps=keeps)

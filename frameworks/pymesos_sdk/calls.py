@@ -75,13 +75,15 @@ class Calls:
         ended: Iterable[str] = (),
         *,
         whole: bool = False,
+        keeps: Iterable[str] = (),
     ) -> None:
         """Say which of its tasks serve clients, or otherwise than before, and which do so no more.
 
         By that they are found by name. `whole`: no others serve; so it begins after a subscription.
+        `keeps`: but for these, of which the master is to believe what it was told before.
         To masters that do not know this nothing is said.
         """
-        publish = pb.Call.Publish(serves=serves, ended=ended, whole=whole)
+        publish = pb.Call.Publish(serves=serves, ended=ended, whole=whole, keeps=keeps)
         self.call(pb.Call(publish=publish))
 
     def revive(self, roles: Iterable[str] = ()) -> None:

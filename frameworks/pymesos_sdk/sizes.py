@@ -93,6 +93,8 @@ def _publishes(publish: pb.Call.Publish) -> list[pb.Call]:
     parts = [pb.Call.Publish(serves=group) for group in groups(sized(publish.serves), most)]
     ended = groups(((i, len(i)) for i in publish.ended), most)
     parts += [pb.Call.Publish(ended=group) for group in ended]
+    keeps = groups(((i, len(i)) for i in publish.keeps), most)
+    parts += [pb.Call.Publish(keeps=group) for group in keeps]
     parts = parts or [pb.Call.Publish()]
     for part in parts:
         part.whole = part.more = publish.whole

@@ -188,6 +188,32 @@ def test_released_after_its_fault_was_mended_it_goes_on() -> None:
     assert not restarted(again.records).core.quarantined
 
 
+@pytest.mark.parametrize("damage", ["another key", "no document", "no JSON"])
+def test_its_tasks_keep_their_names(damage: str) -> None:
+    h = two_jobs()
+    DAMAGE[damage][0](h.records)
+    (said,) = restarted(h.records).of(c.Publish)
+    assert isinstance(said, c.Publish) and said.whole
+    assert [served.task_id for served in said.serves] == [f"{GOOD}.t.0.1"]
+    assert said.keeps == (f"{BAD}.t.0.1",)
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_released_its_names_are_told_anew(serves: bool) -> None:
+    """Also that what is to leave, as it was stored to, serves no more."""
+    h = two_jobs()
+    h.records["quarantine", BAD] = b"TypeError: whatever"
+    if not serves:
+        changed("instance", f"{BAD}/t/0", leaving="scaled")(h.records)
+    again = restarted(h.records)
+    again.feed(c.QuarantineReleased(BAD))
+    said = again.of(c.Publish)[-1]
+    assert isinstance(said, c.Publish) and not said.whole
+    told = tuple(served.task_id for served in said.serves)
+    of_bad = (f"{BAD}.t.0.1",)
+    assert (told, said.ended) == ((of_bad, ()) if serves else ((), of_bad))
+
+
 def one_aside(role: str = "*") -> BinpackHarness:
     """A job of a role waits in quarantine, for no fault that is still there."""
     h = BinpackHarness()

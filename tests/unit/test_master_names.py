@@ -53,8 +53,11 @@ class Cluster:
         *,
         whole: bool = False,
         more: bool = False,
+        keeps: Iterable[str] = (),
     ) -> None:
-        publish = scheduler_pb.Call.Publish(serves=serves, ended=ended, whole=whole, more=more)
+        publish = scheduler_pb.Call.Publish(
+            serves=serves, ended=ended, whole=whole, more=more, keeps=keeps
+        )
         self.h.call(self.framework, publish=publish)
 
     @property
@@ -170,6 +173,19 @@ def test_all_that_is_said_replaces_what_was_said_when_all_of_it_is() -> None:
     assert it.shown() == ["t", "u"]
     it.publish([], whole=True)
     assert it.shown() == ["u"]
+
+
+def test_what_a_framework_cannot_say_is_kept_as_it_was_said() -> None:
+    it = Cluster()
+    it.h.run(it.framework, "u", "cpus:1;mem:32;ports:[31002-31002]")
+    it.h.update(it.agent, it.framework_id, "u", pb.TASK_RUNNING, b"u2")
+    it.publish([it.served(), it.served("u", ports=[])], whole=True)
+    it.publish(keeps=["t", "unknown"], whole=True, more=True)
+    assert it.state.names.saying == {it.framework_id: {"t"}}, "what is unknown takes no room"
+    it.publish(whole=True)
+    assert it.shown() == ["t"]
+    it.publish(whole=True)
+    assert it.shown() == []
 
 
 def test_a_list_that_breaks_off_is_begun_anew() -> None:

@@ -220,6 +220,10 @@ class TestCalls:
         parts = [call.publish for call in parts_of(spb.Call(publish=publish))]
         assert [len(part.serves) for part in parts] == [1000, 1000, 1]
         assert [(part.whole, part.more) for part in parts] == [(True, True)] * 2 + [(True, False)]
+        kept = spb.Call.Publish(keeps=[f"t{n}" for n in range(limits.PUBLISHED.most + 1)])
+        kept.whole = True
+        parts = [call.publish for call in parts_of(spb.Call(publish=kept))]
+        assert [(len(part.keeps), part.more) for part in parts] == [(1000, True), (1, False)]
         (empty,) = parts_of(spb.Call(publish=spb.Call.Publish(whole=True)))
         assert empty.publish.whole and not empty.publish.more
 

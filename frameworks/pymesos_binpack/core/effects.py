@@ -97,6 +97,7 @@ class Publish:
     serves: tuple[names_pb.ServedTask, ...]
     ended: tuple[str, ...] = ()
     whole: bool = False  # no others serve
+    keeps: tuple[str, ...] = ()  # but for these, as was told of them before
 
 
 @dataclass(frozen=True, slots=True)

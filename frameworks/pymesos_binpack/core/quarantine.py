@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pymesos_binpack.core import alerting, data, submissions, subscription, versions
+from pymesos_binpack.core import alerting, data, serving, submissions, subscription, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Kill, Reconcile, Released
 from pymesos_binpack.core.then import ReleaseAwaited, ReleaseStored
@@ -66,6 +66,7 @@ def on_release_stored(ctx: Context, job: JobState) -> None:
     if live := tuple((i.saved.task_id, i.saved.agent_id) for i in job.instances if i.live):
         ctx.say(Reconcile(live))
     data.probe(ctx, None, job.instances)
+    serving.were_kept(ctx, job.instances)
     if job.stopping:
         submissions.end_all(ctx, job)
     else:

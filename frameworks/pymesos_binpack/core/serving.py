@@ -1,11 +1,12 @@
 """The master is told which instances serve clients: all of them once, then what changes.
 
-By that they are found by name. What is told is what is durable, as to those who watch a job.
+By that they are found by name. What is told is what is durable, as to those who watch a job. Of
+jobs in quarantine nothing can be told: what the master knows of their tasks is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Publish
@@ -25,7 +26,18 @@ def on_subscribed(ctx: Context) -> None:
     ctx.may_serve.clear()
     now = {instance.key: _served(ctx, instance) for instance in ctx.roster.instances()}
     ctx.told_serving = {key: served for key, served in now.items() if served is not None}
-    ctx.say(Publish(tuple(ctx.told_serving.values()), whole=True))
+    keeps = [task_id for aside in ctx.quarantined.values() for task_id in aside.live_tasks()]
+    ctx.say(Publish(tuple(ctx.told_serving.values()), whole=True, keeps=tuple(keeps)))
+
+
+def were_kept(ctx: Context, instances: Sequence[Instance]) -> None:
+    """A job is out of quarantine: tell what serves of it, and what that was kept does not."""
+    if not ctx.subscribed:
+        return
+    for instance in instances:
+        if instance.live:
+            ctx.told_serving[instance.key] = ServedTask(task_id=instance.saved.task_id)
+    note(ctx, instances)
 
 
 def tell_changes(ctx: Context) -> None:

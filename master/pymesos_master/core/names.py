@@ -54,7 +54,7 @@ def on_publish(ctx: Context, framework: Framework, call: scheduler_pb.Call.Publi
     if not call.whole:
         return
     renewed = names.saying.setdefault(framework_id, set())
-    renewed |= new
+    renewed |= new | said.keys() & set(call.keeps)
     if not call.more:
         del names.saying[framework_id]
         _end(ctx, framework_id, [task_id for task_id in said if task_id not in renewed])

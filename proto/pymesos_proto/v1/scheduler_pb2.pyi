@@ -164,16 +164,18 @@ class Call(_message.Message):
         optimistic_roles: _containers.RepeatedScalarFieldContainer[str]
         def __init__(self, framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., suppressed_roles: _Optional[_Iterable[str]] = ..., offer_constraints: _Optional[_Mapping[str, OfferConstraints]] = ..., optimistic_roles: _Optional[_Iterable[str]] = ...) -> None: ...
     class Publish(_message.Message):
-        __slots__ = ("serves", "ended", "whole", "more")
+        __slots__ = ("serves", "ended", "whole", "more", "keeps")
         SERVES_FIELD_NUMBER: _ClassVar[int]
         ENDED_FIELD_NUMBER: _ClassVar[int]
         WHOLE_FIELD_NUMBER: _ClassVar[int]
         MORE_FIELD_NUMBER: _ClassVar[int]
+        KEEPS_FIELD_NUMBER: _ClassVar[int]
         serves: _containers.RepeatedCompositeFieldContainer[_names_pb2.ServedTask]
         ended: _containers.RepeatedScalarFieldContainer[str]
         whole: bool
         more: bool
-        def __init__(self, serves: _Optional[_Iterable[_Union[_names_pb2.ServedTask, _Mapping]]] = ..., ended: _Optional[_Iterable[str]] = ..., whole: _Optional[bool] = ..., more: _Optional[bool] = ...) -> None: ...
+        keeps: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, serves: _Optional[_Iterable[_Union[_names_pb2.ServedTask, _Mapping]]] = ..., ended: _Optional[_Iterable[str]] = ..., whole: _Optional[bool] = ..., more: _Optional[bool] = ..., keeps: _Optional[_Iterable[str]] = ...) -> None: ...
     SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     TEARDOWN_FIELD_NUMBER: _ClassVar[int]
     ACCEPT_FIELD_NUMBER: _ClassVar[int]
