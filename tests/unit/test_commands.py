@@ -243,3 +243,16 @@ def test_why_a_command_failed_is_said_once(capsys: pytest.CaptureFixture[str]) -
     progress.summarize(output_shown=True)
     said = capsys.readouterr().err
     assert said.count("exited with status 3") == 1 and said.splitlines()[-1] == "1 failed"
+
+
+def test_a_service_that_is_not_ready_is_not_summed_up_as_one_that_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    progress = Progress(quiet=True)
+    for number, ready in enumerate((True, False)):
+        instance = jobs_pb2.InstanceView(
+            task_name="t", instance=number, state=types_pb2.TASK_RUNNING, ready=ready, service=True
+        )
+        progress.update(jobs_pb2.JobView(state="running", instances=[instance]))
+    progress.summarize()
+    assert capsys.readouterr().err.splitlines()[-1] == "1 running, 1 running, not ready yet"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.placement import placing
 from pymesos_binpack.services.views import instance_view
-from pymesos_cli.operators.explain import the_reason, waiting_lines
+from pymesos_cli.operators.explain import the_reason, waiting_lines, why_not_ready
 from pymesos_master.allocator.interface import Withheld
 from pymesos_proto.v1 import jobs_pb2, operator_pb2, types_pb2
 from pymesos_testing.binpack_harness import BinpackHarness, job
@@ -199,3 +201,29 @@ class TestTheMaster:
     def test_is_not_asked_what_it_does_not_decide(self) -> None:
         waits = jobs_pb2.InstanceView(cause="UNWELCOME", explanation="no agent will do: rack")
         assert the_reason(waits, self.said(Withheld.LIMIT, Withheld.LIMIT)) == waits.explanation
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({}, "its readiness check has not answered yet"),
+        (
+            {"ready": False, "message": "Not ready: status 503"},
+            "its readiness check does not pass: status 503",
+        ),
+        ({"ready": False, "message": "else"}, "its readiness check does not pass"),
+        ({"ready": True}, "its health check has not answered yet"),
+        (
+            {"ready": True, "healthy": False, "message": "Unhealthy: refused"},
+            "its health check does not pass: refused",
+        ),
+        ({"ready": True, "healthy": True}, "its framework has not counted it as ready yet"),
+    ],
+)
+def test_which_check_keeps_a_running_task_from_being_ready(
+    status: dict[str, Any], said: str
+) -> None:
+    check = types_pb2.Check(tcp=types_pb2.Check.Tcp(port=80))
+    info = types_pb2.TaskInfo(health_check=check, readiness_check=check)
+    view = operator_pb2.TaskView(task_info=info, status=types_pb2.TaskStatus(**status))
+    assert why_not_ready(view) == f"not ready: {said}"

@@ -370,6 +370,19 @@ class TestOthers:
         gone = pb.RollbackJobRequest(job_id=shop, request_id="g", version=9)
         assert "there are 1, 2, 3, 4" in desk.refused("RollbackJob", gone).message
 
+    def test_rolled_back_to_another_schedule(self, desk: Desk) -> None:
+        def at(schedule: str) -> str:
+            return document(
+                {"name": "fast", "kind": "periodic", "command": "x", "schedule": schedule}
+            )
+
+        job_id = desk.apply(at("1 * * * *")).job_id
+        desk.apply(at("2 * * * *"))
+        answer = desk.call("RollbackJob", pb.RollbackJobRequest(job_id=job_id, request_id="b"))
+        assert (answer.version, answer.what) == (3, "rollback to 1")
+        rules = desk.h.core.jobs[job_id].job.tasks[0].periodic
+        assert rules is not None and rules.schedule == "1 * * * *"
+
     def test_rolled_back_to_what_is_known_to_work(self, desk: Desk) -> None:
         def web(command: str) -> str:
             update = {"min_healthy_s": 0, "max_surge": 2}

@@ -7,10 +7,10 @@ from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held
 from pymesos_cli.jobs.periodic import periodic_lines
 from pymesos_cli.jobs.progress import name_of, phase_of, ports_of
+from pymesos_cli.jobs.waiting import runs_not_ready
 from pymesos_cli.output import print_json, print_table, printable
 from pymesos_core.jobs_json import instance_json
 from pymesos_proto.v1 import jobs_pb2 as pb
-from pymesos_proto.v1 import types_pb2
 
 HEADERS = ("INSTANCE", "STATE", "VERSION", "HOST", "ADDRESS", "PORTS", "NOTE")
 
@@ -43,10 +43,9 @@ async def list_instances(cluster: Cluster, text: str, *, as_json: bool) -> None:
 
 
 def _row(instance: pb.InstanceView) -> tuple[str, ...]:
-    running = instance.state == types_pb2.TASK_RUNNING
     return (
         name_of(instance),
-        phase_of(instance) + ("" if instance.ready or not running else ", not ready"),
+        phase_of(instance) + (", not ready" if runs_not_ready(instance) else ""),
         str(instance.version or ""),
         instance.hostname,
         instance.address,

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from typing import Any
 
 from pymesos_cli import terminal
+from pymesos_cli.jobs.waiting import runs_not_ready
 from pymesos_cli.output import printable
 from pymesos_core.states import is_terminal, reason_name, state_name
 from pymesos_proto.v1 import jobs_pb2 as pb
@@ -125,7 +126,10 @@ class Progress:
 
     def summarize(self, *, output_shown: bool = False) -> None:
         """How it ended, with those that failed, and where to read what they wrote."""
-        counts = Counter(phase_of(i) for i in self._instances.values())
+        counts = Counter(
+            "running, not ready yet" if runs_not_ready(i) else phase_of(i)
+            for i in self._instances.values()
+        )
         self.say(", ".join(f"{number} {phase}" for phase, number in sorted(counts.items())))
         failed = [
             i

@@ -21,6 +21,7 @@ class Known:
 
     waiting: list[Named[Waiting]] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)  # of tasks that are there, by their ids
+    not_ready: set[str] = field(default_factory=set)  # the ids of tasks that run
     at: dict[str, str] = field(default_factory=dict)  # jobs by id: the service that has each
     silent: list[Silent] = field(default_factory=list)
 
@@ -28,6 +29,11 @@ class Known:
 def waits(instance: pb.InstanceView) -> bool:
     """Whether an instance is to be started, and no agent has it yet."""
     return instance.state == types_pb2.TASK_STATE_UNSPECIFIED and not instance.done
+
+
+def runs_not_ready(instance: pb.InstanceView) -> bool:
+    """Whether an instance runs, and not all of its checks pass."""
+    return instance.state == types_pb2.TASK_RUNNING and not instance.ready
 
 
 def was_called_off(instance: pb.InstanceView) -> bool:
@@ -54,6 +60,8 @@ async def ask_services(cluster: Cluster, text: str) -> Known:
                         known.waiting.append(Named(item, parts.of_instance, parts.names))
                     elif i.explanation and not is_terminal(i.state):
                         known.notes[i.task_id] = i.explanation
+                    if runs_not_ready(i):
+                        known.not_ready.add(i.task_id)
                 if not view.more:
                     break
     return known

@@ -114,6 +114,8 @@ async def explain_task(cluster: Cluster, text: str, *, as_json: bool) -> None:
         if is_terminal(view.state):
             note = await why_it_ended(cluster, view)
         else:
+            if not note and view.task_info.task_id in known.not_ready:
+                note = why_not_ready(view)
             placed = await ask_placement(cluster, view, known.at)
         if as_json:
             placement = placement_json(placed) if placed is not None else None
@@ -226,6 +228,24 @@ def _one_of(text: str, found: Found[Waiting]) -> Waiting:
     if len({thing.item[2].explanation for thing in found.fits}) == 1:
         return found.fits[0].item
     return one(text, found, TASK, lambda item: item[2].explanation or "not planned yet")
+
+
+def why_not_ready(view: pb.TaskView) -> str:
+    """Return which check of a running task does not pass, with its last answer if that is known."""
+    info, status = view.task_info, view.status
+    for field, answer, name in (
+        ("readiness_check", "ready", "readiness check"),
+        ("health_check", "healthy", "health check"),
+    ):
+        if not info.HasField(field):
+            continue
+        if not status.HasField(answer):
+            return f"not ready: its {name} has not answered yet"
+        if not getattr(status, answer):
+            of_it = status.message.startswith(("Not ready", "Unhealthy"))
+            why = status.message.partition(": ")[2] if of_it else ""
+            return f"not ready: its {name} does not pass{f': {why}' if why else ''}"
+    return "not ready: its framework has not counted it as ready yet"
 
 
 def _task_line(view: pb.TaskView) -> str:

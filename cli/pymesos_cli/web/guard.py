@@ -10,6 +10,8 @@ from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
+from pymesos_core.text import quoted
+
 COOKIE = "pymesos"
 AGAIN = "run `pymesos-cli web` again for another address"
 READS = ("GET", "HEAD")
@@ -44,10 +46,13 @@ class Guard:
         if not self._has_cookie(headers.get("cookie", "")):
             return _no(f"this browser has not opened the address that was printed: {AGAIN}")
         own = f"http://{host}"
-        origin = headers.get("origin", own if method in READS else "")
+        if method not in READS and "origin" not in headers:
+            return _no(f"a write needs the header Origin: {own}, and has none")
+        if (origin := headers.get("origin", own)) != own:
+            return _no(f"a page of another site asks this: Origin is {quoted(origin)}, not {own}")
         site = headers.get("sec-fetch-site", "same-origin")
-        if origin != own or site not in ("same-origin", "none"):
-            return _no("a page of another site asks this, and is not let")
+        if site not in ("same-origin", "none"):
+            return _no(f"a page of another site asks this: Sec-Fetch-Site is {quoted(site)}")
         return None
 
     def _exchange(self, given: str) -> Refused:

@@ -165,9 +165,9 @@ class Proxy:
         headers = {name.lower(): value for name, value in request.headers.items()}
         refused = self.guard.check(request.method, request.raw_path, headers)
         if refused is not None:
-            return web.Response(
-                status=refused.status, text=refused.text, headers={**refused.headers, **NO_STORE}
-            )
+            if refused.headers:  # it leads on, with the cookie
+                return web.Response(status=refused.status, headers={**refused.headers, **NO_STORE})
+            return _refusal(refused.status, "PERMISSION_DENIED", refused.text)
         if int(headers.get("content-length", "0") or 0) > MAX_BODY_BYTES:
             return _refusal(413, "INVALID_ARGUMENT", f"at most {MAX_BODY_BYTES} bytes are accepted")
         body = await request.read()

@@ -19,6 +19,7 @@ from pymesos_binpack.jobs.foreseeing import TaskChange, foresee
 from pymesos_binpack.jobs.history import RESTART, ROLLBACK, SCALE, SUBMIT, Version
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.state import JobState, revision_of
+from pymesos_binpack.periodic.rules import PeriodicRules
 from pymesos_binpack.placement.packing import text_of
 from pymesos_binpack.services.asked import Asked, Call, answering, runs, used_before, who
 from pymesos_binpack.services.views import field_change, task_change, version_view
@@ -251,7 +252,7 @@ class JobChanges(Asked):
         unproved: Version | None = None
         for version in reversed(kept[:-1]):
             job = await self._read_job(version.document)
-            if _digests(job) == _digests(target.job):
+            if _what_runs(job) == _what_runs(target.job):
                 continue
             if target.is_known_to_work(version.number):
                 return version
@@ -438,8 +439,9 @@ def _counts(job: Job) -> dict[str, int]:
     return {task.name: task.instances for task in job.tasks if not task.is_daemon}
 
 
-def _digests(job: Job) -> dict[str, str]:
-    return {task.name: task.digest for task in job.tasks}
+def _what_runs(job: Job) -> dict[str, tuple[str, PeriodicRules | None]]:
+    """Return what runs by a version, and when: all but how many."""
+    return {task.name: (task.digest, task.periodic) for task in job.tasks}
 
 
 def _check_version(job: JobState, if_version: int) -> None:
