@@ -21,6 +21,7 @@ from pymesos_agent.runtimes.oci.networks import remove_bridge
 from pymesos_agent.runtimes.starting import candidates_of, check_needed, start_runtimes, tag_of
 from pymesos_agent.settings import AgentSettings
 from pymesos_agent.workdir import CHECKPOINT, SANDBOXES, if_damaged, lock_work_dir
+from pymesos_core.confirming import confirm
 from pymesos_core.discovery.following import FILE as NAMES
 from pymesos_core.exits import ExitStatus
 from pymesos_core.flags import Folder
@@ -114,9 +115,7 @@ def purge(
         raise _no_checkpoint(directory)
     if not yes:
         and_files = "" if keep_files else ", and deletes their files and volumes"
-        click.confirm(
-            f"This ends all tasks of the agent in {directory}{and_files}. Go on?", abort=True
-        )
+        confirm(f"This ends all tasks of the agent in {directory}{and_files}. Go on?")
     host = docker_host or resolved_one(context, AgentSettings, "agent", "docker_host")
     set_up_logging("warning")
     sys.exit(end_of(NAME, lambda: asyncio.run(_purge(directory, host, keep_files))))

@@ -430,7 +430,7 @@ async def sandbox_of(
             raise CliError(
                 f"{where} is not reachable, neither from here nor from the master; is it running?"
             ) from error
-        raise CliError(f"{where}: {describe(call_error(error))}") from error
+        raise CliError(f"{where}: {describe(call_error(error))}", _status_of(error)) from error
     finally:
         await channel.close()
 
@@ -480,6 +480,10 @@ def refusals_at(address: str) -> Iterator[None]:
             raise CliError(
                 f"the framework at {address} is of a version that does not know this: upgrade it"
             ) from error
-        wrong = error.code() == grpc.StatusCode.INVALID_ARGUMENT
-        code = EXIT_USAGE if wrong else EXIT_FAILED
-        raise CliError(describe(call_error(error)), code) from error
+        raise CliError(describe(call_error(error)), _status_of(error)) from error
+
+
+def _status_of(error: grpc.aio.AioRpcError) -> int:
+    """Return the exit status for what a service refuses."""
+    asked_wrongly = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+    return EXIT_USAGE if error.code() in asked_wrongly else EXIT_FAILED

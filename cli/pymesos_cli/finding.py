@@ -29,6 +29,14 @@ class WaitsError(NotFoundError):
     """The name is that of instances of a job that wait to be placed, and are no tasks yet."""
 
 
+class EndedError(CliError):
+    """The name is that of tasks that have ended, and of none that lives."""
+
+    def __init__(self, message: str, example: str) -> None:
+        super().__init__(message, EXIT_USAGE)
+        self.example = example  # the id of one of them
+
+
 @dataclass(frozen=True)
 class Kind:
     """What is looked for, in words."""
@@ -180,12 +188,13 @@ async def find_task(
 
 
 async def _check_not_ended(cluster: Cluster, text: str) -> None:
+    """Raise EndedError where all that is called so has ended."""
     ended = _of_latest_job(text, await _tasks(cluster, text, completed=True, exact=True)).fits
     if ended:
-        raise CliError(
+        raise EndedError(
             f"no task {quoted(text)} lives any more: {ended[0].id} has ended"
             f" ({about_task(ended[0].item)}); `pymesos-cli explain task {ended[0].id}` says how",
-            EXIT_USAGE,
+            ended[0].id,
         )
 
 

@@ -61,6 +61,16 @@ class StaleError(SubmitError):
     """Somebody was quicker: another version is in force, or a job of the name runs."""
 
 
+class WrongError(SubmitError):
+    """What was asked for cannot be: to ask again later is of no use."""
+
+
+def refusal(effect: c.JobRefused) -> SubmitError:
+    """Return what is raised where the core has refused what somebody asked for."""
+    kind = StaleError if effect.stale else WrongError if effect.wrong else SubmitError
+    return kind(effect.message)
+
+
 class Watch:
     """Wakes when a job changes."""
 
@@ -451,10 +461,10 @@ class Binpack(Scheduler):
                 done = self._asked.get(number)
                 if done is not None and not done.done():
                     done.set_result(None)
-            case c.JobRefused(request_id, message, job_id, stale):
+            case c.JobRefused(request_id, job_id=job_id):
                 accepted = self._accepted.get((job_id, request_id))
                 if accepted is not None and not accepted.done():
-                    accepted.set_exception(StaleError(message) if stale else SubmitError(message))
+                    accepted.set_exception(refusal(effect))
             case c.JobChanged(job_id):
                 for watch in self._watches.get(job_id, ()):
                     watch.changed.set()

@@ -13,7 +13,7 @@ from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.services.relayed import RelayedJobs
-from pymesos_binpack.shell import StaleError, SubmitError
+from pymesos_binpack.shell import refusal
 from pymesos_binpack.specs import Job
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller
@@ -46,7 +46,7 @@ class HarnessedBinpack:
             if isinstance(effect, c.JobAccepted) and effect.key == key:
                 return effect
             if isinstance(effect, c.JobRefused) and (effect.job_id, effect.request_id) == key:
-                raise (StaleError if effect.stale else SubmitError)(effect.message)
+                raise refusal(effect)
         raise AssertionError("no answer")
 
     def receivers_problem(self, job: Job) -> str | None:

@@ -20,13 +20,15 @@ import grpc.aio
 import pytest
 
 from pymesos_agent.supervision import hiding
+from pymesos_cli import cluster as cluster_module
 from pymesos_cli import services
-from pymesos_cli.cluster import CliError, Cluster, NotFoundError
-from pymesos_cli.jobs import hosted, leftovers, quarantine, run
+from pymesos_cli.cluster import CliError, Cluster, NotFoundError, sandbox_of
+from pymesos_cli.jobs import alerts, hosted, leftovers, quarantine, run
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.local import keeping
 from pymesos_cli.local.cluster import LocalCluster, LocalError, Role, Stop
 from pymesos_cli.local.starting import Wanted, start_cluster, way_to_hide
+from pymesos_cli.operators import listing as listing_module
 from pymesos_cli.tasks import exec as exec_module
 from pymesos_cli.tasks import logs, stats
 from pymesos_core.contexts import Way
@@ -67,6 +69,29 @@ async def test_nothing_is_written_to_a_command_that_does_not_run_yet(
     cluster = Cluster(Way("127.0.0.1:1"), 1.0)
     assert await exec_module.run_inside(cluster, "t", ["true"], stdin=None) == 3
     assert written == ["start", "stdin_closed"]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, 2),
+        (grpc.StatusCode.NOT_FOUND, 2),
+        (grpc.StatusCode.PERMISSION_DENIED, 1),
+        (grpc.StatusCode.UNAVAILABLE, 1),
+    ],
+)
+async def test_a_file_that_is_not_there_is_wrong_use(
+    monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode, status: int
+) -> None:
+    async def answers(*_: object) -> bool:
+        return True
+
+    monkeypatch.setattr(cluster_module, "_answers", answers)
+    view = pb.TaskView(agent_address=types_pb2.Address(ip="127.0.0.1", port=1))
+    with pytest.raises(CliError) as refused:
+        async with sandbox_of(Cluster(Way("127.0.0.1:1"), 1.0), view):
+            raise grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata())
+    assert refused.value.exit_code == status
 
 
 async def exec_of(monkeypatch: pytest.MonkeyPatch, *outputs: sandbox_pb2.ExecOutput) -> int:
@@ -310,6 +335,43 @@ def test_of_a_task_that_wrote_to_stderr_alone_logs_says_so(
     asyncio.run(logs.show_logs(cluster, "x", follow=False, stderr=stderr, tail=tail))
     said = capfd.readouterr().err
     assert says in said if says else "to stdout" not in said
+
+
+async def test_nothing_lives_of_a_job_whose_runs_have_ended(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ended = pb.TaskView(
+        task_info=types_pb2.TaskInfo(task_id="fast-00000001.t.0.1"),
+        state=types_pb2.TASK_FINISHED,
+    )
+
+    async def tasks(*, completed: bool, **_: object) -> list[pb.TaskView]:
+        return [ended] if completed else []
+
+    cluster = cast(Cluster, SimpleNamespace(tasks=tasks))
+    for as_json in (False, True):
+        await listing_module.list_tasks(
+            cluster, called="fast", completed=False, framework=None, states=[], limit=0,
+            as_json=as_json,
+        )  # fmt: skip
+        said = capsys.readouterr()
+        hint = said.err if as_json else said.out
+        assert "`pymesos-cli tasks --all fast` lists those" in hint
+        assert not as_json or said.out == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("state", "known", "said"),
+    [
+        ("pending", False, "pending"),
+        ("firing", False, "firing, not yet told"),
+        ("firing", True, "firing"),
+        ("resolved", True, "resolved, not yet told"),
+        ("resolved", False, "resolved, not yet told"),
+    ],
+)
+def test_whether_somebody_was_told_of_an_alert(state: str, known: bool, said: str) -> None:
+    assert alerts.shown_state(jobs_pb2.AlertView(state=state, known=known)) == said
 
 
 async def test_what_is_not_found_was_asked_of_a_cluster_that_is_named() -> None:

@@ -13,6 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from pymesos_cli.access.webhooks import KINDS
 from pymesos_cli.group import Room
 from pymesos_cli.jobs.following import Following
 from pymesos_cli.jobs.progress import Progress
@@ -41,6 +42,25 @@ def test_what_a_command_does_fits_beside_its_name() -> None:
     assert not any(line.endswith("...") or len(line) > 80 for line in lines)
     for name, (_, about) in ROOMS.items():
         assert about.endswith((".", "?")) and "\n" not in about, name
+
+
+def test_the_kinds_of_events_are_all_named() -> None:
+    for arguments in ([], ["--help"]):
+        said = CliRunner().invoke(main, ["webhook", "add", "http://a/", *arguments])
+        named = " ".join(said.output.split())
+        assert f"Kinds are {', '.join(KINDS)}." in named
+
+
+def test_an_address_that_needs_a_flag_names_it() -> None:
+    url = "http://169.254.169.254/"
+    said = CliRunner().invoke(main, ["webhook", "add", url, "--on", "task_added"])
+    assert said.exit_code == 2 and "--link-local allows it" in said.output
+
+
+@pytest.mark.parametrize("given", ["60d", "0s", "-1d"])
+def test_a_silence_out_of_range_is_said_of_what_was_typed(given: str) -> None:
+    said = CliRunner().invoke(main, ["alerts", "silence", "sick", "--for", given])
+    assert said.exit_code == 2 and "--for: expected is a time from 1s to 30d" in said.output
 
 
 def run(*arguments: str, **env: str) -> tuple[str, set[str]]:

@@ -349,6 +349,24 @@ class TestTriggers:
         trigger(h, **args)
         (refused,) = h.of(c.JobRefused)
         assert isinstance(refused, c.JobRefused) and said in refused.message
+        assert refused.wrong
+
+    @pytest.mark.parametrize(
+        ("task", "said"),
+        [
+            ("nope", "the job j-r has no task 'nope'; periodic are t"),
+            ("other", "the task other of the job j-r is not periodic; periodic are t"),
+        ],
+    )
+    def test_a_task_that_cannot_be(self, h: BinpackHarness, task: str, said: str) -> None:
+        tasks = [
+            {"name": "t", "kind": "periodic", "command": "x"},
+            {"name": "other", "command": "x"},
+        ]
+        h.submit(parse_job({"name": "j", "tasks": tasks}))
+        h.feed(c.RunTriggered("q", JOB, task, {}, "ann"))
+        (refused,) = h.of(c.JobRefused)
+        assert refused == c.JobRefused("q", said, JOB, wrong=True)
 
     def test_it_goes_by_overlap(self, h: BinpackHarness) -> None:
         h.submit(periodic(""))
@@ -358,12 +376,14 @@ class TestTriggers:
         (refused,) = h.of(c.JobRefused)
         assert isinstance(refused, c.JobRefused)
         assert "trigger-q goes on, and its overlap is skip" in refused.message
+        assert not refused.wrong, "another time it can be"
 
     def test_none_of_a_job_without_any(self, h: BinpackHarness) -> None:
         h.submit(parse_job({"name": "j", "tasks": [{"name": "t", "command": "x"}]}))
         trigger(h)
         (refused,) = h.of(c.JobRefused)
         assert isinstance(refused, c.JobRefused) and "is periodic, so none" in refused.message
+        assert refused.wrong
 
 
 class TestJobFiles:
@@ -371,7 +391,7 @@ class TestJobFiles:
         ("task", "said"),
         [
             ({"schedule": "* * * *"}, "has 4 fields"),
-            ({"schedule": "99 * * * *"}, "cannot be read"),
+            ({"schedule": "99 * * * *"}, "Bad minute; expected are a minute from 0 to 59"),
             ({"schedule": "* * * * * *"}, "has 6 fields"),
             ({"schedule": "0 0 31 2 *"}, "cannot be read"),
             ({"time_zone": "Mars/Olympus"}, "'Mars/Olympus' is not known"),

@@ -244,9 +244,27 @@ def webhook() -> None:
     """
 
 
+# As webhooks.KINDS, for which protobuf would have to be imported.
+KINDS = (
+    "agent_added, agent_disconnected, agent_unreachable, agent_gone, agent_leaving, "
+    "agent_reserved, framework_subscribed, framework_disconnected, framework_removed, "
+    "task_added, task_updated, task_refused, offer_sent, offer_accepted, offer_declined, "
+    "offer_rescinded, message_dropped, quota_set, weight_set, agent_present, framework_present, "
+    "task_present, offer_present, policy_set, agent_cordoned, agent_draining, agent_drained, "
+    "agent_activated, maintenance_scheduled, maintenance_cancelled, framework_updated"
+)
+
+
 @webhook.command("add")
 @click.argument("url")
-@click.option("--on", "kinds", multiple=True, required=True, metavar="KIND", help="Of this kind.")
+@click.option(
+    "--on",
+    "kinds",
+    multiple=True,
+    required=True,
+    metavar="KIND",
+    help=f"Of this kind; may be given again. Kinds are {KINDS}.",
+)
 @click.option("--name", default="", help="What it is called.  [default: the host in URL]")
 @click.option(
     "--secret",

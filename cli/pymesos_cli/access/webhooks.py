@@ -21,6 +21,8 @@ async def add_webhook(
 ) -> None:
     """`pymesos-cli webhook add`."""
     problem = url_problem(url, link_local=link_local)
+    if problem and url_problem(url, link_local=True) is None:
+        problem = f"{problem}: --link-local allows it"
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         problem = f"{unknown[0][:100]!r} is no kind of events; these are: {', '.join(KINDS)}"
     role, colon, secret_name = secret.rpartition(":")

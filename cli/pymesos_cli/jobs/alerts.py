@@ -20,6 +20,10 @@ from pymesos_proto.v1 import operator_pb2
 if TYPE_CHECKING:
     from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
 
+NO_RECEIVERS = (
+    "no framework has any: start pymesos-binpack with --receivers FILE (docs/alerts.md says what is"
+    " in it)"
+)
 TEST_TIMEOUT_S = 60.0  # a receiver of several addresses has ten seconds for each answer
 
 Told = tuple[operator_pb2.FrameworkView, list[pb.ListAlertsResponse]]
@@ -51,7 +55,7 @@ async def list_alerts(cluster: Cluster, *, as_json: bool) -> None:
         (
             f"{alert.job_id}/{alert.task_name}",
             alert.when,
-            _state(alert),
+            shown_state(alert),
             duration(max(0.0, round(now_s - alert.since_s))) if alert.since_s else "",
             alert.receiver,
             alert.summary,
@@ -62,12 +66,14 @@ async def list_alerts(cluster: Cluster, *, as_json: bool) -> None:
     print_table(names, rows, "no alerts", ("SUMMARY", "STATE"))
 
 
-def _state(alert: pb.AlertView) -> str:
+def shown_state(alert: pb.AlertView) -> str:
+    """Return the state of an alert, and whether its receiver knows it."""
     if alert.silenced_until_s:
         why = f": {alert.silenced_for}" if alert.silenced_for else ""
         by = f" by {alert.silenced_by}" if alert.silenced_by else ""
         return f"{alert.state}, silenced{by} until {utc(alert.silenced_until_s)}{why}"
-    untold = alert.state == "firing" and not alert.known
+    # What is over stays only until its receiver has taken that.
+    untold = alert.state == "resolved" or (alert.state == "firing" and not alert.known)
     return f"{alert.state}, not yet told" if untold else alert.state
 
 
@@ -98,7 +104,7 @@ async def test_receiver(cluster: Cluster, name: str) -> None:
     knowing = [framework for framework, pages in told if name in pages[0].receivers]
     if not knowing:
         names = sorted({each for _, pages in told for each in pages[0].receivers})
-        known = f"these are {', '.join(names[:20])}" if names else "no framework has any"
+        known = f"these are {', '.join(names[:20])}" if names else NO_RECEIVERS
         raise NotFoundError(f"there is no receiver {quoted(name)}: {known}")
     for framework in knowing:
         if sys.stderr.isatty():

@@ -12,6 +12,8 @@ from pymesos_cli.group import Command, Room
 from pymesos_cli.options import Settings, json_option, pass_settings, with_cluster
 from pymesos_core.flags import Lifetime
 
+MAX_SILENCE_S = 30 * 86400.0
+
 room = Room()
 
 
@@ -411,6 +413,8 @@ def silence_alerts(
     """Have nobody told of alerts of a job for a while. What was told before goes on."""
     if (for_s is None) is not end:
         raise click.UsageError("say for how long, as in --for 2h; or --end to tell again")
+    if for_s is not None and not 1 <= for_s <= MAX_SILENCE_S:
+        raise click.UsageError("--for: expected is a time from 1s to 30d")
     from pymesos_cli.jobs import alerts as told
 
     with_cluster(

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, NotFoundError
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_cli.services import Silent, all_pages, of_each, service, serving, warn
+from pymesos_core.confirming import confirm
 from pymesos_core.resources import MILLI, ResourceError, Resources, from_proto
 from pymesos_core.serving_jobs import takes
 from pymesos_core.states import is_terminal
@@ -145,7 +144,7 @@ async def remove_volumes(
         await _forget(cluster, volume, check_only=True)
     if ask and sys.stdin.isatty():
         note(f"to be destroyed with all that is in it: {', '.join(map(str, chosen))}.")
-        click.confirm("Go on?", abort=True, err=True)
+        confirm("Go on?")
     for volume in chosen:
         if volume.agent_state:
             await _destroy(cluster, volume)

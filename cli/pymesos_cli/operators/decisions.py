@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import click
-
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.finding import (
     about_agent,
@@ -16,6 +14,7 @@ from pymesos_cli.finding import (
 from pymesos_cli.jobs.hosted import hosted_jobs
 from pymesos_cli.output import count_of, note
 from pymesos_cli.services import serving
+from pymesos_core.confirming import confirm
 from pymesos_core.names import parse_task_id
 from pymesos_proto.v1 import operator_pb2 as pb
 
@@ -55,7 +54,7 @@ async def mark_gone(cluster: Cluster, text: str, *, ask: bool) -> None:
     given_up = f"{count_of(view.tasks, 'task')} of it given up"
     if ask:
         note(f"agent {who}: it can never come back under its id, with {given_up}.")
-        click.confirm("Go on?", abort=True, err=True)
+        confirm("Go on?")
     request = pb.MarkAgentGoneRequest(agent_id=view.info.agent_id)
     await cluster.call(lambda stub, timeout_s: stub.MarkAgentGone(request, timeout=timeout_s))
     print(f"agent {who} is gone, with {given_up}")

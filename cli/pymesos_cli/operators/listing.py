@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.draining.drains import state_of
-from pymesos_cli.finding import WaitsError, find_framework, find_tasks
+from pymesos_cli.finding import EndedError, WaitsError, find_framework, find_tasks
 from pymesos_cli.jobs.quarantine import quarantined_jobs
 from pymesos_cli.output import (
     age,
@@ -30,6 +30,7 @@ from pymesos_core.json_dialect import (
 )
 from pymesos_core.resources import Resources, from_proto
 from pymesos_core.states import kind_name, reason_name, state_name
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1 import types_pb2 as types_pb
@@ -131,10 +132,15 @@ async def list_tasks(
     if called is not None:
         try:
             views = await find_tasks(cluster, called, completed=completed, history=True)
-        except WaitsError as error:
+        except (EndedError, WaitsError) as error:
             views, empty = [], error.message
+            if isinstance(error, EndedError):
+                empty = (
+                    f"no task {quoted(called)} lives now: {error.example} has ended;"
+                    f" `pymesos-cli tasks --all {called}` lists those that have"
+                )
             if as_json:
-                note(error.message)
+                note(empty)
         wanted = {types_pb2.TaskState.Value(f"TASK_{state}") for state in states}
         views = [
             v

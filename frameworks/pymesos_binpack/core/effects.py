@@ -132,6 +132,7 @@ class JobRefused:
     job_id: str = ""  # that was to be changed; empty: it was to be a new one
     # It was made from another version than is in force, or a new job of its name was quicker.
     stale: bool = False
+    wrong: bool = False  # what was asked for cannot be, whatever else happens
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,20 @@ from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.periodic.rules import ArgsError, Overlap, args_of
 from pymesos_binpack.periodic.runs import Run, Runs, ask
 from pymesos_binpack.specs import TaskSpec
+from pymesos_core.text import quoted
 
 
 def on_triggered(ctx: Context, event: RunTriggered) -> None:
     """Begin a run, or have it wait; who asked is told once that is durable."""
     ctx.at = event.job_id
     job = ctx.roster.jobs.get(event.job_id)
+    if job is None or job.ended or job.stopping:
+        problem = "the job does not run: `pymesos-cli jobs` lists those that do"
+        ctx.say(JobRefused(event.request_id, problem, event.job_id))
+        return
     found = _task(job, event.task)
-    if job is None or isinstance(found, str):
-        ctx.say(JobRefused(event.request_id, str(found), event.job_id))
+    if isinstance(found, str):
+        ctx.say(JobRefused(event.request_id, found, event.job_id, wrong=True))
         return
     rules, runs = found.periodic, job.runs.get(found.name, Runs())
     assert rules is not None
@@ -31,7 +36,8 @@ def on_triggered(ctx: Context, event: RunTriggered) -> None:
     try:
         args = args_of(rules, event.args)
     except ArgsError as error:
-        ctx.say(JobRefused(event.request_id, f"{found.name}: {error}", event.job_id))
+        problem = f"{found.name}: {error}"
+        ctx.say(JobRefused(event.request_id, problem, event.job_id, wrong=True))
         return
     if problem := _overlap_problem(rules.overlap, runs):
         ctx.say(JobRefused(event.request_id, f"{found.name}: {problem}", event.job_id))
@@ -45,10 +51,8 @@ def on_triggered(ctx: Context, event: RunTriggered) -> None:
     versions.look_soon(ctx, job.job_id)
 
 
-def _task(job: JobState | None, name: str) -> TaskSpec | str:
+def _task(job: JobState, name: str) -> TaskSpec | str:
     """The periodic task that is meant, or what is wrong."""
-    if job is None or job.ended or job.stopping:
-        return "the job does not run: `pymesos-cli jobs` lists those that do"
     of_job = [spec for spec in job.job.tasks if spec.periodic is not None]
     meant = [spec for spec in of_job if name in ("", spec.name)]
     if len(meant) == 1:
@@ -56,6 +60,10 @@ def _task(job: JobState | None, name: str) -> TaskSpec | str:
     if not of_job:
         return f"no task of the job {job.job_id} is periodic, so none can be triggered"
     names = ", ".join([spec.name for spec in of_job][:10])
+    if name and name in {spec.name for spec in job.job.tasks}:
+        return f"the task {name} of the job {job.job_id} is not periodic; periodic are {names}"
+    if name:
+        return f"the job {job.job_id} has no task {quoted(name)}; periodic are {names}"
     return f"which task of the job {job.job_id} is meant? Those that are periodic are {names}"
 
 

@@ -50,7 +50,11 @@ def check_schedule(schedule: str, time_zone: str) -> None:
     try:
         next(CronSim(schedule, ANY_TIME.astimezone(zone)))
     except CronSimError as error:
-        raise ScheduleError(f"schedule: {schedule[:64]!r} cannot be read: {error}") from error
+        raise ScheduleError(
+            f"schedule: {schedule[:64]!r} cannot be read: {error}; expected are a minute from 0 to"
+            f" 59, an hour from 0 to 23, a day of the month from 1 to 31 that some month has, a"
+            f" month from 1 to 12, and a day of the week from 0 to 7, 0 and 7 being Sunday"
+        ) from error
     except StopIteration as error:
         raise ScheduleError(f"schedule: {schedule[:64]!r} is never due") from error
 

@@ -17,6 +17,7 @@ MAX_PAGE_SIZE = 500
 MAX_SILENCE_S = 30 * 86400
 MAX_WHY_BYTES = 255
 MAX_RECEIVERS = 1000
+NO_RECEIVERS = "there are none: pymesos-binpack --receivers FILE names them (see docs/alerts.md)"
 
 
 class AlertCalls(Asked):
@@ -78,7 +79,7 @@ class AlertCalls(Asked):
         self._check(call, "Jobs.TestReceiver")
         names = self.binpack.receivers
         if request.receiver not in names:
-            known = f"these are {', '.join(sorted(names)[:20])}" if names else "there are none"
+            known = f"these are {', '.join(sorted(names)[:20])}" if names else NO_RECEIVERS
             raise CallError(
                 Code.NOT_FOUND, f"there is no receiver {quoted(request.receiver)}: {known}"
             )

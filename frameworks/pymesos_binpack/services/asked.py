@@ -13,7 +13,7 @@ from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.places import Places
-from pymesos_binpack.shell import Binpack, StaleError, StartsAgainError, SubmitError
+from pymesos_binpack.shell import Binpack, StaleError, StartsAgainError, SubmitError, WrongError
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.caller import NOBODY, Caller, Method
 from pymesos_core.ids import id_problem, size_of
@@ -263,6 +263,8 @@ def answering(*, tries_again: bool = False) -> Iterator[None]:
         yield
     except StartsAgainError as error:
         raise CallError(Code.UNAVAILABLE, str(error)) from None
+    except WrongError as error:
+        raise CallError(Code.INVALID_ARGUMENT, short(error)) from None
     except SubmitError as error:
         if tries_again and isinstance(error, StaleError):
             raise
