@@ -287,6 +287,15 @@ class TestJobs:
         refused = await post(world.answering, "/v1/jobs/scale", body)
         assert refused.status == 400 and b"the field counts" in refused.body
 
+    @pytest.mark.parametrize(
+        "args", [{"DAY": "\ud800"}, {"\ud800": "x"}, {"DAY": 1}, {"DAY": "x" * 1025}, []]
+    )
+    async def test_values_of_parameters_are_checked(
+        self, world: World, shop: str, args: Any
+    ) -> None:
+        refused = await post(world.answering, "/v1/jobs/trigger", {"job": "shop", "args": args})
+        assert refused.status == 400 and b"the field args" in refused.body
+
     async def test_a_job_may_be_called_like_a_verb(self, world: World) -> None:
         await world.apply({**SHOP, "name": "apply"})
         assert (await world.job("apply"))["name"] == "apply"

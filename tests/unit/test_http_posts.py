@@ -14,10 +14,12 @@ from jsonschema import Draft202012Validator
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
 from pymesos_core.security.joining import Invitation, read_invitation
+from pymesos_core.transport import CallError
 from pymesos_master.core import Config
 from pymesos_master.core.secrets import key_of
 from pymesos_master.http import openapi
 from pymesos_master.http.answering import Answering
+from pymesos_master.http.asking import read_body
 from pymesos_master.http.routes import ROUTES
 from pymesos_testing.http_cluster import (
     DIGEST,
@@ -304,6 +306,7 @@ class TestBodies:
             (b"{}", "the body has no field role, which has to be given"),
             (b'{"role": null, "weight": 1}', "the body has no field role"),
             (b'{"role": "a", "role": "b", "weight": 1}', "the field 'role' is given twice"),
+            (b'{"x": {"a": {}, "b": 1, "a": {}}}', "the field 'a' is given twice"),
             (b'{"role": "a", "wait": 1}', "no field 'wait' here; these are: role, weight"),
             (b'{"role": 1, "weight": 1}', "the field role: expected is a text of at most 255"),
             (b'{"role": "a\\u0000", "weight": 1}', "none is a control character"),
@@ -325,6 +328,13 @@ class TestBodies:
         said = json.loads(answer.body)["error"]["message"]
         assert answer.status == 400 and words in said, said
 
+    def test_of_many_fields_the_doubled_one_is_found_at_once(self) -> None:
+        """Within the time that a test has: to look through all before each would take minutes."""
+        names = [*range(120_000), 119_999]
+        body = "{" + ",".join(f'"{name}":0' for name in names) + "}"
+        with pytest.raises(CallError, match="the field '119999' is given twice"):
+            read_body(body.encode(), ())
+
     @pytest.mark.parametrize(
         ("path", "body", "words"),
         [
@@ -338,6 +348,7 @@ class TestBodies:
             ("/v1/maintenance/schedule", {"agent_ids": ["a"], "start": "2033-05-18"}, "ISO 8601"),
             ("/v1/quota/set", {"role": "r", "limits": [1]}, "an object of at most 64 amounts"),
             ("/v1/quota/set", {"role": "r", "limits": {"a b": 1}}, "is not a resource name"),
+            ("/v1/quota/set", {"role": "r", "limits": {"\ud800": 1}}, "is not a resource name"),
             ("/v1/quota/set", {"role": "r", "limits": {"cpus": -1}}, "of cpus a number from 0"),
             ("/v1/quota/set", {"role": "r", "limits": {"ports": [[1, 2]]}}, "of ports a number"),
             (

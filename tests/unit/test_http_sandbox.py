@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
@@ -24,6 +25,7 @@ from pymesos_master.core import Config
 from pymesos_master.http import exec as http_exec
 from pymesos_master.http import logs, openapi
 from pymesos_master.http.answering import Answer, Answering, Request
+from pymesos_master.http.asking import read_body
 from pymesos_master.http.routes import CALLS, ROUTES
 from pymesos_master.services import sandbox_calls
 from pymesos_master.services.access_tokens import AccessTokens
@@ -437,6 +439,22 @@ class TestExec:
         await going
         (told,) = terminal.told
         assert words in json.loads(told)["error"]["message"] and not world.agent.asked
+
+    async def test_what_is_said_is_read_beside_the_loop(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It may be large, and others are answered meanwhile."""
+        read_in: list[int] = []
+
+        def read(body: bytes, fields: Any) -> Any:
+            read_in.append(threading.get_ident())
+            return read_body(body, fields)
+
+        monkeypatch.setattr(http_exec, "read_body", read)
+        terminal, going = self.talk(world)
+        terminal.say(self.COMMAND, '{"signal": 2}', "[]")
+        await going
+        assert len(read_in) == 3 and threading.get_ident() not in read_in
 
     async def test_one_that_does_not_come(
         self, world: World, monkeypatch: pytest.MonkeyPatch

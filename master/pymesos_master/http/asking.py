@@ -146,10 +146,11 @@ def _object_of(body: bytes) -> Json:
     """The one object of a body. Raises CallError."""
 
     def pairs(items: list[tuple[str, Any]]) -> Json:
-        found = dict(items)
-        if len(found) < len(items):
-            twice = next(name for i, (name, _) in enumerate(items) if name in dict(items[:i]))
-            raise _bad(f"the field {quoted(twice)} is given twice; give it once")
+        found: Json = {}
+        for name, value in items:
+            if name in found:
+                raise _bad(f"the field {quoted(name)} is given twice; give it once")
+            found[name] = value
         return found
 
     try:
@@ -203,6 +204,17 @@ def one_line_text(value: Any, most: int = MAX_VALUE) -> str:
     return value
 
 
+def is_text(value: Any) -> bool:
+    """Whether it is a text, of any lines; half a character is none."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_number(value: Any) -> bool:
     """Whether it is a number of JSON that a float can hold; true and false are none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -238,12 +250,9 @@ def document(name: str, what: str, most: int, *, required: bool = False) -> Para
     """A text of any lines, of at most so many bytes in UTF-8."""
 
     def read(value: Any) -> str:
-        try:
-            if isinstance(value, str) and len(value.encode()) <= most:
-                return value
-        except UnicodeEncodeError:  # halves of characters
-            pass
-        raise ValueError(f"a text of at most {most} bytes in UTF-8")
+        if not is_text(value) or len(value.encode()) > most:
+            raise ValueError(f"a text of at most {most} bytes in UTF-8")
+        return str(value)
 
     return Parameter(name, what, {"type": "string", "maxLength": most}, read, required=required)
 

@@ -18,10 +18,11 @@ from pymesos_core.caller import Caller
 from pymesos_core.following import AGENT_KEY
 from pymesos_core.json_dialect import Json, to_json
 from pymesos_core.limits import KIB
+from pymesos_core.streams import in_thread
 from pymesos_core.tasks import running
 from pymesos_core.text import duration
 from pymesos_core.transport import CallError, Code
-from pymesos_master.http.asking import Asked, Parameter, flag, read_body, text, whole
+from pymesos_master.http.asking import Asked, Parameter, flag, is_text, read_body, text, whole
 from pymesos_master.services.sandbox_calls import SandboxCalls
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
@@ -34,12 +35,9 @@ STDOUT, STDERR = b"\x01", b"\x02"
 
 
 def _argument(value: Any) -> str:
-    try:
-        if isinstance(value, str) and b"\0" not in value.encode():
-            return value
-    except UnicodeEncodeError:  # halves of characters
-        pass
-    raise ValueError("a list of texts without NUL")
+    if not is_text(value) or "\0" in value:
+        raise ValueError("a list of texts without NUL")
+    return str(value)
 
 
 _SIZE = (
@@ -113,7 +111,7 @@ class Talk:
         except TimeoutError:
             told = f"no command has come within {duration(FIRST_S)}"
             raise CallError(Code.DEADLINE_EXCEEDED, told) from None
-        asked = _object(message, START)
+        asked = await _object(message, START)
         start = pb.ExecInput.Start(
             framework_id=self.framework_id,
             task_id=self.task_id,
@@ -172,17 +170,18 @@ class _Call:
             if message.type is WSMsgType.BINARY:
                 await self._said.put(pb.ExecInput(stdin=message.data).SerializeToString())
             elif message.type is WSMsgType.TEXT:
-                for told in _more(_object(message, MORE)):
+                for told in _more(await _object(message, MORE)):
                     await self._said.put(told.SerializeToString())
             else:
                 return
 
 
-def _object(message: Any, fields: Sequence[Parameter]) -> Asked:
+async def _object(message: Any, fields: Sequence[Parameter]) -> Asked:
     """Raises CallError for a message that is none."""
     if message.type is not WSMsgType.TEXT:
         raise CallError(Code.INVALID_ARGUMENT, "a text message with one JSON object is expected")
-    return read_body(message.data.encode("utf-8", "surrogatepass"), fields)
+    said: str = message.data
+    return await in_thread(read_body, said.encode("utf-8", "surrogatepass"), fields)
 
 
 def _size(asked: Asked) -> pb.TerminalSize | None:

@@ -15,6 +15,7 @@ from pymesos_master.http.asking import (
     Parameter,
     document,
     flag,
+    is_text,
     one_line_text,
     text,
     texts,
@@ -81,7 +82,7 @@ def _args(name: str, what: str) -> Parameter:
             raise ValueError(f"an object with at most {MOST_ARGS} parameters")
         for parameter, given in value.items():
             one_line_text(parameter)
-            if not isinstance(given, str) or len(given) > MOST_OF_ARG:
+            if not is_text(given) or len(given) > MOST_OF_ARG:
                 raise ValueError(f"text of at most {MOST_OF_ARG} characters for each parameter")
         return value
 
