@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 import hmac
 import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp.resolver import ThreadedResolver
 
 from pymesos_core.caller import NOBODY, Caller, Method
-from pymesos_core.errors import Problem
+from pymesos_core.errors import Problem, ProblemKind
 from pymesos_core.outgoing.targets import CheckedResolver, address_problem, url_problem
 from pymesos_core.security.secrets import Keyring
 from pymesos_master.core import Config
@@ -105,6 +106,20 @@ def test_who_has_requests_signed_may_use_the_secret() -> None:
     assert cluster.webhooks["hook"].set_by == "operator/b"
 
 
+def test_an_access_token_sets_none() -> None:
+    """Its rights would not bind what is sent, and it would be sent when the token has ended."""
+    policy = "allow:\n- {who: operator/a, do: [policy], role: '**'}\n"
+    cluster = Cluster(Config(seed_policy=policy))
+    by_cert = Caller("operator/a", Method.CERT)
+    by_token = replace(by_cert, method=Method.TOKEN, credential_id="t1", rights=("policy",))
+    assert cluster.set(caller=by_cert) is None
+    problem = cluster.set(caller=by_token, url="http://other")
+    assert problem is not None and problem.kind is ProblemKind.DENIED
+    assert "webhooks are set with a certificate" in problem.message
+    assert cluster.webhooks["hook"].url == URL
+    assert cluster.ask(ev.OperatorRemovedWebhook, "hook", by_token) is None, "which it may"
+
+
 def test_a_record_that_cannot_be_is_set_aside() -> None:
     h = MasterHarness(registry={(WEBHOOK, "hook"): b"", (WEBHOOK, "a/b"): b""})
     assert not h.core.state.webhooks()
@@ -130,6 +145,15 @@ def test_a_record_that_cannot_be_is_set_aside() -> None:
         ("http://169.254.169.254/latest", "of this machine's link"),
         ("http://[fe80::1]/", "of this machine's link"),
         ("http://[::ffff:169.254.169.254]/", "of this machine's link"),
+        ("http://[64:ff9b::169.254.169.254]/", "of this machine's link"),
+        ("http://[64:ff9b::10.0.0.1]/", None),
+        ("http://[::169.254.169.254]/", "of this machine's link"),
+        ("http://[2002:a9fe:a9fe::1]/", "of this machine's link"),
+        ("http://[2002:6464:64c8::1]/", "tells a machine its credentials"),
+        ("http://[2002:a00:1::1]/", None),
+        ("http://[2001:0:a00:1::5601:5601]/", "of this machine's link"),
+        ("http://[2001:0:a9fe:a9fe::f5ff:fffe]/", "of this machine's link"),
+        ("http://[2001:0:a00:1::f5ff:fffe]/", None),
         ("http://[fd00:ec2::254]/", "tells a machine its credentials"),
         ("http://0.0.0.0/", "of this machine's link"),
     ],

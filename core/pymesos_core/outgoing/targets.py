@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -14,6 +15,11 @@ from pymesos_core.text import quoted
 
 # Where clouds tell a machine its credentials, beside the link-local 169.254.169.254.
 METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192")))
+
+# IPv6 addresses that end in the IPv4 address which they lead to: by NAT64, and as it once was.
+_ENDING_IN_IPV4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def url_problem(url: str, *, link_local: bool) -> str | None:
@@ -38,13 +44,23 @@ def address_problem(host: str) -> str | None:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    address = mapped or address
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
-        return f"{address} is of this machine's link alone, and nothing is sent there unless told"
-    if address in METADATA:
-        return f"{address} tells a machine its credentials, and nothing is sent there unless told"
+    for one in (address, *_led_to(address)):
+        if one.is_link_local or one.is_multicast or one.is_unspecified:
+            return f"{one} is of this machine's link alone, and nothing is sent there unless told"
+        if one in METADATA:
+            return f"{one} tells a machine its credentials, and nothing is sent there unless told"
     return None
+
+
+def _led_to(address: Address) -> Iterator[Address]:
+    """Yield the IPv4 addresses that a gateway may send on to what is for this one."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return
+    for inner in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())):
+        if inner is not None:
+            yield inner
+    if any(address in network for network in _ENDING_IN_IPV4):
+        yield ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
 
 
 class CheckedResolver(AbstractResolver):

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from pymesos_core import limits
+from pymesos_core.caller import Method
 from pymesos_core.errors import ProblemKind
 from pymesos_core.ids import secret_name_problem
 from pymesos_core.resources import ResourceError
@@ -16,6 +17,11 @@ from pymesos_master.core.events import OperatorRemovedWebhook, OperatorSetWebhoo
 from pymesos_master.core.state import WEBHOOK, WebhookRecord
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
+
+BY_CERTIFICATE = (
+    "webhooks are set with a certificate: one is sent what its maker may read, also when the access"
+    " token that has set it has ended"
+)
 
 
 def read_webhook(key: str, record: registry_pb.WebhookRecord) -> WebhookRecord:
@@ -48,6 +54,9 @@ def on_set(ctx: Context, event: OperatorSetWebhook) -> None:
     """Write a webhook in the place of the one of its name, if there is any."""
     call, (role, secret) = "Operator.SetWebhook", event.secret
     if permission.refused(ctx, event.request_id, event.caller, call):
+        return
+    if event.caller.method is Method.TOKEN:
+        ctx.answer(event.request_id, BY_CERTIFICATE, ProblemKind.DENIED)
         return
     # Who has something signed by a secret uses it.
     uses = "Operator.SetSecret"
