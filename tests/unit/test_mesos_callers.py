@@ -52,6 +52,7 @@ def test_a_principal_with_its_secret_is_known(closed: bool) -> None:
 @pytest.mark.parametrize(
     "said",
     [
+        "Basic t\udcffil",
         basic("toil:wrong"),
         basic("toil"),
         basic("toil:"),

@@ -19,7 +19,7 @@ from pymesos_master.mesos.json_messages import from_json, to_object
 from pymesos_master.mesos.media import Media
 from pymesos_master.mesos.refusing import RefusalError
 from pymesos_master.mesos.scheduler import Scheduler
-from pymesos_master.mesos.server import _route
+from pymesos_master.mesos.server import _refused, _route
 from pymesos_master.mesos.subscriptions import Direct, Subscription
 from pymesos_master.services.leading import Leadership
 from pymesos_master.shell import Leader
@@ -205,6 +205,12 @@ async def test_who_comes_again_and_again_waits_and_then_is_refused(
                 pass
     assert slept and slept == sorted(slept)
     assert not which._streams
+
+
+def test_a_refusal_may_quote_half_a_character() -> None:
+    """As of JSON that has one, or of a header that is no UTF-8."""
+    answer = _refused(RefusalError(400, "Invalid character '\ud800'"))
+    assert answer.status == 400 and answer.body == b"Invalid character '\\ud800'"
 
 
 @pytest.mark.parametrize(

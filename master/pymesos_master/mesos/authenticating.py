@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import ipaddress
 import json
@@ -156,7 +155,7 @@ class Authenticator:
             raise _unauthorized()
         try:
             said = base64.b64decode(encoded.strip(), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # of base64, or of UTF-8
             raise _unauthorized() from None
         name, _, secret = said.partition(":")
         known = self._credentials.get(name)

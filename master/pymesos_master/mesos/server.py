@@ -166,7 +166,11 @@ def _not_allowed(method: str) -> RefusalError:
 
 def _refused(refusal: RefusalError) -> web.Response:
     headers: Mapping[str, str] = {**refusal.headers, **(PLAIN if refusal.text else OURS)}
-    return web.Response(status=refusal.status, body=refusal.text.encode(), headers=headers)
+    return web.Response(
+        status=refusal.status,
+        body=refusal.text.encode("utf-8", "backslashreplace"),
+        headers=headers,
+    )
 
 
 def _failed(status: int, told: str) -> web.Response:
