@@ -61,11 +61,23 @@ async def test_it_lives_through_all_of_it(running: Cluster) -> None:
 
 async def test_the_body_of_a_stream_is_not_waited_for_long(running: Cluster) -> None:
     head = (
-        f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Content-Length: 1000\r\n\r\n"
     )
     answer = await raw(running, head.encode() + b"{")
     assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_page_that_a_browser_shows_here_launches_nothing(running: Cluster) -> None:
+    """Not even one whose name leads here."""
+    head = f"POST {PATH} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: "
+    for more in (
+        "Host: evil.example:5055",
+        "Host: evil.example\r\nOrigin: http://evil.example\r\nSec-Fetch-Site: same-origin",
+        "Host: 127.0.0.1\r\nOrigin: http://evil.example",
+    ):
+        sent = f"{head}{len(SUBSCRIBE)}\r\n{more}\r\n\r\n".encode() + SUBSCRIBE
+        assert (await raw(running, sent)).startswith(b"HTTP/1.1 403 "), more
 
 
 async def test_a_stream_that_its_client_leaves_is_ended(running: Cluster) -> None:

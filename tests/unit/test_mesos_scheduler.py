@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
+import gc
+import json
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
+from weakref import WeakValueDictionary
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
+from aiohttp.web import Response
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.limits import PEER_SCHEDULERS
 from pymesos_core.outbox import Outbox
+from pymesos_master.http.crossing import names_of
+from pymesos_master.mesos import server as mesos_server
+from pymesos_master.mesos.authenticating import Authenticator, read_anonymous
 from pymesos_master.mesos.events import Here, Places
 from pymesos_master.mesos.frameworks import Format
 from pymesos_master.mesos.json_messages import from_json, to_object
 from pymesos_master.mesos.media import Media
 from pymesos_master.mesos.refusing import RefusalError
 from pymesos_master.mesos.scheduler import Scheduler
-from pymesos_master.mesos.server import _refused, _route
+from pymesos_master.mesos.server import MesosServer, _refused, _route
 from pymesos_master.mesos.subscriptions import Direct, Subscription
 from pymesos_master.services.leading import Leadership
 from pymesos_master.shell import Leader
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness
 
 ME = MasterInfo("me", HostPort("10.0.0.1", 5050), "h", mesos=HostPort("10.0.0.1", 5055))
 HERE = Here("me", HostPort("10.0.0.1", 5055), "h")
+BASIC = "Basic " + base64.b64encode(b"a:b").decode()
 CALLER = Caller("framework/a", Method.BASIC, peer="ipv4:1.2.3.4", via="mesos")
 
 
@@ -205,6 +218,89 @@ async def test_who_comes_again_and_again_waits_and_then_is_refused(
                 pass
     assert slept and slept == sorted(slept)
     assert not which._streams
+
+
+async def test_a_subscription_is_small_and_the_call_is_dropped_for_its_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What else is in the call may be large, and the stream is long."""
+    server = object.__new__(MesosServer)
+    server._scheduler = which = scheduler()
+    server._of_one, server._bodies = WeakValueDictionary(), asyncio.Semaphore(1)
+    server._authenticator = Authenticator({}, (), None)
+    said = {
+        "type": "SUBSCRIBE",
+        "subscribe": {"framework_info": {"user": "u", "name": "n"}},
+        "accept": {"offer_ids": [{"value": "o" * 1000}]},
+    }
+    request = make_mocked_request("POST", "/", headers={"Content-Type": "application/json"})
+    bodies = [json.dumps(said).encode(), json.dumps(said).encode() + b" " * 2**20]
+
+    async def body(request: Any) -> bytes:
+        return bodies.pop(0)
+
+    served: list[tuple[str, bool]] = []
+
+    async def serve(leader: Any, subscribe: Any, mine: Any, write: Any) -> None:
+        gc.collect()
+        held = any(
+            isinstance(one, mesos_scheduler.Call) and one.HasField("accept")
+            for one in gc.get_objects()
+        )
+        served.append((subscribe.framework_info.name, held))
+
+    monkeypatch.setattr(mesos_server, "_body", body)
+    monkeypatch.setattr(mesos_server, "slot_of", lambda request: contextlib.nullcontext())
+    monkeypatch.setattr(which, "leader", lambda: None)
+    monkeypatch.setattr(which, "serve", serve)
+    await server._scheduled(request, CALLER)
+    assert served == [("n", False)]
+    with pytest.raises(RefusalError, match="a SUBSCRIBE has at most 1048576 bytes") as refused:
+        await server._scheduled(request, CALLER)
+    assert refused.value.status == 413
+
+
+@pytest.mark.parametrize(
+    ("headers", "refused"),
+    [
+        ({"Host": "10.0.0.1:5055"}, False),
+        ({"Host": "[::1]:5055"}, False),
+        ({"Host": "localhost:5055"}, False),
+        ({"Host": "Master-1.example:5055"}, False),
+        ({"Host": "evil.example:5055"}, True),
+        ({}, True),
+        ({"Host": "10.0.0.1:5055", "Origin": "http://evil.example"}, True),
+        ({"Host": "10.0.0.1:5055", "Origin": "http://10.0.0.1:5055"}, False),
+        ({"Host": "10.0.0.1:5055", "Sec-Fetch-Site": "cross-site"}, True),
+        ({"Host": "evil.example:5055", "Origin": "http://evil.example:5055"}, True),
+        ({"Host": "evil.example:5055", "Authorization": BASIC}, False),
+        ({"Host": "10.0.0.1:5055", "Authorization": BASIC, "Origin": "null"}, False),
+    ],
+)
+async def test_no_page_is_taken_for_who_calls_from_here(
+    headers: dict[str, str], refused: bool
+) -> None:
+    """A name of elsewhere may be made to lead here, and a browser here to call by it."""
+    server = object.__new__(MesosServer)
+    server._scheduler = scheduler()
+    server._names = names_of("master-1.example", "10.0.0.1")
+    server._authenticator = Authenticator({"a": "b"}, [read_anonymous("a@0.0.0.0/0")], None)
+    transport = Mock(**{"get_extra_info.return_value": ("10.0.0.9", 1)})
+    request = make_mocked_request("POST", "/api/v1", headers=headers, transport=transport)
+    answer = await server._handle(request)
+    assert isinstance(answer, Response) and answer.status == (403 if refused else 501)
+
+
+def test_an_event_that_cannot_be_told_does_not_end_the_stream(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    mine, _ = subscription()
+    mine.framework_id = "f-1"
+    odd = scheduler_pb.Event(update=scheduler_pb.Event.Update(status=pb.TaskStatus(state=999)))  # type: ignore[arg-type]
+    told: list[Any] = [odd, scheduler_pb.Event(heartbeat=scheduler_pb.Event.Heartbeat())]
+    (record,) = mine.records(told, HERE, Places(), lambda: None)
+    assert b"HEARTBEAT" in record
+    assert "the framework f-1 cannot be told of: update" in caplog.text
 
 
 def test_a_refusal_may_quote_half_a_character() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pymesos_core import resources as core_resources
 from pymesos_core.addresses import HostPort
+from pymesos_core.contract import MAX_TIME_S
 from pymesos_core.limits import CALL_TASKS
 from pymesos_master.mesos import calls, unsupported, validating
 from pymesos_master.mesos.events import Here, Places, translate
@@ -409,6 +410,7 @@ def test_a_part_of_a_device_cannot_be_said() -> None:
         ("1e5", mesos.Value.TEXT, {"text": {"value": "1e5"}}),
         ("nan", mesos.Value.TEXT, {"text": {"value": "nan"}}),
         ("[1-x]", mesos.Value.TEXT, {"text": {"value": "[1-x]"}}),
+        ("9" * 400, mesos.Value.TEXT, {"text": {"value": "9" * 400}}),
     ],
 )  # fmt: skip
 def test_an_attribute_has_the_kind_that_mesos_reads_in_it(
@@ -533,7 +535,8 @@ def test_every_state_and_reason_has_its_name() -> None:
 
 
 def test_an_exit_status_is_what_waitpid_says() -> None:
-    for code, expected in ((3, 768), (-9, 9), (0, 0)):
+    least, most = -(2**31), 2**31 - 1
+    for code, expected in ((3, 768), (-9, 9), (0, 0), (255, 65280), (most, 65280), (least, 127)):
         failure = scheduler_pb.Event.Failure(agent_id="a", executor_id="e", status=code)
         (event,) = told(scheduler_pb.Event(failure=failure))
         assert event["failure"]["status"] == expected
@@ -563,6 +566,25 @@ def test_an_offer_says_where_its_agent_is() -> None:
         "address": {"hostname": "h", "ip": "10.0.0.3", "port": 5051},
         "path": "/slave(1)",
     }
+
+
+def test_maintenance_beyond_what_mesos_can_say_is_its_last_moment() -> None:
+    window = pb.Unavailability(start_s=MAX_TIME_S, duration_s=MAX_TIME_S)
+    common: dict[str, Any] = {"framework_id": "f", "agent_id": "a", "unavailability": window}
+    offer = pb.Offer(offer_id="o", hostname="h", role="*", **common)
+    inverse = pb.InverseOffer(inverse_offer_id="i", **common)
+    for event in (
+        scheduler_pb.Event(offers=scheduler_pb.Event.Offers(offers=[offer])),
+        scheduler_pb.Event(
+            inverse_offers=scheduler_pb.Event.InverseOffers(inverse_offers=[inverse])
+        ),
+    ):
+        (out,) = translate(event, OLD, HERE)
+        (one,) = out.offers.offers or out.inverse_offers.inverse_offers
+        last = mesos.Unavailability(
+            start={"nanoseconds": 2**63 - 1}, duration={"nanoseconds": 2**63 - 1}
+        )
+        assert one.unavailability == last
 
 
 def test_what_mesos_has_no_event_for_is_left_out() -> None:

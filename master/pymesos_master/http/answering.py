@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,6 @@ from http import HTTPStatus
 from itertools import islice
 from typing import Any, Protocol
 
-from pymesos_core.addresses import parse_host_port
 from pymesos_core.caller import Caller
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.json_dialect import Json, to_json
@@ -51,9 +49,7 @@ STATUS = {
 MOST_JOINED = 10_000  # entries of an answer that has no pages
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="pymesos"'}
 JOIN_TRIES = 2  # of a list whose later pages nobody knows any more
-ANY_PORT = 80  # a Host without one names it
 _JSON = re.compile(r"application/json(\s*;\s*charset=\"?utf-8\"?)?", re.IGNORECASE)
-NAMES_HERE = frozenset({"localhost"})
 
 
 @dataclass(frozen=True)
@@ -235,7 +231,7 @@ class Answering:
         self._services: Mapping[str, Calls] = {"Operator": operators, **others}
         self._gate = gate
         self._tokens = tokens
-        self._names = NAMES_HERE | {hostname.lower()}
+        self._names = crossing.names_of(hostname)
         self._turns = Turns()
         self._routed = Routed((*ALL, openapi.route(ALL)))
         self._doors = Doors(Events(operators), operators)
@@ -374,18 +370,7 @@ class Answering:
         return replace(caller, via="http"), b""
 
     def _check_host(self, host: str) -> None:
-        """Raises CallError for a name that a page elsewhere may have made up for this address.
-
-        In an open cluster nothing else keeps a browser's pages from reading it.
-        """
-        try:
-            name = parse_host_port(host, ANY_PORT).host
-            if name.lower() in self._names or ipaddress.ip_address(name):
-                return
-        except ValueError:  # AddressError is one
-            pass
-        raise CallError(
-            Code.PERMISSION_DENIED,
-            f"the header Host says {quoted(host)}; expected is this master's address, or its"
-            f" --hostname, since this cluster has no certificates",
-        )
+        """Raises CallError: in an open cluster nothing else keeps a page from reading it."""
+        if problem := crossing.host_problem(host, self._names):
+            told = f"{problem}, since this cluster has no certificates"
+            raise CallError(Code.PERMISSION_DENIED, told)

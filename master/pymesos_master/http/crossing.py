@@ -7,11 +7,14 @@ leave first, which no master gives; and what a browser says of the page is looke
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
+from pymesos_core.addresses import parse_host_port
 from pymesos_core.text import quoted
 
+ANY_PORT = 80  # a Host without one names it
 OWN_SITES = ("same-origin", "none")  # a page of this server; the person at the browser
 
 
@@ -30,6 +33,27 @@ def problem(headers: Mapping[str, str], host: str) -> str | None:
             f" {quoted(host)})"
         )
     return None
+
+
+def names_of(*hosts: str) -> Collection[str]:
+    """The names by which a server that has these is called in Host."""
+    return {"localhost", *(host.lower() for host in hosts)}
+
+
+def host_problem(host: str, names: Collection[str]) -> str | None:
+    """Why Host may be a name that a page of elsewhere made up for this address, or None.
+
+    To a browser that page is of this server. Nobody else's is called by a mere address.
+    """
+    try:
+        name = parse_host_port(host, ANY_PORT).host
+        if name.lower() in names or ipaddress.ip_address(name):
+            return None
+    except ValueError:  # AddressError is one
+        pass
+    return (
+        f"the header Host says {quoted(host)}; expected is this master's address, or its --hostname"
+    )
 
 
 def _is_of(origin: str, host: str) -> bool:

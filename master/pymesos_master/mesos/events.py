@@ -19,6 +19,8 @@ from pymesos_proto.v1 import types_pb2 as pb
 Event = mesos_scheduler.Event
 VERSION = "1.12.0"  # the one of Mesos whose API this is
 AGENT_PATH = "/slave(1)"  # of an agent's endpoints
+MOST_NANOSECONDS = 2**63 - 1
+MOST_CODE, MOST_SIGNAL = 255, 127  # that a status of waitpid holds
 REMOVED = "Framework has been removed"  # all that Mesos says of it
 _STATES: Mapping[int, Any] = {
     number: mesos.TaskState.Value(name)
@@ -171,10 +173,15 @@ def _offer(offer: pb.Offer, form: Format, places: Places) -> mesos.Offer:
 
 def _unavailability(window: pb.Unavailability) -> mesos.Unavailability:
     out = mesos.Unavailability()
-    out.start.nanoseconds = round(window.start_s * NANO)
+    out.start.nanoseconds = _nanoseconds(window.start_s)
     if window.duration_s:
-        out.duration.nanoseconds = round(window.duration_s * NANO)
+        out.duration.nanoseconds = _nanoseconds(window.duration_s)
     return out
+
+
+def _nanoseconds(seconds: float) -> int:
+    """As far as an int64 goes, which is the year 2262."""
+    return min(round(seconds * NANO), MOST_NANOSECONDS)
 
 
 def _inverse_offer(offer: pb.InverseOffer) -> mesos.InverseOffer:
@@ -229,7 +236,8 @@ def _failure(told: scheduler_pb.Event.Failure) -> Event:
     if told.executor_id:
         out.failure.executor_id.value = told.executor_id
     if told.HasField("status"):  # as waitpid has it
-        out.failure.status = told.status << 8 if told.status >= 0 else -told.status
+        code, signal = min(told.status, MOST_CODE), min(-told.status, MOST_SIGNAL)
+        out.failure.status = code << 8 if code >= 0 else signal
     return out
 
 

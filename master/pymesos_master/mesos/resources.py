@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 
@@ -136,7 +137,7 @@ def attribute_to_mesos(attribute: pb.Attribute) -> mesos.Attribute:
     """Return an attribute with the kind of value that Mesos reads in such a text."""
     out = mesos.Attribute(name=attribute.name)
     text = attribute.text.strip()
-    if _NUMBER.fullmatch(text):
+    if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
         out.type, out.scalar.value = mesos.Value.SCALAR, float(text)
     elif found := _RANGES.fullmatch(text):
         out.type = mesos.Value.RANGES

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pymesos_core import limits
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, taker_text
+from pymesos_core.outbox import MAX_MESSAGE_BYTES
 from pymesos_core.streams import in_thread
 from pymesos_core.transport import CallError
 from pymesos_master.core.events import FrameworkDisconnected, FrameworkSubscribing
@@ -31,8 +32,10 @@ from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 Call = mesos_scheduler.Call
+Subscribe = scheduler_pb.Call.Subscribe
 Write = Callable[[bytes], Awaitable[None]]
 LARGE_BYTES = 64 * 1024  # a body that is read in a thread
+OF_ONE_MESSAGE = (Call.SUBSCRIBE, Call.UPDATE_FRAMEWORK)  # which the core takes whole
 STREAM_ID = "Mesos-Stream-Id"
 
 
@@ -91,15 +94,24 @@ class Scheduler:
         else:
             call = media.read(body, kind, Call)
         validating.validate(call)
+        if call.type in OF_ONE_MESSAGE and len(body) > MAX_MESSAGE_BYTES:
+            told = f"a {Call.Type.Name(call.type)} has at most {MAX_MESSAGE_BYTES} bytes"
+            raise RefusalError(413, told)
         return call
 
-    def subscription(self, call: Call, headers: Mapping[str, str], caller: Caller) -> Subscription:
-        """Return a stream for a SUBSCRIBE. Raises RefusalError."""
+    def subscription(
+        self, call: Call, headers: Mapping[str, str], caller: Caller
+    ) -> tuple[Subscription, Subscribe | str]:
+        """Return a stream for a SUBSCRIBE, and ours, or why there is none. Raises RefusalError."""
         accepted = media.media_of_answer(headers.get("Accept"))
         if STREAM_ID in headers:
             raise bad_request(f"Subscribe calls should not include the '{STREAM_ID}' header")
         form = Format.of(call.subscribe.framework_info)
-        return Subscription(str(self._leadership.outside.uuid()), caller, accepted, form)
+        mine = Subscription(str(self._leadership.outside.uuid()), caller, accepted, form)
+        try:
+            return mine, calls.subscribe_of(call)
+        except UnsupportedError as error:
+            return mine, str(error)
 
     @contextlib.asynccontextmanager
     async def turn_to_subscribe(self, caller: Caller) -> AsyncIterator[None]:
@@ -124,13 +136,13 @@ class Scheduler:
             if not self._streams[taker]:
                 del self._streams[taker]
 
-    async def serve(self, leader: Leader, call: Call, mine: Subscription, write: Write) -> None:
+    async def serve(
+        self, leader: Leader, subscribe: Subscribe | str, mine: Subscription, write: Write
+    ) -> None:
         """Serve a stream to its end. Raises CallError."""
-        try:
-            subscribe = calls.subscribe_of(call)
-        except UnsupportedError as error:
+        if isinstance(subscribe, str):
             refused = mesos_scheduler.Event(type=mesos_scheduler.Event.ERROR)
-            refused.error.message = str(error)
+            refused.error.message = subscribe
             await write(media.record(media.write(refused, mine.media)))
             return
 

@@ -16,6 +16,7 @@ from pymesos_core.caller import Caller
 from pymesos_core.serving import Listen
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError
+from pymesos_master.http import crossing
 from pymesos_master.http.server import Listener, slot_of
 from pymesos_master.mesos.authenticating import Authenticator
 from pymesos_master.mesos.events import Here
@@ -56,6 +57,7 @@ class MesosServer(Listener):
         self._authenticator = authenticator
         here = Here(leadership.me.master_id, self.address, leadership.me.hostname)
         self._scheduler = Scheduler(leadership, here)
+        self._names = crossing.names_of(leadership.me.hostname, self.address.host)
         self._bodies = asyncio.Semaphore(MOST_BODIES)
         # By taker: each is there as long as somebody waits for it.
         self._of_one: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
@@ -66,6 +68,8 @@ class MesosServer(Listener):
             caller = self._authenticator.caller(
                 request.headers.get("Authorization"), _ip_of(request)
             )
+            if "Authorization" not in request.headers:
+                self._check_no_page(request)
             route = _route(request.raw_path)
             if route is None:
                 raise RefusalError(404, "404 Not Found.")
@@ -82,6 +86,17 @@ class MesosServer(Listener):
                 response.force_close()
             return response
 
+    def _check_no_page(self, request: web.BaseRequest) -> None:
+        """Raises RefusalError for what a page of elsewhere may have had a browser send.
+
+        Who shows no credentials is known by where he calls from, as a browser there would be.
+        """
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        host = headers.get("host", "")
+        problem = crossing.problem(headers, host) or crossing.host_problem(host, self._names)
+        if problem is not None:
+            raise RefusalError(403, f"{problem}, unless credentials are shown")
+
     async def _scheduled(self, request: web.BaseRequest, caller: Caller) -> web.StreamResponse:
         leader = self._scheduler.leader()
         of_one = self._of_one.setdefault(caller.taker, asyncio.Semaphore(MOST_OF_ONE))
@@ -90,7 +105,8 @@ class MesosServer(Listener):
         if call.type != Call.SUBSCRIBE:
             done = await self._scheduler.call(leader, call, request.headers, caller)
             return web.Response(status=done.status, headers=OURS)
-        mine = self._scheduler.subscription(call, request.headers, caller)
+        mine, subscribe = self._scheduler.subscription(call, request.headers, caller)
+        del call  # it may be large, and the stream is long
         async with self._scheduler.turn_to_subscribe(caller):
             response = web.StreamResponse(
                 headers={STREAM_ID: mine.stream_id, "Content-Type": mine.media.value, **OURS}
@@ -104,7 +120,7 @@ class MesosServer(Listener):
             with slot_of(request), self._watched(request, caller):
                 await response.prepare(request)
                 try:
-                    await self._scheduler.serve(leader, call, mine, write)
+                    await self._scheduler.serve(leader, subscribe, mine, write)
                     await response.write_eof()
                 except CallError as error:
                     log.info("the stream of %s has ended: %s", mine.framework_id, error.message)

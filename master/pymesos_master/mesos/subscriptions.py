@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ from pymesos_master.mesos.media import Media
 from pymesos_master.shell import Connection
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+
+log = logging.getLogger(__name__)
 
 Outcome = str | None  # why something is refused, or None
 
@@ -96,8 +99,16 @@ class Subscription:
                 self._settle(None)
             elif kind == "refused" and one.refused.call == "UPDATE_FRAMEWORK":
                 self._settle(one.refused.message)
-            out += [self._record(event) for event in translate(one, self.form, here, places)]
+            out += self._said(one, here, places)
         return out
+
+    def _said(self, event: scheduler_pb.Event, here: Here, places: Places) -> list[bytes]:
+        try:
+            return [self._record(one) for one in translate(event, self.form, here, places)]
+        except Exception:  # it would end the stream again as soon as the framework is back
+            kind = event.WhichOneof("event")
+            log.exception("the framework %s cannot be told of: %s", self.framework_id, kind)
+            return []
 
     def _record(self, event: mesos_scheduler.Event) -> bytes:
         return media.record(media.write(event, self.media))
