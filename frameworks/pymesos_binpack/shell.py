@@ -93,7 +93,10 @@ class Tells(Protocol):
         """Tell until cancelled."""
 
     async def test(self, name: str) -> None:
-        """Have a receiver told of nothing. Raises UnsentError where it does not take that."""
+        """Have a receiver told of nothing. Raises UnsentError where it does not take that.
+
+        Raises CallError where it was tested just now.
+        """
 
 
 class TellsNobody:
@@ -342,7 +345,10 @@ class Binpack(Scheduler):
         return self._receivers.names
 
     async def test_receiver(self, name: str) -> None:
-        """Have a receiver told of nothing. Raises UnsentError where it does not take that."""
+        """Have a receiver told of nothing. Raises UnsentError where it does not take that.
+
+        Raises CallError where it was tested just now.
+        """
         await self._receivers.test(name)
 
     async def silence_alerts(

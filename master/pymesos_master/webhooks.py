@@ -21,6 +21,7 @@ from pymesos_core.json_dialect import event_json, to_json
 from pymesos_core.outgoing.lanes import UnsentError
 from pymesos_core.outgoing.posting import Poster
 from pymesos_core.outgoing.targets import CheckedResolver
+from pymesos_core.outgoing.testing import Tests
 from pymesos_core.security.policy import Roles
 from pymesos_core.security.secrets import KeyringError, OpeningError
 from pymesos_core.streams import in_thread
@@ -48,6 +49,7 @@ class Webhooks:
         self._leadership = leadership
         self._outside = leadership.outside
         self._complaints = Complaints(log, leadership.outside.mono_s)
+        self._tests = Tests(leadership.outside.mono_s)
         self.problems: dict[str, str] = {}  # why one has not taken what it was sent, by name
 
     async def run(self) -> None:
@@ -67,7 +69,14 @@ class Webhooks:
                 await asyncio.sleep(LOOK_AGAIN_S)
 
     async def test(self, name: str) -> str:
-        """Send one request that says that it is a test; why it is not taken, or nothing."""
+        """Send one request that says that it is a test; why it is not taken, or nothing.
+
+        Raises CallError where it was tested just now.
+        """
+        with self._tests.of(name):
+            return await self._test(name)
+
+    async def _test(self, name: str) -> str:
         leader = self._leadership.here()
         poster = _poster(hook := leader.core.state.webhooks()[name])
         try:

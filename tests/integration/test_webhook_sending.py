@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from pymesos_core.caller import Caller, Method
+from pymesos_core.outgoing import testing
 from pymesos_core.tasks import beside
 from pymesos_master import webhooks as sender
 from pymesos_master.core import Config
@@ -27,6 +28,7 @@ from pymesos_testing.http_cluster import (
     a_bit_of_everything,
     leadership_of,
     open_answering,
+    post,
     post_json,
 )
 from pymesos_testing.master_harness import MasterHarness
@@ -206,11 +208,17 @@ async def test_no_more_is_sent_than_its_maker_may_read(receiver: Receiver) -> No
     assert receiver.messages == ["eng"]
 
 
-async def test_a_test_says_what_came_of_it(cluster: Cluster, receiver: Receiver) -> None:
+async def test_a_test_says_what_came_of_it(
+    cluster: Cluster, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answering = open_answering(cluster.leadership)
     asked = {"name": "w"}
     assert await post_json(answering, "/v1/webhooks/test", asked) == {"problem": None}
     assert receiver.said[0]["test"] and receiver.took[0][0]["Pymesos-Signature"]
+    refused = await post(answering, "/v1/webhooks/test", asked)
+    assert refused.status == 429 and len(receiver.took) == 1, "one in 10 s"
+    monkeypatch.setattr(testing, "EVERY_S", 0.0)
+    cluster.leadership.test_webhook = Webhooks(cluster.leadership).test
     receiver.refuse = 1
     said = await post_json(answering, "/v1/webhooks/test", asked)
     assert said == {"problem": "it answered with status 503"}

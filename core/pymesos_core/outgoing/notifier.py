@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ from pymesos_core.outgoing.notices import Notice
 from pymesos_core.outgoing.posting import Poster
 from pymesos_core.outgoing.receivers import Alertmanager, Email, PagerDuty, Receiver, Webhook
 from pymesos_core.outgoing.secret_files import read_secret
+from pymesos_core.outgoing.testing import Tests
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.tasks import until_first
 
 log = logging.getLogger(__name__)
 
 AGAIN_S = 60.0  # after which an Alertmanager is told again of what fires
+MAIL_THREADS = 2  # of each receiver: one for its alerts, one for a test
 AT_ONCE = 100  # alerts in one request to an Alertmanager
 JSON = {"Content-Type": "application/json", "User-Agent": "pymesos"}
 
@@ -45,6 +48,8 @@ class Notifier:
         self._taken = taken
         self._outside = outside
         self._posters: list[Poster] = []
+        self._mailing: list[ThreadPoolExecutor] = []  # SMTP blocks: each server only its own mail
+        self._tests = Tests(outside.mono_s)
         self._firing: dict[str, Notice] = {}  # of Alertmanagers, by key
         self._lanes: dict[str, list[Lane[Notice]]] = {}
         for name, receiver in receivers.items():
@@ -78,14 +83,18 @@ class Notifier:
             self._firing[notice.key] = notice
 
     async def test(self, name: str) -> None:
-        """Tell a receiver that nothing is wrong, and that it is over. Raises UnsentError."""
+        """Tell a receiver that nothing is wrong, and that it is over.
+
+        Raises UnsentError, and CallError where it was tested just now.
+        """
         now_s = self._outside.wall_s()
         labels = {"alertname": "PymesosTest", "receiver": name}
         text = "a test of pymesos: nothing is wrong"
         notice = Notice(f"test/{name}", name, labels, text, now_s)
-        for each in (notice, replace(notice, ended_s=now_s + 1)):
-            for lane in self._lanes[name]:
-                await lane.once(each)
+        with self._tests.of(name):
+            for each in (notice, replace(notice, ended_s=now_s + 1)):
+                for lane in self._lanes[name]:
+                    await lane.once(each)
 
     def _put(self, notice: Notice) -> None:
         for lane in self._lanes[notice.receiver]:
@@ -99,6 +108,8 @@ class Notifier:
         finally:
             for poster in self._posters:
                 await poster.close()
+            for threads in self._mailing:
+                threads.shutdown(wait=False, cancel_futures=True)
 
     async def _repeat(self) -> None:
         while True:
@@ -168,10 +179,14 @@ class Notifier:
         return send
 
     def _to_people(self, receiver: Email) -> Send:
+        threads = ThreadPoolExecutor(MAIL_THREADS, f"mail-{receiver.name}")
+        self._mailing.append(threads)
+
         async def send(notices: Sequence[Notice]) -> None:
+            loop = asyncio.get_running_loop()
             for notice in notices:
                 message = formats.mail(notice, receiver.sender, receiver.to)
-                await asyncio.to_thread(send_mail, receiver, message)
+                await loop.run_in_executor(threads, send_mail, receiver, message)
 
         return send
 
