@@ -374,6 +374,17 @@ def test_whether_somebody_was_told_of_an_alert(state: str, known: bool, said: st
     assert alerts.shown_state(jobs_pb2.AlertView(state=state, known=known)) == said
 
 
+async def test_without_receivers_it_is_said_how_there_are_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def none(*_: object) -> tuple[list[object], list[object]]:
+        return [(pb.FrameworkView(), [jobs_pb2.ListAlertsResponse()])], []
+
+    monkeypatch.setattr(alerts, "of_each", none)
+    with pytest.raises(NotFoundError, match=r"--receivers FILE \(docs/alerts.md"):
+        await alerts.test_receiver(Cluster(Way("h:1"), 1.0), "hook")
+
+
 async def test_what_is_not_found_was_asked_of_a_cluster_that_is_named() -> None:
     for context, says in (
         ("", "there is no task 'x'. Asked was the master at h:1"),

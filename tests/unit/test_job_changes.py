@@ -370,6 +370,11 @@ class TestOthers:
         gone = pb.RollbackJobRequest(job_id=shop, request_id="g", version=9)
         assert "there are 1, 2, 3, 4" in desk.refused("RollbackJob", gone).message
 
+    def test_a_run_that_cannot_be_is_asked_for_wrongly(self, desk: Desk, shop: str) -> None:
+        request = pb.TriggerJobRequest(job_id=shop, task_name="nope", request_id="t")
+        error = desk.refused("TriggerJob", request)
+        assert error.code is Code.INVALID_ARGUMENT and "so none can be triggered" in error.message
+
     def test_rolled_back_to_another_schedule(self, desk: Desk) -> None:
         def at(schedule: str) -> str:
             return document(

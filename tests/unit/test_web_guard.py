@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.web import serving
 from pymesos_cli.web.guard import Guard, Refused, is_of, owners
+from pymesos_core.contexts import Way
 
 HOST = "127.0.0.1:8000"
 
@@ -94,6 +100,23 @@ def test_pages_of_other_sites_are_refused(guard: Guard) -> None:
     for site in ("cross-site", "same-site", "x"):
         answer = guard.check("GET", "/v1/agents", headers | {"sec-fetch-site": site})
         assert status(answer) == 403
+
+
+async def test_a_refusal_is_json_as_a_master_has_it(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = serving.Proxy(serving.Upstream(Cluster(Way("127.0.0.1:1"), 1.0)), guard)
+    monkeypatch.setattr(proxy, "_is_ours", lambda _: True)
+    request = make_mocked_request("POST", "/v1/tasks/kill", headers=signed_in(guard))
+    answer = await proxy.answer(request)
+    assert isinstance(answer, web.Response) and answer.text is not None
+    assert (answer.status, answer.content_type) == (403, "application/json")
+    message = f"a write needs the header Origin: http://{HOST}, and has none"
+    assert json.loads(answer.text)["error"] == {"code": "PERMISSION_DENIED", "message": message}
+    code = make_mocked_request("GET", code_of(fresh := Guard(8000)), headers={"Host": HOST})
+    proxy.guard = fresh
+    leads_on = await proxy.answer(code)
+    assert leads_on.status == 303 and "Set-Cookie" in leads_on.headers
 
 
 def test_by_localhost_too(guard: Guard) -> None:
