@@ -276,3 +276,4 @@ def test_a_service_that_is_not_ready_is_not_summed_up_as_one_that_is(
         progress.update(jobs_pb2.JobView(state="running", instances=[instance]))
     progress.summarize()
     assert capsys.readouterr().err.splitlines()[-1] == "1 running, 1 running, not ready yet"
+    assert "running, not ready yet 1" in str(progress._render()), "and so it is as it goes on"

@@ -76,10 +76,16 @@ class Progress:
             for i in self._instances.values()
         )
 
+    def _counts(self) -> Counter[str]:
+        return Counter(
+            "running, not ready yet" if runs_not_ready(i) else phase_of(i)
+            for i in self._instances.values()
+        )
+
     def _render(self) -> Any:
         from rich.text import Text
 
-        counts = Counter(phase_of(i) for i in self._instances.values())
+        counts = self._counts()
         summary = "  ".join(f"{phase} {number}" for phase, number in sorted(counts.items()))
         lines = [f"{self._state or 'waiting'}: {summary}"]
         notes = Counter(
@@ -126,10 +132,7 @@ class Progress:
 
     def summarize(self, *, output_shown: bool = False) -> None:
         """How it ended, with those that failed, and where to read what they wrote."""
-        counts = Counter(
-            "running, not ready yet" if runs_not_ready(i) else phase_of(i)
-            for i in self._instances.values()
-        )
+        counts = self._counts()
         self.say(", ".join(f"{number} {phase}" for phase, number in sorted(counts.items())))
         failed = [
             i
