@@ -99,6 +99,9 @@ def test_what_is_asked_and_answered_names_what_was_found(cluster: Cluster) -> No
     assert asked.returncode == 1
     who = f"{agent['agent_id']} (host a2, active, {agent['tasks']} task"
     assert who in asked.stderr, asked.stderr
+    asked = cli.run("teardown", "binpack", text="n\n")
+    assert asked.returncode == 1 and "it is removed for good, and 1 task" in asked.stderr
+    assert [f["state"] for f in cli.json("frameworks")] == ["active"]
     killed = cli.ok("kill", "asked.w.0")
     assert killed.startswith(f"killing {job_id}.w.0.1 (RUNNING on a"), killed
     stopped = cli.ok("stop", "asked")

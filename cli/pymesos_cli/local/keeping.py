@@ -187,6 +187,7 @@ def _greet(cluster: LocalCluster, wanted: Wanted, context: Context) -> None:
         f"  export PYMESOS_MASTER={context.master}\n"
         f"  pymesos-cli run -- echo hello\n"
         f"  pymesos-cli agents\n"
+        f"  pymesos-cli web        (the page, in a browser)\n"
         f"Ctrl-C ends it with all its tasks, and removes that folder: copy first what you want",
         flush=True,
     )

@@ -252,12 +252,13 @@ def kill(settings: Settings, task: str) -> None:
 
 @room.command()
 @click.argument("framework", shell_complete=completing.frameworks)
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_settings
-def teardown(settings: Settings, framework: str) -> None:
+def teardown(settings: Settings, framework: str, yes: bool) -> None:
     """Remove a framework with all its tasks."""
     from pymesos_cli.operators import decisions
 
-    with_cluster(settings, lambda cluster: decisions.teardown(cluster, framework))
+    with_cluster(settings, lambda cluster: decisions.teardown(cluster, framework, ask=not yes))
 
 
 @room.command()

@@ -39,9 +39,15 @@ async def _has_jobs(cluster: Cluster, framework_id: str) -> bool:
     )
 
 
-async def teardown(cluster: Cluster, text: str) -> None:
+async def teardown(cluster: Cluster, text: str, *, ask: bool) -> None:
     """`pymesos-cli teardown`."""
     view = await find_framework(cluster, text, exact=True)
+    if ask:
+        note(
+            f"framework {view.info.framework_id} ({about_framework(view)}): it is removed for good,"
+            f" and {count_of(view.tasks, 'task')} of it killed."
+        )
+        click.confirm("Go on?", abort=True, err=True)
     request = pb.TeardownFrameworkRequest(framework_id=view.info.framework_id)
     await cluster.call(lambda stub, timeout_s: stub.TeardownFramework(request, timeout=timeout_s))
     print(f"removed {view.info.framework_id} ({about_framework(view)}); its tasks are ending")
