@@ -47,7 +47,7 @@ async def teardown(cluster: Cluster, text: str, *, ask: bool) -> None:
             f"framework {view.info.framework_id} ({about_framework(view)}): it is removed for good,"
             f" and {count_of(view.tasks, 'task')} of it killed."
         )
-        click.confirm("Go on?", abort=True, err=True)
+        confirm("Go on?")
     request = pb.TeardownFrameworkRequest(framework_id=view.info.framework_id)
     await cluster.call(lambda stub, timeout_s: stub.TeardownFramework(request, timeout=timeout_s))
     print(f"removed {view.info.framework_id} ({about_framework(view)}); its tasks are ending")
