@@ -108,6 +108,10 @@ COMMANDS: list[Command] = [
     lambda c: asyncio.ensure_future(c.set_secret(CALLER, "r", "n", Sealed("k", b"n", b"d"))),
     lambda c: asyncio.ensure_future(c.remove_secret(CALLER, "r", "n", force=True)),
     lambda c: asyncio.ensure_future(c.revoke(CALLER, "agent/a", undo=True)),
+    lambda c: asyncio.ensure_future(c.make_access_token(CALLER, "d", "ci", 60.0, ("read",))),
+    lambda c: asyncio.ensure_future(c.revoke_access_token(CALLER, "d")),
+    lambda c: asyncio.ensure_future(c.set_webhook(CALLER, operator_pb2.SetWebhookRequest())),
+    lambda c: asyncio.ensure_future(c.remove_webhook(CALLER, "w")),
 ]
 
 

@@ -510,7 +510,7 @@ async def test_a_watch_of_a_job() -> None:
         durable_rollouts={},
         unsettled=False,
     )
-    job.job = SimpleNamespace(name="j", role="*", priority=0)
+    job.job = SimpleNamespace(name="j", role="*", priority=0, tasks=())
 
     @contextlib.contextmanager
     def watch(job_id: str) -> Iterator[Watch]:
