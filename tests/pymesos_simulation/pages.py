@@ -153,7 +153,9 @@ class Promises:
         # What is being written is looked at once it is: until then what began goes on.
         goes_on = holds if not ctx.writes else holds | self._since_s.keys() | self._stored.keys()
         self._since_s = {key: at_s for key, at_s in self._since_s.items() if key in goes_on}
-        self._surely_s = {key: at_s for key, at_s in self._surely_s.items() if key in surely}
+        # It counts from when what is meant is stored: that is when it is looked at.
+        kept = surely if not ctx.writes else set[str]()
+        self._surely_s = {key: at_s for key, at_s in self._surely_s.items() if key in kept}
         # What was carried over has ended.
         self._stored = {key: kept for key, kept in self._stored.items() if key in goes_on}
 
