@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,8 +90,12 @@ class Balancer:
 
         A port at which it cannot listen takes nothing from the others: only that is left out.
         """
-        new = {route.port for route in served} - self._ports()
-        await self._listen(process, served, sorted(new))
+        new = sorted({route.port for route in served} - self._ports())
+        # A process that cannot listen has those before it pause for a moment.
+        free = [port for port in new if _is_free(self.ip, port)]
+        for port in set(new).difference(free):
+            self._leave_out([port])
+        await self._listen(process, served, free)
         log.info("routes: %s", ", ".join(route.backend for route in self._layout.slots) or "none")
 
     async def _listen(
@@ -109,6 +114,10 @@ class Balancer:
             await self._listen(process, served, new[:half])
             await self._listen(process, served, new[half:])
             return
+        self._leave_out(new)
+
+    def _leave_out(self, new: Sequence[int]) -> None:
+        """Have nothing listen at a new port, for a while; none: it is about the routes."""
         port = "".join(map(str, new))
         where = f"listen at the port of new routes, {port}" if port else "take new routes"
         self._complaints.say(port, "HAProxy", f"it does not {where}: {ABOVE}")
@@ -167,3 +176,13 @@ class Balancer:
                     return True
             await asyncio.sleep(0.1)
         return False
+
+
+def _is_free(ip: str, port: int) -> bool:
+    """Whether somebody could listen at a port now."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    try:
+        socket.create_server((ip, port), family=family).close()
+    except OSError:
+        return False
+    return True

@@ -15,6 +15,7 @@ from aiohttp import ClientResponse, ClientSession
 from pymesos_core.serving import make_gate
 from pymesos_master.core import Config
 from pymesos_master.core import effects as fx
+from pymesos_master.http import events as http_events
 from pymesos_master.http import server as http_server
 from pymesos_master.http import streams as http_streams
 from pymesos_master.http.server import HttpServer
@@ -172,6 +173,7 @@ async def test_who_does_not_read_is_ended(
     server: HttpServer, leadership: Leadership, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_streams, "SENDING_S", 0.3)
+    monkeypatch.setattr(http_events, "PACE_S", 0.0)  # so that much is sent soon
     async with running(server) as url:
         host, _, port = url.partition("//")[2].rpartition(":")
         _, writer = await asyncio.open_connection(host, int(port), limit=1024)
