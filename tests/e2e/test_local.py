@@ -129,7 +129,7 @@ def test_http_is_for_its_owner(local: Local) -> None:
 
 
 def test_a_program_asks_with_an_access_token(local: Local) -> None:
-    """It asks masters, and frameworks through them, within its rights, until it is revoked."""
+    """A program asks masters, and frameworks through them, until its token is revoked."""
     url = local.said.splitlines()[1].removeprefix("web ")
     context = ssl.create_default_context(cafile=tls_of(local.secrets, OWNER) / "roots.pem")
     context.check_hostname = False

@@ -204,7 +204,7 @@ def begin_a_run_beside_another(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_the_versions_of_a_backup(patch: pytest.MonkeyPatch) -> None:
-    """Of a job that a backup had only the version in force is stored."""
+    """Only the version in force is stored of a job that a backup had."""
     original = BinpackContext.store
 
     def store(self: BinpackContext, why: str, *what: Any, then: Any = ()) -> None:

@@ -485,7 +485,7 @@ class TestSilence:
 
     @pytest.fixture
     def owed(self, h: Harness) -> Harness:
-        """It is over, which was not taken, and has come back in silence."""
+        """An alert is over, which was not taken, and has come back in silence."""
         h.run(service(alert("unhealthy", 10)), healthy=True)
         h.say("db-r.t.0.1", healthy=False)
         h.advance(11)

@@ -443,7 +443,7 @@ class TestExec:
     async def test_what_is_said_is_read_beside_the_loop(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It may be large, and others are answered meanwhile."""
+        """What is said may be large, and others are answered meanwhile."""
         read_in: list[int] = []
 
         def read(body: bytes, fields: Any) -> Any:

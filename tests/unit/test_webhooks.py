@@ -107,7 +107,7 @@ def test_who_has_requests_signed_may_use_the_secret() -> None:
 
 
 def test_an_access_token_sets_none() -> None:
-    """Its rights would not bind what is sent, and it would be sent when the token has ended."""
+    """The rights of a token would not bind what is sent, which would outlive it, too."""
     policy = "allow:\n- {who: operator/a, do: [policy], role: '**'}\n"
     cluster = Cluster(Config(seed_policy=policy))
     by_cert = Caller("operator/a", Method.CERT)

@@ -12,7 +12,7 @@ EVERY_S = 10.0  # between the beginnings of two tests of one receiver
 
 
 class Tests:
-    """Those of the receivers of a process, by name."""
+    """Tests of the receivers of a process, by name."""
 
     __test__ = False  # for pytest
 
