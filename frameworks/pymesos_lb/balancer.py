@@ -31,6 +31,16 @@ class BrokenError(RoleError):
     """HAProxy has ended, or does not start: the message says what to do."""
 
 
+def can_listen(ip: str, port: int) -> bool:
+    """Return whether somebody could listen at a port now."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    try:
+        socket.create_server((ip, port), family=family).close()
+    except OSError:
+        return False
+    return True
+
+
 @dataclass
 class Balancer:
     """One HAProxy, which is told what is new, and started anew for routes that come and go."""
@@ -39,6 +49,7 @@ class Balancer:
     folder: Path
     ip: str
     mono_s: Callable[[], float]
+    can_listen: Callable[[str, int], bool] = can_listen
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     _layout: Layout = field(default_factory=lambda: Layout({}))
     _left_out: dict[int, float] = field(default_factory=dict)  # ports, and until when
@@ -92,9 +103,13 @@ class Balancer:
         """
         new = sorted({route.port for route in served} - self._ports())
         # A process that cannot listen has those before it pause for a moment.
-        free = [port for port in new if _is_free(self.ip, port)]
+        free = [port for port in new if self.can_listen(self.ip, port)]
         for port in set(new).difference(free):
             self._leave_out([port])
+        possible = self._ports().union(free)
+        wanted = {route: served[route] for route in served if route.port in possible}
+        if self._layout.grown(wanted) == self._layout:
+            return
         await self._listen(process, served, free)
         log.info("routes: %s", ", ".join(route.backend for route in self._layout.slots) or "none")
 
@@ -176,13 +191,3 @@ class Balancer:
                     return True
             await asyncio.sleep(0.1)
         return False
-
-
-def _is_free(ip: str, port: int) -> bool:
-    """Whether somebody could listen at a port now."""
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    try:
-        socket.create_server((ip, port), family=family).close()
-    except OSError:
-        return False
-    return True

@@ -22,7 +22,14 @@ class Machine:
 
     def __init__(self, folder: Path, *bad: int) -> None:
         self.now_s, self.bad = 1000.0, set(bad)
-        self.balancer = Balancer("haproxy", folder, "0.0.0.0", lambda: self.now_s)
+        self.taken: set[int] = set()  # by somebody else, as is known before
+        self.balancer = Balancer(
+            "haproxy",
+            folder,
+            "0.0.0.0",
+            lambda: self.now_s,
+            lambda ip, port: port not in self.taken,
+        )
         self.balancer._complaints = Complaints(log, lambda: self.now_s)
         self.balancer._takes = self.takes  # type: ignore[method-assign, assignment]
         self.process: Any = SimpleNamespace(send_signal=self.start)
@@ -87,3 +94,17 @@ async def test_what_is_served_stays_when_nothing_new_can_be(tmp_path: Path) -> N
     assert await it.look("a:80", "b:80") == {"a:80"}
     it.bad.clear()
     assert await it.look("a:80", "b:80") == {"a:80", "b:80"}
+
+
+async def test_for_a_port_that_is_taken_nothing_is_started_anew(tmp_path: Path) -> None:
+    it = Machine(tmp_path)
+    await it.look("a:80")
+    starts, it.taken = it.starts, {22}
+    for _ in range(3):
+        assert await it.look("a:80", "late:22") == {"a:80"}
+        it.now_s += TRY_AGAIN_S
+    assert it.starts == starts
+    assert await it.look("a:80", "late:22", "b:80") == {"a:80", "b:80"}
+    it.taken.clear()
+    it.now_s += TRY_AGAIN_S
+    assert await it.look("a:80", "late:22", "b:80") == {"a:80", "late:22", "b:80"}
