@@ -498,6 +498,21 @@ class TestWhatTheFirstAgentsTake:
         assert self.refuse_all(drf, 0) == {"c": 3000}
         assert self.refuse_all(drf, 1) == {}, "all of it was seen and refused"
 
+    def test_also_when_a_task_ends_before_they_are_refused(self) -> None:
+        drf = DrfAllocator()
+        drf.set_quota("eng", Quota(limits={"cpus": 3000}))
+        drf.add_framework("f", ("eng",), active=True)
+        drf.add_agent("a", parse("cpus:4;mem:400"), {})
+        drf.add_agent("b", parse("cpus:4;mem:400"), {("f", "eng"): parse("cpus:1;mem:10")})
+        grants = drf.allocate(0)
+        assert [g.resources.quantities.get("cpus", 0) for g in grants] == [2000, 0]
+        drf.recover("f", "b", "eng", parse("cpus:1;mem:10"), now_s=0)
+        for grant in grants:
+            drf.answered("f", grant.agent_id)
+            drf.recover("f", grant.agent_id, "eng", grant.resources, now_s=0, refuse_s=60)
+        seen = {g.agent_id: g.resources.quantities.get("cpus", 0) for g in drf.allocate(0)}
+        assert seen["b"] == 3000
+
     def test_what_a_guarantee_cuts_is_refused_for_as_long_as_was_said(self) -> None:
         drf = self.world("eng", Quota(limits={"cpus": 100_000}))
         drf.set_quota("later", Quota(guarantees={"cpus": 8000}))

@@ -191,7 +191,9 @@ class DrfAllocator:
         if agent is None or not resources:
             return
         state.hold(agent, (framework_id, role), resources.quantities, -1)
-        granted_with = agent.granted_with.pop((framework_id, role), None)
+        granted_with = None
+        if refuse_s is not None or (framework_id, role) not in agent.held:
+            granted_with = agent.granted_with.pop((framework_id, role), None)
         back = resources
         if agent.owed:
             back = resources.minus_what_is_there(agent.owed)
