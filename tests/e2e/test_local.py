@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dnslib
 import psutil
 import pytest
 
 from pymesos_cli.local.owner import AUTHORITY, OF_FRAMEWORKS, OWNER, tls_of
+from pymesos_core.addresses import parse_host_port
 from pymesos_core.contexts import own_contexts
 from pymesos_testing.cli import Cli, job
+from pymesos_testing.components import wait_for
 from pymesos_testing.users import SOMEBODY, as_somebody
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +66,8 @@ def start(*flags: str, prefix: Sequence[str] = (), env: Mapping[str, str] | None
         if "Ctrl-C" in line:
             break
     assert lines[0].startswith("master "), lines
-    return Local(process, lines[0].split()[1], Path(lines[2].split()[-1]), "".join(lines))
+    (folder,) = (line.split()[-1] for line in lines if "sandboxes are in" in line)
+    return Local(process, lines[0].split()[1], Path(folder), "".join(lines))
 
 
 def stop(local: Local) -> None:
@@ -73,7 +77,7 @@ def stop(local: Local) -> None:
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[Local]:
-    made = start("--runtime", "process")
+    made = start("--runtime", "process", "--dns")
     yield made
     stop(made)
     assert own_contexts().at(made.master) is None and not made.folder.exists()
@@ -126,6 +130,21 @@ def test_http_is_for_its_owner(local: Local) -> None:
         ask("/v1/agents")
     context.load_cert_chain(tls / "cert.pem", tls / "key.pem")
     assert [agent["hostname"] for agent in ask("/v1/agents")["agents"]] == ["agent-1"]
+
+
+def test_what_serves_has_a_name(local: Local) -> None:
+    (said,) = (line for line in local.said.splitlines() if line.startswith("dns "))
+    at = parse_host_port(said.removeprefix("dns "))
+    shop = {"name": "shop", "tasks": [{"name": "web", "kind": "service", "command": "sleep 600"}]}
+    (local.folder / "shop.json").write_text(json.dumps(shop))
+    assert cli("apply", str(local.folder / "shop.json"), "--wait").returncode == 0
+
+    def addresses() -> list[str]:
+        packet = dnslib.DNSRecord.question("web.shop.pymesos").send(at.host, at.port, timeout=5)
+        return [str(record.rdata) for record in dnslib.DNSRecord.parse(packet).rr]
+
+    wait_for("its address", lambda: addresses() == ["127.0.0.1"])
+    assert cli("stop", "shop").returncode == 0
 
 
 def test_a_program_asks_with_an_access_token(local: Local) -> None:

@@ -80,6 +80,10 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
         ("{name: j}", "'tasks' is missing"),
         ("{name: j, tasks: []}", "tasks"),
         (
+            "{name: j, kind: service, tasks: [{name: t, command: x}]}",
+            "unknown key 'kind'; it is one of a task: tasks: [{kind: …}]",
+        ),
+        (
             "{name: 'a/b', tasks: [{name: t, command: x}]}",
             "name: 'a/b' cannot be used; expected: letters",
         ),

@@ -53,6 +53,9 @@ room = Room()
     "--mesos", is_flag=True, help="Serve the API of Apache Mesos, too, to all on this machine."
 )
 @click.option(
+    "--dns", is_flag=True, help="Answer DNS for what serves, too, to all on this machine."
+)
+@click.option(
     "--no-task-isolation",
     "not_isolated",
     is_flag=True,
@@ -67,6 +70,7 @@ def local(
     receivers: Path | None,
     no_auth: bool,
     mesos: bool,
+    dns: bool,
     not_isolated: bool,
 ) -> None:
     """Run a whole cluster here, on loopback, until Ctrl-C. Its logs and sandboxes end with it.
@@ -84,7 +88,16 @@ def local(
     except ResourceError as error:
         raise click.UsageError(f"--resources: {error}") from error
     wanted = Wanted(
-        agents, runtime, given, port, log_level, not no_auth, not not_isolated, receivers, mesos
+        agents=agents,
+        runtime=runtime,
+        resources=given,
+        port=port,
+        log_level=log_level,
+        auth=not no_auth,
+        isolation=not not_isolated,
+        receivers=receivers,
+        mesos=mesos,
+        dns=dns,
     )
     try:
         sys.exit(run_local(wanted))

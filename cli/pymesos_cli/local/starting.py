@@ -32,6 +32,7 @@ class Wanted:
     isolation: bool = True  # of tasks, from what their user could read
     receivers: Path | None = None  # of alerts
     mesos: bool = False  # its API
+    dns: bool = False  # for the names of what serves
 
 
 def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -> LocalCluster:
@@ -52,7 +53,12 @@ def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -
             *("--agent-ping-timeout", "2", *level, *_tls(secrets, wanted, MASTER)),
             *("--http", "--http-port", "0"),
             *(("--mesos-port", "0", "--mesos-anonymous", "mesos") if wanted.mesos else ()),
-            more=("web ", "mesos ") if wanted.mesos else ("web ",),
+            *(("--dns-port", "0") if wanted.dns else ()),
+            more=(
+                "web ",
+                *(("mesos ",) if wanted.mesos else ()),
+                *(("dns ",) if wanted.dns else ()),
+            ),
         )
         taken: set[int] = set()
         for index in range(wanted.agents):

@@ -236,6 +236,8 @@ def _unknown_key(value: Mapping[str, Any], node: Any) -> str:
     key = next(key for key in value if key not in known)
     if key in KNOWN_RESOURCES and "resources" in known:
         return f"unknown key {shown(key)}; it goes below resources: {{{key}: …}}"
+    if key in node.get("$defs", {}).get("task", {}).get("properties", {}):
+        return f"unknown key {shown(key)}; it is one of a task: tasks: [{{{key}: …}}]"
     near = difflib.get_close_matches(key[:SHOWN], known, 1, 0.6)
     hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
     return f"unknown key {shown(key)}{hint}"
