@@ -34,6 +34,7 @@ from pymesos_master.core.events import (
     OperatorSetSecret,
     OperatorSetWebhook,
     OperatorSetWeight,
+    OperatorSignedIn,
     OperatorToreDown,
     OperatorUnreserved,
     TokenUsed,
@@ -173,6 +174,10 @@ class Commands:
     async def revoke_access_token(self, caller: Caller, token_id: str) -> None:
         """Let an access token in no more."""
         await self._decide(lambda i: OperatorRevokedAccessToken(i, token_id, caller))
+
+    async def sign_in(self, caller: Caller, digest: str) -> None:
+        """Begin a session, whose secret has this digest, in the place of the caller's code."""
+        await self._decide(lambda i: OperatorSignedIn(i, digest, caller))
 
     async def revoke(self, caller: Caller, name: str, *, undo: bool = False) -> None:
         """Let a principal, or a certificate, in no more; or again."""

@@ -24,8 +24,9 @@ from pymesos_core.outside import OUTSIDE, Outside, outside_with
 from pymesos_core.role import RoleProcess, serve_role
 from pymesos_core.runner import Fault, FaultError
 from pymesos_core.security.auditing import Audit, at_gate
-from pymesos_core.security.credentials import Credentials
+from pymesos_core.security.credentials import Credentials, CredentialsError
 from pymesos_core.security.identities import Kind
+from pymesos_core.security.public_certificate import PublicCertificate
 from pymesos_core.security.renewing import asking_leader, keep_renewed
 from pymesos_core.security.secrets import MAKE_ONE, KeyringError, add_key, read_keyring
 from pymesos_core.security.signing import Issued, Signer, SigningError, read_request
@@ -255,9 +256,15 @@ def _http(
     operators: OperatorCalls,
     sandboxes: SandboxCalls,
 ) -> HttpServer | None:
-    """The HTTP server, bound, unless there is to be none. Raises ServingError."""
+    """The HTTP server, bound, unless there is to be none. Raises ServingError, and RoleError."""
     if not settings.http:
         return None
+    public = None
+    if settings.http_cert is not None and settings.http_key is not None:
+        try:
+            public = PublicCertificate(settings.http_cert, settings.http_key)
+        except CredentialsError as error:
+            raise RoleError(f"--http-cert: {error}") from error
     gate = make_gate(credentials, on_refused=at_gate(leadership.audit))
     hostname = settings.listen_at.name()
     jobs = JobsCalls(JobsRelay(operators, leadership.outside.dial))
@@ -269,7 +276,7 @@ def _http(
         others={"Jobs": jobs, "Sandbox": operators},
         sandboxes=sandboxes,
     )
-    http = HttpServer(answering, settings.http_at, credentials)
+    http = HttpServer(answering, settings.http_at, credentials, public)
     process.close_later(http.close)
     leadership.http_port = http.port
     return http

@@ -162,6 +162,15 @@ class MasterSettings(AuditedSettings):
     http_port: int = whole(
         DEFAULT_HTTP_PORT, 0, 65535, help="The port of HTTP, on --ip; 0 takes a free one."
     )
+    http_cert: Path | None = file(
+        default_text="that of --tls alone",
+        help="The certificate, with those above it, by which browsers that name another server"
+        " than the cluster's know this one: of a public name. `pymesos-cli web --code` makes codes"
+        " to sign in there. It is read again when it changes.",
+    )
+    http_key: Path | None = file(
+        default_text="none", help="The key of --http-cert, which only its owner may read."
+    )
     dns_port: int | None = dns_port()
     dns_domain: str = dns_domain()
     mesos_port: int | None = whole(
@@ -194,6 +203,10 @@ class MasterSettings(AuditedSettings):
         yield from super().problems()
         if self.secrets_key is not None and self.tls is None:
             yield "secrets_key", "give --tls, too: a cluster without certificates keeps no secrets"
+        if (self.http_cert is None) != (self.http_key is None):
+            yield "http_cert", "give --http-cert and --http-key, both or none"
+        elif self.http_cert is not None and (self.tls is None or not self.http):
+            yield "http_cert", "give --tls, too, and no --no-http: browsers sign in by them"
         if self.mesos_port is None:
             for name in ("mesos_anonymous", "mesos_credentials"):
                 if getattr(self, name):

@@ -44,7 +44,7 @@ REQUESTS = [
 
 
 # Which the policy denies to nobody, since they are of what is the caller's own.
-OF_OWN = (ev.OperatorMadeAccessToken, ev.OperatorRevokedAccessToken)
+OF_OWN = (ev.OperatorMadeAccessToken, ev.OperatorRevokedAccessToken, ev.OperatorSignedIn)
 
 
 @pytest.fixture

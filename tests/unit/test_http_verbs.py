@@ -98,7 +98,7 @@ BY_HTTP: dict[str, str | tuple[str, ...]] = {
     "volumes list": ("GET /v1/volumes",),
     "volumes remove": ("POST /v1/volumes/forget", "POST /v1/reservations/unreserve"),
     "watch": NOT_YET,
-    "web": "it is a proxy to these routes, with the page, for who uses the CLI",
+    "web": ("POST /v1/access-tokens/make", "POST /v1/sign-in", "POST /v1/sign-out"),
     "webhook add": ("POST /v1/webhooks/set",),
     "webhook list": ("GET /v1/webhooks",),
     "webhook remove": ("POST /v1/webhooks/remove",),

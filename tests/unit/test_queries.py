@@ -110,6 +110,7 @@ COMMANDS: list[Command] = [
     lambda c: asyncio.ensure_future(c.revoke(CALLER, "agent/a", undo=True)),
     lambda c: asyncio.ensure_future(c.make_access_token(CALLER, "d", "ci", 60.0, ("read",))),
     lambda c: asyncio.ensure_future(c.revoke_access_token(CALLER, "d")),
+    lambda c: asyncio.ensure_future(c.sign_in(CALLER, "d")),
     lambda c: asyncio.ensure_future(c.set_webhook(CALLER, operator_pb2.SetWebhookRequest())),
     lambda c: asyncio.ensure_future(c.remove_webhook(CALLER, "w")),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -82,6 +83,37 @@ def test_without_a_certificate_the_page_says_what_to_do(closed: str, browser: Br
     page = context.new_page()
     page.goto(closed)
     expect(page.locator("main .notice")).to_contain_text("pymesos-cli web")
+    context.close()
+
+
+def test_a_browser_signs_in_with_a_code_and_out_again(closed: str, browser: Browser) -> None:
+    made = [sys.executable, "-m", "pymesos_cli.main", "web", "--code"]
+    code = subprocess.run(made, capture_output=True, text=True, timeout=60, check=True).stdout
+    context = browser.new_context(ignore_https_errors=True)
+    page = context.new_page()
+    page.goto(closed)
+    page.get_by_label("Code", exact=True).fill("nonsense")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("form .wrong")).to_contain_text("make another")
+    page.get_by_label("Code", exact=True).fill(code)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator(".count", has_text="Agents")).to_contain_text("1")
+    cookies = {cookie["name"]: cookie for cookie in context.cookies()}
+    session = cookies["__Host-pymesos"]
+    assert session["httpOnly"] and session["secure"] and session["sameSite"] == "Strict"
+    page.goto(f"{closed}/agents")
+    page.get_by_role("link", name="agent-1").click()
+    page.get_by_role("button", name=re.compile("Cordon|Activate")).click()
+    page.locator("dialog .buttons button").last.click()
+    expect(page.locator("dialog")).to_have_count(0)
+    forged = page.evaluate(
+        """fetch("/v1/sign-out", {method: "POST", body: "{}",
+        headers: {"Content-Type": "application/json"}}).then((answer) => answer.status)"""
+    )
+    assert forged == 403, "without the token the cookie is not enough"
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Code", exact=True)).to_be_visible()
+    assert not context.cookies()
     context.close()
 
 

@@ -11,8 +11,11 @@ from pymesos_cli.output import note, print_json, print_table
 from pymesos_core.json_access import access_token_json
 from pymesos_core.json_dialect import iso
 from pymesos_core.security.access_tokens import digest_of, new_access_token
-from pymesos_core.security.rights import SCRAPE, rights_problem
+from pymesos_core.security.rights import SCRAPE, SIGN_IN, rights_problem
+from pymesos_core.text import duration
 from pymesos_proto.v1 import operator_pb2 as pb
+
+CODE_S = 300.0
 
 
 def wanted_rights(rights: tuple[str, ...], *, scrape: bool) -> tuple[str, ...]:
@@ -31,6 +34,26 @@ async def make_token(
     cluster: Cluster, lifetime_s: float, rights: tuple[str, ...], name: str
 ) -> None:
     """`pymesos-cli token make`."""
+    token, token_id = await _made(cluster, lifetime_s, rights, name)
+    print(token, flush=True)
+    until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(time.time() + lifetime_s))
+    note(f"good until {until}; `pymesos-cli token revoke {token_id}` ends it before")
+
+
+async def make_code(cluster: Cluster) -> None:
+    """`pymesos-cli web --code`."""
+    code, code_id = await _made(cluster, CODE_S, (SIGN_IN,), "")
+    print(code, flush=True)
+    note(
+        f"good once, within {duration(CODE_S)}, on the page of a master; the browser is signed in"
+        f" as you then. `pymesos-cli token revoke {code_id}` takes it back"
+    )
+
+
+async def _made(
+    cluster: Cluster, lifetime_s: float, rights: tuple[str, ...], name: str
+) -> tuple[str, str]:
+    """Make a token: its text, and its id."""
     token = new_access_token()
     request = pb.MakeAccessTokenRequest(
         digest=digest_of(token), name=name, lifetime_s=lifetime_s, rights=rights
@@ -38,9 +61,7 @@ async def make_token(
     made = await cluster.call(
         lambda stub, timeout_s: stub.MakeAccessToken(request, timeout=timeout_s)
     )
-    print(token, flush=True)
-    until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(time.time() + lifetime_s))
-    note(f"good until {until}; `pymesos-cli token revoke {made.id}` ends it before")
+    return token, made.id
 
 
 async def list_tokens(cluster: Cluster, *, as_json: bool) -> None:

@@ -21,6 +21,8 @@ from pymesos_core.security.policy import Decision, matches
 from pymesos_core.text import cut
 
 MAX_TEXT = 500  # characters of each value
+# Where the id of a credential is that is no certificate.
+_BY_TOKEN: Mapping[str, str] = {Method.TOKEN: "access_token", Method.SESSION: "session"}
 MAX_LISTED = 20  # of what is named, as of the tasks of a launch
 MAX_ARGV = 4096  # characters of the arguments of a command, together
 DONE = "done"
@@ -63,7 +65,7 @@ class Entry:
 
     def line(self) -> bytes:
         """As it is in the file."""
-        by_token = self.caller.method is Method.TOKEN
+        by_token = _BY_TOKEN.get(self.caller.method or "")
         said: dict[str, Any] = {
             "time": iso(self.at_s),
             "principal": self.caller.principal or None,
@@ -78,7 +80,7 @@ class Entry:
             "result": cut(self.result, MAX_SAID),
         }
         if by_token:
-            said["access_token"] = self.caller.credential_id
+            said[by_token] = self.caller.credential_id
         if self.caller.via == "http":
             said["via"] = "http"
         if self.argv:

@@ -84,6 +84,7 @@ NEEDS: Mapping[str, Need] = {
     "Operator.MakeAccessToken": OWN,
     "Operator.ListAccessTokens": OWN,
     "Operator.RevokeAccessToken": OWN,
+    "Operator.SignIn": OWN,  # of whoever has a code
     "Operator.Revoke": _POLICY,
     "Operator.ListRevocations": _POLICY,
     # Whoever has events sent elsewhere lets others read what he may.

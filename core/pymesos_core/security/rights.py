@@ -25,6 +25,9 @@ from pymesos_core.text import quoted
 
 SCRAPE = "scrape"  # alone: to ask where tasks run, as Prometheus does, and nothing else
 SCRAPING = (f"{Verb.READ}:{EVERY}",)  # what that is worth where it is asked
+SIGN_IN = "sign-in"  # alone: to sign a browser in, once, and nothing else
+SESSION = "session"  # alone: a browser that has signed in; it is made of a SIGN_IN only
+ALONE = (SCRAPE, SIGN_IN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Right:
 
 
 def read_right(written: str) -> Right:
-    """Read one right, other than SCRAPE. Raises ValueError, with a sentence."""
+    """Read one right, other than those that are given alone. Raises ValueError, with a sentence."""
     if problem := RIGHT.problem(len(written.encode("utf-8", "surrogatepass"))):
         raise ValueError(problem)
     words, colon, role = written.partition(":")
@@ -69,8 +72,9 @@ def rights_problem(written: tuple[str, ...]) -> str | None:
         return problem
     if not written:
         return f"an access token needs a right, as read:{EVERY}, or {SCRAPE}"
-    if SCRAPE in written:
-        return None if len(written) == 1 else f"{SCRAPE} is for a token that has no other right"
+    for alone in ALONE:
+        if alone in written:
+            return None if len(written) == 1 else f"{alone} is for a token that has no other right"
     try:
         for one in written:
             read_right(one)
@@ -86,7 +90,7 @@ def _read(written: tuple[str, ...]) -> tuple[Right, ...]:
     for one in written:
         try:
             found.append(read_right(one))
-        except ValueError:  # of a later version; SCRAPE is none of a verb, either
+        except ValueError:  # of a later version, or one that is given alone
             continue
     return tuple(found)
 

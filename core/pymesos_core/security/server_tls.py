@@ -11,25 +11,34 @@ from asyncio.sslproto import SSLProtocol
 
 from pymesos_core.security.credentials import Credentials, Pem
 from pymesos_core.security.gate import Authentication
+from pymesos_core.security.identities import DOMAIN
+from pymesos_core.security.public_certificate import PublicCertificate
 
 # Of each connection, as much as a record of TLS has at most. asyncio takes 256 KiB, and there are
 # hundreds of connections on which little is said.
 BUFFER_BYTES = 16 * 1024
 
 
-def server_context(credentials: Credentials) -> ssl.SSLContext:
-    """A context that shows the certificate of this process as it is when a client comes."""
+def server_context(
+    credentials: Credentials, public: PublicCertificate | None = None
+) -> ssl.SSLContext:
+    """A context that shows the certificate of this process as it is when a client comes.
+
+    Who names another server than those of the cluster is shown the public one, if there is any.
+    """
     SSLProtocol.max_size = BUFFER_BYTES
-    pem = credentials.current()
-    context = _context_of(pem)
+    own = f".{credentials.identity.cluster}.{DOMAIN}"
+    shown: dict[bool, tuple[Pem, ssl.SSLContext]] = {}
 
-    def renewed(connection: ssl.SSLObject, _name: str | None, _first: ssl.SSLContext) -> None:
-        nonlocal pem, context
-        if (now := credentials.current()) is not pem:
-            pem, context = now, _context_of(now)
-        connection.context = context
+    def renewed(connection: ssl.SSLObject, name: str | None, _first: ssl.SSLContext) -> None:
+        pem, is_public = credentials.current(), False
+        if public is not None and name is not None and not name.lower().endswith(own):
+            pem, is_public = public.shown_by(pem), True
+        if is_public not in shown or shown[is_public][0] != pem:
+            shown[is_public] = (pem, _context_of(pem))
+        connection.context = shown[is_public][1]
 
-    first = _context_of(pem)
+    first = _context_of(credentials.current())
     # It is called for each connection, whether or not the client names the server.
     first.sni_callback = renewed
     return first

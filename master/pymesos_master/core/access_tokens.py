@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pymesos_core import limits
@@ -17,7 +18,7 @@ from pymesos_core.ids import name_problem
 from pymesos_core.resources import ResourceError
 from pymesos_core.security.identities import Kind, name_in
 from pymesos_core.security.policy import Verb, decide
-from pymesos_core.security.rights import SCRAPE, rights_problem
+from pymesos_core.security.rights import SCRAPE, SESSION, SIGN_IN, rights_problem
 from pymesos_core.text import duration, quoted
 from pymesos_master.core import permission, revocations
 from pymesos_master.core.context import Context
@@ -28,7 +29,8 @@ from pymesos_master.core.state import AccessToken, ClusterState, Record
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 
 ID_LENGTH = 16  # hexadecimal digits of the digest
-MIN_LIFETIME_S, MAX_LIFETIME_S, MAX_SCRAPING_S = 1.0, 30 * 86400.0, 365 * 86400.0
+MIN_LIFETIME_S, MAX_LIFETIME_S = 1.0, 30 * 86400.0
+MAX_SCRAPING_S, MAX_SIGN_IN_S = 365 * 86400.0, 600.0
 OPEN = (
     "this cluster has no certificates: whoever reaches it may do everything, and needs no access"
     " token"
@@ -71,14 +73,15 @@ def find(state: ClusterState, digest: str, now_s: float, peer: str) -> Caller | 
         or token.principal in state.image.durable(REVOCATION)
     ):
         return None
+    is_session = token.rights == (SESSION,)
     return Caller(
         token.principal,
-        Method.TOKEN,
+        Method.SESSION if is_session else Method.TOKEN,
         token_id,
         peer,
         "http",
         token.ends_at_s,
-        rights=token.rights,
+        rights=None if is_session else token.rights,
     )
 
 
@@ -88,7 +91,7 @@ def on_make(ctx: Context, event: OperatorMadeAccessToken) -> None:
     if permission.refused(ctx, event.request_id, caller, "Operator.MakeAccessToken"):
         return
     tokens = ctx.state.access_tokens(durable=False)
-    ended = [key for key, token in tokens.items() if token.ends_at_s <= ctx.now.wall_s]
+    ended = ended_in(tokens, ctx.now.wall_s)
     token_id = event.digest[:ID_LENGTH]
     if problem := _caller_problem(caller):
         ctx.answer(event.request_id, problem, ProblemKind.DENIED)
@@ -120,6 +123,11 @@ def on_make(ctx: Context, event: OperatorMadeAccessToken) -> None:
     ctx.persist(values, TokenWritten(event.request_id))
 
 
+def ended_in(tokens: Mapping[str, AccessToken], now_s: float) -> list[str]:
+    """Return the ids of those that are to be forgotten."""
+    return [key for key, token in tokens.items() if token.ends_at_s <= now_s]
+
+
 def _caller_problem(caller: Caller) -> str | None:
     """Why one may make no access token, whatever the policy says; or None."""
     if not caller.is_proved:
@@ -130,7 +138,8 @@ def _caller_problem(caller: Caller) -> str | None:
 
 
 def _lifetime_problem(event: OperatorMadeAccessToken) -> str | None:
-    most_s = MAX_SCRAPING_S if event.rights == (SCRAPE,) else MAX_LIFETIME_S
+    of_one = {(SCRAPE,): MAX_SCRAPING_S, (SIGN_IN,): MAX_SIGN_IN_S}
+    most_s = of_one.get(event.rights, MAX_LIFETIME_S)
     if MIN_LIFETIME_S <= event.lifetime_s <= most_s:
         return None
     return (

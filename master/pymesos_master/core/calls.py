@@ -54,6 +54,7 @@ _OF_OPERATORS: dict[type, str] = {
     ev.OperatorRemovedToken: "REMOVE_TOKEN",
     ev.OperatorMadeAccessToken: "MAKE_ACCESS_TOKEN",
     ev.OperatorRevokedAccessToken: "REVOKE_ACCESS_TOKEN",
+    ev.OperatorSignedIn: "SIGN_IN",
     ev.TokenUsed: "JOIN",
     ev.OperatorRevoked: "REVOKE",
     ev.OperatorSetSecret: "SET_SECRET",

@@ -325,6 +325,15 @@ class OperatorRevokedAccessToken:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorSignedIn:
+    """A browser signs in by a code: the digest (hexadecimal) is that of its session's secret."""
+
+    request_id: int
+    digest: str
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
 class TokenUsed:
     """Somebody with a token's secret wants a certificate for a key, of which this is the digest."""
 
@@ -455,6 +464,7 @@ Event = (
     | OperatorRemovedToken
     | OperatorMadeAccessToken
     | OperatorRevokedAccessToken
+    | OperatorSignedIn
     | TokenUsed
     | OperatorRevoked
     | OperatorSetSecret

@@ -55,7 +55,7 @@ def on_set(ctx: Context, event: OperatorSetWebhook) -> None:
     call, (role, secret) = "Operator.SetWebhook", event.secret
     if permission.refused(ctx, event.request_id, event.caller, call):
         return
-    if event.caller.method is Method.TOKEN:
+    if event.caller.method in (Method.TOKEN, Method.SESSION):
         ctx.answer(event.request_id, BY_CERTIFICATE, ProblemKind.DENIED)
         return
     # Who has something signed by a secret uses it.

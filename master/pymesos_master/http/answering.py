@@ -9,27 +9,37 @@ from http import HTTPStatus
 from itertools import islice
 from typing import Any, Protocol
 
-from pymesos_core.caller import Caller
+from pymesos_core.caller import Caller, Method
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.json_dialect import Json, to_json
+from pymesos_core.security.access_tokens import (
+    NO_SESSION,
+    digest_of,
+    new_session,
+    session_cookies,
+    shown_session,
+)
 from pymesos_core.security.gate import Authentication, Gate
-from pymesos_core.security.rights import SCRAPE, SCRAPING
+from pymesos_core.security.rights import SCRAPE, SCRAPING, SIGN_IN
 from pymesos_core.streams import in_thread
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code
 from pymesos_core.turns import Turns
 from pymesos_master.core.access_tokens import OPEN
-from pymesos_master.http import crossing, openapi
+from pymesos_master.http import crossing, openapi, sessions
 from pymesos_master.http.asking import NOTHING, Asked, read_body, read_part, read_query
 from pymesos_master.http.events import Events
 from pymesos_master.http.exec import Talk
 from pymesos_master.http.routes import ROUTES
+from pymesos_master.http.routes.access import SIGN_IN_ROUTE, SIGN_OUT_ROUTE
 from pymesos_master.http.routes.table import JSON, Route
+from pymesos_master.http.sessions import Guesses
 from pymesos_master.http.stream_routes import EXEC, STREAMS, Doors, Socket, Stream
 from pymesos_master.http.streams import Parts
 from pymesos_master.services.access_tokens import AccessTokens
 from pymesos_master.services.relaying import OperatorCalls
 from pymesos_master.services.sandbox_calls import SandboxCalls
+from pymesos_proto.v1 import operator_pb2 as pb
 
 ALL: tuple[Route, ...] = (*ROUTES, *STREAMS, EXEC)
 STATUS = {
@@ -87,6 +97,7 @@ class Answer:
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: tuple[str, ...] = ()  # each a header Set-Cookie
 
 
 class Calls(Protocol):
@@ -175,7 +186,10 @@ def too_large(route: Route) -> Answer:
 
 
 def _by_token(route: Route, caller: Caller) -> Caller:
-    """Who asks for a route by an access token. Raises CallError for who may not ask for it."""
+    """Who asks for a route by a token. Raises CallError for who may not ask for it."""
+    if caller.rights == (SIGN_IN,) and route is not SIGN_IN_ROUTE:
+        told = f"this is a code to sign in with at {SIGN_IN_ROUTE.path}, and nothing else"
+        raise CallError(Code.PERMISSION_DENIED, told)
     if caller.rights != (SCRAPE,):
         return caller
     if not route.scrape:
@@ -233,6 +247,7 @@ class Answering:
         self._tokens = tokens
         self._names = crossing.names_of(hostname)
         self._turns = Turns()
+        self._guesses = Guesses()
         self._routed = Routed((*ALL, openapi.route(ALL)))
         self._doors = Doors(Events(operators), operators)
 
@@ -260,7 +275,11 @@ class Answering:
                 return refusal(405, "UNIMPLEMENTED", told, {"Allow": "GET"})
             if isinstance(route, Socket) and (no_socket := _socket_refused(request)):
                 return no_socket
-            caller, token = self._let_in(route, request)
+            try:
+                caller, token = self._let_in(route, request)
+            except CallError as error:
+                self._note(route, request.peer, error)
+                raise
             asked = _in_path(path, route) | read_query(query, route.parameters)
             if isinstance(route, Stream):
                 asked |= route.resumed(request.headers)
@@ -290,12 +309,33 @@ class Answering:
             if route.method == "POST":
                 asked |= await in_thread(read_body, body, route.body)
             request = route.to_request(asked)
+            if route is SIGN_IN_ROUTE:
+                return await self._sign_in(admitted, request)
+            if route is SIGN_OUT_ROUTE:
+                return await self._sign_out(admitted, request)
             if route.paged:
                 answer = await self._ask(admitted, request)
                 return await in_thread(_made, route, answer)
             return Answer(200, await in_thread(_bytes, await self._joined(admitted, request)))
         except CallError as error:
             return refused(error)
+
+    async def _sign_in(self, admitted: Admitted, request: pb.SignInRequest) -> Answer:
+        """Begin a session, whose secret the browser alone is told."""
+        session = new_session()
+        request.digest = digest_of(session)
+        answer = await self._ask(admitted, request)
+        cookies = session_cookies(session, answer.lifetime_s)
+        return replace(_made(admitted.route, answer), cookies=cookies)
+
+    async def _sign_out(self, admitted: Admitted, request: pb.RevokeAccessTokenRequest) -> Answer:
+        """End the session by which this is asked."""
+        if admitted.caller.method is not Method.SESSION:
+            raise CallError(Code.FAILED_PRECONDITION, "no browser asks this that has signed in")
+        request.id = admitted.caller.credential_id
+        return replace(
+            _made(admitted.route, await self._ask(admitted, request)), cookies=NO_SESSION
+        )
 
     async def _joined(self, admitted: Admitted, request: Any) -> list[Json]:
         """The entries of all pages. Raises CallError."""
@@ -339,7 +379,13 @@ class Answering:
             caller = await self._tokens.anywhere(admitted.token, admitted.caller.peer)
             return replace(admitted, caller=_by_token(admitted.route, caller), token=b"")
         except CallError as error:
+            self._note(admitted.route, admitted.caller.peer, error)
             return refused(error)
+
+    def _note(self, route: Route, peer: str, error: CallError) -> None:
+        """Count a code to sign in with that is none."""
+        if route is SIGN_IN_ROUTE and error.code is Code.UNAUTHENTICATED:
+            self._guesses.wrong(peer)
 
     def _let_in(self, route: Route, request: Request) -> tuple[Caller, bytes]:
         """Who asks, or the digest of an access token of which only the leader knows.
@@ -349,6 +395,8 @@ class Answering:
         nobody = Caller(peer=request.peer, via="http")
         if route.open:
             return nobody, b""
+        if route is SIGN_IN_ROUTE:
+            self._guesses.check(request.peer)
         authorization = request.headers.get("authorization")
         if self._tokens is None:
             self._check_host(request.host)
@@ -359,11 +407,16 @@ class Answering:
             caller = self._tokens.here(digest, request.peer)
             return (nobody, digest) if caller is None else (_by_token(route, caller), b"")
         elif not request.authentication:  # of whom the audit would tell nothing
+            if session := shown_session(request.headers.get("cookie", "")):
+                is_socket = isinstance(route, Socket)
+                sessions.check(session, request.method, request.headers, is_socket=is_socket)
+                found = self._tokens.here(digest_of(session), request.peer)
+                return (nobody, digest_of(session)) if found is None else (found, b"")
             raise CallError(
                 Code.UNAUTHENTICATED,
                 "this cluster has certificates, and none was shown: ask with one of an operator and"
-                " its key (see `pymesos-cli cluster --help`), or with an access token"
-                " (`pymesos-cli token make`)",
+                " its key (see `pymesos-cli cluster --help`), with an access token (`pymesos-cli"
+                " token make`), or sign in with a code (`pymesos-cli web --code`)",
             )
         path = f"/pymesos.v1.{route.service}/{route.call}"
         caller = self._gate(path, request.peer, request.authentication)

@@ -8,6 +8,7 @@ from itertools import groupby
 
 from pymesos_core import VERSION
 from pymesos_core.json_dialect import Json
+from pymesos_core.security.access_tokens import SESSION_COOKIE
 from pymesos_master.http import job_schemas, schemas
 from pymesos_master.http.asking import Parameter
 from pymesos_master.http.routes.table import Route
@@ -47,7 +48,7 @@ def document(routes: Iterable[Route]) -> Json:
             "description": "What operators see and do. Times are ISO 8601 in UTC, mem and disk are"
             " in MiB, what is not known is null.",
         },
-        "security": [{"certificate": []}, {"access_token": []}],
+        "security": [{"certificate": []}, {"access_token": []}, {"session": []}],
         "paths": {
             path: {route.method.lower(): _operation(route) for route in of}
             for path, of in groupby(sorted(routes, key=lambda r: r.path), lambda r: r.path)
@@ -59,6 +60,12 @@ def document(routes: Iterable[Route]) -> Json:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "An access token, by HTTPS, in a cluster that has certificates.",
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": SESSION_COOKIE,
+                    "description": "Of a browser that has signed in; POST needs Pymesos-Csrf, too.",
                 },
                 "certificate": {
                     "type": "mutualTLS",

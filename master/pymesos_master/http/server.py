@@ -18,6 +18,7 @@ from aiohttp import web
 from pymesos_core.addresses import HostPort
 from pymesos_core.complaints import Complaints
 from pymesos_core.security.credentials import Credentials
+from pymesos_core.security.public_certificate import PublicCertificate
 from pymesos_core.security.revocations import Revocations
 from pymesos_core.security.server_tls import authentication_of, server_context
 from pymesos_core.security.validity import while_valid
@@ -139,6 +140,7 @@ class Listener:
         failed: Failed,
         listen: Listen,
         credentials: Credentials | None = None,
+        public: PublicCertificate | None = None,
         *,
         flag: str,
         most_connections: int | None = None,
@@ -149,7 +151,7 @@ class Listener:
         """
         self._failed = failed
         self._most_connections = most_connections
-        self._tls = server_context(credentials) if credentials is not None else None
+        self._tls = server_context(credentials, public) if credentials is not None else None
         self._socket = _bind(listen, flag)
         self.port: int = self._socket.getsockname()[1]
         self.address = listen.advertised(self.port)
@@ -258,11 +260,15 @@ class HttpServer(Listener):
     """The server of operators' HTTP."""
 
     def __init__(
-        self, answering: Answering, listen: Listen, credentials: Credentials | None
+        self,
+        answering: Answering,
+        listen: Listen,
+        credentials: Credentials | None,
+        public: PublicCertificate | None = None,
     ) -> None:
         """Raises ServingError."""
         flag = "choose another port with --http-port, or --no-http"
-        super().__init__(self._handle, _failed, listen, credentials, flag=flag)
+        super().__init__(self._handle, _failed, listen, credentials, public, flag=flag)
         self._answering = answering
         self._page = Page()
         self._revocations = Revocations() if credentials is None else credentials.revocations
@@ -416,8 +422,9 @@ def _read(request: web.BaseRequest) -> Request:
 
 
 def _response(answer: Answer) -> web.Response:
-    return web.Response(
-        status=answer.status,
-        body=answer.body,
-        headers={**HEADERS, **answer.headers},
+    response = web.Response(
+        status=answer.status, body=answer.body, headers={**HEADERS, **answer.headers}
     )
+    for cookie in answer.cookies:
+        response.headers.add("Set-Cookie", cookie)
+    return response

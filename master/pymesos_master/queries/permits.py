@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pymesos_core.caller import Caller
+from pymesos_core.caller import Caller, Method
 from pymesos_core.errors import invalid
 from pymesos_core.ids import role_problem
 from pymesos_core.security.identities import IdentityError, read_principal
@@ -14,6 +14,8 @@ from pymesos_master.core.access_tokens import may_see
 from pymesos_master.core.state import ClusterState
 from pymesos_proto.v1 import operator_pb2 as pb
 
+_OF_TOKENS = (Method.TOKEN, Method.SESSION)
+
 
 def who_am_i(state: ClusterState, caller: Caller) -> pb.WhoAmIResponse:
     """Who calls, and the rules that name it."""
@@ -21,7 +23,7 @@ def who_am_i(state: ClusterState, caller: Caller) -> pb.WhoAmIResponse:
     return pb.WhoAmIResponse(
         principal=caller.principal if caller.is_proved else "",
         ends_at_s=caller.ends_s if math.isfinite(caller.ends_s) else 0.0,
-        access_token=caller.credential_id if caller.rights is not None else "",
+        access_token=caller.credential_id if caller.method in _OF_TOKENS else "",
         rights=caller.rights,
         rules=[rule_view(rule) for rule in rules],
         policy_version=state.policy.version,

@@ -10,6 +10,7 @@ from pymesos_core.following import ask_master, leader_of
 from pymesos_core.security.access_tokens import shown_digest
 from pymesos_core.transport import CallError, Code, ServerCall, method_of
 from pymesos_master.core.access_tokens import ID_LENGTH
+from pymesos_master.core.sessions import SESSION_S
 from pymesos_master.services.leading import Leadership, caller_of
 from pymesos_master.services.relaying import RELAYED_TIMEOUT_S, not_answered
 from pymesos_proto.v1 import masters_pb2
@@ -23,7 +24,8 @@ FIND = method_of(
 )
 # One sentence for all that is wrong with one, so that nobody learns which it is.
 NOT_GOOD = (
-    "the access token is none, or has ended, or was revoked: `pymesos-cli token make` makes one"
+    "the access token, or the session, is none, or has ended, or was revoked: `pymesos-cli token"
+    " make` makes a token, and `pymesos-cli web --code` a code with which a browser signs in"
 )
 
 
@@ -61,6 +63,16 @@ class AccessTokenCalls:
         with self._leadership.asked() as leader:
             await leader.commands.revoke_access_token(caller_of(call), request.id)
         return pb.RevokeAccessTokenResponse()
+
+    async def SignIn(  # noqa: N802
+        self, request: pb.SignInRequest, call: Call
+    ) -> pb.SignInResponse:
+        """Begin the session of a browser."""
+        if problem := contract.problem(request):
+            raise CallError(Code.INVALID_ARGUMENT, f"the session: {problem}")
+        with self._leadership.asked() as leader:
+            await leader.commands.sign_in(caller_of(call), request.digest.hex())
+        return pb.SignInResponse(lifetime_s=SESSION_S)
 
 
 class AccessTokens:
@@ -105,12 +117,13 @@ class AccessTokens:
         except CallError as error:
             raise not_answered(error, leader) from None
         said = answer.caller
+        is_session = said.credential == Method.SESSION
         return Caller(
             said.principal,
-            Method.TOKEN,
+            Method.SESSION if is_session else Method.TOKEN,
             said.credential_id,
             peer,
             "http",
             said.ends_s,
-            rights=tuple(said.rights),
+            rights=None if is_session else tuple(said.rights),
         )

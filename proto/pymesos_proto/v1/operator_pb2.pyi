@@ -824,6 +824,18 @@ class RevokeAccessTokenResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class SignInRequest(_message.Message):
+    __slots__ = ("digest",)
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    def __init__(self, digest: _Optional[bytes] = ...) -> None: ...
+
+class SignInResponse(_message.Message):
+    __slots__ = ("lifetime_s",)
+    LIFETIME_S_FIELD_NUMBER: _ClassVar[int]
+    lifetime_s: float
+    def __init__(self, lifetime_s: _Optional[float] = ...) -> None: ...
+
 class RevokeRequest(_message.Message):
     __slots__ = ("name", "undo")
     NAME_FIELD_NUMBER: _ClassVar[int]

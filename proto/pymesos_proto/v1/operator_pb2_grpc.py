@@ -179,6 +179,11 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RevokeAccessTokenRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RevokeAccessTokenResponse.FromString,
                 _registered_method=True)
+        self.SignIn = channel.unary_unary(
+                '/pymesos.v1.Operator/SignIn',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SignInRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SignInResponse.FromString,
+                _registered_method=True)
         self.Revoke = channel.unary_unary(
                 '/pymesos.v1.Operator/Revoke',
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RevokeRequest.SerializeToString,
@@ -456,6 +461,13 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SignIn(self, request, context):
+        """by an access token of the right "sign-in", once
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Revoke(self, request, context):
         """Who is let in no more, though a certificate is in force.
         """
@@ -714,6 +726,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.RevokeAccessToken,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RevokeAccessTokenRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RevokeAccessTokenResponse.SerializeToString,
+            ),
+            'SignIn': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignIn,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SignInRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SignInResponse.SerializeToString,
             ),
             'Revoke': grpc.unary_unary_rpc_method_handler(
                     servicer.Revoke,
@@ -1584,6 +1601,33 @@ class Operator:
             '/pymesos.v1.Operator/RevokeAccessToken',
             pymesos__proto_dot_v1_dot_operator__pb2.RevokeAccessTokenRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.RevokeAccessTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignIn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/SignIn',
+            pymesos__proto_dot_v1_dot_operator__pb2.SignInRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.SignInResponse.FromString,
             options,
             channel_credentials,
             insecure,

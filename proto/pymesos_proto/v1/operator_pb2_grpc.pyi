@@ -75,6 +75,8 @@ class OperatorStub:
     """Access tokens, by which programs ask by HTTP, as who made them."""
     ListAccessTokens: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListAccessTokensRequest, _operator_pb2.ListAccessTokensResponse]
     RevokeAccessToken: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RevokeAccessTokenRequest, _operator_pb2.RevokeAccessTokenResponse]
+    SignIn: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SignInRequest, _operator_pb2.SignInResponse]
+    """by an access token of the right "sign-in", once"""
     Revoke: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RevokeRequest, _operator_pb2.RevokeResponse]
     """Who is let in no more, though a certificate is in force."""
     ListRevocations: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListRevocationsRequest, _operator_pb2.ListRevocationsResponse]
@@ -149,6 +151,8 @@ class OperatorAsyncStub(OperatorStub):
     """Access tokens, by which programs ask by HTTP, as who made them."""
     ListAccessTokens: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListAccessTokensRequest, _operator_pb2.ListAccessTokensResponse]  # type: ignore[assignment]
     RevokeAccessToken: _aio.UnaryUnaryMultiCallable[_operator_pb2.RevokeAccessTokenRequest, _operator_pb2.RevokeAccessTokenResponse]  # type: ignore[assignment]
+    SignIn: _aio.UnaryUnaryMultiCallable[_operator_pb2.SignInRequest, _operator_pb2.SignInResponse]  # type: ignore[assignment]
+    """by an access token of the right "sign-in", once"""
     Revoke: _aio.UnaryUnaryMultiCallable[_operator_pb2.RevokeRequest, _operator_pb2.RevokeResponse]  # type: ignore[assignment]
     """Who is let in no more, though a certificate is in force."""
     ListRevocations: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListRevocationsRequest, _operator_pb2.ListRevocationsResponse]  # type: ignore[assignment]
@@ -394,6 +398,14 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.RevokeAccessTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.RevokeAccessTokenResponse, _abc.Awaitable[_operator_pb2.RevokeAccessTokenResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SignIn(
+        self,
+        request: _operator_pb2.SignInRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.SignInResponse, _abc.Awaitable[_operator_pb2.SignInResponse]]:
+        """by an access token of the right "sign-in", once"""
 
     @_abc_1.abstractmethod
     def Revoke(

@@ -33,7 +33,7 @@ from pymesos_master.http.asking import (
     whole,
 )
 from pymesos_master.http.routes.table import Route, deed
-from pymesos_master.http.schemas import TEXT, WHOLE, record, ref, whole_list
+from pymesos_master.http.schemas import NUMBER, TEXT, WHOLE, record, ref, whole_list
 from pymesos_proto.v1 import operator_pb2 as pb
 
 OF_A_TEXT = 512 * KIB  # a body with a long text, of which each character may be escaped
@@ -58,7 +58,28 @@ def _made_token_json(made: pb.MakeTokenResponse) -> Json:
     return {"root": root, "join_at": str(HostPort(made.join_at.ip, made.join_at.port))}
 
 
+SIGN_IN_ROUTE = Route(
+    "/v1/sign-in",
+    "Sign a browser in, with the header `Authorization: Bearer CODE`: the access token with the"
+    " right `sign-in` that `pymesos-cli web --code` makes, which is good once, for up to ten"
+    " minutes. The session is in a cookie that scripts do not see. With it POST needs the header"
+    " `Pymesos-Csrf`, with what the cookie `__Host-pymesos-csrf` says.",
+    "SignIn",
+    record("The session has begun.", lifetime_s=NUMBER),
+    lambda asked: pb.SignInRequest(),
+    lambda answer: {"lifetime_s": answer.lifetime_s},
+    method="POST",
+)
+SIGN_OUT_ROUTE = deed(
+    "/v1/sign-out",
+    "End the session by which this is asked.",
+    "RevokeAccessToken",
+    lambda asked: pb.RevokeAccessTokenRequest(),
+    (),
+)
 ROUTES: tuple[Route, ...] = (
+    SIGN_IN_ROUTE,
+    SIGN_OUT_ROUTE,
     Route(
         "/v1/whoami",
         "Who you are to the cluster, and which rules of the policy name you.",
@@ -209,14 +230,15 @@ ROUTES: tuple[Route, ...] = (
             text("name", "What people call it."),
             seconds(
                 "lifetime_s",
-                "How long it is good: up to 30 days, with the right `scrape` up to 365.",
+                "How long it is good: up to 30 days, with the right `scrape` up to 365, with"
+                " `sign-in` up to 10 minutes.",
                 MAX_SCRAPING_S,
                 required=True,
             ),
             texts(
                 "rights",
                 "What of all that you may, as in `read,logs:prod/**` or `audit`; `scrape` alone is"
-                " for `/v1/sd`.",
+                " for `/v1/sd`, and `sign-in` alone for `/v1/sign-in`, once.",
                 RIGHTS.most,
                 RIGHT.most,
                 required=True,

@@ -1,9 +1,9 @@
 // The page: which view is shown, what surrounds it, and its keys.
 
-import { dialog, question } from "./parts.js";
+import { cli, dialog, question } from "./parts.js";
 import { h, patch } from "./render.js";
 import { go, link, redraw, route, start, to } from "./router.js";
-import { address, begin, end, isAway, listen, onChange, use } from "./store.js";
+import { address, begin, end, isAway, listen, onChange, session, signIn, signOut, use } from "./store.js";
 import * as agents from "./views/agents.js";
 import * as events from "./views/events.js";
 import * as fairness from "./views/fairness.js";
@@ -58,6 +58,7 @@ function draw() {
       h("button", { class: "find", onclick: () => show("search") }, "Search everything", h("kbd", null, "/")),
       h("span", { class: "grow" }),
       h("button", { class: "quiet", title: "Dark, light, or as the system is (d)", onclick: switchTheme }, theme()),
+      session() && leader.data && h("button", { class: "quiet", onclick: () => signOut().catch(redraw) }, "Sign out"),
       h("button", { class: "quiet", title: "Keys (?)", "aria-label": "Help", onclick: () => show("help") }, "?"),
     ),
     h(
@@ -83,10 +84,37 @@ function notice(leader) {
       "section",
       { class: "notice", role: "alert" },
       h("strong", null, "This cluster wants to know who you are."),
-      h("p", null, "Open the page with ", h("code", null, "pymesos-cli web"), ", which shows it with the certificate of your context, or give your browser a certificate of an operator."),
+      h("p", null, "Open the page with ", h("code", null, "pymesos-cli web"), ", which shows it with the certificate of your context, or sign in here with a code, which is good once:"),
+      cli("web --code"),
+      location.protocol === "https:" && signing(),
     );
   }
   return null;
+}
+
+let wrongCode = "";
+
+function signing() {
+  return h(
+    "form",
+    {
+      class: "buttons",
+      onsubmit: async (/** @type {SubmitEvent} */ event) => {
+        event.preventDefault();
+        const code = /** @type {HTMLInputElement} */ (/** @type {HTMLFormElement} */ (event.target).elements.namedItem("code"));
+        try {
+          await signIn(code.value.trim());
+        } catch (error) {
+          wrongCode = /** @type {any} */ (error).status === 401 ? "This code is none, was used, or has ended: make another." : /** @type {any} */ (error).message;
+        }
+        code.value = "";
+        redraw();
+      },
+    },
+    h("label", { class: "field" }, h("span", null, "Code"), h("input", { name: "code", type: "password", autocomplete: "one-time-code", maxlength: 100, required: true })),
+    h("button", { class: "full" }, "Sign in"),
+    wrongCode && h("p", { class: "wrong", role: "alert" }, wrongCode),
+  );
 }
 
 function mark() {

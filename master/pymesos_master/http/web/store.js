@@ -72,11 +72,27 @@ function problem(status, code, message) {
   return { status, code, message };
 }
 
+/** What a browser that has signed in says with what it changes; empty: it has not. */
+export const session = () => /(?:^|; )__Host-pymesos-csrf=(\w+)/.exec(document.cookie)?.[1] ?? "";
+
+/** Sign in with a code of `pymesos-cli web --code`. Throws a Problem. @param {string} code */
+export async function signIn(code) {
+  const headers = { "Content-Type": "application/json", Authorization: `Bearer ${code}` };
+  await ask("/v1/sign-in", { method: "POST", headers, body: "{}" });
+  location.reload(); // with nothing left of who was here before
+}
+
+/** End the session, here and on the master. Throws a Problem. */
+export async function signOut() {
+  await tell("/v1/sign-out", {});
+  location.reload();
+}
+
 /** Do something: a POST with JSON. Throws a Problem. @param {string} url @param {any} body @param {string} [method] */
 export async function tell(url, body, method = "POST") {
   const answer = await ask(url, {
     method,
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", ...(session() && { "Pymesos-Csrf": session() }) },
     body: JSON.stringify(body),
   });
   touch("/v1/");
