@@ -84,6 +84,8 @@ def bodies(h: MasterHarness) -> dict[str, Any]:
         "/v1/revocations/revoke": {"name": "agent/node-1"},
         "/v1/access-tokens/make": {"digest": "b" * 64, "lifetime_s": 60, "rights": ["read:**"]},
         "/v1/access-tokens/revoke": {"id": "d" * 16},
+        "/v1/sign-in": {},
+        "/v1/sign-out": {},
         "/v1/webhooks/set": WEBHOOK,
         "/v1/webhooks/remove": {"name": "w"},
         "/v1/webhooks/test": {"name": "w"},
@@ -111,11 +113,14 @@ def test_the_example_of_each_route_is_a_body_by_its_schema(h: MasterHarness) -> 
         assert said == {"application/json": {"schema": schema}}
 
 
-# Those of access tokens, of which an open cluster has none, are in test_http_tokens.py; what is
-# sent to webhooks is in test_webhooks.py.
+# Those of access tokens, of which an open cluster has none, are in test_http_tokens.py, and those of
+# sessions in test_sessions.py; what is sent to webhooks is in test_webhooks.py.
+ELSEWHERE = ("/v1/access-tokens/", "/v1/sign-", "/v1/webhooks/test")
+
+
 @pytest.mark.parametrize(
     "route",
-    [r for r in POSTS if "access-tokens" not in r.path and r.path != "/v1/webhooks/test"],
+    [route for route in POSTS if not route.path.startswith(ELSEWHERE)],
     ids=lambda route: route.path,
 )
 async def test_every_answer_is_as_it_says(

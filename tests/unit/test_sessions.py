@@ -70,7 +70,7 @@ async def ask(
 
 
 class Browser:
-    """It keeps cookies, and its page sends the token against forged requests."""
+    """A browser, which keeps cookies; its page sends the token against forged requests."""
 
     def __init__(self, at: Answering) -> None:
         self.at = at
@@ -133,7 +133,8 @@ async def test_it_is_who_made_the_code_on_every_master(cluster: Cluster, where: 
 async def test_a_code_is_good_once(cluster: Cluster, where: str) -> None:
     code = await cluster.make_token(ALICE, SIGN_IN)
     first, second = Browser(getattr(cluster, where)), Browser(cluster.leader)
-    assert (await first.sign_in(code)).status == 200
+    begun = await first.sign_in(code)
+    assert (begun.status, json.loads(begun.body)) == (200, {"lifetime_s": SESSION_S})
     again = await second.sign_in(code)
     assert again.status == 401 and not again.cookies
     assert json.loads(again.body)["error"]["message"] == NOT_GOOD
@@ -289,7 +290,7 @@ async def test_a_session_makes_nothing_that_outlives_it(cluster: Cluster) -> Non
     made = {"digest": "a" * 64, "lifetime_s": 60, "rights": ["*:**"]}
     status, said = await browser.ask("POST", "/v1/access-tokens/make", made)
     assert status == 403 and "none makes another" in said["error"]["message"]
-    hook = {"name": "h", "url": "https://example.org/", "kinds": ["task"]}
+    hook = {"name": "h", "url": "https://example.org/", "kinds": ["task_added"]}
     status, said = await browser.ask("POST", "/v1/webhooks/set", hook)
     assert (status, said["error"]["message"]) == (403, BY_CERTIFICATE)
 
