@@ -113,7 +113,7 @@ def test_the_example_of_each_route_is_a_body_by_its_schema(h: MasterHarness) -> 
         assert said == {"application/json": {"schema": schema}}
 
 
-# Those of access tokens, of which an open cluster has none, are in test_http_tokens.py, and those of
+# Those of access tokens, of which an open cluster has none, are in test_http_tokens.py, those of
 # sessions in test_sessions.py; what is sent to webhooks is in test_webhooks.py.
 ELSEWHERE = ("/v1/access-tokens/", "/v1/sign-", "/v1/webhooks/test")
 
