@@ -115,5 +115,5 @@ def test_what_is_none(
 )
 def test_what_goes_with_it(given: dict[str, Any], words: str) -> None:
     assert words in dict(MasterSettings(**given).problems())["http_cert"]
-    whole = {"http_cert": Path("c"), "http_key": Path("k"), "tls": Path("t")}
+    whole: dict[str, Any] = {"http_cert": Path("c"), "http_key": Path("k"), "tls": Path("t")}
     assert "http_cert" not in dict(MasterSettings(**whole).problems())
