@@ -138,7 +138,7 @@ def _caller_problem(caller: Caller) -> str | None:
 
 
 def _lifetime_problem(event: OperatorMadeAccessToken) -> str | None:
-    of_one = {(SCRAPE,): MAX_SCRAPING_S, (SIGN_IN,): MAX_SIGN_IN_S}
+    of_one: dict[tuple[str, ...], float] = {(SCRAPE,): MAX_SCRAPING_S, (SIGN_IN,): MAX_SIGN_IN_S}
     most_s = of_one.get(event.rights, MAX_LIFETIME_S)
     if MIN_LIFETIME_S <= event.lifetime_s <= most_s:
         return None
