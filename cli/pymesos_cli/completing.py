@@ -216,6 +216,19 @@ async def receivers(cluster: Cluster, _: click.Context, _incomplete: str) -> Ite
 
 
 @from_cluster
+async def variables(cluster: Cluster, context: click.Context, _incomplete: str) -> Iterable[str]:
+    """Names of variables of the role that was typed."""
+    from pymesos_cli.services import of_each
+    from pymesos_proto.v1 import jobs_pb2 as pb
+
+    request = pb.ListVariablesRequest(role=context.params.get("role") or "")
+    told, _silent = await of_each(
+        cluster, lambda _, stub: stub.ListVariables(request, timeout=ASK_S)
+    )
+    return [view.name for response in told for view in response.variables]
+
+
+@from_cluster
 async def agents(cluster: Cluster, _: click.Context, _incomplete: str) -> Iterable[str]:
     """Ids and hosts of agents."""
     views = await cluster.agents()

@@ -29,6 +29,7 @@ from pymesos_core.ids import (
     role_problem,
     secret_name_problem,
     size_of,
+    variable_name_problem,
 )
 from pymesos_core.limits import Limit
 from pymesos_core.recognizing import Recognizer, Usual, usual_id
@@ -95,6 +96,7 @@ _REFERENCE = _sized(limits.ID, nul=True)  # to what is there or not; nothing get
 _ROLE = _text(role_problem)
 _HOSTNAME = _text(hostname_problem)
 _LINE = _text(name_problem)
+_VARIABLE_NAME = _text(variable_name_problem)
 _SECRET_NAME = _text(secret_name_problem)
 _KEY = _text(lambda text: name_problem(text, limits.LABEL_KEY))
 _TITLE = _sized(limits.NAME)
@@ -225,6 +227,14 @@ RULES: Mapping[str, Rule] = {
     "TestWebhookRequest.name": _anything,  # the same
     "RemoveSecretRequest.name": _anything,  # it is there or not
     "SealedSecret.name": _SECRET_NAME,
+    "VariableView.name": _VARIABLE_NAME,
+    "VariableView.value": _sized(limits.VARIABLE_VALUE),
+    "GetVariableRequest.name": _anything,  # it is there or not
+    "SetVariableRequest.name": _VARIABLE_NAME,
+    "SetVariableRequest.value": _sized(limits.VARIABLE_VALUE),
+    "RemoveVariableRequest.name": _anything,  # it is there or not
+    "BackupVariable.name": _VARIABLE_NAME,
+    "BackupVariable.value": _sized(limits.VARIABLE_VALUE),
     "job_id": _ID,
     "key_id": _ID,
     "request_id": _ID,

@@ -14,6 +14,7 @@ from pymesos_core.text import quoted
 # lines and paragraphs: nobody sees them, and some make others appear elsewhere.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}")
 _NAME_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9])?")
 _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?")
@@ -77,6 +78,16 @@ def secret_name_problem(name: str) -> str | None:
     return (
         f"{quoted(name)} is no name of a secret or its file: at most 63 letters a-z and A-Z,"
         f" digits, -, _ and . are expected, with a letter or a digit first"
+    )
+
+
+def variable_name_problem(name: str) -> str | None:
+    """Why this cannot be the name of a variable, or None."""
+    if _VARIABLE_NAME.fullmatch(name):
+        return None
+    return (
+        f"{quoted(name)} is no name of a variable: at most 63 letters a-z and A-Z, digits and _ are"
+        f" expected, with a letter or _ first"
     )
 
 

@@ -200,6 +200,22 @@ def alert_json(view: pb.AlertView, framework_id: str) -> Json:
     }
 
 
+def variable_json(view: pb.VariableView, framework_id: str) -> Json:
+    """A variable of a role; its value is null for those who may not `read-env`."""
+    return {
+        "role": view.role,
+        "name": view.name,
+        "value": None if view.hidden else view.value,
+        "version": view.version,
+        "set_by": view.set_by or None,
+        "set_at": iso(view.set_at_s),
+        "jobs": view.jobs,
+        "spreading": view.spreading,
+        "untaken": [{"job_id": each.job_id, "why": each.why} for each in view.untaken],
+        "framework_id": framework_id,
+    }
+
+
 def applied_json(view: pb.ApplyJobResponse) -> Json:
     """What a job file changes, or would change."""
     return {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -24,6 +25,7 @@ from pymesos_binpack.jobs.instance import INSTANCE, Instance, Saved, instance_ke
 from pymesos_binpack.jobs.rollouts.rules import MOST
 from pymesos_binpack.jobs.rollouts.state import Rollout
 from pymesos_binpack.jobs.state import JOB, ROLLOUT, ROLLOUTS, RUNS, VOLUME, JobState
+from pymesos_binpack.jobs.variables import VARIABLE, Variable, read_variable
 from pymesos_binpack.jobs.volumes import KeptVolume
 from pymesos_binpack.periodic.runs import Runs
 from pymesos_binpack.specs import Job, JobError
@@ -32,6 +34,8 @@ from pymesos_core.limits import MAX_JOB_VERSION
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change, Records
 from pymesos_sdk.ledger import FRAMEWORK, GIVEN_UP
+
+log = logging.getLogger(__name__)
 
 QUARANTINE = "quarantine"  # job id → why the job was set aside while it ran
 MAX_REASON = 1000
@@ -139,6 +143,7 @@ class Restored:
     volumes: list[bytes] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     silences: list[Silence] = field(default_factory=list)
+    variables: list[Variable] = field(default_factory=list)
     quarantined: dict[str, Quarantined] = field(default_factory=dict)
     rows: dict[str, list[Row]] = field(default_factory=dict)  # by job
 
@@ -160,6 +165,11 @@ def restore(records: Records) -> Restored:
         elif kind == SILENCE:
             with contextlib.suppress(ValueError):  # then somebody is told
                 out.silences.append(read_silence(key, value))
+        elif kind == VARIABLE:
+            try:
+                out.variables.append(read_variable(key, value))
+            except ValueError as error:  # jobs have the value that they were given
+                log.warning("%s; set it again", error)
         elif kind in (JOB, VERSION, ROLLOUT, ROLLOUTS, RUNS, INSTANCE, QUARANTINE):
             out.rows.setdefault(key.partition("/")[0], []).append((kind, key, value))
     for job_id, rows in out.rows.items():

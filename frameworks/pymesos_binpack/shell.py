@@ -362,6 +362,14 @@ class Binpack(Scheduler):
             lambda asked: c.AlertsSilenced(job_id, task, when, for_s, by, why, asked)
         )
 
+    async def set_variable(self, event: c.VariableSet) -> int:
+        """Set or remove a variable; return its version, once that is stored.
+
+        Raises SubmitError, StaleError, StartsAgainError.
+        """
+        event = replace(event, room_bytes=self._store.room_bytes)
+        return (await self._ask(("", event.request_id), event)).version
+
     async def forget_volume(self, role: str, volume_id: str) -> None:
         """Have the next run of a volume's name make a new one; return once that is durable.
 

@@ -150,6 +150,8 @@ class Job:
     document: str
     priority: int = 0
     preempt: bool = False  # whether tasks of lower priority may be killed for it
+    variables: Mapping[str, str] = field(default_factory=dict)  # with the values that it was given
+    missing: tuple[str, ...] = ()  # variables that it refers to and that have no value
 
     @cached_property
     def receivers(self) -> tuple[str, ...]:

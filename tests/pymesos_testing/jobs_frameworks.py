@@ -108,6 +108,9 @@ class HarnessedBinpack:
     async def test_receiver(self, name: str) -> None:
         assert name == "oncall"
 
+    async def set_variable(self, event: c.VariableSet) -> int:
+        return self._answer(event, ("", event.request_id)).version
+
     async def forget_volume(self, role: str, volume_id: str) -> None:
         self.h.feed(c.VolumeRemoved(role, volume_id, 0))
 

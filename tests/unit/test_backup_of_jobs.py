@@ -60,6 +60,11 @@ class Framework:
         self.forgets()
         return pb.ListVersionsResponse(versions=[pb.VersionView(version=n) for n in numbers])
 
+    async def ListVariables(
+        self, request: pb.ListVariablesRequest, timeout: float
+    ) -> pb.ListVariablesResponse:
+        return pb.ListVariablesResponse()
+
     async def DescribeJob(
         self, request: pb.DescribeJobRequest, timeout: float
     ) -> pb.DescribeJobResponse:
@@ -87,7 +92,7 @@ def gathered(
     monkeypatch.setattr(services, "service", service)
     monkeypatch.setattr(services, "serving", serving)
     cluster: Any = SimpleNamespace(timeout_s=1.0)
-    return asyncio.run(gathering._jobs(cluster))
+    return asyncio.run(gathering._jobs(cluster, {}))
 
 
 GOOD = {1: file_of("shop"), 2: file_of("shop", about="new")}

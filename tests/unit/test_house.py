@@ -54,7 +54,7 @@ ROOMS = {
     "master/pymesos_master": {"core", "allocator", "http", "mesos", "queries", "services"},
     "cli/pymesos_cli": {
         "access", "backup", "certificates", "contexts", "draining", "jobs", "tasks", "operators",
-        "local", "web",
+        "local", "variables", "web",
     },
     "agent/pymesos_agent": {
         "core", "containers", "runtimes", "supervision", "files", "health", "services",

@@ -139,7 +139,11 @@ async def test_every_answer_is_as_it_says(world: World, shop: str, route: Any) -
     task_id = next(i.saved.task_id for i in world.jobs.harness.core.instances() if i.live)
     world.master.agent()
     world.master.run(world.connection, task_id)
-    path = route.path.replace("{job}", shop).replace("{task_id}", task_id)
+    await post_json(
+        world.answering, "/v1/variables/set", {"role": "ops", "name": "level", "value": "info"}
+    )
+    path = route.path.replace("history", "history?role=ops&name=level")
+    path = path.replace("{job}", shop).replace("{task_id}", task_id)
     said = await get_json(world.answering, path)
     check(route, said)
     (first, *_) = said.values()
@@ -165,6 +169,8 @@ def bodies(shop: str, framework_id: str) -> dict[str, Any]:
             "job_id": "bad-1", "framework_id": framework_id, "discard": True,
         },
         "/v1/alerts/silence": {"job": "shop", "for_s": 60, "why": "we know"},
+        "/v1/variables/set": {"role": "ops", "name": "level", "value": "info"},
+        "/v1/variables/remove": {"role": "ops", "name": "set_before"},
         "/v1/alerts/test": {"framework_id": framework_id, "receiver": "oncall"},
         "/v1/volumes/forget": {"framework_id": framework_id, "role": "ops", "volume_id": "v"},
     }  # fmt: skip
@@ -187,6 +193,9 @@ async def test_every_deed_is_taken_and_answered_as_it_says(
             await world.apply({**SHOP, "tasks": [canary]})
             for _ in range(9):
                 world.runs(for_s=20)
+    if route.path == "/v1/variables/remove":
+        made = {"role": "ops", "name": "set_before", "value": "x"}
+        await post_json(world.answering, "/v1/variables/set", made)
     body = bodies(shop, world.framework_id)[route.path]
     Draft202012Validator(openapi.body_schema(route)).validate(body)
     check(route, await post_json(world.answering, route.path, body))

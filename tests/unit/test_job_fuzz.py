@@ -41,7 +41,8 @@ RIGHT_TEXT = {
     "add_capabilities": ["NET_ADMIN"], "drop_capabilities": ["ALL"],
     "command": ["true", f"echo {ROCKET}\t\x07"], "env": ["", ROCKET],
 }  # fmt: skip
-RIGHT_KEYS = {"env": ["A", "B_1"], "resources": ["fpga", "x-y"], "ulimits": ["nofile", "stack"]}
+RIGHT_KEYS = {"env": ["A", "B_1"], "resources": ["fpga", "x-y"], "ulimits": ["nofile", "stack"],
+              "variables": ["level", "_B1"]}  # fmt: skip
 RARE = 100  # one in so many values is nonsense
 
 Node = Mapping[str, Any]

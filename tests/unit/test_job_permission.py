@@ -51,6 +51,10 @@ REQUESTS = {
     "ListVolumes": pb.ListVolumesRequest(),
     "ListAlerts": pb.ListAlertsRequest(),
     "SilenceAlerts": pb.SilenceAlertsRequest(job_id="none", for_s=1),
+    "ListVariables": pb.ListVariablesRequest(),
+    "GetVariable": pb.GetVariableRequest(role="prod", name="none"),
+    "SetVariable": pb.SetVariableRequest(role="prod", name="a", value="b", request_id="v"),
+    "RemoveVariable": pb.RemoveVariableRequest(role="prod", name="none"),
     "TestReceiver": pb.TestReceiverRequest(receiver="nobody"),
     "ForgetVolume": pb.ForgetVolumeRequest(role="prod", volume_id="v", check_only=True),
 }
@@ -69,11 +73,15 @@ def service(*rules: str, told: bool = True) -> JobsService:
     async def release(job_id: str, *, discard: bool) -> str:
         return ""
 
+    async def set_variable(event: c.VariableSet) -> int:
+        return 1
+
     binpack: Any = SimpleNamespace(
         core=h.core,
         driver=SimpleNamespace(framework_id="f"),
         submit=submit,
         release=release,
+        set_variable=set_variable,
         receivers_problem=lambda job: None,
         receivers=(),
     )

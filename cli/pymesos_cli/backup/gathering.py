@@ -23,7 +23,7 @@ from pymesos_cli.backup.writing import (
 )
 from pymesos_cli.cluster import EXIT_FAILED, CliError, Cluster
 from pymesos_cli.output import count_of, note, printable
-from pymesos_cli.services import all_jobs, of_each
+from pymesos_cli.services import all_jobs, all_pages, of_each
 from pymesos_core import VERSION
 from pymesos_core.documents import DocumentError
 from pymesos_core.reservations import dynamic
@@ -102,6 +102,7 @@ def _said(backup: Backup) -> str:
         count_of(len(backup.secrets), "secret"),
         count_of(len(backup.agents), "agent"),
         count_of(len(backup.revoked), "revocation"),
+        count_of(len(backup.variables), "variable"),
         f"{count_of(len(backup.jobs), 'job')} ({count_of(versions, 'version')})",
     ]
     return ", ".join(parts)
@@ -130,7 +131,8 @@ async def gather(cluster: Cluster) -> Gathered:
         f"the record {one.kind}/{one.key} of the registry, which cannot be handled: {one.reason}"
         for one in aside
     ]
-    jobs, without = await _jobs(cluster)
+    variables: dict[tuple[str, str], backup_pb.BackupVariable] = {}
+    jobs, without = await _jobs(cluster, variables)
     missing += without
     left_out = [cut(what, MAX_LEFT_OUT_CHARS) for what in (*missing, *lost_of(agents))]
     begin = backup_pb.BackupBegin(
@@ -145,6 +147,7 @@ async def gather(cluster: Cluster) -> Gathered:
         tuple(one.name for one in revoked.revocations),
         tuple(jobs),
         tuple(left_out),
+        tuple(variables[key] for key in sorted(variables)),
     )
     return Gathered(backup, complete=not missing)
 
@@ -204,12 +207,21 @@ def lost_of(views: Iterable[pb.AgentView]) -> Iterable[str]:
                 yield f"the labels {labels} of {what}, reserved for {roles[0]} {on}"
 
 
-async def _jobs(cluster: Cluster) -> tuple[list[SavedJob], list[str]]:
-    """The jobs that have not ended, and what of them is left out, in words. Raises CliError."""
+async def _jobs(
+    cluster: Cluster, variables: dict[tuple[str, str], backup_pb.BackupVariable]
+) -> tuple[list[SavedJob], list[str]]:
+    """The jobs that have not ended, and what is left out, in words; variables are put to others.
+
+    Raises CliError.
+    """
     jobs: dict[str, SavedJob] = {}
     left_out: list[str] = []
 
     async def ask(view: pb.FrameworkView, stub: JobsAsyncStub) -> None:
+        for each in await _variables_of(stub, cluster.timeout_s):
+            if variables.setdefault((each.role, each.name), each) != each:
+                who = f"framework {view.info.name} ({view.info.framework_id})"
+                left_out.append(f"the variable {each.name} of {each.role} of {who}: another has it")
         for job in await _jobs_of(stub, cluster.timeout_s, left_out):
             if jobs.setdefault(job.job_id, job) is not job:
                 who = f"framework {view.info.name} ({view.info.framework_id})"
@@ -220,6 +232,29 @@ async def _jobs(cluster: Cluster) -> tuple[list[SavedJob], list[str]]:
     except _HiddenError as error:
         raise CliError(str(error)) from None
     return [*jobs.values()], [*left_out, *map(str, silent)]
+
+
+async def _variables_of(stub: JobsAsyncStub, timeout_s: float) -> list[backup_pb.BackupVariable]:
+    """The variables of one framework; one of an earlier version has none. Raises _HiddenError."""
+
+    async def ask(token: str) -> jobs_pb2.ListVariablesResponse:
+        request = jobs_pb2.ListVariablesRequest(page_token=token)
+        return await stub.ListVariables(request, timeout=timeout_s)
+
+    try:
+        views = [view for page in await all_pages(ask) for view in page.variables]
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+            raise
+        return []
+    if hidden := next((view for view in views if view.hidden), None):
+        raise _HiddenError(
+            f"you may not read the values of variables of the role {hidden.role}, and a backup is"
+            f" to have them: have somebody make it who may `read-env` in every role"
+        )
+    return [
+        backup_pb.BackupVariable(role=view.role, name=view.name, value=view.value) for view in views
+    ]
 
 
 async def _jobs_of(stub: JobsAsyncStub, timeout_s: float, left_out: list[str]) -> list[SavedJob]:

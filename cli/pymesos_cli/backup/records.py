@@ -79,6 +79,7 @@ class Backup:
     revoked: tuple[str, ...] = ()
     jobs: tuple[SavedJob, ...] = ()
     left_out: tuple[str, ...] = ()  # what is not in it, in words
+    variables: tuple[pb.BackupVariable, ...] = ()
 
     def records(self) -> Iterator[pb.BackupRecord]:
         """Return each record, but for the one that ends the file."""
@@ -90,6 +91,7 @@ class Backup:
         yield from (pb.BackupRecord(secret=secret) for secret in self.secrets)
         yield from (pb.BackupRecord(agent=agent) for agent in self.agents)
         yield from (pb.BackupRecord(revoked=name) for name in self.revoked)
+        yield from (pb.BackupRecord(variable=variable) for variable in self.variables)
         for job in self.jobs:
             yield from job.records()
 
@@ -138,6 +140,7 @@ class _Reading:
         self._revoked: dict[str, None] = {}
         self._jobs: dict[str, list[pb.BackupJobVersion]] = {}
         self._left_out: list[str] = []
+        self._variables: dict[tuple[str, str], pb.BackupVariable] = {}
 
     def take(self, line: bytes) -> None:
         """Take the next line. Raises BackupError."""
@@ -206,6 +209,7 @@ class _Reading:
             tuple(self._revoked),
             jobs,
             tuple(self._left_out),
+            tuple(self._variables.values()),
         )
 
     def _add(self, record: pb.BackupRecord) -> str | None:
@@ -238,6 +242,10 @@ class _Reading:
                 problem = _version_problem(of, earlier[-1] if earlier else None)
                 earlier.append(of)
                 return problem
+            case "variable":
+                of_role = record.variable
+                twice = _put(self._variables, (of_role.role, of_role.name), of_role)
+                return _variable_problem(of_role) or _twice("variable", twice)
             case "left_out":
                 self._left_out.append(record.left_out)
                 return None
@@ -298,6 +306,12 @@ def _resources_problem(messages: Iterable[object]) -> str | None:
 def _secret_problem(secret: SealedSecret) -> str | None:
     if not (secret.role and secret.name and secret.key_id and secret.nonce and secret.sealed):
         return "a secret with a role, a name, and what is sealed by which key was expected"
+    return None
+
+
+def _variable_problem(variable: pb.BackupVariable) -> str | None:
+    if not (variable.role and variable.name):
+        return "a variable with a role and a name was expected"
     return None
 
 

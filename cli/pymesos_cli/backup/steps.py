@@ -40,6 +40,7 @@ class Kind(StrEnum):
     CORDONS = "cordons"
     MAINTENANCE = "maintenance windows"
     RESERVATIONS = "reservations"
+    VARIABLES = "variables"
     JOBS = "jobs"
 
 

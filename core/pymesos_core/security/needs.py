@@ -134,6 +134,10 @@ NEEDS: Mapping[str, Need] = {
     "Jobs.ForgetVolume": _STOP,
     "Jobs.ListAlerts": _READ,
     "Jobs.SilenceAlerts": _SUBMIT,
+    "Jobs.ListVariables": _READ,  # their values need `read-env`, too
+    "Jobs.GetVariable": _READ_JOBS,  # the same
+    "Jobs.SetVariable": _SUBMIT,
+    "Jobs.RemoveVariable": _SUBMIT,
     "Jobs.TestReceiver": Need(Verb.SUBMIT, Object.SOME),
     "Jobs.ReadAudit": Need(Verb.AUDIT, Object.CLUSTER),
     # Operators, of tasks; through the master.

@@ -46,6 +46,7 @@ from pymesos_binpack.core.events import (
     Subscribed,
     TaskUpdated,
     Tick,
+    VariableSet,
     VersionProposed,
     VolumeRemoved,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "TaskUpdated",
     "Tell",
     "Tick",
+    "VariableSet",
     "VersionProposed",
     "VolumeRemoved",
 ]

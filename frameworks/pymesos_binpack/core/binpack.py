@@ -26,6 +26,7 @@ from pymesos_binpack.core import (
     subscription,
     triggers,
     updates,
+    variables,
     versions,
 )
 from pymesos_binpack.core.context import KEPT, Context
@@ -52,6 +53,7 @@ from pymesos_binpack.core.events import (
     Subscribed,
     TaskUpdated,
     Tick,
+    VariableSet,
     VersionProposed,
     VolumeRemoved,
 )
@@ -75,6 +77,7 @@ from pymesos_binpack.jobs.daemons import Agents
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.roster import wanted_of
 from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.jobs.variables import Variables
 from pymesos_binpack.jobs.volumes import KeptVolume, Volumes
 from pymesos_binpack.placement.by_role import PlacementByRole
 from pymesos_binpack.placement.packing import Policy
@@ -83,6 +86,8 @@ from pymesos_core.clock import Now
 from pymesos_core.security import policy as security
 from pymesos_core.store import Change, Records
 from pymesos_sdk.ledger import FRAMEWORK, Ledger
+
+_OF_NO_JOB = (*launches.OF_ROLES, variables.VARIABLES)  # timers
 
 
 class JobFault(Exception):  # noqa: N818 - of the job, as far as the others are concerned
@@ -134,6 +139,7 @@ class BinpackCore:
         for alert in restored.alerts:
             ctx.alerts.keep(alert)
         ctx.silences.by_key.update((silence.key, silence) for silence in restored.silences)
+        ctx.variables.by_key.update((each.key, each) for each in restored.variables)
         times = [job.latest_s for job in ctx.roster.jobs.values()]
         ctx.heard_s = max((*times, *(alert.since_s for alert in ctx.alerts)), default=0.0)
         mine = [(i.saved.task_id, i.saved.agent_id) for i in ctx.roster.by_task.values()]
@@ -201,6 +207,15 @@ class BinpackCore:
     def silences(self) -> Silences:
         """The silences that are in force."""
         return self._ctx.silences
+
+    @property
+    def variables(self) -> Variables:
+        """The variables of roles."""
+        return self._ctx.variables
+
+    def users_of(self, role: str, name: str) -> Iterator[JobState]:
+        """Each job of a role that has not ended and refers to a variable."""
+        return variables.users_of(self._ctx, role, name)
 
     @property
     def policy(self) -> security.Policy | None:
@@ -287,10 +302,11 @@ class BinpackCore:
             self._begun = True
             alerting.begin(ctx)
             silencing.begin(ctx)
+            variables.begin(ctx)
         self._handle(event)
         daemons.follow(ctx)
         for kind, key in ctx.timers.each_due(ctx.now.mono_s):
-            ctx.at = "" if kind in launches.OF_ROLES else key.partition("/")[0]
+            ctx.at = "" if kind in _OF_NO_JOB else key.partition("/")[0]
             if kind == "unreachable":
                 updates.on_unreachable_for_long(ctx, key)
             elif kind == "restart":
@@ -309,6 +325,8 @@ class BinpackCore:
                 alerting.on_due(ctx, key)
             elif kind == silencing.SILENCES:
                 silencing.on_due(ctx, key)
+            elif kind == variables.VARIABLES:
+                variables.on_due(ctx, key)
             elif kind == KEPT:
                 launches.on_kept_for_long(ctx, key)
             elif kind == launches.EXPLAIN:
@@ -377,6 +395,8 @@ class BinpackCore:
                 ctx.changed.update(dict.fromkeys(ctx.roster.jobs))
             case AlertsSilenced():
                 silencing.on_asked(ctx, event)
+            case VariableSet():
+                variables.on_set(ctx, event)
             case NoticeTaken():
                 alerting.on_taken(ctx, event)
             case Stored(token):

@@ -14,6 +14,7 @@ from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import line_name, line_of, volume_id
 from pymesos_binpack.jobs.roster import Roster
 from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.jobs.variables import Variables
 from pymesos_binpack.jobs.volumes import Volumes
 from pymesos_binpack.placement.by_role import PlacementByRole
 from pymesos_binpack.placement.placing import Placement
@@ -43,6 +44,7 @@ class Context:
     volumes: Volumes = field(default_factory=Volumes)
     alerts: Alerts = field(default_factory=Alerts)
     silences: Silences = field(default_factory=Silences)
+    variables: Variables = field(default_factory=Variables)
     ledger: Ledger = field(default_factory=Ledger)
     writes: PendingWrites[Then] = field(default_factory=PendingWrites)
     timers: Timers[Timer] = field(default_factory=Timers)

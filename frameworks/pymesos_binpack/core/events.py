@@ -110,6 +110,7 @@ class VersionProposed:
     rerun: Set[str] = frozenset()
     as_of: int = 0
     room_bytes: int | None = None
+    current: bool = False  # its variables are to have the values that are in force
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +205,24 @@ class AlertsSilenced:
 
 
 @dataclass(frozen=True, slots=True)
+class VariableSet:
+    """Somebody wants a variable of a role set, or, without a value, removed.
+
+    `if_version`: that must be in force, with 0 for none; None: whatever is. `force`: it is removed
+    although jobs refer to it. `room_bytes` is as of JobSubmitted.
+    """
+
+    request_id: str
+    role: str
+    name: str
+    value: str | None
+    by: str = ""
+    if_version: int | None = None
+    force: bool = False
+    room_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NoticeTaken:
     """A receiver has taken what it was told: that an alert fires since then, or is over."""
 
@@ -240,6 +259,7 @@ Event = (
     | PolicyTold
     | RolesAnswered
     | AlertsSilenced
+    | VariableSet
     | NoticeTaken
     | Stored
 )

@@ -9,6 +9,7 @@ from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Done, JobAccepted, JobRefused
 from pymesos_binpack.core.events import JobSubmitted
 from pymesos_binpack.core.then import JobStored, LeavingStored
+from pymesos_binpack.jobfiles.variables import missing_problem
 from pymesos_binpack.jobs import steps
 from pymesos_binpack.jobs.clashes import clash_problem
 from pymesos_binpack.jobs.launching import gang_problem
@@ -29,6 +30,9 @@ def on_submitted(ctx: Context, event: JobSubmitted) -> None:
         is_named = event.unique_name and ctx.roster.running(event.job, None) is not None
         ctx.say(JobRefused(event.request_id, problem, stale=is_named))
         return
+    if not event.versions and (problem := ctx.variables.outdated(event.job)) is not None:
+        ctx.say(JobRefused(event.request_id, problem, stale=True))
+        return
     job = new_job(
         event.job_id, event.job, ctx.now.wall_s, event.request_id, event.made_by, event.versions
     )
@@ -45,7 +49,8 @@ def _why_refused(ctx: Context, event: JobSubmitted) -> str | None:
             f" `pymesos-cli apply`, end it first with `pymesos-cli stop {other.job_id}`, or give"
             f" this one another name"
         )
-    problem = gang_problem(event.job) or subscription.role_problem(ctx, event.job)
+    problem = missing_problem(event.job) or gang_problem(event.job)
+    problem = problem or subscription.role_problem(ctx, event.job)
     problem = problem or clash_problem(ctx.roster, event.job)
     if problem is not None:
         return problem

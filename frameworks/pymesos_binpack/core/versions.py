@@ -19,6 +19,7 @@ from pymesos_binpack.core.then import (
     VersionStored,
 )
 from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.jobfiles.variables import missing_problem, set_back
 from pymesos_binpack.jobs.aligning import (
     align,
     begin_rollouts,
@@ -59,11 +60,20 @@ def on_proposed(ctx: Context, event: VersionProposed) -> None:
         if made.number <= job.durable_version:
             ctx.say(JobAccepted(event.request_id, job.job_id, made.number))
         return  # else it is said once it is stored
-    problem = _why_refused(ctx, event, job)
-    if job is None or problem:
-        stale = job is not None and event.base_version != job.version
+    if job is None:
+        problem = f"there is no job {event.job_id[:255]}: `pymesos-cli jobs --all` lists them"
+        ctx.say(JobRefused(event.request_id, problem, event.job_id))
+    elif event.current and (problem := ctx.variables.outdated(event.job) or ""):
+        ctx.say(JobRefused(event.request_id, problem, event.job_id, stale=True))
+    elif problem := propose(ctx, job, event):
+        stale = event.base_version != job.version
         ctx.say(JobRefused(event.request_id, problem, event.job_id, stale=stale))
-        return
+
+
+def propose(ctx: Context, job: JobState, event: VersionProposed) -> str:
+    """Put another version of a job in force; why that cannot be, or nothing."""
+    if problem := _why_refused(ctx, event, job):
+        return problem
     version = Version(
         job.version + 1,
         event.job.document,
@@ -76,11 +86,10 @@ def on_proposed(ctx: Context, event: VersionProposed) -> None:
     )
     _put_in_force(ctx, job, event.job, version)
     follow(ctx, job)
+    return ""
 
 
-def _why_refused(ctx: Context, event: VersionProposed, job: JobState | None) -> str:
-    if job is None:
-        return f"there is no job {event.job_id[:255]}: `pymesos-cli jobs --all` lists them"
+def _why_refused(ctx: Context, event: VersionProposed, job: JobState) -> str:
     if job.ended or job.stopping:
         return f"the job {job.job_id} has ended, or is to end: `pymesos-cli run` starts it anew"
     if event.base_version != job.version:
@@ -95,7 +104,8 @@ def _why_refused(ctx: Context, event: VersionProposed, job: JobState | None) -> 
             f" `pymesos-cli apply`"
         )
     return (
-        gang_problem(event.job)
+        missing_problem(event.job)
+        or gang_problem(event.job)
         or clash_problem(ctx.roster, event.job)
         or kind_problem(job.job, event.job)
         or ctx.volumes.problem(event.job)
@@ -393,10 +403,14 @@ def _make_version_of_rollback(ctx: Context, job: JobState, tasks: Sequence[str])
 
 
 def _with_tasks(job: JobState, earlier: Mapping[str, Version]) -> Any:
-    """The document in force with tasks as they were earlier, but for their numbers of instances."""
-    documents = {version.number: version.document for version in earlier.values()}
-    read = {number: _tasks_of(json.loads(text)) for number, text in documents.items()}
+    """The document in force with tasks as they were earlier, but for their numbers of instances.
+
+    Raises JobError where variables of theirs have other values for other tasks now.
+    """
+    documents = {v.number: json.loads(v.document) for v in earlier.values()}
+    read = {number: _tasks_of(document) for number, document in documents.items()}
     document = json.loads(job.job.document)
+    set_back(document, {task: documents[v.number] for task, v in earlier.items()})
     tasks = _tasks_of(document)
     for name, version in earlier.items():
         was = {k: v for k, v in read[version.number][name].items() if k != "instances"}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+OF_ENVIRONMENT = frozenset({"env", "variables"})
 MAX_SHOWN = 200  # characters of a value
 
 
@@ -32,16 +33,16 @@ def differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]
 
 
 def is_of_environment(difference: Difference) -> bool:
-    """Whether the values are those of environment variables, which not everybody may read."""
-    return "env" in difference.path.split(".")
+    """Whether the values are of environments or variables, which not everybody may read."""
+    return not OF_ENVIRONMENT.isdisjoint(difference.path.split("."))
 
 
 def without_environments(document: Any) -> Any:
-    """Return a document with the values of environment variables left out."""
+    """Return a document with the values of environments and variables left out."""
     if isinstance(document, Mapping):
         return {
             key: dict.fromkeys(value, "")
-            if key == "env" and isinstance(value, Mapping)
+            if key in OF_ENVIRONMENT and isinstance(value, Mapping)
             else without_environments(value)
             for key, value in document.items()
         }

@@ -20,7 +20,7 @@ import jsonschema
 
 from pymesos_binpack.constraints import ConstraintError, parse_constraint
 from pymesos_binpack.containers import container_problem, container_spec
-from pymesos_binpack.jobfiles import checks
+from pymesos_binpack.jobfiles import checks, variables
 from pymesos_binpack.jobfiles.alerts import alert_rules
 from pymesos_binpack.jobfiles.daemons import daemon_problem
 from pymesos_binpack.jobfiles.documents import read_document, read_text
@@ -134,8 +134,10 @@ def _parse(document: Mapping[str, Any], stored: str) -> Job:
     role = document.get("role", "*")
     if problem := role_problem(role):
         raise JobError(f"role: {problem}")
+    values = document.get(variables.KEY, {})
     tasks = tuple(
-        _parse_task(task, f"tasks[{index}]") for index, task in enumerate(document["tasks"])
+        _parse_task(variables.with_values(task, values), f"tasks[{index}]")
+        for index, task in enumerate(document["tasks"])
     )
     _check_unique("tasks", (task.name for task in tasks))
     if sum(task.instances for task in tasks) > MAX_INSTANCES:
@@ -143,7 +145,8 @@ def _parse(document: Mapping[str, Any], stored: str) -> Job:
     _check_references(tasks, role)
     check_neighbours(tasks)
     priority, preempt = document.get("priority", 0), document.get("preempt", False)
-    return Job(document["name"], role, tasks, stored, priority, preempt)
+    missing = tuple(name for name in variables.names_in(document) if name not in values)
+    return Job(document["name"], role, tasks, stored, priority, preempt, values, missing)
 
 
 def _check_unique(where: str, names: Iterable[str]) -> None:

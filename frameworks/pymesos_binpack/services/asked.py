@@ -196,12 +196,12 @@ class Asked:
             f"there is no job {quoted(job_id)}: `pymesos-cli jobs --all` lists those there are",
         )
 
-    def _check_role(self, role: str) -> None:
-        """Raises CallError for a job of a role that the framework does not take, or may not."""
+    def _check_role(self, role: str, what: str = "the job") -> None:
+        """Raises CallError for a role that the framework does not take jobs of, or may not."""
         if role not in self._roles:
             raise CallError(
                 Code.FAILED_PRECONDITION,
-                f"the job is for the role {quoted(role)}; this framework takes jobs of"
+                f"{what} is for the role {quoted(role)}; this framework takes jobs of"
                 f" {self._roles}",
             )
         policy = self.binpack.core.policy

@@ -53,6 +53,7 @@ class JobsService(JobChanges, RolloutCalls, TriggerCalls, JobRestores, AlertCall
         self._check(call, "Jobs.SubmitJob", job.role)
         self._check_role(job.role)
         self._check_receivers(job)
+        job = await self._resolved(job)
         with answering():
             job_id = await self.binpack.submit(
                 job, request.request_id, same_name=request.same_name, made_by=who(call)

@@ -21,7 +21,8 @@ from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.state import JobState, revision_of
 from pymesos_binpack.periodic.rules import PeriodicRules
 from pymesos_binpack.placement.packing import text_of
-from pymesos_binpack.services.asked import Asked, Call, answering, runs, used_before, who
+from pymesos_binpack.services.asked import Call, answering, runs, used_before, who
+from pymesos_binpack.services.variables import VariableCalls
 from pymesos_binpack.services.views import field_change, task_change, version_view
 from pymesos_binpack.shell import StaleError
 from pymesos_binpack.specs import Job
@@ -48,7 +49,7 @@ class Made(NamedTuple):
     as_of: int = 0
 
 
-class JobChanges(Asked):
+class JobChanges(VariableCalls):
     """Apply, scale, restart and roll back; list and describe versions."""
 
     async def ApplyJob(  # noqa: N802
@@ -71,6 +72,7 @@ class JobChanges(Asked):
         self, request: pb.ApplyJobRequest, call: Call, job: Job
     ) -> pb.ApplyJobResponse:
         for _ in range(TRIES):
+            job = await self._resolved(job)
             target = self._target(call, request, job)
             if target is None:
                 try:
@@ -317,6 +319,7 @@ class JobChanges(Asked):
             made.restarts,
             made.rerun,
             made.as_of,
+            current=made.what == APPLY,
         )
         with answering(tries_again=True):
             number = await self.binpack.propose(event)

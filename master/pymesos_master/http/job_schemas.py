@@ -214,6 +214,28 @@ SCHEMAS: dict[str, Json] = {
         silenced_for=MAYBE_TEXT,
         framework_id=TEXT,
     ),
+    "Variable": record(
+        "A value that jobs of a role share; null for those who may not `read-env`. `jobs` refer to"
+        " it, and with `spreading` not all of them have it yet. It could not be given to those that"
+        " are `untaken`.",
+        role=TEXT,
+        name=TEXT,
+        value=MAYBE_TEXT,
+        version=WHOLE,
+        set_by=MAYBE_TEXT,
+        set_at=TIME,
+        jobs=WHOLE,
+        spreading=FLAG,
+        untaken=many(record("A job that has another value.", job_id=TEXT, why=TEXT)),
+        framework_id=TEXT,
+    ),
+    "VariableSet": record(
+        "The version that is in force now. Without `changed` it was so already. So many `jobs`"
+        " refer to it, and are changed.",
+        version=WHOLE,
+        changed=FLAG,
+        jobs=WHOLE,
+    ),
     "Applied": record(
         "What a job file changes, or would change. A `job_id` of null: it would be a new job.",
         job_id=MAYBE_TEXT,

@@ -115,6 +115,21 @@ class OfDocument:
 
 
 @dataclass(frozen=True)
+class OfRole:
+    """A call of the framework that takes jobs of a role; with it, which that is."""
+
+    role: str
+    request: Any
+    framework: str = ""
+
+    async def answer(self, relay: JobsRelay, method: str, caller: Caller) -> tuple[str, Any]:
+        """See JobsAsked."""
+        view = await relay.taking(caller, self.role, self.framework)
+        answer = await relay.ask_one(view, method, self.request, caller)
+        return view.info.framework_id, answer
+
+
+@dataclass(frozen=True)
 class OfFramework:
     """A call of a framework that is named."""
 

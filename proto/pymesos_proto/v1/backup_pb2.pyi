@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class BackupRecord(_message.Message):
-    __slots__ = ("begin", "policy", "role", "secret", "agent", "revoked", "job_version", "end", "left_out")
+    __slots__ = ("begin", "policy", "role", "secret", "agent", "revoked", "job_version", "end", "variable", "left_out")
     BEGIN_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -19,6 +19,7 @@ class BackupRecord(_message.Message):
     REVOKED_FIELD_NUMBER: _ClassVar[int]
     JOB_VERSION_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
+    VARIABLE_FIELD_NUMBER: _ClassVar[int]
     LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     begin: BackupBegin
     policy: BackupPolicy
@@ -28,8 +29,9 @@ class BackupRecord(_message.Message):
     revoked: str
     job_version: BackupJobVersion
     end: BackupEnd
+    variable: BackupVariable
     left_out: str
-    def __init__(self, begin: _Optional[_Union[BackupBegin, _Mapping]] = ..., policy: _Optional[_Union[BackupPolicy, _Mapping]] = ..., role: _Optional[_Union[BackupRole, _Mapping]] = ..., secret: _Optional[_Union[_operator_pb2.SealedSecret, _Mapping]] = ..., agent: _Optional[_Union[BackupAgent, _Mapping]] = ..., revoked: _Optional[str] = ..., job_version: _Optional[_Union[BackupJobVersion, _Mapping]] = ..., end: _Optional[_Union[BackupEnd, _Mapping]] = ..., left_out: _Optional[str] = ...) -> None: ...
+    def __init__(self, begin: _Optional[_Union[BackupBegin, _Mapping]] = ..., policy: _Optional[_Union[BackupPolicy, _Mapping]] = ..., role: _Optional[_Union[BackupRole, _Mapping]] = ..., secret: _Optional[_Union[_operator_pb2.SealedSecret, _Mapping]] = ..., agent: _Optional[_Union[BackupAgent, _Mapping]] = ..., revoked: _Optional[str] = ..., job_version: _Optional[_Union[BackupJobVersion, _Mapping]] = ..., end: _Optional[_Union[BackupEnd, _Mapping]] = ..., variable: _Optional[_Union[BackupVariable, _Mapping]] = ..., left_out: _Optional[str] = ...) -> None: ...
 
 class BackupBegin(_message.Message):
     __slots__ = ("format", "made_at_s", "made_with", "made_by")
@@ -72,6 +74,16 @@ class BackupAgent(_message.Message):
     maintenance: _types_pb2.Unavailability
     reserved: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
     def __init__(self, agent_id: _Optional[str] = ..., hostname: _Optional[str] = ..., cordoned: _Optional[bool] = ..., maintenance: _Optional[_Union[_types_pb2.Unavailability, _Mapping]] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
+
+class BackupVariable(_message.Message):
+    __slots__ = ("role", "name", "value")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    name: str
+    value: str
+    def __init__(self, role: _Optional[str] = ..., name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class BackupJobVersion(_message.Message):
     __slots__ = ("job_id", "role", "name", "version")

@@ -756,3 +756,105 @@ class TestReceiverRequest(_message.Message):
 class TestReceiverResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class VariableView(_message.Message):
+    __slots__ = ("role", "name", "value", "version", "set_by", "set_at_s", "hidden", "jobs", "spreading", "untaken")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SET_BY_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_S_FIELD_NUMBER: _ClassVar[int]
+    HIDDEN_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    SPREADING_FIELD_NUMBER: _ClassVar[int]
+    UNTAKEN_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    name: str
+    value: str
+    version: int
+    set_by: str
+    set_at_s: float
+    hidden: bool
+    jobs: int
+    spreading: bool
+    untaken: _containers.RepeatedCompositeFieldContainer[UntakenVariable]
+    def __init__(self, role: _Optional[str] = ..., name: _Optional[str] = ..., value: _Optional[str] = ..., version: _Optional[int] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ..., hidden: _Optional[bool] = ..., jobs: _Optional[int] = ..., spreading: _Optional[bool] = ..., untaken: _Optional[_Iterable[_Union[UntakenVariable, _Mapping]]] = ...) -> None: ...
+
+class UntakenVariable(_message.Message):
+    __slots__ = ("job_id", "why")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    why: str
+    def __init__(self, job_id: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class ListVariablesRequest(_message.Message):
+    __slots__ = ("role", "page_size", "page_token")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    page_size: int
+    page_token: str
+    def __init__(self, role: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListVariablesResponse(_message.Message):
+    __slots__ = ("variables", "next_page_token")
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    variables: _containers.RepeatedCompositeFieldContainer[VariableView]
+    next_page_token: str
+    def __init__(self, variables: _Optional[_Iterable[_Union[VariableView, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetVariableRequest(_message.Message):
+    __slots__ = ("role", "name")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    name: str
+    def __init__(self, role: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class GetVariableResponse(_message.Message):
+    __slots__ = ("versions",)
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    versions: _containers.RepeatedCompositeFieldContainer[VariableView]
+    def __init__(self, versions: _Optional[_Iterable[_Union[VariableView, _Mapping]]] = ...) -> None: ...
+
+class SetVariableRequest(_message.Message):
+    __slots__ = ("role", "name", "value", "request_id", "if_version")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    IF_VERSION_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    name: str
+    value: str
+    request_id: str
+    if_version: int
+    def __init__(self, role: _Optional[str] = ..., name: _Optional[str] = ..., value: _Optional[str] = ..., request_id: _Optional[str] = ..., if_version: _Optional[int] = ...) -> None: ...
+
+class SetVariableResponse(_message.Message):
+    __slots__ = ("version", "changed", "jobs")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    changed: bool
+    jobs: int
+    def __init__(self, version: _Optional[int] = ..., changed: _Optional[bool] = ..., jobs: _Optional[int] = ...) -> None: ...
+
+class RemoveVariableRequest(_message.Message):
+    __slots__ = ("role", "name", "force")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    name: str
+    force: bool
+    def __init__(self, role: _Optional[str] = ..., name: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
+
+class RemoveVariableResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -165,6 +165,26 @@ class JobsStub:
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.TestReceiverRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.TestReceiverResponse.FromString,
                 _registered_method=True)
+        self.ListVariables = channel.unary_unary(
+                '/pymesos.v1.Jobs/ListVariables',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVariablesRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVariablesResponse.FromString,
+                _registered_method=True)
+        self.GetVariable = channel.unary_unary(
+                '/pymesos.v1.Jobs/GetVariable',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.GetVariableRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.GetVariableResponse.FromString,
+                _registered_method=True)
+        self.SetVariable = channel.unary_unary(
+                '/pymesos.v1.Jobs/SetVariable',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.SetVariableRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.SetVariableResponse.FromString,
+                _registered_method=True)
+        self.RemoveVariable = channel.unary_unary(
+                '/pymesos.v1.Jobs/RemoveVariable',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RemoveVariableRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RemoveVariableResponse.FromString,
+                _registered_method=True)
 
 
 class JobsServicer:
@@ -350,6 +370,34 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListVariables(self, request, context):
+        """Variables of roles, by role and name. Values are left empty for those who may not `read-env`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetVariable(self, request, context):
+        """One of them, with the values before that are kept, the latest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetVariable(self, request, context):
+        """Set it: each job that refers to it and runs gets another version, one after the other.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveVariable(self, request, context):
+        """Refused with FAILED_PRECONDITION while a job that has not ended refers to it, unless forced.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -482,6 +530,26 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.TestReceiver,
                     request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.TestReceiverRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.TestReceiverResponse.SerializeToString,
+            ),
+            'ListVariables': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVariables,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVariablesRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVariablesResponse.SerializeToString,
+            ),
+            'GetVariable': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVariable,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.GetVariableRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.GetVariableResponse.SerializeToString,
+            ),
+            'SetVariable': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetVariable,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.SetVariableRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.SetVariableResponse.SerializeToString,
+            ),
+            'RemoveVariable': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveVariable,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RemoveVariableRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RemoveVariableResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1186,6 +1254,114 @@ class Jobs:
             '/pymesos.v1.Jobs/TestReceiver',
             pymesos__proto_dot_v1_dot_jobs__pb2.TestReceiverRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_jobs__pb2.TestReceiverResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVariables(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/ListVariables',
+            pymesos__proto_dot_v1_dot_jobs__pb2.ListVariablesRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.ListVariablesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVariable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/GetVariable',
+            pymesos__proto_dot_v1_dot_jobs__pb2.GetVariableRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.GetVariableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetVariable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/SetVariable',
+            pymesos__proto_dot_v1_dot_jobs__pb2.SetVariableRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.SetVariableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveVariable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/RemoveVariable',
+            pymesos__proto_dot_v1_dot_jobs__pb2.RemoveVariableRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.RemoveVariableResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -84,6 +84,14 @@ class JobsStub:
     """Have nobody told of alerts of a job for a while, or again. What was told before goes on."""
     TestReceiver: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.TestReceiverRequest, _jobs_pb2.TestReceiverResponse]
     """Tell a receiver that nothing is wrong. What keeps it from taking that is said, with FAILED_PRECONDITION."""
+    ListVariables: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListVariablesRequest, _jobs_pb2.ListVariablesResponse]
+    """Variables of roles, by role and name. Values are left empty for those who may not `read-env`."""
+    GetVariable: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.GetVariableRequest, _jobs_pb2.GetVariableResponse]
+    """One of them, with the values before that are kept, the latest first."""
+    SetVariable: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.SetVariableRequest, _jobs_pb2.SetVariableResponse]
+    """Set it: each job that refers to it and runs gets another version, one after the other."""
+    RemoveVariable: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RemoveVariableRequest, _jobs_pb2.RemoveVariableResponse]
+    """Refused with FAILED_PRECONDITION while a job that has not ended refers to it, unless forced."""
 
 @_typing.type_check_only
 class JobsAsyncStub(JobsStub):
@@ -140,6 +148,14 @@ class JobsAsyncStub(JobsStub):
     """Have nobody told of alerts of a job for a while, or again. What was told before goes on."""
     TestReceiver: _aio.UnaryUnaryMultiCallable[_jobs_pb2.TestReceiverRequest, _jobs_pb2.TestReceiverResponse]  # type: ignore[assignment]
     """Tell a receiver that nothing is wrong. What keeps it from taking that is said, with FAILED_PRECONDITION."""
+    ListVariables: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListVariablesRequest, _jobs_pb2.ListVariablesResponse]  # type: ignore[assignment]
+    """Variables of roles, by role and name. Values are left empty for those who may not `read-env`."""
+    GetVariable: _aio.UnaryUnaryMultiCallable[_jobs_pb2.GetVariableRequest, _jobs_pb2.GetVariableResponse]  # type: ignore[assignment]
+    """One of them, with the values before that are kept, the latest first."""
+    SetVariable: _aio.UnaryUnaryMultiCallable[_jobs_pb2.SetVariableRequest, _jobs_pb2.SetVariableResponse]  # type: ignore[assignment]
+    """Set it: each job that refers to it and runs gets another version, one after the other."""
+    RemoveVariable: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RemoveVariableRequest, _jobs_pb2.RemoveVariableResponse]  # type: ignore[assignment]
+    """Refused with FAILED_PRECONDITION while a job that has not ended refers to it, unless forced."""
 
 class JobsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -349,5 +365,37 @@ class JobsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.TestReceiverResponse, _abc.Awaitable[_jobs_pb2.TestReceiverResponse]]:
         """Tell a receiver that nothing is wrong. What keeps it from taking that is said, with FAILED_PRECONDITION."""
+
+    @_abc_1.abstractmethod
+    def ListVariables(
+        self,
+        request: _jobs_pb2.ListVariablesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.ListVariablesResponse, _abc.Awaitable[_jobs_pb2.ListVariablesResponse]]:
+        """Variables of roles, by role and name. Values are left empty for those who may not `read-env`."""
+
+    @_abc_1.abstractmethod
+    def GetVariable(
+        self,
+        request: _jobs_pb2.GetVariableRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.GetVariableResponse, _abc.Awaitable[_jobs_pb2.GetVariableResponse]]:
+        """One of them, with the values before that are kept, the latest first."""
+
+    @_abc_1.abstractmethod
+    def SetVariable(
+        self,
+        request: _jobs_pb2.SetVariableRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.SetVariableResponse, _abc.Awaitable[_jobs_pb2.SetVariableResponse]]:
+        """Set it: each job that refers to it and runs gets another version, one after the other."""
+
+    @_abc_1.abstractmethod
+    def RemoveVariable(
+        self,
+        request: _jobs_pb2.RemoveVariableRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.RemoveVariableResponse, _abc.Awaitable[_jobs_pb2.RemoveVariableResponse]]:
+        """Refused with FAILED_PRECONDITION while a job that has not ended refers to it, unless forced."""
 
 def add_JobsServicer_to_server(servicer: JobsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+from pymesos_core.ids import size_of
 from pymesos_core.jobs_json import applied_json, changed_json, rollout_json, run_json
 from pymesos_core.json_dialect import Json
-from pymesos_core.limits import JOB, JOB_TEXT, MAX_JOB_VERSION
+from pymesos_core.limits import JOB, JOB_TEXT, MAX_JOB_VERSION, VARIABLE_VALUE
 from pymesos_core.transport import CallError, Code
 from pymesos_master.http.asking import (
     Asked,
@@ -24,7 +25,7 @@ from pymesos_master.http.asking import (
 from pymesos_master.http.routes.jobs import IN_FRAMEWORK, JOB_NAME, of_job
 from pymesos_master.http.routes.table import DONE, Route
 from pymesos_master.http.schemas import TEXT, record, ref, whole_list
-from pymesos_master.services.jobs_asked import JobsAsked, OfDocument, OfFramework
+from pymesos_master.services.jobs_asked import JobsAsked, OfDocument, OfFramework, OfRole
 from pymesos_proto.v1 import jobs_pb2 as pb
 
 MOST_TASKS = 1000  # of a job
@@ -37,6 +38,22 @@ REQUEST_ID = text(
     "request_id", "What is sent twice with the same one, as after a time-out, is done once."
 )
 FRAMEWORK_ID = text("framework_id", "The framework that has it.", required=True)
+
+
+ROLE = text("role", "The role.", required=True)
+VARIABLE = text("name", "The name of the variable.", required=True)
+
+
+def _value(name: str, what: str) -> Parameter:
+    """A text of several lines, which may be empty."""
+
+    def read(value: Any) -> str:
+        if not is_text(value) or VARIABLE_VALUE.problem(size_of(value)):
+            raise ValueError(f"a text of at most {VARIABLE_VALUE.most} bytes")
+        return str(value)
+
+    schema = {"type": "string", "maxLength": VARIABLE_VALUE.most}
+    return Parameter(name, what, schema, read, required=True)
 
 
 def _object(name: str, what: str) -> Parameter:
@@ -366,6 +383,54 @@ ROUTES: tuple[Route, ...] = (
             asked.text("framework_id"), pb.TestReceiverRequest(receiver=asked.text("receiver"))
         ),
         (FRAMEWORK_ID, text("receiver", "Its name.", required=True)),
+    ),
+    _do(
+        "/v1/variables/set",
+        "Set a variable of a role. Each job that refers to it gets another version.",
+        "SetVariable",
+        lambda asked: OfRole(
+            asked.text("role"),
+            pb.SetVariableRequest(
+                role=asked.text("role"),
+                name=asked.text("name"),
+                value=asked.text("value"),
+                request_id=_request_id(asked),
+                if_version=asked.number("if_version") or None,
+            ),
+            asked.text("framework"),
+        ),
+        (
+            ROLE,
+            VARIABLE,
+            _value("value", "Its value."),
+            IF_VERSION,
+            IN_FRAMEWORK,
+            REQUEST_ID,
+        ),
+        ref("VariableSet"),
+        lambda answer: {
+            "version": answer[1].version,
+            "changed": answer[1].changed,
+            "jobs": answer[1].jobs,
+        },
+    ),
+    _do(
+        "/v1/variables/remove",
+        "Remove a variable of a role that no job refers to.",
+        "RemoveVariable",
+        lambda asked: OfRole(
+            asked.text("role"),
+            pb.RemoveVariableRequest(
+                role=asked.text("role"), name=asked.text("name"), force=asked.flag("force")
+            ),
+            asked.text("framework"),
+        ),
+        (
+            ROLE,
+            VARIABLE,
+            flag("force", "Although jobs refer to it, which keep the value that they have."),
+            IN_FRAMEWORK,
+        ),
     ),
     _do(
         "/v1/quarantined-jobs/release",

@@ -13,6 +13,7 @@ from pymesos_core.jobs_json import (
     placement_json,
     quarantined_json,
     rollout_json,
+    variable_json,
     version_json,
     volume_json,
 )
@@ -28,12 +29,13 @@ from pymesos_master.http.asking import (
 )
 from pymesos_master.http.job_schemas import of_frameworks
 from pymesos_master.http.routes.table import PAGE, Route, listed
-from pymesos_master.http.schemas import listing, ref, whole_list
+from pymesos_master.http.schemas import listing, many, record, ref, whole_list
 from pymesos_master.services.jobs_asked import (
     FoundJob,
     JobsAsked,
     OfAll,
     OfJob,
+    OfRole,
     OfTask,
 )
 from pymesos_master.services.jobs_relay import Joined
@@ -139,6 +141,46 @@ def _read(
 
 
 ROUTES: tuple[Route, ...] = (
+    _read(
+        "/v1/variables",
+        "Variables of roles, by framework, role and name.",
+        "ListVariables",
+        of_frameworks("variables", "Variable"),
+        lambda asked: _of_all(
+            asked,
+            lambda size, token: pb.ListVariablesRequest(
+                role=asked.text("role"), page_size=size, page_token=token
+            ),
+            lambda answer: answer.variables,
+        ),
+        lambda page: _joined(
+            "variables",
+            page,
+            lambda answer, framework_id: (
+                variable_json(each, framework_id) for each in answer.variables
+            ),
+        ),
+        *PAGES,
+        text("role", "Only those of this role."),
+        FRAMEWORK,
+    ),
+    _read(
+        "/v1/variables/history",
+        "The values of a variable that are kept, the latest first.",
+        "GetVariable",
+        record("The values of a variable.", versions=many(ref("Variable"))),
+        lambda asked: OfRole(
+            asked.text("role"),
+            pb.GetVariableRequest(role=asked.text("role"), name=asked.text("name")),
+            asked.text("framework"),
+        ),
+        lambda answer: {
+            "versions": [variable_json(each, answer[0]) for each in answer[1].versions]
+        },
+        text("role", "The role.", required=True),
+        text("name", "The name of the variable.", required=True),
+        IN_FRAMEWORK,
+    ),
     _read(
         "/v1/jobs",
         "Jobs, by framework and id. What a framework that does not answer has is left out, and"

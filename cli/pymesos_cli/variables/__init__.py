@@ -1,0 +1,1 @@
+"""`variables`: values that jobs of a role share."""
