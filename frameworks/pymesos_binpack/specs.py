@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from graphlib import TopologicalSorter
 from typing import Any
 
 from pymesos_binpack.constraints import Constraint
@@ -49,6 +50,21 @@ class Exposure:
     host: str
     port: int
     to: str
+
+
+class Until(StrEnum):
+    """How far a task has to be before those that depend on it begin."""
+
+    READY = "ready"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """A task that comes before another one, and how far it has to be."""
+
+    task: str
+    until: Until
 
 
 @dataclass(frozen=True)
@@ -117,6 +133,7 @@ class TaskSpec:
     periodic: PeriodicRules | None = None  # when a periodic task runs
     drain_s: float = 0.0  # between leaving what clients see, and its kill
     exposure: Exposure | None = None  # what load balancers pass on to it
+    depends_on: tuple[Dependency, ...] = ()  # what comes before it
     digest: str = ""  # of what a running task of it is: see jobfiles.revisions
 
     @property
@@ -162,6 +179,30 @@ class Job:
     def has_daemon(self) -> bool:
         """Whether a task of it is a daemon."""
         return any(task.is_daemon for task in self.tasks)
+
+    @cached_property
+    def has_dependencies(self) -> bool:
+        """Whether a task of it comes before another one."""
+        return any(task.depends_on for task in self.tasks)
+
+    @cached_property
+    def dependants(self) -> Mapping[str, frozenset[str]]:
+        """The tasks that come after others, directly or not, by those that others depend on."""
+        out: dict[str, frozenset[str]] = {}
+        for spec in reversed(self.in_order):
+            after = frozenset((spec.name, *out.get(spec.name, ())))
+            for each in spec.depends_on:
+                out[each.task] = out.get(each.task, frozenset()) | after
+        return out
+
+    @cached_property
+    def in_order(self) -> tuple[TaskSpec, ...]:
+        """Its tasks, each after those that it depends on."""
+        if not self.has_dependencies:
+            return self.tasks
+        specs = {spec.name: spec for spec in self.tasks}
+        before = {name: [each.task for each in spec.depends_on] for name, spec in specs.items()}
+        return tuple(specs[name] for name in TopologicalSorter(before).static_order())
 
     @cached_property
     def is_open_ended(self) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pymesos_binpack.jobs.state import JOB
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_simulation.dependencies import with_dependants
 from pymesos_simulation.frameworks import FRAGILE, FrameworkNode, side_of
 from pymesos_simulation.network import SimulatedChannel
 from pymesos_simulation.world import World
@@ -75,7 +76,7 @@ class Errands:
         job = {
             "name": f"{kind}{number}",
             "role": role if number % 3 else side_of(role),
-            "tasks": [task],
+            "tasks": with_dependants(self._world, [task]),
         }
         request_id = f"{self._framework.name}-e{number}"
         request = pb.SubmitJobRequest(job_json=json.dumps(job), request_id=request_id)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_simulation.cluster import Cluster
 from pymesos_simulation.daemons import daemon_jobs
+from pymesos_simulation.dependencies import dependent_jobs
 from pymesos_simulation.faults import FAULTS, ROLES, Faults
 from pymesos_simulation.frameworks import side_of
 from pymesos_simulation.machine import simulated
@@ -181,7 +182,7 @@ def build_cluster(world: World) -> Cluster:
         if world.secrets and not number:
             jobs.append(_secret_job(world))
         if not number:
-            jobs += [*daemon_jobs(world), *periodic_jobs(world)]
+            jobs += [*daemon_jobs(world), *periodic_jobs(world), *dependent_jobs(world)]
         if world.seed % PAGED_EVERY == PAGED_EVERY - 4:
             jobs[0] = _with_alerts(jobs[0])
         jobs = [_of_role(job, role) for job in jobs]
@@ -189,7 +190,14 @@ def build_cluster(world: World) -> Cluster:
             jobs.append(_of_role(_side_job(), side_of(role)))
         cluster.add_framework(f"framework{number}", jobs, role, executors=executors)
     if world.seed % PAIR_EVERY == PAIR_EVERY - 1:
-        cluster.add_pair([_with_alerts(_job(world, 9)), *daemon_jobs(world), *periodic_jobs(world)])
+        cluster.add_pair(
+            [
+                _with_alerts(_job(world, 9)),
+                *daemon_jobs(world),
+                *periodic_jobs(world),
+                *dependent_jobs(world),
+            ]
+        )
     for manner in MANNERS:
         if random.random() < 0.15:
             cluster.add_rude(manner)

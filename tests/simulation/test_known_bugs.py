@@ -28,6 +28,9 @@ from pymesos_agent.shell import Shell
 from pymesos_binpack import core as bp
 from pymesos_binpack.core import alerting, launches, versions
 from pymesos_binpack.core import daemons as core_daemons
+from pymesos_binpack.core import dependencies as core_dependencies
+from pymesos_binpack.core import submissions as core_submissions
+from pymesos_binpack.core import versions as core_versions
 from pymesos_binpack.core.binpack import BinpackCore
 from pymesos_binpack.core.context import Context as BinpackContext
 from pymesos_binpack.core.effects import Tell
@@ -114,6 +117,17 @@ def answer_before_the_end_of_a_job_is_stored(patch: pytest.MonkeyPatch) -> None:
 def place_a_daemon_on_any_agent(patch: pytest.MonkeyPatch) -> None:
     """An instance of a daemon goes where there is room, as that of a service does."""
     patch.setattr(PendingTask, "is_of_agent", False)
+
+
+def begin_before_what_comes_first(patch: pytest.MonkeyPatch) -> None:
+    """Instances are launched as soon as there is room, whatever their tasks depend on."""
+    for module in (core_versions, core_submissions, core_dependencies):
+        patch.setattr(module, "awaited_by_task", lambda job: {})
+
+
+def end_all_tasks_at_once(patch: pytest.MonkeyPatch) -> None:
+    """A job that is to end kills what others of it still use."""
+    patch.setattr(core_dependencies, "may_end", lambda ctx, instance: True)
 
 
 def never_look_at_an_agent_that_comes(patch: pytest.MonkeyPatch) -> None:
@@ -940,6 +954,8 @@ BUGS: list[Patch] = [
     take_an_agent_that_is_away_for_empty,
     place_a_daemon_on_any_agent,
     never_look_at_an_agent_that_comes,
+    begin_before_what_comes_first,
+    end_all_tasks_at_once,
     look_out_for_no_agent,
     forget_which_runs_were_begun,
     begin_again_what_the_clock_shows_again,
@@ -1011,8 +1027,10 @@ FOUND_BY: dict[str, int] = {
     "answer_before_the_end_of_a_job_is_stored": 109,
     "begin_a_run_beside_another": 16,
     "begin_again_what_the_clock_shows_again": 56,
+    "begin_before_what_comes_first": 10,
     "begin_to_drain_before_that_is_stored": 27,
     "double_launch_on_restart": 1,
+    "end_all_tasks_at_once": 54,
     "forget_an_operators_kill": 4,
     "forget_the_epoch": 42,
     "forget_the_versions_of_a_backup": 8,

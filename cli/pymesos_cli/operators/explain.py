@@ -153,7 +153,7 @@ def waiting_lines(
         yield f"  offers seen that did not do: {instance.offers_seen}"
     if instance.stuck:
         yield "  no agent that was ever offered could run it: it needs less, or another agent"
-    if instance.cause in ("BACK_OFF", "STORING"):
+    if instance.cause in ("BACK_OFF", "STORING", "DEPENDENCY", "DEPENDENCY_FAILED"):
         return  # no offer would help
     yield from framework_lines(said)
 

@@ -10,6 +10,7 @@ from pymesos_binpack.alerts.state import Alerts
 from pymesos_binpack.core.effects import Effect, Kill, Store
 from pymesos_binpack.core.then import InstanceDurable, JobDurable, Then
 from pymesos_binpack.jobs.daemons import Agents
+from pymesos_binpack.jobs.dependencies import is_held
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import line_name, line_of, volume_id
 from pymesos_binpack.jobs.roster import Roster
@@ -133,7 +134,13 @@ class Context:
         if instance.not_before_s > self.now.mono_s:
             self.delayed[instance.key] = instance
             return
-        job = self.roster.job_of(instance).job
+        state = self.roster.job_of(instance)
+        job, awaited = state.job, state.awaited.get(instance.spec.name)
+        if awaited is not None and is_held(instance):
+            self.delayed[instance.key] = instance
+            cause = Cause.DEPENDENCY_FAILED if awaited.failed else Cause.DEPENDENCY
+            instance.explain(awaited.failed or awaited.waits, cause)
+            return
         if instance.spec.volumes and (problem := self.volumes.apart(job, instance)):
             self.delayed[instance.key] = instance  # until one of them is removed
             instance.explain(problem, Cause.VOLUMES_APART)

@@ -12,6 +12,7 @@ from pymesos_binpack.core.then import JobStored, LeavingStored
 from pymesos_binpack.jobfiles.variables import missing_problem
 from pymesos_binpack.jobs import steps
 from pymesos_binpack.jobs.clashes import clash_problem
+from pymesos_binpack.jobs.dependencies import awaited_by_task
 from pymesos_binpack.jobs.launching import gang_problem
 from pymesos_binpack.jobs.reconciler import CALLED_OFF, reconcile
 from pymesos_binpack.jobs.room import room_problem
@@ -80,12 +81,13 @@ def begin(ctx: Context, job: JobState) -> None:
     """Have the instances of a job wait, and heard of."""
     ctx.roster.add(job)
     alone = ctx.roster.running(job.job, job) is None
+    job.awaited = awaited_by_task(job)
     for instance in job.instances:
         if alone and instance.spec.volumes and instance.pending:
             ctx.volumes.adopt(job.job, instance)
         ctx.roster.add_instance(instance)
         ctx.note(instance)
-    if job.job.is_open_ended and not job.ended:
+    if (job.job.is_open_ended or job.job.has_dependencies) and not job.ended:
         versions.look_soon(ctx, job.job_id)
 
 

@@ -81,6 +81,7 @@ def _on_own(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
         what = [*versions.removals(job, [instance])]
         kills.append(InstancesRemoved(job, (instance,)))
     ctx.store("what a task's state means", *what, *more, then=[*kills, Acknowledge(status)])
+    versions.let_others_leave(ctx, job)
     versions.follow_if_needed(ctx, job)
     _end_if_over(ctx, job)
 
@@ -183,6 +184,7 @@ def _replace(ctx: Context, job: JobState, step: steps.Replace) -> None:
         ctx.store(step.why, *given_up, *versions.removals(job, [instance]), then=[gone])
     else:
         ctx.store(step.why, *given_up, instance)
+    versions.let_others_leave(ctx, job)
     versions.follow_if_needed(ctx, job)
     _end_if_over(ctx, job)
 

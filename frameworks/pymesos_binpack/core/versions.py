@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pymesos_binpack.core import periodic
+from pymesos_binpack.core import dependencies, periodic
 from pymesos_binpack.core.context import KEPT, Context
 from pymesos_binpack.core.effects import Done, JobAccepted, JobRefused
 from pymesos_binpack.core.events import ChangesAwaited, RolloutAsked, VersionProposed
@@ -30,6 +30,7 @@ from pymesos_binpack.jobs.aligning import (
 )
 from pymesos_binpack.jobs.clashes import clash_problem
 from pymesos_binpack.jobs.daemons import kind_problem
+from pymesos_binpack.jobs.dependencies import awaited_by_task, remade
 from pymesos_binpack.jobs.endings import is_crash
 from pymesos_binpack.jobs.history import ROLLBACK, Version
 from pymesos_binpack.jobs.instance import INSTANCE, Instance
@@ -81,8 +82,7 @@ def propose(ctx: Context, job: JobState, event: VersionProposed) -> str:
         event.made_by,
         event.what,
         event.request_id,
-        job.restarts_after(event.restarts, event.as_of),
-        event.rerun,
+        *remade(job, event.job, job.restarts_after(event.restarts, event.as_of), event.rerun),
     )
     _put_in_force(ctx, job, event.job, version)
     follow(ctx, job)
@@ -119,9 +119,12 @@ def _put_in_force(ctx: Context, job: JobState, now: Job, version: Version) -> No
     changes = job.take(now, version)
     job.rollouts = begin_rollouts(job, counts, ctx.steady_s)
     ctx.roster.recount(job)
-    waiting = [instance for instance in job.instances if instance.line is not None]
+    waiting = [i for i in job.instances if i.line is not None or dependencies.waits(i)]
     for instance in waiting:
         ctx.leave_the_queue(instance)
+        if dependencies.waits(instance):
+            instance.explain("")
+    job.awaited = awaited_by_task(job)
     for instance in waiting:
         ctx.note(instance)  # what they wait for may be another by now
     then: list[Then] = [VersionStored(job, version.number), RolloutsDurable(job, job.rollouts)]
@@ -146,8 +149,11 @@ def on_awaited(ctx: Context, event: ChangesAwaited) -> None:
 
 def follow(ctx: Context, job: JobState) -> None:
     """Do what is next towards the version in force; nothing while no master is heard."""
+    dependencies.look(ctx, job)
     if ctx.hears:
         _take_steps(ctx, job)
+        if dependencies.look(ctx, job):
+            job.unsettled = not is_settled(job)
     if job.ended and job.job_id not in ctx.roster.ended:
         ctx.roster.end(job)
 
@@ -306,7 +312,12 @@ def _drains(instance: Instance) -> bool:
 
 
 def let_leave(ctx: Context, instance: Instance) -> None:
-    """Kill an instance that leaves, once clients have had the time to use others."""
+    """Kill an instance that leaves, once clients have had the time to use others.
+
+    Nothing is done while tasks that depend on its task have to end first.
+    """
+    if not dependencies.may_end(ctx, instance):
+        return
     timer = (DRAIN, instance.key)
     if not _drains(instance) or ctx.roster.job_of(instance).durably_hurried:
         ctx.kill(instance)
@@ -326,8 +337,18 @@ def on_drained(ctx: Context, key: str) -> None:
     instance = ctx.roster.by_key.get(key)
     if instance is None or not instance.live:
         return
-    if instance.durable.leaving or ctx.roster.job_of(instance).durably_stopping:
+    leaves = instance.durable.leaving or ctx.roster.job_of(instance).durably_stopping
+    if leaves and dependencies.may_end(ctx, instance):
         ctx.kill(instance)
+
+
+def let_others_leave(ctx: Context, job: JobState) -> None:
+    """An instance has ended: what was to end after it may."""
+    for instance in list(job.ends_later.values()):
+        if instance.live:
+            let_leave(ctx, instance)
+        else:
+            del job.ends_later[instance.key]
 
 
 def removals(job: JobState, instances: Sequence[Instance]) -> list[Change]:

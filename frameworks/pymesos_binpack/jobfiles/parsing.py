@@ -11,6 +11,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import resources as package_files
 from pathlib import Path
@@ -23,6 +24,7 @@ from pymesos_binpack.containers import container_problem, container_spec
 from pymesos_binpack.jobfiles import checks, variables
 from pymesos_binpack.jobfiles.alerts import alert_rules
 from pymesos_binpack.jobfiles.daemons import daemon_problem
+from pymesos_binpack.jobfiles.dependencies import check_order, dependencies
 from pymesos_binpack.jobfiles.documents import read_document, read_text
 from pymesos_binpack.jobfiles.periodic import periodic_rules
 from pymesos_binpack.jobfiles.ports import check_neighbours, exposure, named_ports, with_named_ports
@@ -140,6 +142,11 @@ def _parse(document: Mapping[str, Any], stored: str) -> Job:
         for index, task in enumerate(document["tasks"])
     )
     _check_unique("tasks", (task.name for task in tasks))
+    before = dependencies(document["tasks"])
+    tasks = tuple(
+        replace(task, depends_on=those) for task, those in zip(tasks, before, strict=True)
+    )
+    check_order(tasks)
     if sum(task.instances for task in tasks) > MAX_INSTANCES:
         raise JobError(f"tasks: a job has at most {MAX_INSTANCES} instances in all")
     _check_references(tasks, role)

@@ -16,7 +16,7 @@ OF_THE_FRAMEWORK = frozenset(
     {
         "instances", "update", "restart", "retries", "scale", "alerts", "shutdown", "kill_grace_s",
         "unreachable_replace_s", "gang", "expose", "schedule", "time_zone", "overlap",
-        "start_deadline_s", "keep", "parameters",
+        "start_deadline_s", "keep", "parameters", "depends_on",
     }
 )  # fmt: skip
 DIGITS = 16

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
+from pymesos_binpack.jobs import dependencies
 from pymesos_binpack.jobs.daemons import Agents, wanted
 from pymesos_binpack.jobs.history import RESTART, Version
 from pymesos_binpack.jobs.instance import Home, Instance
 from pymesos_binpack.jobs.rollouts import members, state
 from pymesos_binpack.jobs.rollouts.deciding import decide
 from pymesos_binpack.jobs.rollouts.lifecycle import State
-from pymesos_binpack.jobs.rollouts.members import Member
+from pymesos_binpack.jobs.rollouts.members import NOTHING, Awaited, Member
 from pymesos_binpack.jobs.rollouts.seen import serves
 from pymesos_binpack.jobs.rollouts.state import Rollout
 from pymesos_binpack.jobs.state import JobState
@@ -66,7 +67,7 @@ def align(job: JobState, now_s: float, agents: Agents = NOTHING_KNOWN) -> Aligne
             of_task[instance.spec.name].append(instance)
         elif not instance.saved.leaving:
             out.removed.append(Remove(instance, NO_TASK))
-    for spec in job.job.tasks:
+    for spec in job.job.in_order:
         rollout, instances = job.rollouts.get(spec.name), of_task[spec.name]
         places: Places = dict.fromkeys(range(spec.instances))
         if spec.is_daemon:
@@ -81,7 +82,14 @@ def align(job: JobState, now_s: float, agents: Agents = NOTHING_KNOWN) -> Aligne
             run, places = runs.latest, _places_of_run(runs, spec, instances, of_task[spec.name])
             out.places[spec.name] = places
         if rollout is not None:
-            _roll(out, job, spec, rollout, instances, places, now_s, agents.draining)
+            removed = {step.instance for step in out.removed}
+            awaited = dependencies.awaited_by_rollout(
+                job,
+                spec,
+                out.rollouts,
+                dependencies.awaited_by_task(job, removed, [spec]) if rollout.going else {},
+            )
+            _roll(out, job, spec, rollout, instances, places, now_s, agents.draining, awaited)
         elif spec.is_service and not spec.is_daemon and moves(instances, agents.draining):
             # As after a rollout that is over; there was none, and none is stored.
             over = state.settled(job.version, spec.instances, now_s)
@@ -177,12 +185,13 @@ def _roll(
     places: Places,
     now_s: float,
     draining: Set[str],
+    awaited: Awaited = NOTHING,
 ) -> None:
     """Do what the rollout of a task decides."""
     by_key = {instance.key: instance for instance in instances}
     rollout = _to_one(job, spec.name, rollout)
     seen = [member_of(job, instance, rollout, draining) for instance in instances]
-    decided = decide(rules_of(spec), rollout, seen, places.keys(), now_s)
+    decided = decide(rules_of(spec), rollout, seen, places.keys(), now_s, awaited)
     out.rollouts[spec.name] = decided.rollout
     out.look(decided.look_at_s)
     for step in decided.steps:
@@ -326,6 +335,8 @@ def is_settled(job: JobState, places_now: Mapping[str, Collection[int]] | None =
     places: dict[str, Collection[int]] = {s.name: range(s.instances) for s in job.job.tasks}
     places.update(places_now or {})
     if any(rollout.going for rollout in job.rollouts.values()):
+        return False
+    if any(map(dependencies.is_held, job.instances)):
         return False
     settled = sum(
         not i.saved.leaving and i.index in places.get(i.spec.name, ()) and not _outdated(job, i)

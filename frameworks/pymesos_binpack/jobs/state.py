@@ -23,6 +23,7 @@ from pymesos_binpack.jobs.instance import (
     version_of,
 )
 from pymesos_binpack.jobs.lifecycle import Happened
+from pymesos_binpack.jobs.rollouts.members import Awaited
 from pymesos_binpack.jobs.rollouts.state import Rollout, known_good
 from pymesos_binpack.periodic.runs import Run, Runs
 from pymesos_binpack.specs import Job, TaskSpec
@@ -64,6 +65,8 @@ class JobState:
     runs: Mapping[str, Runs] = field(default_factory=dict)  # of periodic tasks
     durable_runs: Mapping[str, Runs] = field(default_factory=dict)
     next_due_s: dict[str, float] = field(default_factory=dict)  # when the next of each is due
+    awaited: Mapping[str, Awaited] = field(default_factory=dict)  # see `dependencies`; by task
+    ends_later: dict[str, Instance] = field(default_factory=dict)  # after those that began later
     # Which version no tasks as they were earlier, by these versions, go with.
     not_together: tuple[int, Mapping[str, int]] = (0, {})
     # Those that have records of their own, see `rollout_changes`; None: what is in it is outdated.
@@ -383,7 +386,9 @@ def new_job(
     first = Version(1, job.document, now_wall_s, made_by, SUBMIT, request_id)
     state = JobState(job_id, job, now_wall_s, request_id, [], History(restored or (first,)))
     fill(state)
-    state.unsettled = job.is_open_ended  # its instances come with the agents, or at their time
+    state.unsettled = (
+        job.is_open_ended or job.has_dependencies
+    )  # its instances come with the agents, or at their time
     return state
 
 

@@ -76,6 +76,8 @@ class Cause(StrEnum):
     VOLUME_NOT_OFFERED = "VOLUME_NOT_OFFERED"
     VOLUME_MISSING = "VOLUME_MISSING"
     VOLUMES_APART = "VOLUMES_APART"  # on several agents
+    DEPENDENCY = "DEPENDENCY"  # a task that comes before it is not so far
+    DEPENDENCY_FAILED = "DEPENDENCY_FAILED"  # and will not be by itself
     BACK_OFF = "BACK_OFF"  # it crashed, and is kept back
     AGENT_UNREACHABLE = "AGENT_UNREACHABLE"  # it may run there
     NO_MASTER = "NO_MASTER"

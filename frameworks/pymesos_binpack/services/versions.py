@@ -15,6 +15,7 @@ from pymesos_binpack.jobfiles.differences import (
     is_of_environment,
     without_environments,
 )
+from pymesos_binpack.jobs.dependencies import remade
 from pymesos_binpack.jobs.foreseeing import TaskChange, foresee
 from pymesos_binpack.jobs.history import RESTART, ROLLBACK, SCALE, SUBMIT, Version
 from pymesos_binpack.jobs.rollouts.lifecycle import State
@@ -408,7 +409,8 @@ def _next_version(target: JobState, made: Made) -> Version:
     """What would be in force next, for its instances."""
     restarts = target.restarts_after(made.restarts, made.as_of)
     number, document = target.version + 1, made.job.document
-    return Version(number, document, 0.0, "", made.what, "", restarts=restarts, rerun=made.rerun)
+    more = remade(target, made.job, restarts, made.rerun)
+    return Version(number, document, 0.0, "", made.what, "", *more)
 
 
 def _is_same(target: JobState, made: Made) -> bool:

@@ -8,7 +8,15 @@ from dataclasses import replace as changed
 from pymesos_binpack.jobs.rollouts.holding import hold, start_canaries
 from pymesos_binpack.jobs.rollouts.judging import Standstill, failure, kept_time, standstill
 from pymesos_binpack.jobs.rollouts.lifecycle import FORWARD, State, Turn
-from pymesos_binpack.jobs.rollouts.members import Decision, Member, Promote, Start, Stop
+from pymesos_binpack.jobs.rollouts.members import (
+    NOTHING,
+    Awaited,
+    Decision,
+    Member,
+    Promote,
+    Start,
+    Stop,
+)
 from pymesos_binpack.jobs.rollouts.planning import Plan
 from pymesos_binpack.jobs.rollouts.replacing import replace, staying
 from pymesos_binpack.jobs.rollouts.rules import OnFailure, UpdateRules
@@ -23,16 +31,24 @@ def decide(
     members: Iterable[Member],
     places: Collection[int],
     now_s: float,
+    awaited: Awaited = NOTHING,
 ) -> Decision:
     """Return what is to be done so that each of these indices has an instance as is wanted.
 
     It serves tasks whose rollout is over as well: their number is kept, and what is on a drained
     agent is moved. Whoever carries the steps out stores the rollout with them, tells the next
-    decision of every instance that there is then, and decides again when one of them changes.
+    decision of every instance that there is then, and decides again when one of them changes. While
+    something is `awaited` no instance is replaced; if that has failed, so has the rollout.
     """
     seen = Seen.of(rules, rollout, members, places, max(now_s, rollout.since_s))
     if rollout.state not in (*FORWARD, State.ROLLING_BACK):
         return _held(seen)
+    if rollout.state in FORWARD and awaited.failed:
+        rollout = _turned_back(seen, rollout, awaited.failed)
+        return decide(rules, rollout, members, places, seen.now_s)
+    if rollout.state in FORWARD and awaited.waits:
+        rollout = kept_time(seen, rollout, still=True)
+        return _held(seen)._replace(rollout=rollout.moved(Turn.GOES_ON, awaited.waits))
     waits = standstill(seen)
     rollout = kept_time(seen, rollout, still=waits is not None)
     if why := failure(seen, rollout):
@@ -85,6 +101,12 @@ def _failed(seen: Seen, rollout: Rollout, why: str) -> Rollout:
         why = f"{why}; resume it, or abort it"
         held = {"still_since_s": now_s, "stable_by_s": {}}
         return rollout.moved(Turn.FAILED_AND_HELD, why, failure=why, **held)
+    return _turned_back(seen, rollout, why)
+
+
+def _turned_back(seen: Seen, rollout: Rollout, why: str) -> Rollout:
+    """Return it on its way back to the version that is known to work."""
+    now_s, rules = seen.now_s, seen.rules
     return rollout.moved(
         Turn.FAILED,
         why,

@@ -101,6 +101,16 @@ class Promote:
 Step = Start | Stop | Promote
 
 
+class Awaited(NamedTuple):
+    """What has to come first: why it is waited for, or why it will not come by itself."""
+
+    waits: str = ""
+    failed: str = ""
+
+
+NOTHING = Awaited()
+
+
 class Decision(NamedTuple):
     """What is to be done now, and what is to be kept."""
 
