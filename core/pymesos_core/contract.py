@@ -345,7 +345,14 @@ RULES: Mapping[str, Rule] = {
 
 # Enums of which a newer peer may say what we do not know: it is left out, see `tame`.
 OPEN_ENUMS = frozenset(
-    {"Reason", "Source", "FrameworkCapability", "MasterCapability", "AgentCapability"}
+    {
+        "Reason",
+        "Source",
+        "ImageTrouble",
+        "FrameworkCapability",
+        "MasterCapability",
+        "AgentCapability",
+    }
 )
 
 # How large a message may be as a part of another.
@@ -544,12 +551,15 @@ _recognizer = Recognizer(_usual, _count_limit, READ_ELSEWHERE, _is_sized, SMALL_
 
 _REASONS = frozenset(pb.Reason.DESCRIPTOR.values_by_number)
 _SOURCES = frozenset(pb.Source.DESCRIPTOR.values_by_number)
+_IMAGE_TROUBLES = frozenset(pb.ImageTrouble.DESCRIPTOR.values_by_number)
 
 
 def tame(status: pb.TaskStatus) -> pb.TaskStatus:
-    """The status, without a reason or a source that only a newer peer knows."""
+    """The status, without a reason, source or trouble that only a newer peer knows."""
     if status.reason not in _REASONS:
         status.reason = pb.REASON_UNSPECIFIED
     if status.source not in _SOURCES:
         status.source = pb.SOURCE_UNSPECIFIED
+    if status.image_trouble not in _IMAGE_TROUBLES:
+        status.image_trouble = pb.IMAGE_TROUBLE_UNSPECIFIED
     return status

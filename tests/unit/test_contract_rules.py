@@ -137,7 +137,8 @@ def test_what_is_wrong_is_said_by_its_name(message: Any, says: str) -> None:
 
 
 def test_what_only_a_newer_peer_says_is_left_out_of_a_status() -> None:
-    status = pb.TaskStatus(state=pb.TASK_FAILED, reason=777, source=777)  # type: ignore[arg-type]
+    newer = {"reason": 777, "source": 777, "image_trouble": 777}
+    status = pb.TaskStatus(state=pb.TASK_FAILED, **newer)  # type: ignore[arg-type]
     assert contract.problem(status) is None
     assert contract.tame(status) == pb.TaskStatus(state=pb.TASK_FAILED)
 

@@ -693,6 +693,7 @@ def test_an_image_that_cannot_be_had_now_is_waited_for(h: BinpackHarness) -> Non
         status = pb.TaskStatus(
             task_id=f"j-r.web.0.v2.{attempt}", state=pb.TASK_FAILED, uuid=b"u", agent_id="a",
             reason=pb.REASON_CONTAINER_LAUNCH_FAILED, message=said,
+            image_trouble=pb.IMAGE_UNAVAILABLE,
         )  # fmt: skip
         h.feed(c.TaskUpdated(status))
         h.advance(70)

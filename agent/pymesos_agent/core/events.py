@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
+from pymesos_proto.v1 import types_pb2 as pb
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ class ContainerFailed:
     container_id: str
     message: str
     killed: bool = False
+    image: pb.ImageTrouble = pb.IMAGE_TROUBLE_UNSPECIFIED
 
 
 def killed_early(container_id: str) -> ContainerFailed:

@@ -62,6 +62,12 @@ class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SOURCE_AGENT: _ClassVar[Source]
     SOURCE_EXECUTOR: _ClassVar[Source]
 
+class ImageTrouble(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    IMAGE_TROUBLE_UNSPECIFIED: _ClassVar[ImageTrouble]
+    IMAGE_REFUSED: _ClassVar[ImageTrouble]
+    IMAGE_UNAVAILABLE: _ClassVar[ImageTrouble]
+
 class FrameworkCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FRAMEWORK_CAPABILITY_UNSPECIFIED: _ClassVar[FrameworkCapability]
@@ -125,6 +131,9 @@ SOURCE_UNSPECIFIED: Source
 SOURCE_MASTER: Source
 SOURCE_AGENT: Source
 SOURCE_EXECUTOR: Source
+IMAGE_TROUBLE_UNSPECIFIED: ImageTrouble
+IMAGE_REFUSED: ImageTrouble
+IMAGE_UNAVAILABLE: ImageTrouble
 FRAMEWORK_CAPABILITY_UNSPECIFIED: FrameworkCapability
 PARTITION_AWARE: FrameworkCapability
 TASK_KILLING_STATE: FrameworkCapability
@@ -478,7 +487,7 @@ class TaskInfo(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., name: _Optional[str] = ..., agent_id: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., command: _Optional[_Union[CommandInfo, _Mapping]] = ..., container: _Optional[_Union[ContainerInfo, _Mapping]] = ..., kill_policy: _Optional[_Union[KillPolicy, _Mapping]] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., data: _Optional[bytes] = ..., health_check: _Optional[_Union[Check, _Mapping]] = ..., readiness_check: _Optional[_Union[Check, _Mapping]] = ..., max_completion_time_s: _Optional[float] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., executor: _Optional[_Union[ExecutorInfo, _Mapping]] = ...) -> None: ...
 
 class TaskStatus(_message.Message):
-    __slots__ = ("task_id", "state", "reason", "source", "message", "agent_id", "uuid", "timestamp_s", "exit_status", "healthy", "ready", "hostname", "data", "labels", "repeated_reason")
+    __slots__ = ("task_id", "state", "reason", "source", "message", "agent_id", "uuid", "timestamp_s", "exit_status", "healthy", "ready", "hostname", "data", "labels", "repeated_reason", "image_trouble")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -494,6 +503,7 @@ class TaskStatus(_message.Message):
     DATA_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     REPEATED_REASON_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_TROUBLE_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     state: TaskState
     reason: Reason
@@ -509,7 +519,8 @@ class TaskStatus(_message.Message):
     data: bytes
     labels: _containers.RepeatedCompositeFieldContainer[Label]
     repeated_reason: Reason
-    def __init__(self, task_id: _Optional[str] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[_Union[Reason, str]] = ..., source: _Optional[_Union[Source, str]] = ..., message: _Optional[str] = ..., agent_id: _Optional[str] = ..., uuid: _Optional[bytes] = ..., timestamp_s: _Optional[float] = ..., exit_status: _Optional[int] = ..., healthy: _Optional[bool] = ..., ready: _Optional[bool] = ..., hostname: _Optional[str] = ..., data: _Optional[bytes] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., repeated_reason: _Optional[_Union[Reason, str]] = ...) -> None: ...
+    image_trouble: ImageTrouble
+    def __init__(self, task_id: _Optional[str] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[_Union[Reason, str]] = ..., source: _Optional[_Union[Source, str]] = ..., message: _Optional[str] = ..., agent_id: _Optional[str] = ..., uuid: _Optional[bytes] = ..., timestamp_s: _Optional[float] = ..., exit_status: _Optional[int] = ..., healthy: _Optional[bool] = ..., ready: _Optional[bool] = ..., hostname: _Optional[str] = ..., data: _Optional[bytes] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., repeated_reason: _Optional[_Union[Reason, str]] = ..., image_trouble: _Optional[_Union[ImageTrouble, str]] = ...) -> None: ...
 
 class FrameworkInfo(_message.Message):
     __slots__ = ("framework_id", "name", "user", "roles", "failover_timeout_s", "capabilities", "principal", "checkpoint", "hostname", "webui_url", "jobs_address", "labels", "epoch", "job_roles")

@@ -96,6 +96,7 @@ def on_failed(ctx: Context, event: events.ContainerFailed) -> None:
             TaskEvent.FAILED,
             pb.REASON_CONTAINER_LAUNCH_FAILED,
             f"Failed to launch container: {event.message}",
+            image_trouble=event.image,
         )
 
 

@@ -57,6 +57,7 @@ def update(
     reason: pb.Reason,
     message: str,
     exit_status: int | None = None,
+    image_trouble: pb.ImageTrouble = pb.IMAGE_TROUBLE_UNSPECIFIED,
 ) -> None:
     """Something happens to a task: store an update, then send it when its turn comes.
 
@@ -70,6 +71,8 @@ def update(
     status = _status(ctx, task, task.state, reason, message)
     if exit_status is not None:
         status.exit_status = exit_status
+    if image_trouble:
+        status.image_trouble = image_trouble
     _carry_out(ctx, task, transition.effects, status)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any
 
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, NotFound
 
 from pymesos_agent.containers import users
 from pymesos_agent.runtimes.docker.engine import ENGINE_ERRORS, engine_name
@@ -20,6 +20,10 @@ PROGRESS_S = 5.0  # between two reports of how far a fetching is
 CHUNK_BYTES = 64 * 1024
 NO_PROGRAM = "/pymesos-trial"
 EMPTY_TAR = bytes(10240)
+
+
+class PullError(Exception):
+    """The engine could not fetch an image: the message says why, in its words."""
 
 
 class StoppedError(Exception):
@@ -35,7 +39,7 @@ def fetch(
 ) -> None:
     """Fetch an image, and tell now and then how far it is; `login` is USER:PASSWORD, if any.
 
-    Raises StoppedError, and one of engine.ENGINE_ERRORS.
+    Raises StoppedError, PullError, and one of engine.ENGINE_ERRORS.
     """
     tagged = ":" in image.rsplit("/", 1)[-1] or "@" in image
     layers: dict[str, tuple[int, int]] = {}
@@ -43,18 +47,21 @@ def fetch(
     user, _, password = login.partition(":")
     auth = {"username": user, "password": password} if login else None
     name = image if tagged else f"{image}:latest"
-    for event in streams.pull(name, stream=True, decode=True, auth_config=auth):
-        if stopped():
-            raise StoppedError
-        if "error" in event:
-            raise DockerException(event["error"])
-        detail = event.get("progressDetail") or {}
-        if event.get("status") == "Downloading" and detail.get("total"):
-            layers[event["id"]] = (detail["current"], detail["total"])
-        if layers and time.monotonic() - told_s >= PROGRESS_S:
-            told_s = time.monotonic()
-            done, total = (sum(n) // 2**20 for n in zip(*layers.values(), strict=True))
-            tell(f"The image is being fetched: {done} of {total} MiB")
+    try:
+        for event in streams.pull(name, stream=True, decode=True, auth_config=auth):
+            if stopped():
+                raise StoppedError
+            if "error" in event:
+                raise PullError(event["error"])
+            detail = event.get("progressDetail") or {}
+            if event.get("status") == "Downloading" and detail.get("total"):
+                layers[event["id"]] = (detail["current"], detail["total"])
+            if layers and time.monotonic() - told_s >= PROGRESS_S:
+                told_s = time.monotonic()
+                done, total = (sum(n) // 2**20 for n in zip(*layers.values(), strict=True))
+                tell(f"The image is being fetched: {done} of {total} MiB")
+    except APIError as error:
+        raise PullError(str(error.explanation or error)) from error
 
 
 def try_engine(client: Any, name: str, labels: Mapping[str, str]) -> str:

@@ -58,6 +58,7 @@ from pymesos_agent.runtimes.docker.engine import (
     why_away,
 )
 from pymesos_agent.runtimes.docker.images import (
+    PullError,
     StoppedError,
     fetch,
     read_etc,
@@ -65,10 +66,12 @@ from pymesos_agent.runtimes.docker.images import (
     try_engine,
 )
 from pymesos_agent.runtimes.docker.output import Outputs
+from pymesos_agent.runtimes.image_troubles import trouble_with_image
 from pymesos_agent.runtimes.interface import ContainerEvent, OnEvent
 from pymesos_agent.runtimes.trials import Trials
 from pymesos_core.resources import Resources
 from pymesos_core.stop_signals import TERM
+from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger(__name__)
 
@@ -242,7 +245,7 @@ class DockerRuntime:
         launch.thread.start()
 
     def _launch(self, spec: ContainerSpec, launch: _Launch) -> None:
-        problem = None
+        problem, image = None, pb.IMAGE_TROUBLE_UNSPECIFIED
         try:
             self._fetch_if_missing(spec, launch)
             with self._starts:
@@ -251,6 +254,8 @@ class DockerRuntime:
             return
         except (HostPathError, users.UserError) as error:
             problem = str(error)
+        except PullError as error:
+            problem, image = str(error), trouble_with_image(str(error))
         except APIError as error:
             problem = str(error.explanation or error)
         except ENGINE_ERRORS as error:
@@ -267,7 +272,7 @@ class DockerRuntime:
                 return
             del self._launching[spec.container_id]
         if problem is not None:
-            self._tell(ContainerFailed(spec.container_id, plain_error(problem)))
+            self._tell(ContainerFailed(spec.container_id, plain_error(problem), image=image))
         else:
             self._in_thread(self._report_exit, spec.container_id)  # in case it has ended already
 

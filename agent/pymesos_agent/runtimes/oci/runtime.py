@@ -62,6 +62,7 @@ from pymesos_agent.runtimes.oci.preparing import (
     try_tool,
     working_tool,
 )
+from pymesos_agent.runtimes.oci.skopeo import ImageError
 from pymesos_agent.runtimes.oci.tools import ERROR_LOG, NAMES, Tool, installed
 from pymesos_agent.runtimes.trials import Trials
 from pymesos_agent.supervision import supervised
@@ -298,6 +299,9 @@ class OciRuntime:
                     os.chown(path, *made.owner)
                     if base := self._settings.user_namespace_base:
                         let_pass(path.parent, base)  # its root mounts it
+        except ImageError as error:
+            self._hear(ContainerFailed(container_id, str(error), image=error.trouble))
+            return
         except (BundleError, NetworkError, OSError) as error:
             self._hear(ContainerFailed(container_id, str(error)))
             return

@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pymesos_agent.runtimes.image_troubles import trouble_with_image
 from pymesos_agent.runtimes.oci.bundle import BundleError
 from pymesos_core.images import full_name, is_on_disk
 from pymesos_core.text import duration
+from pymesos_proto.v1 import types_pb2 as pb
 
 FATAL = re.compile(r'level=fatal msg="((?:[^"\\]|\\.)*)"')
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -27,6 +29,11 @@ POLICY = Path("/etc/containers/policy.json")
 
 class ImageError(BundleError):
     """The image cannot be had: the message says why."""
+
+    @property
+    def trouble(self) -> pb.ImageTrouble:
+        """Return whether waiting may help."""
+        return trouble_with_image(str(self))
 
 
 @dataclass(frozen=True)
