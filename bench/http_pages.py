@@ -34,6 +34,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver
 from pymesos_testing.components import Roles, cpu_s_of
 
+OF_THE_PAGE = "without_state=true&latest=100"  # what the web page asks for
 OF_AN_ADDRESS = 20
 AT_ONCE, IN_FLIGHT = 16, 500
 LISTED, ASKED = 100, 30  # tasks on a page, and how many pages are asked for
@@ -192,7 +193,7 @@ def free_port() -> int:
 @click.option("--tasks", default=5000, show_default=True, help="How many tasks in a turn.")
 @click.option("--turns", default=3, show_default=True, help="How many turns of each kind.")
 @click.option("--pages", default=200, show_default=True, help="How many pages are open.")
-@click.option("--query", default="without_state=true", show_default=True, help="Of their streams.")
+@click.option("--query", default=OF_THE_PAGE, show_default=True, help="Of their streams.")
 @click.option("--listed", default=100_000, show_default=True, help="Tasks in the list; 0: none.")
 @click.option("--read", type=int, default=None, hidden=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -323,6 +323,7 @@ RULES: Mapping[str, Rule] = {
     "soft": _anything,
     "max_ping_timeouts": _anything,
     "page_size": _anything,
+    "latest": _number(0, 1000, "a number from 0 to 1000"),
     "failures": _anything,
     "pids_max": _anything,
     "network_in_mbit_per_s": _anything,

@@ -14,25 +14,21 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
 
 from pymesos_core.outbox import BATCH_BYTES
-from pymesos_core.resources import Resources, to_proto
 from pymesos_core.security.policy import EVERY_ROLE, Roles
 from pymesos_master.core.effects import PublishEvent
 from pymesos_master.core.state import ClusterState
 from pymesos_master.event_filter import EVERY_EVENT, EventFilter
-from pymesos_master.queries.views import visible
+from pymesos_master.history import MAX_EVENTS, Cursor, Happened, History
 from pymesos_master.snapshots import PAGE, Snapshot
 from pymesos_proto.v1 import operator_pb2 as pb
 
-MAX_EVENTS = 32_768
-MAX_KEPT_BYTES = 16 * 1024 * 1024  # of what the events say that are kept
-ENTRY_BYTES = 128  # of a number, a range or an item of resources, or a little less
+AT_A_TIME = 16  # pages of the history are looked at for something that is wanted
 SHARED_S = 0.05  # what is shared was made at most so long ago
 MAX_SHARED = 16
 REMEMBER_S = 300.0  # without anybody who watches; then nothing is kept any more
@@ -49,128 +45,6 @@ class Bounds:
 BOUNDS = Bounds()
 
 
-class CursorError(ValueError):
-    """A text is no cursor: the message says what one looks like."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """A place in the history of one leader."""
-
-    epoch: int
-    sequence: int  # of the last event that came
-
-    def __str__(self) -> str:
-        return f"{self.epoch}-{self.sequence}"
-
-    @staticmethod
-    def parse(text: str) -> Cursor:
-        """Raises CursorError."""
-        epoch, dash, sequence = text.partition("-")
-        numbers = [t for t in (epoch, sequence) if t.isascii() and t.isdigit() and len(t) <= 20]
-        if not dash or len(numbers) != 2:
-            raise CursorError(
-                f"{text[:50]!r} is no cursor: EPOCH-SEQUENCE, as in 7-1234, is expected; leave it"
-                f" out to begin with the state as it is"
-            )
-        return Cursor(int(epoch), int(sequence))
-
-
-@dataclass(slots=True)
-class Happened:
-    """An event with its number."""
-
-    effect: PublishEvent
-    sequence: int
-    kept_bytes: int
-    message: pb.ClusterEvent | None = None  # made for the first who reads it
-
-    def is_wanted(self, wanted: EventFilter) -> bool:
-        """Whether one who watches wants it."""
-        of = self.effect
-        return wanted.is_empty or wanted.passes(
-            of.kind, of.roles, of.framework_id, of.agent_id, of.task_id
-        )
-
-    def to_message(self, may: Roles) -> pb.ClusterEvent:
-        """As one sees it who may read these roles; most see the same."""
-        tagged = self.effect.resources.tagged
-        if not may.every and tagged:
-            return self._made(visible(self.effect.resources, may))
-        if self.message is None:
-            self.message = self._made(self.effect.resources)
-        return self.message
-
-    def is_seen_by(self, may: Roles) -> bool:
-        """Whether one sees it who may read these roles."""
-        roles = self.effect.roles
-        # A task is of one role: where it is not known which, all must be theirs to read.
-        enough = all if self.effect.kind == pb.ClusterEvent.TASK_REFUSED else any
-        return may.every or not roles or enough(role in may for role in roles)
-
-    def _made(self, resources: Resources) -> pb.ClusterEvent:
-        effect = self.effect
-        return pb.ClusterEvent(
-            timestamp_s=effect.wall_s,
-            kind=effect.kind,
-            agent_id=effect.agent_id,
-            framework_id=effect.framework_id,
-            task_id=effect.task_id,
-            offer_id=effect.offer_id,
-            task_state=effect.task_state,
-            reason=effect.reason,
-            resources=to_proto(resources),
-            message=effect.message,
-            sequence=self.sequence,
-        )
-
-
-def _kept_bytes(effect: PublishEvent) -> int:
-    entries = sum(
-        len(bag.scalars) + sum(map(len, bag.ranges.values())) + sum(map(len, bag.sets.values()))
-        for bag in (effect.resources, *effect.resources.tagged.values())
-    )
-    return len(effect.message) + len(effect.task_id) + ENTRY_BYTES * entries
-
-
-class History:
-    """The latest events of one leader, numbered without a gap as long as they are kept."""
-
-    def __init__(self, max_events: int = MAX_EVENTS) -> None:
-        self.latest = 0
-        self._max_events = max_events
-        self._events: deque[Happened] = deque()
-        self._kept_bytes = 0
-
-    def add(self, effect: PublishEvent) -> None:
-        """Note an event that happened."""
-        self.latest += 1
-        size = _kept_bytes(effect)
-        self._events.append(Happened(effect, self.latest, size))
-        self._kept_bytes += size
-        while len(self._events) > self._max_events or self._kept_bytes > MAX_KEPT_BYTES:
-            self._kept_bytes -= self._events.popleft().kept_bytes
-
-    def forget(self) -> None:
-        """What happens from now on is not noted, so nobody can go on from here."""
-        self._events.clear()
-        self._kept_bytes = 0
-        self.latest += 1
-
-    def has_all_since(self, sequence: int) -> bool:
-        """Whether every event after this one is still known."""
-        return self.latest - len(self._events) <= sequence <= self.latest
-
-    def since(self, sequence: int, most: int) -> list[Happened]:
-        """The events after this one; at most so many of them."""
-        newer = self.latest - sequence
-        older = len(self._events) - newer
-        if older < newer:
-            return list(islice(self._events, older, older + most))
-        # Who is up to date looks at the end only, however much is kept.
-        return list(islice(reversed(self._events), newer))[::-1][:most]
-
-
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Batch:
     """What comes next to one who watches. Those who see the same share it: it never changes."""
@@ -178,6 +52,9 @@ class Batch:
     events: list[pb.ClusterEvent]
     cursor: Cursor | None  # None: a snapshot is not complete
     snapshot_begins: bool = False
+    more: bool = False  # had happened when it was made
+    # How many events of which kind happened before these and do not come.
+    left_out: Mapping[pb.ClusterEvent.Kind, int] = field(default_factory=dict)
 
 
 class _Shared:
@@ -208,6 +85,7 @@ class View:
     wanted: EventFilter = EVERY_EVENT
     without_state: bool = False  # a snapshot is empty
     pace_s: float = 0.0  # between two batches at least
+    latest: int = 0  # of what happened meanwhile, only so many come; 0: all
 
 
 EVERYTHING = View()
@@ -244,24 +122,25 @@ class Watch:
             if self._snapshot is not None:
                 return self._go_on(self._snapshot)
             if self._place < self._history.latest:
-                key = (self._place, self._seen, self._view.wanted)
-                batch = self._watching.shared.batch(key, self._live)
+                key = (self._place, self._seen, self._view.wanted, self._view.latest)
+                make = self._latest if self._view.latest else self._live
+                batch = self._watching.shared.batch(key, make)
                 assert batch.cursor is not None
                 self._place = batch.cursor.sequence
                 if batch.events:
                     return batch
-                await self.pause()
+                await self.pause(batch)
                 continue
             await self._watching.something(self.wake)
         return None
 
-    async def pause(self) -> None:
+    async def pause(self, batch: Batch) -> None:
         """Let events gather: those of one pace go on at one time, and share what is made.
 
         Who is behind has only others go on meanwhile.
         """
         pace_s, left_s = self._view.pace_s, 0.0
-        if pace_s and self._place == self._history.latest:
+        if pace_s and not batch.more:
             left_s = pace_s - asyncio.get_running_loop().time() % pace_s
         await asyncio.sleep(left_s)
 
@@ -286,29 +165,51 @@ class Watch:
             self._place = self._history.latest
             self._waiting.extend(h for h in happened if not snapshot.will_show(h.effect))
             self._waiting.extend(snapshot.page())
-        events, _ = self._taken(self._waiting)
+        events, _ = self._taken(self._waiting, self._place)
         if snapshot.complete and not self._waiting:
             self._snapshot = None
         return Batch(events, self.cursor)
 
     def _live(self) -> Batch:
         """What has happened since its place, up to where others go on who are behind, too."""
-        page = self._watching.bounds.page
-        happened = self._history.since(self._place, page - self._place % page)
-        events, place = self._taken(deque[pb.ClusterEvent | Happened](happened))
-        return Batch(events, self._at(place))
+        page, place = self._watching.bounds.page, self._place
+        events: list[pb.ClusterEvent] = []
+        for _ in range(AT_A_TIME):
+            if events or place == self._history.latest:
+                break
+            happened = self._history.since(place, page - place % page)
+            events, place = self._taken(deque[pb.ClusterEvent | Happened](happened), place)
+        return Batch(events, self._at(place), more=place < self._history.latest)
+
+    def _latest(self) -> Batch:
+        """The latest of all that has happened since its place; the others are counted."""
+        happened = self._history.since(self._place, self._history.latest)
+        shown = [one for one in happened if self._is_for_it(one)]
+        events: list[pb.ClusterEvent] = []
+        size = 0
+        while shown and len(events) < self._view.latest and size < BATCH_BYTES:
+            events.append(shown.pop().to_message(self._seen))
+            size += events[-1].ByteSize()
+        left_out = Counter(one.effect.kind for one in shown)
+        return Batch(events[::-1], self._at(self._history.latest), left_out=left_out)
+
+    def _is_for_it(self, happened: Happened) -> bool:
+        return happened.is_seen_by(self._seen) and happened.is_wanted(self._view.wanted)
 
     def _taken(
-        self, waiting: deque[pb.ClusterEvent | Happened]
+        self, waiting: deque[pb.ClusterEvent | Happened], last: int
     ) -> tuple[list[pb.ClusterEvent], int]:
-        """As many of them as a message holds, and the number of the last one that happened."""
+        """As many of them as a message holds, and the number of the last one that happened.
+
+        `last` is that of the one before.
+        """
         events: list[pb.ClusterEvent] = []
-        size, last = 0, self._place
+        size = 0
         while waiting and len(events) < self._watching.bounds.page and size < BATCH_BYTES:
             item = waiting.popleft()
             if isinstance(item, Happened):
                 last = item.sequence
-                if not item.is_seen_by(self._seen) or not item.is_wanted(self._view.wanted):
+                if not self._is_for_it(item):
                     continue
                 item = item.to_message(self._seen)
             events.append(item)

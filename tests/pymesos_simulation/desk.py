@@ -22,8 +22,8 @@ from pymesos_core.states import is_terminal
 from pymesos_core.transport import CallError, Code, method_of
 from pymesos_master.core.lifecycles import AgentState
 from pymesos_master.core.state import ClusterState, TaskKey
+from pymesos_master.history import Cursor
 from pymesos_master.shell import Leader
-from pymesos_master.watching import Cursor
 from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_simulation.errands import Errands

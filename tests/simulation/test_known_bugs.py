@@ -82,11 +82,12 @@ from pymesos_master.core.effects import PersistRegistry
 from pymesos_master.core.lifecycles import DrainEvent, DrainState
 from pymesos_master.core.reported import ReportedTask, read_task
 from pymesos_master.core.state import Agent, AgentRecord, RoleTerms
+from pymesos_master.history import Happened, History
 from pymesos_master.naming import Naming
 from pymesos_master.services import agent as agent_service
 from pymesos_master.services import leading
 from pymesos_master.shell import Leader
-from pymesos_master.watching import Happened, History, View, Watching
+from pymesos_master.watching import View, Watching
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
 from pymesos_sdk.core import DriverCore

@@ -138,7 +138,7 @@ def test_who_comes_back_anywhere_has_the_state(
                 left = draw.randrange(8)
                 async for part in parts:
                     heard, cut = len(page.heard), not last and draw.random() < 0.2
-                    page.feed(part[: draw.randrange(len(part))] if cut else part)
+                    page.feed(part[: draw.randrange(len(part) or 1)] if cut else part)
                     fold(page, heard, reader)
                     here = page.last_event_id == f"7-{world.watching.history.latest}"
                     if cut or (here if last else left == 0):
@@ -188,6 +188,22 @@ async def test_who_wants_no_state_hears_what_happens_from_then_on() -> None:
         world.add_agent()
         page.feed(await anext(parts))
     assert page.kinds() == ["agent_added"] and page.last_event_id == "7-1"
+
+
+@pytest.mark.parametrize("follower", [False, True])
+async def test_who_looks_on_hears_the_latest_and_how_many_were_before(follower: bool) -> None:
+    world, page = World(), EventPage()
+    world.add_agent()
+    leader = leading(world)
+    events = Events(operators_of(relaying(leader) if follower else leader))
+    request = pb.WatchEventsRequest(without_state=True, latest=2)
+    async with aclosing(events.to(request, WHO).parts) as parts:
+        page.feed(await anext(parts))
+        for _ in range(5):
+            world.add_agent()
+        page.feed(await anext(parts))
+    assert page.heard[2][1:] == ("left_out", {"agent_added": 3})
+    assert page.kinds() == ["agent_added"] * 2 and page.last_event_id == "7-5"
 
 
 async def test_what_many_see_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:

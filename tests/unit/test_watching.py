@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,8 @@ from pymesos_core.security.policy import Roles
 from pymesos_master import snapshots, watching
 from pymesos_master.core import effects as fx
 from pymesos_master.event_filter import EventFilter
-from pymesos_master.watching import Batch, Bounds, Cursor, CursorError, View, Watch, Watching
+from pymesos_master.history import MAX_EVENTS, Cursor, CursorError, Happened, History
+from pymesos_master.watching import Batch, Bounds, View, Watch, Watching
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
 from pymesos_testing.master_harness import MasterHarness, task
@@ -187,12 +189,12 @@ def test_what_the_core_publishes_folds_to_its_state() -> None:
 
 def test_a_history_is_bounded_by_what_its_events_keep() -> None:
     bag = Resources({"cpus": 1000}, {"ports": tuple((3 * n, 3 * n + 1) for n in range(1024))})
-    history = watching.History()
+    history = History()
     for _ in range(1000):
         history.add(fx.PublishEvent(1.0, ClusterEvent.AGENT_ADDED, "a", resources=bag))
     assert history.has_all_since(1000 - 50) and not history.has_all_since(1000 - 200), "of 128 KiB"
-    usual = watching.History()
-    for _ in range(watching.MAX_EVENTS):
+    usual = History()
+    for _ in range(MAX_EVENTS):
         usual.add(
             fx.PublishEvent(1.0, ClusterEvent.TASK_ADDED, "a", task_id="a-usual-id", resources=BAG)
         )
@@ -212,7 +214,7 @@ def test_a_task_whose_role_is_not_known_is_shown_to_who_may_read_all(
     kind: ClusterEvent.Kind, readable: tuple[str, ...], seen: bool
 ) -> None:
     effect = fx.PublishEvent(1.0, kind, framework_id="f", roles=("eng", "secret"))
-    happened = watching.Happened(effect, 1, 0)
+    happened = Happened(effect, 1, 0)
     assert happened.is_seen_by(Roles(exact=frozenset(readable))) is seen
 
 
@@ -233,3 +235,53 @@ async def test_one_with_a_pace_is_woken_once_and_takes_all_that_gathered() -> No
             await asyncio.sleep(0)
         assert not waiting.done(), "nothing of it is wanted"
         waiting.cancel()
+
+
+async def test_who_wants_the_latest_hears_how_many_of_which_kind_came_before() -> None:
+    """Whatever it may not see, or does not want, is neither shown nor counted."""
+    world = World()
+    readers = [
+        View(latest=2),
+        View(latest=2, wanted=EventFilter(kinds=frozenset({ClusterEvent.TASK_ADDED}))),
+        View(latest=2, may=lambda: Roles(exact=frozenset({"eng"}))),
+        View(latest=9),
+    ]
+    with ExitStack() as stack:
+        watches = [stack.enter_context(world.watching.watch("", view)) for view in readers]
+        for watch in watches:
+            assert await next_of(watch)
+        for number in range(3):
+            world.publish(ClusterEvent.TASK_ADDED, task_id=f"t{number}", roles=("db",))
+            world.publish(ClusterEvent.TASK_UPDATED, task_id=f"t{number}", roles=("eng",))
+        told = [await next_of(watch) for watch in watches]
+    shown = [[(e.task_id, e.kind) for e in batch.events] for batch in told]
+    added, updated = ClusterEvent.TASK_ADDED, ClusterEvent.TASK_UPDATED
+    assert shown[0] == [("t2", added), ("t2", updated)]
+    assert shown[1] == [("t1", added), ("t2", added)]
+    assert shown[2] == [("t1", updated), ("t2", updated)]
+    left_out = [dict(batch.left_out) for batch in told]
+    assert left_out == [{added: 2, updated: 2}, {added: 1}, {updated: 1}, {}]
+    assert len(shown[3]) == 6 and {str(batch.cursor) for batch in told} == {"7-6"}
+
+
+async def test_what_goes_on_happening_hurries_nobody_who_has_a_pace() -> None:
+    """Else those who look on are served without a rest, where most happens."""
+    world, batches = World(), 0
+    view = View(pace_s=3600.0, latest=1)
+
+    async def read(watch: Watch) -> None:
+        nonlocal batches
+        while (batch := await watch.batch()) is not None:
+            batches += 1
+            world.add_agent()  # while it is sent
+            await watch.pause(batch)
+
+    with world.watching.watch("", view) as watch:
+        assert await next_of(watch)
+        world.add_agent()
+        reading = asyncio.ensure_future(read(watch))
+        for _ in range(50):
+            world.add_agent()
+            await asyncio.sleep(0)
+        reading.cancel()
+    assert batches == 1

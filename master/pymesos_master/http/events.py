@@ -14,11 +14,13 @@ from weakref import WeakKeyDictionary
 
 from pymesos_core.caller import Caller
 from pymesos_core.json_dialect import event_json, to_json
+from pymesos_core.states import kind_name
 from pymesos_core.streams import in_thread
 from pymesos_core.transport import CallError
+from pymesos_master.history import Cursor
 from pymesos_master.http.streams import Parts
 from pymesos_master.services.relaying import OperatorCalls
-from pymesos_master.watching import Batch, Cursor
+from pymesos_master.watching import Batch
 from pymesos_proto.v1 import operator_pb2 as pb
 
 CONTENT_TYPE = "text/event-stream"
@@ -90,7 +92,16 @@ def live_frames(batch: Batch, frame: Callable[[pb.ClusterEvent, Cursor], bytes])
     assert cursor is not None
     if not batch.events:
         return f"id: {cursor}\n\n".encode()
-    return b"".join(frame(event, Cursor(cursor.epoch, event.sequence)) for event in batch.events)
+    frames = [frame(event, Cursor(cursor.epoch, event.sequence)) for event in batch.events]
+    if batch.left_out:
+        frames.insert(0, left_out_frame(batch))
+    return b"".join(frames)
+
+
+def left_out_frame(batch: Batch) -> bytes:
+    """How many events of each kind happened before those that come."""
+    said = {kind_name(kind): events for kind, events in batch.left_out.items()}
+    return f"event: left_out\ndata: {to_json(said, None)}\n\n".encode()
 
 
 def snapshot_frames(batch: Batch) -> bytes:

@@ -26,6 +26,7 @@ from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import sandbox_pb2
 
 CURSOR = "cursor"
+MOST_LATEST = 1000
 MOST_LINES = 100_000  # as `pymesos-cli logs` has it
 
 
@@ -64,6 +65,7 @@ def _watch(asked: Asked) -> pb.WatchEventsRequest:
         agent_id=asked.text("agent_id"),
         called=asked.text("called"),
         without_state=asked.flag("without_state"),
+        latest=asked.number("latest") if "latest" in asked else 0,
     )
 
 
@@ -99,6 +101,13 @@ STREAMS: tuple[Stream, ...] = (
                 "Only tasks of jobs that people call so, as in `shop.web`, or so at the start.",
             ),
             flag("without_state", "Instead of the state nothing comes: only what happens then."),
+            whole(
+                "latest",
+                "Of what happens within a second, only the latest so many come; `left_out` says how"
+                " many of which kind happened before. It is for who looks on, as a page does.",
+                1,
+                MOST_LATEST,
+            ),
         ),
         content_type=CONTENT_TYPE,
         opened=lambda doors, request, caller: doors.events.to(request, caller),

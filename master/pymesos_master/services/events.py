@@ -10,8 +10,9 @@ from pymesos_core.caller import Caller
 from pymesos_core.errors import RequestError
 from pymesos_core.transport import CallError, Code
 from pymesos_master.event_filter import EventFilter
+from pymesos_master.history import CursorError
 from pymesos_master.services.leading import CODES, Leadership
-from pymesos_master.watching import Batch, CursorError, View, Watch
+from pymesos_master.watching import Batch, View, Watch
 from pymesos_proto.v1 import operator_pb2 as pb
 
 PROGRESS_S = 15.0  # after which who is shown nothing is told how far it has come
@@ -25,7 +26,8 @@ async def batches(
         raise CallError(Code.INVALID_ARGUMENT, problem)
     with leadership.asked() as leader:
         may = leader.queries.watching(caller)
-    view = View(may, EventFilter.of(request), request.without_state, request.pace_s)
+    wanted = EventFilter.of(request)
+    view = View(may, wanted, request.without_state, request.pace_s, request.latest)
     try:
         with leader.watching.watch(request.cursor, view) as watch:
             while (batch := await _next(watch)) is not None:
@@ -34,7 +36,7 @@ async def batches(
                     await leadership.turns.next(caller.peer)
                 yield batch
                 if shared:
-                    await watch.pause()
+                    await watch.pause(batch)
     except RequestError as error:
         raise CallError(CODES[error.problem.kind], error.problem.message) from None
     except CursorError as error:

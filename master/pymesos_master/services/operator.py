@@ -335,13 +335,14 @@ class OperatorService(SecretCalls, AccessTokenCalls, WebhookCalls):
         """From a cursor on; else first the state as it is, as events of the kinds …_PRESENT."""
         async with aclosing(batches(self._leadership, request, caller_of(call))) as found:
             async for batch in found:
-                await call.write(
-                    pb.ClusterEventBatch(
-                        event=batch.events,
-                        cursor=str(batch.cursor or ""),
-                        snapshot_begins=batch.snapshot_begins,
-                    )
+                said = pb.ClusterEventBatch(
+                    event=batch.events,
+                    cursor=str(batch.cursor or ""),
+                    snapshot_begins=batch.snapshot_begins,
                 )
+                for kind, events in batch.left_out.items():
+                    said.left_out.add(kind=kind, events=events)
+                await call.write(said)
 
     async def WhoAmI(  # noqa: N802
         self, request: pb.WhoAmIRequest, call: Call

@@ -17,9 +17,10 @@ from pymesos_core.following import CALLER_KEY, ask_master, describe, leader_of
 from pymesos_core.relaying import ONE_VERSION, Relayable, relay_request
 from pymesos_core.security.identities import Kind
 from pymesos_core.transport import CallError, Code, Service, method_of
+from pymesos_master.history import Cursor
 from pymesos_master.services.events import batches
 from pymesos_master.services.leading import Leadership
-from pymesos_master.watching import Batch, Cursor
+from pymesos_master.watching import Batch
 from pymesos_proto.v1 import masters_pb2 as pb
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 
@@ -69,7 +70,8 @@ class OperatorCalls:
         async with aclosing(self._relay_stream(leader, WATCH, request, caller)) as parts:
             async for said in parts:
                 cursor = Cursor.parse(said.cursor) if said.cursor else None
-                yield Batch(list(said.event), cursor, said.snapshot_begins)
+                left_out = {one.kind: one.events for one in said.left_out}
+                yield Batch(list(said.event), cursor, said.snapshot_begins, left_out=left_out)
         raise CallError(Code.UNAVAILABLE, f"the master that leads, {leader}, has ended the stream")
 
     async def stream(self, method: str, request: Any, caller: Caller) -> AsyncGenerator[Any]:

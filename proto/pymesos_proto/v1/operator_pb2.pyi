@@ -993,7 +993,7 @@ class RestoreSecretResponse(_message.Message):
     def __init__(self, outcome: _Optional[_Union[RestoreSecretResponse.Outcome, str]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class WatchEventsRequest(_message.Message):
-    __slots__ = ("cursor", "kinds", "role", "framework_id", "agent_id", "called", "without_state", "pace_s")
+    __slots__ = ("cursor", "kinds", "role", "framework_id", "agent_id", "called", "without_state", "pace_s", "latest")
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -1002,6 +1002,7 @@ class WatchEventsRequest(_message.Message):
     CALLED_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_STATE_FIELD_NUMBER: _ClassVar[int]
     PACE_S_FIELD_NUMBER: _ClassVar[int]
+    LATEST_FIELD_NUMBER: _ClassVar[int]
     cursor: str
     kinds: _containers.RepeatedScalarFieldContainer[ClusterEvent.Kind]
     role: str
@@ -1010,17 +1011,27 @@ class WatchEventsRequest(_message.Message):
     called: str
     without_state: bool
     pace_s: float
-    def __init__(self, cursor: _Optional[str] = ..., kinds: _Optional[_Iterable[_Union[ClusterEvent.Kind, str]]] = ..., role: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., called: _Optional[str] = ..., without_state: _Optional[bool] = ..., pace_s: _Optional[float] = ...) -> None: ...
+    latest: int
+    def __init__(self, cursor: _Optional[str] = ..., kinds: _Optional[_Iterable[_Union[ClusterEvent.Kind, str]]] = ..., role: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., called: _Optional[str] = ..., without_state: _Optional[bool] = ..., pace_s: _Optional[float] = ..., latest: _Optional[int] = ...) -> None: ...
 
 class ClusterEventBatch(_message.Message):
-    __slots__ = ("event", "cursor", "snapshot_begins")
+    __slots__ = ("event", "cursor", "snapshot_begins", "left_out")
+    class LeftOut(_message.Message):
+        __slots__ = ("kind", "events")
+        KIND_FIELD_NUMBER: _ClassVar[int]
+        EVENTS_FIELD_NUMBER: _ClassVar[int]
+        kind: ClusterEvent.Kind
+        events: int
+        def __init__(self, kind: _Optional[_Union[ClusterEvent.Kind, str]] = ..., events: _Optional[int] = ...) -> None: ...
     EVENT_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_BEGINS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     event: _containers.RepeatedCompositeFieldContainer[ClusterEvent]
     cursor: str
     snapshot_begins: bool
-    def __init__(self, event: _Optional[_Iterable[_Union[ClusterEvent, _Mapping]]] = ..., cursor: _Optional[str] = ..., snapshot_begins: _Optional[bool] = ...) -> None: ...
+    left_out: _containers.RepeatedCompositeFieldContainer[ClusterEventBatch.LeftOut]
+    def __init__(self, event: _Optional[_Iterable[_Union[ClusterEvent, _Mapping]]] = ..., cursor: _Optional[str] = ..., snapshot_begins: _Optional[bool] = ..., left_out: _Optional[_Iterable[_Union[ClusterEventBatch.LeftOut, _Mapping]]] = ...) -> None: ...
 
 class ClusterEvent(_message.Message):
     __slots__ = ("timestamp_s", "kind", "agent_id", "framework_id", "task_id", "offer_id", "task_state", "resources", "message", "sequence", "reason")

@@ -11,12 +11,14 @@ const PAGE = 200;
 const SOON_MS = 500; // between an event and the question what it has changed
 const SELDOM_MS = 60000; // what is asked no more often hardly changes, and by no event
 const GAP_MS = 2000; // between two questions for the same at least,
+const BUSY_MS = 5000; // or this while more happens than anybody reads,
 const REST = 10; // and so many times as long as the last answer took: who is slow is asked less
 
 /** @type {Map<string, Entry>} */
 const entries = new Map();
 /** @type {() => void} */
 let changed = () => {};
+let busyUntil = 0;
 let failing = 0; // answers in a row that did not come
 
 /** Say what is to be done when something else is known. @param {() => void} then */
@@ -246,13 +248,16 @@ function happened(kind) {
   for (const prefix of CHANGES[kind.split("_")[0]] ?? []) {
     for (const [key, one] of entries) {
       if (!key.startsWith(prefix) || one.everyMs >= SELDOM_MS) continue;
-      const soon = Math.max(now + SOON_MS, one.known.at + Math.max(GAP_MS, one.took * REST));
+      const gap = now < busyUntil ? BUSY_MS : GAP_MS;
+      const soon = Math.max(now + SOON_MS, one.known.at + Math.max(gap, one.took * REST));
       one.due = Math.min(one.due, soon);
     }
   }
 }
 
 const MOST_EVENTS = 1000;
+const LATEST = 100; // events of a second, of which nobody reads more
+const HUSH_MS = 30000; // after which a page that is hidden hears nothing
 /** What happened while the page was open, the latest first. @type {any[]} */
 export const recent = [];
 let live = false;
@@ -261,25 +266,49 @@ let heard = 0;
 /** Whether what happens is told as it happens. */
 export const isLive = () => live;
 
+/** @type {EventSource | null} */
+let source = null;
+let quiet = 0; // when nobody looks for long, nothing is heard
+
 /** Hear of what happens: then what is shown is asked again, and no sooner than that is of use. */
 export function listen() {
-  const source = new EventSource("/v1/events?without_state=true");
+  if (source && source.readyState !== EventSource.CLOSED) return;
+  source = new EventSource(`/v1/events?without_state=true&latest=${LATEST}`);
   source.addEventListener("complete", () => {
     live = true;
     changed();
   });
   source.addEventListener("message", (event) => {
     const said = JSON.parse(event.data);
-    recent.unshift({ ...said, number: (heard += 1) });
-    if (recent.length > MOST_EVENTS) recent.length = MOST_EVENTS;
+    note(said);
     happened(said.kind);
     changed();
+  });
+  source.addEventListener("left_out", (event) => {
+    busyUntil = Date.now() + BUSY_MS;
+    const said = JSON.parse(event.data);
+    const many = Object.values(said).reduce((sum, more) => sum + more, 0);
+    note({ kind: "left_out", timestamp: new Date().toISOString(), message: `${many} events more than are shown here` });
+    for (const kind of Object.keys(said)) happened(kind);
   });
   source.addEventListener("error", () => {
     live = false;
     changed();
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 10000);
+    if (source?.readyState === EventSource.CLOSED) setTimeout(listen, 10000);
   });
+}
+
+/** @param {any} said */
+function note(said) {
+  recent.unshift({ ...said, number: (heard += 1) });
+  if (recent.length > MOST_EVENTS) recent.length = MOST_EVENTS;
+}
+
+/** Nobody looks: events are heard again when somebody does. */
+function hush() {
+  source?.close();
+  source = null;
+  live = false;
 }
 
 setInterval(() => {
@@ -288,5 +317,11 @@ setInterval(() => {
   for (const one of entries.values()) if (!one.busy && one.known.at && one.due <= now) refresh(one);
 }, 250);
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) touch("");
+  clearTimeout(quiet);
+  if (document.hidden) {
+    quiet = setTimeout(hush, HUSH_MS);
+    return;
+  }
+  listen();
+  touch("");
 });
