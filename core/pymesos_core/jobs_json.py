@@ -26,6 +26,21 @@ def job_json(view: pb.JobView) -> Json:
     }
 
 
+def daemon_json(view: pb.DaemonView) -> Json:
+    """On which agents a daemon is."""
+    return {
+        "task_name": view.task_name,
+        "agents": view.agents,
+        "wanted": view.wanted,
+        "running": view.running,
+        "not_eligible": view.not_eligible,
+        "examples": [
+            {"agent_id": one.agent_id, "hostname": one.hostname, "why": one.why or None}
+            for one in view.examples
+        ],
+    }
+
+
 def periodic_json(view: pb.PeriodicView) -> Json:
     """When a periodic task runs, and how it went the latest times."""
     return {

@@ -8,9 +8,14 @@ import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import Job, JobError, parse_job
+from pymesos_binpack.jobs.daemons import DRAINED
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.rollouts.lifecycle import State
+from pymesos_binpack.services.daemon_views import EXAMPLES, daemon_views
 from pymesos_binpack.services.views import job_view
+from pymesos_cli.jobs.instances import daemon_lines
+from pymesos_core.jobs_json import daemon_json
+from pymesos_proto.v1 import jobs_pb2
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import WALL_S, BinpackHarness, job
 
@@ -388,3 +393,50 @@ def test_a_rollout_is_told_with_the_number_of_agents(h: BinpackHarness) -> None:
     apply(h, daemon(command="y"))
     (view,) = job_view(h.core.jobs[JOB], "f").rollouts
     assert (view.wanted, view.old, view.made, view.surge) == (2, 2, 0, 0)
+
+
+def test_it_is_told_where_it_is_wanted_and_which_agents_it_is_not_for(h: BinpackHarness) -> None:
+    h.submit(daemon(constraints=["disk:IS:ssd"]))
+    h.offer(agent="a", disk="hdd")
+    for agent in ("b", "d"):
+        h.offer(agent=agent, disk="ssd")
+    first, _ = h.launched()
+    update(h, first, pb.TASK_RUNNING)
+    (view,) = daemon_views(h.core.jobs[JOB], h.core.agents)
+    assert daemon_json(view) == {
+        "task_name": "t",
+        "agents": 3,
+        "wanted": 2,
+        "running": 1,
+        "not_eligible": 1,
+        "examples": [{"agent_id": "a", "hostname": "a", "why": view.examples[0].why}],
+    }
+    assert view.examples[0].why.startswith("disk:IS:ssd: ")
+    assert [*daemon_lines(jobs_pb2.JobView(daemons=[view]))] == [
+        "t: 1 of 2 run, one on each agent; 1 of the 3 agents that are known are not eligible",
+        f"  a: {view.examples[0].why}",
+    ]
+
+
+def test_of_many_agents_that_it_is_not_for_some_are_named(h: BinpackHarness) -> None:
+    h.submit(daemon(constraints=["disk:IS:ssd"]))
+    for number in range(EXAMPLES + 2):
+        h.offer(agent=f"a{number}")
+    (view,) = daemon_views(h.core.jobs[JOB], h.core.agents)
+    assert (view.not_eligible, len(view.examples)) == (EXAMPLES + 2, EXAMPLES)
+    assert [*daemon_lines(jobs_pb2.JobView(daemons=[view]))][-1] == "  and 2 more"
+
+
+def test_an_agent_that_is_drained_is_not_eligible(h: BinpackHarness) -> None:
+    h.submit(daemon())
+    first, _ = run_on(h, "a", "b")
+    h.feed(c.AgentDraining("a", WALL_S + 3600.0))
+    update(h, first, pb.TASK_KILLED)
+    h.advance(1.0)
+    (view,) = daemon_views(h.core.jobs[JOB], h.core.agents)
+    assert [(one.hostname, one.why) for one in view.examples] == [("a", DRAINED)]
+
+
+def test_what_is_no_daemon_is_told_as_none(h: BinpackHarness) -> None:
+    h.submit(job("service"))
+    assert [*daemon_views(next(iter(h.core.jobs.values())), h.core.agents)] == []

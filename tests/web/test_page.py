@@ -290,6 +290,37 @@ def test_an_agent_is_drained_and_activated(seen: Seen) -> None:
     expect(page.locator("main .notice")).to_have_count(0)
 
 
+def test_a_daemon_and_a_periodic_task(seen: Seen) -> None:
+    kind = {"command": "sleep 100000", "resources": {"cpus": 0.1, "mem": 32}}
+    only = ["hostname:IS:agent-1"]
+    day = [{"name": "DAY", "default": "today"}]
+    tasks = [
+        {"name": "ships", "kind": "daemon", "constraints": only, **kind},
+        {"name": "daily", "kind": "periodic", "schedule": "30 2 * * *", "parameters": day, **kind},
+    ]
+    file = seen.site.folder / "kinds.json"
+    file.write_text(json.dumps({"name": "kinds", "tasks": tasks}), "utf-8")
+    seen.site.cli.ok("run", str(file))
+    page = seen.open("/jobs/kinds")
+    daemon = page.get_by_role("region", name="Daemon ships")
+    expect(daemon).to_contain_text("1 running")
+    expect(daemon).to_contain_text("1 agent wanted")
+    expect(daemon).to_contain_text("1 not eligible, of 2 that are known")
+    daemon.get_by_text("Not eligible", exact=True).click()
+    expect(daemon.locator("li")).to_contain_text(re.compile("agent-2: hostname:IS:agent-1"))
+    periodic = page.get_by_role("region", name="Periodic task daily")
+    expect(periodic).to_contain_text("30 2 * * *")
+    expect(periodic.locator(".facts time")).to_contain_text("in ")
+    periodic.get_by_role("button", name="Trigger").click()
+    page.locator("dialog").get_by_label("DAY").fill("the first")
+    line = re.compile(r"pymesos-cli trigger kinds-[0-9a-f]{8}\.daily --arg 'DAY=the first'")
+    expect(page.locator("dialog .cli code")).to_have_text(line)
+    page.locator("dialog").get_by_role("button", name="Trigger", exact=True).click()
+    expect(rows(page, "Runs of daily")).to_contain_text("running")
+    expect(rows(page, "Runs of daily")).to_contain_text("trigger-")
+    seen.site.cli.ok("stop", "kinds")
+
+
 def text_of(name: str, command: str, instances: int = 2) -> str:
     """The file of a job of one service."""
     task = {"name": "web", "kind": "service", "instances": instances, "command": command}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
 from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held
@@ -26,6 +28,7 @@ async def list_instances(cluster: Cluster, text: str, *, as_json: bool) -> None:
         )
     address, job = found
     instances: list[pb.InstanceView] = []
+    view = pb.JobView()
     async with jobs_at(cluster, address) as stub:
         request = pb.WatchJobRequest(job_id=job.job_id)
         async for view in stub.WatchJob(request, timeout=cluster.timeout_s):
@@ -38,8 +41,21 @@ async def list_instances(cluster: Cluster, text: str, *, as_json: bool) -> None:
         return
     rows = [_row(instance) for instance in instances]
     print_table(HEADERS, rows, f"{job.job_id} has no instances", ("NOTE",))
-    for line in periodic_lines(job):
+    for line in (*daemon_lines(view), *periodic_lines(job)):
         print(printable(line))
+
+
+def daemon_lines(job: pb.JobView) -> Iterator[str]:
+    """Say on how many agents the daemons of a job are, and which of the others they are not for."""
+    for daemon in job.daemons:
+        yield (
+            f"{daemon.task_name}: {daemon.running} of {daemon.wanted} run, one on each agent;"
+            f" {daemon.not_eligible} of the {daemon.agents} agents that are known are not eligible"
+        )
+        for agent in daemon.examples:
+            yield f"  {agent.hostname or agent.agent_id}: {agent.why or 'not looked at yet'}"
+        if (more := daemon.not_eligible - len(daemon.examples)) > 0:
+            yield f"  and {more} more"
 
 
 def _row(instance: pb.InstanceView) -> tuple[str, ...]:

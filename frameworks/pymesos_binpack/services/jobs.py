@@ -11,6 +11,7 @@ from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.services.alerts import AlertCalls
 from pymesos_binpack.services.asked import Call, answering, short, who
+from pymesos_binpack.services.daemon_views import daemon_views
 from pymesos_binpack.services.restores import JobRestores
 from pymesos_binpack.services.rollouts import RolloutCalls
 from pymesos_binpack.services.triggers import TriggerCalls
@@ -89,6 +90,8 @@ class JobsService(JobChanges, RolloutCalls, TriggerCalls, JobRestores, AlertCall
                 view = quarantined_view(aside[job_id], framework_id)
             else:
                 view = job_view(core.jobs[job_id], framework_id)
+                if request.called:  # few are called so: not all daemons look at all agents
+                    view.daemons.extend(daemon_views(core.jobs[job_id], core.agents))
             used_bytes += view.ByteSize()
             if views and used_bytes > PAGE_BYTES:
                 break
@@ -151,6 +154,7 @@ class JobsService(JobChanges, RolloutCalls, TriggerCalls, JobRestores, AlertCall
                     if number % SLICE == 0:
                         await asyncio.sleep(0)  # a large job lets others come between
                 overall = job_view(job, binpack.driver.framework_id)
+                overall.daemons.extend(daemon_views(job, binpack.core.agents))
                 overall.instances.extend(parts.rest)
                 await call.write(overall)
                 if ended:

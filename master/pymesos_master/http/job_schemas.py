@@ -71,6 +71,18 @@ SCHEMAS: dict[str, Json] = {
         **_JOB,
         settled=FLAG,
         rollouts=many(ref("Rollout")),
+        daemons=many(ref("Daemon")),
+    ),
+    "Daemon": record(
+        "On how many agents a daemon is, of those that its framework knows: `wanted` are to have an"
+        " instance, `running` have one that runs, `not_eligible` are for none; of these there are"
+        " examples, with what rules them out.",
+        task_name=TEXT,
+        agents=WHOLE,
+        wanted=WHOLE,
+        running=WHOLE,
+        not_eligible=WHOLE,
+        examples=many(record("An agent.", agent_id=TEXT, hostname=TEXT, why=MAYBE_TEXT)),
     ),
     "Rollout": record(
         "The latest rollout of a task. `old`, `made` (of the new version) and, of these, `ready`"

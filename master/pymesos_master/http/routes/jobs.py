@@ -7,6 +7,7 @@ from typing import Any
 
 from pymesos_core.jobs_json import (
     alert_json,
+    daemon_json,
     described_json,
     instance_json,
     job_json,
@@ -118,6 +119,7 @@ def _detail_json(view: pb.JobView) -> Json:
         **job_json(view),
         "settled": view.settled,
         "rollouts": [*map(rollout_json, view.rollouts)],
+        "daemons": [*map(daemon_json, view.daemons)],
     }
 
 

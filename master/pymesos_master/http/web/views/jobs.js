@@ -6,6 +6,7 @@ import { h } from "../render.js";
 import { link, to } from "../router.js";
 import { address, use, useList } from "../store.js";
 import { inOrder, table, wanted } from "../table.js";
+import { kinds } from "./kinds.js";
 
 /** @param {import("../router.js").Route} at */
 export const title = (at) => (at.path[1] ? "Job" : "Jobs");
@@ -62,6 +63,7 @@ function one(id) {
     job.explanation && h("p", { class: "notice" }, job.explanation),
     job.rollouts.length > 0 && h("section", null, h("h2", null, "Rollouts"), job.rollouts.map((/** @type {any} */ r) => rollout(job, r))),
     lacking(instances.rows),
+    kinds(job, path, ended),
     facts([
       ["Id", h("span", { class: "id" }, job.job_id)],
       ["Role", job.role],
@@ -116,7 +118,9 @@ function lacking(instances) {
 /** @param {any} job @param {any[]} instances */
 function deeds(job, instances) {
   const name = quoted(job.job_id);
-  const tasks = [...new Set(instances.map((i) => i.task_name))].slice(0, 20);
+  // Each agent has one of a daemon, and each run what its task says.
+  const others = new Set([...job.daemons, ...job.periodic].map((/** @type {any} */ d) => d.task_name));
+  const tasks = [...new Set(instances.map((i) => i.task_name))].filter((task) => !others.has(task)).slice(0, 20);
   const now = Object.fromEntries(tasks.map((task) => [task, new Set(instances.filter((i) => i.task_name === task && !i.leaving).map((i) => i.instance)).size]));
   const changed = (/** @type {Record<string, number>} */ values) => Object.entries(values).filter(([task, many]) => many !== now[task] && many > 0);
   return h(
