@@ -50,7 +50,9 @@ ALLOWED_IN_CORES = {
     ("replay.py", "pathlib"),  # reads recorded traces, for whoever compares policies
 }
 ROOMS = {
-    "core/pymesos_core": {"coordination", "discovery", "outgoing", "settings", "security"},
+    "core/pymesos_core": {
+        "coordination", "discovery", "mesos", "outgoing", "settings", "security",
+    },
     "master/pymesos_master": {"core", "allocator", "http", "mesos", "queries", "services"},
     "cli/pymesos_cli": {
         "access", "backup", "certificates", "contexts", "draining", "jobs", "tasks", "operators",

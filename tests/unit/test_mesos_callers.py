@@ -12,6 +12,7 @@ import pytest
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
 from pymesos_core.coordination import MasterInfo
+from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.security.revocations import Revocations
 from pymesos_master.mesos.authenticating import (
     Anonymous,
@@ -20,7 +21,6 @@ from pymesos_master.mesos.authenticating import (
     read_credentials,
 )
 from pymesos_master.mesos.pacing import Pace
-from pymesos_master.mesos.refusing import RefusalError
 from pymesos_master.settings import MasterSettings
 
 SECRETS = {"toil": "s3cret", "framework/other": "x"}

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pymesos_master.mesos import media
-from pymesos_master.mesos.json_messages import ConversionError, from_json, parse_json, to_json
-from pymesos_master.mesos.media import Media
-from pymesos_master.mesos.refusing import RefusalError
+from pymesos_core.mesos import media
+from pymesos_core.mesos.json_messages import ConversionError, from_json, parse_json, to_json
+from pymesos_core.mesos.media import Media
+from pymesos_core.mesos.refusing import RefusalError
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
 from pymesos_testing.odd_messages import messages

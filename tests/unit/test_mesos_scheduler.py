@@ -20,15 +20,15 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.limits import PEER_SCHEDULERS
+from pymesos_core.mesos.json_messages import from_json, to_object
+from pymesos_core.mesos.media import Media
+from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.outbox import Outbox
 from pymesos_master.http.crossing import names_of
 from pymesos_master.mesos import server as mesos_server
 from pymesos_master.mesos.authenticating import Authenticator, read_anonymous
 from pymesos_master.mesos.events import Here, Places
 from pymesos_master.mesos.frameworks import Format
-from pymesos_master.mesos.json_messages import from_json, to_object
-from pymesos_master.mesos.media import Media
-from pymesos_master.mesos.refusing import RefusalError
 from pymesos_master.mesos.scheduler import Scheduler
 from pymesos_master.mesos.server import MesosServer, _refused, _route
 from pymesos_master.mesos.subscriptions import Direct, Subscription

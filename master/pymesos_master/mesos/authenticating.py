@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from pymesos_core.caller import Caller, Method
+from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.private import read_private
 from pymesos_core.security.identities import IdentityError, Kind, read_principal
 from pymesos_core.security.revocations import Revocations
 from pymesos_core.text import os_problem, quoted
-from pymesos_master.mesos.refusing import RefusalError
 
 REALM = "mesos-master-scheduler"  # as in Mesos, whose clients may look for it
 MAX_FILE_BYTES = 1024 * 1024

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from pymesos_core import limits
 from pymesos_core.limits import MAX_SAID
+from pymesos_core.mesos.resources import from_mesos
+from pymesos_core.mesos.unsupported import UnsupportedError
 from pymesos_core.text import cut
 from pymesos_master.mesos import frameworks
-from pymesos_master.mesos.resources import from_mesos
 from pymesos_master.mesos.tasks import policy_of, task_of
-from pymesos_master.mesos.unsupported import UnsupportedError
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb

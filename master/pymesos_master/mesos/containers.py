@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pymesos_master.mesos.unsupported import UnsupportedError
+from pymesos_core.mesos.unsupported import UnsupportedError
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.v1 import types_pb2 as pb
 

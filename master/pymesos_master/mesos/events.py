@@ -8,8 +8,8 @@ from typing import Any
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination.interface import packed_ip
+from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
 from pymesos_master.mesos.frameworks import Format
-from pymesos_master.mesos.resources import attribute_to_mesos, to_mesos
 from pymesos_master.mesos.tasks import NANO
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from pymesos_core import limits
 from pymesos_core.caller import Caller
+from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.serving import Listen
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError
@@ -20,7 +21,6 @@ from pymesos_master.http import crossing
 from pymesos_master.http.server import Listener, slot_of
 from pymesos_master.mesos.authenticating import Authenticator
 from pymesos_master.mesos.events import Here
-from pymesos_master.mesos.refusing import RefusalError
 from pymesos_master.mesos.scheduler import STREAM_ID, Call, Scheduler
 from pymesos_master.services.leading import Leadership
 

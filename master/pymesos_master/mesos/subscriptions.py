@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pymesos_core.caller import Caller
+from pymesos_core.mesos import media
+from pymesos_core.mesos.media import Media
 from pymesos_master.core.events import FrameworkCalled
-from pymesos_master.mesos import media
 from pymesos_master.mesos.events import Here, Places, translate
 from pymesos_master.mesos.frameworks import Format
-from pymesos_master.mesos.media import Media
 from pymesos_master.shell import Connection
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb

@@ -5,9 +5,9 @@ from __future__ import annotations
 import posixpath
 from urllib.parse import urlsplit
 
+from pymesos_core.mesos.resources import from_mesos
+from pymesos_core.mesos.unsupported import UnsupportedError, check
 from pymesos_master.mesos.containers import container_of
-from pymesos_master.mesos.resources import from_mesos
-from pymesos_master.mesos.unsupported import UnsupportedError, check
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.v1 import types_pb2 as pb
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pymesos_master.mesos.refusing import invalid_call
+from pymesos_core.mesos.refusing import invalid_call
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
 
 Call = mesos_scheduler.Call

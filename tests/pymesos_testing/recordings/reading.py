@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pymesos_master.mesos.json_messages import to_object
+from pymesos_core.mesos.json_messages import to_object
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
 
 Json = dict[str, Any]

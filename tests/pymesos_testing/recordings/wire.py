@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pymesos_master.mesos.json_messages import to_object
+from pymesos_core.mesos.json_messages import to_object
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
 
 MAX_LINE = 64 * 1024

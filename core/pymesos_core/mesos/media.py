@@ -6,9 +6,9 @@ from enum import StrEnum
 
 from google.protobuf.message import DecodeError, Message
 
-from pymesos_master.mesos.json_messages import ConversionError, M, from_json, parse_json
-from pymesos_master.mesos.json_messages import to_json as message_to_json
-from pymesos_master.mesos.refusing import RefusalError, bad_request
+from pymesos_core.mesos.json_messages import ConversionError, M, from_json, parse_json
+from pymesos_core.mesos.json_messages import to_json as message_to_json
+from pymesos_core.mesos.refusing import RefusalError, bad_request
 
 NOT_ACCEPTABLE = RefusalError(
     406, "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'"

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 
-from pymesos_master.mesos.unsupported import UnsupportedError, check
+from pymesos_core.mesos.unsupported import UnsupportedError, check
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.v1 import types_pb2 as pb
 

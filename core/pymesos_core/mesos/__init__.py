@@ -1,0 +1,1 @@
+"""Messages of Apache Mesos: their encodings, and what they are to us, for master and agent."""
