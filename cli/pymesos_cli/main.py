@@ -17,6 +17,7 @@ ROOMS = {
     "agents": ("operators", "List agents: what they have, and what of it is used."),
     "alerts": ("jobs", "List what is wrong with jobs; silence it; test who is told."),
     "apply": ("jobs", "Make a job what a file says: start it, change it, or nothing."),
+    "accounting": ("operators", "Show what roles, frameworks and jobs have used, by day."),
     "audit": ("access", "Show who changed what, and what was denied."),
     "attach": ("tasks", "Show what a task writes from now on, until it ends."),
     "backup": ("backup", "Write what a cluster was told to be to a file."),

@@ -43,6 +43,8 @@ PACKAGE = "pymesos.v1."
 TEN_YEARS_S = 10 * 365 * 86400.0
 MAX_TIME_S = 253_402_300_799.0  # the end of the year 9999
 MAX_MEASURE = 1e15
+DAY_MS = 86_400_000
+MAX_CPU_MS = 1_000_000 * DAY_MS
 
 
 def _anything(_: Any) -> str | None:
@@ -299,6 +301,11 @@ RULES: Mapping[str, Rule] = {
     "cpus_used": _MEASURE,
     "disk_used_mib": _MEASURE,
     "mem_used_mib": _MEASURE,
+    "cpu_ms": _number(0, MAX_CPU_MS, "at most a million CPUs for a day"),
+    "measured_ms": _number(0, DAY_MS, "at most the milliseconds of a day"),
+    "GetAccountingRequest.by": _anything,  # read and refused where it is answered, as its days
+    "since": _anything,
+    "until": _anything,
     "weight": _anything,  # see roles.py of the master
     "port": _PORT,
     "container_port": _PORT,

@@ -297,6 +297,22 @@ def offer_json(view: pb.OfferView) -> Json:
     }
 
 
+def accounting_json(row: pb.AccountingRow) -> Json:
+    """What was used, in hours; what it is not of is null."""
+    return {
+        "day": row.day or None,
+        "role": row.role or None,
+        "framework": row.framework or None,
+        "job": row.job or None,
+        "rest": row.rest,
+        "asked_cpu_hours": row.asked_cpu_hours,
+        "asked_mem_gib_hours": row.asked_mem_gib_hours,
+        "asked_gpu_hours": row.asked_gpu_hours,
+        "used_cpu_hours": row.used_cpu_hours,
+        "used_mem_gib_hours": row.used_mem_gib_hours,
+    }
+
+
 def role_json(view: pb.RoleView) -> Json:
     """A role, with what it and those below it hold."""
     return {

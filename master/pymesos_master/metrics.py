@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from prometheus_client.core import Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 
 from pymesos_core.metrics import MIB, gauge
+from pymesos_master.core import accounting
+from pymesos_master.core.accounts import Sums
 from pymesos_master.core.lifecycles import DrainState
 from pymesos_master.queries.summary import ALLOCATED, OFFERED, TOTAL, Summary, summary
 from pymesos_master.services.leading import Leadership
@@ -21,6 +23,14 @@ OWN = {
     "gpus": ("pymesos_master_gpus", 1),
     "ports": ("pymesos_master_ports", 1),
 }
+# What roles have used: the field of the sums, its metric, and what a thousandth of it for a ms is.
+ACCOUNTED = (
+    ("asked_cpus", "asked_cpu_seconds", 1e-6, "CPU time for which tasks held CPUs"),
+    ("asked_mem", "asked_mem_byte_seconds", MIB * 1e-6, "Memory that tasks held, times how long"),
+    ("asked_gpus", "asked_gpu_seconds", 1e-6, "Time for which tasks held GPUs"),
+    ("used_cpus", "used_cpu_seconds", 1e-6, "CPU time that agents have measured"),
+    ("used_mem", "used_mem_byte_seconds", MIB * 1e-6, "Memory measured, times how long"),
+)
 MAX_OTHERS = 100  # names of other resources, so that agents cannot make the answer grow
 
 
@@ -32,6 +42,7 @@ class Snapshot:
     faults: int = 0
     epoch: int = 0
     counted: Summary = field(default_factory=Summary)
+    used: Mapping[str, Sums] = field(default_factory=dict)  # by role
 
 
 async def snapshot(leadership: Leadership) -> Snapshot:
@@ -40,7 +51,8 @@ async def snapshot(leadership: Leadership) -> Snapshot:
     if leader is None:
         return Snapshot(faults=leadership.faults)
     counted = await summary(leader.core.state)
-    return Snapshot(True, leadership.faults, leader.term.epoch, counted)
+    used = leader.core.state.accounts.by_role(accounting.at(leadership.outside.clock()))
+    return Snapshot(True, leadership.faults, leader.term.epoch, counted, used)
 
 
 def to_metrics(seen: Snapshot) -> Iterable[Metric]:
@@ -85,3 +97,16 @@ def to_metrics(seen: Snapshot) -> Iterable[Metric]:
             for kind, amounts in amounts_of.items()
         ],
     )
+    yield from _accounted(seen.used)
+
+
+def _accounted(used: Mapping[str, Sums]) -> Iterable[Metric]:
+    for field_name, name, factor, text in ACCOUNTED:
+        family = CounterMetricFamily(
+            f"pymesos_master_role_{name}",
+            f"{text}, by role, since this master leads; of roles that are too many without a name.",
+            labels=["role"],
+        )
+        for role, sums in sorted(used.items()):
+            family.add_metric([role], getattr(sums, field_name) * factor)
+        yield family

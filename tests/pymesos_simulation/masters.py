@@ -25,7 +25,7 @@ from pymesos_master.commands import Commands
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import effects as fx
 from pymesos_master.core import events as ev
-from pymesos_master.core.registry import AGENT, FRAMEWORK
+from pymesos_master.core.registry import ACCOUNTING, AGENT, FRAMEWORK
 from pymesos_master.core.state import ClusterState, Task
 from pymesos_master.main import contend
 from pymesos_master.services.agent import AgentService
@@ -38,6 +38,7 @@ from pymesos_master.shell import STOPPED_LEADING
 from pymesos_master.watching import Bounds
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_simulation.accounted import Integral, asked_cpus, asked_cpus_of
 from pymesos_simulation.coordinator import URL, Coordinator, client_of, detector_of
 from pymesos_simulation.network import Handler, Network, handlers_of, outside_of
 from pymesos_simulation.registries import InOrderRegistry
@@ -168,6 +169,8 @@ class WatchedRegistry(InOrderRegistry):
                 here().world.roles[change.key] = tuple(info.roles) or ("*",)
         super().commit(changes)
         for change in changes:
+            if change.kind == ACCOUNTING:
+                here().world.accounted[change.key] = asked_cpus_of(change.value)
             if change.kind == AGENT and change.value is not None:
                 record = registry_pb.AgentRecord.FromString(change.value)
                 if record.drain.state == registry_pb.DrainRecord.DRAINED:
@@ -219,6 +222,12 @@ class WatchedCore(MasterCore):
         super().__init__(*arguments)
         self._world = here().world
         self._world.counts["failover"] += 1
+        self._integral = Integral(self.state, self._ctx.now)
+        loaded = asked_cpus(self.state.accounts.days.values())
+        if not any(kind == ACCOUNTING for kind, _ in self.state.quarantined):
+            with self._world.fatal():
+                written = sum(self._world.accounted.values())
+                assert loaded >= written, f"accounted for is {loaded}, and written was {written}"
 
     def step(self, now: Now, event: ev.Event) -> list[fx.Effect]:
         self._world.counts["event"] += 1
@@ -230,6 +239,7 @@ class WatchedCore(MasterCore):
             check_step(self._world, event, effects)
             if effects:  # else nobody has seen anything of what the step did
                 self.check()
+                self._integral.look(now)
         except Exception as error:
             self._world.fail(error)
             raise

@@ -97,6 +97,7 @@ class World(Timeline):
         self.drained: Callable[[str], None] = lambda agent_id: None  # it is in the registry
         self.withdrawn: Callable[[tuple[str, str]], None] = lambda key: None  # it serves no more
         self.roles: dict[str, tuple[str, ...]] = {}  # of all frameworks there ever were, by id
+        self.accounted: dict[str, int] = {}  # CPU time that was asked for, by its record
         self.secrets = False  # whether operators set some, and jobs use them
         self.given: set[tuple[str, str, str]] = set()  # agents, each with a task that it was given
         self.counts: Counter[str] = Counter()

@@ -15,6 +15,7 @@ NOT_YET = "there is no route yet"  # which is a gap, and no reason
 
 # What each command does, by HTTP; or a sentence that says why it does nothing there.
 BY_HTTP: dict[str, str | tuple[str, ...]] = {
+    "accounting": ("GET /v1/accounting",),
     "activate": ("POST /v1/agents/activate",),
     "agents": ("GET /v1/agents",),
     "alerts list": ("GET /v1/alerts",),

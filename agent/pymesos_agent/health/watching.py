@@ -24,7 +24,9 @@ DISK_INTERVAL_S = 2.0
 FORKS_INTERVAL_S = 1.0
 MAX_USES = 5000  # so that a message stays below its limit
 MILLI_MIB = 1024 * 1024 / 1000
+MAX_MEASURED_MS = 86_400_000
 Feed = Callable[[Event], None]
+Key = tuple[str, str]  # the ids of a framework and of its task
 
 
 async def watch_disk_space(work_dir: Path, feed: Feed, host: Host) -> None:
@@ -71,20 +73,29 @@ async def report_usage(
     core: AgentCore,
     queries: Queries,
     work_dir: Path,
-    tell: Callable[[agent_pb.AgentMessage], object],
+    tell: Callable[[agent_pb.AgentMessage], bool],
     host: Host,
 ) -> None:
-    """Tell a master what the machine and its tasks use, for ever."""
-    before: dict[tuple[str, str], sandbox_pb.TaskUsage] = {}
+    """Tell a master what the machine and its tasks use, for ever.
+
+    What tasks have used is said since a master was told last, so that none of it is lost while
+    nobody leads. `tell` says whether a master is told.
+    """
+    before: dict[Key, sandbox_pb.TaskUsage] = {}
+    told: dict[Key, sandbox_pb.TaskUsage] | None = None
     while True:
         running = sum(not task.ended for task in core.state.by_key.values())
         usage = host.usage(work_dir, running)
         measured = await queries.task_usage("", "")
-        usage.tasks.extend(
-            _use(before.get((u.framework_id, u.task_id)), u) for u in measured[:MAX_USES]
-        )
+        for now in measured[:MAX_USES]:
+            key = (now.framework_id, now.task_id)
+            use = usage.tasks.add()
+            use.CopyFrom(_use(before.get(key), now))
+            if told is not None:
+                use.cpu_ms, use.measured_ms = used_since(told.get(key), now)
         before = {(u.framework_id, u.task_id): u for u in measured}
-        tell(agent_pb.AgentMessage(usage=usage))
+        if tell(agent_pb.AgentMessage(usage=usage)) or told is None:
+            told = before
         await asyncio.sleep(core.usage_interval_s)
 
 
@@ -99,3 +110,15 @@ def _use(before: sandbox_pb.TaskUsage | None, now: sandbox_pb.TaskUsage) -> pb.T
         cpus_used=cpus,
         mem_used_mib=now.mem_bytes / (1024 * 1024),
     )
+
+
+def used_since(before: sandbox_pb.TaskUsage | None, now: sandbox_pb.TaskUsage) -> tuple[int, int]:
+    """The CPU time that a task has used since a measurement, and how long that is, both in ms.
+
+    One that was not there then is new: all of its CPU time is meant, and no time.
+    """
+    if before is None:
+        return int(now.cpu_s * 1000), 0
+    measured_ms = int(now.timestamp_s * 1000) - int(before.timestamp_s * 1000)
+    cpu_ms = int(now.cpu_s * 1000) - int(before.cpu_s * 1000)
+    return max(0, cpu_ms), min(max(0, measured_ms), MAX_MEASURED_MS)

@@ -164,6 +164,49 @@ def explain_task(settings: Settings, task: str, as_json: bool) -> None:
     with_cluster(settings, lambda cluster: explaining.explain_task(cluster, task, as_json=as_json))
 
 
+@room.command()
+@click.option(
+    "--by",
+    type=click.Choice(("role", "framework", "job")),
+    default="role",
+    show_default=True,
+    help="What it is added up by.",
+)
+@click.option("--since", default="", metavar="DAY", help="From this day of UTC on: 2026-11-29.")
+@click.option("--until", default="", metavar="DAY", help="Up to this day, with it.")
+@click.option("--daily", is_flag=True, help="Each day by itself.")
+@click.option(
+    "--role",
+    default="",
+    metavar="ROLE",
+    help="Only of this role.",
+    shell_complete=completing.roles,
+)
+@click.option("--csv", "as_csv", is_flag=True, help="As comma-separated values.")
+@json_option
+@pass_settings
+def accounting(
+    settings: Settings,
+    by: str,
+    since: str,
+    until: str,
+    daily: bool,
+    role: str,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """Show what roles, frameworks and jobs have asked for and used, in hours."""
+    from pymesos_cli.operators import accounting
+
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json exclude each other; give one of them")
+    asked = accounting.asked(by, since, until, role, daily=daily)
+    with_cluster(
+        settings,
+        lambda cluster: accounting.show(cluster, asked, as_csv=as_csv, as_json=as_json),
+    )
+
+
 @room.group()
 def quota() -> None:
     """Guarantee resources to roles, and limit them."""

@@ -56,6 +56,7 @@ NEEDS: Mapping[str, Need] = {
     "Operator.ListTasks": _READ,
     "Operator.ListOffers": _READ,
     "Operator.ListRoles": _READ,
+    "Operator.GetAccounting": _READ,
     "Operator.GetOverview": _READ,
     "Operator.WatchEvents": _READ,
     "Operator.ExplainFramework": _READ,

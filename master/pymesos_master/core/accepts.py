@@ -13,6 +13,7 @@ from pymesos_core.reservations import with_reserved, without
 from pymesos_core.resources import EMPTY, Resources, total
 from pymesos_core.stop_signals import TERM, first_signal
 from pymesos_master.core import (
+    accounting,
     audit,
     drains,
     hoarding,
@@ -417,6 +418,7 @@ def _add(
     )
     framework.tasks[task.task_id] = task
     agent.tasks[task.key] = task
+    accounting.look(ctx, task)
     ctx.publish(
         ClusterEvent.TASK_ADDED,
         agent_id=agent.agent_id,

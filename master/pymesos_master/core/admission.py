@@ -229,7 +229,13 @@ def _admit(
     if agent.reserved != reported:
         tell_reserved(ctx, agent)
     was_unreachable = was == AgentState.UNREACHABLE
-    takeover.take_over_tasks(ctx, agent, event.tasks, was_unreachable=was_unreachable)
+    takeover.take_over_tasks(
+        ctx,
+        agent,
+        event.tasks,
+        was_unreachable=was_unreachable,
+        was_awaited=was == AgentState.RECOVERING,
+    )
     names.look_at_agent(ctx, agent)
     offer_anew(ctx, agent)
     drains.on_registered(ctx, agent)

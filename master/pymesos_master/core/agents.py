@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pymesos_core import contract
 from pymesos_core.copies import copy_of
 from pymesos_core.states import is_terminal
-from pymesos_master.core import names, offers, tasks
+from pymesos_master.core import accounting, names, offers, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection
 from pymesos_master.core.events import (
@@ -81,6 +81,7 @@ def on_usage(ctx: Context, event: AgentUsageReported) -> None:
             ctx.complain(agent, "a bad report of its usage", problem)
         else:
             agent.usage = copy_of(event.usage)
+            accounting.on_usage(ctx, agent, event.usage)
 
 
 def on_ping_due(ctx: Context, agent_id: str) -> None:
@@ -151,6 +152,7 @@ def on_lost(ctx: Context, lost: AgentLost) -> None:
             tasks.end_without_agent(ctx, task, event, reason, "Framework removed")
         elif not is_terminal(task.state):
             TASK_LIFE.move(task, TaskEvent.AGENT_LOST, ctx.now.wall_s)
+            accounting.look(ctx, task)
             tasks.tell_status(ctx, task, pb.TASK_UNREACHABLE, pb.REASON_AGENT_REMOVED, message)
     names.look_at_agent(ctx, agent)
     ctx.look_at_maintenance(agent)

@@ -14,6 +14,7 @@ from pymesos_master.allocator import Allocator
 from pymesos_master.core import (
     accepts,
     access_tokens,
+    accounting,
     admission,
     agents,
     calls,
@@ -239,6 +240,7 @@ class MasterCore:
                 f"nothing ends the waiting for {framework.framework_id}"
             )
         names.check(self.state)
+        accounting.check(self.state)
         for offer in self.state.offers.values():
             assert offer.state == OfferState.OFFERED, f"{offer.label} is {offer.state}"
             owner = self.state.frameworks.get(offer.framework_id)
@@ -300,6 +302,7 @@ _ON_WRITTEN: dict[type, Callable[[Context, Any], None]] = {
     revocations.Revoked: revocations.on_revoked,
     secrets.SecretWritten: secrets.on_written,
     webhooks.WebhookWritten: webhooks.on_written,
+    accounting.AccountsWritten: accounting.on_written,
     reservations.Conversion: accepts.on_converted,
 }
 
@@ -316,4 +319,5 @@ _DEADLINES: dict[str, Callable[[Context, str], None]] = {
     "offer": offers.on_offer_due,
     "lack": hoarding.on_lack_due,
     "awaited": offers.on_awaited_due,
+    "accounting": accounting.on_due,
 }

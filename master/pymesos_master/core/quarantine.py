@@ -22,6 +22,7 @@ from pymesos_core.store import Change
 from pymesos_core.text import cut
 from pymesos_master.core import (
     access_tokens,
+    accounting,
     drains,
     enrolment,
     maintenance,
@@ -39,6 +40,7 @@ from pymesos_master.core.frameworks import remove
 from pymesos_master.core.lifecycles import AgentState, FrameworkState
 from pymesos_master.core.registry import (
     ACCESS_TOKEN,
+    ACCOUNTING,
     AGENT,
     CALL,
     FRAMEWORK,
@@ -101,6 +103,8 @@ def take_in(ctx: Context, kind: str, key: str, value: bytes) -> str | None:
         elif kind == WEBHOOK:
             webhook = webhooks.read_webhook(key, registry_pb.WebhookRecord.FromString(value))
             ctx.state.image.load((kind, key), webhook)
+        elif kind == ACCOUNTING:
+            accounting.take_in(ctx, key, registry_pb.AccountingRecord.FromString(value))
         elif kind == CALL:
             _take_call(ctx, key, value)
         elif kind == POLICY:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from pymesos_core.store import Records
-from pymesos_master.core import policies, quarantine
+from pymesos_master.core import accounting, policies, quarantine
 from pymesos_master.core.context import Context
 from pymesos_master.core.lifecycles import AgentState
 
@@ -22,6 +22,7 @@ def recover(ctx: Context, records: Records) -> None:
         if reason := quarantine.take_in(ctx, kind, key, value):
             quarantine.set_aside(ctx, kind, key, value, reason)
     policies.seed(ctx)
+    accounting.begin(ctx)
     await_agents(ctx)
 
 

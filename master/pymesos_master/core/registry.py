@@ -13,14 +13,17 @@ from pymesos_core import limits as bounds
 from pymesos_core.resources import ResourceError, Resources, to_proto
 from pymesos_core.store import Change
 from pymesos_master.allocator.interface import Quota
+from pymesos_master.core.accounts import HOUR_MS, Sums
 from pymesos_master.core.lifecycles import AgentState, DrainState
 from pymesos_master.core.state import ACCESS_TOKEN as ACCESS_TOKEN
+from pymesos_master.core.state import ACCOUNTING as ACCOUNTING
 from pymesos_master.core.state import AGENT as AGENT
 from pymesos_master.core.state import CALL as CALL
 from pymesos_master.core.state import FRAMEWORK as FRAMEWORK
 from pymesos_master.core.state import (
     NOT_DRAINED,
     AccessToken,
+    AccountingRecord,
     AgentRecord,
     DrainRecord,
     FrameworkRecord,
@@ -127,6 +130,8 @@ def to_change(key: tuple[str, str], value: Record | None, wall_s: float) -> Chan
                 set_by=set_by,
                 set_at_s=set_at_s,
             )
+        case AccountingRecord():
+            message = _accounting_message(value)
         case Quarantined(record=record):
             return Change(*key, record)
     return Change(*key, message.SerializeToString(deterministic=True))
@@ -186,6 +191,28 @@ def read_maintenance(record: registry_pb.AgentRecord) -> Maintenance | None:
     if not all(map(math.isfinite, times_s)):
         raise ResourceError(f"its maintenance window begins at {times_s[0]} for {times_s[1]} s")
     return Maintenance(times_s[0], times_s[1], said.set_by, said.set_at_s)
+
+
+def _accounting_message(record: AccountingRecord) -> registry_pb.AccountingRecord:
+    """The wire form."""
+    return registry_pb.AccountingRecord(
+        rows=[
+            registry_pb.AccountingRecord.Row(
+                role=account.role,
+                framework=account.framework,
+                job=account.job,
+                rest=account.rest,
+                **dict(zip(Sums._fields, map(_amount, sums), strict=True)),
+            )
+            for account, sums in record.rows
+        ],
+        until_ms=record.until_ms,
+    )
+
+
+def _amount(number: int) -> registry_pb.AccountingRecord.Amount | None:
+    hours, ms = divmod(number, HOUR_MS)
+    return registry_pb.AccountingRecord.Amount(hours=hours, ms=ms) if number else None
 
 
 def quota_message(quota: Quota) -> pb.Quota:

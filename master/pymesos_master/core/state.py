@@ -16,6 +16,7 @@ from pymesos_core.security.policy_file import new_cluster
 from pymesos_core.security.secrets import Sealed
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Quota
+from pymesos_master.core.accounts import Account, Accounts, Sums
 from pymesos_master.core.lifecycles import (
     AgentState,
     DrainState,
@@ -38,6 +39,7 @@ ACCESS_TOKEN = "access_token"  # noqa: S105 - a kind of record
 TOKEN = "token"  # noqa: S105 - a kind of record
 REVOCATION = "revocation"
 WEBHOOK = "webhook"
+ACCOUNTING = "accounting"
 SECRET = "secret"  # noqa: S105 - a kind of record
 
 
@@ -51,6 +53,7 @@ class Config:
     agent_removal_interval_s: float = 0.5  # ours: Mesos has no limit unless one is set
     usage_interval_s: float = 5.0  # at least; longer if all agents together would report more than
     usage_reports_per_s: float = 500.0
+    accounting_interval_s: float = 60.0  # how far apart what was used is written
     offer_timeout_s: float = 30.0  # ours: Mesos' offers never time out unless told to
     heartbeat_interval_s: float = 15.0
     allocation_delay_s: float = 0.001  # what happens within it is allocated together
@@ -61,6 +64,14 @@ class Config:
     audited: bool = False  # whether the audit is to be told anything
     seed_policy: str = ""  # the document for a cluster in which nobody has set a policy
     master_address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a task is accounted for as holding, and to whom."""
+
+    account: Account
+    resources: Resources
 
 
 @dataclass(slots=True)
@@ -79,6 +90,7 @@ class Task:
     kill: pb.KillPolicy | None = None  # asked for, not confirmed
     started_at_s: float = 0.0
     finished_at_s: float = 0.0
+    charge: Charge | None = None  # as long as it holds anything
     story: Story = ()
     key: TaskKey = field(init=False)  # in the maps of tasks
 
@@ -425,6 +437,14 @@ class WebhookRecord:
     set_at_s: float  # Unix time
 
 
+@dataclass(frozen=True, slots=True)
+class AccountingRecord:
+    """What the registry holds of what was used on a day, or a part of it."""
+
+    rows: tuple[tuple[Account, Sums], ...]
+    until_ms: int  # Unix time: what was held until then is in it
+
+
 Record = (
     AgentRecord
     | FrameworkRecord
@@ -435,6 +455,7 @@ Record = (
     | Revocation
     | SecretRecord
     | WebhookRecord
+    | AccountingRecord
     | Quarantined
 )
 
@@ -470,6 +491,7 @@ class ClusterState:
     quarantined: dict[tuple[str, str], Quarantined] = field(default_factory=dict)  # kind, key
     policy: Policy = field(default_factory=new_cluster)  # in force
     names: Names = field(default_factory=Names)
+    accounts: Accounts = field(default_factory=Accounts)
 
     def intended_agent(self, agent_id: str) -> AgentRecord | None:
         """The record of an agent as it is to be."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pymesos_core import contract, resources
 from pymesos_core.resources import ResourceError
 from pymesos_core.states import FROM_AGENTS, is_terminal
-from pymesos_master.core import agents, tasks
+from pymesos_master.core import accounting, agents, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import AgentToldEnded
 from pymesos_master.core.lifecycles import SAID, TASK_LIFE, TaskEvent
@@ -23,6 +23,7 @@ def take_over_tasks(
     said: Iterable[ReportedTask],
     *,
     was_unreachable: bool,
+    was_awaited: bool,
 ) -> None:
     """Make the master's view of the agent's tasks the agent's own view: it holds the truth."""
     reported: set[tuple[str, str]] = set()
@@ -37,6 +38,8 @@ def take_over_tasks(
         owner = owners[each.framework_id]
         if owner is not None:
             _take_over(ctx, agent, owner, each, was_unreachable=was_unreachable)
+            if (task := agent.tasks.get(key)) is not None:
+                accounting.look(ctx, task, since_stored=was_awaited)
     for key, task in list(agent.tasks.items()):
         if key not in reported:
             _forget_unreported(ctx, agent, task)

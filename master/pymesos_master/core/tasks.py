@@ -14,7 +14,7 @@ from pymesos_core.states import (
     state_for,
 )
 from pymesos_core.text import cut
-from pymesos_master.core import names
+from pymesos_master.core import accounting, names
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import EndUnread
 from pymesos_master.core.events import TaskStatusUpdated
@@ -165,6 +165,7 @@ def transition(ctx: Context, task: Task, event: TaskEvent) -> None:
     if is_terminal(task.state):
         return
     if TASK_LIFE.move(task, event, ctx.now.wall_s).effects:  # there is only TaskEffect.FREE
+        accounting.look(ctx, task)
         ctx.allocator.recover(
             task.framework_id, task.agent_id, task.role, task.resources, now_s=ctx.now.mono_s
         )

@@ -15,10 +15,11 @@ from pymesos_core.security.identities import Kind
 from pymesos_core.security.needs import NEEDS
 from pymesos_core.security.policy import EVERY, EVERY_ROLE, Decision, Roles, Verb, roles_for
 from pymesos_core.text import quoted
-from pymesos_master.core import MasterCore, access_tokens, permission, secrets
+from pymesos_master.core import MasterCore, access_tokens, accounting, permission, secrets
+from pymesos_master.core.accounts import Sums
 from pymesos_master.core.registry import AGENT, REVOCATION, place_of
 from pymesos_master.core.state import Agent, Framework, Quarantined, Revocation, Task, WebhookRecord
-from pymesos_master.queries import permits
+from pymesos_master.queries import accounted, permits
 from pymesos_master.queries.explaining import explanation
 from pymesos_master.queries.ordering import (
     AGENT_KEYS,
@@ -213,6 +214,18 @@ class Queries:
         may = self.readable(caller, "Operator.ListRoles")
         views = role_views(self._state, self._core.allocator)
         return [view for view in views if view.role in may]
+
+    def accounting(
+        self, caller: Caller, page: PageRequest, request: pb.GetAccountingRequest
+    ) -> Listing[pb.AccountingRow]:
+        """What was used, of the roles that the caller may read. Raises RequestError."""
+        may = self.readable(caller, "Operator.GetAccounting")
+
+        def rows() -> Sequence[tuple[accounted.Group, Sums]]:
+            days = self._state.accounts.seen(accounting.at(self._clock()))
+            return accounted.groups(days, request, may)
+
+        return self._pages.page(caller.taker, page, rows, lambda row: True, accounted.row_view)
 
     def explain(
         self,

@@ -124,6 +124,14 @@ class OperatorService(SecretCalls, AccessTokenCalls, WebhookCalls):
         with self._leadership.asked() as leader:
             return pb.ListRolesResponse(roles=leader.queries.roles(caller_of(call)))
 
+    async def GetAccounting(  # noqa: N802
+        self, request: pb.GetAccountingRequest, call: Call
+    ) -> pb.GetAccountingResponse:
+        """What roles, frameworks and jobs have used."""
+        with self._leadership.asked() as leader:
+            found = leader.queries.accounting(caller_of(call), page_of(request.page), request)
+        return pb.GetAccountingResponse(rows=found.views, next_page_token=found.next_token)
+
     async def GetOverview(  # noqa: N802
         self, request: pb.GetOverviewRequest, call: Call
     ) -> pb.GetOverviewResponse:

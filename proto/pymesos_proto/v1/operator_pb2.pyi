@@ -389,6 +389,54 @@ class RoleView(_message.Message):
     reserved: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
     def __init__(self, role: _Optional[str] = ..., framework_ids: _Optional[_Iterable[str]] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., weight: _Optional[float] = ..., quota: _Optional[_Union[_types_pb2.Quota, _Mapping]] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
 
+class AccountingRow(_message.Message):
+    __slots__ = ("day", "role", "framework", "job", "rest", "asked_cpu_hours", "asked_mem_gib_hours", "asked_gpu_hours", "used_cpu_hours", "used_mem_gib_hours")
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    FRAMEWORK_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    REST_FIELD_NUMBER: _ClassVar[int]
+    ASKED_CPU_HOURS_FIELD_NUMBER: _ClassVar[int]
+    ASKED_MEM_GIB_HOURS_FIELD_NUMBER: _ClassVar[int]
+    ASKED_GPU_HOURS_FIELD_NUMBER: _ClassVar[int]
+    USED_CPU_HOURS_FIELD_NUMBER: _ClassVar[int]
+    USED_MEM_GIB_HOURS_FIELD_NUMBER: _ClassVar[int]
+    day: str
+    role: str
+    framework: str
+    job: str
+    rest: bool
+    asked_cpu_hours: float
+    asked_mem_gib_hours: float
+    asked_gpu_hours: float
+    used_cpu_hours: float
+    used_mem_gib_hours: float
+    def __init__(self, day: _Optional[str] = ..., role: _Optional[str] = ..., framework: _Optional[str] = ..., job: _Optional[str] = ..., rest: _Optional[bool] = ..., asked_cpu_hours: _Optional[float] = ..., asked_mem_gib_hours: _Optional[float] = ..., asked_gpu_hours: _Optional[float] = ..., used_cpu_hours: _Optional[float] = ..., used_mem_gib_hours: _Optional[float] = ...) -> None: ...
+
+class GetAccountingRequest(_message.Message):
+    __slots__ = ("page", "by", "since", "until", "daily", "role")
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    DAILY_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    page: Page
+    by: str
+    since: str
+    until: str
+    daily: bool
+    role: str
+    def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ..., by: _Optional[str] = ..., since: _Optional[str] = ..., until: _Optional[str] = ..., daily: _Optional[bool] = ..., role: _Optional[str] = ...) -> None: ...
+
+class GetAccountingResponse(_message.Message):
+    __slots__ = ("rows", "next_page_token")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedCompositeFieldContainer[AccountingRow]
+    next_page_token: str
+    def __init__(self, rows: _Optional[_Iterable[_Union[AccountingRow, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
 class ListRolesRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -69,6 +69,11 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRolesRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRolesResponse.FromString,
                 _registered_method=True)
+        self.GetAccounting = channel.unary_unary(
+                '/pymesos.v1.Operator/GetAccounting',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.GetAccountingRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.GetAccountingResponse.FromString,
+                _registered_method=True)
         self.GetOverview = channel.unary_unary(
                 '/pymesos.v1.Operator/GetOverview',
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.GetOverviewRequest.SerializeToString,
@@ -314,6 +319,13 @@ class OperatorServicer:
 
     def ListRoles(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAccounting(self, request, context):
+        """What roles, frameworks and jobs have used, by day.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -616,6 +628,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ListRoles,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRolesRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRolesResponse.SerializeToString,
+            ),
+            'GetAccounting': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAccounting,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.GetAccountingRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.GetAccountingResponse.SerializeToString,
             ),
             'GetOverview': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOverview,
@@ -1007,6 +1024,33 @@ class Operator:
             '/pymesos.v1.Operator/ListRoles',
             pymesos__proto_dot_v1_dot_operator__pb2.ListRolesRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.ListRolesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAccounting(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/GetAccounting',
+            pymesos__proto_dot_v1_dot_operator__pb2.GetAccountingRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.GetAccountingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,8 @@ class OperatorStub:
     ListTasks: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListTasksRequest, _operator_pb2.ListTasksResponse]
     ListOffers: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListOffersRequest, _operator_pb2.ListOffersResponse]
     ListRoles: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListRolesRequest, _operator_pb2.ListRolesResponse]
+    GetAccounting: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetAccountingRequest, _operator_pb2.GetAccountingResponse]
+    """What roles, frameworks and jobs have used, by day."""
     GetOverview: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetOverviewRequest, _operator_pb2.GetOverviewResponse]
     """The cluster at a glance: counts, sums, what failed lately, and how it was in the last hour."""
     ExplainFramework: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ExplainFrameworkRequest, _operator_pb2.ExplainFrameworkResponse]
@@ -116,6 +118,8 @@ class OperatorAsyncStub(OperatorStub):
     ListTasks: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListTasksRequest, _operator_pb2.ListTasksResponse]  # type: ignore[assignment]
     ListOffers: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListOffersRequest, _operator_pb2.ListOffersResponse]  # type: ignore[assignment]
     ListRoles: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListRolesRequest, _operator_pb2.ListRolesResponse]  # type: ignore[assignment]
+    GetAccounting: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetAccountingRequest, _operator_pb2.GetAccountingResponse]  # type: ignore[assignment]
+    """What roles, frameworks and jobs have used, by day."""
     GetOverview: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetOverviewRequest, _operator_pb2.GetOverviewResponse]  # type: ignore[assignment]
     """The cluster at a glance: counts, sums, what failed lately, and how it was in the last hour."""
     ExplainFramework: _aio.UnaryUnaryMultiCallable[_operator_pb2.ExplainFrameworkRequest, _operator_pb2.ExplainFrameworkResponse]  # type: ignore[assignment]
@@ -231,6 +235,14 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.ListRolesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ListRolesResponse, _abc.Awaitable[_operator_pb2.ListRolesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetAccounting(
+        self,
+        request: _operator_pb2.GetAccountingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.GetAccountingResponse, _abc.Awaitable[_operator_pb2.GetAccountingResponse]]:
+        """What roles, frameworks and jobs have used, by day."""
 
     @_abc_1.abstractmethod
     def GetOverview(

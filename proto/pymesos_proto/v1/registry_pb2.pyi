@@ -172,6 +172,42 @@ class RevocationRecord(_message.Message):
     made_by: str
     def __init__(self, at_s: _Optional[float] = ..., made_by: _Optional[str] = ...) -> None: ...
 
+class AccountingRecord(_message.Message):
+    __slots__ = ("rows", "until_ms")
+    class Amount(_message.Message):
+        __slots__ = ("hours", "ms")
+        HOURS_FIELD_NUMBER: _ClassVar[int]
+        MS_FIELD_NUMBER: _ClassVar[int]
+        hours: int
+        ms: int
+        def __init__(self, hours: _Optional[int] = ..., ms: _Optional[int] = ...) -> None: ...
+    class Row(_message.Message):
+        __slots__ = ("role", "framework", "job", "rest", "asked_cpus", "asked_mem", "asked_gpus", "used_cpus", "used_mem")
+        ROLE_FIELD_NUMBER: _ClassVar[int]
+        FRAMEWORK_FIELD_NUMBER: _ClassVar[int]
+        JOB_FIELD_NUMBER: _ClassVar[int]
+        REST_FIELD_NUMBER: _ClassVar[int]
+        ASKED_CPUS_FIELD_NUMBER: _ClassVar[int]
+        ASKED_MEM_FIELD_NUMBER: _ClassVar[int]
+        ASKED_GPUS_FIELD_NUMBER: _ClassVar[int]
+        USED_CPUS_FIELD_NUMBER: _ClassVar[int]
+        USED_MEM_FIELD_NUMBER: _ClassVar[int]
+        role: str
+        framework: str
+        job: str
+        rest: bool
+        asked_cpus: AccountingRecord.Amount
+        asked_mem: AccountingRecord.Amount
+        asked_gpus: AccountingRecord.Amount
+        used_cpus: AccountingRecord.Amount
+        used_mem: AccountingRecord.Amount
+        def __init__(self, role: _Optional[str] = ..., framework: _Optional[str] = ..., job: _Optional[str] = ..., rest: _Optional[bool] = ..., asked_cpus: _Optional[_Union[AccountingRecord.Amount, _Mapping]] = ..., asked_mem: _Optional[_Union[AccountingRecord.Amount, _Mapping]] = ..., asked_gpus: _Optional[_Union[AccountingRecord.Amount, _Mapping]] = ..., used_cpus: _Optional[_Union[AccountingRecord.Amount, _Mapping]] = ..., used_mem: _Optional[_Union[AccountingRecord.Amount, _Mapping]] = ...) -> None: ...
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedCompositeFieldContainer[AccountingRecord.Row]
+    until_ms: int
+    def __init__(self, rows: _Optional[_Iterable[_Union[AccountingRecord.Row, _Mapping]]] = ..., until_ms: _Optional[int] = ...) -> None: ...
+
 class WebhookRecord(_message.Message):
     __slots__ = ("url", "kinds", "secret_role", "secret_name", "link_local", "set_by", "set_at_s")
     URL_FIELD_NUMBER: _ClassVar[int]

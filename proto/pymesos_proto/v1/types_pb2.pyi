@@ -417,16 +417,20 @@ class KillPolicy(_message.Message):
     def __init__(self, grace_period_s: _Optional[float] = ..., signal: _Optional[str] = ...) -> None: ...
 
 class TaskUse(_message.Message):
-    __slots__ = ("framework_id", "task_id", "cpus_used", "mem_used_mib")
+    __slots__ = ("framework_id", "task_id", "cpus_used", "mem_used_mib", "cpu_ms", "measured_ms")
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     CPUS_USED_FIELD_NUMBER: _ClassVar[int]
     MEM_USED_MIB_FIELD_NUMBER: _ClassVar[int]
+    CPU_MS_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_MS_FIELD_NUMBER: _ClassVar[int]
     framework_id: str
     task_id: str
     cpus_used: float
     mem_used_mib: float
-    def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., cpus_used: _Optional[float] = ..., mem_used_mib: _Optional[float] = ...) -> None: ...
+    cpu_ms: int
+    measured_ms: int
+    def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., cpus_used: _Optional[float] = ..., mem_used_mib: _Optional[float] = ..., cpu_ms: _Optional[int] = ..., measured_ms: _Optional[int] = ...) -> None: ...
 
 class Label(_message.Message):
     __slots__ = ("key", "value")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from pymesos_core.json_dialect import Json, quota_json, role_json
+from pymesos_core.json_dialect import Json, accounting_json, quota_json, role_json
 from pymesos_master.core.roles import MAX_WEIGHT
 from pymesos_master.http.amounts import scalars
-from pymesos_master.http.asking import Asked, flag, number, text
-from pymesos_master.http.routes.table import Route, deed
-from pymesos_master.http.schemas import whole_list
+from pymesos_master.http.asking import Asked, flag, number, one_of, text
+from pymesos_master.http.routes.table import PAGE, Route, deed, listed, page_of
+from pymesos_master.http.schemas import listing, whole_list
+from pymesos_master.queries.accounted import BY
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -48,6 +49,29 @@ def _set_quota(asked: Asked) -> pb.SetQuotaRequest:
 
 
 ROUTES: tuple[Route, ...] = (
+    Route(
+        "/v1/accounting",
+        "What roles, frameworks or jobs have used, of the days that are kept.",
+        "GetAccounting",
+        listing("accounting", "Accounting"),
+        lambda asked: pb.GetAccountingRequest(
+            page=page_of(asked),
+            by=asked.text("by"),
+            since=asked.text("since"),
+            until=asked.text("until"),
+            daily=asked.flag("daily"),
+            role=asked.text("role"),
+        ),
+        lambda answer: listed("accounting", map(accounting_json, answer.rows), answer),
+        (
+            *PAGE,
+            one_of("by", "What it is added up by; `role` if it is left out.", BY),
+            text("since", "The first day of UTC, as 2026-11-29; the earliest if it is left out."),
+            text("until", "The last day; the latest if it is left out."),
+            flag("daily", "A row for each day, and not one for all of them."),
+            text("role", "Only of this role."),
+        ),
+    ),
     _of_roles("/v1/roles", "Roles, by name.", "roles", "Role", lambda view: [role_json(view)]),
     _of_roles("/v1/quota", "Roles that have quota.", "quota", "Quota", _quota),
     deed(
