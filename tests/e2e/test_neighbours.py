@@ -302,6 +302,16 @@ def test_files_and_stats(roles: Roles, tmp_path: Path) -> None:
     assert row["cpus"] > 0.1 and row["mem"] > 0 and row["pids"] >= 1 and row["cpus_limit"] == 0.1
     assert cli.run("stats", "none").returncode == 2
 
+    def accounted() -> dict[str, float]:
+        (row,) = cli.json("accounting", "--by", "job")
+        assert row["job"] == job.rpartition("-")[0] and row["role"] == "*"
+        return row
+
+    wait_for("what it has used", lambda: accounted()["used_cpu_hours"] > 0)
+    row = accounted()
+    assert row["used_cpu_hours"] > row["asked_cpu_hours"] > 0, "it was alone, and asked for 0.1"
+    assert row["asked_mem_gib_hours"] > 0 and row["asked_gpu_hours"] == 0
+
 
 def test_metrics(roles: Roles) -> None:
     ports = free_port(), free_port()

@@ -25,7 +25,7 @@ def asked_cpus_of(record: bytes | None) -> int:
 
 
 class Integral:
-    """Of one leader, since it leads."""
+    """The integral of what the tasks of one leader hold, since it leads."""
 
     def __init__(self, state: ClusterState, now: Now) -> None:
         self._state = state

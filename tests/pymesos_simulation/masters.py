@@ -239,7 +239,7 @@ class WatchedCore(MasterCore):
             check_step(self._world, event, effects)
             if effects:  # else nobody has seen anything of what the step did
                 self.check()
-                self._integral.look(now)
+            self._integral.look(now)
         except Exception as error:
             self._world.fail(error)
             raise

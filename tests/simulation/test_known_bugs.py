@@ -59,6 +59,7 @@ from pymesos_core.store import Change, CommitQueue
 from pymesos_core.streams import serve_stream
 from pymesos_master.allocator.drf import DrfAllocator
 from pymesos_master.allocator.refusals import BUCKETS_PER_S, Refusals
+from pymesos_master.core import accounting as master_accounting
 from pymesos_master.core import (
     admission,
     agents,
@@ -77,6 +78,7 @@ from pymesos_master.core import (
 )
 from pymesos_master.core import names as master_names
 from pymesos_master.core import secrets as master_secrets
+from pymesos_master.core.accounts import Accounts
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import PersistRegistry
 from pymesos_master.core.lifecycles import DrainEvent, DrainState
@@ -934,6 +936,36 @@ def leave_no_role(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DriverCore, "_say_update", lambda self: None)
 
 
+def account_from_the_launch_again(patch: pytest.MonkeyPatch) -> None:
+    """A new leader forgets until when what was held is written."""
+    look = master_accounting.look
+
+    def look_from_the_launch(ctx: Context, task: Any, *, since_stored: bool = False) -> None:
+        accounts = ctx.state.accounts
+        stored_ms, accounts.stored_until_ms = (
+            accounts.stored_until_ms,
+            min(1, accounts.stored_until_ms),
+        )
+        look(ctx, task, since_stored=since_stored)
+        accounts.stored_until_ms = stored_ms
+
+    patch.setattr(master_accounting, "look", look_from_the_launch)
+
+
+def account_for_what_is_new_as_if_it_had_been_there(patch: pytest.MonkeyPatch) -> None:
+    """What is held changes, and then what was held until now is added up."""
+    change = Accounts._change
+
+    def add_first(self: Accounts, account: Any, held: Any, times: int, at: Any) -> Any:
+        since_ms = self._holdings[account].since_ms
+        self._holdings[account].since_ms = at.mono_ms
+        holding = change(self, account, held, times, at)
+        holding.since_ms = since_ms
+        return holding
+
+    patch.setattr(Accounts, "_change", add_first)
+
+
 BUGS: list[Patch] = [
     tell_nobody_of_what_fired_before,
     page_before_that_is_stored,
@@ -1019,11 +1051,14 @@ BUGS: list[Patch] = [
     obey_anyone,
     forget_the_epoch,
     write_the_state_of_any_epoch,
+    account_from_the_launch_again,
+    account_for_what_is_new_as_if_it_had_been_there,
 ]
 
 
 # Where a bug was found last, of those that the first seeds do not find: that one is tried first.
 FOUND_BY: dict[str, int] = {
+    "account_from_the_launch_again": 5,
     "a_stream_ends_without_its_close": 12,
     "answer_before_the_end_of_a_job_is_stored": 109,
     "begin_a_run_beside_another": 16,

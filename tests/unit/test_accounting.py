@@ -29,6 +29,7 @@ from pymesos_master.core.accounts import (
     Room,
     Sums,
     by_day,
+    held_by,
 )
 from pymesos_master.core.registry import ACCOUNTING
 from pymesos_master.core.state import Config
@@ -58,13 +59,15 @@ class TestAccounts:
 
     def test_the_sum_is_the_integral_whatever_happens_in_between(self) -> None:
         rng = random.Random(7)
-        accounts, held, now, integral = Accounts(), [], 0, 0
+        accounts, now, integral = Accounts(), 0, 0
+        held: list[tuple[Account, Held]] = []
         for _ in range(2000):
             step = rng.choice([0, 1, 17, 5000, HOUR_MS])
             integral += sum(more.cpus for _, more in held) * step
             now += step
             if held and rng.random() < 0.5:
-                accounts.release(*held.pop(rng.randrange(len(held))), at(now))
+                account, less = held.pop(rng.randrange(len(held)))
+                accounts.release(account, less, at(now))
             else:
                 account = Account(rng.choice("abc"), rng.choice("fg"))
                 more = Held(rng.randrange(5000), 1)
@@ -221,7 +224,7 @@ class TestTasks:
     def test_what_agents_measure_is_used(self) -> None:
         h = MasterHarness()
         framework, agent = running(h)
-        ids = {"framework_id": h.framework_id(framework), "task_id": "shop-0123abcd.web.0.1"}
+        ids: Any = {"framework_id": h.framework_id(framework), "task_id": "shop-0123abcd.web.0.1"}
         use = types_pb2.TaskUse(**ids, mem_used_mib=0.5, cpu_ms=700, measured_ms=5000)
         other = types_pb2.TaskUse(framework_id="x", task_id="y", cpu_ms=9)
         older = types_pb2.TaskUse(**ids, cpus_used=4, mem_used_mib=9)  # does not measure so
@@ -230,10 +233,10 @@ class TestTasks:
         assert used(h)[WEB] == Sums(0, 0, 0, 700_000, 500 * 5000)
 
     @pytest.mark.parametrize("said", [{"cpu_ms": 2**63}, {"measured_ms": 86_400_001}])
-    def test_a_measurement_that_cannot_be_is_left_out(self, said: dict[str, int]) -> None:
+    def test_a_measurement_that_cannot_be_is_left_out(self, said: Any) -> None:
         h = MasterHarness()
         framework, agent = running(h)
-        ids = {"framework_id": h.framework_id(framework), "task_id": "shop-0123abcd.web.0.1"}
+        ids: Any = {"framework_id": h.framework_id(framework), "task_id": "shop-0123abcd.web.0.1"}
         use = types_pb2.TaskUse(**ids, mem_used_mib=1, **said)
         h.feed(ev.AgentUsageReported(agent, agent_pb.Usage(tasks=[use])))
         assert h.complaints and used(h).get(WEB, Sums()).used_mem == 0
@@ -259,7 +262,7 @@ class TestFailover:
         new.core = type(new.core)(
             Config(),
             type(h.core.allocator)(),
-            h.registry,  # type: ignore[arg-type]
+            h.registry,
             "n",
             Now(h.now_s + away_s, h.now.wall_s + away_s),
         )
@@ -406,11 +409,11 @@ def rows(h: MasterHarness, caller: Caller = OPERATOR, **asked: Any) -> list[tupl
 class TestQueries:
     def test_it_is_added_up_by_role(self) -> None:
         h = filled()
-        assert rows(h) == [(True, 10), ("dev", False, 6), ("ops", False, 14)]
+        assert rows(h) == [("dev", False, 6), ("ops", False, 14), (True, 10)]
 
     def test_it_is_added_up_by_framework_or_job(self) -> None:
         h = filled()
-        assert rows(h, by="framework") == [(True, 18), ("jobs", False, 6), ("spark", False, 6)]
+        assert rows(h, by="framework") == [("jobs", False, 6), ("spark", False, 6), (True, 18)]
         assert rows(h, by="job", role="dev") == [
             ("dev", "cron", False, 4),
             ("dev", "shop", False, 2),
@@ -435,7 +438,7 @@ class TestQueries:
             ({"until": "2026-2-3"}, "a day is expected"),
         ],
     )
-    def test_what_cannot_be_answered_is_said(self, asked: dict[str, str], words: str) -> None:
+    def test_what_cannot_be_answered_is_said(self, asked: Any, words: str) -> None:
         with pytest.raises(RequestError, match=words):
             rows(filled(), **asked)
 
@@ -444,7 +447,7 @@ class TestQueries:
         document = "allow:\n- {who: operator/o, do: [read], role: ops}\n"
         h.core.state.policy = read_policy(document)
         assert rows(h) == [("ops", False, 14)]
-        assert rows(h, by="framework") == [(True, 8), ("spark", False, 6)]
+        assert rows(h, by="framework") == [("spark", False, 6), (True, 8)]
         assert rows(h, role="dev") == []
 
 
@@ -464,5 +467,5 @@ def test_metrics_are_by_role() -> None:
 
 
 def test_resources_of_every_tag_are_held() -> None:
-    held = accounting.held_by(parse("cpus(db):1;cpus:0.5;mem:64"))
+    held = held_by(parse("cpus(db):1;cpus:0.5;mem:64"))
     assert held == Held(1500, 64_000)

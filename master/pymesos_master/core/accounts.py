@@ -103,7 +103,7 @@ def by_day(end_wall_ms: int, duration_ms: int) -> Iterator[tuple[int, int]]:
 
 
 class Room:
-    """How many accounts are kept apart, of as many as may be.
+    """Which accounts are kept apart, up to the limits.
 
     Each role has a row for the rest of it, as long as there is room for these, and all have one.
     """
@@ -170,7 +170,7 @@ class Accounts:
     _by_role: dict[str, Sums] = field(default_factory=dict)  # since this leader leads
 
     def hold(self, account: Account, more: Held, at: At) -> Account:
-        """So much more is held from now on; by which account it is to be released."""
+        """Hold so much more from now on, and return the account that it is to be released by."""
         kept = self._room.kept(account, self._holdings)
         if kept not in self._holdings:
             self._room.take(kept)
@@ -179,7 +179,7 @@ class Accounts:
         return kept
 
     def release(self, account: Account, less: Held, at: At) -> None:
-        """So much less is held from now on."""
+        """Hold so much less from now on."""
         holding = self._change(account, less, -1, at)
         if not holding.tasks:
             assert holding.held == NOTHING, f"{account} has no tasks, and {holding.held}"
@@ -194,13 +194,12 @@ class Accounts:
         return holding
 
     def held_before(self, account: Account, held: Held, duration_ms: int, at: At) -> None:
-        """So much was held that long before now, and is not in the days yet."""
+        """Add what was held so long before now, and is not in the days yet."""
         for day, part_ms in by_day(at.wall_ms, duration_ms):
             self._add(day, account, held_for(held, part_ms))
 
     def use(self, account: Account, cpus: int, mem: int, at: At) -> None:
-        """So much was measured, in thousandths times milliseconds: it is of the day that it is told
-        on."""
+        """Add what was measured, in thousandths times milliseconds, to the day of its telling."""
         self._add(at.wall_ms // DAY_MS, account, Sums(used_cpus=cpus, used_mem=mem))
 
     def settle(self, at: At) -> None:

@@ -45,7 +45,12 @@ def groups(
             if request.role in ("", account.role) and account.role in may:
                 group = _group_of(account, by, named)
                 out[group] = out.get(group, NO_SUMS).plus(sums)
-    return sorted(out.items())
+    return sorted(out.items(), key=lambda row: _place(row[0]))
+
+
+def _place(group: Group) -> tuple[object, ...]:
+    """By day and role, what there was no room for behind the others."""
+    return (group.day, group.rest and not group.role, group.role, group.rest, *group[2:4])
 
 
 def _group_of(account: Account, by: str, day: str) -> Group:

@@ -6,6 +6,8 @@ import { h } from "../render.js";
 import { use, useList } from "../store.js";
 import { inOrder, table } from "../table.js";
 
+const DAYS = 30;
+
 export const title = () => "Offers and fairness";
 
 export function view() {
@@ -13,6 +15,8 @@ export function view() {
   const overview = use("/v1/overview?failures=1", 4000).data;
   const frameworks = useList("/v1/frameworks", {}, "frameworks", 2000);
   const offers = useList("/v1/offers", {}, "offers", 1000, 3000);
+  const since = new Date(Date.now() - (DAYS - 1) * 86400e3).toISOString().slice(0, 10);
+  const used = useList("/v1/accounting", { since }, "accounting", 200, 60000);
   const names = new Map(frameworks.rows.map((f) => [f.framework_id, f.name]));
   const total = overview?.now.total ?? {};
   return [
@@ -51,6 +55,23 @@ export function view() {
         { title: "CPUs", sort: "cpus", num: true, width: "6rem", cell: (f) => number(f.allocated.cpus) },
         { title: "Memory", sort: "mem", num: true, width: "7rem", cell: (f) => amount("mem", f.allocated.mem) },
         { title: "Wants no offers in", wide: true, cell: (f) => f.suppressed_roles.join(", ") },
+      ],
+    })),
+    h("section", null, h("h2", null, `Used in the last ${DAYS} days`), wrong(used), table({
+      name: "accounting",
+      label: `Used in the last ${DAYS} days`,
+      fixed: true,
+      known: used,
+      empty: "Nothing has been used.",
+      rows: used.rows.slice(0, 200),
+      key: (r) => r.role ?? "",
+      columns: [
+        { title: "Role", width: "22%", cell: (r) => r.role ?? "(rest)" },
+        { title: "CPU hours", num: true, width: "8rem", cell: (r) => number(r.asked_cpu_hours) },
+        { title: "Really used", width: "20%", cell: (r) => bar(r.asked_cpu_hours && r.used_cpu_hours / r.asked_cpu_hours) },
+        { title: "Memory, GiB hours", num: true, width: "10rem", cell: (r) => number(r.asked_mem_gib_hours) },
+        { title: "Really used", wide: true, cell: (r) => bar(r.asked_mem_gib_hours && r.used_mem_gib_hours / r.asked_mem_gib_hours) },
+        { title: "GPU hours", num: true, width: "7rem", cell: (r) => number(r.asked_gpu_hours) },
       ],
     })),
     h("section", null, h("h2", null, "Offers that are not answered yet"), wrong(offers), table({
