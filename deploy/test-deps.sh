@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Install what the whole test suite needs on Debian and Ubuntu: a Docker engine, crun, runc, skopeo, a
-# registry, Podman, ZooKeeper, Prometheus, Alertmanager, HAProxy, dig, dnsmasq, busybox, debootstrap,
-# Chromium. Nothing is started; the tests do that.
+# registry, Podman, ZooKeeper, Prometheus, Alertmanager, HAProxy, nginx, Redis, PostgreSQL, dig, dnsmasq,
+# busybox, debootstrap, Chromium. Nothing is started; the tests do that.
 set -euo pipefail
 
-packages=(docker.io docker-registry skopeo crun runc podman containernetworking-plugins iptables iproute2 zookeeper prometheus prometheus-alertmanager haproxy bind9-dnsutils dnsmasq-base zstd busybox-static debootstrap chromium python3 python3-venv make git)
+packages=(docker.io docker-registry skopeo crun runc podman containernetworking-plugins iptables iproute2 zookeeper prometheus prometheus-alertmanager haproxy nginx-light redis-server postgresql bind9-dnsutils dnsmasq-base zstd busybox-static debootstrap chromium python3 python3-venv make git)
 sudo=()
 [ "$(id -u)" = 0 ] || sudo=(sudo)
 
@@ -16,6 +16,11 @@ command -v npm >/dev/null || missing+=(npm)  # some distributors' Node.js has it
 [ ${#missing[@]} -gt 0 ] || exit 0
 echo "installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
+if [ ! -e /usr/sbin/policy-rc.d ]; then  # by which Debian's packages do not start their services
+  printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee /usr/sbin/policy-rc.d >/dev/null
+  "${sudo[@]}" chmod 755 /usr/sbin/policy-rc.d
+  trap '"${sudo[@]}" rm -f /usr/sbin/policy-rc.d' EXIT
+fi
 "${sudo[@]}" apt-get update -qq
 "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 # Docker's own client where the package leaves it to another one.

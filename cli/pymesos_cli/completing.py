@@ -138,6 +138,31 @@ def contexts(
     return []
 
 
+def packages(
+    context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem[Any]]:
+    """Packages of the repositories of this user."""
+    from pymesos_cli.packages.repositories import own_repositories
+
+    with _in_time(), redirect_stderr(io.StringIO()), contextlib.suppress(Exception):
+        own = own_repositories(ASK_S)
+        names = {entry.name for one in own.all() for entry in own.index(one).entries}
+        return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+    return []
+
+
+def repositories(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem[Any]]:
+    """Repositories of this user."""
+    from pymesos_cli.packages.repositories import own_repositories
+
+    with contextlib.suppress(Exception):
+        names = [one.name for one in own_repositories(ASK_S).all()]
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return []
+
+
 @contextlib.contextmanager
 def _in_time() -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
@@ -201,6 +226,16 @@ async def live_jobs(cluster: Cluster, _: click.Context, _incomplete: str) -> Ite
     served = [name for _, job in answers.items for name in (job.job_id, job.name)]
     hosted = [name for job in await hosted_jobs(cluster) for name in (job.job_id, job.name)]
     return served + hosted
+
+
+@from_cluster
+async def jobs_of_packages(cluster: Cluster, _: click.Context, _incomplete: str) -> Iterable[str]:
+    """Ids and names of jobs that were made from packages."""
+    from pymesos_cli.services import ask_jobs
+
+    jobs = [job for _, job in (await ask_jobs(cluster, ended=False)).items]
+    made = [job for job in jobs if job.HasField("package")]
+    return [name for job in made for name in (job.job_id, job.name)]
 
 
 @from_cluster

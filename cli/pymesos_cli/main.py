@@ -44,6 +44,7 @@ ROOMS = {
     "logs": ("tasks", "Show what a task writes, or wrote, or all tasks of a job."),
     "ls": ("tasks", "List the files of a task's sandbox."),
     "offers": ("operators", "List offers that wait for an answer."),
+    "package": ("packages", "Install what others have made ready, and keep it current."),
     "policy": ("access", "Show, check and set what operators and frameworks may do."),
     "quarantine": ("jobs", "See what is stored and cannot be handled; release it."),
     "quota": ("operators", "Guarantee resources to roles, and limit them."),

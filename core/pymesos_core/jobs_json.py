@@ -23,6 +23,7 @@ def job_json(view: pb.JobView) -> Json:
         "submitted_at": iso(view.submitted_at_s),
         "explanation": view.explanation or None,
         "periodic": [periodic_json(each) for each in view.periodic],
+        "package": package_json(view.package) if view.HasField("package") else None,
     }
 
 
@@ -39,6 +40,11 @@ def daemon_json(view: pb.DaemonView) -> Json:
             for one in view.examples
         ],
     }
+
+
+def package_json(view: pb.PackageView) -> Json:
+    """The package that a job was made from."""
+    return {"name": view.name, "version": view.version}
 
 
 def periodic_json(view: pb.PeriodicView) -> Json:

@@ -158,6 +158,14 @@ class TaskSpec:
 
 
 @dataclass(frozen=True)
+class PackageSpec:
+    """The package that a job was made from. What was asked of it is in the job's document."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
 class Job:
     """A job as it was submitted; `document` is its JSON."""
 
@@ -169,6 +177,7 @@ class Job:
     preempt: bool = False  # whether tasks of lower priority may be killed for it
     variables: Mapping[str, str] = field(default_factory=dict)  # with the values that it was given
     missing: tuple[str, ...] = ()  # variables that it refers to and that have no value
+    package: PackageSpec | None = None  # that it was made from
 
     @cached_property
     def receivers(self) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ ROOMS = {
     "master/pymesos_master": {"core", "allocator", "http", "mesos", "queries", "services"},
     "cli/pymesos_cli": {
         "access", "backup", "certificates", "contexts", "draining", "jobs", "tasks", "operators",
-        "local", "variables", "web",
+        "local", "packages", "variables", "web",
     },
     "agent/pymesos_agent": {
         "core", "containers", "runtimes", "supervision", "files", "health", "services",

@@ -11,6 +11,7 @@ from pymesos_master.http.answering import ALL
 
 OF_FILES = "it is about files of this machine, and asks no cluster"
 OF_CONTEXTS = "contexts are files of who uses the CLI"
+OF_REPOSITORIES = "repositories, and the keys that are trusted, are of who uses the CLI"
 NOT_YET = "there is no route yet"  # which is a gap, and no reason
 
 # What each command does, by HTTP; or a sentence that says why it does nothing there.
@@ -67,6 +68,15 @@ BY_HTTP: dict[str, str | tuple[str, ...]] = {
     "maintenance list": ("GET /v1/maintenance",),
     "maintenance schedule": ("POST /v1/maintenance/schedule",),
     "offers": ("GET /v1/offers",),
+    "package install": ("POST /v1/jobs/apply",),
+    "package list": ("GET /v1/jobs",),
+    "package remove": ("POST /v1/jobs/stop",),
+    "package repository add": OF_REPOSITORIES,
+    "package repository list": OF_REPOSITORIES,
+    "package repository remove": OF_REPOSITORIES,
+    "package search": OF_REPOSITORIES,
+    "package show": OF_REPOSITORIES,
+    "package update": ("GET /v1/jobs/{job}/document", "POST /v1/jobs/apply"),
     "policy check": OF_FILES,
     "policy set": ("POST /v1/policy/set",),
     "policy show": ("GET /v1/policy",),

@@ -12,7 +12,11 @@ from pymesos_binpack import core as c
 from pymesos_binpack.calls import make_call
 from pymesos_binpack.core import versions
 from pymesos_binpack.core.hearing import ANSWERED_WITHIN_S
-from pymesos_binpack.jobfiles.differences import differences, without_environments
+from pymesos_binpack.jobfiles.differences import (
+    differences,
+    is_of_environment,
+    without_environments,
+)
 from pymesos_binpack.jobfiles.parsing import Job, parse_job, schema
 from pymesos_binpack.jobs.aligning import align, is_shown
 from pymesos_binpack.jobs.history import MAX_VERSIONS
@@ -549,6 +553,16 @@ def test_differences_are_told_by_key() -> None:
         ("tasks.b", "", '{"name": "b"}'),
     ]
     assert without_environments(before)["tasks"][0]["env"] == {"A": ""}
+
+
+def test_options_of_packages_are_as_hidden_as_environments() -> None:
+    """Environments are made from them."""
+    package = {"name": "redis", "version": "1.0.0", "options": {"password": "x"}}
+    before, after = {"package": package}, {"package": package | {"version": "1.1.0", "options": {}}}
+    shown = without_environments(before)["package"]
+    assert shown == {"name": "redis", "version": "1.0.0", "options": {"password": ""}}
+    hidden = {each.path: is_of_environment(each) for each in differences(before, after)}
+    assert hidden == {"package.version": False, "package.options.password": True}
 
 
 class TestSteering:

@@ -46,6 +46,7 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
             job.role,
             _state(job),
             str(job.version or ""),
+            f"{job.package.name} {job.package.version}" if job.HasField("package") else "",
             ", ".join(f"{number} {phase}" for phase, number in sorted(job.counts.items()))
             or job.explanation,
             age(job.submitted_at_s) if job.submitted_at_s else "",
@@ -53,7 +54,7 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
         for job in jobs
     ]
     hint = "" if ended else "; --all shows those that have ended"
-    headers = ("JOB", "ROLE", "STATE", "VERSION", "TASKS", "AGE")
+    headers = ("JOB", "ROLE", "STATE", "VERSION", "PACKAGE", "TASKS", "AGE")
     print_table(headers, rows, f"no jobs{hint}", ("TASKS",))
     for job in hosted:
         print(f"{job.job_id} is run by {job.where}, and ends with it")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 OF_ENVIRONMENT = frozenset({"env", "variables"})
+OF_PACKAGES = ("package", "options")  # from which environments are made
 MAX_SHOWN = 200  # characters of a value
 
 
@@ -33,17 +34,19 @@ def differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]
 
 
 def is_of_environment(difference: Difference) -> bool:
-    """Whether the values are of environments or variables, which not everybody may read."""
-    return not OF_ENVIRONMENT.isdisjoint(difference.path.split("."))
+    """Whether the values are of environments, variables or options, which not everybody may read."""
+    parts = difference.path.split(".")
+    return not OF_ENVIRONMENT.isdisjoint(parts) or parts[:2] == list(OF_PACKAGES)
 
 
-def without_environments(document: Any) -> Any:
-    """Return a document with the values of environments and variables left out."""
+def without_environments(document: Any, within: str = "") -> Any:
+    """Return a document with the values of environments, variables and options left out."""
     if isinstance(document, Mapping):
         return {
             key: dict.fromkeys(value, "")
-            if key in OF_ENVIRONMENT and isinstance(value, Mapping)
-            else without_environments(value)
+            if isinstance(value, Mapping)
+            and (key in OF_ENVIRONMENT or (within, key) == OF_PACKAGES)
+            else without_environments(value, key)
             for key, value in document.items()
         }
     if isinstance(document, list):

@@ -37,6 +37,7 @@ from pymesos_binpack.specs import (
     KNOWN_RESOURCES,
     Job,
     JobError,
+    PackageSpec,
     RestartRules,
     TaskSpec,
     VolumeSpec,
@@ -153,7 +154,13 @@ def _parse(document: Mapping[str, Any], stored: str) -> Job:
     check_neighbours(tasks)
     priority, preempt = document.get("priority", 0), document.get("preempt", False)
     missing = tuple(name for name in variables.names_in(document) if name not in values)
-    return Job(document["name"], role, tasks, stored, priority, preempt, values, missing)
+    package = _package(document.get("package"))
+    return Job(document["name"], role, tasks, stored, priority, preempt, values, missing, package)
+
+
+def _package(given: Mapping[str, Any] | None) -> PackageSpec | None:
+    """The package that a job was made from, if it was made from one."""
+    return None if given is None else PackageSpec(given["name"], given["version"])
 
 
 def _check_unique(where: str, names: Iterable[str]) -> None:

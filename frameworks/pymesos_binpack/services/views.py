@@ -227,6 +227,7 @@ def volume_view(volume: KeptVolume, job_id: str) -> pb.VolumeView:
 
 def job_view(job: JobState, framework_id: str) -> pb.JobView:
     """A job without its instances."""
+    package = job.job.package
     return pb.JobView(
         job_id=job.job_id,
         name=job.job.name,
@@ -240,6 +241,9 @@ def job_view(job: JobState, framework_id: str) -> pb.JobView:
         periodic=periodic_views(job),
         priority=job.job.priority,
         role=job.job.role,
+        package=None
+        if package is None
+        else pb.PackageView(name=package.name, version=package.version),
     )
 
 

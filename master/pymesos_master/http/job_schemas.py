@@ -31,6 +31,7 @@ _JOB = {
     "submitted_at": TIME,
     "explanation": MAYBE_TEXT,
     "periodic": many(ref("Periodic")),
+    "package": or_null(ref("Package")),
 }
 _CHANGE = record(
     "A key of the job file that differs, with its values as JSON; null: it is not there.",
@@ -100,6 +101,11 @@ SCHEMAS: dict[str, Json] = {
         made=WHOLE,
         ready=WHOLE,
         surge=WHOLE,
+    ),
+    "Package": record(
+        "The package that a job was made from.",
+        name=TEXT,
+        version=TEXT,
     ),
     "Periodic": record(
         "When a periodic task runs, and its latest runs, the last one last. `note` says what became"

@@ -401,7 +401,7 @@ class InstanceView(_message.Message):
     def __init__(self, task_name: _Optional[str] = ..., instance: _Optional[int] = ..., task_id: _Optional[str] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., hostname: _Optional[str] = ..., agent_id: _Optional[str] = ..., ports: _Optional[_Iterable[int]] = ..., attempts: _Optional[int] = ..., explanation: _Optional[str] = ..., done: _Optional[bool] = ..., exit_status: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., service: _Optional[bool] = ..., stuck: _Optional[bool] = ..., nearest: _Optional[str] = ..., offers_seen: _Optional[int] = ..., cause: _Optional[str] = ..., next_start_at_s: _Optional[float] = ..., needs: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., needs_ports: _Optional[int] = ..., data_on: _Optional[str] = ..., version: _Optional[int] = ..., ready: _Optional[bool] = ..., leaving: _Optional[str] = ..., removed: _Optional[bool] = ..., serving: _Optional[bool] = ..., name: _Optional[str] = ..., address: _Optional[str] = ..., port_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class JobView(_message.Message):
-    __slots__ = ("job_id", "name", "state", "instances", "counts", "submitted_at_s", "framework_id", "more", "explanation", "version", "settled", "rollouts", "priority", "role", "periodic", "daemons")
+    __slots__ = ("job_id", "name", "state", "instances", "counts", "submitted_at_s", "framework_id", "more", "explanation", "version", "settled", "rollouts", "priority", "role", "periodic", "package", "daemons")
     class CountsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -424,6 +424,7 @@ class JobView(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     PERIODIC_FIELD_NUMBER: _ClassVar[int]
+    PACKAGE_FIELD_NUMBER: _ClassVar[int]
     DAEMONS_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     name: str
@@ -440,8 +441,9 @@ class JobView(_message.Message):
     priority: int
     role: str
     periodic: _containers.RepeatedCompositeFieldContainer[PeriodicView]
+    package: PackageView
     daemons: _containers.RepeatedCompositeFieldContainer[DaemonView]
-    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[InstanceView, _Mapping]]] = ..., counts: _Optional[_Mapping[str, int]] = ..., submitted_at_s: _Optional[float] = ..., framework_id: _Optional[str] = ..., more: _Optional[bool] = ..., explanation: _Optional[str] = ..., version: _Optional[int] = ..., settled: _Optional[bool] = ..., rollouts: _Optional[_Iterable[_Union[RolloutView, _Mapping]]] = ..., priority: _Optional[int] = ..., role: _Optional[str] = ..., periodic: _Optional[_Iterable[_Union[PeriodicView, _Mapping]]] = ..., daemons: _Optional[_Iterable[_Union[DaemonView, _Mapping]]] = ...) -> None: ...
+    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[InstanceView, _Mapping]]] = ..., counts: _Optional[_Mapping[str, int]] = ..., submitted_at_s: _Optional[float] = ..., framework_id: _Optional[str] = ..., more: _Optional[bool] = ..., explanation: _Optional[str] = ..., version: _Optional[int] = ..., settled: _Optional[bool] = ..., rollouts: _Optional[_Iterable[_Union[RolloutView, _Mapping]]] = ..., priority: _Optional[int] = ..., role: _Optional[str] = ..., periodic: _Optional[_Iterable[_Union[PeriodicView, _Mapping]]] = ..., package: _Optional[_Union[PackageView, _Mapping]] = ..., daemons: _Optional[_Iterable[_Union[DaemonView, _Mapping]]] = ...) -> None: ...
 
 class DaemonView(_message.Message):
     __slots__ = ("task_name", "agents", "wanted", "running", "not_eligible", "examples")
@@ -467,6 +469,14 @@ class DaemonView(_message.Message):
     not_eligible: int
     examples: _containers.RepeatedCompositeFieldContainer[DaemonView.NotEligible]
     def __init__(self, task_name: _Optional[str] = ..., agents: _Optional[int] = ..., wanted: _Optional[int] = ..., running: _Optional[int] = ..., not_eligible: _Optional[int] = ..., examples: _Optional[_Iterable[_Union[DaemonView.NotEligible, _Mapping]]] = ...) -> None: ...
+
+class PackageView(_message.Message):
+    __slots__ = ("name", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class RunView(_message.Message):
     __slots__ = ("run_id", "due_at_s", "began_at_s", "ended_at_s", "state", "by")

@@ -17,12 +17,15 @@ export const view = (at) => (at.path[1] ? one(at.path[1]) : all(at));
 /** Instances by what they do: "3 running, 1 pending". @param {Record<string, number>} counts */
 const counted = (counts) => Object.entries(counts).filter(([, many]) => many).map(([phase, many]) => `${number(many)} ${plain(phase)}`).join(", ");
 
+/** The package that it was made from: "redis 1.0.0". @param {any} job */
+const packaged = (job) => (job.package ? `${job.package.name} ${job.package.version}` : null);
+
 /** @param {import("../router.js").Route} at */
 function all(at) {
   const ended = at.query.get("ended") === "true";
   const words = (at.query.get("search") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
   const list = useList("/v1/jobs", { ended }, "jobs", 2000, 4000);
-  const found = list.rows.filter((j) => words.every((word) => `${j.job_id} ${j.name} ${j.role} ${j.state}`.toLowerCase().includes(word)));
+  const found = list.rows.filter((j) => words.every((word) => `${j.job_id} ${j.name} ${j.role} ${j.state} ${packaged(j) ?? ""}`.toLowerCase().includes(word)));
   return [
     head("Jobs", ended ? "jobs --all" : "jobs", searchBox("Find jobs"), tick("ended", "also ended"), h("a", { class: "button", href: "/whatif" }, "New or changed job")),
     wrong(list),
@@ -40,6 +43,7 @@ function all(at) {
         { title: "State", sort: "state", width: "7.5rem", cell: (j) => state(j.state) },
         { title: "Instances", cell: (j) => counted(j.counts) },
         { title: "Version", sort: "version", num: true, width: "6.5rem", cell: (j) => j.version ?? "–" },
+        { title: "Package", width: "9rem", wide: true, cell: (j) => packaged(j) ?? "–" },
         { title: "Role", sort: "role", width: "9rem", wide: true, cell: (j) => j.role ?? "–" },
         { title: "Submitted", sort: "submitted", num: true, width: "8rem", cell: (j) => ago(j.submitted_at) },
         { title: "Id", width: "14%", wide: true, cell: (j) => h("span", { class: "id faint" }, j.job_id) },
@@ -69,6 +73,7 @@ function one(id) {
       ["Role", job.role],
       ["Priority", job.priority],
       ["Version", job.version],
+      ["Package", packaged(job)],
       ["Instances", counted(job.counts)],
       ["Framework", frameworkLink(job.framework_id)],
       ["Submitted", ago(job.submitted_at)],

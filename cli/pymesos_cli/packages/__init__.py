@@ -1,0 +1,1 @@
+"""Packages: versioned templates of jobs with options, from signed repositories."""

@@ -1,0 +1,203 @@
+"""`package install`, `update`, `remove` and `list`: jobs that are made from packages."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
+from pymesos_cli.finding import has_ended
+from pymesos_cli.jobs.hosted import Hosted
+from pymesos_cli.jobs.listing import find_held, stop_job
+from pymesos_cli.jobs.versions import Apply, apply_job
+from pymesos_cli.output import note, print_json, print_table
+from pymesos_cli.packages.package import Installing, Package
+from pymesos_cli.packages.parts import PackageError, Version, parse_version
+from pymesos_cli.packages.repositories import Found, Repositories
+from pymesos_cli.services import ask_jobs, warn
+from pymesos_core.jobs_json import job_json
+from pymesos_core.text import quoted
+from pymesos_proto.v1 import jobs_pb2 as pb
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What `install` and `update` are told, beside names."""
+
+    settings: Sequence[str] = ()  # NAME=VALUE
+    unset: Sequence[str] = ()  # options that go back to their defaults
+    version: str = ""  # empty: the latest
+    downgrade: bool = False
+    apply: Apply = field(default_factory=Apply)
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A job that was made from a package."""
+
+    address: str  # of the service that has it
+    job: pb.JobView
+
+    @property
+    def version(self) -> Version:
+        """The version of its package."""
+        return parse_version(self.job.package.version)
+
+    @property
+    def name(self) -> str:
+        """The name of its package."""
+        return self.job.package.name
+
+
+def package_and_job(
+    repositories: Repositories, text: str, name: str, role: str, wanted: Wanted
+) -> tuple[Package, Installing]:
+    """Return the package that is to be installed, with what it is told. Raises PackageError."""
+    package = repositories.load(repositories.find(text, _version(wanted)))
+    options = package.options.read(wanted.settings)
+    return package, Installing(name or package.name, role, options)
+
+
+async def install(cluster: Cluster, package: Package, asked: Installing, wanted: Wanted) -> int:
+    """`pymesos-cli package install`; the exit status. Raises CliError, PackageError."""
+    job = package.job(asked)
+    answers = await ask_jobs(cluster, ended=False)
+    warn(answers.silent)
+    there = [
+        Installed(address, view)
+        for address, view in answers.items
+        if view.name == asked.name and view.role == asked.role and not has_ended(view)
+    ]
+    apply = wanted.apply
+    if len(there) == 1 and there[0].job.state == "running":
+        check_change(there[0], package, downgrade=wanted.downgrade)
+        apply = replace(apply, job_id=there[0].job.job_id, if_version=there[0].job.version)
+    print(f"{package}, as the job {asked.name} of the role {asked.role}")
+    return await apply_job(cluster, job, apply)
+
+
+async def update(cluster: Cluster, repositories: Repositories, text: str, wanted: Wanted) -> int:
+    """`pymesos-cli package update`; the exit status. Raises CliError, PackageError."""
+    installed = await _installed(cluster, text)
+    before = await _options(cluster, installed)
+    found = await asyncio.to_thread(repositories.find, installed.name, _version(wanted))
+    package = await asyncio.to_thread(repositories.load, found)
+    check_change(installed, package, downgrade=wanted.downgrade)
+    kept = {name: value for name, value in before.items() if name not in wanted.unset}
+    options = kept | package.options.read(wanted.settings)
+    asked = Installing(installed.job.name, installed.job.role or "*", options)
+    job = package.job(asked)
+    print(f"{installed.name} {installed.version} -> {package.version}")
+    for version, words in package.notes_since(installed.version):
+        print(f"\n## {version}\n{words}\n")
+    view = installed.job
+    apply = replace(wanted.apply, job_id=view.job_id, if_version=view.version)
+    return await apply_job(cluster, job, apply)
+
+
+async def remove(cluster: Cluster, text: str) -> None:
+    """`pymesos-cli package remove`. Raises CliError."""
+    installed = await _installed(cluster, text)
+    await stop_job(cluster, installed.job.job_id)
+    print("its volumes stay: `pymesos-cli volumes list` shows them")
+
+
+async def list_installed(cluster: Cluster, repositories: Repositories, *, as_json: bool) -> None:
+    """`pymesos-cli package list`."""
+    answers = await ask_jobs(cluster, ended=False)
+    warn(answers.silent)
+    jobs = [view for _, view in answers.items if view.HasField("package")]
+    latest = await asyncio.to_thread(_latest, repositories) if jobs else {}
+    if as_json:
+        print_json([{**job_json(job), "latest": latest.get(job.package.name)} for job in jobs])
+        return
+    rows = [
+        (
+            job.job_id,
+            job.role,
+            job.package.name,
+            job.package.version,
+            latest.get(job.package.name, "?"),
+            job.state,
+        )
+        for job in jobs
+    ]
+    headers = ("JOB", "ROLE", "PACKAGE", "VERSION", "LATEST", "STATE")
+    print_table(headers, rows, "no job was made from a package")
+
+
+def _latest(repositories: Repositories) -> dict[str, str]:
+    """The latest version of each package; one that several repositories have is left out."""
+    owners: dict[str, set[str]] = {}
+    newest: dict[str, Found] = {}
+    for one in repositories.all():
+        try:
+            entries = repositories.index(one).entries
+        except PackageError as error:
+            note(str(error))
+            continue
+        for entry in entries:
+            owners.setdefault(entry.name, set()).add(one.name)
+            before = newest.get(entry.name)
+            if before is None or before.entry.version < entry.version:
+                newest[entry.name] = Found(one, entry)
+    return {name: str(newest[name].entry.version) for name in newest if len(owners[name]) == 1}
+
+
+def _version(wanted: Wanted) -> Version | None:
+    return parse_version(wanted.version) if wanted.version else None
+
+
+def check_change(installed: Installed, package: Package, *, downgrade: bool) -> None:
+    """Raises CliError for a job that is not this package's, or for a downgrade not asked for."""
+    view = installed.job
+    if not view.HasField("package") or installed.name != package.name:
+        made = f"from {installed.name}" if view.HasField("package") else "from no package"
+        raise CliError(
+            f"the job {view.job_id} runs, and was made {made}: give this one another name, with"
+            f" --name",
+            EXIT_USAGE,
+        )
+    if package.version < installed.version and not downgrade:
+        raise CliError(
+            f"{package} is older than {installed.version}, which the job {view.job_id} has: what"
+            f" the newer one has written may not be read by it. If you mean it, add --downgrade",
+            EXIT_USAGE,
+        )
+    if package.version < installed.version:
+        note(f"this is a downgrade, from {installed.version} to {package.version}")
+
+
+async def _installed(cluster: Cluster, text: str) -> Installed:
+    found = await find_held(cluster, text, exact=True)
+    view = None if isinstance(found, Hosted) else found[1]
+    if isinstance(found, Hosted) or view is None or not view.HasField("package"):
+        raise CliError(
+            f"the job {quoted(text)} was not made from a package; `pymesos-cli package list` shows"
+            f" those that were",
+            EXIT_USAGE,
+        )
+    if has_ended(view):
+        raise CliError(
+            f"the job {view.job_id} has ended ({view.state}): install its package anew", EXIT_USAGE
+        )
+    return Installed(found[0], view)
+
+
+async def _options(cluster: Cluster, installed: Installed) -> Mapping[str, Any]:
+    """What was asked of an installed package. Raises CliError."""
+    async with jobs_at(cluster, installed.address) as stub:
+        answer = await stub.DescribeJob(
+            pb.DescribeJobRequest(job_id=installed.job.job_id), timeout=cluster.timeout_s
+        )
+    options: Mapping[str, Any] = json.loads(answer.job_json)["package"].get("options", {})
+    if answer.env_hidden and options:
+        raise CliError(
+            f"you may not read what was asked of {installed.name} (`read-env`), so it cannot be"
+            f" asked for again: have somebody update it who may",
+            EXIT_USAGE,
+        )
+    return options

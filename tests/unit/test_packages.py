@@ -1,0 +1,454 @@
+"""Packages: templates take values and nothing else, options are checked, what is signed is read."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from pymesos_cli.cluster import CliError
+from pymesos_cli.packages.building import build, new_key, read_folder, read_key
+from pymesos_cli.packages.fetching import check_location
+from pymesos_cli.packages.index import (
+    SIGNED_AS,
+    Entry,
+    Index,
+    key_text,
+    parse_key,
+    read_index,
+    written_index,
+)
+from pymesos_cli.packages.installing import Installed, check_change
+from pymesos_cli.packages.options import Options, parse_options
+from pymesos_cli.packages.package import Installing, Package, package_of, read_package
+from pymesos_cli.packages.parts import MAX_PACKAGE_BYTES, PackageError, Version, parse_version
+from pymesos_cli.packages.repositories import Repositories
+from pymesos_cli.packages.template import escaped, options_of, rendered
+from pymesos_proto.v1 import jobs_pb2 as pb
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = sorted((ROOT / "deploy/packages").glob("*/"))
+NOW_S = 1_700_000_000.0
+
+
+def schema(**options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            name: {"description": "What it is.", **one} for name, one in options.items()
+        },
+    }
+
+
+PORT = {"type": "integer", "minimum": 1, "maximum": 65535, "default": 80}
+TEXT = {"type": "string", "default": "x"}
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    task = {"name": "t", "kind": "service", "command": "exec x", "env": {"PORT": "@{port}"}}
+    return {
+        "format": 1,
+        "name": "web",
+        "version": "1.0.0",
+        "summary": "A server",
+        "options": schema(port=PORT),
+        "job": {"tasks": [task]},
+        "readme": "It serves.",
+        **changes,
+    }
+
+
+class TestTemplates:
+    def test_a_value_alone_keeps_its_type_and_is_text_in_text_and_in_environments(self) -> None:
+        node = {"a": "@{n}", "b": "p-@{n}-@{flag}", "env": {"A": "@{n}", "B": "@{flag}"}}
+        assert rendered(node, {"n": 3, "flag": True}) == {
+            "a": 3,
+            "b": "p-3-true",
+            "env": {"A": "3", "B": "true"},
+        }
+
+    @pytest.mark.parametrize("value", ["x\n- y: 1", "{a: 1}", "@{other}", '"', "a: b", "[]"])
+    def test_a_value_becomes_no_structure(self, value: str) -> None:
+        assert rendered({"a": ["@{t}", "<@{t}>"]}, {"t": value, "other": "secret"}) == {
+            "a": [value, f"<{value}>"]
+        }
+
+    @pytest.mark.parametrize(
+        "node",
+        [
+            {"command": "run @{t}"},
+            {"health_check": {"command": "@{t}"}},
+            {"command": {"@value": "@{t}"}},
+            {"command": {"@when": "t", "@value": "x@{t}"}},
+        ],
+    )
+    def test_no_value_is_part_of_a_command(self, node: Any) -> None:
+        with pytest.raises(PackageError, match="stands in a command, which a shell would read"):
+            options_of({"tasks": [node]})
+
+    def test_what_is_there_only_when_an_option_says_something(self) -> None:
+        node = {
+            "ports": [{"name": "p", "host": {"@when": "port", "@value": "@{port}"}}],
+            "volumes": [{"@when": "size", "size": "@{size}"}],
+            "expose": {"@when": "host", "http": "@{host}"},
+        }
+        nothing: dict[str, Any] = {"port": 0, "size": 0, "host": ""}
+        assert rendered(node, nothing) == {"ports": [{"name": "p"}], "volumes": []}
+        assert rendered(node, {"port": 80, "size": 1, "host": "h"}) == {
+            "ports": [{"name": "p", "host": 80}],
+            "volumes": [{"size": 1}],
+            "expose": {"http": "h"},
+        }
+        assert options_of(node) == {"port", "size", "host"}
+
+    @pytest.mark.parametrize("text", ["@{a}", "@@{a}", "a@@@{b}", "${a} $(b) @ {"])
+    def test_a_text_that_is_escaped_comes_out_as_it_was(self, text: str) -> None:
+        assert options_of(escaped(text)) == set()
+        assert rendered(escaped(text), {}) == text
+
+    @pytest.mark.parametrize("text", ["@{A}", "@{", "@{a b}", "x@{a}@{"])
+    def test_what_is_no_name_of_an_option(self, text: str) -> None:
+        with pytest.raises(PackageError, match="begins the name of an option"):
+            options_of({"k": text})
+
+    def test_a_key_is_no_place_for_an_option(self) -> None:
+        with pytest.raises(PackageError, match="no place for an option"):
+            options_of({"env": {"@{a}": "x"}})
+
+
+class TestOptions:
+    OPTIONS = parse_options(
+        schema(
+            port=PORT,
+            mode={"type": "string", "enum": ["fast", "safe"], "default": "safe"},
+            ratio={"type": "number", "default": 0.5},
+            on={"type": "boolean", "default": False},
+            host={"type": "string", "pattern": "^[a-z]*$", "expected": "letters", "default": ""},
+        )
+    )
+
+    def test_values_have_the_types_of_their_options(self) -> None:
+        given = ("port=8080", "ratio=1", "on=true", "host=true", "mode=fast")
+        assert self.OPTIONS.read(given) == {
+            "port": 8080, "ratio": 1, "on": True, "host": "true", "mode": "fast",
+        }  # fmt: skip
+        assert self.OPTIONS.filled({"port": 8080})["mode"] == "safe"
+
+    @pytest.mark.parametrize(
+        ("setting", "said"),
+        [
+            ("port=0", "the option port: 0 is out of range; at least 1"),
+            ("port=x", "the option port: 'x' is not a whole number"),
+            ("port=", "the option port: '' is not a whole number"),
+            ("port=true", "the option port: "),
+            ("port=99999999999999999999999999999999999", "the option port: "),
+            ("mode=slow", "the option mode: 'slow' is not one of fast, safe"),
+            ("on=1", "the option on: "),
+            ("host=A1", "the option host: 'A1' cannot be used; expected: letters"),
+            ("prot=1", "there is no option 'prot'; did you mean port?"),
+            ("port", "is not NAME=VALUE"),
+        ],
+    )
+    def test_what_is_wrong_is_said_with_the_option(self, setting: str, said: str) -> None:
+        with pytest.raises(PackageError) as caught:
+            self.OPTIONS.filled(self.OPTIONS.read([setting]))
+        assert said in str(caught.value)
+
+    def test_one_that_is_required_is_asked_for(self) -> None:
+        asked = schema(key={"type": "string", "examples": ["x"]}) | {"required": ["key"]}
+        options = parse_options(asked)
+        with pytest.raises(PackageError, match=r"the option key is missing: What it is. Give it"):
+            options.filled({})
+        assert options.examples() == {"key": "x"}
+
+    def test_a_default_is_as_the_option_wants_it(self) -> None:
+        with pytest.raises(PackageError, match="of its own default or example: the option port"):
+            parse_options(schema(port={**PORT, "default": 0}))
+
+
+class TestPackages:
+    def job(self, **options: Any) -> dict[str, Any]:
+        made: dict[str, Any] = json.loads(
+            package_of(document()).job(Installing("shop", "dev", options)).document
+        )
+        return made
+
+    def test_a_job_says_what_it_was_made_from(self) -> None:
+        made = self.job(port=81)
+        assert (made["name"], made["role"]) == ("shop", "dev")
+        assert made["package"] == {"name": "web", "version": "1.0.0", "options": {"port": 81}}
+        assert made["tasks"][0]["env"] == {"PORT": "81"}
+        assert self.job()["package"]["options"] == {}, "defaults are of the package, and may change"
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"name": "../web"}, "no name of a package"),
+            ({"version": "1.0"}, "no version of a package"),
+            ({"version": "01.0.0"}, "no version of a package"),
+            ({"format": 2}, "it wants a later pymesos-cli"),
+            ({"extra": 1}, "unknown key 'extra'"),
+            ({"readme": "\x1b[2J"}, "a character that cannot be shown"),
+            ({"notes": {"1.0.0": "a\rb"}}, "a character that cannot be shown"),
+            ({"summary": "\x1b[2J"}, "control character"),
+            ({"options": schema()}, "asks for the option 'port', which is not there"),
+            ({"options": schema(port=PORT, other=TEXT)}, "is asked for nowhere"),
+            ({"options": {**schema(port=PORT), "$ref": "file:///x"}}, "unknown key '$ref'"),
+            ({"options": schema(port={**PORT, "format": "uri"})}, "unknown key 'format'"),
+            ({"job": {"name": "x", "tasks": []}}, "job.name: whoever installs"),
+            ({"job": {"package": {}}}, "job.package: whoever installs"),
+        ],
+    )
+    def test_what_is_no_package_is_refused(self, changes: dict[str, Any], said: str) -> None:
+        with pytest.raises(PackageError) as caught:
+            package_of(document(**changes))
+        assert said in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "data",
+        [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b'{"a":1,"a":2}', b"x" * MAX_PACKAGE_BYTES * 2],
+    )
+    def test_bytes_that_hold_none_are_refused(self, data: bytes) -> None:
+        with pytest.raises(PackageError):
+            read_package(data)
+
+    def test_a_job_that_cannot_be_is_refused_before_anything_is_asked(self) -> None:
+        package = package_of(document(job={"tasks": [{"name": "t", "instances": "@{port}"}]}))
+        with pytest.raises(PackageError, match=r"the job of web 1.0.0 cannot be: .*command"):
+            package.job(Installing("web", "*", {}))
+
+    def test_notes_are_of_the_versions_between(self) -> None:
+        notes = {"1.1.0": "a", "1.2.0": "b", "2.0.0": "c", "3.0.0": "d"}
+        package = package_of(document(version="2.0.0", notes=notes))
+        assert [text for _, text in package.notes_since(Version(1, 1, 0))] == ["b", "c"]
+
+    @pytest.mark.parametrize("folder", OURS, ids=lambda path: path.name)
+    def test_ours_can_be_installed_with_every_option(self, folder: Path) -> None:
+        package, data = read_folder(folder)
+        assert read_package(data) == package and package.name == folder.name
+        package.job(Installing(package.name, "data", {}))
+        package.job(Installing(package.name, "data", package.options.examples()))
+
+
+def test_the_example_of_the_page_is_a_package(tmp_path: Path) -> None:
+    text = (ROOT / "docs/packages.md").read_text("utf-8")
+    blocks = re.findall(r"```(?:yaml|json)\n(.*?)```", text, re.S)
+    for name, block in zip(
+        ("package.yaml", "options.schema.json", "job.yaml"), blocks, strict=True
+    ):
+        (tmp_path / name).write_text(block)
+    (tmp_path / "start.sh").write_text("exec hello")
+    (tmp_path / "README.md").write_text("It says hello.")
+    package, _ = read_folder(tmp_path)
+    job = json.loads(package.job(Installing("h", "*", {"words": "good day", "port": 80})).document)
+    (task,) = job["tasks"]
+    assert task["env"] == {"WORDS": "good day"} and task["resources"] == {"mem": 32}
+    assert task["command"] == "exec hello" and task["ports"] == [{"name": "http", "host": 80}]
+
+
+KEY = Ed25519PrivateKey.generate()
+ENTRY = Entry("web", Version(1, 0, 0), "A server", "0" * 64)
+
+
+class TestIndexes:
+    def test_what_is_signed_is_read(self) -> None:
+        index = Index(5, [ENTRY])
+        assert read_index(written_index(index, KEY), KEY.public_key()) == index
+        assert parse_key(key_text(KEY.public_key())) == KEY.public_key()
+
+    def test_nothing_is_read_that_another_has_signed_or_changed(self) -> None:
+        data = written_index(Index(5, [ENTRY]), KEY)
+        other = Ed25519PrivateKey.generate()
+        line, _, body = data.partition(b"\n")
+        for wrong, key in (
+            (data, other),
+            (data.replace(b"A server", b"A serves"), KEY),
+            (body, KEY),
+            (b"", KEY),
+            (line + b"\n", KEY),
+            (b"x" * 90 + b"\n" + body, KEY),
+        ):
+            with pytest.raises(PackageError, match="is not signed by the key"):
+                read_index(wrong, key.public_key())
+
+    def test_a_signature_of_something_else_is_none_of_an_index(self) -> None:
+        body = b'{"serial": 1, "packages": []}'
+        data = base64.b64encode(KEY.sign(body)) + b"\n" + body
+        with pytest.raises(PackageError, match="is not signed"):
+            read_index(data, KEY.public_key())
+
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            {"name": "../../etc/passwd"},
+            {"version": "1"},
+            {"sha256": "0" * 63},
+            {"summary": "\x1b[2J"},
+        ],
+    )
+    def test_an_entry_names_nothing_but_a_package(self, entry: dict[str, str]) -> None:
+        good = {"name": "web", "version": "1.0.0", "summary": "s", "sha256": "0" * 64}
+        body = json.dumps({"serial": 1, "packages": [good | entry]}).encode()
+        data = base64.b64encode(KEY.sign(SIGNED_AS + body)) + b"\n" + body
+        with pytest.raises(PackageError):
+            read_index(data, KEY.public_key())
+
+    def test_a_text_that_is_no_key(self) -> None:
+        for text in ("", "ed25519:", "ed25519:AAAA", key_text(KEY.public_key())[8:], "ssh:x"):
+            with pytest.raises(PackageError, match="is no public key"):
+                parse_key(text)
+
+
+def put(folder: Path, **changes: Any) -> Path:
+    """Write a package's folder."""
+    made = document(**changes)
+    folder.mkdir(parents=True)
+    about = {key: made[key] for key in ("name", "version", "summary")}
+    (folder / "package.yaml").write_text(json.dumps(about))
+    (folder / "options.schema.json").write_text(json.dumps(made["options"]))
+    (folder / "job.yaml").write_text(json.dumps(made["job"]))
+    (folder / "README.md").write_text(made["readme"])
+    return folder
+
+
+class TestRepositories:
+    @pytest.fixture
+    def key(self, tmp_path: Path) -> Ed25519PrivateKey:
+        return new_key(tmp_path / "key")
+
+    @pytest.fixture
+    def own(self, tmp_path: Path, key: Ed25519PrivateKey) -> Repositories:
+        build([put(tmp_path / "1")], tmp_path / "out", key, NOW_S)
+        (tmp_path / "config").mkdir()
+        own = Repositories(tmp_path / "config", 1.0)
+        own.add("ours", str(tmp_path / "out"), key_text(key.public_key()))
+        return own
+
+    def test_the_latest_version_is_found(
+        self, own: Repositories, tmp_path: Path, key: Ed25519PrivateKey
+    ) -> None:
+        folders = [put(tmp_path / v, version=v) for v in ("1.9.0", "1.10.0")]
+        build(folders, tmp_path / "out", key, NOW_S)
+        assert own.load(own.find("web")).version == Version(1, 10, 0)
+        assert own.load(own.find("ours/web", Version(1, 0, 0))).version == Version(1, 0, 0)
+        with pytest.raises(PackageError, match=r"no version 3.0.0; there are 1.0.0, 1.9.0, 1.10.0"):
+            own.find("web", Version(3, 0, 0))
+        with pytest.raises(PackageError, match="no repository has a package 'wob'"):
+            own.find("wob")
+        with pytest.raises(PackageError, match="there is no repository 'theirs'"):
+            own.find("theirs/web")
+
+    def test_other_bytes_than_were_signed_are_not_read(
+        self, own: Repositories, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "out/web-1.0.0.json"
+        path.write_bytes(path.read_bytes() + b" ")
+        with pytest.raises(PackageError, match="its sha256 is another"):
+            own.load(own.find("web"))
+
+    def test_a_link_leads_nowhere(self, own: Repositories, tmp_path: Path) -> None:
+        path = tmp_path / "out/web-1.0.0.json"
+        path.rename(tmp_path / "elsewhere")
+        path.symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(PackageError, match="cannot read"):
+            own.load(own.find("web"))
+
+    def test_an_older_index_is_refused(
+        self, own: Repositories, tmp_path: Path, key: Ed25519PrivateKey
+    ) -> None:
+        before = (tmp_path / "out/index.signed").read_bytes()
+        build([put(tmp_path / "2", version="2.0.0")], tmp_path / "out", key, NOW_S)
+        own.find("web")
+        (tmp_path / "out/index.signed").write_bytes(before)
+        with pytest.raises(PackageError, match="an older one than was seen before"):
+            own.find("web")
+
+    def test_a_name_that_two_have_is_nobodys(
+        self, own: Repositories, tmp_path: Path, key: Ed25519PrivateKey
+    ) -> None:
+        build([put(tmp_path / "9", version="9.0.0")], tmp_path / "more", key, NOW_S)
+        own.add("more", str(tmp_path / "more"), key_text(key.public_key()))
+        with pytest.raises(PackageError, match="more, ours have a package web: say which"):
+            own.find("web")
+        assert own.find("ours/web").entry.version == Version(1, 0, 0)
+        own.remove("more")
+        assert own.find("web").repository.name == "ours"
+
+    def test_what_was_published_is_not_changed(
+        self, own: Repositories, tmp_path: Path, key: Ed25519PrivateKey
+    ) -> None:
+        changed = put(tmp_path / "changed", readme="Other words.")
+        with pytest.raises(PackageError, match="other contents: give it another version"):
+            build([changed], tmp_path / "out", key, NOW_S)
+
+    def test_a_file_of_a_template_is_in_its_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text("s")
+        for name in ("../secret", "/etc/hostname", "link"):
+            folder = tmp_path / name.replace("/", "_")
+            task = {"name": "t", "command": {"@file": name}, "env": {"PORT": "@{port}"}}
+            put(folder, job={"tasks": [task]})
+            (folder / "link").symlink_to(tmp_path / "secret")
+            with pytest.raises(PackageError, match="is not in the folder of the package"):
+                read_folder(folder)
+
+    def test_a_key_that_others_can_read_signs_nothing(self, tmp_path: Path) -> None:
+        new_key(tmp_path / "key")
+        (tmp_path / "key").chmod(0o644)
+        with pytest.raises(PackageError, match="can be read by others"):
+            read_key(tmp_path / "key")
+
+    def test_keys_that_others_can_write_are_not_trusted(self, own: Repositories) -> None:
+        (own.folder / "packages.json").chmod(0o666)
+        with pytest.raises(PackageError, match="can be written by others than you"):
+            own.all()
+
+    @pytest.mark.parametrize(
+        "text",
+        ["http://h/x", "file:///x", "https://", "https://u:p@h/", "https://h/?a", "https://h/a\nb"],
+    )
+    def test_what_is_no_place_of_a_repository(self, text: str) -> None:
+        with pytest.raises(PackageError):
+            check_location(text)
+
+
+def installed(name: str, version: str) -> Installed:
+    view = pb.JobView(job_id="web-1", name="web", state="running", role="*")
+    if name:
+        view.package.CopyFrom(pb.PackageView(name=name, version=version))
+    return Installed("h:1", view)
+
+
+class TestChanges:
+    PACKAGE: Package = package_of(document(version="1.5.0"))
+
+    @pytest.mark.parametrize("version", ["1.4.9", "1.5.0"])
+    def test_what_is_not_older_may_follow(self, version: str) -> None:
+        check_change(installed("web", version), self.PACKAGE, downgrade=False)
+
+    def test_a_downgrade_is_said(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(CliError, match=r"web 1.5.0 is older than 1.10.0"):
+            check_change(installed("web", "1.10.0"), self.PACKAGE, downgrade=False)
+        check_change(installed("web", "1.10.0"), self.PACKAGE, downgrade=True)
+        assert "this is a downgrade, from 1.10.0 to 1.5.0" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(("name", "said"), [("", "from no package"), ("db", "from db")])
+    def test_a_job_of_something_else_is_left_alone(self, name: str, said: str) -> None:
+        with pytest.raises(CliError, match=said):
+            check_change(installed(name, "1.0.0"), self.PACKAGE, downgrade=True)
+
+
+def test_versions_are_numbers() -> None:
+    assert parse_version("1.10.0") > parse_version("1.9.0")
+    for text in ("", "1", "1.0.0-rc1", "1.0.0\n", "-1.0.0", "1.0.0.0", "٣.0.0", "1" * 10 + ".0.0"):
+        with pytest.raises(PackageError):
+            parse_version(text)
+
+
+def test_options_are_a_value() -> None:
+    assert Options(schema(port=PORT)).defaults() == {"port": 80}
