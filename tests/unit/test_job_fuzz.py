@@ -35,14 +35,14 @@ ODD_NUMBERS = [math.nan, math.inf, -math.inf, 1e308, 5e-324, 10**5000, -(10**500
                -0.0, 1e-9, 0.30000000000000004, True]  # fmt: skip
 ODD: list[Any] = [None, [], {}, "1", [[]], {"a": {}}, b"x", 1 + 2j, (1,), *ODD_NUMBERS, *ODD_TEXT]
 RIGHT_TEXT = {
-    "role": ["web"], "path": ["data", "/x"], "uri": ["http://h/a", "https://h/b.tar"],
+    "role": ["web"], "version": ["1.0.2"], "path": ["data", "/x"], "uri": ["http://h/a", "https://h/b.tar"],
     "sha256": ["0" * 64], "network": ["host", "bridge", "none"], "host_path": ["/etc"],
     "constraints": ["rack:UNIQUE", "hostname:UNLIKE:([a-z0-9.-]+)+X", "rack:GROUP_BY"],
     "add_capabilities": ["NET_ADMIN"], "drop_capabilities": ["ALL"],
     "command": ["true", f"echo {ROCKET}\t\x07"], "env": ["", ROCKET],
 }  # fmt: skip
 RIGHT_KEYS = {"env": ["A", "B_1"], "resources": ["fpga", "x-y"], "ulimits": ["nofile", "stack"],
-              "variables": ["level", "_B1"]}  # fmt: skip
+              "variables": ["level", "_B1"], "options": ["mem_mib", "p1"]}  # fmt: skip
 RARE = 100  # one in so many values is nonsense
 
 Node = Mapping[str, Any]
