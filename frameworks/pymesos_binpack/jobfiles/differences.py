@@ -34,7 +34,7 @@ def differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]
 
 
 def is_of_environment(difference: Difference) -> bool:
-    """Whether the values are of environments, variables or options, which not everybody may read."""
+    """Whether the values are of environments and the like, which not everybody may read."""
     parts = difference.path.split(".")
     return not OF_ENVIRONMENT.isdisjoint(parts) or parts[:2] == list(OF_PACKAGES)
 
