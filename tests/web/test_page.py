@@ -229,6 +229,27 @@ def test_what_a_task_writes(seen: Seen) -> None:
     expect(page.locator("pre.log")).to_have_text("It has written nothing.")
 
 
+def test_a_command_in_a_task(seen: Seen) -> None:
+    page = seen.open("/tasks?search=shop")
+    page.locator("main tbody a").first.click()
+    section = page.locator("section.exec")
+    section.get_by_label("Command", exact=True).fill("echo no >&2; cat; exit 4")
+    line = re.compile(r"pymesos-cli exec -it shop-\S+ -- sh -c 'echo no >&2; cat; exit 4'")
+    expect(section.locator(".cli code")).to_have_text(line)
+    section.get_by_role("button", name="Run").click()
+    expect(section.locator("pre .wrong")).to_have_text("no\n")
+    section.get_by_label("Input, line by line").fill("typed here")
+    page.keyboard.press("Enter")
+    expect(section.locator("pre .out")).to_have_text("typed here\n")
+    section.get_by_role("button", name="End input").click()
+    expect(section.get_by_role("status")).to_have_text("It has ended, with 4.")
+    section.get_by_label("Command", exact=True).fill("sleep 1000")
+    section.get_by_role("button", name="Run").click()
+    expect(section.locator("pre")).to_have_text("It has said nothing yet.")
+    section.get_by_role("button", name="Interrupt").click()
+    expect(section.get_by_role("status")).to_contain_text("It has ended, with")
+
+
 def test_what_happens_is_told_as_it_happens(seen: Seen) -> None:
     page = seen.open("/events?search=heard")
     expect(page.locator(".head .state")).to_have_text("live")

@@ -46,7 +46,8 @@ class Guard:
         if not self._has_cookie(headers.get("cookie", "")):
             return _no(f"this browser has not opened the address that was printed: {AGAIN}")
         own = f"http://{host}"
-        if method not in READS and "origin" not in headers:
+        writes = method not in READS or "upgrade" in headers
+        if writes and "origin" not in headers:
             return _no(f"a write needs the header Origin: {own}, and has none")
         if (origin := headers.get("origin", own)) != own:
             return _no(f"a page of another site asks this: Origin is {quoted(origin)}, not {own}")

@@ -12,11 +12,20 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import click
-from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, web
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    ClientWebSocketResponse,
+    WSServerHandshakeError,
+    web,
+)
 
 from pymesos_cli.cluster import CliError, Cluster
 from pymesos_cli.interrupts import run_interruptibly
 from pymesos_cli.web.guard import Guard, is_of, owners
+from pymesos_cli.web.sockets import talk
 from pymesos_core.json_dialect import to_json
 from pymesos_core.security.credentials import Pem
 from pymesos_core.security.identities import Kind, server_name
@@ -138,6 +147,15 @@ class Upstream:
                     raise
         raise AssertionError("the last try returns or raises")
 
+    async def open(self, target: str) -> ClientWebSocketResponse:
+        """A WebSocket to a master. Raises CliError, and what aiohttp does."""
+        assert self._session is not None
+        url = await self.url() + target
+        opened: ClientWebSocketResponse = await self._session.ws_connect(
+            url, max_msg_size=0, **self._verified()
+        )
+        return opened
+
     def _verified(self) -> dict[str, Any]:
         """How the master is known, and this operator to it."""
         credentials = self._cluster.credentials
@@ -168,6 +186,8 @@ class Proxy:
             if refused.headers:  # it leads on, with the cookie
                 return web.Response(status=refused.status, headers={**refused.headers, **NO_STORE})
             return _refusal(refused.status, "PERMISSION_DENIED", refused.text)
+        if headers.get("upgrade", "").lower() == "websocket":
+            return await self._talk(request)
         if int(headers.get("content-length", "0") or 0) > MAX_BODY_BYTES:
             return _refusal(413, "INVALID_ARGUMENT", f"at most {MAX_BODY_BYTES} bytes are accepted")
         body = await request.read()
@@ -181,6 +201,18 @@ class Proxy:
         except (ClientError, TimeoutError) as error:
             told = f"the master does not answer ({type(error).__name__}); ask again"
             return _refusal(503, "UNAVAILABLE", told)
+
+    async def _talk(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            master = await self._upstream.open(request.raw_path)
+        except CliError as error:
+            return _refusal(503, "UNAVAILABLE", error.message)
+        except WSServerHandshakeError as error:
+            return _refusal(error.status, "UNAVAILABLE", "the master opens no WebSocket for this")
+        except (ClientError, TimeoutError) as error:
+            told = f"the master does not answer ({type(error).__name__}); ask again"
+            return _refusal(503, "UNAVAILABLE", told)
+        return await talk(request, master)
 
     async def _pass_back(self, request: web.BaseRequest, answer: Any) -> web.StreamResponse:
         headers = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}

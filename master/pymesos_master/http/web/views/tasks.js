@@ -6,6 +6,7 @@ import { h } from "../render.js";
 import { redraw } from "../router.js";
 import { address, askBytes, use, useList } from "../store.js";
 import { table, wanted } from "../table.js";
+import { exec } from "./exec.js";
 import { logs } from "./logs.js";
 
 const STATES = ["STAGING", "STARTING", "RUNNING", "KILLING", "FINISHED", "FAILED", "KILLED", "ERROR", "LOST", "DROPPED", "UNREACHABLE", "GONE", "GONE_BY_OPERATOR"].map((name) => `TASK_${name}`);
@@ -70,6 +71,7 @@ function one(framework, id) {
     !task.finished_at && placed(task),
     task.started_at && logs(task),
     task.started_at && files(task),
+    task.state === "TASK_RUNNING" && exec(task),
   ];
 }
 
