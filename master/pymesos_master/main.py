@@ -43,6 +43,7 @@ from pymesos_master.http.answering import Answering
 from pymesos_master.http.routes import CALLS
 from pymesos_master.http.server import HttpServer
 from pymesos_master.mesos.authenticating import Authenticator
+from pymesos_master.mesos.flags import flags_of
 from pymesos_master.mesos.server import MesosServer
 from pymesos_master.services.access_tokens import AccessTokens
 from pymesos_master.services.agent import AgentService
@@ -306,7 +307,7 @@ def _mesos(
         settings.mesos_anonymous,
         credentials.revocations if credentials is not None else None,
     )
-    mesos = MesosServer(leadership, authenticator, settings.mesos_at)
+    mesos = MesosServer(leadership, authenticator, settings.mesos_at, flags_of(settings))
     process.close_later(mesos.close)
     return mesos
 

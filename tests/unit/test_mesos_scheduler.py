@@ -29,6 +29,7 @@ from pymesos_master.mesos import server as mesos_server
 from pymesos_master.mesos.authenticating import Authenticator, read_anonymous
 from pymesos_master.mesos.events import Here, Places
 from pymesos_master.mesos.frameworks import Format
+from pymesos_master.mesos.redirecting import Redirecting
 from pymesos_master.mesos.scheduler import Scheduler
 from pymesos_master.mesos.server import MesosServer, _refused, _route
 from pymesos_master.mesos.subscriptions import Direct, Subscription
@@ -84,7 +85,8 @@ def test_who_does_not_lead_says_where_the_leader_is(
     known: MasterInfo | None, status: int, location: str | None
 ) -> None:
     with pytest.raises(RefusalError) as refused:
-        scheduler(Leadership(ME, known_leader=lambda: known)).leader()
+        redirecting = Redirecting(Leadership(ME, known_leader=lambda: known), HERE)
+        redirecting.leader("/api/v1/scheduler")
     assert refused.value.status == status
     assert refused.value.headers.get("Location") == location
 
@@ -251,7 +253,7 @@ async def test_a_subscription_is_small_and_the_call_is_dropped_for_its_stream(
 
     monkeypatch.setattr(mesos_server, "_body", body)
     monkeypatch.setattr(mesos_server, "slot_of", lambda request: contextlib.nullcontext())
-    monkeypatch.setattr(which, "leader", lambda: None)
+    server._redirecting = cast(Any, SimpleNamespace(leader=lambda path: None))
     monkeypatch.setattr(which, "serve", serve)
     await server._scheduled(request, CALLER)
     assert served == [("n", False)]
@@ -286,9 +288,11 @@ async def test_no_page_is_taken_for_who_calls_from_here(
     server._names = names_of("master-1.example", "10.0.0.1")
     server._authenticator = Authenticator({"a": "b"}, [read_anonymous("a@0.0.0.0/0")], None)
     transport = Mock(**{"get_extra_info.return_value": ("10.0.0.9", 1)})
-    request = make_mocked_request("POST", "/api/v1", headers=headers, transport=transport)
+    request = make_mocked_request(
+        "POST", "/system/stats.json", headers=headers, transport=transport
+    )
     answer = await server._handle(request)
-    assert isinstance(answer, Response) and answer.status == (403 if refused else 501)
+    assert isinstance(answer, Response) and answer.status == (403 if refused else 405)
 
 
 def test_an_event_that_cannot_be_told_does_not_end_the_stream(
@@ -321,7 +325,13 @@ def test_a_refusal_may_quote_half_a_character() -> None:
         ("/", None),
         ("/master", None),
         ("/slave(1)/state", None),
+        ("/master/state/", ("state",)),
+        ("/state-summary", ("state-summary",)),
+        ("/state.json", None),
+        ("/metrics", None),
+        ("/metrics/snapshot?x", ("metrics", "snapshot")),
+        ("/quota/dev", ("quota",)),
     ],
 )
 def test_paths_lead_where_they_do_in_mesos(path: str, found: tuple[str, ...] | None) -> None:
-    assert _route(path) == found
+    assert _route(path)[0] == found

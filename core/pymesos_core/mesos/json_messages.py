@@ -12,6 +12,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NoReturn, TypeVar
@@ -26,6 +27,16 @@ M = TypeVar("M", bound=Message)
 MAX_SHOWN = 200  # characters of what was sent, in an answer that quotes it
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
 
+_UNITS = {
+    "ns": 1,
+    "us": 10**3,
+    "ms": 10**6,
+    "secs": 10**9,
+    "mins": 60 * 10**9,
+    "hrs": 3600 * 10**9,
+    "days": 86400 * 10**9,
+}
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ns|us|ms|secs|mins|hrs|days)")
 _INTEGERS = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
     FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
@@ -102,6 +113,8 @@ def _setter(field: FieldDescriptor) -> Setter:
         def set_message(message: Message, value: Any) -> None:
             inner = getattr(message, name)
             inner.SetInParent()
+            if isinstance(value, str) and field.message_type.name == "Duration":
+                value = _duration(field, value)
             _fill(inner, _object(field, value))
 
         return set_message
@@ -112,6 +125,18 @@ def _setter(field: FieldDescriptor) -> Setter:
             setattr(message, name, found)
 
     return set_scalar
+
+
+def _duration(field: FieldDescriptor, text: str) -> Mapping[str, int]:
+    """A time as Mesos' flags have it, which this one may be."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ConversionError(
+            f"Failed to parse the field '{field.name}': {cut(text, MAX_SHOWN)!r} is no duration, as"
+            f" 10mins is"
+        )
+    nanoseconds = round(float(found[1]) * _UNITS[found[2]])
+    return {"seconds": nanoseconds // 10**9, "nanos": nanoseconds % 10**9}
 
 
 def _list_setter(field: FieldDescriptor) -> Setter:
@@ -248,7 +273,12 @@ def _not_expected(field: FieldDescriptor, value: Any) -> ConversionError:
 
 def to_json(message: Message) -> bytes:
     """Return a message as JSON: what is set, without spaces."""
-    return json.dumps(to_object(message), separators=(",", ":"), allow_nan=False).encode()
+    return compact(to_object(message))
+
+
+def compact(value: Any) -> bytes:
+    """Return a value as JSON without spaces."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
 def to_object(message: Message) -> dict[str, Any]:

@@ -130,43 +130,48 @@ class Authenticator:
         self.revocations = revocations or Revocations()
         self._closed = revocations is not None
 
-    def caller(self, authorization: str | None, ip: str) -> Caller:
-        """Return who calls. Raises RefusalError."""
+    def caller(self, authorization: str | None, ip: str, realm: str = REALM) -> Caller:
+        """Return who calls. Raises RefusalError, which names the realm to be known in."""
         peer = f"ipv6:%5B{ip}%5D" if ":" in ip else f"ipv4:{ip}"  # as gRPC has it
         if authorization is not None:
-            principal = framework_principal(self._proved(authorization))
+            principal = framework_principal(self._proved(authorization, realm))
             return self._let_in(Caller(principal, Method.BASIC, peer=peer, via="mesos"))
         for one in self._anonymous:
             if _is_in(ip, one.networks):
                 if not self._closed:
                     return Caller(peer=peer, via="mesos")
                 return self._let_in(Caller(one.principal, Method.ADDRESS, peer=peer, via="mesos"))
-        raise _unauthorized()
+        raise _unauthorized(realm)
 
     def _let_in(self, caller: Caller) -> Caller:
         if problem := self.revocations.problem(caller):
             raise RefusalError(403, problem)
         return caller
 
-    def _proved(self, authorization: str) -> str:
+    def _proved(self, authorization: str, realm: str) -> str:
         """The principal whose secret this is."""
         scheme, _, encoded = authorization.partition(" ")
         if scheme.lower() != "basic" or len(encoded) > MAX_HEADER_BYTES:
-            raise _unauthorized()
+            raise _unauthorized(realm)
         try:
             said = base64.b64decode(encoded.strip(), validate=True).decode()
         except ValueError:  # of base64, or of UTF-8
-            raise _unauthorized() from None
+            raise _unauthorized(realm) from None
         name, _, secret = said.partition(":")
         known = self._credentials.get(name)
         same = hmac.compare_digest(secret.encode(), (known or "").encode())
         if known is None or not same:
-            raise _unauthorized()
+            raise _unauthorized(realm)
         return name
 
 
-def _unauthorized() -> RefusalError:
-    return RefusalError(401, "", {"WWW-Authenticate": f'Basic realm="{REALM}"'})
+def _unauthorized(realm: str) -> RefusalError:
+    return RefusalError(401, "", {"WWW-Authenticate": f'Basic realm="{realm}"'})
+
+
+def is_loopback(ip: str) -> bool:
+    """Whether a call comes from this machine."""
+    return _is_in(ip, tuple(map(ipaddress.ip_network, LOOPBACK)))
 
 
 def _is_in(ip: str, networks: Sequence[Network]) -> bool:

@@ -102,7 +102,9 @@ def translate(
             yield Event(type=Event.HEARTBEAT)
         case "offers":
             out = Event(type=Event.OFFERS)
-            out.offers.offers.extend(_offer(one, form, places) for one in event.offers.offers)
+            out.offers.offers.extend(
+                offer_to_mesos(one, form, places) for one in event.offers.offers
+            )
             yield out
         case "rescind":
             out = Event(type=Event.RESCIND)
@@ -110,7 +112,7 @@ def translate(
             yield out
         case "update":
             out = Event(type=Event.UPDATE)
-            out.update.status.CopyFrom(_status(event.update.status, places))
+            out.update.status.CopyFrom(status_to_mesos(event.update.status, places))
             yield out
         case "failure":
             yield _failure(event.failure)
@@ -132,7 +134,9 @@ def translate(
         case "inverse_offers":
             out = Event(type=Event.INVERSE_OFFERS)
             inverse = event.inverse_offers.inverse_offers
-            out.inverse_offers.inverse_offers.extend(map(_inverse_offer, inverse))
+            out.inverse_offers.inverse_offers.extend(
+                inverse_offer_to_mesos(one, places) for one in inverse
+            )
             yield out
         case "rescind_inverse_offer":
             out = Event(type=Event.RESCIND_INVERSE_OFFER)
@@ -149,7 +153,7 @@ def _subscribed(told: scheduler_pb.Event.Subscribed, here: Here) -> Event:
     return out
 
 
-def _offer(offer: pb.Offer, form: Format, places: Places) -> mesos.Offer:
+def offer_to_mesos(offer: pb.Offer, form: Format, places: Places) -> mesos.Offer:
     out = mesos.Offer(hostname=offer.hostname)
     out.id.value = offer.offer_id
     out.framework_id.value = offer.framework_id
@@ -161,21 +165,26 @@ def _offer(offer: pb.Offer, form: Format, places: Places) -> mesos.Offer:
             out.resources.append(shown)
     out.attributes.extend(map(attribute_to_mesos, offer.attributes))
     if (at := places.agent(offer.agent_id)) is not None:  # clients look for the ip
-        out.url.scheme, out.url.path = "http", AGENT_PATH
-        out.url.address.hostname, out.url.address.ip = offer.hostname, at.host
-        out.url.address.port = at.port
+        out.url.CopyFrom(_url(at, offer.hostname))
     if allocated_to is not None:
         out.allocation_info.role = allocated_to
     if offer.HasField("unavailability"):
-        out.unavailability.CopyFrom(_unavailability(offer.unavailability))
+        out.unavailability.CopyFrom(unavailability_to_mesos(offer.unavailability))
     return out
 
 
-def _unavailability(window: pb.Unavailability) -> mesos.Unavailability:
+def unavailability_to_mesos(window: pb.Unavailability) -> mesos.Unavailability:
     out = mesos.Unavailability()
     out.start.nanoseconds = _nanoseconds(window.start_s)
     if window.duration_s:
         out.duration.nanoseconds = _nanoseconds(window.duration_s)
+    return out
+
+
+def _url(at: HostPort, hostname: str) -> mesos.URL:
+    """Where Mesos would serve of an agent."""
+    out = mesos.URL(scheme="http", path=AGENT_PATH)
+    out.address.hostname, out.address.ip, out.address.port = hostname, at.host, at.port
     return out
 
 
@@ -184,16 +193,18 @@ def _nanoseconds(seconds: float) -> int:
     return min(round(seconds * NANO), MOST_NANOSECONDS)
 
 
-def _inverse_offer(offer: pb.InverseOffer) -> mesos.InverseOffer:
+def inverse_offer_to_mesos(offer: pb.InverseOffer, places: Places) -> mesos.InverseOffer:
     out = mesos.InverseOffer()
     out.id.value = offer.inverse_offer_id
     out.framework_id.value = offer.framework_id
     out.agent_id.value = offer.agent_id
-    out.unavailability.CopyFrom(_unavailability(offer.unavailability))
+    out.unavailability.CopyFrom(unavailability_to_mesos(offer.unavailability))
+    if (at := places.agent(offer.agent_id)) is not None:
+        out.url.CopyFrom(_url(at, at.host))
     return out
 
 
-def _status(told: pb.TaskStatus, places: Places) -> mesos.TaskStatus:
+def status_to_mesos(told: pb.TaskStatus, places: Places) -> mesos.TaskStatus:
     out = mesos.TaskStatus(state=_STATES[told.state])
     out.task_id.value = told.task_id
     if told.message:
@@ -209,7 +220,8 @@ def _status(told: pb.TaskStatus, places: Places) -> mesos.TaskStatus:
     if told.source in (pb.SOURCE_AGENT, pb.SOURCE_EXECUTOR):
         out.executor_id.value = told.task_id  # as of each command in Mesos
     runs = out.source == mesos.TaskStatus.SOURCE_EXECUTOR
-    if runs or told.reason == pb.REASON_RECONCILIATION:
+    is_away = told.state in (pb.TASK_UNREACHABLE, pb.TASK_LOST)
+    if runs or (told.reason == pb.REASON_RECONCILIATION and not is_away):
         _add_address(places.task(told), out.container_status)
     if told.data:
         out.data = told.data

@@ -20,6 +20,7 @@ _CAPABILITIES: Mapping[int, pb.FrameworkCapability] = {
     _KINDS.PARTITION_AWARE: pb.PARTITION_AWARE,
     _KINDS.MULTI_ROLE: pb.MULTI_ROLE,
 }
+_DECLARED = {ours: _KINDS.Type.Name(theirs) for theirs, ours in _CAPABILITIES.items()}
 # What every framework of Mesos is told, whatever it declares.
 ALWAYS = (pb.TASK_STARTING_STATE, pb.INVERSE_OFFERS)
 
@@ -70,6 +71,26 @@ def info_of(info: mesos.FrameworkInfo) -> pb.FrameworkInfo:
     declared = (_CAPABILITIES.get(one.type) for one in info.capabilities)
     out.capabilities.extend(dict.fromkeys([one for one in declared if one is not None]))
     out.capabilities.extend(ALWAYS)
+    return out
+
+
+def info_to_mesos(info: pb.FrameworkInfo) -> mesos.FrameworkInfo:
+    """Return what a framework says of itself, as operators are shown it."""
+    out = mesos.FrameworkInfo(user=info.user, name=info.name)
+    out.id.value = info.framework_id
+    out.failover_timeout, out.checkpoint = info.failover_timeout_s, info.checkpoint
+    if pb.MULTI_ROLE in info.capabilities:
+        out.roles.extend(info.roles)
+    else:
+        out.role = next(iter(info.roles), "*")
+    for name in ("hostname", "principal", "webui_url"):
+        if said := getattr(info, name):
+            setattr(out, name, said)
+    for one in info.capabilities:
+        if (theirs := _DECLARED.get(one)) is not None:
+            out.capabilities.add(type=theirs)
+    for label in info.labels:
+        out.labels.labels.add(key=label.key, value=label.value)
     return out
 
 

@@ -19,7 +19,6 @@ from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.mesos.unsupported import UnsupportedError
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
 from pymesos_core.streams import in_thread
-from pymesos_core.transport import CallError
 from pymesos_master.core.events import FrameworkDisconnected, FrameworkSubscribing
 from pymesos_master.mesos import calls, validating
 from pymesos_master.mesos.events import Here, Places
@@ -74,17 +73,6 @@ class Scheduler:
         self._subscriptions: dict[str, Subscription] = {}  # by framework
         self._streams: Counter[str] = Counter()  # open, by taker
         self._pace = Pace()
-
-    def leader(self) -> Leader:
-        """The leader of this process. Raises RefusalError that says where it is instead."""
-        try:
-            return self._leadership.here()
-        except CallError as error:
-            known = self._leadership.known_leader()
-            if known is None or known.mesos is None or known.master_id == self._here.master_id:
-                raise RefusalError(503, error.message) from None
-            location = f"//{known.mesos}/api/v1/scheduler"
-            raise RefusalError(307, "", {"Location": location}) from None
 
     async def read(self, headers: Mapping[str, str], body: bytes) -> Call:
         """Return the call that a request holds. Raises RefusalError."""

@@ -1,11 +1,11 @@
-"""The listener of Mesos' API: paths, bodies and streams over plain HTTP."""
+"""The listener of Mesos' API: paths, bodies and streams over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from weakref import WeakValueDictionary
 
@@ -15,12 +15,26 @@ from pymesos_core import limits
 from pymesos_core.caller import Caller
 from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.serving import Listen
-from pymesos_core.text import quoted
 from pymesos_core.transport import CallError
 from pymesos_master.http import crossing
 from pymesos_master.http.server import Listener, slot_of
-from pymesos_master.mesos.authenticating import Authenticator
+from pymesos_master.mesos.authenticating import REALM as SCHEDULER_REALM
+from pymesos_master.mesos.authenticating import Authenticator, is_loopback
 from pymesos_master.mesos.events import Here
+from pymesos_master.mesos.operators.api import Call as OperatorCall
+from pymesos_master.mesos.operators.api import Done, Operators
+from pymesos_master.mesos.operators.endpoints import (
+    METHODS,
+    OPEN,
+    Endpoints,
+    Request,
+    jsonp_problem,
+    query_of,
+)
+from pymesos_master.mesos.operators.gathering import Gathering
+from pymesos_master.mesos.operators.reading import Together
+from pymesos_master.mesos.operators.watching import Streams
+from pymesos_master.mesos.redirecting import Redirecting
 from pymesos_master.mesos.scheduler import STREAM_ID, Call, Scheduler
 from pymesos_master.services.leading import Leadership
 
@@ -30,7 +44,12 @@ MOST_OF_ONE = 4  # of these
 MOST_CONNECTIONS = 2000  # two of each framework
 BODY_S = 10.0  # until a body has come
 SENDING_S = 30.0  # until an event is read
-PATH = ("api", "v1", "scheduler")
+API = ("api", "v1")
+SCHEDULER = (*API, "scheduler")
+SCHEDULER_PATH = "/" + "/".join(SCHEDULER)
+_LONGEST_FIRST = (SCHEDULER, API, *sorted(METHODS, key=len, reverse=True))
+REALM = "mesos-master-readwrite"
+REALMS: Mapping[tuple[str, ...] | None, str] = {SCHEDULER: SCHEDULER_REALM}
 OURS = {"Server": "pymesos"}
 PLAIN = {"Content-Type": "text/plain; charset=utf-8", **OURS}
 
@@ -45,8 +64,9 @@ class MesosServer(Listener):
         leadership: Leadership,
         authenticator: Authenticator,
         listen: Listen,
+        flags: Mapping[str, str] = {},
     ) -> None:
-        """Raises ServingError."""
+        """`flags` are what operators are told of how this master is set. Raises ServingError."""
         super().__init__(
             self._handle,
             _failed,
@@ -56,7 +76,12 @@ class MesosServer(Listener):
         )
         self._authenticator = authenticator
         here = Here(leadership.me.master_id, self.address, leadership.me.hostname)
+        self._redirecting = Redirecting(leadership, here)
         self._scheduler = Scheduler(leadership, here)
+        gathering, together = Gathering(leadership, here, flags), Together()
+        self._operators = Operators(gathering, together)
+        self._endpoints = Endpoints(gathering, together)
+        self._watching = Streams(gathering)
         self._names = crossing.names_of(leadership.me.hostname, self.address.host)
         self._bodies = asyncio.Semaphore(MOST_BODIES)
         # By taker: each is there as long as somebody waits for it.
@@ -65,21 +90,26 @@ class MesosServer(Listener):
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         try:
-            caller = self._authenticator.caller(
-                request.headers.get("Authorization"), _ip_of(request)
-            )
-            if "Authorization" not in request.headers:
-                self._check_no_page(request)
-            route = _route(request.raw_path)
+            route, rest = _route(request.raw_path)
+            if route in OPEN:
+                caller = Caller(peer=_ip_of(request), via="mesos")
+            else:
+                caller = self._authenticator.caller(
+                    request.headers.get("Authorization"), _ip_of(request), REALMS.get(route, REALM)
+                )
+                if "Authorization" not in request.headers:
+                    self._check_no_page(request)
+            if route == SCHEDULER:
+                _check_method(request.method, ("POST",))
+                return await self._scheduled(request, caller)
+            if route == API:
+                _check_method(request.method, ("POST",))
+                return await self._operated(request, caller)
             if route is None:
                 raise RefusalError(404, "404 Not Found.")
-            if request.method != "POST":
-                raise _not_allowed(request.method)
-            if route != PATH:
-                raise RefusalError(
-                    501, f"{quoted('/' + '/'.join(route))} is not supported here yet"
-                )
-            return await self._scheduled(request, caller)
+            methods = ("DELETE",) if rest and route == ("quota",) else METHODS[route]
+            _check_method(request.method, methods)
+            return _sent(await self._older(request, (*route, *rest), caller))
         except RefusalError as refusal:
             response = _refused(refusal)
             if request.can_read_body and not request.content.at_eof():
@@ -97,10 +127,60 @@ class MesosServer(Listener):
         if problem is not None:
             raise RefusalError(403, f"{problem}, unless credentials are shown")
 
+    def _few_of(self, caller: Caller) -> asyncio.Semaphore:
+        """What lets few requests of one taker be at work at a time."""
+        return self._of_one.setdefault(caller.taker, asyncio.Semaphore(MOST_OF_ONE))
+
+    async def _older(self, request: web.BaseRequest, path: tuple[str, ...], caller: Caller) -> Done:
+        """Answer an older endpoint."""
+        query = query_of(request.raw_path.partition("?")[2])
+        if (callback := query.get("jsonp")) is not None:
+            near = is_loopback(_ip_of(request))
+            if problem := jsonp_problem(callback, caller, is_near=near):
+                raise RefusalError(403, problem)
+        body = b""
+        if request.method not in ("GET", "HEAD", "DELETE"):
+            async with self._few_of(caller), self._bodies:
+                body = await _body(request)
+        asked = Request(request.method, path, query, body, caller)
+        if path == ("redirect",):
+            raise RefusalError(307, "", {"Location": f"//{self._redirecting.leads()}"})
+        async with self._few_of(caller):
+            with slot_of(request):
+                if (done := await self._endpoints.here(asked)) is not None:
+                    return done
+                leader = self._redirecting.leader(request.raw_path)
+                return await self._endpoints.answer(leader, asked)
+
+    async def _operated(self, request: web.BaseRequest, caller: Caller) -> web.StreamResponse:
+        """Answer a call of an operator."""
+        leader = self._redirecting.leader(request.raw_path)
+        async with self._few_of(caller):
+            async with self._bodies:
+                call, to = self._operators.read(request.headers, await _body(request))
+            if call.type != OperatorCall.SUBSCRIBE:
+                with slot_of(request):
+                    return _sent(await self._operators.answer(leader, call, to, caller))
+        response = web.StreamResponse(headers={"Content-Type": to.value, **OURS})
+
+        async def begin() -> Callable[[bytes], Awaitable[None]]:
+            response.enable_chunked_encoding()
+            await response.prepare(request)
+            return _writer(response)
+
+        with slot_of(request), self._watched(request, caller):
+            try:
+                await self._watching.serve(leader, caller, to, begin)
+            except CallError as error:
+                log.info("a stream of events has ended: %s", error.message)
+                _abort(request)
+            except (TimeoutError, ConnectionError):  # it is not read
+                _abort(request)
+        return response
+
     async def _scheduled(self, request: web.BaseRequest, caller: Caller) -> web.StreamResponse:
-        leader = self._scheduler.leader()
-        of_one = self._of_one.setdefault(caller.taker, asyncio.Semaphore(MOST_OF_ONE))
-        async with of_one, self._bodies:
+        leader = self._redirecting.leader(SCHEDULER_PATH)
+        async with self._few_of(caller), self._bodies:
             call = await self._scheduler.read(request.headers, await _body(request))
         if call.type != Call.SUBSCRIBE:
             done = await self._scheduler.call(leader, call, request.headers, caller)
@@ -112,15 +192,10 @@ class MesosServer(Listener):
                 headers={STREAM_ID: mine.stream_id, "Content-Type": mine.media.value, **OURS}
             )
             response.enable_chunked_encoding()
-
-            async def write(data: bytes) -> None:
-                async with asyncio.timeout(SENDING_S):
-                    await response.write(data)
-
             with slot_of(request), self._watched(request, caller):
                 await response.prepare(request)
                 try:
-                    await self._scheduler.serve(leader, subscribe, mine, write)
+                    await self._scheduler.serve(leader, subscribe, mine, _writer(response))
                     await response.write_eof()
                 except CallError as error:
                     log.info("the stream of %s has ended: %s", mine.framework_id, error.message)
@@ -146,15 +221,28 @@ def _ip_of(request: web.BaseRequest) -> str:
     return str((transport.get_extra_info("peername") or ("",))[0]) if transport else ""
 
 
-def _route(raw_path: str) -> tuple[str, ...] | None:
-    """The endpoint that a path leads to, as Mesos finds it: the longest that it begins with."""
-    parts = [part for part in raw_path.partition("?")[0].split("/") if part]
-    if parts[:1] == ["master"]:
+def _writer(response: web.StreamResponse) -> Callable[[bytes], Awaitable[None]]:
+    """What writes to a stream, and waits until that is read. Raises TimeoutError."""
+
+    async def write(data: bytes) -> None:
+        async with asyncio.timeout(SENDING_S):
+            await response.write(data)
+
+    return write
+
+
+def _route(raw_path: str) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """The endpoint that a path leads to, as Mesos finds it: the longest that it begins with.
+
+    With it comes the rest of the path; None: there is no such endpoint.
+    """
+    parts = tuple(part for part in raw_path.partition("?")[0].split("/") if part)
+    if parts[:1] == ("master",):
         parts = parts[1:]
-    for known in (PATH, PATH[:2]):
-        if tuple(parts[: len(known)]) == known:
-            return known
-    return None
+    for known in _LONGEST_FIRST:
+        if parts[: len(known)] == known:
+            return known, parts[len(known) :]
+    return None, ()
 
 
 async def _body(request: web.BaseRequest) -> bytes:
@@ -175,9 +263,22 @@ async def _body(request: web.BaseRequest) -> bytes:
     return bytes(body)
 
 
-def _not_allowed(method: str) -> RefusalError:
-    told = f"405 Method Not Allowed. Expecting one of {{ 'POST' }}, but received '{method[:20]}'."
-    return RefusalError(405, told, {"Allow": "POST"})
+def _check_method(method: str, methods: Sequence[str]) -> None:
+    """Raises RefusalError for a method that an endpoint does not have."""
+    if method in methods:
+        return
+    shown = [one for one in methods if one != "HEAD"]
+    expected = ", ".join(f"'{one}'" for one in shown)
+    raise RefusalError(
+        405,
+        f"405 Method Not Allowed. Expecting one of {{ {expected} }}, but received '{method[:20]}'.",
+        {"Allow": ", ".join(shown)},
+    )
+
+
+def _sent(done: Done) -> web.Response:
+    headers = OURS if not done.content_type else {"Content-Type": done.content_type, **OURS}
+    return web.Response(status=done.status, body=done.body, headers=headers)
 
 
 def _refused(refusal: RefusalError) -> web.Response:

@@ -21,6 +21,7 @@ from pymesos_master.core.registry import AGENT, REVOCATION, place_of
 from pymesos_master.core.state import Agent, Framework, Quarantined, Revocation, Task, WebhookRecord
 from pymesos_master.queries import accounted, permits
 from pymesos_master.queries.explaining import explanation
+from pymesos_master.queries.looking import Look
 from pymesos_master.queries.ordering import (
     AGENT_KEYS,
     Sorted,
@@ -226,6 +227,10 @@ class Queries:
             return accounted.groups(days, request, may)
 
         return self._pages.page(caller.taker, page, rows, lambda row: True, accounted.row_view)
+
+    def look(self, caller: Caller) -> Look:
+        """One thing at a time, of the roles that the caller may read. Raises RequestError."""
+        return Look(self._core, self.readable(caller, "Operator.ListTasks"))
 
     def explain(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,19 +48,49 @@ class Cluster:
     roles: Roles
     master: Role
     mesos_port: int
-    agents: list[Role] = field(default_factory=list)
+    flags: tuple[str, ...] = ()  # of its agents
+    attributes: list[str] = field(default_factory=list)  # of each agent that is started some time
+    agents: dict[int, Role] = field(default_factory=dict)
+    _registered: dict[int, int] = field(default_factory=dict)  # how often that was waited for
+
+    def start_agent(self, index: int) -> None:
+        """Start an agent, for the first time or again with what it has on its disk."""
+        name = f"agent-{index + 1}"
+        attributes = self.attributes[index] if index < len(self.attributes) else USUAL
+        self.agents[index] = self.roles.start(
+            name,
+            "pymesos_agent.main",
+            *("--port", "0", "--master", self.master.address, "--hostname", "127.0.0.1"),
+            *("--work-dir", str(self.roles.folder / name), *AGENT, *self.flags),
+            *("--attributes", attributes),
+        )
+
+    async def registered(self, index: int, timeout_s: float = 20.0) -> None:
+        """Wait until an agent has registered, once more than before."""
+        times = self._registered[index] = self._registered.get(index, 0) + 1
+        log = self.agents[index].log
+        async with asyncio.timeout(timeout_s):
+            while log.read_text("utf-8", "replace").count("registered with") < times:
+                await asyncio.sleep(0.05)
 
 
 @contextmanager
 def cluster(
-    folder: Path, agents: Sequence[str], master_flags: tuple[str, ...], agent_flags: tuple[str, ...]
+    folder: Path,
+    agents: Sequence[str],
+    master_flags: tuple[str, ...],
+    agent_flags: tuple[str, ...],
+    later: Collection[int] = (),
 ) -> Iterator[Cluster]:
-    """A fresh one with agents of these attributes. Raises UnknownFlagError."""
-    flags = list(translated(master_flags))
-    if "--offer-timeout" not in flags:
-        flags += ["--offer-timeout", "86400"]
-    if "--agent-ping-timeout" not in flags:
-        flags += ["--agent-ping-timeout", "15"]
+    """A fresh one with agents of these attributes, but for those that are started later.
+
+    Raises UnknownFlagError.
+    """
+    master_set = list(translated(master_flags))
+    if "--offer-timeout" not in master_set:
+        master_set += ["--offer-timeout", "86400"]
+    if "--agent-ping-timeout" not in master_set:
+        master_set += ["--agent-ping-timeout", "15"]
     roles = Roles(folder)
     port = free_port()
     try:
@@ -68,21 +98,14 @@ def cluster(
             "master",
             "pymesos_master.main",
             *("--port", "0", "--work-dir", str(folder / "master"), "--no-auth", "--no-http"),
-            *("--mesos-port", str(port), "--mesos-anonymous", "recordings", *flags),
+            *("--mesos-port", str(port), "--mesos-anonymous", "recordings", *master_set),
             *("--hostname", "127.0.0.1"),
         )
-        running = Cluster(roles, master, port)
-        for index, attributes in enumerate(agents or (USUAL,)):
-            name = f"agent-{index + 1}"
-            running.agents.append(
-                roles.start(
-                    name,
-                    "pymesos_agent.main",
-                    *("--port", "0", "--master", master.address, "--hostname", "127.0.0.1"),
-                    *("--work-dir", str(folder / name), *AGENT, *translated(agent_flags)),
-                    *("--attributes", attributes),
-                )
-            )
+        flags = tuple(translated(agent_flags))
+        running = Cluster(roles, master, port, flags, list(agents or (USUAL,)))
+        for index in range(len(running.attributes)):
+            if index not in later:
+                running.start_agent(index)
         yield running
     finally:
         roles.close()
@@ -91,6 +114,5 @@ def cluster(
 async def registered(running: Cluster, timeout_s: float = 20.0) -> None:
     """Wait until every agent has registered."""
     async with asyncio.timeout(timeout_s):
-        for agent in running.agents:
-            while "registered with" not in agent.log.read_text("utf-8", "replace"):
-                await asyncio.sleep(0.05)
+        for index in running.agents:
+            await running.registered(index)

@@ -3,7 +3,7 @@
 Volatile fields and times are left out, ids are mapped. Order holds for each task, for rescinded
 offers, and between what begins and ends a stream. How resources are cut into offers is free: what
 is compared is whether those that a step uses could be had, and how long it took until they came
-again.
+again. What answers say of offers is of a moment, and left out.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
+from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_testing.recordings.playing import Played
 from pymesos_testing.recordings.reading import (
     Json,
@@ -29,7 +31,13 @@ from pymesos_testing.recordings.wire import Answer
 AGAIN_S = 1.6  # allocations of Mesos are a second apart; ours are at once
 BESIDE = frozenset({"date"})  # headers that tell only when
 ABSENT = "(absent)"
+# What an answer or an event of operators says of offers.
+OF_OFFERS = re.compile(r"(?:^|\.)(?:offers\[|offers$|offered(?:_resources(?:_full)?)?(?:\.|\[|$))")
 # Ids, ports and times of any cluster: the list of a recording has them only of events in JSON.
+CAPABILITIES = [
+    *mesos_master.AgentInfo.Capability.Type.keys(),
+    *mesos.FrameworkInfo.Capability.Type.keys(),
+]
 OF_A_CLUSTER = frozenset(
     {
         "offers.offers[*].id.value",
@@ -127,7 +135,8 @@ def _compare_answer(
     same_size = whole and played.ours(str(expected)) == expected
     for header, value in (step.raw.get("headers") or {}).items():
         lower = header.lower()
-        if lower in BESIDE or lower == "mesos-stream-id":
+        only_there = f"steps[*].headers.{header}" in recording.volatile
+        if lower in BESIDE or lower == "mesos-stream-id" or only_there:
             report.compare(name, f"{where} header {header}", True, lower in answer.headers)
         elif lower != "content-length" or same_size:
             report.compare(
@@ -168,13 +177,25 @@ def _compare_json(
 ) -> None:
     theirs = dict(_leaves(_keyed(expected), ""))
     mine = dict(_leaves(_keyed(ours), ""))
+    _fold(theirs, mine)
+    _fold(mine, theirs)
     for path in sorted(theirs.keys() | mine.keys()):
-        if _plain(path) in volatile:
+        if _plain(path) in volatile or OF_OFFERS.search(path):
             continue
         value = theirs.get(path, ABSENT)
         value = played.ours(value) if isinstance(value, str) else value
         shown = re.sub(r"\{[^}]*\}", "{}", path)
         report.compare(name, f"{where} {shown}", value, mine.get(path, ABSENT))
+
+
+def _fold(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Where one has an empty list, the other has it or not: no matter how many fields are in it."""
+    for path in [path for path, value in one.items() if value in ([], {}) and path not in other]:
+        within = [name for name in other if name.startswith((f"{path}.", f"{path}["))]
+        for name in within:
+            del other[name]
+        if within:
+            other[path] = "not empty"
 
 
 def _keyed(value: Any) -> Any:
@@ -187,9 +208,16 @@ def _keyed(value: Any) -> Any:
             if len(set(keys)) == len(keys):
                 return {f"{{{key}}}": _keyed(v) for key, v in zip(keys, value, strict=True)}
             return [_keyed(v) for v in value]
+        case list() if value and all(_is_kind(v) for v in value):
+            return ", ".join(sorted(str(v["type"] if isinstance(v, dict) else v) for v in value))
         case list():
             return [_keyed(v) for v in value]
     return value
+
+
+def _is_kind(value: Any) -> bool:
+    """Whether it is one of a set, such as a capability."""
+    return (isinstance(value, dict) and set(value) == {"type"}) or value in CAPABILITIES
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -244,6 +272,10 @@ def _sequences(events: list[Json]) -> dict[tuple[str, str], list[Json]]:
         kind = event["type"]
         if kind == "UPDATE":
             out[kind, event["update"]["status"]["task_id"]["value"]].append(event)
+        elif kind == "TASK_ADDED":
+            out[kind, event["task_added"]["task"]["task_id"]["value"]].append(event)
+        elif kind == "TASK_UPDATED":
+            out[kind, event["task_updated"]["status"]["task_id"]["value"]].append(event)
         elif kind not in ("OFFERS", "HEARTBEAT", "RESCIND"):
             out[kind, ""].append(event)
     return out

@@ -6,11 +6,15 @@ import asyncio
 import base64
 import itertools
 import json
+import signal
 import time
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pymesos_testing.recordings.acting import Action, Kind, action_of
+from pymesos_testing.recordings.cluster import Cluster
 from pymesos_testing.recordings.reading import (
     Json,
     Recording,
@@ -21,6 +25,7 @@ from pymesos_testing.recordings.reading import (
     quantities,
     strings_in,
 )
+from pymesos_testing.recordings.setting_up import given
 from pymesos_testing.recordings.wire import Answer, Stream, ask
 
 KNOWN_S = 8.0  # until the ids that a step needs are known
@@ -54,15 +59,30 @@ class _Conversation:
     stream: Stream
     seen: int = 0  # of our events
     held: dict[str, Json] = field(default_factory=dict)  # our offers
+    inverse: list[str] = field(default_factory=list)  # our inverse offers, in turn
     updates: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
+def started_later(recording: Recording) -> Collection[int]:
+    """Agents that a note says were started, before it says that they were ended."""
+    seen: set[int] = set()
+    later: set[int] = set()
+    for step in recording.steps:
+        action = action_of(step.note) if step.send is None else None
+        if action is not None and action.kind in (Kind.KILL, Kind.START, Kind.LEAVE):
+            if action.kind is Kind.START and action.agent not in seen:
+                later.add(action.agent)
+            seen.add(action.agent)
+    return later
 
 
 class Player:
     """Plays one recording against the master at a port."""
 
-    def __init__(self, recording: Recording, port: int) -> None:
+    def __init__(self, recording: Recording, running: Cluster) -> None:
         self._recording = recording
-        self._port = port
+        self._running = running
+        self._port = running.mesos_port
         self._talks: list[_Conversation] = []
         self.played = Played()
         self._agents: list[str] = []  # ours, in the order in which they are first seen
@@ -81,7 +101,8 @@ class Player:
             await asyncio.sleep(max(0.0, before_s + gap_s - time.monotonic()))
             before_ms, before_s = step.t_ms, time.monotonic()
             if step.send is None:
-                self._act(step)
+                await self._act(step)
+                before_s = time.monotonic()
             elif step.raw.get("to") == "master":
                 await self._send(step, step.send)
                 before_s = time.monotonic()
@@ -91,12 +112,94 @@ class Player:
             talk.stream.close()
         return self.played
 
-    def _act(self, step: Step) -> None:
-        """What a note says was done."""
-        if "closes the connection" in step.note:
-            for talk in self._talks:
-                if talk.step.conn == step.conn:
-                    talk.stream.close()
+    async def _act(self, step: Step) -> None:
+        """Do what a note says was done."""
+        action = action_of(step.note)
+        if action is None:
+            return
+        running, agent = self._running, action.agent
+        match action.kind:
+            case Kind.CLOSE:
+                for talk in self._talks:
+                    if talk.step.conn == step.conn:
+                        talk.stream.close()
+            case Kind.SET_UP:
+                await self._set_up(step)
+            case Kind.KILL:
+                running.agents[agent].kill()
+            case Kind.START:
+                await asyncio.to_thread(running.start_agent, agent)
+                if not any(
+                    action_of(s.note) == Action(Kind.AWAIT, agent) for s in self._rest(step)
+                ):
+                    await running.registered(agent)
+            case Kind.AWAIT:
+                await running.registered(agent)
+            case Kind.LEAVE:
+                running.agents[agent].signal(signal.SIGTERM)
+
+    def _rest(self, step: Step) -> Sequence[Step]:
+        return self._recording.steps[step.index + 1 :]
+
+    async def _set_up(self, step: Step) -> None:
+        """Have what the answers tell of, if they do."""
+        there = given(self._recording)
+        if there is None:
+            self.played.problems.append((step, "no answer tells of a framework with tasks"))
+            return
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        path = "/api/v1/scheduler"
+        said: Json = {"type": "SUBSCRIBE", "subscribe": {"framework_info": there.info}}
+        opened = await ask(HOST, self._port, "POST", path, headers, json.dumps(said).encode())
+        assert opened.stream is not None, opened.body
+        stream_id = opened.headers["mesos-stream-id"]
+        stream = opened.stream
+        framework = (await stream.event("SUBSCRIBED"))["subscribed"]["framework_id"]
+        headers["Mesos-Stream-Id"] = stream_id
+        for turn, task in enumerate(there.tasks):
+            offer = (await stream.event("OFFERS", turn))["offers"]["offers"][0]
+            task["agent_id"] = offer["agent_id"]
+            launch = {"type": "LAUNCH", "launch": {"task_infos": [task]}}
+            filters = {"refuse_seconds": 0}
+            accept: Json = {"offer_ids": [offer["id"]], "operations": [launch], "filters": filters}
+            said = {"type": "ACCEPT", "framework_id": framework, "accept": accept}
+            await ask(HOST, self._port, "POST", path, headers, json.dumps(said).encode())
+        ends = {
+            task["task_id"]["value"]: task["command"]["value"] == "true" for task in there.tasks
+        }
+        await self._acknowledge(stream, framework, headers, ends)
+        self.played.ids[there.framework_id] = [framework["value"]]
+        self.played.ids[there.agent_id] = [offer["agent_id"]["value"]]
+        if there.stream_id:
+            self.played.ids[there.stream_id] = [stream_id]
+
+    async def _acknowledge(
+        self, stream: Stream, framework: Json, headers: dict[str, str], ends: dict[str, bool]
+    ) -> None:
+        """Acknowledge until each task runs, or has ended if it is to."""
+        settled: set[str] = set()
+        seen = 0
+        while len(settled) < len(ends):
+            if seen == len(stream.events):
+                stream.changed.clear()
+                async with asyncio.timeout(KNOWN_S):
+                    await stream.changed.wait()
+            _, event = stream.events[seen]
+            seen += 1
+            status = (event.get("update") or {}).get("status")
+            if status is None:
+                continue
+            task_id = status["task_id"]["value"]
+            if status["state"] == ("TASK_FINISHED" if ends[task_id] else "TASK_RUNNING"):
+                settled.add(task_id)
+            part = {"agent_id": status["agent_id"], "task_id": status["task_id"]}
+            said = {
+                "type": "ACKNOWLEDGE",
+                "framework_id": framework,
+                "acknowledge": part | {"uuid": status["uuid"]},
+            }
+            data = json.dumps(said).encode()
+            await ask(HOST, self._port, "POST", "/api/v1/scheduler", headers, data)
 
     async def _send(self, step: Step, send: Json) -> None:
         needed = [text for text in strings_in([send.get("body"), send.get("headers"), send["path"]])
@@ -198,12 +301,21 @@ class Player:
 
     def _learn_from(self, talk: _Conversation, event: Json) -> None:
         recorded = [one for _, one in talk.step.events]
-        if "subscribed" in event:
+        if "framework_id" in (event.get("subscribed") or {}):
             theirs = next((e["subscribed"] for e in recorded if "subscribed" in e), None)
             if theirs is not None:
                 ours = event["subscribed"]
                 self.played.ids[theirs["framework_id"]["value"]] = [ours["framework_id"]["value"]]
                 self.played.ids[theirs["master_info"]["id"]] = [ours["master_info"]["id"]]
+        for inverse in (event.get("inverse_offers") or {}).get("inverse_offers") or ():
+            talk.inverse.append(inverse["id"]["value"])
+            theirs_in_turn = [
+                one["id"]["value"]
+                for other in recorded
+                for one in (other.get("inverse_offers") or {}).get("inverse_offers") or ()
+            ]
+            if len(theirs_in_turn) >= len(talk.inverse):
+                self.played.ids[theirs_in_turn[len(talk.inverse) - 1]] = [talk.inverse[-1]]
         for offer in offers_in(event):
             talk.held[offer["id"]["value"]] = offer
             self._learn_agent(offer)

@@ -142,12 +142,14 @@ def attributes(offer: Json) -> str:
 def ids_in(event: Json) -> Iterator[str]:
     """The ids in an event that another cluster gives anew."""
     subscribed = event.get("subscribed") or {}
-    if "framework_id" in subscribed:
+    if "framework_id" in subscribed:  # of a scheduler's stream
         yield subscribed["framework_id"]["value"]
         yield subscribed["master_info"]["id"]
     for offer in offers_in(event):
         yield offer["id"]["value"]
         yield offer["agent_id"]["value"]
+    for inverse in (event.get("inverse_offers") or {}).get("inverse_offers") or ():
+        yield inverse["id"]["value"]
     status = (event.get("update") or {}).get("status") or {}
     if "uuid" in status:
         yield status["uuid"]

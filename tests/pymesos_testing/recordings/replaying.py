@@ -9,7 +9,7 @@ from pymesos_testing.components import passable_folder
 from pymesos_testing.recordings.cluster import cluster, registered
 from pymesos_testing.recordings.comparing import Difference, compare
 from pymesos_testing.recordings.excusing import Excuse
-from pymesos_testing.recordings.playing import Player
+from pymesos_testing.recordings.playing import Player, started_later
 from pymesos_testing.recordings.reading import read
 
 
@@ -39,12 +39,13 @@ async def replay(path: Path, excused: list[Excuse]) -> Outcome:
     """Replay a recording."""
     recording = read(path)
     agents = list(recording.agents.values())
+    later = started_later(recording)
     with (
         passable_folder() as folder,
-        cluster(folder, agents, recording.master_flags, recording.agent_flags) as running,
+        cluster(folder, agents, recording.master_flags, recording.agent_flags, later) as running,
     ):
         await registered(running)
-        played = await Player(recording, running.mesos_port).play()
+        played = await Player(recording, running).play()
     report = compare(recording, played)
     found = [
         (one, next((excuse for excuse in excused if excuse.fits(one)), None))

@@ -73,6 +73,16 @@ class Stream:
                 return
             yield data
 
+    async def event(self, kind: str, turn: int = 0, timeout_s: float = 20.0) -> Any:
+        """Return an event of a type, as soon as it is there: the first, or one after it."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                found = [event for _, event in self.events if event["type"] == kind]
+                if len(found) > turn:
+                    return found[turn]
+                self.changed.clear()
+                await self.changed.wait()
+
     def close(self) -> None:
         """End it from here."""
         self.end = self.end or "ended by the client"

@@ -1,0 +1,161 @@
+"""Calls of Mesos' operators' API that change something, as commands of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pymesos_core.errors import ProblemKind, RequestError
+from pymesos_core.mesos.refusing import RefusalError, bad_request
+from pymesos_core.mesos.resources import from_mesos
+from pymesos_core.mesos.unsupported import UnsupportedError
+from pymesos_core.text import quoted
+from pymesos_master.mesos.operators import maintenance
+from pymesos_master.mesos.operators.reading import Reading
+from pymesos_master.mesos.operators.showing import has_quota
+from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
+from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
+from pymesos_proto.v1 import types_pb2
+
+Call = mesos_master.Call
+OK, ACCEPTED = 200, 202  # done; written, and the agent is told
+
+
+async def change(reading: Reading, call: Call) -> int:
+    """Carry out a call, and return the status of the answer. Raises RefusalError, RequestError."""
+    commands, caller = reading.leader.commands, reading.caller
+    match call.type:
+        case Call.UPDATE_WEIGHTS:
+            return await _weights(reading, call.update_weights.weight_infos)
+        case Call.UPDATE_QUOTA:
+            return await _quotas(reading, call.update_quota)
+        case Call.SET_QUOTA:
+            return await _set_quota(reading, call.set_quota.quota_request)
+        case Call.REMOVE_QUOTA:
+            return await remove_quota(reading, call.remove_quota.role)
+        case Call.TEARDOWN:
+            return await tear_down(reading, call.teardown.framework_id.value)
+        case Call.MARK_AGENT_GONE:
+            await commands.mark_gone(caller, call.mark_agent_gone.agent_id.value)
+        case Call.DRAIN_AGENT:
+            drain = call.drain_agent
+            await commands.drain(
+                caller, [drain.agent_id.value], _grace_s(drain), then_gone=drain.mark_gone
+            )
+        case Call.DEACTIVATE_AGENT:
+            await commands.cordon(caller, [call.deactivate_agent.agent_id.value])
+        case Call.REACTIVATE_AGENT:
+            await commands.activate(caller, [call.reactivate_agent.agent_id.value])
+        case Call.RESERVE_RESOURCES:
+            if call.reserve_resources.source:
+                raise bad_request("ReserveResources.source is not supported: reserve without it")
+            of = call.reserve_resources
+            for role, resources in _by_role(of.resources).items():
+                await commands.reserve(caller, of.agent_id.value, role, resources)
+            return ACCEPTED
+        case Call.UNRESERVE_RESOURCES:
+            given = call.unreserve_resources
+            for role, resources in _by_role(given.resources).items():
+                await commands.unreserve(caller, given.agent_id.value, role, resources)
+            return ACCEPTED
+        case Call.UPDATE_MAINTENANCE_SCHEDULE:
+            await maintenance.update(reading, call.update_maintenance_schedule.schedule)
+        case Call.START_MAINTENANCE:
+            await maintenance.start(reading, call.start_maintenance.machines)
+        case Call.STOP_MAINTENANCE:
+            await maintenance.stop(reading, call.stop_maintenance.machines)
+        case _:
+            raise RefusalError(501, f"{Call.Type.Name(call.type)} is not supported here")
+    return OK
+
+
+def _grace_s(drain: Call.DrainAgent) -> float:
+    """How long tasks may run on: Mesos lets each end within this time."""
+    period = drain.max_grace_period
+    within_s = period.seconds + period.nanos / 1e9
+    if within_s < 0:
+        raise bad_request("'max_grace_period' is negative")
+    return within_s
+
+
+def _by_role(resources: Iterable[mesos.Resource]) -> dict[str, list[types_pb2.Resource]]:
+    """Resources by the role that they are reserved for; which our command names itself."""
+    out: dict[str, list[types_pb2.Resource]] = {}
+    for one in resources:
+        try:
+            ours = from_mesos(one)
+        except UnsupportedError as error:
+            raise bad_request(str(error)) from None
+        if len(ours.reservations) != 1:
+            raise bad_request(
+                f"{quoted(one.name)} has {len(ours.reservations)} reservations; one is expected"
+            )
+        role = ours.reservations[0].role
+        del ours.reservations[:]
+        out.setdefault(role, []).append(ours)
+    if not out:
+        raise bad_request("no resources are named")
+    return out
+
+
+async def _weights(reading: Reading, infos: Iterable[mesos_master.WeightInfo]) -> int:
+    named = list(infos)
+    for one in named:
+        if not one.role:
+            raise bad_request("Failed to validate update weights request: a weight has no role")
+    for one in named:
+        await reading.leader.commands.set_weight(reading.caller, one.role, one.weight)
+    return OK
+
+
+async def _quotas(reading: Reading, said: Call.UpdateQuota) -> int:
+    for config in said.quota_configs:
+        quota = types_pb2.Quota(
+            guarantees=[
+                types_pb2.Resource(name=name, scalar=one.value)
+                for name, one in sorted(config.guarantees.items())
+            ],
+            limits=[
+                types_pb2.Resource(name=name, scalar=one.value)
+                for name, one in sorted(config.limits.items())
+            ],
+        )
+        await reading.leader.commands.set_quota(
+            reading.caller, config.role, quota, force=said.force
+        )
+    return OK
+
+
+async def _set_quota(reading: Reading, said: mesos_master.QuotaRequest) -> int:
+    """In this older call what is guaranteed is the limit, too."""
+    problem = "Failed to validate set quota request: "
+    if not said.role:
+        raise bad_request(f"{problem}the role is empty")
+    if any(view.role == said.role and has_quota(view) for view in reading.roles()):
+        raise bad_request(f"{problem}Cannot set quota for role '{said.role}' which already has one")
+    amounts = []
+    for one in said.guarantee:
+        if one.type != mesos.Value.SCALAR or one.reservations or one.HasField("reservation"):
+            raise bad_request(f"{problem}'{one.name[:80]}' is not a plain scalar")
+        amounts.append(types_pb2.Resource(name=one.name, scalar=one.scalar.value))
+    quota = types_pb2.Quota(guarantees=amounts, limits=amounts)
+    await reading.leader.commands.set_quota(reading.caller, said.role, quota, force=said.force)
+    return OK
+
+
+async def remove_quota(reading: Reading, role: str) -> int:
+    """Take a role's quota away. Raises RefusalError, RequestError."""
+    if not any(view.role == role and has_quota(view) for view in reading.roles()):
+        raise bad_request(f"Failed to remove quota: Role {quoted(role)} has no quota set")
+    await reading.leader.commands.set_quota(reading.caller, role, types_pb2.Quota())
+    return OK
+
+
+async def tear_down(reading: Reading, framework_id: str) -> int:
+    """Remove a framework. Raises RefusalError, RequestError."""
+    try:
+        await reading.leader.commands.tear_down(reading.caller, framework_id)
+    except RequestError as error:
+        if error.problem.kind is ProblemKind.NOT_FOUND:
+            raise bad_request("No framework found with specified ID") from None
+        raise
+    return OK

@@ -1,0 +1,44 @@
+"""How much a master writes to its log for a while, when an operator asks for more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from pymesos_core.mesos.refusing import bad_request
+from pymesos_core.text import duration
+
+MOST_LEVEL = 3  # of glog's verbosity; all above 0 is one here
+MOST_S = 86400.0
+
+log = logging.getLogger(__name__)
+
+
+class Verbosity:
+    """The level that is set for a while."""
+
+    def __init__(self) -> None:
+        self.level = 0
+        self._usual = logging.NOTSET
+        self._back: asyncio.TimerHandle | None = None
+
+    def set(self, level: int, duration_s: float) -> None:
+        """Write more for a while, or as usual again with 0. Raises RefusalError."""
+        if not 0 <= level <= MOST_LEVEL:
+            raise bad_request(f"Invalid level '{level}': 0 to {MOST_LEVEL} is expected")
+        if not 0 < duration_s <= MOST_S:
+            raise bad_request(f"Invalid duration: more than 0 and at most {duration(MOST_S)}")
+        self._reset()
+        if level:
+            root = logging.getLogger()
+            self.level, self._usual = level, root.level
+            log.info("an operator has more written to this log for %s", duration(duration_s))
+            root.setLevel(logging.DEBUG)
+            self._back = asyncio.get_running_loop().call_later(duration_s, self._reset)
+
+    def _reset(self) -> None:
+        if self._back is not None:
+            self._back.cancel()
+            self._back = None
+            self.level = 0
+            logging.getLogger().setLevel(self._usual)

@@ -1,0 +1,570 @@
+"""Mesos' operators' API: what is read, what is changed, and who may."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.caller import Caller, Method
+from pymesos_core.coordination import MasterInfo
+from pymesos_core.errors import Problem
+from pymesos_core.mesos.json_messages import ConversionError, from_json
+from pymesos_core.mesos.media import Media
+from pymesos_core.mesos.refusing import RefusalError
+from pymesos_core.transport import CallError
+from pymesos_master.commands import Commands
+from pymesos_master.core import events as ev
+from pymesos_master.mesos.events import Here
+from pymesos_master.mesos.flags import flags_of
+from pymesos_master.mesos.operators import endpoints, verbosity, watching
+from pymesos_master.mesos.operators.api import Done, Operators
+from pymesos_master.mesos.operators.endpoints import METHODS, Endpoints, Request
+from pymesos_master.mesos.operators.gathering import Gathering
+from pymesos_master.mesos.operators.reading import Together
+from pymesos_master.mesos.operators.verbosity import Verbosity
+from pymesos_master.queries import Queries
+from pymesos_master.services.leading import Leadership
+from pymesos_master.shell import Leader
+from pymesos_master.watching import Watching
+from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.master_harness import MasterHarness
+
+AT = HostPort("10.0.0.1", 5055)
+ME = MasterInfo("me", HostPort("10.0.0.1", 5050), "h", mesos=AT)
+NOBODY = Caller(peer="ipv4:127.0.0.1", via="mesos")
+FRAMEWORK = Caller("framework/f", Method.BASIC, peer="ipv4:1.2.3.4", via="mesos")
+SECOND = {"nanoseconds": 10**9}
+JSON = {"Content-Type": "application/json"}
+
+
+class Cluster:
+    """A leader on a harness, with its operators' endpoints."""
+
+    def __init__(self) -> None:
+        self.harness = h = MasterHarness()
+        self.watching = Watching(1, h.core.state, h.core.watch, lambda: h.now_s)
+        numbers = itertools.count(1)
+
+        async def ask(make_event: Callable[[int], ev.Event]) -> Problem | None:
+            number = next(numbers)
+            self.feed(make_event(number))
+            return h.problems[number]
+
+        self.leader = cast(
+            Leader,
+            SimpleNamespace(
+                core=h.core,
+                queries=Queries(h.core, lambda: h.now),
+                commands=Commands(ask),
+                watching=self.watching,
+            ),
+        )
+        leadership = Leadership(ME, leader=self.leader)
+        gathering = Gathering(leadership, Here("me", AT, "h"), {"offer_timeout": "30secs"})
+        self.operators = Operators(gathering, Together())
+        self.endpoints = Endpoints(gathering, Together())
+        self.streams = watching.Streams(gathering)
+
+    def feed(self, event: ev.Event) -> None:
+        self.harness.feed(event)
+        self.publish()
+
+    def publish(self) -> None:
+        for effect in self.harness.published:
+            self.watching.publish(effect)
+        self.harness.published.clear()
+
+    async def ask(
+        self, kind: str, caller: Caller = NOBODY, to: str = "application/json", **said: Any
+    ) -> Done:
+        body = json.dumps({"type": kind} | ({kind.lower(): said} if said else {})).encode()
+        call, media = self.operators.read(JSON | {"Accept": to}, body)
+        return await self.operators.answer(self.leader, call, media, caller)
+
+    async def get(self, kind: str, **said: Any) -> Any:
+        answer = json.loads((await self.ask(kind, **said)).body)
+        assert answer["type"] == kind
+        return answer.get(kind.lower())
+
+    async def older(
+        self, path: str, method: str = "GET", body: Any = b"", caller: Caller = NOBODY, **query: str
+    ) -> Any:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        asked = Request(method, tuple(path.strip("/").split("/")), query, data, caller)
+        done = await self.endpoints.here(asked)
+        done = done or await self.endpoints.answer(self.leader, asked)
+        return json.loads(done.body) if done.body else done.status
+
+
+def cluster() -> tuple[Cluster, str, str]:
+    """An agent, and a framework with a task that runs: their ids."""
+    made = Cluster()
+    h = made.harness
+    agent = h.agent("cpus:4;mem:4096;ports:[31000-31099]", port=5051)
+    framework = h.subscribe(
+        roles=["dev/a"], capabilities=(pb.PARTITION_AWARE, pb.MULTI_ROLE), user="root"
+    )
+    h.run(framework)
+    h.update(agent, h.framework_id(framework), "t", pb.TASK_RUNNING)
+    made.publish()
+    return made, h.agent_id(agent), h.framework_id(framework)
+
+
+async def refused(asked: Any) -> tuple[int, str]:
+    with pytest.raises(RefusalError) as error:
+        await asked
+    return error.value.status, error.value.text
+
+
+# What is read.
+
+
+async def test_agents_are_shown_with_what_is_held_by_role() -> None:
+    made, agent_id, _ = cluster()
+    shown = await made.get("GET_AGENTS")
+    (agent,) = shown["agents"]
+    assert shown["recovered_agents"] == []
+    assert agent["agent_info"]["id"]["value"] == agent_id
+    assert (agent["active"], agent["deactivated"]) == (True, False)
+    assert agent["pid"] == "slave(1)@127.0.0.1:5051"
+    held = {one["name"]: one for one in agent["allocated_resources"]}
+    assert held["cpus"]["scalar"]["value"] == 1.0
+    assert held["cpus"]["allocation_info"]["role"] == "dev/a" and held["cpus"]["role"] == "*"
+    assert "role" not in agent["agent_info"]["resources"][0]
+
+
+async def test_tasks_frameworks_and_roles_are_shown() -> None:
+    made, agent_id, framework_id = cluster()
+    tasks = await made.get("GET_TASKS")
+    (task,) = tasks["tasks"]
+    assert (task["task_id"]["value"], task["state"]) == ("t", "TASK_RUNNING")
+    assert task["agent_id"]["value"] == agent_id
+    assert tasks["completed_tasks"] == tasks["unreachable_tasks"] == []
+    (framework,) = (await made.get("GET_FRAMEWORKS"))["frameworks"]
+    assert framework["framework_info"]["id"]["value"] == framework_id
+    assert framework["framework_info"]["roles"] == ["dev/a"]
+    assert framework["offer_constraints"] == {} and framework["connected"]
+    names = [role["name"] for role in (await made.get("GET_ROLES"))["roles"]]
+    assert names == ["dev", "dev/a"], "also what is above"
+
+
+async def test_both_encodings_say_the_same() -> None:
+    made, agent_id, _ = cluster()
+    done = await made.ask("GET_STATE", to="application/x-protobuf")
+    assert done.content_type == "application/x-protobuf"
+    state = mesos_master.Response.FromString(done.body).get_state
+    assert state.get_agents.agents[0].agent_info.id.value == agent_id
+    (task,) = (await made.get("GET_STATE"))["get_tasks"]["tasks"]
+    assert task["task_id"]["value"] == state.get_tasks.tasks[0].task_id.value == "t"
+
+
+async def test_what_is_empty_is_written_as_mesos_does() -> None:
+    made = Cluster()
+    assert (await made.ask("GET_WEIGHTS")).body == b'{"type":"GET_WEIGHTS"}'
+    assert await made.get("GET_QUOTA") == {"status": {}}
+    assert await made.get("GET_MAINTENANCE_SCHEDULE") == {"schedule": {}}
+    assert await made.get("GET_EXECUTORS") == {"executors": []}
+    assert await made.get("GET_OPERATIONS") == {}
+
+
+async def test_a_framework_that_is_not_aware_of_partitions_has_lost_its_task() -> None:
+    made = Cluster()
+    h = made.harness
+    agent = h.agent()
+    framework = h.subscribe(capabilities=())
+    h.run(framework)
+    h.update(agent, h.framework_id(framework), "t", pb.TASK_RUNNING)
+    for _ in range(10):
+        h.advance(20)
+    (task,) = (await made.get("GET_TASKS"))["unreachable_tasks"]
+    assert task["state"] == "TASK_LOST"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "text"),
+    [
+        (b"{}", {}, 400, "Expecting 'Content-Type' to be present"),
+        (b"{}", JSON, 400, "Failed to validate master::Call: Expecting 'type' to be present"),
+        (
+            b'{"type":"GET_METRICS"}',
+            JSON,
+            400,
+            "Failed to validate master::Call: Expecting 'get_metrics' to be present",
+        ),
+        (
+            b'{"type":"GET_HEALTH"}',
+            JSON | {"Accept": "text/html"},
+            406,
+            "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'",
+        ),
+    ],
+)
+def test_calls_are_checked_in_the_words_of_mesos(
+    body: bytes, headers: dict[str, str], status: int, text: str
+) -> None:
+    with pytest.raises(RefusalError) as error:
+        Cluster().operators.read(headers, body)
+    assert (error.value.status, error.value.text) == (status, text)
+
+
+async def test_metrics_have_mesos_names() -> None:
+    made, _, _ = cluster()
+    shown = {
+        one["name"]: one["value"]
+        for one in (await made.get("GET_METRICS", timeout=SECOND))["metrics"]
+    }
+    assert shown["master/cpus_total"] == 4.0 and shown["master/cpus_used"] == 1.0
+    assert shown["master/tasks_running"] == 1.0 and shown["master/elected"] == 1.0
+    assert shown["master/slaves_active"] == 1.0 and shown["master/frameworks_connected"] == 1.0
+    assert (await made.older("metrics/snapshot")).keys() == shown.keys()
+
+
+async def test_who_may_not_read_or_change_is_refused() -> None:
+    """The policy of a new cluster lets frameworks do neither."""
+    made, agent_id, framework_id = cluster()
+    assert (await refused(made.ask("GET_STATE", caller=FRAMEWORK)))[0] == 403
+    assert (await refused(made.older("state", caller=FRAMEWORK)))[0] == 403
+    teardown = made.ask("TEARDOWN", FRAMEWORK, framework_id={"value": framework_id})
+    assert (await refused(teardown))[0] == 403
+    drain = made.ask("DRAIN_AGENT", FRAMEWORK, agent_id={"value": agent_id})
+    assert (await refused(drain))[0] == 403
+    assert json.loads((await made.ask("GET_HEALTH", FRAMEWORK)).body)["get_health"]["healthy"]
+
+
+async def test_one_answer_is_made_for_all_who_ask_meanwhile() -> None:
+    together, made, gate = Together(), 0, asyncio.Event()
+
+    async def make() -> int:
+        nonlocal made
+        made += 1
+        await gate.wait()
+        return made
+
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(together.answer("state", make))
+        await asyncio.sleep(0)
+        others = [group.create_task(together.answer("state", make)) for _ in range(5)]
+        await asyncio.sleep(0)
+        gate.set()
+    assert await first == 1, "it was begun before the others asked"
+    assert {await one for one in others} == {2}
+    assert await together.answer("state", make) == 3, "nothing is kept"
+
+
+# What is changed.
+
+
+async def test_quotas_and_weights_are_set_and_shown() -> None:
+    made, _, _ = cluster()
+    config = {
+        "role": "dev",
+        "guarantees": {"cpus": {"value": 1.0}},
+        "limits": {"cpus": {"value": 2.0}},
+    }
+    assert (await made.ask("UPDATE_QUOTA", quota_configs=[config])).status == 200
+    shown = (await made.get("GET_QUOTA"))["status"]
+    assert shown["configs"] == [config]
+    request = {"role": "dev", "guarantee": []}
+    again = made.ask("SET_QUOTA", quota_request=request)
+    assert await refused(again) == (
+        400,
+        "Failed to validate set quota request: Cannot set quota for role 'dev' which already has"
+        " one",
+    )
+    await made.ask("REMOVE_QUOTA", role="dev")
+    assert (await made.get("GET_QUOTA"))["status"] == {}
+    status, _ = await refused(made.ask("REMOVE_QUOTA", role="dev"))
+    assert status == 400, "where Mesos ends"
+    await made.ask("UPDATE_WEIGHTS", weight_infos=[{"role": "dev/a", "weight": 3.0}])
+    assert (await made.get("GET_WEIGHTS"))["weight_infos"] == [{"weight": 3.0, "role": "dev/a"}]
+    assert await made.older("weights") == [{"weight": 3.0, "role": "dev/a"}]
+
+
+async def test_in_the_older_call_a_guarantee_is_the_limit_too() -> None:
+    made, _, _ = cluster()
+    cpus = {"name": "cpus", "type": "SCALAR", "scalar": {"value": 1.0}}
+    assert await made.older("quota", "POST", {"role": "dev", "guarantee": [cpus]}) == 200
+    (config,) = (await made.get("GET_QUOTA"))["status"]["configs"]
+    assert config["limits"] == config["guarantees"] == {"cpus": {"value": 1.0}}
+    assert await made.older("quota/dev", "DELETE") == 200
+
+
+async def test_agents_are_deactivated_drained_and_given_up() -> None:
+    made, agent_id, _ = cluster()
+    named = {"value": agent_id}
+    await made.ask("DEACTIVATE_AGENT", agent_id=named)
+    (agent,) = (await made.get("GET_AGENTS"))["agents"]
+    assert (agent["active"], agent["deactivated"]) == (False, True)
+    await made.ask("REACTIVATE_AGENT", agent_id=named)
+    assert (await made.get("GET_AGENTS"))["agents"][0]["active"]
+    period = {"seconds": 60}
+    await made.ask("DRAIN_AGENT", agent_id=named, max_grace_period=period, mark_gone=True)
+    (agent,) = (await made.get("GET_AGENTS"))["agents"]
+    assert agent["drain_info"]["state"] == "DRAINING"
+    assert agent["drain_info"]["config"]["mark_gone"]
+    (slave,) = (await made.older("slaves"))["slaves"]
+    assert slave["drain_info"] == agent["drain_info"]
+    await made.ask("MARK_AGENT_GONE", agent_id=named)
+    assert (await made.get("GET_AGENTS"))["agents"] == []
+    status, _ = await refused(made.ask("MARK_AGENT_GONE", agent_id={"value": "nobody"}))
+    assert status == 404
+
+
+async def test_a_framework_is_torn_down() -> None:
+    made, _, framework_id = cluster()
+    unknown = made.ask("TEARDOWN", framework_id={"value": "x"})
+    assert await refused(unknown) == (400, "No framework found with specified ID")
+    body = f"frameworkId={framework_id}".encode()
+    assert await made.older("teardown", "POST", body) == 200
+    shown = await made.get("GET_FRAMEWORKS")
+    assert shown["frameworks"] == []
+    (ended,) = shown["completed_frameworks"]
+    assert ended["framework_info"]["id"]["value"] == framework_id
+
+
+async def test_resources_are_reserved_and_given_back() -> None:
+    made, agent_id, _ = cluster()
+    reserved = {
+        "name": "mem",
+        "type": "SCALAR",
+        "scalar": {"value": 64.0},
+        "reservations": [{"type": "DYNAMIC", "role": "eng"}],
+    }
+    said = {"agent_id": {"value": agent_id}, "resources": [reserved]}
+    assert (await made.ask("RESERVE_RESOURCES", **said)).status == 202
+    (slave,) = (await made.older("slaves"))["slaves"]
+    assert slave["reserved_resources"]["eng"]["mem"] == 64.0
+    assert (await made.ask("UNRESERVE_RESOURCES", **said)).status == 202
+    assert (await made.older("slaves"))["slaves"][0]["reserved_resources"] == {}
+    plain = {"name": "mem", "type": "SCALAR", "scalar": {"value": 1.0}}
+    bare = made.ask("RESERVE_RESOURCES", agent_id={"value": agent_id}, resources=[plain])
+    assert await refused(bare) == (400, "'mem' has 0 reservations; one is expected")
+    volumes = made.ask("CREATE_VOLUMES", agent_id={"value": agent_id}, volumes=[plain])
+    assert (await refused(volumes))[0] == 501
+
+
+MACHINE = {"hostname": "h", "ip": "127.0.0.1"}
+SAID = f"Machine '{json.dumps(MACHINE, separators=(',', ':'))}'"
+WINDOW = {"start": {"nanoseconds": 2_000_000_000 * 10**9}, "duration": {"nanoseconds": 10**9}}
+
+
+async def test_maintenance_from_the_schedule_to_its_end() -> None:
+    made, _, _ = cluster()
+    schedule = {"windows": [{"machine_ids": [MACHINE], "unavailability": WINDOW}]}
+    await made.ask("UPDATE_MAINTENANCE_SCHEDULE", schedule=schedule)
+    assert (await made.get("GET_MAINTENANCE_SCHEDULE"))["schedule"] == schedule
+    assert await made.older("maintenance/schedule") == schedule
+    status = await made.older("maintenance/status")
+    assert [one["id"] for one in status["draining_machines"]] == [MACHINE]
+    assert await made.older("machine/down", "POST", [MACHINE]) == 200
+    assert await made.older("maintenance/status") == {"down_machines": [MACHINE]}
+    (agent,) = (await made.get("GET_AGENTS"))["agents"]
+    assert agent["drain_info"]["state"] == "DRAINING"
+    said = SAID
+    empty = made.ask("UPDATE_MAINTENANCE_SCHEDULE", schedule={"windows": []})
+    problem = f"{said} is deactivated and cannot be removed from the schedule"
+    assert await refused(empty) == (400, problem)
+    again = made.ask("START_MAINTENANCE", machines=[MACHINE])
+    problem = f"{said} is not in DRAINING mode and cannot be brought down"
+    assert await refused(again) == (400, problem)
+    assert await made.older("machine/up", "POST", [MACHINE]) == 200
+    assert await made.older("maintenance/status") == {}
+    assert (await made.get("GET_AGENTS"))["agents"][0]["active"]
+
+
+@pytest.mark.parametrize(
+    ("windows", "text"),
+    [
+        ([{"machine_ids": []}], "List of machines in the maintenance window is empty"),
+        ([{"machine_ids": [{}]}], "Both 'hostname' and 'ip' for a machine are empty"),
+        (
+            [{"machine_ids": [MACHINE]}, {"machine_ids": [MACHINE]}],
+            f"{SAID} appears more than once in the schedule",
+        ),
+        (
+            [{"machine_ids": [{"hostname": "x"}]}],
+            'Machine \'{"hostname":"x"}\' has no agent here: windows are of agents that are known',
+        ),
+    ],
+)
+async def test_a_schedule_that_cannot_be_changes_nothing(windows: list[Any], text: str) -> None:
+    made, _, _ = cluster()
+    whole = [one | {"unavailability": WINDOW} for one in windows]
+    asked = made.ask("UPDATE_MAINTENANCE_SCHEDULE", schedule={"windows": whole})
+    assert await refused(asked) == (400, text)
+    assert (await made.get("GET_MAINTENANCE_SCHEDULE")) == {"schedule": {}}
+
+
+async def test_more_is_logged_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "level", logging.INFO)
+    wanted = Verbosity()
+    wanted.set(2, 0.01)
+    assert (wanted.level, root.level) == (2, logging.DEBUG)
+    async with asyncio.timeout(10):
+        while root.level != logging.INFO:
+            await asyncio.sleep(0.005)
+    assert wanted.level == 0
+    wanted.set(1, 100)
+    wanted.set(0, 100)
+    assert root.level == logging.INFO
+    for level, duration_s in ((4, 1.0), (1, 0.0), (1, verbosity.MOST_S + 1)):
+        with pytest.raises(RefusalError):
+            wanted.set(level, duration_s)
+
+
+# The older endpoints.
+
+
+async def test_state_and_its_parts() -> None:
+    made, agent_id, framework_id = cluster()
+    state = await made.older("state")
+    assert (state["version"], state["activated_slaves"]) == ("1.12.0", 1)
+    assert state["flags"] == {"offer_timeout": "30secs"}
+    (framework,) = state["frameworks"]
+    (task,) = framework["tasks"]
+    assert (task["id"], task["slave_id"], task["resources"]["cpus"]) == ("t", agent_id, 1.0)
+    (slave,) = state["slaves"]
+    assert slave["used_resources"] == {"disk": 0.0, "mem": 32.0, "gpus": 0.0, "cpus": 1.0}
+    assert slave["resources"]["ports"] == "[31000-31099]"
+    summary = await made.older("state-summary")
+    assert summary["slaves"][0]["TASK_RUNNING"] == summary["frameworks"][0]["TASK_RUNNING"] == 1
+    assert summary["slaves"][0]["framework_ids"] == [framework_id]
+    assert summary["frameworks"][0]["slave_ids"] == [agent_id]
+    (role,) = [one for one in (await made.older("roles"))["roles"] if one["name"] == "dev"]
+    assert role["quota"]["consumed"] == {"cpus": 1.0, "mem": 32.0}
+
+
+async def test_tasks_are_chosen_and_cut() -> None:
+    made, _, _ = cluster()
+    assert [t["id"] for t in (await made.older("tasks"))["tasks"]] == ["t"]
+    for query in ({"task_id": "x"}, {"framework_id": "x"}, {"limit": "0"}, {"offset": "1"}):
+        assert await made.older("tasks", **query) == {"tasks": []}, query
+    assert len((await made.older("tasks", limit="abc", order="asc"))["tasks"]) == 1
+    assert (await made.older("slaves", slave_id="x"))["slaves"] == []
+    assert (await made.older("frameworks", framework_id="x"))["frameworks"] == []
+
+
+async def test_jsonp_is_for_those_whom_a_page_cannot_be() -> None:
+    made = Cluster()
+    asked = Request("GET", ("tasks",), {"jsonp": "cb"}, b"", NOBODY)
+    done = await made.endpoints.answer(made.leader, asked)
+    assert (done.body, done.content_type) == (b'cb({"tasks":[]})', "text/javascript")
+    problem = endpoints.jsonp_problem
+    assert problem("cb", NOBODY, is_near=True) is None
+    assert problem("cb", FRAMEWORK, is_near=False) is None
+    assert problem("cb", NOBODY, is_near=False) is not None
+    assert problem("alert(1)//", FRAMEWORK, is_near=True) is not None
+
+
+def test_endpoints_have_the_methods_of_mesos() -> None:
+    assert METHODS["machine", "down"] == ("POST",)
+    assert METHODS["state",] == ("GET", "HEAD")
+    assert METHODS["quota",] == ("GET", "HEAD", "POST")
+    assert ("roles.json",) not in METHODS
+
+
+def test_too_many_fields_are_refused() -> None:
+    with pytest.raises(RefusalError):
+        endpoints.query_of("&".join(f"a{i}=1" for i in range(1000)))
+
+
+def test_flags_are_told_as_mesos_writes_them() -> None:
+    names = ("agent_ping_timeout_s", "agent_reregister_timeout_s", "zk_session_timeout_s")
+    settings = dict.fromkeys(names, 15.0) | {"offer_timeout_s": 0.5, "zk": None, "ip": "::1"}
+    rest = ("hostname", "max_agent_ping_timeouts", "max_completed_tasks", "mesos_port", "work_dir")
+    told = flags_of(SimpleNamespace(**settings, **dict.fromkeys(rest)))
+    assert told["offer_timeout"] == "0.5secs" and told["ip"] == "::1" and "zk" not in told
+
+
+# The stream of events.
+
+
+class Reader:
+    """What a stream is read by."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.changed = asyncio.Event()
+
+    async def begin(self) -> Callable[[bytes], Any]:
+        return self.write
+
+    async def write(self, record: bytes) -> None:
+        _, _, data = record.partition(b"\n")
+        self.events.append(json.loads(data))
+        self.changed.set()
+
+    async def until(self, count: int) -> list[Any]:
+        async with asyncio.timeout(10):
+            while len(self.events) < count:
+                self.changed.clear()
+                await self.changed.wait()
+        return self.events
+
+
+async def test_a_stream_tells_what_there_is_and_what_becomes_of_it() -> None:
+    made, agent_id, framework_id = cluster()
+    h, reader = made.harness, Reader()
+    serving = asyncio.create_task(made.streams.serve(made.leader, NOBODY, Media.JSON, reader.begin))
+    first, beat = await reader.until(2)
+    assert first["subscribed"]["get_state"]["get_tasks"]["tasks"][0]["state"] == "TASK_RUNNING"
+    assert (first["type"], beat["type"]) == ("SUBSCRIBED", "HEARTBEAT")
+    assert made.streams.open == 1
+    connection = next(iter(h.core.state.agents.values())).connection_id
+    assert connection is not None
+    h.update(connection, framework_id, "t", pb.TASK_FINISHED)
+    h.agent(port=5052)
+    made.publish()
+    _, _, updated, added = await reader.until(4)
+    assert updated["type"] == "TASK_UPDATED"
+    assert updated["task_updated"]["state"] == "TASK_FINISHED"
+    assert added["agent_added"]["agent"]["agent_info"]["port"] == 5052
+    await made.ask("MARK_AGENT_GONE", agent_id={"value": agent_id})
+    await made.ask("TEARDOWN", framework_id={"value": framework_id})
+    told = [event["type"] for event in (await reader.until(7))[4:]]
+    assert [kind for kind in told if kind != "TASK_UPDATED"] == [
+        "AGENT_REMOVED",
+        "FRAMEWORK_REMOVED",
+    ]
+    made.watching.close()
+    with pytest.raises(CallError, match="leads no more"):
+        await serving
+    assert made.streams.open == 0
+
+
+async def test_streams_are_few_and_not_for_who_may_not_read() -> None:
+    made = Cluster()
+
+    async def begin() -> Any:
+        raise AssertionError("nothing begins")
+
+    told = made.streams.serve(made.leader, FRAMEWORK, Media.JSON, begin)
+    assert (await refused(told))[0] == 403
+    made.streams.open = watching.MOST_STREAMS
+    told = made.streams.serve(made.leader, NOBODY, Media.JSON, begin)
+    assert (await refused(told))[0] == 503
+
+
+def test_a_drain_may_be_asked_for_in_the_json_of_mesos() -> None:
+    said: dict[str, Any] = {
+        "type": "DRAIN_AGENT",
+        "drain_agent": {"agent_id": {"value": "a"}, "mark_gone": True},
+    }
+    call = from_json(said, mesos_master.Call)
+    assert call.drain_agent.mark_gone and call.drain_agent.agent_id.value == "a"
+    said["drain_agent"]["max_grace_period"] = "1.5mins"
+    period = from_json(said, mesos_master.Call).drain_agent.max_grace_period
+    assert (period.seconds, period.nanos) == (90, 0)
+    said["drain_agent"]["max_grace_period"] = "soon"
+    with pytest.raises(ConversionError, match="max_grace_period"):
+        from_json(said, mesos_master.Call)
