@@ -221,7 +221,7 @@ def task_state(task: pb.TaskView, aware: Container[str]) -> Any:
 def statuses(task: pb.TaskView, aware: Container[str], places: Places) -> list[mesos.TaskStatus]:
     """Return what is known of how a task came to be as it is: that it ran, and the latest.
 
-    One that runs was starting before that, since its launch; no more is kept of it.
+    One that runs was starting before that, since its launch; the rest of its past is not kept.
     """
     out = []
     passed = {

@@ -48,7 +48,7 @@ class Streams:
         Raises RefusalError before, CallError after that.
         """
         if self.open >= MOST_STREAMS:
-            why = f"{self.open} streams of events are open, which is as many as may be"
+            why = f"{self.open} streams of events are open: that is the limit"
             raise RefusalError(503, why, {"Retry-After": "5"})
         self.open += 1
         try:
