@@ -339,7 +339,7 @@ async def test_resources_are_reserved_and_given_back() -> None:
         "scalar": {"value": 64.0},
         "reservations": [{"type": "DYNAMIC", "role": "eng"}],
     }
-    said = {"agent_id": {"value": agent_id}, "resources": [reserved]}
+    said: Any = {"agent_id": {"value": agent_id}, "resources": [reserved]}
     assert (await made.ask("RESERVE_RESOURCES", **said)).status == 202
     (slave,) = (await made.older("slaves"))["slaves"]
     assert slave["reserved_resources"]["eng"]["mem"] == 64.0
@@ -447,6 +447,7 @@ async def test_state_and_its_parts() -> None:
 async def test_tasks_are_chosen_and_cut() -> None:
     made, _, _ = cluster()
     assert [t["id"] for t in (await made.older("tasks"))["tasks"]] == ["t"]
+    query: Any
     for query in ({"task_id": "x"}, {"framework_id": "x"}, {"limit": "0"}, {"offset": "1"}):
         assert await made.older("tasks", **query) == {"tasks": []}, query
     assert len((await made.older("tasks", limit="abc", order="asc"))["tasks"]) == 1

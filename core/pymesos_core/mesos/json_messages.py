@@ -109,11 +109,12 @@ def _setter(field: FieldDescriptor) -> Setter:
         return _list_setter(field)
     name = field.name
     if field.message_type is not None:
+        is_duration = field.message_type.name == "Duration"
 
         def set_message(message: Message, value: Any) -> None:
             inner = getattr(message, name)
             inner.SetInParent()
-            if isinstance(value, str) and field.message_type.name == "Duration":
+            if is_duration and isinstance(value, str):
                 value = _duration(field, value)
             _fill(inner, _object(field, value))
 
