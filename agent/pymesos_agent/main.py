@@ -204,7 +204,7 @@ def _config(
         runtimes=[runtime.name for runtime in runtimes],
         isolation=isolation,
         version=VERSION,
-        capabilities=[pb.SECRETS, pb.KILL_SIGNAL],
+        capabilities=[pb.SECRETS, pb.KILL_SIGNAL, pb.CONFIG],
     )
     return Config(
         info,

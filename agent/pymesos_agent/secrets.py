@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pymesos_agent.containers.spec import ContainerSpec, SecretValues
+from pymesos_agent.files.config import ConfigError, secret_config
 from pymesos_agent.files.memory import Memory
 from pymesos_core import contract, limits
 from pymesos_core.containers import secret_names
+from pymesos_core.streams import in_thread
 from pymesos_core.text import cut, os_problem
 from pymesos_proto.v1 import agent_pb2 as pb
 
@@ -57,6 +59,11 @@ class Secrets:
         login = ""
         if container.image_secret:
             login = _login(container.image_secret, values[container.image_secret])
+        if any(file.secrets for file in container.config):
+            try:
+                files |= await in_thread(secret_config, spec, values)
+            except ConfigError as error:
+                raise SecretsError(str(error)) from None
         if files:
             self._write(spec, files)
         return replace(spec, secrets=SecretValues(variables, login))

@@ -374,7 +374,9 @@ class Shell:
             return
         disks = self._folders.to_mount(spec)
         volumes = self._folders.to_hand_over(spec) if spec.volumes else ()
-        if spec.info.artifacts or volumes or disks or secret_names(spec.info.container):
+        container = spec.info.container
+        made = container.config or secret_names(container)
+        if spec.info.artifacts or volumes or disks or made:
             first = [
                 (f"Mounting the volume {each.host_path.name}", partial(self._folders.mount, each))
                 for each in disks

@@ -6,7 +6,9 @@ from pymesos_core.images import is_on_disk
 from pymesos_proto.v1 import types_pb2 as pb
 
 # What the process runtime can give, too; networks and mounts of some kinds only.
-OF_PROCESSES = frozenset({"cpu_quota", "pids_max", "ulimits", "network", "mounts", "secrets"})
+OF_PROCESSES = frozenset(
+    {"cpu_quota", "pids_max", "ulimits", "network", "mounts", "secrets", "config"}
+)
 
 
 def fitting_runtimes(container: pb.ContainerInfo, *, grouped: bool = False) -> tuple[str, ...]:
@@ -34,4 +36,5 @@ def fitting_runtimes(container: pb.ContainerInfo, *, grouped: bool = False) -> t
 def secret_names(container: pb.ContainerInfo) -> tuple[str, ...]:
     """The secrets that a container uses, by their names, as often as it uses each."""
     image = (container.image_secret,) if container.image_secret else ()
-    return (*(use.name for use in container.secrets), *image)
+    config = (name for file in container.config for name in file.secrets)
+    return (*(use.name for use in container.secrets), *config, *image)

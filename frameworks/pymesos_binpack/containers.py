@@ -60,6 +60,17 @@ def container_problem(task: Mapping[str, Any], *, in_group: bool) -> str | None:
             return f"secrets: two have the {key} {twice}"
     if both := next((u.env for u in uses if u.env in task.get("env", {})), None):
         return f"secrets: the variable {both} is one of env, too"
+    config = task.get("config", ())
+    for index, file in enumerate(config):
+        if ("content" in file) == ("template" in file):
+            return f"config[{index}]: either content or template is expected"
+        if file["path"].startswith("/") or ".." in file["path"].split("/"):
+            return f"config[{index}].path: {quoted(file['path'])} leads elsewhere"
+    in_memory = [u.path for u in uses if u.path]
+    paths = [(f["path"], bool(f.get("secrets"))) for f in config]
+    paths += [(path, True) for path in in_memory]
+    if again := next((path for path, kind in paths if paths.count((path, kind)) > 1), None):
+        return f"config: two files have the path {again}"
     if task.get("image_secret") and not task.get("image"):
         return "image_secret: the task has no image that it could be for"
     for index, artifact in enumerate(task.get("artifacts", ())):
@@ -94,6 +105,7 @@ def container_info(image: str | None, container: ContainerSpec) -> pb.ContainerI
     mounts = keys.pop("mounts", ())
     mappings = keys.pop("port_mappings", ())
     secrets = keys.pop("secrets", ())
+    config = keys.pop("config", ())
     return pb.ContainerInfo(
         image=image or "",
         ulimits=[pb.Ulimit(name=n, soft=limit, hard=limit) for n, limit in ulimits.items()],
@@ -108,6 +120,7 @@ def container_info(image: str | None, container: ContainerSpec) -> pb.ContainerI
             for mount in mounts
         ],
         secrets=[_secret_use(secret) for secret in secrets],
+        config=[pb.ConfigFile(**file) for file in config],
         port_mappings=[pb.PortMapping(**mapping) for mapping in mappings],
         **keys,
     )

@@ -159,13 +159,25 @@ def test_a_planted_secret_is_found_nowhere_else(
         cli = cluster.cli
         said = cli.ok("secret", "set", "prod/web", "db", text=PLANTED)
         assert said == "db of prod/web is set, version 1\n"
+        assert "version 1" in cli.ok("variables", "set", "prod/web", "level", "info")
+        config = [
+            {"path": "app.ini", "template": "{% set key = secrets.db %}{{ key }}"},
+            {"path": "etc/a.conf", "template": "level={{ variables.level }} {{ task.name }}\n"},
+        ]
         file = [{"name": "db", "path": "db-password"}]
         both = [{"name": "db", "path": "db-password", "env": "PASSWORD"}]
-        cluster.run("plain", constraints=["on:IS:plain"], secrets=both)
-        cluster.run("crun", constraints=["on:IS:crun"], runtime="oci", secrets=both)
-        cluster.run("runc", constraints=["on:IS:runc"], runtime="oci", secrets=both)
+        cluster.run("plain", constraints=["on:IS:plain"], secrets=both, config=config)
+        cluster.run("crun", constraints=["on:IS:crun"], runtime="oci", secrets=both, config=config)
+        cluster.run("runc", constraints=["on:IS:runc"], runtime="oci", secrets=both, config=config)
         empty = hashlib.sha256(b"").hexdigest()
-        cluster.run("engine", constraints=["on:IS:engine"], image=IMAGE, user="app", secrets=file)
+        cluster.run(
+            "engine",
+            constraints=["on:IS:engine"],
+            image=IMAGE,
+            user="app",
+            secrets=file,
+            config=config,
+        )
         for job in ("plain", "crun", "runc"):
             assert cluster.says(job) == [DIGEST, DIGEST], job
         assert cluster.says("engine") == [DIGEST, empty]
@@ -173,6 +185,9 @@ def test_a_planted_secret_is_found_nowhere_else(
             task = cluster.task(job)
             cli.ok("exec", task, "--", "sh", "-c", 'test -r "$PYMESOS_SECRETS/db-password"')
             assert PLANTED not in cli.ok("exec", task, "--", "ls", "-la")
+            made = 'sha256sum < "$PYMESOS_SECRETS/app.ini"'
+            assert DIGEST in cli.ok("exec", task, "--", "sh", "-c", made), job
+            assert cli.ok("cat", task, "etc/a.conf") == "level=info t\n"
         listings = [
             ("tasks", "--all", "--json"), ("agents", "--json"), ("frameworks", "--json"),
             ("jobs", "--json"), ("secret", "list", "--json"), ("audit", "--json"),
@@ -205,7 +220,7 @@ def test_a_planted_secret_is_found_nowhere_else(
             if (found := memory_of(tag_of((folder / name).resolve()))) is not None
         ]  # fmt: skip
         files = [f for m in memory for f in m.folder.glob("*/secrets/*")]
-        assert len(files) == 4
+        assert len(files) == 8, "of each task the secret, and the file made from it"
         for path in files:
             read = subprocess.run(
                 ["setpriv", "--reuid", "7654", "--regid", "7654", "--clear-groups", "cat", path],

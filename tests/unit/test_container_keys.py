@@ -37,6 +37,8 @@ def some(field: Any) -> Any:
             return [pb.Ulimit(name="nofile", soft=7, hard=8)]
         case "secrets":
             return [pb.SecretUse(name="db", path="db")]
+        case "config":
+            return [pb.ConfigFile(path="a", content="x")]
     value: Any = {field.TYPE_STRING: "NET_RAW", field.TYPE_BOOL: True}.get(field.type, 7)
     return [value] if field.is_repeated else value
 

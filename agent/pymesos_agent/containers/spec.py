@@ -53,7 +53,9 @@ class ContainerSpec:
     @property
     def has_secret_files(self) -> bool:
         """Whether it finds secrets in files."""
-        return any(use.path for use in self.info.container.secrets)
+        container = self.info.container
+        in_config = any(file.secrets for file in container.config)
+        return in_config or any(use.path for use in container.secrets)
 
     @property
     def ports(self) -> list[int]:

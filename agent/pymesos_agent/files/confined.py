@@ -9,7 +9,6 @@ library only.
 from __future__ import annotations
 
 import bz2  # noqa: F401 - before it is another user, who may not read it
-import ctypes
 import encodings.cp437  # noqa: F401 - names in a zip
 import json
 import lzma  # noqa: F401
@@ -25,16 +24,13 @@ from typing import Any
 from pymesos_agent.files.archives import ArchiveError, Unpacker
 from pymesos_agent.files.below import OutsideError, open_real
 from pymesos_agent.files.budget import Limits
+from pymesos_agent.files.confining import become, drop_capabilities, end_with_the_agent
 from pymesos_agent.runtimes.oci.layers import LayerError, unpack
 
-PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
-CAPABILITY_VERSION = 0x20080522
-LAST_CAPABILITY = 40
 # CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SYS_ADMIN (attributes of overlayfs), MKNOD, SETFCAP.
 OF_A_LAYER = frozenset({0, 1, 3, 4, 21, 27, 31})
 MAX_FILES = 256
 MAX_QUOTED = 200  # characters of what was unforeseen
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
@@ -45,7 +41,7 @@ def main() -> None:
     too_much = json.dumps({"error": "TooMuchError", "text": text})  # while there is memory
     try:
         _bound(limits)
-        _end_with_the_agent()
+        end_with_the_agent()
         said = json.dumps(_how_it_ends(job, limits))
     except MemoryError:
         said = too_much
@@ -78,13 +74,13 @@ def _do(job: dict[str, Any], limits: Limits) -> int:
         confine = partial(_keep_to, folder)
         return unpack(blob, folder, job["diff_id"], base, limits, confine)
     if job["kind"] == "open":
-        _become(user)
+        become(user)
         with socket.socket(fileno=job["socket"]) as answer:
             file = open_real(job["path"], os.O_RDONLY | os.O_NONBLOCK)
             socket.send_fds(answer, [b"x"], [file])
         return 0
     with Unpacker(Path(job["folder"]), None, lambda: None, limits) as into:
-        _become(user)
+        become(user)
         into.extract(sys.stdin.buffer, job["below"])
     return 0
 
@@ -103,43 +99,12 @@ def _bound(limits: Limits) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # it is an error of the write
 
 
-def _become(user: tuple[int, int, list[int]] | None) -> None:
-    """This process becomes a user if it is root, and gives up every capability."""
-    if os.geteuid() == 0:
-        if user is not None:
-            uid, gid, groups = user
-            os.setgroups(groups)
-            os.setresgid(gid, gid, gid)
-            os.setresuid(uid, uid, uid)
-        else:
-            _drop_capabilities(frozenset())
-    _end_with_the_agent()
-
-
 def _keep_to(folder: Path) -> None:
     """To what is below a folder, with what a layer needs."""
     os.chroot(folder)
     os.chdir("/")
-    _drop_capabilities(OF_A_LAYER)
-    _end_with_the_agent()
-
-
-def _drop_capabilities(kept: frozenset[int]) -> None:
-    for capability in range(LAST_CAPABILITY + 1):
-        if capability not in kept:
-            LIBC.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)  # one that the kernel has not is none
-    bits = sum(1 << capability for capability in kept)
-    low, high = bits & 0xFFFFFFFF, bits >> 32
-    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
-    data = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)
-    if LIBC.capset(header, data) != 0:
-        raise OSError(ctypes.get_errno(), "capabilities cannot be given up")
-
-
-def _end_with_the_agent() -> None:
-    """Also if that is killed. Last, since a change of the user takes it back."""
-    LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    drop_capabilities(OF_A_LAYER)
+    end_with_the_agent()
 
 
 if __name__ == "__main__":

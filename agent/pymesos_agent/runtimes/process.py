@@ -79,7 +79,8 @@ class ProcessRuntime:
         users = {"user": "setuid"} if os.geteuid() == 0 else {}
         hides = {"hidden": self._hidden["way"]} if self._hidden else {}
         own = {"own_user": str(given)} if (given := self._settings.task_uids) else {}
-        always = {"disk": "watched", "ulimits": "yes", "no_new_privileges": "yes", "guard": "yes"}
+        always = dict.fromkeys(("ulimits", "no_new_privileges", "guard", "config"), "yes")
+        always |= {"disk": "watched"}
         secrets = {"secrets": "tmpfs", "secret_env": "yes"} if self._settings.memory else {}
         return {**holds, **users, **hides, **own, **always, **secrets, **self._settings.holds}
 

@@ -58,7 +58,9 @@ def _number(value: float, written: str | None) -> str:
 
 def is_free(path: Path) -> bool:
     """Whether a text is what a program reads: then it may hold anything but NUL."""
-    return path[-1:] == ("command",) or path[-2:-1] == ("env",)
+    if path[-3:-2] == ("config",):
+        return path[-1] in ("content", "template")
+    return path[-1:] == ("command",) or path[-2:-1] in (("env",), ("variables",))
 
 
 def _check_text(text: str, path: Path, what: str) -> None:

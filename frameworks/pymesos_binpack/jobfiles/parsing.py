@@ -29,6 +29,7 @@ from pymesos_binpack.jobfiles.documents import read_document, read_text
 from pymesos_binpack.jobfiles.periodic import periodic_rules
 from pymesos_binpack.jobfiles.ports import check_neighbours, exposure, named_ports, with_named_ports
 from pymesos_binpack.jobfiles.revisions import digest
+from pymesos_binpack.jobfiles.templates import references
 from pymesos_binpack.jobfiles.trial import launch_problem
 from pymesos_binpack.jobs.rollouts.rules import RulesError
 from pymesos_binpack.jobs.updating import rules_of
@@ -43,7 +44,7 @@ from pymesos_binpack.specs import (
     VolumeSpec,
 )
 from pymesos_core import limits
-from pymesos_core.ids import role_problem, size_of
+from pymesos_core.ids import role_problem, secret_name_problem, size_of
 from pymesos_core.images import image_problem
 from pymesos_core.resources import ResourceError, to_milli
 from pymesos_core.stop_signals import TERM
@@ -137,6 +138,8 @@ def _parse(document: Mapping[str, Any], stored: str) -> Job:
     role = document.get("role", "*")
     if problem := role_problem(role):
         raise JobError(f"role: {problem}")
+    for index, task in enumerate(document["tasks"]):
+        _check_templates(task, f"tasks[{index}]")
     values = document.get(variables.KEY, {})
     tasks = tuple(
         _parse_task(variables.with_values(task, values), f"tasks[{index}]")
@@ -161,6 +164,22 @@ def _parse(document: Mapping[str, Any], stored: str) -> Job:
 def _package(given: Mapping[str, Any] | None) -> PackageSpec | None:
     """The package that a job was made from, if it was made from one."""
     return None if given is None else PackageSpec(given["name"], given["version"])
+
+
+def _check_templates(task: Mapping[str, Any], where: str) -> None:
+    """Raises JobError for a template that cannot be rendered, with its line."""
+    for index, file in enumerate(task.get("config", ())):
+        try:
+            used = references(file.get("template", ""))
+        except JobError as error:
+            raise JobError(f"{where}.config[{index}].template: {error}") from None
+        if used.secrets and (problem := secret_name_problem(file["path"])):
+            raise JobError(
+                f"{where}.config[{index}].path: with secrets it is a file in $PYMESOS_SECRETS, and"
+                f" {problem}"
+            )
+    for index, sidecar in enumerate(task.get("sidecars", ())):
+        _check_templates(sidecar, f"{where}.sidecars[{index}]")
 
 
 def _check_unique(where: str, names: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pymesos_binpack.jobfiles.templates import references
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.text import quoted
 
@@ -26,20 +27,37 @@ def names_in(document: Mapping[str, Any]) -> tuple[str, ...]:
 def _names_of(task: Mapping[str, Any]) -> Iterator[str]:
     for value in task.get("env", {}).values():
         yield from _REFERENCE.findall(value)
+    for file in task.get("config", ()):
+        yield from references(file["template"]).variables if "template" in file else ()
     for sidecar in task.get("sidecars", ()):
         yield from _names_of(sidecar)
 
 
 def with_values(task: Mapping[str, Any], values: Mapping[str, str]) -> Mapping[str, Any]:
-    """Return a task with values in the place of what refers to them; what has none stays."""
-    if not any(True for _ in _names_of(task)):
-        return task
+    """Return a task with values for what refers to them, and what of secrets its templates use.
+
+    What has no value stays as it is.
+    """
     made = dict(task)
     if "env" in task:
         made["env"] = {name: _filled(text, values) for name, text in task["env"].items()}
+    if "config" in task:
+        made["config"] = [_with_what_it_uses(file, values) for file in task["config"]]
     if "sidecars" in task:
         made["sidecars"] = [with_values(sidecar, values) for sidecar in task["sidecars"]]
     return made
+
+
+def _with_what_it_uses(file: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    if "template" not in file:
+        return dict(file)
+    used = references(file["template"])
+    return {
+        **file,
+        **({"secrets": list(used.secrets)} if used.secrets else {}),
+        **({"variables": {n: values[n] for n in used.variables if n in values}}
+           if used.variables else {}),
+    }  # fmt: skip
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

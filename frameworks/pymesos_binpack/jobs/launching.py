@@ -69,12 +69,15 @@ def pending_task(instance: Instance, priority: int) -> PendingTask:
         home_name=instance.saved.hostname,
         secrets=any(_uses_secrets(each) for each in (spec, *spec.sidecars)),
         signals=spec.kill_signal != TERM,
+        config=any("config" in each.container.keys for each in (spec, *spec.sidecars)),
         host_ports=spec.host_ports,
     )
 
 
 def _uses_secrets(spec: TaskSpec) -> bool:
-    return any(name in spec.container.keys for name in ("secrets", "image_secret"))
+    keys = spec.container.keys
+    in_config = any(file.get("secrets") for file in keys.get("config", ()))
+    return in_config or any(name in keys for name in ("secrets", "image_secret"))
 
 
 def line_of(instance: Instance, job: Job) -> Line[Instance]:

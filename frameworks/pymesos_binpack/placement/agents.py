@@ -25,6 +25,7 @@ class OfferedAgent:
     runtimes: tuple[str, ...] = ()
     knows_secrets: bool = True
     knows_signals: bool = True
+    knows_config: bool = True
     ip: str = ""  # where ports of its tasks are reached
 
     @property

@@ -37,6 +37,8 @@ def lacks(task: PendingTask, agent: OfferedAgent) -> str | None:
         return "it is of a version that knows no secrets"
     if task.signals and not agent.knows_signals:
         return "it is of a version that ends tasks by SIGTERM only"
+    if task.config and not agent.knows_config:
+        return "it is of a version that makes no config files"
     return None
 
 

@@ -30,6 +30,7 @@ def agent_of(offer: pb.Offer) -> OfferedAgent:
         tuple(offer.runtimes),
         knows_secrets=pb.SECRETS in can,
         knows_signals=pb.KILL_SIGNAL in can,
+        knows_config=pb.CONFIG in can,
         ip=offer.agent_ip,
     )
 

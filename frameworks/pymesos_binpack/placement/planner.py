@@ -167,7 +167,7 @@ class _Attempts:
         self.policy = policy
         self._kept = situation.kept
         self.wanted_ports = situation.wanted_ports
-        self._runs: dict[tuple[tuple[str, ...], bool, bool, int], Allowed] = {}
+        self._runs: dict[tuple[object, ...], Allowed] = {}
 
     def run(self, order: Order) -> _Attempt:
         """One order."""
@@ -182,7 +182,7 @@ class _Attempts:
 
     def that_run(self, task: PendingTask) -> Allowed:
         """The agents that can run it and are not kept from it."""
-        key = (task.runtimes, task.secrets, task.signals, task.priority if self._kept else 0)
+        key = (task.runtimes, *task.needs, task.priority if self._kept else 0)
         if key not in self._runs:
             every = all(
                 lacks(task, offer.agent) is None and not self.is_kept_from(task, offer.agent)

@@ -33,6 +33,12 @@ class PendingTask:
     secrets: bool = False  # it uses some
     signals: bool = False  # it is to be ended by another one than SIGTERM
     host_ports: tuple[int, ...] = ()
+    config: bool = False  # it has config files
+
+    @property
+    def needs(self) -> tuple[bool, ...]:
+        """What agents of earlier versions lack."""
+        return self.secrets, self.signals, self.config
 
     @property
     def is_of_agent(self) -> bool:
@@ -51,8 +57,7 @@ class PendingTask:
             group,
             self.volumes,
             self.home,
-            self.secrets,
-            self.signals,
+            self.needs,
             self.host_ports,
         )
 

@@ -85,6 +85,7 @@ class AgentCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     AGENT_CAPABILITY_UNSPECIFIED: _ClassVar[AgentCapability]
     SECRETS: _ClassVar[AgentCapability]
     KILL_SIGNAL: _ClassVar[AgentCapability]
+    CONFIG: _ClassVar[AgentCapability]
 TASK_STATE_UNSPECIFIED: TaskState
 TASK_STAGING: TaskState
 TASK_STARTING: TaskState
@@ -146,6 +147,7 @@ TASK_STARTING_STATE: FrameworkCapability
 AGENT_CAPABILITY_UNSPECIFIED: AgentCapability
 SECRETS: AgentCapability
 KILL_SIGNAL: AgentCapability
+CONFIG: AgentCapability
 
 class Range(_message.Message):
     __slots__ = ("begin", "end")
@@ -298,7 +300,7 @@ class PortMapping(_message.Message):
     def __init__(self, port_index: _Optional[int] = ..., container_port: _Optional[int] = ..., protocol: _Optional[str] = ...) -> None: ...
 
 class ContainerInfo(_message.Message):
-    __slots__ = ("image", "runtime", "network", "mounts", "read_only", "cpu_quota", "pids_max", "ulimits", "add_capabilities", "drop_capabilities", "port_mappings", "read_mib_per_s", "write_mib_per_s", "network_in_mbit_per_s", "network_out_mbit_per_s", "secrets", "image_secret")
+    __slots__ = ("image", "runtime", "network", "mounts", "read_only", "cpu_quota", "pids_max", "ulimits", "add_capabilities", "drop_capabilities", "port_mappings", "read_mib_per_s", "write_mib_per_s", "network_in_mbit_per_s", "network_out_mbit_per_s", "secrets", "image_secret", "config")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
@@ -316,6 +318,7 @@ class ContainerInfo(_message.Message):
     NETWORK_OUT_MBIT_PER_S_FIELD_NUMBER: _ClassVar[int]
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     IMAGE_SECRET_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
     image: str
     runtime: str
     network: str
@@ -333,7 +336,29 @@ class ContainerInfo(_message.Message):
     network_out_mbit_per_s: int
     secrets: _containers.RepeatedCompositeFieldContainer[SecretUse]
     image_secret: str
-    def __init__(self, image: _Optional[str] = ..., runtime: _Optional[str] = ..., network: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[ContainerMount, _Mapping]]] = ..., read_only: _Optional[bool] = ..., cpu_quota: _Optional[bool] = ..., pids_max: _Optional[int] = ..., ulimits: _Optional[_Iterable[_Union[Ulimit, _Mapping]]] = ..., add_capabilities: _Optional[_Iterable[str]] = ..., drop_capabilities: _Optional[_Iterable[str]] = ..., port_mappings: _Optional[_Iterable[_Union[PortMapping, _Mapping]]] = ..., read_mib_per_s: _Optional[int] = ..., write_mib_per_s: _Optional[int] = ..., network_in_mbit_per_s: _Optional[int] = ..., network_out_mbit_per_s: _Optional[int] = ..., secrets: _Optional[_Iterable[_Union[SecretUse, _Mapping]]] = ..., image_secret: _Optional[str] = ...) -> None: ...
+    config: _containers.RepeatedCompositeFieldContainer[ConfigFile]
+    def __init__(self, image: _Optional[str] = ..., runtime: _Optional[str] = ..., network: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[ContainerMount, _Mapping]]] = ..., read_only: _Optional[bool] = ..., cpu_quota: _Optional[bool] = ..., pids_max: _Optional[int] = ..., ulimits: _Optional[_Iterable[_Union[Ulimit, _Mapping]]] = ..., add_capabilities: _Optional[_Iterable[str]] = ..., drop_capabilities: _Optional[_Iterable[str]] = ..., port_mappings: _Optional[_Iterable[_Union[PortMapping, _Mapping]]] = ..., read_mib_per_s: _Optional[int] = ..., write_mib_per_s: _Optional[int] = ..., network_in_mbit_per_s: _Optional[int] = ..., network_out_mbit_per_s: _Optional[int] = ..., secrets: _Optional[_Iterable[_Union[SecretUse, _Mapping]]] = ..., image_secret: _Optional[str] = ..., config: _Optional[_Iterable[_Union[ConfigFile, _Mapping]]] = ...) -> None: ...
+
+class ConfigFile(_message.Message):
+    __slots__ = ("path", "content", "template", "secrets", "variables")
+    class VariablesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    content: str
+    template: str
+    secrets: _containers.RepeatedScalarFieldContainer[str]
+    variables: _containers.ScalarMap[str, str]
+    def __init__(self, path: _Optional[str] = ..., content: _Optional[str] = ..., template: _Optional[str] = ..., secrets: _Optional[_Iterable[str]] = ..., variables: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class SecretUse(_message.Message):
     __slots__ = ("name", "path", "env")

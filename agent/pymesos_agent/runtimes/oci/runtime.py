@@ -147,6 +147,7 @@ class OciRuntime:
             "seccomp": tool,
             **({"user_namespace": f"ids from {base}"} if base else {}),
             **({"secrets": "tmpfs", "secret_env": "tmpfs"} if self._settings.memory else {}),
+            "config": "yes",
             "image_secret": "skopeo",
             **({"own_user": str(given)} if (given := self._settings.task_uids) else {}),
             # crun 1.8 forgets the options of mounts there, but not those that they have already.

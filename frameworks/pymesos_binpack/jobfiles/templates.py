@@ -1,0 +1,82 @@
+"""Templates of config files, checked before a job is taken: their syntax, and what they refer to.
+
+They are parsed here and never rendered. Who refers to a variable or a secret says so by its name,
+so that what it is given is known beforehand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pymesos_binpack.specs import JobError
+from pymesos_core.ids import secret_name_problem, variable_name_problem
+from pymesos_core.text import cut, quoted
+
+NAMED = ("variables", "secrets")
+KNOWN = (*NAMED, "env", "task")
+MAX_SAID = 300  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What a template refers to, by names."""
+
+    variables: tuple[str, ...]
+    secrets: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)
+def references(template: str) -> References:
+    """Return what a template refers to. Raises JobError with its line for what it cannot have."""
+    from jinja2 import TemplateSyntaxError, meta, nodes  # it takes long, and few jobs have any
+    from jinja2.sandbox import SandboxedEnvironment
+
+    try:
+        tree = SandboxedEnvironment().parse(template)
+        for other in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+            raise JobError(f"line {other.lineno}: a template cannot include others")
+        found: dict[str, dict[str, None]] = {name: {} for name in NAMED}
+        uses = 0
+        for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+            assert isinstance(node, nodes.Getattr | nodes.Getitem)
+            of = node.node
+            if not isinstance(of, nodes.Name) or of.name not in NAMED:
+                continue
+            uses += 1
+            name = _name_of(node, nodes.Const)
+            problem = name and (_PROBLEMS[of.name](name))
+            if not name or problem:
+                said = problem or _to_be_named(of.name)
+                raise JobError(f"line {node.lineno}: {of.name}: {said}")
+            found[of.name][name] = None
+        named = [n for n in tree.find_all(nodes.Name) if n.name in NAMED and n.ctx == "load"]
+        if len(named) != uses:
+            first = named[0]
+            raise JobError(f"line {first.lineno}: {first.name}: {_to_be_named(first.name)}")
+        if unknown := sorted(meta.find_undeclared_variables(tree).difference(KNOWN)):
+            raise JobError(
+                f"it refers to {quoted(unknown[0])}, and a template has {', '.join(KNOWN)}"
+            )
+    except TemplateSyntaxError as error:
+        raise JobError(f"line {error.lineno}: {cut(error.message or '', MAX_SAID)}") from None
+    except RecursionError:
+        raise JobError("it is nested too deeply") from None
+    return References(tuple(found["variables"]), tuple(found["secrets"]))
+
+
+_PROBLEMS = {"variables": variable_name_problem, "secrets": secret_name_problem}
+
+
+def _to_be_named(what: str) -> str:
+    return f"each is to be named, as in {{{{ {what}.name }}}}"
+
+
+def _name_of(node: object, constant: type) -> str:
+    """The name by which something is asked for; empty if that is known only when it is rendered."""
+    if isinstance(attribute := getattr(node, "attr", None), str):
+        return attribute
+    argument = getattr(node, "arg", None)
+    if isinstance(argument, constant) and isinstance(value := getattr(argument, "value", 0), str):
+        return value
+    return ""

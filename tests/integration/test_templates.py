@@ -1,0 +1,148 @@
+"""Templates are rendered by a process that has nothing: what it makes, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.files.config import ConfigError, secret_config, write_config
+from pymesos_core.resources import parse
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+def spec_of(sandbox: Path, *files: pb.ConfigFile) -> ContainerSpec:
+    command = pb.CommandInfo(environment=[pb.EnvironmentVariable(name="MODE", value="fast")])
+    info = pb.TaskInfo(task_id="j.t.0", name="t", command=command)
+    info.container.config.extend(files)
+    resources = parse("cpus:1;ports:[31000]")
+    return ContainerSpec("c", "f", "", None, info, resources, sandbox)
+
+
+def template(text: str, **more: object) -> pb.ConfigFile:
+    return pb.ConfigFile(path="a.conf", template=text, **more)  # type: ignore[arg-type]
+
+
+def made(sandbox: Path, text: str, **more: object) -> str:
+    write_config(spec_of(sandbox, template(text, **more)))
+    return (sandbox / "a.conf").read_text("utf-8")
+
+
+def test_files_are_made_below_the_sandbox(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/b.conf").write_text("of an archive")
+    write_config(
+        spec_of(
+            tmp_path,
+            pb.ConfigFile(path="etc/b.conf", content="{{ not a template }}\n"),
+            pb.ConfigFile(path="new/folder/c.conf", content="ü"),
+            template("x"),
+        )
+    )
+    assert (tmp_path / "etc/b.conf").read_text() == "{{ not a template }}\n"
+    assert (tmp_path / "new/folder/c.conf").read_text("utf-8") == "ü"
+    assert (tmp_path / "a.conf").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_template_has_variables_environment_and_task(tmp_path: Path) -> None:
+    text = (
+        "{% for n in [1, 2] %}level{{ n }} = {{ variables.level | upper }}\n{% endfor %}"
+        "mode = {{ env.MODE }}\nport = {{ env.PORT0 }}\nid = {{ task.id }} of {{ task.name }}\n"
+    )
+    assert made(tmp_path, text, variables={"level": "info"}) == (
+        "level1 = INFO\nlevel2 = INFO\nmode = fast\nport = 31000\nid = j.t.0 of t\n"
+    )
+
+
+def test_filters_work_without_a_file_to_import(tmp_path: Path) -> None:
+    text = (
+        "{{ 'a b'|urlencode }} {{ {'k': 'é'}|tojson }} {{ 'x y'|wordwrap(1) }} {{ [1]|pprint }}"
+        " {{ '\\u00e9' }} {{ [1, 2]|sum }} {{ 'a'|md5 if false else 'b'|center(3)|trim }}"
+    )
+    expected = 'a%20b {"k": "\\u00e9"} x\ny [1] é 3 b'
+    text = text.replace("'a'|md5 if false else ", "")
+    assert made(tmp_path, text) == expected
+
+
+def test_one_with_secrets_is_not_in_the_sandbox(tmp_path: Path) -> None:
+    file = template("key={{ secrets.key }}", secrets=["key"])
+    spec = spec_of(tmp_path, file)
+    assert spec.has_secret_files
+    write_config(spec)
+    assert not list(tmp_path.iterdir())
+    assert secret_config(spec, {"key": b"hush"}) == {"a.conf": b"key=hush"}
+    with pytest.raises(ConfigError, match="the secret key is no text"):
+        secret_config(spec, {"key": b"\xff"})
+
+
+def test_an_error_says_nothing_of_a_secret(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, template("\n{{ {}[secrets.key] }}", secrets=["key"]))
+    with pytest.raises(ConfigError) as caught:
+        secret_config(spec, {"key": b"hush"})
+    assert "hush" not in str(caught.value)
+    assert "line 2: UndefinedError" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a\n\n{{ variables.none }}", "line 3: 'dict object' has no attribute 'none'"),
+        ("a\n{{ nobody }}", "line 2: 'nobody' is undefined"),
+        ("{{ 1 / 0 }}", "line 1: division by zero"),
+        ("a\n{% if %}", "line 2: Expected an expression"),
+        ("{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("{% include 'x' %}", "line 1"),
+        ("{{ [3, 1]|sort|join('-')|upper|wordwrap(9)|tojson|nothing }}", "No filter named"),
+        ("{{ 'x' * (2 ** 28) }}", "bytes of memory"),
+        ("{% for a in range(90000) %}{{ 'x' * 99 }}{% endfor %}", "makes more than 1048576 bytes"),
+        (
+            "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+            "takes more than 1 s",
+        ),
+    ],
+)
+def test_what_cannot_be_made_is_said_with_its_line(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=r"its config file a\.conf cannot be made: ") as caught:
+        made(tmp_path, text)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["../a", "link/a", "to", ""])
+def test_nothing_is_written_elsewhere(tmp_path: Path, path: str) -> None:
+    outside, sandbox = tmp_path / "outside", tmp_path / "sandbox"
+    outside.mkdir()
+    sandbox.mkdir()
+    (outside / "kept").write_text("kept")
+    (sandbox / "link").symlink_to(outside)
+    (sandbox / "to").symlink_to(outside / "kept")
+    spec = spec_of(sandbox, pb.ConfigFile(path=path, content="x"))
+    if path == "to":  # the link itself gives way
+        write_config(spec)
+        assert (sandbox / "to").read_text() == "x" and not (sandbox / "to").is_symlink()
+    else:
+        with pytest.raises(ConfigError, match="its path"):
+            write_config(spec)
+    assert [each.name for each in outside.iterdir()] == ["kept"]
+    assert (outside / "kept").read_text() == "kept"
+
+
+def test_the_process_can_open_nothing_any_more(tmp_path: Path) -> None:
+    """What got out of Jinja2's sandbox would find no files, no network and no rights."""
+    from subprocess import run
+    from sys import executable
+
+    program = (
+        "import os, socket, sys; from pymesos_agent.files import confined_templates as c;"
+        " os.geteuid() or c.become(c.NOBODY); c._bound();"
+        " said = []\n"
+        "for do in (lambda: open('/etc/hostname'), socket.socket, os.fork):\n"
+        "    try: do(); said.append('did')\n"
+        "    except OSError: said.append('could not')\n"
+        "print(said, os.geteuid())"
+    )
+    done = run([executable, "-c", program], capture_output=True, text=True, check=False)
+    opened, user = done.stdout.rsplit(" ", 1)
+    assert opened.startswith("['could not', 'could not'"), done
+    assert int(user) == (65534 if os.geteuid() == 0 else os.geteuid())
