@@ -194,12 +194,14 @@ def _ask(context: click.Context, offer: Offer, incomplete: str) -> Iterable[str]
 
 
 async def _tasks(cluster: Cluster, incomplete: str, *, completed: bool) -> set[str]:
-    from pymesos_core.names import named_task
+    from pymesos_core.names import named_task, run_of
 
     found: set[str] = set()
     views = await cluster.tasks(completed=completed, called=incomplete, limit=MAX_OFFERED)
     for view in views:
-        thing = named_task(view, view.task_info.task_id, view.task_info.name, live=True)
+        info = view.task_info
+        run = run_of(info.labels)
+        thing = named_task(view, info.task_id, info.name, live=True, run=run)
         found |= {thing.id, *thing.names}
     return found
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, NotFoundError
 from pymesos_cli.jobs.waiting import Waiting, ask_services
 from pymesos_cli.output import age, count_of, note
-from pymesos_core.names import Found, Named, find, named_task, parse_task_id, without_asides
+from pymesos_core.names import Found, Named, find, named_task, parse_task_id, run_of, without_asides
 from pymesos_core.states import is_terminal, state_name
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as jobs_pb
@@ -273,6 +273,7 @@ async def _tasks(
                 view.task_info.task_id,
                 view.task_info.name,
                 live=not is_terminal(view.state),
+                run=run_of(view.task_info.labels),
             )
             for view in views
         ]

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from pymesos_core.names import run_of
 from pymesos_core.resources import Resources, from_proto
 from pymesos_core.states import kind_name, reason_name, state_name
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -256,6 +257,7 @@ def task_json(view: pb.TaskView, quarantined: str | None = None) -> Json:
     return {
         "task_id": info.task_id,
         "name": info.name,
+        "run": run_of(info.labels) or None,
         "framework_id": view.framework_id,
         "agent_id": (view.completed and status.agent_id) or info.agent_id,
         "hostname": view.hostname,

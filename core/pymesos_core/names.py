@@ -1,5 +1,7 @@
 """What a person calls a task, job, agent or framework, and which of them is meant.
 
+A run of a periodic task is named behind its task: JOB.task@RUN, with the name that it has.
+
 An exact id counts first, then an exact name (a job's, JOB.task, JOB.task.instance, a host), then
 what an id or a name begins with; a part in the middle never counts. What lives comes before what
 has ended.
@@ -10,7 +12,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+from pymesos_proto.v1 import types_pb2 as pb
 
 Item = TypeVar("Item")
 
@@ -136,39 +140,59 @@ def without_asides(things: Iterable[Named[Item]]) -> tuple[Named[Item], ...]:
     return tuple(thing for thing in things if not thing.aside) or things
 
 
-def named_task(item: Item, task_id: str, name: str, *, live: bool) -> Named[Item]:
+RUN = "run"  # the label with the name of the run that a task is of
+
+
+def run_of(labels: Iterable[pb.Label]) -> str:
+    """The name of the run of a periodic task that a task is of; empty: of none."""
+    return next((label.value for label in labels if label.key == RUN), "")
+
+
+def named_task(item: Item, task_id: str, name: str, *, live: bool, run: str = "") -> Named[Item]:
     """A task: of a job by the parts of its id, and by its own name where it is of none."""
     parts = parse_task_id(task_id)
     if parts is None:
         return Named(item, task_id, (name,) if name else (), live)
     order = (parts.version, parts.again, parts.attempt)
-    return Named(item, task_id, parts.names, live, parts.of_instance, order, bool(parts.sidecar))
+    names = (*parts.names, *(f"{each}@{run}" for each in parts.names if run))
+    return Named(item, task_id, names, live, parts.of_instance, order, bool(parts.sidecar))
 
 
 RANDOM_LENGTH = 9  # "-" and eight digits, between a job's name and the rest of a task's id
 
 
-def task_filter(text: str, *, exact: bool) -> Callable[[str, str], bool]:
+class TaskFilter(Protocol):
+    """Whether a task may be meant, by its id, its name and the run that it is of."""
+
+    def __call__(self, task_id: str, name: str, run: str = "") -> bool:
+        """Ask it of one."""
+
+
+def task_filter(text: str, *, exact: bool) -> TaskFilter:
     """Whether a task of an id and a name may be meant by `text`: `find` has the last word.
 
     Quick, for tens of thousands of tasks: nothing is taken to parts.
     """
-    path, plus, sidecar = text.partition("+")
+    whole, at, of_run = text.partition("@")
+    path, plus, sidecar = whole.partition("+")
+    ends = exact or bool(at)  # what is before a run is a whole name
     job = path.partition(".")[0]
     boundaries = ("", ".", "+")
 
-    def fits(task_id: str, name: str) -> bool:
+    def fits(task_id: str, name: str, run: str = "") -> bool:
         if task_id == text or name == text:
             return True
         if not exact and (task_id.startswith(text) or name.startswith(text)):
             return True
         if not task_id.startswith(job):
             return False
+        if at and not (run == of_run if exact else run.startswith(of_run)):
+            return False
         if plus and not task_id.partition("+")[2].startswith(sidecar):
             return False
         by_name = job + task_id[len(job) + RANDOM_LENGTH :]
         return any(
-            called.startswith(path) and (not exact or called[len(path) :][:1] in boundaries)
+            called.startswith(path) and (not ends or called[len(path) :][:1] in boundaries)
             for called in (task_id, by_name)
         )
 

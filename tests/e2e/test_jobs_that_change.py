@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -176,3 +177,28 @@ def test_a_plan_says_who_would_be_preempted_and_preempts_nobody(roles: Roles, cl
     assert "w: 1 task would be preempted for 1 instance:" in planned.stdout
     assert f"of {before[0].partition('.')[0]} (priority 0): w." in planned.stdout
     assert cli.running() == before
+
+
+def test_what_each_run_of_a_periodic_task_wrote_is_found_by_its_name(
+    roles: Roles, cli: Cli
+) -> None:
+    roles.binpack(cli.master)
+    say = {"name": "say", "kind": "periodic", "command": "echo run $WORD",
+           "parameters": [{"name": "WORD", "default": "none"}],
+           "resources": {"cpus": 0.1, "mem": 16}}  # fmt: skip
+    cli.ok("run", "-", text=json.dumps({"name": "reports", "tasks": [say]}))
+
+    def runs() -> list[str]:
+        return re.findall(r"^ +(trigger-\S+): finished", cli.ok("jobs", "reports"), re.MULTILINE)
+
+    for number, word in enumerate(("one", "two"), 1):
+        cli.ok("trigger", "reports.say", "--arg", f"WORD={word}")
+        wait_for("its end", lambda n=number: len(runs()) == n)  # type: ignore[misc]
+    two, one = runs()
+    assert cli.ok("logs", f"reports.say@{one}") == "run one\n"
+    assert cli.ok("logs", f"reports@{two[:16]}") == "run two\n", "the beginning of its name will do"
+    (task,) = cli.json("tasks", "--all", f"reports.say@{one}")
+    assert task["run"] == one and task["state"] == "TASK_FINISHED"
+    missing = cli.run("logs", "reports.say@trigger-none")
+    assert missing.returncode == 2
+    assert "there is no task 'reports.say@trigger-none'" in missing.stderr

@@ -138,8 +138,8 @@ def told(h: AgentHarness, *, wanted: bool = True) -> list[agent_pb.TaskRecord]:
     return [task for message in sent for task in message.ended_tasks.tasks]
 
 
-def run_and_end(h: AgentHarness, task_id: str) -> None:
-    h.launch(task_id)
+def run_and_end(h: AgentHarness, task_id: str, **labels: str) -> None:
+    h.launch(task_id, labels=[pb.Label(key=key, value=value) for key, value in labels.items()])
     container_id = h.started[-1].container_id
     h.feed(agent_ev.ContainerStarted(container_id, 7))
     h.acknowledge(h.updates()[-1].status)
@@ -175,6 +175,16 @@ class TestAgent:
         assert (one.state, one.status.exit_status) == (pb.TASK_FAILED, 3)
         assert (one.started_at_s, one.status.timestamp_s) == (1.7e9 + 100, 1.7e9 + 105)
         assert not one.task_info.HasField("command"), "nor what is secret in it"
+
+    def test_the_run_that_one_was_of_is_kept_and_no_other_label(self) -> None:
+        before = AgentHarness()
+        before.connect()
+        run_and_end(before, "one", job="j-1", run="2026-11-28T01:30Z")
+        run_and_end(before, "two", run="r" * 256)
+        two, one = told(AgentHarness(before.records, generation=2))
+        (label,) = one.task_info.labels
+        assert (label.key, label.value) == ("run", "2026-11-28T01:30Z")
+        assert not two.task_info.labels, "no run has so long a name"
 
     def test_only_the_last_hundred_and_only_to_who_wants_them(self) -> None:
         h = AgentHarness()

@@ -7,14 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pymesos_core.names import (
+    RUN,
     Found,
     Named,
     find,
     named_task,
     parse_task_id,
+    run_of,
     task_filter,
     without_asides,
 )
+from pymesos_proto.v1 import types_pb2 as pb
 
 A1 = Named("a1", "a1-0f3ca9d2", ("a1",))
 A2 = Named("a2", "a2-a91b0c77", ("a2",))
@@ -25,8 +28,8 @@ def ids(found: Found[str]) -> list[str]:
     return [thing.id for thing in found.fits]
 
 
-def task(task_id: str, *, live: bool = True, name: str = "") -> Named[str]:
-    return named_task(task_id, task_id, name, live=live)
+def task(task_id: str, *, live: bool = True, name: str = "", run: str = "") -> Named[str]:
+    return named_task(task_id, task_id, name, live=live, run=run)
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -85,6 +88,52 @@ def test_names_of_the_tasks_of_a_job(text: str, meant: list[Named[str]]) -> None
     for thing in everything:
         fits = task_filter(text, exact=True)
         assert fits(thing.id, "") or thing not in meant, "the master lets it through"
+
+
+FIRST = "2026-11-28T01:30Z"
+RUNS = {  # by the task of each attempt
+    "reports-0a1b2c3d.daily.0.1": FIRST,
+    "reports-0a1b2c3d.daily.0.2": FIRST,
+    "reports-0a1b2c3d.daily.0.2+log": FIRST,
+    "reports-0a1b2c3d.daily.0.v1r1.1": "2026-11-29T01:30Z",
+    "reports-0a1b2c3d.daily.0.v1r2.1": "trigger-77",
+    "reports-0a1b2c3d.weekly.0.1": FIRST,
+}
+OF_RUNS = [task(t, live=r.startswith("trigger"), run=r) for t, r in RUNS.items()]
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        (f"reports.daily@{FIRST}", ["daily.0.2", "daily.0.2+log"]),
+        (f"reports.daily.0@{FIRST}", ["daily.0.2", "daily.0.2+log"]),
+        (f"reports.daily+log@{FIRST}", ["daily.0.2+log"]),
+        (f"reports-0a1b2c3d.daily@{FIRST}", ["daily.0.2", "daily.0.2+log"]),
+        (f"reports@{FIRST}", ["daily.0.2", "daily.0.2+log", "weekly.0.1"]),
+        ("reports.daily@2026-11-29", ["daily.0.v1r1.1"]),
+        ("reports.daily@trigger", ["daily.0.v1r2.1"]),
+        ("reports.daily", ["daily.0.v1r2.1"]),
+        (f"reports.dai@{FIRST}", []),
+        (f"daily@{FIRST}", []),
+        ("reports.daily@2025", []),
+    ],
+)
+def test_a_run_is_named_behind_its_task(text: str, meant: list[str]) -> None:
+    found = find(text, OF_RUNS)
+    assert sorted(ids(found)) == sorted(f"reports-0a1b2c3d.{each}" for each in meant)
+    assert found.exact == (FIRST in text or "@" not in text) or not meant
+    for exact in (True, False):
+        fits = task_filter(text, exact=exact)
+        let_through = [thing for thing in OF_RUNS if fits(thing.id, "", RUNS[thing.id])]
+        assert find(text, let_through, exact=exact) == find(text, OF_RUNS, exact=exact)
+        if "@" in text and not meant:
+            assert not let_through, "nor does the master list others"
+
+
+def test_a_run_is_a_label() -> None:
+    labels = [pb.Label(key="job", value="j"), pb.Label(key=RUN, value="r")]
+    assert run_of(labels) == "r" and run_of(labels[:1]) == ""
+    assert task("17", run="r").names == (), "of a task that is of no job it says nothing"
 
 
 def test_ended_ones_when_none_lives() -> None:

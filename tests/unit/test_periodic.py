@@ -17,6 +17,7 @@ from pymesos_binpack.periodic.runs import Outcome, Run, Runs, decide, name_of
 from pymesos_binpack.periodic.times import due_times
 from pymesos_binpack.services.views import job_view
 from pymesos_cli.jobs.periodic import periodic_lines
+from pymesos_core.names import run_of
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import WALL_S, BinpackHarness
 
@@ -62,10 +63,14 @@ def trigger(h: BinpackHarness, request_id: str = "q", **args: str) -> None:
     h.feed(c.RunTriggered(request_id, JOB, "", args, "ann"))
 
 
-def environment(h: BinpackHarness, task_id: str) -> dict[str, str]:
+def info_of(h: BinpackHarness, task_id: str) -> pb.TaskInfo:
     accepts = [effect for effect in h.effects if isinstance(effect, c.Accept)]
     (info,) = [info for effect in accepts for info in effect.tasks if info.task_id == task_id]
-    return {each.name: each.value for each in info.command.environment}
+    return info
+
+
+def environment(h: BinpackHarness, task_id: str) -> dict[str, str]:
+    return {each.name: each.value for each in info_of(h, task_id).command.environment}
 
 
 class TestTimes:
@@ -134,6 +139,7 @@ class TestRuns:
         h.advance(MINUTE)
         (first,) = offered(h)
         assert environment(h, first)["PYMESOS_RUN"] == name_of(WALL_S + MINUTE)
+        assert run_of(info_of(h, first).labels) == name_of(WALL_S + MINUTE)
         finish(h, first)
         h.advance(MINUTE)
         (second,) = offered(h)

@@ -11,7 +11,7 @@ import pytest
 
 from pymesos_core.caller import NOBODY, Caller, Method
 from pymesos_core.errors import Problem, ProblemKind, RequestError
-from pymesos_core.json_dialect import event_json, offer_json, to_json
+from pymesos_core.json_dialect import event_json, offer_json, task_json, to_json
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.secrets import Sealed
 from pymesos_master.commands import Commands
@@ -21,7 +21,7 @@ from pymesos_master.services.agent import _Registration
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import operator_pb2, scheduler_pb2
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_testing.master_harness import MasterHarness
+from pymesos_testing.master_harness import MasterHarness, task
 
 CALLER = Caller("ops", Method.CERT, "c1", "ipv4:10.0.0.1", "grpc")
 ALL = PageRequest()
@@ -85,6 +85,27 @@ def test_needs_that_are_no_resources_are_invalid() -> None:
     with pytest.raises(RequestError, match="needs") as refused:
         Queries(h.core).explain(NOBODY, framework_id, [bad])
     assert refused.value.problem.kind is ProblemKind.INVALID
+
+
+def test_the_tasks_of_a_run_are_found_by_its_name() -> None:
+    h = MasterHarness()
+    h.agent()
+    framework = h.subscribe()
+    for attempt, run in enumerate(("2026-11-28T01:30Z", "trigger-77")):
+        offer = h.offers(framework)[0]
+        info = task(offer, f"reports-0a1b2c3d.daily.0.{attempt}")
+        info.labels.add(key="run", value=run)
+        h.accept(framework, [offer.offer_id], info)
+
+    def runs(called: str, *, exactly: bool) -> list[str | None]:
+        wanted = TaskFilter(called=called, called_exactly=exactly)
+        views = Queries(h.core).tasks(NOBODY, ALL, wanted).views
+        return [task_json(view)["run"] for view in views]
+
+    assert runs("reports.daily@trigger-77", exactly=True) == ["trigger-77"]
+    assert runs("reports.daily@2026-11-28", exactly=False) == ["2026-11-28T01:30Z"]
+    assert runs("reports.daily@2026-11-28", exactly=True) == []
+    assert runs("reports.daily", exactly=True) == ["2026-11-28T01:30Z", "trigger-77"]
 
 
 Command = Callable[[Commands], "asyncio.Future[None]"]

@@ -14,6 +14,7 @@ from pymesos_binpack.placement.queue import Line
 from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_binpack.specs import Job, TaskSpec, VolumeSpec, port_variable
 from pymesos_core.containers import fitting_runtimes
+from pymesos_core.names import RUN
 from pymesos_core.resources import Resources, tagged, to_proto, total
 from pymesos_core.states import reason_name, state_name
 from pymesos_core.stop_signals import TERM
@@ -202,7 +203,10 @@ def _task_info(
         max_completion_time_s=its.max_completion_time_s,
         artifacts=[pb.Artifact(**artifact) for artifact in its.artifacts],
         kill_policy=_kill_policy(spec),
-        labels=[pb.Label(key="job", value=instance.job_id)],
+        labels=[
+            pb.Label(key="job", value=instance.job_id),
+            *([pb.Label(key=RUN, value=instance.saved.run)] if instance.saved.run else []),
+        ],
     )
     if spec.host_ports:
         ports.renumber(info, given_ports)

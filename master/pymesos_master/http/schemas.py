@@ -184,6 +184,7 @@ SCHEMAS: dict[str, Json] = {
         "A task. `quarantined` is null here: frameworks know of that.",
         task_id=TEXT,
         name=TEXT,
+        run=MAYBE_TEXT,
         framework_id=TEXT,
         **_OF_AGENT,
         role=TEXT,

@@ -86,7 +86,13 @@ class TaskFilter:
             checks.append(lambda task: task.info.name == self.name)
         if self.called:
             called = names.task_filter(self.called, exact=self.called_exactly)
-            checks.append(lambda task: called(task.task_id, task.info.name))
+            if "@" in self.called:
+                of_run = names.run_of
+                checks.append(
+                    lambda task: called(task.task_id, task.info.name, of_run(task.info.labels))
+                )
+            else:
+                checks.append(lambda task: called(task.task_id, task.info.name))
 
         def is_wanted(task: Task) -> bool:
             for check in checks:  # noqa: SIM110 - a generator for each task takes its time

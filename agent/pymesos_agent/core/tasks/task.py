@@ -10,6 +10,7 @@ from pymesos_agent.core.containers import Container, container_of
 from pymesos_agent.core.tasks.checks import CheckState
 from pymesos_core.lifecycle import Story
 from pymesos_core.limits import MAX_SAID
+from pymesos_core.names import RUN, run_of
 from pymesos_core.states import TERMINAL
 from pymesos_core.store import Change
 from pymesos_core.text import cut
@@ -19,6 +20,8 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 if TYPE_CHECKING:
     from pymesos_agent.core.executors.executor import Executor
+
+MAX_RUN = 255  # characters of the name of a run
 
 TASK = "task"
 UPDATES_SEEN = 32  # of an executor's, by which one that comes again is known
@@ -195,6 +198,8 @@ class Task:
         info, kept = self.info, record.task_info
         kept.task_id, kept.name, kept.agent_id = info.task_id, info.name, info.agent_id
         kept.resources.MergeFrom(info.resources)
+        if 0 < len(run := run_of(info.labels)) <= MAX_RUN:
+            kept.labels.add(key=RUN, value=run)  # it is found by that
         if self.acknowledged is not None:
             status = record.status
             status.CopyFrom(self.acknowledged)

@@ -18,7 +18,11 @@ from pymesos_proto.v1 import types_pb2
 
 MOST_PORTS = 100_000  # of the tasks of a page; one task has fewer
 STATES = [value.name for value in types_pb2.TaskState.DESCRIPTOR.values if value.number]
-CALLED = text("called", "Only those that people call so, as in `shop.web`, or so at the start.")
+CALLED = text(
+    "called",
+    "Only those that people call so, as in `shop.web`, or so at the start. A run of a periodic task"
+    " is named behind its task: `reports.daily@2026-11-29T02:30Z`.",
+)
 
 
 def _tasks_json(answer: Any) -> Json:
