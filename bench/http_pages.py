@@ -1,15 +1,18 @@
 """What do open pages cost a master?  python bench/http_pages.py [--json]
 
 One standalone master, simulated agents (bench/loadgen.py) and a framework that launches tasks that
-end at once, as in throughput.py. Some of the time pages are open: streams of `/v1/events`, 20 of
-each address, which a process of its own reads. The master's CPU for a task is compared by turns,
-without and with them, in one run: wall time would count what the readers take of the same cores.
+end at once, as in throughput.py. Then pages are open, too, 20 of each address, in a process of its
+own: each hears `/v1/events` and asks for lists, as the web page does where much happens. The
+master's CPU for a task is compared, in turns without and then with them: wall time would count what
+the readers take of the same cores. (Once a page was open, events are kept for five minutes, which
+costs a little, so the turns do not alternate.)
 Then many tasks run, and pages of their list are asked for by HTTP.
 
 - tasks_per_s, master_cpu_ms_per_task: without and with pages, the median of the turns.
 - cost: the part of the master's CPU for a task that pages add.
-- event_bytes_per_page: what a page was sent for each task.
-- list_ms: a page of 100 of all tasks, the median and the longest.
+- bytes_per_page: what a page was sent for each task.
+- list_ms: a page of 100 of all tasks, the median and the longest; `list_cpu_ms`: the master's CPU.
+  The list is as it is, sorted, sorted by another key each time, or searched.
 """
 
 from __future__ import annotations
@@ -36,11 +39,26 @@ from pymesos_testing.components import Roles, cpu_s_of
 
 OF_THE_PAGE = "without_state=true&latest=100"  # what the web page asks for
 OF_AN_ADDRESS = 20
+# What a page asks for again and again, how often, and how old the answers may be.
+LISTS = ("/v1/overview?failures=50", "/v1/tasks?limit=200&sort=-launched")
+ASKS_EVERY_S = 5.0
+HEADERS = "Host: 127.0.0.1\r\nConnection: close\r\nCache-Control: max-age=1\r\n\r\n"
 AT_ONCE, IN_FLIGHT = 16, 500
-LISTED, ASKED = 100, 30  # tasks on a page, and how many pages are asked for
+LISTED, ASKED = 100, 24  # tasks on a page, and how many pages are asked for
+REST_S = 0.3  # between two of them; what was sorted is good for two seconds
+ORDERS: list[dict[str, str]] = [
+    {},
+    {"sort": "-launched"},
+    {"sort": "name"},
+    {"sort": "hostname"},
+    {"sort": "state"},
+    {"search": "bench"},
+    {"sort": "id"},
+    {"state": "TASK_RUNNING"},
+]
 
 
-async def read_pages(port: int, query: str, pages: int) -> None:
+async def read_pages(port: int, query: str, pages: int, *, asks: bool) -> None:
     """Open pages and read them until standard input ends; then say how much came."""
     came = 0
     opened, opening = asyncio.Semaphore(0), asyncio.Semaphore(OF_AN_ADDRESS)
@@ -57,21 +75,43 @@ async def read_pages(port: int, query: str, pages: int) -> None:
         while part := await reader.read(1 << 20):
             came += len(part)
 
+    async def ask(number: int) -> None:
+        nonlocal came
+        own = f"127.0.0.{number // OF_AN_ADDRESS + 2}"
+        await asyncio.sleep(ASKS_EVERY_S * number / pages)
+        while True:
+            for path in LISTS:
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", port, local_addr=(own, 0)
+                )
+                writer.write(f"GET {path} HTTP/1.1\r\n{HEADERS}".encode())
+                said = await reader.read(-1)
+                if not said.startswith(b"HTTP/1.1 200"):
+                    raise RuntimeError(f"{path}: {said[:300]!r}")
+                came += len(said)
+                writer.close()
+            await asyncio.sleep(ASKS_EVERY_S)
+
     reading = [asyncio.create_task(read(number)) for number in range(pages)]
     for _ in reading:
         await opened.acquire()
     print("open", flush=True)
+    asking = [asyncio.create_task(ask(number)) for number in range(pages if asks else 0)]
     await asyncio.to_thread(sys.stdin.read)
     print(came, flush=True)
-    for one in reading:
+    for one in asking:
+        if one.done():
+            one.result()
+    for one in (*reading, *asking):
         one.cancel()
 
 
 class Pages:
     """A process that has pages open."""
 
-    def __init__(self, port: int, query: str, pages: int) -> None:
-        self._arguments = ("--read", str(port), "--query", query, "--pages", str(pages))
+    def __init__(self, port: int, query: str, pages: int, *, asks: bool) -> None:
+        self._arguments = ["--read", str(port), "--query", query, "--pages", str(pages)]
+        self._arguments += ["--asks" if asks else "--no-asks"]
         self._process: asyncio.subprocess.Process | None = None
 
     async def open(self) -> None:
@@ -92,9 +132,9 @@ class Pages:
 
 
 async def measure_pages(
-    folder: Path, agents: int, tasks: int, turns: int, pages: int, query: str
+    folder: Path, agents: int, tasks: int, turns: int, pages: int, query: str, *, asks: bool
 ) -> dict[str, Any]:
-    """Launch tasks by turns, without and with pages."""
+    """Launch tasks, without pages and then with them."""
     port = free_port()
     roles, load = Roles(folder), LoadGenerator()
     running: list[asyncio.Task[None]] = []
@@ -117,14 +157,12 @@ async def measure_pages(
             done, took_s = sprinter.ended - first, time.perf_counter() - began_s
             return done / took_s, (cpu_s_of(pid) - cpu_s) / done * 1000
 
-        pid, opened = master.process.pid, Pages(port, query, pages)
+        pid, opened = master.process.pid, Pages(port, query, pages, asks=asks)
         await until("the first tasks", lambda: sprinter.ended >= tasks, 600)
-        without, with_pages, came = [], [], 0
-        for _ in range(turns):
-            without.append(await turn())
-            await opened.open()
-            with_pages.append(await turn())
-            came += await opened.close()
+        without = [await turn() for _ in range(turns)]
+        await opened.open()
+        with_pages = [await turn() for _ in range(turns)]
+        came = await opened.close()
     finally:
         for task in running:
             task.cancel()
@@ -138,7 +176,7 @@ async def measure_pages(
         "tasks_per_s": [round(rate) for rate in rates],
         "master_cpu_ms_per_task": [round(cpu, 3) for cpu in cpus],
         "cost": round(cpus[1] / cpus[0] - 1, 3),
-        "event_bytes_per_page": round(came / pages / (turns * tasks)),
+        "bytes_per_page": round(came / pages / (turns * tasks)),
     }
 
 
@@ -147,7 +185,7 @@ async def measure_list(folder: Path, agents: int, tasks: int) -> dict[str, Any]:
     port = free_port()
     roles, load, launcher = Roles(folder), LoadGenerator(), Launcher(tasks)
     running: list[asyncio.Task[None]] = []
-    took_s: list[float] = []
+    took_s, took_cpu_s = list[float](), list[float]()
     try:
         quiet = ("--log-level", "warning", "--agent-ping-timeout", "15")
         master = roles.master("list", *quiet, "--http-port", str(port))
@@ -158,27 +196,29 @@ async def measure_list(folder: Path, agents: int, tasks: int) -> dict[str, Any]:
         info = pb.FrameworkInfo(name="bench", capabilities=[pb.PARTITION_AWARE])
         running.append(asyncio.create_task(Driver(launcher, info, master.address).run()))
         await until("all tasks", lambda: launcher.running == tasks, 900)
-        at, token = f"http://{HostPort('127.0.0.1', port)}/v1/tasks", ""
+        at, pid = f"http://{HostPort('127.0.0.1', port)}/v1/tasks", master.process.pid
         async with aiohttp.ClientSession() as session:
-            for _ in range(ASKED):
-                asked = {"limit": str(LISTED)} | ({"page_token": token} if token else {})
-                began_s = time.perf_counter()
+            for number in range(ASKED):
+                asked = {"limit": str(LISTED)} | ORDERS[number % len(ORDERS)]
+                began_s, cpu_s = time.perf_counter(), cpu_s_of(pid)
                 async with session.get(at, params=asked) as answer:
                     said = await answer.json()
                 took_s.append(time.perf_counter() - began_s)
-                token = said["next_page_token"] or ""
+                took_cpu_s.append(cpu_s_of(pid) - cpu_s)
                 if len(said["tasks"]) != min(LISTED, tasks):
                     raise RuntimeError(f"a page has {len(said['tasks'])} tasks")
+                await asyncio.sleep(REST_S)
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         roles.close()
     return {
-        "list_ms": {
-            "p50": round(statistics.median(took_s) * 1000, 1),
-            "longest": round(max(took_s) * 1000, 1),
+        name: {
+            "p50": round(statistics.median(some) * 1000, 1),
+            "longest": round(max(some) * 1000, 1),
         }
+        for name, some in (("list_ms", took_s), ("list_cpu_ms", took_cpu_s))
     }
 
 
@@ -196,6 +236,7 @@ def free_port() -> int:
 @click.option("--query", default=OF_THE_PAGE, show_default=True, help="Of their streams.")
 @click.option("--listed", default=100_000, show_default=True, help="Tasks in the list; 0: none.")
 @click.option("--read", type=int, default=None, hidden=True)
+@click.option("--asks/--no-asks", default=True, help="Whether they ask for lists, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(
     agents: int,
@@ -205,16 +246,24 @@ def main(
     query: str,
     listed: int,
     read: int | None,
+    asks: bool,
     as_json: bool,
 ) -> None:
     """Measure what open pages cost, and pages of a list."""
     if read is not None:
-        asyncio.run(read_pages(read, query, pages))
+        asyncio.run(read_pages(read, query, pages, asks=asks))
         return
-    result: dict[str, Any] = {"agents": agents, "tasks": tasks, "pages": pages, "query": query}
+    result: dict[str, Any] = {
+        "agents": agents,
+        "tasks": tasks,
+        "pages": pages,
+        "query": query,
+        "asks": asks,
+    }
     with tempfile.TemporaryDirectory(prefix="pymesos-bench-") as folder:
         at = Path(folder)
-        result |= asyncio.run(measure_pages(at, agents, tasks, turns, pages, query))
+        measured = measure_pages(at, agents, tasks, turns, pages, query, asks=asks)
+        result |= asyncio.run(measured)
         if listed:
             result |= {"listed": listed}
             result |= asyncio.run(measure_list(at, agents, listed))

@@ -18,6 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from pymesos_core.outbox import BATCH_BYTES
 from pymesos_core.security.policy import EVERY_ROLE, Roles
@@ -29,7 +30,7 @@ from pymesos_master.snapshots import PAGE, Snapshot
 from pymesos_proto.v1 import operator_pb2 as pb
 
 AT_A_TIME = 16  # pages of the history are looked at for something that is wanted
-SHARED_S = 0.05  # what is shared was made at most so long ago
+SHARED_S = 1.0  # what is shared was made at most so long ago
 MAX_SHARED = 16
 REMEMBER_S = 300.0  # without anybody who watches; then nothing is kept any more
 
@@ -122,9 +123,10 @@ class Watch:
             if self._snapshot is not None:
                 return self._go_on(self._snapshot)
             if self._place < self._history.latest:
-                key = (self._place, self._seen, self._view.wanted, self._view.latest)
+                end = self._watching.end(self._view.pace_s, self._place)
+                key = (self._place, end, self._seen, self._view.wanted, self._view.latest)
                 make = self._latest if self._view.latest else self._live
-                batch = self._watching.shared.batch(key, make)
+                batch = self._watching.shared.batch(key, partial(make, end))
                 assert batch.cursor is not None
                 self._place = batch.cursor.sequence
                 if batch.events:
@@ -170,20 +172,20 @@ class Watch:
             self._snapshot = None
         return Batch(events, self.cursor)
 
-    def _live(self) -> Batch:
+    def _live(self, end: int) -> Batch:
         """What has happened since its place, up to where others go on who are behind, too."""
         page, place = self._watching.bounds.page, self._place
         events: list[pb.ClusterEvent] = []
         for _ in range(AT_A_TIME):
-            if events or place == self._history.latest:
+            if events or place == end:
                 break
-            happened = self._history.since(place, page - place % page)
+            happened = self._history.since(place, min(page - place % page, end - place))
             events, place = self._taken(deque[pb.ClusterEvent | Happened](happened), place)
-        return Batch(events, self._at(place), more=place < self._history.latest)
+        return Batch(events, self._at(place), more=place < end)
 
-    def _latest(self) -> Batch:
+    def _latest(self, end: int) -> Batch:
         """The latest of all that has happened since its place; the others are counted."""
-        happened = self._history.since(self._place, self._history.latest)
+        happened = self._history.since(self._place, end - self._place)
         shown = [one for one in happened if self._is_for_it(one)]
         events: list[pb.ClusterEvent] = []
         size = 0
@@ -191,7 +193,7 @@ class Watch:
             events.append(shown.pop().to_message(self._seen))
             size += events[-1].ByteSize()
         left_out = Counter(one.effect.kind for one in shown)
-        return Batch(events[::-1], self._at(self._history.latest), left_out=left_out)
+        return Batch(events[::-1], self._at(end), left_out=left_out)
 
     def _is_for_it(self, happened: Happened) -> bool:
         return happened.is_seen_by(self._seen) and happened.is_wanted(self._view.wanted)
@@ -238,6 +240,9 @@ class Watching:
         self._wall_s = wall_s
         self._watches: dict[Watch, None] = {}  # in the order in which they came
         self._asleep: set[asyncio.Event] = set()  # until something happens: most are not
+        # Up to where those of a pace are told, in one of the times that have its length.
+        self._end_at: tuple[float, float] | None = None
+        self._end = 0
         self._forgetting: asyncio.TimerHandle | None = None
         self._noting = False
         self._closed = False
@@ -259,6 +264,16 @@ class Watching:
             await wake.wait()
         finally:
             self._asleep.discard(wake)
+
+    def end(self, pace_s: float, place: int) -> int:
+        """Up to where one is told who is at this place: those of one pace up to the same.
+
+        So they are at one place afterwards, and share what is made for them.
+        """
+        now = (pace_s, asyncio.get_running_loop().time() // pace_s) if pace_s else None
+        if now is None or now != self._end_at or self._end <= place:
+            self._end_at, self._end = now, self.history.latest
+        return self._end
 
     def snapshot(self, may: Roles, wanted: EventFilter) -> Snapshot:
         """The state as it is, to be shown in pages."""

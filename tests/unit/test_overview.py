@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -154,7 +155,7 @@ class TestLists:
             ("-id", ["cherry", "banana", "Apple"]),
             ("launched", ["banana", "Apple", "cherry"]),
             ("-launched", ["cherry", "Apple", "banana"]),
-            ("hostname", ["Apple", "banana", "cherry"]),
+            ("hostname", ["banana", "Apple", "cherry"]),  # one host: as they were launched
         ],
     )
     async def test_tasks_are_sorted(self, many: MasterHarness, sort: str, order: list[str]) -> None:
@@ -201,6 +202,14 @@ class TestLists:
 
     def test_what_is_named_is_what_can_be_sorted_by(self, many: MasterHarness) -> None:
         assert tuple(ordering.task_keys(many.core.state)) == ordering.TASK_SORTS
+
+    @pytest.mark.parametrize("descending", [False, True])
+    @pytest.mark.parametrize("keys", [3, 10_000])
+    def test_items_of_one_key_stay_as_they_are(self, keys: int, *, descending: bool) -> None:
+        draw = random.Random(7)
+        items = [(draw.randrange(keys), number) for number in range(500)]
+        found = ordering.in_order(items, lambda item: item[0], descending=descending)
+        assert found == sorted(items, key=lambda item: item[0], reverse=descending)
 
     def test_one_sort_serves_all_for_a_moment(self) -> None:
         now = Now(1.0, 1.0)

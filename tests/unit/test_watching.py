@@ -285,3 +285,16 @@ async def test_what_goes_on_happening_hurries_nobody_who_has_a_pace() -> None:
             await asyncio.sleep(0)
         reading.cancel()
     assert batches == 1
+
+
+async def test_those_of_one_pace_are_told_up_to_the_same() -> None:
+    """Else each is at a place of its own, and nothing that is made is of use to another."""
+    world, view = World(), View(pace_s=3600.0, latest=5)
+    with world.watching.watch("", view) as first, world.watching.watch("", view) as second:
+        assert await next_of(first) and await next_of(second)
+        world.add_agent()
+        told = await next_of(first)
+        world.add_agent()
+        assert await next_of(second) is told and str(told.cursor) == "7-1"
+        assert str((await next_of(second)).cursor) == "7-2", "it has no need to wait"
+        assert str((await next_of(first)).cursor) == "7-2"

@@ -40,7 +40,7 @@ CONNECT_S = 5.0
 SILENCE_S = 60.0  # of the master, in the middle of an answer; streams have heartbeats
 RENEW_EVERY_S = 3600.0
 # What is said to the master, and what of its answer to the browser: the rest is of the connection.
-PASSED_ON = ("Accept", "Content-Type", "If-None-Match", "Last-Event-ID")
+PASSED_ON = ("Accept", "Cache-Control", "Content-Type", "If-None-Match", "Last-Event-ID")
 PASSED_BACK = (
     "Allow",
     "Cache-Control",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from itertools import islice
@@ -30,6 +30,7 @@ from pymesos_master.http import crossing, openapi, sessions
 from pymesos_master.http.asking import NOTHING, Asked, read_body, read_part, read_query
 from pymesos_master.http.events import Events
 from pymesos_master.http.exec import Talk
+from pymesos_master.http.fresh import Fresh, Kept, max_age_s
 from pymesos_master.http.routes import ROUTES
 from pymesos_master.http.routes.access import SIGN_IN_ROUTE, SIGN_OUT_ROUTE
 from pymesos_master.http.routes.table import JSON, Route
@@ -83,6 +84,13 @@ class Admitted:
     asked: Asked  # by its path and its query
     caller: Caller
     token: bytes = b""  # the digest of an access token, of which the leader knows whose it is
+    target: str = ""  # path and query, as they came
+    max_age_s: float = 0.0  # how old the answer may be
+
+    @property
+    def seen(self) -> Hashable:
+        """What is asked for, and who asks: the answers to two who have the same are the same."""
+        return self.target, replace(self.caller, peer="")
 
     @property
     def taker(self) -> str:
@@ -242,6 +250,8 @@ class Answering:
         `sandboxes` are where commands are run, if they are.
         """
         self._sandboxes = sandboxes
+        self._operators = operators
+        self._fresh: Fresh[Answer] = Fresh(lambda: operators.mono_s)
         self._services: Mapping[str, Calls] = {"Operator": operators, **others}
         self._gate = gate
         self._tokens = tokens
@@ -283,7 +293,8 @@ class Answering:
             asked = _in_path(path, route) | read_query(query, route.parameters)
             if isinstance(route, Stream):
                 asked |= route.resumed(request.headers)
-            return Admitted(route, asked, caller, token)
+            age_s = max_age_s(request.headers.get("cache-control", "")) if route.shared else 0.0
+            return Admitted(route, asked, caller, token, request.target, age_s)
         except CallError as error:
             return refused(error)
 
@@ -302,8 +313,26 @@ class Answering:
         framework_id, agent_id = found
         return Talk(self._sandboxes, admitted.caller, framework_id, task_id, agent_id)
 
+    def known(self, admitted: Admitted) -> Answer | None:
+        """Return the answer of a moment ago, if there is one and that does for who asks."""
+        if not admitted.max_age_s or (of := self._operators.answers_are_of()) is None:
+            return None
+        return self._fresh.find(admitted.seen, admitted.max_age_s, of)
+
     async def answer(self, admitted: Admitted, body: bytes = b"") -> Answer:
         """Return what a request is answered, whose body this is: every refusal is one, too."""
+        if (known := self.known(admitted)) is not None:  # made while this one waited
+            return known
+        of = self._operators.answers_are_of() if admitted.max_age_s else None
+        begun = self._fresh.begin()
+        made = await self._answer(admitted, body)
+        if admitted.route.method == "POST":
+            self._fresh.forget()
+        elif of is not None and made.status == HTTPStatus.OK:
+            self._fresh.keep(admitted.seen, begun, Kept(made, len(made.body), of))
+        return made
+
+    async def _answer(self, admitted: Admitted, body: bytes) -> Answer:
         route, asked = admitted.route, admitted.asked
         try:
             if route.method == "POST":

@@ -290,6 +290,8 @@ class HttpServer(Listener):
             return await _send(request, state, admitted)
         if admitted.route.open:  # which others do not keep waiting
             return await _send(request, state, await self._answering.answer(admitted))
+        if not admitted.token and (made := self._answering.known(admitted)) is not None:
+            return await _send(request, state, made)
         if admitted.token:
             async with self._few_of(admitted), self._identifying:
                 known = await self._answering.identified(admitted)

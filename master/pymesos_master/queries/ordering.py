@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 from pymesos_core import names
 from pymesos_core.clock import Now
 from pymesos_core.errors import invalid
 from pymesos_core.states import reason_name, state_name
 from pymesos_core.text import quoted
-from pymesos_master.core.state import Agent, ClusterState, Quarantined, Task
+from pymesos_master.core.state import Agent, ClusterState, Framework, Quarantined, Task
 from pymesos_proto.v1 import types_pb2
 
 FRESH_S = 2.0  # so long what was sorted is shown to whoever asks for the same
 MOST_WORDS = 8
+FEW = 4  # items have one key each at least, on average, so that they are put together by it
 
+Item = TypeVar("Item")
 Key = Callable[[Any], Any]
 Row = tuple[str, Agent | Quarantined]  # of agents, by id
 
@@ -41,19 +44,34 @@ TASK_SORTS = ("id", "name", "state", "role", "hostname", "launched", "finished")
 def task_keys(state: ClusterState) -> Mapping[str, Key]:
     """By what tasks are sorted."""
 
-    def hostname(task: Task) -> tuple[str, str]:
-        agent = state.agents.get(task.agent_id)
-        return agent.info.address.hostname if agent else "", task.task_id
-
+    # Each is read once for all of the tasks that have it: a message's fields take their time.
+    hosts = _Once(lambda agent_id: _hostname(state.agents.get(agent_id)))
+    states = _Once(state_name)
     return {
-        "id": lambda task: task.task_id,
-        "name": lambda task: (task.info.name, task.task_id),
-        "state": lambda task: (state_name(task.state), task.task_id),
-        "role": lambda task: (task.role, task.task_id),
-        "hostname": hostname,
+        "id": lambda task: task.key[1],
+        "name": lambda task: task.info.name,
+        "state": lambda task: states[task.state],
+        "role": lambda task: task.role,
+        "hostname": lambda task: hosts[task.agent_id],
         "launched": lambda task: task.launched_at_s,
         "finished": lambda task: task.finished_at_s,
     }
+
+
+class _Once(dict[Any, Any]):
+    """What a function makes of each value, made once."""
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: Any) -> Any:
+        made = self[key] = self._make(key)
+        return made
+
+
+def _hostname(agent: Agent | None) -> str:
+    return agent.info.address.hostname if agent is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +136,7 @@ class Sorted:
         what: object,
         sort: str,
         keys: Mapping[str, Key],
-        items: Callable[[], Iterable[Any]],
+        items: Callable[[], Sequence[Any]],
     ) -> Sequence[Any]:
         """What there is, by one of the keys. Raises RequestError (INVALID)."""
         name = sort.removeprefix("-")
@@ -128,9 +146,24 @@ class Sorted:
         self._known = {k: v for k, v in self._known.items() if now_s - v[0] < FRESH_S}
         known = self._known.get((what, sort))
         if known is None:
-            in_order = sorted(items(), key=keys[name], reverse=sort != name)
-            known = self._known[what, sort] = (now_s, in_order)
+            listed = in_order(items(), keys[name], descending=sort != name)
+            known = self._known[what, sort] = (now_s, listed)
         return known[1]
+
+
+def in_order(items: Sequence[Item], key: Callable[[Item], Any], *, descending: bool) -> list[Item]:
+    """Return items by their keys; those of one key stay as they are.
+
+    Where many have the same, as a state, that takes little more than to walk through them.
+    """
+    keys = [key(item) for item in items]
+    distinct = set(keys)
+    if len(distinct) * FEW > len(keys):
+        return sorted(items, key=key, reverse=descending)
+    groups: dict[Any, list[Item]] = {found: [] for found in sorted(distinct, reverse=descending)}
+    for found, item in zip(keys, items, strict=True):
+        groups[found].append(item)
+    return list(chain.from_iterable(groups.values()))
 
 
 def words_of(search: str) -> list[str]:
@@ -153,32 +186,21 @@ def agent_has(row: Row, words: Sequence[str]) -> bool:
     return all(word in text for word in words)
 
 
+def _framework_name(framework: Framework | None) -> str:
+    return framework.info.name if framework is not None else ""
+
+
 def task_search(state: ClusterState, words: Sequence[str]) -> Callable[[Task], bool]:
     """Whether a task has all of these words. What its agent and its framework are called is read
     once for all of their tasks."""
-    hosts: dict[str, str] = {}
-    frameworks: dict[str, str] = {}
-
-    def host_of(agent_id: str) -> str:
-        found = hosts.get(agent_id)
-        if found is None:
-            agent = state.agents.get(agent_id)
-            found = agent.info.address.hostname if agent else ""
-            hosts[agent_id] = found
-        return found
-
-    def framework_of(framework_id: str) -> str:
-        found = frameworks.get(framework_id)
-        if found is None:
-            framework = state.frameworks.get(framework_id)
-            found = frameworks[framework_id] = framework.info.name if framework else ""
-        return found
+    hosts = _Once(lambda agent_id: _hostname(state.agents.get(agent_id)))
+    names_of = _Once(lambda framework_id: _framework_name(state.frameworks.get(framework_id)))
 
     def has(task: Task) -> bool:
         reason = reason_name(task.status.reason) if task.finished_at_s and task.status else ""
         text = (
-            f"{task.key[1]} {task.info.name} {task.role} {host_of(task.agent_id)}"
-            f" {framework_of(task.framework_id)} {reason}"
+            f"{task.key[1]} {task.info.name} {task.role} {hosts[task.agent_id]}"
+            f" {names_of[task.framework_id]} {reason}"
         ).casefold()
         for word in words:  # noqa: SIM110 - a generator for each task takes its time
             if word not in text:

@@ -85,6 +85,16 @@ class OperatorCalls:
             async for part in parts:
                 yield part
 
+    @property
+    def mono_s(self) -> float:
+        """The time."""
+        return self._leadership.outside.mono_s()
+
+    def answers_are_of(self) -> object | None:
+        """What is answered here is by this leader, and by this policy; None: elsewhere."""
+        leader = self._leadership.leader
+        return (leader, leader.core.state.policy) if leader is not None else None
+
     def _elsewhere(self) -> HostPort | None:
         """The master that leads; None: this one does. Raises CallError: nobody does."""
         try:

@@ -16,6 +16,18 @@ from pymesos_master.queries.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from pymesos_proto.v1 import operator_pb2 as pb
 
 JSON = "application/json"
+# What pages show of a cluster, again and again. Nothing of it is written in the audit.
+SHARED = frozenset(
+    {
+        "Jobs.ListJobs",
+        "Operator.GetOverview",
+        "Operator.ListAgents",
+        "Operator.ListFrameworks",
+        "Operator.ListOffers",
+        "Operator.ListRoles",
+        "Operator.ListTasks",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,11 @@ class Route:
     def names(self) -> tuple[str, ...]:
         """The parts that are names of parameters."""
         return tuple(part[1:-1] for part in self.parts if part.startswith("{"))
+
+    @property
+    def shared(self) -> bool:
+        """Whether an answer of a moment ago does, if who asks says so (see `fresh`)."""
+        return self.method == "GET" and self.full_call in SHARED
 
     @property
     def elsewhere(self) -> bool:
