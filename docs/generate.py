@@ -15,7 +15,6 @@ from pymesos_agent.containers.facets import DECLARED, FACETS
 from pymesos_agent.core import lifecycles as of_agent
 from pymesos_agent.main import main as agent
 from pymesos_agent.settings import AgentSettings
-from pymesos_binpack.alerts.lifecycle import ALERT_LIFE
 from pymesos_binpack.jobfiles.parsing import read_job_file
 from pymesos_binpack.jobfiles.reference import sections
 from pymesos_binpack.jobs.lifecycle import INSTANCE_LIFE
@@ -26,6 +25,7 @@ from pymesos_binpack.settings import BinpackSettings
 from pymesos_cli.main import main as cli
 from pymesos_core import limits
 from pymesos_core.lifecycle import Lifecycle
+from pymesos_core.outgoing.alert_life import ALERT_LIFE
 from pymesos_core.settings.printing import table
 from pymesos_lb.main import main as balance
 from pymesos_master.core import lifecycles as of_master

@@ -87,5 +87,6 @@ def usage(work_dir: Path, containers: int) -> agent_pb.Usage:
         cpus_used=psutil.cpu_percent(interval=None) / 100 * (psutil.cpu_count() or 1),
         mem_used_mib=(psutil.virtual_memory().total - psutil.virtual_memory().available) / MIB,
         disk_used_mib=disk.used / MIB,
+        disk_total_mib=(disk.used + disk.free) / MIB,  # without what is kept for root, as `df`
         containers=containers,
     )

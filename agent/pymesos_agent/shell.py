@@ -158,7 +158,12 @@ class Shell:
             ),
             keep_renewed(self._outside, asking_leader(detector, self._outside.dial)),
             report_usage(
-                self._core, self.queries, self._work_dir, self._tell_registered, self._host
+                self._core,
+                self.queries,
+                self._work_dir,
+                self._tell_registered,
+                self._host,
+                self._outside.credentials,
             ),
             watch_disk_space(self._work_dir, self.feed, self._host),
             watch_disks(self._core, self._runtimes, self._folders, self.feed),

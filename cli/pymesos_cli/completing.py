@@ -242,14 +242,25 @@ async def jobs_of_packages(cluster: Cluster, _: click.Context, _incomplete: str)
 
 @from_cluster
 async def receivers(cluster: Cluster, _: click.Context, _incomplete: str) -> Iterable[str]:
-    """Receivers of alerts that frameworks know."""
+    """Receivers of alerts that frameworks or masters know."""
+    from pymesos_cli.cluster import CliError
     from pymesos_cli.services import of_each
     from pymesos_proto.v1 import jobs_pb2 as pb
+    from pymesos_proto.v1 import operator_pb2
 
     told, _silent = await of_each(
         cluster, lambda _, stub: stub.ListAlerts(pb.ListAlertsRequest(page_size=1), timeout=ASK_S)
     )
-    return [name for response in told for name in response.receivers]
+    names = [name for response in told for name in response.receivers]
+    try:
+        masters = await cluster.call(
+            lambda stub, _: stub.ListClusterAlerts(
+                operator_pb2.ListClusterAlertsRequest(), timeout=ASK_S
+            )
+        )
+    except CliError:
+        return names
+    return [*names, *(view.name for view in masters.receivers)]
 
 
 @from_cluster

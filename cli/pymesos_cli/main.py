@@ -15,7 +15,7 @@ from pymesos_core.flags import FiniteRange
 # Each command: its room, and what it does in one line that fits beside it.
 ROOMS = {
     "agents": ("operators", "List agents: what they have, and what of it is used."),
-    "alerts": ("jobs", "List what is wrong with jobs; silence it; test who is told."),
+    "alerts": ("jobs", "List what is wrong; silence it; see and test who is told."),
     "apply": ("jobs", "Make a job what a file says: start it, change it, or nothing."),
     "accounting": ("operators", "Show what roles, frameworks and jobs have used, by day."),
     "audit": ("access", "Show who changed what, and what was denied."),

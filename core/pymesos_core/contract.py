@@ -233,6 +233,11 @@ RULES: Mapping[str, Rule] = {
     "SetWebhookRequest.secret_name": _text(secret_name_problem),
     "RemoveWebhookRequest.name": _anything,  # it is there or not
     "TestWebhookRequest.name": _anything,  # the same
+    "SilenceClusterAlertsRequest.when": _LINE,
+    "SilenceClusterAlertsRequest.subject": _LINE,
+    "SilenceClusterAlertsRequest.for_s": _number(0, 30 * 86400, "at most 2592000, 30 days"),
+    "SilenceClusterAlertsRequest.why": _LINE,
+    "TestClusterReceiverRequest.receiver": _anything,  # it is there or not
     "RemoveSecretRequest.name": _anything,  # it is there or not
     "SealedSecret.name": _SECRET_NAME,
     "VariableView.name": _VARIABLE_NAME,
@@ -305,7 +310,10 @@ RULES: Mapping[str, Rule] = {
     "launched_at_s": _TIME,
     "started_at_s": _TIME,
     "cpus_used": _MEASURE,
+    "disk_total_mib": _MEASURE,
+    "disk_used": _number(0, 1, "a part, from 0 to 1"),
     "disk_used_mib": _MEASURE,
+    "renew_by_s": _TIME,
     "mem_used_mib": _MEASURE,
     "cpu_ms": _number(0, MAX_CPU_MS, "at most a million CPUs for a day"),
     "measured_ms": _number(0, DAY_MS, "at most the milliseconds of a day"),

@@ -75,6 +75,44 @@ def webhook_json(view: pb.WebhookView) -> Json:
     }
 
 
+def cluster_alert_json(view: pb.ClusterAlertView) -> Json:
+    """An alert of the cluster, with who is told of it and who has silenced it."""
+    return {
+        "key": view.key,
+        "when": view.when,
+        "subject": view.subject or None,
+        "receiver": view.receiver,
+        "state": view.state,
+        "since": iso(view.since_s),
+        "fired_at": iso(view.fired_at_s),
+        "summary": view.summary or None,
+        "known": view.known,
+        "silenced_until": iso(view.silenced_until_s),
+        "silenced_by": view.silenced_by or None,
+        "silenced_for": view.silenced_for or None,
+    }
+
+
+def cluster_silence_json(view: pb.ClusterSilenceView) -> Json:
+    """A silence of alerts of the cluster."""
+    return {
+        "when": view.when or None,
+        "subject": view.subject or None,
+        "until": iso(view.until_s),
+        "by": view.by or None,
+        "why": view.why or None,
+    }
+
+
+def receiver_json(view: pb.ReceiverView) -> Json:
+    """Who is told of alerts, and why it has not taken what it was sent last."""
+    return {
+        "name": view.name,
+        "problem": view.problem or None,
+        "problem_since": iso(view.problem_since_s),
+    }
+
+
 def join_token_json(view: pb.TokenView) -> Json:
     """A token with which a principal joins."""
     return {

@@ -7,7 +7,6 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,10 +22,8 @@ from pymesos_binpack.settings import BinpackSettings
 from pymesos_binpack.shell import (
     CAPABILITIES,
     Binpack,
-    MakeTells,
     StartsAgainError,
     SubmitError,
-    TellsNobody,
 )
 from pymesos_binpack.specs import Job
 from pymesos_binpack.states import STATE_FILE, check_not_moved, epoch_in
@@ -35,6 +32,7 @@ from pymesos_core.coordination.zk_store import framework_url
 from pymesos_core.exits import ExitStatus, RemovedError, RoleError
 from pymesos_core.grpc_transport import Server, add_service
 from pymesos_core.limits import PEER_WATCHERS
+from pymesos_core.outgoing.telling import MakeTells, TellsNobody
 from pymesos_core.outside import Outside, outside_with
 from pymesos_core.role import STOP_GRACE_S, RoleProcess, holding, unusable
 from pymesos_core.security.audit_files import AuditFiles
@@ -98,14 +96,9 @@ def telling(options: Options) -> MakeTells:
     """Return what makes the teller of alerts, by the file of receivers. Raises RoleError."""
     if (path := options.settings.receivers) is None:
         return TellsNobody
-    from pymesos_core.outgoing.notifier import Notifier  # its client of HTTP is slow to load
-    from pymesos_core.outgoing.receivers import ReceiversError, read_receivers_file
+    from pymesos_core.outgoing import notifier  # its client of HTTP is slow to load
 
-    try:
-        receivers = read_receivers_file(path)
-    except ReceiversError as error:
-        raise RoleError(f"--receivers: {error}") from None
-    return partial(Notifier, receivers)
+    return notifier.telling(path)
 
 
 def serve_metrics(

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pymesos_binpack import core as c
 from pymesos_binpack.calls import make_call
@@ -20,8 +20,7 @@ from pymesos_binpack.specs import Job
 from pymesos_core import crash
 from pymesos_core.coordination import Detector, RegistryError
 from pymesos_core.exits import RoleError
-from pymesos_core.outgoing.lanes import UnsentError
-from pymesos_core.outgoing.notices import Notice
+from pymesos_core.outgoing.telling import MakeTells, Tells, TellsNobody
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
 from pymesos_core.security.policy import Policy
@@ -77,52 +76,6 @@ class Watch:
     def __init__(self) -> None:
         self.changed = asyncio.Event()
         self.changed.set()
-
-
-class Tells(Protocol):
-    """What tells receivers of alerts: see pymesos_core.outgoing.notifier."""
-
-    @property
-    def names(self) -> Collection[str]:
-        """The names of the receivers."""
-
-    def tell(self, notice: Notice) -> None:
-        """Have its receiver told."""
-
-    async def run(self) -> None:
-        """Tell until cancelled."""
-
-    async def test(self, name: str) -> None:
-        """Have a receiver told of nothing. Raises UnsentError where it does not take that.
-
-        Raises CallError where it was tested just now.
-        """
-
-
-class TellsNobody:
-    """There are no receivers."""
-
-    names: Collection[str] = ()
-
-    def __init__(self, taken: Callable[[Notice], None]) -> None:
-        self._taken = taken
-
-    def tell(self, notice: Notice) -> None:
-        """See Tells: what is over can be forgotten."""
-        log.error("alert %s: there are no receivers, so that nobody is told", ascii(notice.key))
-        if notice.is_over:
-            self._taken(notice)
-
-    async def run(self) -> None:
-        """See Tells."""
-        await asyncio.Event().wait()
-
-    async def test(self, name: str) -> None:
-        """See Tells."""
-        raise UnsentError("there are no receivers")
-
-
-MakeTells = Callable[[Callable[[Notice], None]], Tells]
 
 
 class Binpack(Scheduler):
@@ -343,6 +296,11 @@ class Binpack(Scheduler):
     def receivers(self) -> Collection[str]:
         """The names of those that can be told of alerts."""
         return self._receivers.names
+
+    @property
+    def tells(self) -> Tells:
+        """What tells them."""
+        return self._receivers
 
     async def test_receiver(self, name: str) -> None:
         """Have a receiver told of nothing. Raises UnsentError where it does not take that.

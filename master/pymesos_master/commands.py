@@ -35,6 +35,7 @@ from pymesos_master.core.events import (
     OperatorSetWebhook,
     OperatorSetWeight,
     OperatorSignedIn,
+    OperatorSilencedAlerts,
     OperatorToreDown,
     OperatorUnreserved,
     TokenUsed,
@@ -207,6 +208,16 @@ class Commands:
     async def remove_webhook(self, caller: Caller, name: str) -> None:
         """Have nothing sent to a webhook any more."""
         await self._decide(lambda i: OperatorRemovedWebhook(i, name, caller))
+
+    async def silence_alerts(
+        self, caller: Caller, asked: operator_pb2.SilenceClusterAlertsRequest
+    ) -> None:
+        """Have nobody told of alerts of the cluster for a while, or again."""
+        await self._decide(
+            lambda i: OperatorSilencedAlerts(
+                i, asked.when, asked.subject, asked.for_s, asked.why, caller
+            )
+        )
 
     async def _decide(self, make_event: Callable[[int], Event]) -> None:
         problem = await self._ask(make_event)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import click
@@ -20,6 +21,8 @@ from pymesos_core.exits import RoleError
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.grpc_transport import Server, add_prefix, add_service
 from pymesos_core.limits import PEER_AGENTS, PEER_SCHEDULERS, PEER_WATCHERS
+from pymesos_core.outgoing.notifier import Notifier
+from pymesos_core.outgoing.telling import TellsNobody
 from pymesos_core.outside import OUTSIDE, Outside, outside_with
 from pymesos_core.role import RoleProcess, serve_role
 from pymesos_core.runner import Fault, FaultError
@@ -39,6 +42,7 @@ from pymesos_core.text import duration, os_problem
 from pymesos_master import metrics
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import MasterCore
+from pymesos_master.health import Health
 from pymesos_master.http.answering import Answering
 from pymesos_master.http.routes import CALLS
 from pymesos_master.http.server import HttpServer
@@ -94,6 +98,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         audit=audit,
         audit_files=files,
         keys=_keys(settings),
+        make_tells=partial(Notifier, settings.receivers) if settings.receivers else TellsNobody,
     )
     webhooks = Webhooks(leadership)
     leadership.webhook_problems = lambda: webhooks.problems
@@ -130,6 +135,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     await process.start(server)
     if join_server is not None:
         await process.start(join_server)
+    health = Health(leadership, settings.work_dir, settings.core.receivers, settings.alert_for_s)
     async with (
         running(audit.run()) as auditing,
         running(contend(settings, contender, leadership)) as contending,
@@ -137,6 +143,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         running(leadership.led.wait()) as leading,
         beside(_renewing(leadership.outside, signer, detector)),
         beside(webhooks.run()),
+        beside(health.run()),
         beside(http.run()) if http is not None else contextlib.nullcontext(),
         beside(names.run(detector or StandaloneDetector([address])))
         if names is not None
@@ -405,6 +412,7 @@ async def _lead(
         settings.watched,
         leadership.audit,
         keyring,
+        leadership.make_tells,
     )
     leadership.leader = leader
     leadership.led.set()
@@ -414,7 +422,7 @@ async def _lead(
         len(core.state.agents),
         len(core.state.frameworks),
     )
-    async with beside(leader.overviews.run()):
+    async with beside(leader.overviews.run()), beside(leader.tells.run()):
         await leader.run()
     if leader.fault is not None:
         raise FaultError(leader.fault)

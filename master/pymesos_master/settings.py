@@ -10,6 +10,7 @@ from pathlib import Path
 from pymesos_core.addresses import ZkUrl
 from pymesos_core.directories import default_directory
 from pymesos_core.limits import POLICY
+from pymesos_core.outgoing.receivers import Receiver, read_receivers_file
 from pymesos_core.resources import ResourceError, Resources, parse
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError, read_policy
@@ -62,6 +63,11 @@ def read_policy_at(written: str) -> Policy:
         return read_policy(document)
     except PolicyError as error:
         raise ValueError(f"{quoted(written)}, {error}") from None
+
+
+def read_receivers_at(written: str) -> Mapping[str, Receiver]:
+    """The receivers of a file, by name. Raises ValueError."""
+    return read_receivers_file(Path(written))  # ReceiversError is one
 
 
 @dataclass(frozen=True)
@@ -155,6 +161,26 @@ class MasterSettings(AuditedSettings):
         default_text="who has a certificate may do all that its kind can",
         help="The policy to begin with in a cluster where nobody has set one;"
         " `pymesos-cli policy set` sets another.",
+    )
+    receivers: Mapping[str, Receiver] | None = text(
+        None,
+        read=read_receivers_at,
+        metavar="FILE",
+        default_text="nobody is told of alerts of the cluster",
+        help="Who is told of alerts of the cluster: YAML, see docs/alerts.md.",
+    )
+    alert_for_s: float = number(
+        30,
+        0,
+        86400,
+        unit=SECONDS,
+        help="Seconds that something has to be wrong with the cluster before anybody is told.",
+    )
+    disk_full: float = number(
+        0.9,
+        0.01,
+        1,
+        help="The part of the disk of a master or an agent from which on it is told to be full.",
     )
     http: bool = switch(
         True, help="Serve HTTP: /health, and JSON below /v1, with the certificates of --tls."
@@ -259,6 +285,9 @@ class MasterSettings(AuditedSettings):
             offer_timeout_s=self.offer_timeout_s,
             max_completed_tasks=self.max_completed_tasks,
             audited=self.audited,
+            receivers=tuple(self.receivers or ()),
+            alert_for_s=self.alert_for_s,
+            disk_full=self.disk_full,
             seed_policy=self.policy.document if self.policy is not None else "",
         )
 

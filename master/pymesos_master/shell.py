@@ -18,6 +18,8 @@ from pymesos_core.complaints import Complaints
 from pymesos_core.coordination import RegistryError, Term
 from pymesos_core.errors import Problem, ProblemKind
 from pymesos_core.outbox import Outbox
+from pymesos_core.outgoing.notices import Notice
+from pymesos_core.outgoing.telling import MakeTells, TellsNobody
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
 from pymesos_core.security.auditing import Audit
@@ -46,6 +48,7 @@ from pymesos_master.core.events import (
     CoordinationSuspended,
     Drained,
     Event,
+    NoticeTaken,
     Persisted,
     PersistFailed,
     SecretsResealed,
@@ -111,10 +114,11 @@ class Leader:
         watched: Bounds = BOUNDS,
         audit: Audit | None = None,
         keyring: Keyring | None = None,
+        tells: MakeTells = TellsNobody,
     ) -> None:
         """`crash_folder` is where a fault is written down, `watched` what watchers may cost.
 
-        Without a `keyring` no secret is opened.
+        Without a `keyring` no secret is opened. `tells` makes what tells receivers of alerts.
         """
         self.core = core
         self.term = term
@@ -123,6 +127,7 @@ class Leader:
         self.cause_is_set_aside = False  # for the next leader
         self.audit = audit or Audit()
         self.keyring = keyring
+        self.tells = tells(self._taken)
         self.queries = Queries(core, outside.clock, self.audit.write)
         self.overviews = Overviews(core.state, self.queries, outside.clock)
         self.commands = Commands(self.ask)
@@ -157,11 +162,15 @@ class Leader:
             AnswerOperator: self._answer,
             Complain: lambda effect: self._complaints.say(effect.peer, effect.kind, effect.message),
             StepDown: self._step_down,
+            fx.Tell: lambda effect: self.tells.tell(effect.notice),
             SetRevoked: lambda effect: outside.set_revoked(effect.names),
         }
         core.watch(False)
         outside.set_revoked(core.state.revoked())
         term.on_doubt = self._in_doubt
+
+    def _taken(self, notice: Notice) -> None:
+        self.feed(NoticeTaken(notice.key, notice.began_s, notice.is_over))
 
     def _in_doubt(self, in_doubt: bool) -> None:
         self.feed(CoordinationSuspended() if in_doubt else CoordinationResumed())

@@ -204,3 +204,50 @@ def test_silenced_listed_and_tested(roles: Roles, tmp_path: Path, hook: Hook) ->
     wait_for("a page", lambda: hook.told[2:] == ["firing"])
     cli.ok("stop", "waits")
     wait_for("that it is over", lambda: hook.told[2:] == ["firing", "resolved"])
+
+
+def test_paged_for_the_cluster_itself_and_for_want_of_a_leader(
+    roles: Roles, tmp_path: Path, hook: Hook, zk_url: str
+) -> None:
+    """An agent is lost, then the leader; the other master tells that nobody leads, and leads."""
+    file, token = tmp_path / "receivers.yaml", tmp_path / "token"
+    token.write_text(f"{TOKEN}\n")
+    token.chmod(0o600)
+    file.write_text(f"hook: {{kind: webhook, url: '{hook.url}', token_file: {token}}}\n")
+    more = ("--zk", zk_url, "--zk-session-timeout", "5", "--max-agent-ping-timeouts", "2")
+    told = ("--receivers", str(file), "--alert-for", "0.5")
+    first = roles.master("first", *more, *told)
+    cli = Cli(zk_url)
+    agent = roles.agent(zk_url, "agent", "--runtime", "process", "--kill-tasks-on-exit")
+    cli.wait_for_agents(1)
+    roles.master("second", *more, *told)
+    (agent_id,) = (one["agent_id"] for one in cli.json("agents"))
+    agent.kill()
+
+    def keys(status: str) -> list[str]:
+        return [body["groupKey"] for _, body in hook.got if body["status"] == status]
+
+    lost, unled = f"agent_unreachable/{agent_id}/hook", "no_leader//hook"
+    wait_for("a page", lambda: keys("firing") == [lost])
+    (alert,) = cli.json("alerts", "list")
+    assert (alert["key"], alert["state"], alert["known"]) == (lost, "firing", True)
+    assert "is unreachable" in alert["summary"]
+
+    cli.ok("alerts", "silence", "--cluster", "--when", "quota_unmet", "--for", "1h", "--why", "x")
+    said = cli.ok("alerts", "list")
+    assert "agent_unreachable" in said
+    first.kill()
+    wait_for("that nobody leads", lambda: keys("firing")[1:2] == [unled])
+    wait_for("that somebody leads", lambda: keys("resolved") == [unled], 40)
+    roles.agent(zk_url, "agent", "--runtime", "process", "--kill-tasks-on-exit")
+    wait_for("that the agent is back", lambda: keys("resolved") == [unled, lost], 40)
+    assert set(keys("firing")) == {lost, unled}
+    assert cli.json("alerts", "list") == []
+    (receiver,) = cli.json("alerts", "receivers")
+    assert (receiver["name"], receiver["told_by"]) == ("hook", "the masters")
+    assert receiver["problem"] is None
+
+    hook.shutdown()
+    hook.server_close()
+    refused = cli.run("alerts", "test", "hook")
+    assert refused.returncode == 1 and "hook has not taken a test" in refused.stderr

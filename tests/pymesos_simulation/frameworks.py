@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 
 from pymesos_binpack import core as bp
-from pymesos_binpack.alerts.lifecycle import State
 from pymesos_binpack.jobs.groups import main_task_id
 from pymesos_binpack.jobs.instance import INSTANCE, Instance
 from pymesos_binpack.jobs.updating import rules_of
@@ -22,6 +21,7 @@ from pymesos_binpack.shell import Binpack, StartsAgainError, StateError
 from pymesos_binpack.specs import Job
 from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now
+from pymesos_core.outgoing.alert_life import State
 from pymesos_core.outgoing.notices import Notice
 from pymesos_core.resources import from_proto
 from pymesos_core.security.auditing import Audit

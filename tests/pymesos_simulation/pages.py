@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pymesos_binpack import core as bp
-from pymesos_binpack.alerts.lifecycle import State
 from pymesos_binpack.alerts.state import ALERT, alert_key
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.specs import AlertRule, TaskSpec, When
+from pymesos_core.outgoing.alert_life import State
 from pymesos_core.outgoing.lanes import Lane, UnsentError
 from pymesos_core.outgoing.notices import FIRING, RESOLVED, Notice
+from pymesos_core.outgoing.telling import Unreached
 from pymesos_core.outside import Outside
 from pymesos_core.store import Records
 from pymesos_proto.v1 import types_pb2 as pb
@@ -48,6 +49,7 @@ class Paging:
     """What tells the pager, in one life of the framework: the production code but for HTTP."""
 
     names = (ONCALL,)
+    unreached: Mapping[str, Unreached] = {}
 
     def __init__(self, pager: Pager, outside: Outside, taken: Callable[[Notice], None]) -> None:
         self._lane = Lane(ONCALL, pager.take, taken, outside)

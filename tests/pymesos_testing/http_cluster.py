@@ -12,6 +12,7 @@ from pymesos_core import resources
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.errors import Problem
+from pymesos_core.outgoing.telling import TellsNobody
 from pymesos_core.outside import Outside
 from pymesos_core.security.audit_files import AuditFiles
 from pymesos_core.security.gate import Gate, open_gate
@@ -94,6 +95,7 @@ def leadership_of(
         commands=Commands(ask),
         term=SimpleNamespace(epoch=7),
         keyring=KEYRING,
+        tells=TellsNobody(lambda notice: None),
         watching=Watching(7, h.core.state, h.core.watch, lambda: h.now_s),
     )
     me = MasterInfo("m1", AT, "first")

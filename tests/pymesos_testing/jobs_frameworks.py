@@ -17,6 +17,7 @@ from pymesos_binpack.shell import refusal
 from pymesos_binpack.specs import Job
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller
+from pymesos_core.outgoing.telling import Unreached
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.security.auditing import Audit
 from pymesos_core.security.identities import Kind
@@ -99,6 +100,7 @@ class HarnessedBinpack:
         return ""
 
     receivers = ("oncall",)
+    tells = SimpleNamespace(names=receivers, unreached={"oncall": Unreached("it is away", 5.0)})
 
     async def silence_alerts(
         self, job_id: str, task: str, when: str, for_s: float, by: str, why: str

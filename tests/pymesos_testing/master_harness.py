@@ -11,6 +11,7 @@ from pymesos_core import resources
 from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.clock import Now
 from pymesos_core.errors import Problem
+from pymesos_core.outgoing.notices import Notice
 from pymesos_core.resources import ResourceError
 from pymesos_core.security.audit import Entry
 from pymesos_core.store import Change
@@ -49,10 +50,13 @@ class MasterHarness:
     """Persists at once unless `hold_writes`; checks the invariants after every step."""
 
     def __init__(
-        self, config: Config | None = None, registry: dict[tuple[str, str], bytes] | None = None
+        self,
+        config: Config | None = None,
+        registry: dict[tuple[str, str], bytes] | None = None,
+        now_s: float = 1000.0,
     ) -> None:
         self.registry = dict(registry or {})
-        self.now_s = 1000.0
+        self.now_s = now_s
         self.core = MasterCore(config or Config(), DrfAllocator(), self.registry, "m", self.now)
         self.framework_inbox: dict[int, list[scheduler_pb.Event]] = defaultdict(list)
         self.agent_inbox: dict[int, list[agent_pb.MasterMessage]] = defaultdict(list)
@@ -62,6 +66,7 @@ class MasterHarness:
         self.published: list[fx.PublishEvent] = []
         self.complaints: list[fx.Complain] = []
         self.audited: list[Entry] = []
+        self.told: list[Notice] = []
         self.stepped_down: str | None = None
         self.hold_writes = False
         self.hold_reading = False
@@ -104,6 +109,8 @@ class MasterHarness:
                 self.published.append(effect)
             case fx.Complain():
                 self.complaints.append(effect)
+            case fx.Tell(notice):
+                self.told.append(notice)
             case fx.Audit(entry):
                 self.audited.append(entry)
 

@@ -53,6 +53,7 @@ from pymesos_binpack.shell import Binpack
 from pymesos_core.coordination.zk_store import ZkStore
 from pymesos_core.coordination.zookeeper import ZkRegistry
 from pymesos_core.outbox import Outbox
+from pymesos_core.outgoing.alert import TOLD
 from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change, CommitQueue
@@ -154,7 +155,7 @@ def page_before_that_is_stored(patch: pytest.MonkeyPatch) -> None:
     def store(ctx: BinpackContext, why: str, moved: Any) -> None:
         for alert, before in moved:
             ctx.alerts.keep(alert)
-            if alert.state is not before and alert.state in alerting.TOLD:
+            if alert.state is not before and alert.state in TOLD:
                 ctx.say(Tell(alert.notice()))
         if moved:
             ctx.store(why, *(alert.change() for alert, _ in moved))

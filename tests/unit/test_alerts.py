@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from pymesos_binpack import core as c
-from pymesos_binpack.alerts.lifecycle import State
 from pymesos_binpack.alerts.silences import read_silence
 from pymesos_binpack.alerts.state import ALERT, read_alert
 from pymesos_binpack.jobfiles.parsing import Job, JobError, parse_job
 from pymesos_binpack.jobs.rollouts.asking import Asked
+from pymesos_core.outgoing.alert_life import State
 from pymesos_core.outgoing.notices import Notice
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import WALL_S, BinpackHarness

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,8 +12,9 @@ import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.core import BinpackCore
-from pymesos_binpack.shell import Binpack, MakeTells, StaleError, SubmitError, TellsNobody
+from pymesos_binpack.shell import Binpack, StaleError, SubmitError
 from pymesos_core.outgoing.notices import Notice
+from pymesos_core.outgoing.telling import MakeTells, TellsNobody, Unreached
 from pymesos_core.store import Store
 from pymesos_proto.v1 import scheduler_pb2 as spb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -174,6 +175,7 @@ class Receivers:
     """One that is told of alerts, and says that each notice was taken when that is asked for."""
 
     names = ("oncall", "team")
+    unreached: Mapping[str, Unreached] = {}
 
     def __init__(self, taken: Callable[[Notice], None]) -> None:
         self.taken = taken

@@ -89,6 +89,8 @@ def bodies(h: MasterHarness) -> dict[str, Any]:
         "/v1/webhooks/set": WEBHOOK,
         "/v1/webhooks/remove": {"name": "w"},
         "/v1/webhooks/test": {"name": "w"},
+        "/v1/cluster-alerts/silence": {"when": "disk_full", "for_s": 60, "why": "a test"},
+        "/v1/cluster-alerts/test": {"receiver": "oncall"},
         "/v1/quarantine/release": {"kind": "role", "key": "odd", "discard": True},
     }  # fmt: skip
 
@@ -115,7 +117,7 @@ def test_the_example_of_each_route_is_a_body_by_its_schema(h: MasterHarness) -> 
 
 # Those of access tokens, of which an open cluster has none, are in test_http_tokens.py, those of
 # sessions in test_sessions.py; what is sent to webhooks is in test_webhooks.py.
-ELSEWHERE = ("/v1/access-tokens/", "/v1/sign-", "/v1/webhooks/test")
+ELSEWHERE = ("/v1/access-tokens/", "/v1/sign-", "/v1/webhooks/test", "/v1/cluster-alerts/test")
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,7 @@ DECISIONS: list[tuple[Ask, Verb, str]] = [
     (lambda h, f, c: ev.OperatorRemovedSecret(1, "eng", "db", True, c), Verb.SECRETS, "eng"),
     (lambda h, f, c: ev.OperatorSetWebhook(1, "w", "http://x", (1,), caller=c), Verb.POLICY, ""),
     (lambda h, f, c: ev.OperatorRemovedWebhook(1, "w", c), Verb.POLICY, ""),
+    (lambda h, f, c: ev.OperatorSilencedAlerts(1, "", "", 9, "", c), Verb.AGENTS, ""),
     (lambda h, f, c: ev.OperatorMarkedGone(1, agent_of(h), c), Verb.AGENTS, ""),
     (lambda h, f, c: ev.OperatorCordonedAgents(1, (agent_of(h),), c), Verb.AGENTS, ""),
     (lambda h, f, c: ev.OperatorDrainedAgents(1, (agent_of(h),), 9, False, c), Verb.AGENTS, ""),

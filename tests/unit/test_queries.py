@@ -134,6 +134,9 @@ COMMANDS: list[Command] = [
     lambda c: asyncio.ensure_future(c.sign_in(CALLER, "d")),
     lambda c: asyncio.ensure_future(c.set_webhook(CALLER, operator_pb2.SetWebhookRequest())),
     lambda c: asyncio.ensure_future(c.remove_webhook(CALLER, "w")),
+    lambda c: asyncio.ensure_future(
+        c.silence_alerts(CALLER, operator_pb2.SilenceClusterAlertsRequest())
+    ),
 ]
 
 

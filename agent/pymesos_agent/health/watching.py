@@ -15,6 +15,8 @@ from pymesos_agent.host import Forks, Host
 from pymesos_agent.queries import Queries
 from pymesos_agent.runtimes.interface import Runtime
 from pymesos_core.resources import from_proto
+from pymesos_core.security.credentials import Credentials
+from pymesos_core.security.renewing import renew_by_s
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -75,6 +77,7 @@ async def report_usage(
     work_dir: Path,
     tell: Callable[[agent_pb.AgentMessage], bool],
     host: Host,
+    credentials: Credentials | None = None,
 ) -> None:
     """Tell a master what the machine and its tasks use, for ever.
 
@@ -86,6 +89,8 @@ async def report_usage(
     while True:
         running = sum(not task.ended for task in core.state.by_key.values())
         usage = host.usage(work_dir, running)
+        if credentials is not None:
+            usage.renew_by_s = renew_by_s(credentials.current())
         measured = await queries.task_usage("", "")
         for now in measured[:MAX_USES]:
             key = (now.framework_id, now.task_id)

@@ -380,7 +380,7 @@ def remove_volumes(
 
 @room.group()
 def alerts() -> None:
-    """See what is wrong with jobs, have nobody told of it for a while, and test who is told."""
+    """See what is wrong, have nobody told of it for a while, and test who is told."""
 
 
 @alerts.command("list")
@@ -394,8 +394,10 @@ def list_alerts(settings: Settings, as_json: bool) -> None:
 
 
 @alerts.command("silence")
-@click.argument("job", shell_complete=completing.live_jobs)
+@click.argument("job", required=False, shell_complete=completing.live_jobs)
 @click.option("--task", default="", help="Only of this task of it.")
+@click.option("--cluster", "of_cluster", is_flag=True, help="Of the cluster itself, not of a job.")
+@click.option("--subject", default="", help="Of the cluster: of this agent, role or master.")
 @click.option("--when", default="", help="Only of this kind, as in unhealthy.")
 @click.option("--for", "for_s", type=Lifetime(), default=None, help="For how long, as in 2h.")
 @click.option("--why", default="", help="A line for those who wonder later.")
@@ -403,23 +405,48 @@ def list_alerts(settings: Settings, as_json: bool) -> None:
 @pass_settings
 def silence_alerts(
     settings: Settings,
-    job: str,
+    job: str | None,
     task: str,
+    of_cluster: bool,
+    subject: str,
     when: str,
     for_s: float | None,
     why: str,
     end: bool,
 ) -> None:
-    """Have nobody told of alerts of a job for a while. What was told before goes on."""
+    """Have nobody told of alerts of a job, or of the cluster, for a while.
+
+    What was told before goes on.
+    """
+    if (job is None) is not of_cluster or (of_cluster and task) or (job is not None and subject):
+        raise click.UsageError(
+            "say of which job, perhaps with --task; or --cluster, perhaps with --subject"
+        )
     if (for_s is None) is not end:
         raise click.UsageError("say for how long, as in --for 2h; or --end to tell again")
     if for_s is not None and not 1 <= for_s <= MAX_SILENCE_S:
         raise click.UsageError("--for: expected is a time from 1s to 30d")
     from pymesos_cli.jobs import alerts as told
 
-    with_cluster(
-        settings, lambda cluster: told.silence(cluster, job, task, when, for_s or 0.0, why)
-    )
+    length_s = for_s or 0.0
+    if job is None:
+        with_cluster(
+            settings, lambda cluster: told.silence_cluster(cluster, subject, when, length_s, why)
+        )
+    else:
+        with_cluster(
+            settings, lambda cluster: told.silence(cluster, job, task, when, length_s, why)
+        )
+
+
+@alerts.command("receivers")
+@json_option
+@pass_settings
+def list_receivers(settings: Settings, as_json: bool) -> None:
+    """List who can be told, and why one has not taken what it was sent last."""
+    from pymesos_cli.jobs import alerts as told
+
+    with_cluster(settings, lambda cluster: told.list_receivers(cluster, as_json=as_json))
 
 
 @alerts.command("test")

@@ -44,7 +44,7 @@ room = Room()
     "--receivers",
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     default=None,
-    help="Who is told of the alerts of jobs: YAML, see docs/alerts.md.",
+    help="Who is told of alerts: YAML, see docs/alerts.md.",
 )
 @click.option(
     "--no-auth", is_flag=True, help="Without certificates: everybody on this machine gets in."

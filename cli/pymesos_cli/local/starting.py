@@ -46,12 +46,14 @@ def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -
     hidden = _hidden(folder, secrets, wanted)
     try:
         level = ("--log-level", wanted.log_level)
+        told = ("--receivers", str(wanted.receivers.resolve())) if wanted.receivers else ()
         master = cluster.start(
             "master",
             "pymesos_master.main",
             *("--port", str(wanted.port), "--work-dir", str(folder / "master")),
             *("--agent-ping-timeout", "2", *level, *_tls(secrets, wanted, MASTER)),
             *("--http", "--http-port", "0"),
+            *told,
             *(("--mesos-port", "0", "--mesos-anonymous", "mesos") if wanted.mesos else ()),
             *(("--dns-port", "0") if wanted.dns else ()),
             more=(
@@ -77,7 +79,7 @@ def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -
             "pymesos_binpack.main",
             *("--listen", "--master", master.address, "--state-dir", str(folder / "binpack")),
             *("--role", "**", *level, *_tls(secrets, wanted, BINPACK)),
-            *(("--receivers", str(wanted.receivers.resolve())) if wanted.receivers else ()),
+            *told,
         )
     except BaseException:
         cluster.stop()

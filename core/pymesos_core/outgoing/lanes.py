@@ -18,11 +18,13 @@ from typing import Generic, NamedTuple, TypeVar
 
 from pymesos_core.complaints import Complaints
 from pymesos_core.outside import Outside
+from pymesos_core.text import one_line
 
 log = logging.getLogger(__name__)
 
 RETRY_S = (0.5, 60.0)  # between two tries
 MOST_WAITING = 10_000  # subjects, for one receiver; beyond that the oldest goes
+SHOWN = 300  # characters of a problem
 GIVE_UP_S = 6 * 3600.0  # after which what is still refused is given up, if others were taken
 
 Item = TypeVar("Item")
@@ -68,6 +70,8 @@ class Lane(Generic[Item]):
         """
         self.name = name
         self.dropped = 0  # because too much waited
+        self.problem = ""  # why it has not taken what it was sent last
+        self.problem_since_s = 0.0  # Unix time
         self._send = send
         self._taken = taken
         self._given_up = given_up
@@ -135,17 +139,20 @@ class Lane(Generic[Item]):
             await self._send([one.item for one in batch])
         except UnsentError as error:
             problem = f"{error}"
+            self._is_untaken(problem)
             self._complaints.say(self.name, "a receiver has not taken what it was sent", problem)
             if not error.refused:
                 await asyncio.sleep(max(error.after_s, self._backoff.next_s()))
                 return False
         except Exception as error:  # of what is sent, and no reason to end who sends it
             problem = f"it cannot be sent ({type(error).__name__})"
+            self._is_untaken(problem)
             if len(batch) == 1 and batch[0].of not in self._refused:
                 log.exception("what is sent to the receiver %s cannot be sent", self.name)
         else:
             self._backoff.reset()
             self._took_s = self._outside.mono_s()
+            self.problem, self.problem_since_s = "", 0.0
             for one in batch:
                 self._is_taken(one)
             return True
@@ -156,6 +163,11 @@ class Lane(Generic[Item]):
             if one.of not in self._refused and not await self._try([one]):
                 return False
         return True
+
+    def _is_untaken(self, problem: str) -> None:
+        if not self.problem:
+            self.problem_since_s = self._outside.wall_s()
+        self.problem = one_line(problem, SHOWN)
 
     def _is_taken(self, one: _Waiting[Item]) -> None:
         if one.of in self._refused:

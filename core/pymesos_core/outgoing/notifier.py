@@ -12,16 +12,27 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pymesos_core.exits import RoleError
 from pymesos_core.outgoing import formats
 from pymesos_core.outgoing.lanes import Lane
 from pymesos_core.outgoing.mailing import send_mail
 from pymesos_core.outgoing.notices import Notice
 from pymesos_core.outgoing.posting import Poster
-from pymesos_core.outgoing.receivers import Alertmanager, Email, PagerDuty, Receiver, Webhook
+from pymesos_core.outgoing.receivers import (
+    Alertmanager,
+    Email,
+    PagerDuty,
+    Receiver,
+    ReceiversError,
+    Webhook,
+    read_receivers_file,
+)
 from pymesos_core.outgoing.secret_files import read_secret
+from pymesos_core.outgoing.telling import MakeTells, TellsNobody, Unreached
 from pymesos_core.outgoing.testing import Tests
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.tasks import until_first
@@ -35,6 +46,16 @@ JSON = {"Content-Type": "application/json", "User-Agent": "pymesos"}
 
 Taken = Callable[[Notice], None]
 Send = Callable[[Sequence[Notice]], Awaitable[None]]
+
+
+def telling(path: Path | None) -> MakeTells:
+    """Return what makes the teller of alerts, by the file of receivers. Raises RoleError."""
+    if path is None:
+        return TellsNobody
+    try:
+        return partial(Notifier, read_receivers_file(path))
+    except ReceiversError as error:
+        raise RoleError(f"--receivers: {error}") from None
 
 
 class Notifier:
@@ -59,6 +80,18 @@ class Notifier:
     def names(self) -> Collection[str]:
         """The names of the receivers."""
         return self._receivers.keys()
+
+    @property
+    def unreached(self) -> Mapping[str, Unreached]:
+        """The receivers that do not take what they are sent; of a set, one that does not."""
+        found = {
+            name: [lane for lane in lanes if lane.problem] for name, lanes in self._lanes.items()
+        }
+        return {
+            name: Unreached(f"{lanes[0].name}: {lanes[0].problem}", lanes[0].problem_since_s)
+            for name, lanes in found.items()
+            if lanes
+        }
 
     def tell(self, notice: Notice) -> None:
         """Have its receiver told: that it fires always before that it is resolved."""

@@ -93,6 +93,10 @@ NEEDS: Mapping[str, Need] = {
     "Operator.ListWebhooks": _POLICY,
     "Operator.RemoveWebhook": _POLICY,
     "Operator.TestWebhook": _POLICY,
+    # What they are of is of the whole cluster, as agents are.
+    "Operator.ListClusterAlerts": _AGENTS,
+    "Operator.SilenceClusterAlerts": _AGENTS,
+    "Operator.TestClusterReceiver": _AGENTS,
     "Operator.SetSecret": _SECRETS,
     "Operator.RemoveSecret": _SECRETS,
     "Operator.ListSecrets": Need(Verb.SECRETS, Object.SOME),
@@ -101,6 +105,7 @@ NEEDS: Mapping[str, Need] = {
     # Masters, of each other.
     "Masters.ReadAudit": OWN,
     "Masters.FindAccessToken": OWN,
+    "Masters.ReportHealth": OWN,
     "Masters.Relay": OWN,  # what is relayed is decided as if its caller had called the leader
     "Masters.RelayStream": OWN,  # the same
     # Masters, of a framework that serves jobs.

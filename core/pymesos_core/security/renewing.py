@@ -115,6 +115,14 @@ def _issued_s(pem: Pem) -> float:
     return issued_s if issued_s < pem.ends_s else pem.begins_s
 
 
+def renew_by_s(pem: Pem) -> float:
+    """When a certificate should have been renewed long since: three quarters of its life are over.
+
+    So half of the time in which it is tried is left to do something about it.
+    """
+    return _issued_s(pem) + (pem.ends_s - _issued_s(pem)) * 0.75
+
+
 def is_due(pem: Pem, now_s: float) -> bool:
     """Whether half of the life of a certificate is over."""
     return now_s >= (_issued_s(pem) + pem.ends_s) / 2

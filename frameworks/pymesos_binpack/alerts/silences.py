@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from pymesos_binpack.alerts.state import Alert
 from pymesos_binpack.specs import When
+from pymesos_core.outgoing.alert import is_time
 from pymesos_core.store import Change
 
 SILENCE = "silence"  # JOB ID/TASK/WHEN → its record
@@ -70,8 +70,10 @@ def read_silence(key: str, value: bytes) -> Silence:
         silence = Silence(parts[0], parts[1], parts[2], read["until_s"], read["by"], read["why"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"the silence {key} cannot be read: {error!r}") from None
-    until_s = silence.until_s
-    is_time = isinstance(until_s, int | float) and 0 <= until_s < 2**40 and math.isfinite(until_s)
-    if not is_time or not isinstance(silence.by, str) or not isinstance(silence.why, str):
+    if (
+        not is_time(silence.until_s)
+        or not isinstance(silence.by, str)
+        or not isinstance(silence.why, str)
+    ):
         raise ValueError(f"the silence {key} has another time, or no text where one is expected")
     return silence

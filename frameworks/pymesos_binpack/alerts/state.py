@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pymesos_binpack.alerts.lifecycle import ALERT_LIFE, State, Turn
 from pymesos_binpack.specs import AlertRule, When
-from pymesos_core.lifecycle import Story
+from pymesos_core.outgoing.alert import Alert as Life
+from pymesos_core.outgoing.alert_life import State
 from pymesos_core.outgoing.notices import Notice
 from pymesos_core.store import Change
 
@@ -31,25 +30,11 @@ def alert_key(job_id: str, task: str, rule: AlertRule) -> str:
 
 
 @dataclass(slots=True, eq=False)
-class Alert:
-    """One that is not quiet. Its times are Unix times, `since_s` by the core's steady clock."""
+class Alert(Life):
+    """One of a task of a job that is not quiet."""
 
-    key: str
-    role: str  # of its job
-    job: str  # its name
-    state: State = State.QUIET
-    since_s: float = 0.0  # since when its condition holds; 0: it does not
-    fired_s: float = 0.0
-    ended_s: float = 0.0
-    known: bool = False  # its receiver has taken that it fires
-    told: bool = True  # its receiver is told; else it was silenced when it fired
-    summary: str = ""
-    story: Story = ()
-
-    @property
-    def label(self) -> str:
-        """For people."""
-        return f"alert {self.key}"
+    role: str = ""  # of its job
+    job: str = ""  # its name
 
     @property
     def job_id(self) -> str:
@@ -62,10 +47,6 @@ class Alert:
         _, task, when, receiver = self.key.split("/")
         return task, when, receiver
 
-    def move(self, turn: Turn, now_wall_s: float) -> None:
-        """Raises ImpossibleTransitionError, with its story."""
-        ALERT_LIFE.move(self, turn, now_wall_s)
-
     def notice(self) -> Notice:
         """What its receiver is to be told of it now."""
         task, when, receiver = self.parts
@@ -77,8 +58,9 @@ class Alert:
             "task": task,
             "receiver": receiver,
         }
-        over_s = self.ended_s if self.state is State.RESOLVED else 0.0
-        return Notice(self.key, receiver, labels, self.summary, self.fired_s, over_s, self.known)
+        return Notice(
+            self.key, receiver, labels, self.summary, self.fired_s, self.over_s, self.known
+        )
 
     def change(self) -> Change:
         """The write of it; what is quiet is not kept."""
@@ -110,11 +92,7 @@ class Alerts:
     def check(self) -> None:
         """Assert what follows from their states; for tests and the simulator."""
         for alert in self:
-            assert alert.state is not State.QUIET, alert.key
-            begun = alert.state in (State.PENDING, State.FIRING)
-            assert alert.since_s or not begun, f"{alert.key} is {alert.state} since never"
-            assert alert.fired_s or alert.state is State.PENDING, alert.key
-            assert bool(alert.ended_s) == (alert.state is State.RESOLVED), alert.key
+            alert.check()
 
     def keep(self, alert: Alert) -> None:
         """Have one, or forget it where it is quiet."""
@@ -138,10 +116,9 @@ def read_alert(key: str, value: bytes) -> Alert:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"the alert {key} cannot be read: {error!r}") from None
     texts = (alert.role, alert.job, alert.summary)
-    times = (alert.since_s, alert.fired_s, alert.ended_s)
     flags = (alert.known, alert.told)
     if not all(isinstance(text, str) for text in texts) or {*map(type, flags)} != {bool}:
         raise ValueError(f"the alert {key} has no text, or no flag, where one is expected")
-    if not all(isinstance(s, int | float) and 0 <= s < 2**40 and math.isfinite(s) for s in times):
-        raise ValueError(f"the alert {key} has an impossible time")
+    if problem := alert.times_problem():
+        raise ValueError(f"the alert {key} {problem}")
     return alert

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from pymesos_binpack.alerts.conditions import Found, Look, find
-from pymesos_binpack.alerts.lifecycle import State, Turn
 from pymesos_binpack.alerts.silences import SILENCE
 from pymesos_binpack.alerts.state import Alert, alert_key
 from pymesos_binpack.core.context import Context
@@ -18,13 +17,13 @@ from pymesos_binpack.core.events import NoticeTaken
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.specs import AlertRule
+from pymesos_core.outgoing.alert import TOLD
+from pymesos_core.outgoing.alert_life import State
 from pymesos_core.store import Change
 
 ALERTS = "alerts"  # the timer: a job is to be looked at
 SMALL = 100  # instances of a job that is looked at whenever something happens to one
 DEBOUNCE_S = 0.5  # in which what happens to those of larger jobs is looked at together
-ROUNDING_S = 1e-6  # what Unix times lose as numbers
-TOLD = (State.FIRING, State.RESOLVED)  # what receivers are told
 
 Moved = tuple[Alert, State]  # and the state before
 
@@ -87,7 +86,7 @@ def look_at(ctx: Context, job: JobState) -> None:
     for task, rule, found in _found(ctx, job):
         key = alert_key(job.job_id, task, rule)
         wanted.add(key)
-        alert = ctx.alerts.get(key) or Alert(key, job.job.role, job.job.name)
+        alert = ctx.alerts.get(key) or Alert(key, role=job.job.role, job=job.job.name)
         if found.look_at_s is not None:
             _look_by(ctx, job.job_id, found.look_at_s)
         before = (alert.state, alert.since_s)
@@ -126,42 +125,24 @@ def _has_successor(ctx: Context, job: JobState) -> bool:
 def _move(ctx: Context, job: JobState, alert: Alert, rule: AlertRule, found: Found) -> None:
     """Have an alert be as what was found."""
     if not found.why:
-        _cease(ctx, alert)
-    elif alert.state is not State.FIRING:
-        if not alert.since_s:
-            alert.move(Turn.BEGAN, ctx.now.wall_s)
-            alert.since_s = ctx.steady_s
-        left_s = alert.since_s + rule.for_s - ctx.steady_s
-        if left_s > ROUNDING_S:
-            _look_by(ctx, job.job_id, ctx.now.mono_s + left_s)
-        elif not _waits(ctx, alert):
-            alert.move(Turn.LASTED, ctx.now.wall_s)
-            alert.fired_s, alert.ended_s, alert.known = ctx.now.wall_s, 0.0, False
-            alert.summary = f"{job.job.name}/{alert.parts[0]}: {found.why}"
-
-
-def _waits(ctx: Context, alert: Alert) -> bool:
-    """Whether it is still to be told that it was over, and not that it has come back.
-
-    It fires in silence once its receiver knows, or aloud once it is silenced no more.
-    """
-    return alert.state is State.RESOLVED and ctx.silences.of(alert) is not None
-
-
-def _cease(ctx: Context, alert: Alert) -> None:
-    """What an alert is about is over."""
-    if alert.since_s:
-        alert.move(Turn.ENDED, ctx.now.wall_s)
-        alert.since_s = 0.0
-        if not alert.ended_s and alert.state is State.RESOLVED:
-            alert.ended_s = max(ctx.now.wall_s, alert.fired_s)
+        alert.cease(ctx.now.wall_s)
+        return
+    left_s = alert.hold(
+        f"{job.job.name}/{alert.parts[0]}: {found.why}",
+        rule.for_s,
+        ctx.now.wall_s,
+        ctx.steady_s,
+        silenced=ctx.silences.of(alert) is not None,
+    )
+    if left_s is not None:
+        _look_by(ctx, job.job_id, ctx.now.mono_s + left_s)
 
 
 def _end(ctx: Context, alerts: Iterable[Alert], why: str, *more: Change) -> None:
     """End alerts of what is not looked at any more."""
     going = [(alert, alert.state) for alert in alerts if alert.since_s]
     for alert, _ in going:
-        _cease(ctx, alert)
+        alert.cease(ctx.now.wall_s)
     _store(ctx, why, going, *more)
 
 
@@ -169,13 +150,9 @@ def _store(ctx: Context, why: str, moved: Sequence[Moved], *more: Change) -> Non
     """Write alerts; what their receivers are to know is told once that is durable."""
     told: list[Alert] = []
     for alert, before in moved:
-        if alert.state is not before and alert.state in TOLD:
-            if alert.state is State.FIRING:
-                alert.told = ctx.silences.of(alert) is None
-            if alert.told:
-                told.append(alert)
-            elif alert.state is State.RESOLVED:
-                _settle(ctx, alert)
+        silenced = ctx.silences.of(alert) is not None
+        if alert.came_to(before, ctx.now.wall_s, silenced=silenced):
+            told.append(alert)
         ctx.alerts.keep(alert)
     if moved or more:
         changes = [alert.change() for alert, _ in moved]
@@ -192,27 +169,14 @@ def tell(ctx: Context, alert: Alert) -> None:
 def on_taken(ctx: Context, event: NoticeTaken) -> None:
     """A receiver has taken what it was told of an alert; of an earlier time it does not matter."""
     alert = ctx.alerts.get(event.key)
-    if alert is None or alert.fired_s != event.began_s:
+    if alert is None or not alert.taken(event.began_s, ctx.now.wall_s, is_over=event.is_over):
         return
     if not event.is_over:
-        if not alert.known:
-            alert.known = True
-            ctx.store("a receiver knows of an alert", alert.change())
-    elif alert.state is State.RESOLVED:
-        _settle(ctx, alert)
-        ctx.alerts.keep(alert)
-        ctx.store("a receiver knows that an alert is over", alert.change())
-        ctx.changed[alert.job_id] = None  # it may have come back in silence
-
-
-def _settle(ctx: Context, alert: Alert) -> None:
-    """Forget an alert: its receiver knows that it is over, or was never told that it fired."""
-    since_s, alert.since_s = alert.since_s, 0.0
-    alert.move(Turn.TOLD, ctx.now.wall_s)
-    alert.known, alert.told, alert.fired_s, alert.ended_s = False, True, 0.0, 0.0
-    if since_s:  # it has come back meanwhile
-        alert.move(Turn.BEGAN, ctx.now.wall_s)
-        alert.since_s = since_s
+        ctx.store("a receiver knows of an alert", alert.change())
+        return
+    ctx.alerts.keep(alert)
+    ctx.store("a receiver knows that an alert is over", alert.change())
+    ctx.changed[alert.job_id] = None  # it may have come back in silence
 
 
 def _look_by(ctx: Context, job_id: str, at_s: float) -> None:

@@ -5,12 +5,12 @@ What somebody was told of before goes on, and so does that it is over.
 
 from __future__ import annotations
 
-from pymesos_binpack.alerts.lifecycle import State
 from pymesos_binpack.alerts.silences import SILENCE, Silence
 from pymesos_binpack.core import alerting
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Done
 from pymesos_binpack.core.events import AlertsSilenced
+from pymesos_core.outgoing.alert_life import State
 from pymesos_core.store import Change
 
 SILENCES = "silence"  # the timer: a silence is over

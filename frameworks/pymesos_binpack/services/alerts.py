@@ -8,6 +8,7 @@ from pymesos_binpack.services.asked import Asked, Call, answering, who
 from pymesos_binpack.specs import When
 from pymesos_core.ids import name_problem, size_of
 from pymesos_core.outgoing.lanes import UnsentError
+from pymesos_core.outgoing.views import receiver_views
 from pymesos_core.text import cut, quoted
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb
@@ -36,6 +37,7 @@ class AlertCalls(Asked):
             alerts=[alert_view(alert, core.silences.of(alert)) for alert in found[:size]],
             next_page_token=found[size - 1].key if len(found) > size else "",
             receivers=sorted(self.binpack.receivers)[:MAX_RECEIVERS],
+            unreached=[view for view in receiver_views(self.binpack.tells) if view.problem],
         )
 
     async def SilenceAlerts(  # noqa: N802

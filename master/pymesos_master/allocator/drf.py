@@ -311,6 +311,21 @@ class DrfAllocator:
         whole = self._state.tree.total
         return max((v / whole[n] for n, v in held.items() if v and whole.get(n)), default=0.0)
 
+    def starved(self) -> Mapping[str, Scalars]:
+        """See Allocator."""
+        state = self._state
+        if not state.quotas:
+            return {}
+        state.tree.refresh()
+        state.quotas.refresh()
+        out: dict[str, Scalars] = {}
+        for node in state.quotas.unsatisfied():
+            missing = state.quotas.missing(node.role)
+            lacks = {name: v for name, v in missing.items() if v > state.free.get(name, 0)}
+            if lacks:
+                out[node.role] = lacks
+        return out
+
     def may_see(self, framework_id: str, role: str, agent_id: str, resources: Resources) -> bool:
         """See Allocator."""
         framework = self._state.frameworks.get(framework_id)

@@ -190,6 +190,9 @@ class Allocator(Protocol):
     def reserved(self, role: str) -> Scalars:
         """What is reserved for a role or those below it, and neither offered nor used."""
 
+    def starved(self) -> Mapping[str, Scalars]:
+        """What roles that want offers lack of their guarantees, and is not free, by role."""
+
     def may_see(self, framework_id: str, role: str, agent_id: str, resources: Resources) -> bool:
         """Whether a framework could be offered these resources, if they were free."""
 

@@ -61,6 +61,7 @@ _OF_OPERATORS: dict[type, str] = {
     ev.OperatorRemovedSecret: "REMOVE_SECRET",
     ev.OperatorSetWebhook: "SET_WEBHOOK",
     ev.OperatorRemovedWebhook: "REMOVE_WEBHOOK",
+    ev.OperatorSilencedAlerts: "SILENCE_CLUSTER_ALERTS",
 }
 _NAMED = (
     "framework_id",

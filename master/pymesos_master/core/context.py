@@ -64,10 +64,14 @@ class Context:
     event: object = None  # what the step in progress is about: who asked for what is written now
     changed: bool = True  # whether that step may have changed anything; a handler that looks first
     # at all it is given says so, and says when it begins
+    began_s: float = field(init=False)  # monotonic, when this master began to lead
     _interned: dict[Resources, Resources] = field(default_factory=dict)
     audited: dict[int, Entry] = field(default_factory=dict)  # requests that are not answered yet
     # What follows when a write is durable, by the type of what it was for.
     on_written: Mapping[type, Callable[[Context, Any], None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.began_s = self.now.mono_s
 
     def interned(self, resources: Resources) -> Resources:
         """The same object for the same resources, of which tasks usually have few kinds."""

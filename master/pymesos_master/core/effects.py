@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pymesos_core.errors import Problem
+from pymesos_core.outgoing.notices import Notice
 from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.security.audit import Entry
 from pymesos_core.security.secrets import Sealed
@@ -140,6 +141,13 @@ class SetRevoked:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """The receiver of an alert of the cluster is to know of it."""
+
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
 class Complain:
     """A peer sent what cannot be: to be said once for each kind and peer, and counted."""
 
@@ -163,5 +171,6 @@ Effect = (
     | NameChanged
     | NamesSettled
     | SetRevoked
+    | Tell
     | Complain
 )

@@ -407,6 +407,36 @@ class SecretsResealed:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorSilencedAlerts:
+    """An operator has nobody told of alerts of the cluster for a while; 0 s: again."""
+
+    request_id: int
+    when: str  # what they are about; empty: whatever that is
+    subject: str
+    for_s: float
+    why: str
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeTaken:
+    """A receiver has taken that an alert of the cluster fires, or is over."""
+
+    key: str
+    began_s: float
+    is_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MasterReported:
+    """A master has looked at its machine."""
+
+    address: str
+    disk_used: float  # from 0 to 1
+    renew_by_s: float  # Unix time by which its certificate has to be renewed; 0: it has none
+
+
+@dataclass(frozen=True, slots=True)
 class CoordinationSuspended:
     """Whether this master still leads is in doubt."""
 
@@ -472,6 +502,9 @@ Event = (
     | OperatorSetWebhook
     | OperatorRemovedWebhook
     | SecretsResealed
+    | OperatorSilencedAlerts
+    | NoticeTaken
+    | MasterReported
     | CoordinationSuspended
     | CoordinationResumed
     | Persisted

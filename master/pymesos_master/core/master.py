@@ -43,6 +43,7 @@ from pymesos_master.core import (
     updating,
     webhooks,
 )
+from pymesos_master.core.alerts import looking as alerts
 from pymesos_master.core.context import ALLOCATE, Context
 from pymesos_master.core.effects import Complain, Effect, StepDown
 from pymesos_master.core.lifecycles import AgentState, DrainState, FrameworkState, OfferState
@@ -110,6 +111,9 @@ class MasterCore:
             events.SecretsResealed: secrets.on_resealed,
             events.OperatorSetWebhook: webhooks.on_set,
             events.OperatorRemovedWebhook: webhooks.on_remove,
+            events.OperatorSilencedAlerts: alerts.on_silenced,
+            events.NoticeTaken: alerts.on_taken,
+            events.MasterReported: alerts.on_reported,
             events.CoordinationSuspended: self._suspend,
             events.CoordinationResumed: self._resume,
             events.Persisted: lambda ctx, event: ctx.persisted(event.token),
@@ -241,6 +245,7 @@ class MasterCore:
             )
         names.check(self.state)
         accounting.check(self.state)
+        alerts.check(self._ctx)
         for offer in self.state.offers.values():
             assert offer.state == OfferState.OFFERED, f"{offer.label} is {offer.state}"
             owner = self.state.frameworks.get(offer.framework_id)
@@ -303,6 +308,7 @@ _ON_WRITTEN: dict[type, Callable[[Context, Any], None]] = {
     secrets.SecretWritten: secrets.on_written,
     webhooks.WebhookWritten: webhooks.on_written,
     accounting.AccountsWritten: accounting.on_written,
+    alerts.AlertsWritten: alerts.on_written,
     reservations.Conversion: accepts.on_converted,
 }
 
@@ -320,4 +326,5 @@ _DEADLINES: dict[str, Callable[[Context, str], None]] = {
     "lack": hoarding.on_lack_due,
     "awaited": offers.on_awaited_due,
     "accounting": accounting.on_due,
+    "alerts": alerts.on_due,
 }

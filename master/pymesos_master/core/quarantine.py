@@ -32,6 +32,7 @@ from pymesos_master.core import (
     secrets,
     webhooks,
 )
+from pymesos_master.core.alerts.state import alert_of, read_alert, read_silence
 from pymesos_master.core.context import Context
 from pymesos_master.core.disconnecting import start_failover_timer
 from pymesos_master.core.effects import Complain
@@ -42,12 +43,14 @@ from pymesos_master.core.registry import (
     ACCESS_TOKEN,
     ACCOUNTING,
     AGENT,
+    ALERT,
     CALL,
     FRAMEWORK,
     POLICY,
     REVOCATION,
     ROLE,
     SECRET,
+    SILENCE,
     TOKEN,
     WEBHOOK,
     read_drain,
@@ -105,6 +108,14 @@ def take_in(ctx: Context, kind: str, key: str, value: bytes) -> str | None:
             ctx.state.image.load((kind, key), webhook)
         elif kind == ACCOUNTING:
             accounting.take_in(ctx, key, registry_pb.AccountingRecord.FromString(value))
+        elif kind == ALERT:
+            alert = read_alert(key, registry_pb.ClusterAlertRecord.FromString(value))
+            ctx.state.image.load((kind, key), alert)
+            ctx.state.alerts[key] = alert_of(key, alert)
+        elif kind == SILENCE:
+            silence = read_silence(key, registry_pb.ClusterSilenceRecord.FromString(value))
+            ctx.state.image.load((kind, key), silence)
+            ctx.state.silences[key] = silence
         elif kind == CALL:
             _take_call(ctx, key, value)
         elif kind == POLICY:

@@ -6,6 +6,7 @@ import math
 
 from pymesos_core.store import Records
 from pymesos_master.core import accounting, policies, quarantine
+from pymesos_master.core.alerts import looking as alerts
 from pymesos_master.core.context import Context
 from pymesos_master.core.lifecycles import AgentState
 
@@ -24,6 +25,7 @@ def recover(ctx: Context, records: Records) -> None:
     policies.seed(ctx)
     accounting.begin(ctx)
     await_agents(ctx)
+    alerts.begin(ctx)
 
 
 def await_agents(ctx: Context) -> None:

@@ -14,10 +14,12 @@ from pymesos_core.resources import ResourceError, Resources, to_proto
 from pymesos_core.store import Change
 from pymesos_master.allocator.interface import Quota
 from pymesos_master.core.accounts import HOUR_MS, Sums
+from pymesos_master.core.alerts.state import AlertRecord, Silence
 from pymesos_master.core.lifecycles import AgentState, DrainState
 from pymesos_master.core.state import ACCESS_TOKEN as ACCESS_TOKEN
 from pymesos_master.core.state import ACCOUNTING as ACCOUNTING
 from pymesos_master.core.state import AGENT as AGENT
+from pymesos_master.core.state import ALERT as ALERT
 from pymesos_master.core.state import CALL as CALL
 from pymesos_master.core.state import FRAMEWORK as FRAMEWORK
 from pymesos_master.core.state import (
@@ -41,6 +43,7 @@ from pymesos_master.core.state import POLICY as POLICY
 from pymesos_master.core.state import REVOCATION as REVOCATION
 from pymesos_master.core.state import ROLE as ROLE
 from pymesos_master.core.state import SECRET as SECRET
+from pymesos_master.core.state import SILENCE as SILENCE
 from pymesos_master.core.state import TOKEN as TOKEN
 from pymesos_master.core.state import WEBHOOK as WEBHOOK
 from pymesos_proto.v1 import registry_pb2 as registry_pb
@@ -132,6 +135,8 @@ def to_change(key: tuple[str, str], value: Record | None, wall_s: float) -> Chan
             )
         case AccountingRecord():
             message = _accounting_message(value)
+        case AlertRecord() | Silence():
+            message = value.message()
         case Quarantined(record=record):
             return Change(*key, record)
     return Change(*key, message.SerializeToString(deterministic=True))

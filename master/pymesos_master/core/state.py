@@ -17,6 +17,7 @@ from pymesos_core.security.secrets import Sealed
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Quota
 from pymesos_master.core.accounts import Account, Accounts, Sums
+from pymesos_master.core.alerts.state import AlertRecord, ClusterAlert, Silence
 from pymesos_master.core.lifecycles import (
     AgentState,
     DrainState,
@@ -40,6 +41,8 @@ TOKEN = "token"  # noqa: S105 - a kind of record
 REVOCATION = "revocation"
 WEBHOOK = "webhook"
 ACCOUNTING = "accounting"
+ALERT = "alert"
+SILENCE = "silence"
 SECRET = "secret"  # noqa: S105 - a kind of record
 
 
@@ -62,6 +65,9 @@ class Config:
     max_completed_frameworks: int = 100
     max_lost_agents: int = 10_000  # unreachable or gone, kept in the registry
     audited: bool = False  # whether the audit is to be told anything
+    receivers: tuple[str, ...] = ()  # who is told of alerts of the cluster; none: there are none
+    alert_for_s: float = 30.0  # so long something is wrong before they are told
+    disk_full: float = 0.9  # the part of a disk from which on it is full
     seed_policy: str = ""  # the document for a cluster in which nobody has set a policy
     master_address: str = ""
 
@@ -445,6 +451,15 @@ class AccountingRecord:
     until_ms: int  # Unix time: what was held until then is in it
 
 
+@dataclass(frozen=True, slots=True)
+class MasterHealth:
+    """How the machine of a master is, as that has said last."""
+
+    disk_used: float  # from 0 to 1
+    renew_by_s: float  # Unix time by which its certificate has to be renewed; 0: it has none
+    at_mono_s: float
+
+
 Record = (
     AgentRecord
     | FrameworkRecord
@@ -456,6 +471,8 @@ Record = (
     | SecretRecord
     | WebhookRecord
     | AccountingRecord
+    | AlertRecord
+    | Silence
     | Quarantined
 )
 
@@ -492,6 +509,9 @@ class ClusterState:
     policy: Policy = field(default_factory=new_cluster)  # in force
     names: Names = field(default_factory=Names)
     accounts: Accounts = field(default_factory=Accounts)
+    alerts: dict[str, ClusterAlert] = field(default_factory=dict)  # not quiet, by key
+    silences: dict[str, Silence] = field(default_factory=dict)  # of those, by key
+    masters: dict[str, MasterHealth] = field(default_factory=dict)  # by address
 
     def intended_agent(self, agent_id: str) -> AgentRecord | None:
         """The record of an agent as it is to be."""

@@ -49,10 +49,11 @@ _VERSION = {
 }
 
 
-def of_frameworks(name: str, of: str) -> Json:
-    """A page of a list that is joined from several frameworks."""
+def of_frameworks(name: str, of: str, **more: str) -> Json:
+    """A page of a list that is joined from several frameworks, with `more` lists that are whole."""
     schema = listing(name, of)
     added = {"unreachable": many(ref("Unreachable"))}
+    added |= {name: many(ref(of)) for name, of in more.items()}
     return schema | {
         "properties": schema["properties"] | added,
         "required": [*schema["required"], *added],
@@ -210,6 +211,14 @@ SCHEMAS: dict[str, Json] = {
         hostname=TEXT,
         size_mib=NUMBER,
         job_id=MAYBE_TEXT,
+        framework_id=TEXT,
+    ),
+    "JobReceiver": record(
+        "Who is told of alerts of the jobs of a framework. `problem` says why it has not taken what"
+        " it was sent last.",
+        name=TEXT,
+        problem=MAYBE_TEXT,
+        problem_since=TIME,
         framework_id=TEXT,
     ),
     "Alert": record(

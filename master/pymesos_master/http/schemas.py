@@ -375,6 +375,37 @@ SCHEMAS: dict[str, Json] = {
         set_by=MAYBE_TEXT,
         problem=MAYBE_TEXT,
     ),
+    "ClusterAlert": record(
+        "An alert of the cluster, of one receiver: `pending`, `firing`, or `resolved` and its"
+        " receiver does not know yet. `subject` is the id of an agent, a role, or the address of a"
+        " master.",
+        key=TEXT,
+        when=TEXT,
+        subject=MAYBE_TEXT,
+        receiver=TEXT,
+        state=TEXT,
+        since=TIME,
+        fired_at=TIME,
+        summary=MAYBE_TEXT,
+        known=FLAG,
+        silenced_until=TIME,
+        silenced_by=MAYBE_TEXT,
+        silenced_for=MAYBE_TEXT,
+    ),
+    "ClusterSilence": record(
+        "Alerts of the cluster of which nobody is told; null: all.",
+        when=MAYBE_TEXT,
+        subject=MAYBE_TEXT,
+        until=TIME,
+        by=MAYBE_TEXT,
+        why=MAYBE_TEXT,
+    ),
+    "Receiver": record(
+        "Who is told of alerts. `problem` says why it has not taken what it was sent last.",
+        name=TEXT,
+        problem=MAYBE_TEXT,
+        problem_since=TIME,
+    ),
     "Secret": record(
         "A secret, without its value.",
         role=TEXT,

@@ -14,6 +14,7 @@ from pymesos_core.caller import Caller
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.errors import ProblemKind, RequestError
 from pymesos_core.following import LEADER_KEY
+from pymesos_core.outgoing.telling import MakeTells, TellsNobody
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.security.audit_files import AuditFiles
 from pymesos_core.security.auditing import Audit
@@ -88,6 +89,7 @@ class Leadership:
     join_at: HostPort | None = None  # where this master takes those who join
     webhook_problems: Callable[[], Mapping[str, str]] = dict  # why one has not taken something
     test_webhook: Callable[[str], Awaitable[str]] = _untested
+    make_tells: MakeTells = TellsNobody  # what tells receivers of alerts
     http_port: int = 0  # of this master's address; 0: it serves no HTTP
 
     def __post_init__(self) -> None:
@@ -109,6 +111,15 @@ class Leadership:
             f"master {self.me.address} does not lead; {known.address} does",
             {LEADER_KEY: str(known.address)},
         )
+
+    def surely_here(self) -> Leader:
+        """The leader of this process, unless that is in doubt. Raises CallError."""
+        leader = self.here()
+        if not leader.term.active.is_set():
+            raise CallError(
+                Code.UNAVAILABLE, f"whether master {self.me.address} still leads is in doubt"
+            )
+        return leader
 
     @contextmanager
     def asked(self) -> Iterator[Leader]:

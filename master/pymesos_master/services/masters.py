@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pymesos_core.addresses import AddressError, parse_host_port
 from pymesos_core.following import CALLER_KEY
 from pymesos_core.relaying import caller_to_proto
 from pymesos_core.transport import CallError, Code, ServerCall
+from pymesos_master.health import reported
 from pymesos_master.services.access_tokens import NOT_GOOD
 from pymesos_master.services.leading import Leadership, caller_of
 from pymesos_master.services.reading_audit import own_lines
@@ -39,6 +41,16 @@ class MastersService:
         if caller is None:
             raise CallError(Code.UNAUTHENTICATED, NOT_GOOD, {CALLER_KEY: ""})
         return pb.FindAccessTokenResponse(caller=caller_to_proto(caller))
+
+    async def ReportHealth(  # noqa: N802
+        self, request: pb.ReportHealthRequest, call: ServerCall[Any, Any]
+    ) -> pb.ReportHealthResponse:
+        """How the machine of another master is."""
+        try:
+            parse_host_port(request.address, None)
+        except AddressError as error:
+            raise CallError(Code.INVALID_ARGUMENT, f"address: {error}") from None
+        return reported(self._leadership, request)
 
     async def Relay(  # noqa: N802
         self, request: pb.RelayRequest, call: ServerCall[Any, Any]

@@ -13,6 +13,7 @@ from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_master.queries import TaskFilter
 from pymesos_master.services import reading_audit
 from pymesos_master.services.access_tokens import AccessTokenCalls
+from pymesos_master.services.alerts import ClusterAlertCalls
 from pymesos_master.services.events import batches
 from pymesos_master.services.leading import Leadership, caller_of
 from pymesos_master.services.secrets import SecretCalls, page_of
@@ -23,7 +24,7 @@ from pymesos_proto.v1 import types_pb2
 Call = ServerCall[Any, Any]
 
 
-class OperatorService(SecretCalls, AccessTokenCalls, WebhookCalls):
+class OperatorService(SecretCalls, AccessTokenCalls, WebhookCalls, ClusterAlertCalls):
     """A call becomes a query or a command of the leader, what that returns or raises the answer."""
 
     contract = pb.DESCRIPTOR.services_by_name["Operator"]

@@ -82,18 +82,22 @@ class StatusUpdate(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., latest_state: _Optional[_Union[_types_pb2.TaskState, str]] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("cpus_used", "mem_used_mib", "disk_used_mib", "containers", "tasks")
+    __slots__ = ("cpus_used", "mem_used_mib", "disk_used_mib", "containers", "tasks", "disk_total_mib", "renew_by_s")
     CPUS_USED_FIELD_NUMBER: _ClassVar[int]
     MEM_USED_MIB_FIELD_NUMBER: _ClassVar[int]
     DISK_USED_MIB_FIELD_NUMBER: _ClassVar[int]
     CONTAINERS_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
+    DISK_TOTAL_MIB_FIELD_NUMBER: _ClassVar[int]
+    RENEW_BY_S_FIELD_NUMBER: _ClassVar[int]
     cpus_used: float
     mem_used_mib: float
     disk_used_mib: float
     containers: int
     tasks: _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskUse]
-    def __init__(self, cpus_used: _Optional[float] = ..., mem_used_mib: _Optional[float] = ..., disk_used_mib: _Optional[float] = ..., containers: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[_types_pb2.TaskUse, _Mapping]]] = ...) -> None: ...
+    disk_total_mib: float
+    renew_by_s: float
+    def __init__(self, cpus_used: _Optional[float] = ..., mem_used_mib: _Optional[float] = ..., disk_used_mib: _Optional[float] = ..., containers: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[_types_pb2.TaskUse, _Mapping]]] = ..., disk_total_mib: _Optional[float] = ..., renew_by_s: _Optional[float] = ...) -> None: ...
 
 class ExecutorMessage(_message.Message):
     __slots__ = ("framework_id", "executor_id", "data")

@@ -757,14 +757,16 @@ class ListAlertsRequest(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListAlertsResponse(_message.Message):
-    __slots__ = ("alerts", "next_page_token", "receivers")
+    __slots__ = ("alerts", "next_page_token", "receivers", "unreached")
     ALERTS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     RECEIVERS_FIELD_NUMBER: _ClassVar[int]
+    UNREACHED_FIELD_NUMBER: _ClassVar[int]
     alerts: _containers.RepeatedCompositeFieldContainer[AlertView]
     next_page_token: str
     receivers: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, alerts: _Optional[_Iterable[_Union[AlertView, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., receivers: _Optional[_Iterable[str]] = ...) -> None: ...
+    unreached: _containers.RepeatedCompositeFieldContainer[_operator_pb2.ReceiverView]
+    def __init__(self, alerts: _Optional[_Iterable[_Union[AlertView, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., receivers: _Optional[_Iterable[str]] = ..., unreached: _Optional[_Iterable[_Union[_operator_pb2.ReceiverView, _Mapping]]] = ...) -> None: ...
 
 class SilenceAlertsRequest(_message.Message):
     __slots__ = ("job_id", "task_name", "when", "for_s", "why")

@@ -25,25 +25,29 @@ _sym_db = _symbol_database.Default()
 from pymesos_proto.v1 import operator_pb2 as pymesos__proto_dot_v1_dot_operator__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epymesos_proto/v1/masters.proto\x12\npymesos.v1\x1a\x1fpymesos_proto/v1/operator.proto\"6\n\x16\x46indAccessTokenRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0c\n\x04peer\x18\x02 \x01(\t\"D\n\x17\x46indAccessTokenResponse\x12)\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x19.pymesos.v1.RelayedCaller\"\x8f\x01\n\rRelayedCaller\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x12\n\ncredential\x18\x02 \x01(\t\x12\x15\n\rcredential_id\x18\x03 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\t\x12\x0e\n\x06\x65nds_s\x18\x05 \x01(\x01\x12\x12\n\nvouched_by\x18\x06 \x03(\t\x12\x0e\n\x06rights\x18\x07 \x03(\t\"Z\n\x0cRelayRequest\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\x12)\n\x06\x63\x61ller\x18\x03 \x01(\x0b\x32\x19.pymesos.v1.RelayedCaller\"!\n\rRelayResponse\x12\x10\n\x08response\x18\x01 \x01(\x0c\x32\xb3\x02\n\x07Masters\x12H\n\tReadAudit\x12\x1c.pymesos.v1.ReadAuditRequest\x1a\x1d.pymesos.v1.ReadAuditResponse\x12<\n\x05Relay\x12\x18.pymesos.v1.RelayRequest\x1a\x19.pymesos.v1.RelayResponse\x12\x44\n\x0bRelayStream\x12\x18.pymesos.v1.RelayRequest\x1a\x19.pymesos.v1.RelayResponse0\x01\x12Z\n\x0f\x46indAccessToken\x12\".pymesos.v1.FindAccessTokenRequest\x1a#.pymesos.v1.FindAccessTokenResponse2K\n\x0bRelayedJobs\x12<\n\x05Relay\x12\x18.pymesos.v1.RelayRequest\x1a\x19.pymesos.v1.RelayResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epymesos_proto/v1/masters.proto\x12\npymesos.v1\x1a\x1fpymesos_proto/v1/operator.proto\"M\n\x13ReportHealthRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x11\n\tdisk_used\x18\x02 \x01(\x01\x12\x12\n\nrenew_by_s\x18\x03 \x01(\x01\"0\n\x14ReportHealthResponse\x12\x18\n\x10silenced_until_s\x18\x01 \x01(\x01\"6\n\x16\x46indAccessTokenRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0c\n\x04peer\x18\x02 \x01(\t\"D\n\x17\x46indAccessTokenResponse\x12)\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x19.pymesos.v1.RelayedCaller\"\x8f\x01\n\rRelayedCaller\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x12\n\ncredential\x18\x02 \x01(\t\x12\x15\n\rcredential_id\x18\x03 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\t\x12\x0e\n\x06\x65nds_s\x18\x05 \x01(\x01\x12\x12\n\nvouched_by\x18\x06 \x03(\t\x12\x0e\n\x06rights\x18\x07 \x03(\t\"Z\n\x0cRelayRequest\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\x12)\n\x06\x63\x61ller\x18\x03 \x01(\x0b\x32\x19.pymesos.v1.RelayedCaller\"!\n\rRelayResponse\x12\x10\n\x08response\x18\x01 \x01(\x0c\x32\x86\x03\n\x07Masters\x12H\n\tReadAudit\x12\x1c.pymesos.v1.ReadAuditRequest\x1a\x1d.pymesos.v1.ReadAuditResponse\x12<\n\x05Relay\x12\x18.pymesos.v1.RelayRequest\x1a\x19.pymesos.v1.RelayResponse\x12\x44\n\x0bRelayStream\x12\x18.pymesos.v1.RelayRequest\x1a\x19.pymesos.v1.RelayResponse0\x01\x12Z\n\x0f\x46indAccessToken\x12\".pymesos.v1.FindAccessTokenRequest\x1a#.pymesos.v1.FindAccessTokenResponse\x12Q\n\x0cReportHealth\x12\x1f.pymesos.v1.ReportHealthRequest\x1a .pymesos.v1.ReportHealthResponse2K\n\x0bRelayedJobs\x12<\n\x05Relay\x12\x18.pymesos.v1.RelayRequest\x1a\x19.pymesos.v1.RelayResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pymesos_proto.v1.masters_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FINDACCESSTOKENREQUEST']._serialized_start=79
-  _globals['_FINDACCESSTOKENREQUEST']._serialized_end=133
-  _globals['_FINDACCESSTOKENRESPONSE']._serialized_start=135
-  _globals['_FINDACCESSTOKENRESPONSE']._serialized_end=203
-  _globals['_RELAYEDCALLER']._serialized_start=206
-  _globals['_RELAYEDCALLER']._serialized_end=349
-  _globals['_RELAYREQUEST']._serialized_start=351
-  _globals['_RELAYREQUEST']._serialized_end=441
-  _globals['_RELAYRESPONSE']._serialized_start=443
-  _globals['_RELAYRESPONSE']._serialized_end=476
-  _globals['_MASTERS']._serialized_start=479
-  _globals['_MASTERS']._serialized_end=786
-  _globals['_RELAYEDJOBS']._serialized_start=788
-  _globals['_RELAYEDJOBS']._serialized_end=863
+  _globals['_REPORTHEALTHREQUEST']._serialized_start=79
+  _globals['_REPORTHEALTHREQUEST']._serialized_end=156
+  _globals['_REPORTHEALTHRESPONSE']._serialized_start=158
+  _globals['_REPORTHEALTHRESPONSE']._serialized_end=206
+  _globals['_FINDACCESSTOKENREQUEST']._serialized_start=208
+  _globals['_FINDACCESSTOKENREQUEST']._serialized_end=262
+  _globals['_FINDACCESSTOKENRESPONSE']._serialized_start=264
+  _globals['_FINDACCESSTOKENRESPONSE']._serialized_end=332
+  _globals['_RELAYEDCALLER']._serialized_start=335
+  _globals['_RELAYEDCALLER']._serialized_end=478
+  _globals['_RELAYREQUEST']._serialized_start=480
+  _globals['_RELAYREQUEST']._serialized_end=570
+  _globals['_RELAYRESPONSE']._serialized_start=572
+  _globals['_RELAYRESPONSE']._serialized_end=605
+  _globals['_MASTERS']._serialized_start=608
+  _globals['_MASTERS']._serialized_end=998
+  _globals['_RELAYEDJOBS']._serialized_start=1000
+  _globals['_RELAYEDJOBS']._serialized_end=1075
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class ReportHealthRequest(_message.Message):
+    __slots__ = ("address", "disk_used", "renew_by_s")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    DISK_USED_FIELD_NUMBER: _ClassVar[int]
+    RENEW_BY_S_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    disk_used: float
+    renew_by_s: float
+    def __init__(self, address: _Optional[str] = ..., disk_used: _Optional[float] = ..., renew_by_s: _Optional[float] = ...) -> None: ...
+
+class ReportHealthResponse(_message.Message):
+    __slots__ = ("silenced_until_s",)
+    SILENCED_UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    silenced_until_s: float
+    def __init__(self, silenced_until_s: _Optional[float] = ...) -> None: ...
+
 class FindAccessTokenRequest(_message.Message):
     __slots__ = ("digest", "peer")
     DIGEST_FIELD_NUMBER: _ClassVar[int]

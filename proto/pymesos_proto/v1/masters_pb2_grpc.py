@@ -56,6 +56,11 @@ class MastersStub:
                 request_serializer=pymesos__proto_dot_v1_dot_masters__pb2.FindAccessTokenRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.FindAccessTokenResponse.FromString,
                 _registered_method=True)
+        self.ReportHealth = channel.unary_unary(
+                '/pymesos.v1.Masters/ReportHealth',
+                request_serializer=pymesos__proto_dot_v1_dot_masters__pb2.ReportHealthRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.ReportHealthResponse.FromString,
+                _registered_method=True)
 
 
 class MastersServicer:
@@ -91,6 +96,13 @@ class MastersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportHealth(self, request, context):
+        """How the machine of a master is that does not lead. Of the one that leads, which has alerts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MastersServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -113,6 +125,11 @@ def add_MastersServicer_to_server(servicer, server):
                     servicer.FindAccessToken,
                     request_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.FindAccessTokenRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_masters__pb2.FindAccessTokenResponse.SerializeToString,
+            ),
+            'ReportHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportHealth,
+                    request_deserializer=pymesos__proto_dot_v1_dot_masters__pb2.ReportHealthRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_masters__pb2.ReportHealthResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -224,6 +241,33 @@ class Masters:
             '/pymesos.v1.Masters/FindAccessToken',
             pymesos__proto_dot_v1_dot_masters__pb2.FindAccessTokenRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_masters__pb2.FindAccessTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Masters/ReportHealth',
+            pymesos__proto_dot_v1_dot_masters__pb2.ReportHealthRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_masters__pb2.ReportHealthResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,8 @@ class MastersStub:
     """The same of a method that answers by a stream."""
     FindAccessToken: _grpc.UnaryUnaryMultiCallable[_masters_pb2.FindAccessTokenRequest, _masters_pb2.FindAccessTokenResponse]
     """Who asks by an access token that another master was shown. Of the one that leads, which knows them."""
+    ReportHealth: _grpc.UnaryUnaryMultiCallable[_masters_pb2.ReportHealthRequest, _masters_pb2.ReportHealthResponse]
+    """How the machine of a master is that does not lead. Of the one that leads, which has alerts."""
 
 @_typing.type_check_only
 class MastersAsyncStub(MastersStub):
@@ -60,6 +62,8 @@ class MastersAsyncStub(MastersStub):
     """The same of a method that answers by a stream."""
     FindAccessToken: _aio.UnaryUnaryMultiCallable[_masters_pb2.FindAccessTokenRequest, _masters_pb2.FindAccessTokenResponse]  # type: ignore[assignment]
     """Who asks by an access token that another master was shown. Of the one that leads, which knows them."""
+    ReportHealth: _aio.UnaryUnaryMultiCallable[_masters_pb2.ReportHealthRequest, _masters_pb2.ReportHealthResponse]  # type: ignore[assignment]
+    """How the machine of a master is that does not lead. Of the one that leads, which has alerts."""
 
 class MastersServicer(metaclass=_abc_1.ABCMeta):
     """Of any master."""
@@ -97,6 +101,14 @@ class MastersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_masters_pb2.FindAccessTokenResponse, _abc.Awaitable[_masters_pb2.FindAccessTokenResponse]]:
         """Who asks by an access token that another master was shown. Of the one that leads, which knows them."""
+
+    @_abc_1.abstractmethod
+    def ReportHealth(
+        self,
+        request: _masters_pb2.ReportHealthRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_masters_pb2.ReportHealthResponse, _abc.Awaitable[_masters_pb2.ReportHealthResponse]]:
+        """How the machine of a master is that does not lead. Of the one that leads, which has alerts."""
 
 def add_MastersServicer_to_server(servicer: MastersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -1254,3 +1254,95 @@ class TestWebhookResponse(_message.Message):
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     problem: str
     def __init__(self, problem: _Optional[str] = ...) -> None: ...
+
+class ClusterAlertView(_message.Message):
+    __slots__ = ("key", "when", "subject", "receiver", "state", "since_s", "fired_at_s", "summary", "known", "silenced_until_s", "silenced_by", "silenced_for")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    RECEIVER_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_S_FIELD_NUMBER: _ClassVar[int]
+    FIRED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    SILENCED_UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    SILENCED_BY_FIELD_NUMBER: _ClassVar[int]
+    SILENCED_FOR_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    when: str
+    subject: str
+    receiver: str
+    state: str
+    since_s: float
+    fired_at_s: float
+    summary: str
+    known: bool
+    silenced_until_s: float
+    silenced_by: str
+    silenced_for: str
+    def __init__(self, key: _Optional[str] = ..., when: _Optional[str] = ..., subject: _Optional[str] = ..., receiver: _Optional[str] = ..., state: _Optional[str] = ..., since_s: _Optional[float] = ..., fired_at_s: _Optional[float] = ..., summary: _Optional[str] = ..., known: _Optional[bool] = ..., silenced_until_s: _Optional[float] = ..., silenced_by: _Optional[str] = ..., silenced_for: _Optional[str] = ...) -> None: ...
+
+class ReceiverView(_message.Message):
+    __slots__ = ("name", "problem", "problem_since_s")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_SINCE_S_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    problem: str
+    problem_since_s: float
+    def __init__(self, name: _Optional[str] = ..., problem: _Optional[str] = ..., problem_since_s: _Optional[float] = ...) -> None: ...
+
+class ClusterSilenceView(_message.Message):
+    __slots__ = ("when", "subject", "until_s", "by", "why")
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    when: str
+    subject: str
+    until_s: float
+    by: str
+    why: str
+    def __init__(self, when: _Optional[str] = ..., subject: _Optional[str] = ..., until_s: _Optional[float] = ..., by: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class ListClusterAlertsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListClusterAlertsResponse(_message.Message):
+    __slots__ = ("alerts", "receivers", "silences")
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    RECEIVERS_FIELD_NUMBER: _ClassVar[int]
+    SILENCES_FIELD_NUMBER: _ClassVar[int]
+    alerts: _containers.RepeatedCompositeFieldContainer[ClusterAlertView]
+    receivers: _containers.RepeatedCompositeFieldContainer[ReceiverView]
+    silences: _containers.RepeatedCompositeFieldContainer[ClusterSilenceView]
+    def __init__(self, alerts: _Optional[_Iterable[_Union[ClusterAlertView, _Mapping]]] = ..., receivers: _Optional[_Iterable[_Union[ReceiverView, _Mapping]]] = ..., silences: _Optional[_Iterable[_Union[ClusterSilenceView, _Mapping]]] = ...) -> None: ...
+
+class SilenceClusterAlertsRequest(_message.Message):
+    __slots__ = ("when", "subject", "for_s", "why")
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    FOR_S_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    when: str
+    subject: str
+    for_s: int
+    why: str
+    def __init__(self, when: _Optional[str] = ..., subject: _Optional[str] = ..., for_s: _Optional[int] = ..., why: _Optional[str] = ...) -> None: ...
+
+class SilenceClusterAlertsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class TestClusterReceiverRequest(_message.Message):
+    __slots__ = ("receiver",)
+    RECEIVER_FIELD_NUMBER: _ClassVar[int]
+    receiver: str
+    def __init__(self, receiver: _Optional[str] = ...) -> None: ...
+
+class TestClusterReceiverResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -219,6 +219,21 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.TestWebhookRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.TestWebhookResponse.FromString,
                 _registered_method=True)
+        self.ListClusterAlerts = channel.unary_unary(
+                '/pymesos.v1.Operator/ListClusterAlerts',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListClusterAlertsRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListClusterAlertsResponse.FromString,
+                _registered_method=True)
+        self.SilenceClusterAlerts = channel.unary_unary(
+                '/pymesos.v1.Operator/SilenceClusterAlerts',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SilenceClusterAlertsRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SilenceClusterAlertsResponse.FromString,
+                _registered_method=True)
+        self.TestClusterReceiver = channel.unary_unary(
+                '/pymesos.v1.Operator/TestClusterReceiver',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.TestClusterReceiverRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.TestClusterReceiverResponse.FromString,
+                _registered_method=True)
         self.SetSecret = channel.unary_unary(
                 '/pymesos.v1.Operator/SetSecret',
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetSecretRequest.SerializeToString,
@@ -518,6 +533,25 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListClusterAlerts(self, request, context):
+        """What is wrong with the cluster itself, and who is told of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SilenceClusterAlerts(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestClusterReceiver(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetSecret(self, request, context):
         """What tasks of a role may be given, and nobody else. No call answers a value.
         """
@@ -778,6 +812,21 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.TestWebhook,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.TestWebhookRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.TestWebhookResponse.SerializeToString,
+            ),
+            'ListClusterAlerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListClusterAlerts,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListClusterAlertsRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListClusterAlertsResponse.SerializeToString,
+            ),
+            'SilenceClusterAlerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.SilenceClusterAlerts,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SilenceClusterAlertsRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SilenceClusterAlertsResponse.SerializeToString,
+            ),
+            'TestClusterReceiver': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestClusterReceiver,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.TestClusterReceiverRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.TestClusterReceiverResponse.SerializeToString,
             ),
             'SetSecret': grpc.unary_unary_rpc_method_handler(
                     servicer.SetSecret,
@@ -1834,6 +1883,87 @@ class Operator:
             '/pymesos.v1.Operator/TestWebhook',
             pymesos__proto_dot_v1_dot_operator__pb2.TestWebhookRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.TestWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListClusterAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/ListClusterAlerts',
+            pymesos__proto_dot_v1_dot_operator__pb2.ListClusterAlertsRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.ListClusterAlertsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SilenceClusterAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/SilenceClusterAlerts',
+            pymesos__proto_dot_v1_dot_operator__pb2.SilenceClusterAlertsRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.SilenceClusterAlertsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestClusterReceiver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/TestClusterReceiver',
+            pymesos__proto_dot_v1_dot_operator__pb2.TestClusterReceiverRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.TestClusterReceiverResponse.FromString,
             options,
             channel_credentials,
             insecure,

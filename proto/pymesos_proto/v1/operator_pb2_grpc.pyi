@@ -87,6 +87,10 @@ class OperatorStub:
     ListWebhooks: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListWebhooksRequest, _operator_pb2.ListWebhooksResponse]
     RemoveWebhook: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RemoveWebhookRequest, _operator_pb2.RemoveWebhookResponse]
     TestWebhook: _grpc.UnaryUnaryMultiCallable[_operator_pb2.TestWebhookRequest, _operator_pb2.TestWebhookResponse]
+    ListClusterAlerts: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListClusterAlertsRequest, _operator_pb2.ListClusterAlertsResponse]
+    """What is wrong with the cluster itself, and who is told of it."""
+    SilenceClusterAlerts: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SilenceClusterAlertsRequest, _operator_pb2.SilenceClusterAlertsResponse]
+    TestClusterReceiver: _grpc.UnaryUnaryMultiCallable[_operator_pb2.TestClusterReceiverRequest, _operator_pb2.TestClusterReceiverResponse]
     SetSecret: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SetSecretRequest, _operator_pb2.SetSecretResponse]
     """What tasks of a role may be given, and nobody else. No call answers a value."""
     ListSecrets: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListSecretsRequest, _operator_pb2.ListSecretsResponse]
@@ -165,6 +169,10 @@ class OperatorAsyncStub(OperatorStub):
     ListWebhooks: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListWebhooksRequest, _operator_pb2.ListWebhooksResponse]  # type: ignore[assignment]
     RemoveWebhook: _aio.UnaryUnaryMultiCallable[_operator_pb2.RemoveWebhookRequest, _operator_pb2.RemoveWebhookResponse]  # type: ignore[assignment]
     TestWebhook: _aio.UnaryUnaryMultiCallable[_operator_pb2.TestWebhookRequest, _operator_pb2.TestWebhookResponse]  # type: ignore[assignment]
+    ListClusterAlerts: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListClusterAlertsRequest, _operator_pb2.ListClusterAlertsResponse]  # type: ignore[assignment]
+    """What is wrong with the cluster itself, and who is told of it."""
+    SilenceClusterAlerts: _aio.UnaryUnaryMultiCallable[_operator_pb2.SilenceClusterAlertsRequest, _operator_pb2.SilenceClusterAlertsResponse]  # type: ignore[assignment]
+    TestClusterReceiver: _aio.UnaryUnaryMultiCallable[_operator_pb2.TestClusterReceiverRequest, _operator_pb2.TestClusterReceiverResponse]  # type: ignore[assignment]
     SetSecret: _aio.UnaryUnaryMultiCallable[_operator_pb2.SetSecretRequest, _operator_pb2.SetSecretResponse]  # type: ignore[assignment]
     """What tasks of a role may be given, and nobody else. No call answers a value."""
     ListSecrets: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListSecretsRequest, _operator_pb2.ListSecretsResponse]  # type: ignore[assignment]
@@ -462,6 +470,28 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.TestWebhookRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.TestWebhookResponse, _abc.Awaitable[_operator_pb2.TestWebhookResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListClusterAlerts(
+        self,
+        request: _operator_pb2.ListClusterAlertsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListClusterAlertsResponse, _abc.Awaitable[_operator_pb2.ListClusterAlertsResponse]]:
+        """What is wrong with the cluster itself, and who is told of it."""
+
+    @_abc_1.abstractmethod
+    def SilenceClusterAlerts(
+        self,
+        request: _operator_pb2.SilenceClusterAlertsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.SilenceClusterAlertsResponse, _abc.Awaitable[_operator_pb2.SilenceClusterAlertsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def TestClusterReceiver(
+        self,
+        request: _operator_pb2.TestClusterReceiverRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.TestClusterReceiverResponse, _abc.Awaitable[_operator_pb2.TestClusterReceiverResponse]]: ...
 
     @_abc_1.abstractmethod
     def SetSecret(

@@ -225,3 +225,31 @@ class WebhookRecord(_message.Message):
     set_by: str
     set_at_s: float
     def __init__(self, url: _Optional[str] = ..., kinds: _Optional[_Iterable[int]] = ..., secret_role: _Optional[str] = ..., secret_name: _Optional[str] = ..., link_local: _Optional[bool] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ...) -> None: ...
+
+class ClusterAlertRecord(_message.Message):
+    __slots__ = ("state", "since_s", "fired_s", "ended_s", "known", "told", "summary")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_S_FIELD_NUMBER: _ClassVar[int]
+    FIRED_S_FIELD_NUMBER: _ClassVar[int]
+    ENDED_S_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    TOLD_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    since_s: float
+    fired_s: float
+    ended_s: float
+    known: bool
+    told: bool
+    summary: str
+    def __init__(self, state: _Optional[str] = ..., since_s: _Optional[float] = ..., fired_s: _Optional[float] = ..., ended_s: _Optional[float] = ..., known: _Optional[bool] = ..., told: _Optional[bool] = ..., summary: _Optional[str] = ...) -> None: ...
+
+class ClusterSilenceRecord(_message.Message):
+    __slots__ = ("until_s", "by", "why")
+    UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    until_s: float
+    by: str
+    why: str
+    def __init__(self, until_s: _Optional[float] = ..., by: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...

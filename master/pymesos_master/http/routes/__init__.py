@@ -9,6 +9,7 @@ from __future__ import annotations
 from pymesos_master.http.routes import (
     access,
     agents,
+    alerts,
     cluster,
     frameworks,
     job_deeds,
@@ -30,6 +31,7 @@ ROUTES: tuple[Route, ...] = (
     *roles.ROUTES,
     *access.ROUTES,
     *webhooks.ROUTES,
+    *alerts.ROUTES,
     *jobs.ROUTES,
     *job_deeds.ROUTES,
     *sandbox.ROUTES,

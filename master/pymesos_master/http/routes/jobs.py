@@ -18,6 +18,7 @@ from pymesos_core.jobs_json import (
     version_json,
     volume_json,
 )
+from pymesos_core.json_access import receiver_json
 from pymesos_core.json_dialect import Json
 from pymesos_core.limits import MAX_JOB_VERSION
 from pymesos_master.http.asking import (
@@ -41,6 +42,7 @@ from pymesos_master.services.jobs_asked import (
 )
 from pymesos_master.services.jobs_relay import Joined
 from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ReceiverView
 
 MOST_TOKEN = 1000  # characters
 
@@ -94,6 +96,17 @@ def _jobs(asked: Asked) -> JobsAsked:
 
 
 # Answers.
+
+
+def _receivers(page: Joined) -> list[Json]:
+    """The receivers of the frameworks of which something is on a page."""
+    seen: dict[tuple[str, str], Json] = {}
+    for view, answer in page.answers:
+        of, unreached = view.info.framework_id, {one.name: one for one in answer.unreached}
+        for name in answer.receivers:
+            told = receiver_json(unreached.get(name) or ReceiverView(name=name))
+            seen[of, name] = {**told, "framework_id": of}
+    return [*seen.values()]
 
 
 def _joined(name: str, page: Joined, rows: Callable[[Any, str], Iterable[Json]]) -> Json:
@@ -278,16 +291,17 @@ ROUTES: tuple[Route, ...] = (
     ),
     _read(
         "/v1/alerts",
-        "Alerts of jobs that are not quiet, with who is told.",
+        "Alerts of jobs that are not quiet, and the receivers of the frameworks that have them.",
         "ListAlerts",
-        of_frameworks("alerts", "Alert"),
+        of_frameworks("alerts", "Alert", receivers="JobReceiver"),
         lambda asked: _of_all(
             asked,
             lambda size, token: pb.ListAlertsRequest(page_size=size, page_token=token),
             lambda answer: answer.alerts,
         ),
-        lambda page: _joined(
-            "alerts", page, lambda answer, of: (alert_json(a, of) for a in answer.alerts)
+        lambda page: (
+            _joined("alerts", page, lambda answer, of: (alert_json(a, of) for a in answer.alerts))
+            | {"receivers": _receivers(page)}
         ),
         *PAGES,
         FRAMEWORK,

@@ -26,7 +26,7 @@ class Turn(StrEnum):
 
 
 ALERT_LIFE: Lifecycle[State, Turn, str] = Lifecycle(
-    "An alert of a task of a job",
+    "An alert",
     (State.QUIET, State.PENDING, State.FIRING, State.RESOLVED),  # after a restart, too
     [
         Row(State.QUIET, Turn.BEGAN, State.PENDING),
