@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Install what the whole test suite needs on Debian and Ubuntu: a Docker engine, crun, runc, skopeo, a
 # registry, Podman, ZooKeeper, Prometheus, Alertmanager, HAProxy, nginx, Redis, PostgreSQL, dig, dnsmasq,
-# busybox, debootstrap, Chromium. Nothing is started; the tests do that.
+# busybox, debootstrap, Chromium, Firefox. Nothing is started; the tests do that.
 set -euo pipefail
 
-packages=(docker.io docker-registry skopeo crun runc podman containernetworking-plugins iptables iproute2 zookeeper prometheus prometheus-alertmanager haproxy nginx-light redis-server postgresql bind9-dnsutils dnsmasq-base zstd busybox-static debootstrap chromium python3 python3-venv make git)
+packages=(docker.io docker-registry skopeo crun runc podman containernetworking-plugins iptables iproute2 zookeeper prometheus prometheus-alertmanager haproxy nginx-light redis-server postgresql bind9-dnsutils dnsmasq-base zstd busybox-static debootstrap chromium firefox-esr python3 python3-venv make git)
 sudo=()
 [ "$(id -u)" = 0 ] || sudo=(sudo)
 

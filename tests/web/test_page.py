@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from pymesos_master.http.page import VIEWS
+from pymesos_testing.firefox import FIREFOX, firefox
 from pymesos_testing.web import Seen, Site
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
@@ -31,6 +35,31 @@ def test_every_view_loads(seen: Seen, view: str, width: int) -> None:
     expect(page.locator("main")).not_to_contain_text("Asking")
     expect(page.locator(".wrong")).to_have_count(0)
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
+
+
+def test_every_page_opens_in_firefox(site: Site) -> None:
+    if shutil.which(FIREFOX) is None:
+        pytest.skip(f"there is no {FIREFOX}; deploy/test-deps.sh installs it")
+
+    async def look() -> list[str]:
+        async with firefox() as browser:
+            task = site.cli.tasks(state="TASK_RUNNING")[0]
+            framework, job = task["framework_id"], "shop"
+            addresses = [*sorted(VIEWS), f"tasks/{framework}/{task['task_id']}", f"jobs/{job}"]
+            for address in addresses:
+                await browser.open(f"{site.url}/{address}")
+                title = await browser.wait_for("document.querySelector('main h1')?.textContent")
+                view = address.partition("/")[0]
+                if view == address:
+                    assert title == NAMES.get(view, view.capitalize())
+                await browser.wait_for(
+                    "!document.querySelector('main').textContent.match(/Asking/)"
+                )
+            await browser.wait_for("document.querySelector('main section') !== null")
+            return browser.problems
+
+    with ThreadPoolExecutor(1) as thread:  # Playwright has the loop of this one
+        assert thread.submit(asyncio.run, look()).result() == []
 
 
 def test_the_overview_tells_of_the_cluster(seen: Seen) -> None:
