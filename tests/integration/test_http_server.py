@@ -17,6 +17,7 @@ from typing import Any, cast
 import pytest
 from aiohttp import ClientConnectorError, ClientSession, ServerDisconnectedError
 
+from pymesos_core import http_listening
 from pymesos_core.caller import Caller, Method
 from pymesos_core.security.gate import Authentication
 from pymesos_core.security.server_tls import BUFFER_BYTES, authentication_of
@@ -166,7 +167,7 @@ async def test_a_body_that_does_not_come(url: str, monkeypatch: pytest.MonkeyPat
 
 
 async def test_who_is_slow_is_hung_up_on(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "SILENCE_S", 0.3)
+    monkeypatch.setattr(http_listening, "SILENCE_S", 0.3)
     assert await say(url, b"") == b""
     assert await say(url, b"GET /health HTTP/1.1\r\nHost: x\r\nA: ") == b""
     answered = await say(url, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -174,7 +175,7 @@ async def test_who_is_slow_is_hung_up_on(url: str, monkeypatch: pytest.MonkeyPat
 
 
 async def test_the_silent_make_room(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(http_listening, "MOST_CONNECTIONS", 3)
     silent = [await connect(url) for _ in range(3)]
     async with ClientSession(url) as session:
         for _ in range(2):
@@ -190,7 +191,7 @@ async def test_the_silent_make_room(url: str, monkeypatch: pytest.MonkeyPatch) -
 async def test_the_address_that_has_most_connections_makes_room(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_server, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(http_listening, "MOST_CONNECTIONS", 3)
     other = await connect(url, "127.0.0.2")
     many = [await connect(url) for _ in range(3)]
     assert await many[0][0].read() == b""
@@ -232,7 +233,7 @@ async def test_who_has_no_slot_makes_room(
     monkeypatch: pytest.MonkeyPatch, path: str, waits_for: str
 ) -> None:
     """Who only waits for one, or needs none, takes HTTP from nobody."""
-    monkeypatch.setattr(http_server, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(http_listening, "MOST_CONNECTIONS", 3)
     monkeypatch.setattr(http_server, waits_for, 0)
     held = Held()
     async with running(HttpServer(held, LISTEN, None)) as url, ClientSession(url) as session:
@@ -325,7 +326,7 @@ async def test_no_more_is_taken_in_while_a_request_waits(upgrade: bytes) -> None
 async def test_whom_it_answers_makes_no_room_and_few_are_answered_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http_server, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(http_listening, "MOST_CONNECTIONS", 2)
     held = Held()
     async with running(HttpServer(held, LISTEN, None)) as url, ClientSession(url) as session:
         asked = [asyncio.ensure_future(session.get("/v1/agents")) for _ in range(2)]

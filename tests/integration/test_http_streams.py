@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse, ClientSession
 
+from pymesos_core import http_listening
 from pymesos_core.serving import make_gate
 from pymesos_master.core import Config
 from pymesos_master.core import effects as fx
@@ -151,7 +152,7 @@ async def test_streams_take_slots_of_their_own(
 ) -> None:
     monkeypatch.setattr(http_streams, "MOST_STREAMS_OF_ONE", 3)
     monkeypatch.setattr(http_server, "MOST_ANSWERS", 1)
-    monkeypatch.setattr(http_server, "MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(http_listening, "MOST_CONNECTIONS", 1)
     async with running(server) as url, contextlib.AsyncExitStack() as stack:
         readings = [await stack.enter_async_context(watching(url)) for _ in range(3)]
         for reading in readings:

@@ -13,11 +13,11 @@ from aiohttp import web
 
 from pymesos_core import limits
 from pymesos_core.caller import Caller
+from pymesos_core.http_listening import Listener, slot_of
 from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.serving import Listen
 from pymesos_core.transport import CallError
 from pymesos_master.http import crossing
-from pymesos_master.http.server import Listener, slot_of
 from pymesos_master.mesos.authenticating import REALM as SCHEDULER_REALM
 from pymesos_master.mesos.authenticating import Authenticator, is_loopback
 from pymesos_master.mesos.events import Here
