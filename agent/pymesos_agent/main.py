@@ -23,6 +23,7 @@ from pymesos_agent.core.uids import UidRange
 from pymesos_agent.files.disks import volume_limits
 from pymesos_agent.files.memory import memory_of
 from pymesos_agent.files.mounting import protect
+from pymesos_agent.mesos.server import MesosExecutors
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_agent.runtimes.oci.bundle import USER_NAMESPACE_IDS
 from pymesos_agent.runtimes.starting import (
@@ -103,8 +104,15 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     works, away = await start_runtimes(candidates, on_event)
     check_needed(works, away, needed)
     name = settings.listen_at.name()[:MAX_NAME_IN_ID].replace("/", "-")
+    mesos = MesosExecutors(settings.mesos_at) if settings.mesos_at is not None else None
+    if mesos is not None:
+        process.close_later(mesos.close)
     core = AgentCore(
-        replace(_config(settings, work_dir, address, executors_at, works), task_uids=task_uids),
+        replace(
+            _config(settings, work_dir, address, executors_at, works),
+            task_uids=task_uids,
+            mesos_at=str(mesos.address) if mesos is not None else "",
+        ),
         records,
         container_ids=(f"{_prefix()}-{n}" for n in itertools.count()),
         uuids=(uuid.uuid4().bytes for _ in itertools.count()),
@@ -126,7 +134,14 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     process.announce(address)
     if names is not None:
         click.echo(f"dns {names.address}")
-    async with beside(names.run(detector)) if names is not None else nullcontext():
+    if mesos is not None:
+        click.echo(f"mesos {mesos.address}")
+    async with (
+        beside(names.run(detector)) if names is not None else nullcontext(),
+        beside(mesos.serve(shell.queries, shell.executors, shell.feed))
+        if mesos is not None
+        else nullcontext(),
+    ):
         await run(shell, detector, process.stop, kill_tasks_on_exit=settings.kill_tasks_on_exit)
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pymesos_agent.containers.sessions import Entry, EntryError
 from pymesos_agent.containers.usage import ContainerUsage, read_usage
 from pymesos_agent.core import AgentCore
+from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.tasks.task import Task
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.sandbox import Files
@@ -54,6 +55,20 @@ class Queries:
             return runtime.entry(self._folders.spec(start), argv, term)
         except LookupError as error:
             raise EntryError(str(error)) from error
+
+    def has_framework(self, framework_id: str) -> bool:
+        """Whether it has a task or an executor of a framework."""
+        owners = self._core.state.owners.values()
+        return any(owner.framework_id == framework_id for owner in owners)
+
+    def executor(self, framework_id: str, executor_id: str) -> Executor | None:
+        """The executor of that id which has not ended, if there is one."""
+        executor = self._core.state.executors.get((framework_id, executor_id))
+        return executor if executor is not None and not executor.ended else None
+
+    def agent_info(self) -> pb.AgentInfo:
+        """The agent, as it was started; without its id."""
+        return self._core.config.info
 
     def find_files(self, framework_id: str, task_id: str) -> Files | None:
         """The files of the latest task of an id. Others may have its volumes once it has ended."""

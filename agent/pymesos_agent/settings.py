@@ -219,6 +219,14 @@ class AgentSettings(ServerSettings):
     artifact_cache_size_mib: int = whole(
         2 * 1024, 0, unit=MIB, help="How much of artifacts with a checksum is kept."
     )
+    mesos_port: int | None = whole(
+        None,
+        0,
+        65535,
+        default_text="it is not served",
+        help="Serve Apache Mesos' HTTP API (v1) for executors on this port of 127.0.0.1, for those"
+        " that were written for it; 0 takes a free one.",
+    )
     dns_port: int | None = dns_port()
     dns_domain: str = dns_domain()
     metrics_port: int | None = metrics_port()
@@ -259,6 +267,13 @@ class AgentSettings(ServerSettings):
     def executors_at(self) -> Listen:
         """Where executors connect, which have no certificates: on this machine alone."""
         return Listen("127.0.0.1", self.executor_port, None, None)
+
+    @property
+    def mesos_at(self) -> Listen | None:
+        """Where executors of Mesos connect; None: nowhere."""
+        if self.mesos_port is None:
+            return None
+        return Listen("127.0.0.1", self.mesos_port, None, None)
 
     @property
     def containers(self) -> ContainerSettings:

@@ -59,7 +59,7 @@ ROOMS = {
         "local", "packages", "variables", "web",
     },
     "agent/pymesos_agent": {
-        "core", "containers", "runtimes", "supervision", "files", "health", "services",
+        "core", "containers", "runtimes", "supervision", "files", "health", "mesos", "services",
     },
     "frameworks/pymesos_binpack": {
         "placement", "jobs", "jobfiles", "alerts", "periodic", "core", "services",

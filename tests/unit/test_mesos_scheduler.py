@@ -20,6 +20,7 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.limits import PEER_SCHEDULERS
+from pymesos_core.mesos import http as mesos_http
 from pymesos_core.mesos.json_messages import from_json, to_object
 from pymesos_core.mesos.media import Media
 from pymesos_core.mesos.refusing import RefusalError
@@ -31,7 +32,7 @@ from pymesos_master.mesos.events import Here, Places
 from pymesos_master.mesos.frameworks import Format
 from pymesos_master.mesos.redirecting import Redirecting
 from pymesos_master.mesos.scheduler import Scheduler
-from pymesos_master.mesos.server import MesosServer, _refused, _route
+from pymesos_master.mesos.server import MesosServer, _route
 from pymesos_master.mesos.subscriptions import Direct, Subscription
 from pymesos_master.services.leading import Leadership
 from pymesos_master.shell import Leader
@@ -238,7 +239,7 @@ async def test_a_subscription_is_small_and_the_call_is_dropped_for_its_stream(
     request = make_mocked_request("POST", "/", headers={"Content-Type": "application/json"})
     bodies = [json.dumps(said).encode(), json.dumps(said).encode() + b" " * 2**20]
 
-    async def body(request: Any) -> bytes:
+    async def body(request: Any, most_bytes: int) -> bytes:
         return bodies.pop(0)
 
     served: list[tuple[str, bool]] = []
@@ -251,7 +252,7 @@ async def test_a_subscription_is_small_and_the_call_is_dropped_for_its_stream(
         )
         served.append((subscribe.framework_info.name, held))
 
-    monkeypatch.setattr(mesos_server, "_body", body)
+    monkeypatch.setattr(mesos_server, "body_of", body)
     monkeypatch.setattr(mesos_server, "slot_of", lambda request: contextlib.nullcontext())
     server._redirecting = cast(Any, SimpleNamespace(leader=lambda path: None))
     monkeypatch.setattr(which, "serve", serve)
@@ -309,7 +310,8 @@ def test_an_event_that_cannot_be_told_does_not_end_the_stream(
 
 def test_a_refusal_may_quote_half_a_character() -> None:
     """As of JSON that has one, or of a header that is no UTF-8."""
-    answer = _refused(RefusalError(400, "Invalid character '\ud800'"))
+    refusal = RefusalError(400, "Invalid character '\ud800'")
+    answer = mesos_http.refused(make_mocked_request("POST", "/"), refusal)
     assert answer.status == 400 and answer.body == b"Invalid character '\\ud800'"
 
 

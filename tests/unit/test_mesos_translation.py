@@ -206,7 +206,23 @@ def test_all_that_a_task_may_say() -> None:
 @pytest.mark.parametrize(
     ("said", "named"),
     [
-        ({"executor": {"executor_id": {"value": "e"}}}, "TaskInfo.executor"),
+        ({"executor": {"executor_id": {"value": "e"}}}, "not both"),
+        (
+            {"executor": {"executor_id": {"value": "e"}, "type": "DEFAULT"}, "command": None},
+            "LAUNCH_GROUP",
+        ),
+        ({"executor": {"executor_id": {"value": "e"}}, "command": None}, "ExecutorInfo.command"),
+        (
+            {
+                "executor": {
+                    "executor_id": {"value": "e"},
+                    "command": {"value": "x"},
+                    "resources": [{"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.2}}],
+                },
+                "command": None,
+            },
+            "beyond the 0.1 cpus",
+        ),
         ({"check": {"type": "TCP", "tcp": {"port": 1}}}, "TaskInfo.check"),
         ({"limits": {"mem": {"value": 64}}}, "TaskInfo.limits"),
         (

@@ -13,6 +13,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 NOT_EXECUTABLE = "exec format error: is it built for this machine?"
 WRONG_FORMAT = re.compile(r"exec format error(?!:)", re.IGNORECASE)
+OF_MESOS = "MESOS_AGENT_ENDPOINT"  # what its executors are told, and no others
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -39,6 +40,8 @@ def task_environment(
         "PYMESOS_AGENT_ID": spec.info.agent_id,
         "PYMESOS_CONTAINER_ID": spec.container_id,
     }
+    if OF_MESOS in env:
+        env["MESOS_SANDBOX"] = env["MESOS_DIRECTORY"] = str(sandbox)
     if gpus := devices(spec.resources):
         env["CUDA_VISIBLE_DEVICES"] = env["NVIDIA_VISIBLE_DEVICES"] = ",".join(gpus)
     env |= {f"PORT{index}": str(port) for index, port in enumerate(spec.ports)}

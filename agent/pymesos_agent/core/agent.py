@@ -91,6 +91,11 @@ class AgentCore:
         }
 
     @property
+    def config(self) -> Config:
+        """The settings."""
+        return self._ctx.config
+
+    @property
     def state(self) -> AgentState:
         """What it knows."""
         return self._ctx.state

@@ -41,6 +41,7 @@ class Config:
     task_uids: UidRange | None = None  # for tasks that name no user; None: they have the agent's
     boot_id: str = ""  # of the machine, whose monotonic clock orders what it says
     executors_at: str = ""  # host:port for executors; empty: where the agent serves all else
+    mesos_at: str = ""  # host:port for those that speak Mesos' API; empty: nowhere
     resend_min_s: float = 10.0
     resend_max_s: float = 600.0
     kill_grace_s: float = 3.0

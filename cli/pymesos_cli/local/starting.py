@@ -71,6 +71,7 @@ def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -
                 *("--port", "0", "--master", master.address, "--work-dir", str(folder / name)),
                 *("--hostname", name, "--resources", str(_offered(wanted.resources, taken))),
                 *("--runtime", wanted.runtime, "--kill-tasks-on-exit", *level),
+                *(("--mesos-port", "0") if wanted.mesos else ()),
                 *hidden,
                 *("--executor-port", "0", *_tls(secrets, wanted, AGENT.format(index + 1))),
             )

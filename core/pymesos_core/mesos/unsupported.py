@@ -19,8 +19,10 @@ class UnsupportedError(ValueError):
 TRANSLATED: Mapping[str, frozenset[str]] = {
     name: frozenset(fields.split())
     for name, fields in {
-        "TaskInfo": "name task_id agent_id resources data command health_check container labels"
-        " kill_policy max_completion_time",
+        "TaskInfo": "name task_id agent_id resources executor data command health_check container"
+        " labels kill_policy max_completion_time",
+        "ExecutorInfo": "executor_id data resources command name container shutdown_grace_period"
+        " type",
         "CommandInfo": "uris environment value user shell arguments",
         "CommandInfo.URI": "value executable extract output_file",
         "Environment": "variables",
@@ -51,6 +53,7 @@ TRANSLATED: Mapping[str, frozenset[str]] = {
         "Labels": "labels",
         "Label": "key value",
         "TaskID": "value",
+        "ExecutorID": "value",
         "AgentID": "value",
         "Resource": "name type scalar ranges set role disk reservation revocable shared"
         " allocation_info reservations",
@@ -69,6 +72,10 @@ TRANSLATED: Mapping[str, frozenset[str]] = {
 # What is taken, and changes nothing: see docs/coming-from-mesos.md.
 LEFT_OUT = frozenset(
     {
+        "ExecutorInfo.discovery",
+        "ExecutorInfo.framework_id",
+        "ExecutorInfo.labels",
+        "ExecutorInfo.source",
         "TaskInfo.discovery",
         "CommandInfo.URI.cache",
         "ContainerInfo.tty_info",

@@ -87,6 +87,7 @@ class Places:
 
     task: Callable[[pb.TaskStatus], str] = lambda _: ""
     agent: Callable[[str], HostPort | None] = lambda _: None
+    executor: Callable[[pb.TaskStatus], str] = lambda _: ""
 
 
 NOWHERE = Places()
@@ -218,7 +219,8 @@ def status_to_mesos(told: pb.TaskStatus, places: Places) -> mesos.TaskStatus:
     if told.agent_id:
         out.agent_id.value = told.agent_id
     if told.source in (pb.SOURCE_AGENT, pb.SOURCE_EXECUTOR):
-        out.executor_id.value = told.task_id  # as of each command in Mesos
+        # That of a command has its task's id.
+        out.executor_id.value = places.executor(told) or told.task_id
     runs = out.source == mesos.TaskStatus.SOURCE_EXECUTOR
     is_away = told.state in (pb.TASK_UNREACHABLE, pb.TASK_LOST)
     if runs or (told.reason == pb.REASON_RECONCILIATION and not is_away):

@@ -152,6 +152,7 @@ class Scheduler:
         places = Places(
             lambda status: _ip_of(leader, mine.framework_id, status),
             lambda agent_id: _agent_at(leader, agent_id),
+            lambda status: _executor_of(leader, mine.framework_id, status),
         )
 
         try:
@@ -232,6 +233,13 @@ def _ip_of(leader: Leader, framework_id: str, status: pb.TaskStatus) -> str:
     if task is None or agent is None or task.info.container.network not in ("", "host"):
         return ""
     return agent.info.address.ip
+
+
+def _executor_of(leader: Leader, framework_id: str, status: pb.TaskStatus) -> str:
+    """The executor that a framework gave a task; that of a command has the id of its task."""
+    framework = leader.core.state.frameworks.get(framework_id)
+    task = framework.tasks.get(status.task_id) if framework is not None else None
+    return task.info.executor.executor_id if task is not None else ""
 
 
 def _agent_at(leader: Leader, agent_id: str) -> HostPort | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Awaitable, Callable, Mapping
 from weakref import WeakValueDictionary
 
 from aiohttp import web
@@ -14,6 +13,7 @@ from aiohttp import web
 from pymesos_core import limits
 from pymesos_core.caller import Caller
 from pymesos_core.http_listening import Listener, slot_of
+from pymesos_core.mesos.http import OURS, abort, body_of, check_method, failed, refused
 from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.serving import Listen
 from pymesos_core.transport import CallError
@@ -42,7 +42,6 @@ MAX_BODY_BYTES = limits.ACCEPT.most  # of a request; one in JSON is larger than 
 MOST_BODIES = 16  # read at a time
 MOST_OF_ONE = 4  # of these
 MOST_CONNECTIONS = 2000  # two of each framework
-BODY_S = 10.0  # until a body has come
 SENDING_S = 30.0  # until an event is read
 API = ("api", "v1")
 SCHEDULER = (*API, "scheduler")
@@ -50,8 +49,6 @@ SCHEDULER_PATH = "/" + "/".join(SCHEDULER)
 _LONGEST_FIRST = (SCHEDULER, API, *sorted(METHODS, key=len, reverse=True))
 REALM = "mesos-master-readwrite"
 REALMS: Mapping[tuple[str, ...] | None, str] = {SCHEDULER: SCHEDULER_REALM}
-OURS = {"Server": "pymesos"}
-PLAIN = {"Content-Type": "text/plain; charset=utf-8", **OURS}
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +66,7 @@ class MesosServer(Listener):
         """`flags` are what operators are told of how this master is set. Raises ServingError."""
         super().__init__(
             self._handle,
-            _failed,
+            failed,
             listen,
             flag="choose another port with --mesos-port",
             most_connections=MOST_CONNECTIONS,
@@ -100,21 +97,18 @@ class MesosServer(Listener):
                 if "Authorization" not in request.headers:
                     self._check_no_page(request)
             if route == SCHEDULER:
-                _check_method(request.method, ("POST",))
+                check_method(request.method, ("POST",))
                 return await self._scheduled(request, caller)
             if route == API:
-                _check_method(request.method, ("POST",))
+                check_method(request.method, ("POST",))
                 return await self._operated(request, caller)
             if route is None:
                 raise RefusalError(404, "404 Not Found.")
             methods = ("DELETE",) if rest and route == ("quota",) else METHODS[route]
-            _check_method(request.method, methods)
+            check_method(request.method, methods)
             return _sent(await self._older(request, (*route, *rest), caller))
         except RefusalError as refusal:
-            response = _refused(refusal)
-            if request.can_read_body and not request.content.at_eof():
-                response.force_close()
-            return response
+            return refused(request, refusal)
 
     def _check_no_page(self, request: web.BaseRequest) -> None:
         """Raises RefusalError for what a page of elsewhere may have had a browser send.
@@ -141,7 +135,7 @@ class MesosServer(Listener):
         body = b""
         if request.method not in ("GET", "HEAD", "DELETE"):
             async with self._few_of(caller), self._bodies:
-                body = await _body(request)
+                body = await body_of(request, MAX_BODY_BYTES)
         asked = Request(request.method, path, query, body, caller)
         if path == ("redirect",):
             raise RefusalError(307, "", {"Location": f"//{self._redirecting.leads()}"})
@@ -157,7 +151,8 @@ class MesosServer(Listener):
         leader = self._redirecting.leader(request.raw_path)
         async with self._few_of(caller):
             async with self._bodies:
-                call, to = self._operators.read(request.headers, await _body(request))
+                body = await body_of(request, MAX_BODY_BYTES)
+                call, to = self._operators.read(request.headers, body)
             if call.type != OperatorCall.SUBSCRIBE:
                 with slot_of(request):
                     return _sent(await self._operators.answer(leader, call, to, caller))
@@ -173,20 +168,21 @@ class MesosServer(Listener):
                 await self._watching.serve(leader, caller, to, begin)
             except CallError as error:
                 log.info("a stream of events has ended: %s", error.message)
-                _abort(request)
+                abort(request)
             except (TimeoutError, ConnectionError):  # it is not read
-                _abort(request)
+                abort(request)
         return response
 
     async def _scheduled(self, request: web.BaseRequest, caller: Caller) -> web.StreamResponse:
         leader = self._redirecting.leader(SCHEDULER_PATH)
         async with self._few_of(caller), self._bodies:
-            call = await self._scheduler.read(request.headers, await _body(request))
+            body = await body_of(request, MAX_BODY_BYTES)
+            call = await self._scheduler.read(request.headers, body)
         if call.type != Call.SUBSCRIBE:
             done = await self._scheduler.call(leader, call, request.headers, caller)
             return web.Response(status=done.status, headers=OURS)
         mine, subscribe = self._scheduler.subscription(call, request.headers, caller)
-        del call  # it may be large, and the stream is long
+        del call, body  # they may be large, and the stream is long
         async with self._scheduler.turn_to_subscribe(caller):
             response = web.StreamResponse(
                 headers={STREAM_ID: mine.stream_id, "Content-Type": mine.media.value, **OURS}
@@ -199,21 +195,16 @@ class MesosServer(Listener):
                     await response.write_eof()
                 except CallError as error:
                     log.info("the stream of %s has ended: %s", mine.framework_id, error.message)
-                    _abort(request)
+                    abort(request)
                 except (TimeoutError, ConnectionError):  # it is not read
-                    _abort(request)
+                    abort(request)
             return response
 
     def _watched(
         self, request: web.BaseRequest, caller: Caller
     ) -> contextlib.AbstractContextManager[None]:
         """Meanwhile the stream ends at once when its caller is revoked."""
-        return self._authenticator.revocations.watched(caller, lambda: _abort(request))
-
-
-def _abort(request: web.BaseRequest) -> None:
-    if request.transport is not None:
-        request.transport.abort()
+        return self._authenticator.revocations.watched(caller, lambda: abort(request))
 
 
 def _ip_of(request: web.BaseRequest) -> str:
@@ -245,51 +236,6 @@ def _route(raw_path: str) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     return None, ()
 
 
-async def _body(request: web.BaseRequest) -> bytes:
-    """The body. Raises RefusalError for one that is too large, or too slow."""
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise RefusalError(415, "Expecting no 'Content-Encoding'")
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            while part := await request.content.readany():
-                body += part
-                if len(body) > MAX_BODY_BYTES:
-                    raise RefusalError(413, f"the body has more than {MAX_BODY_BYTES} bytes")
-    except TimeoutError:
-        raise RefusalError(408, f"the body has not come within {BODY_S:g} s") from None
-    return bytes(body)
-
-
-def _check_method(method: str, methods: Sequence[str]) -> None:
-    """Raises RefusalError for a method that an endpoint does not have."""
-    if method in methods:
-        return
-    shown = [one for one in methods if one != "HEAD"]
-    expected = ", ".join(f"'{one}'" for one in shown)
-    raise RefusalError(
-        405,
-        f"405 Method Not Allowed. Expecting one of {{ {expected} }}, but received '{method[:20]}'.",
-        {"Allow": ", ".join(shown)},
-    )
-
-
 def _sent(done: Done) -> web.Response:
     headers = OURS if not done.content_type else {"Content-Type": done.content_type, **OURS}
     return web.Response(status=done.status, body=done.body, headers=headers)
-
-
-def _refused(refusal: RefusalError) -> web.Response:
-    headers: Mapping[str, str] = {**refusal.headers, **(PLAIN if refusal.text else OURS)}
-    return web.Response(
-        status=refusal.status,
-        body=refusal.text.encode("utf-8", "backslashreplace"),
-        headers=headers,
-    )
-
-
-def _failed(status: int, told: str) -> web.Response:
-    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
-    return web.Response(status=status, body=f"{status} {phrase}. {told}".encode(), headers=PLAIN)

@@ -54,6 +54,34 @@ def as_task(info: pb.ExecutorInfo, token: str, agent_address: str) -> pb.TaskInf
     return out
 
 
+def add_environment_of_mesos(
+    as_task: pb.TaskInfo, framework_id: str, token: str, mesos_at: str, grace_period_s: float
+) -> None:
+    """Add what an executor of Mesos looks for (its docs/executor-http-api.md).
+
+    Where its sandbox is stands beside PYMESOS_SANDBOX, in the environment of its container.
+    """
+    host, _, _ = mesos_at.rpartition(":")
+    theirs = {
+        "MESOS_FRAMEWORK_ID": framework_id,
+        "MESOS_EXECUTOR_ID": as_task.task_id,
+        "MESOS_SLAVE_ID": as_task.agent_id,
+        "MESOS_SLAVE_PID": f"slave(1)@{mesos_at}",
+        "MESOS_AGENT_ENDPOINT": mesos_at,
+        "MESOS_CHECKPOINT": "1",  # the agent may be started again: subscribe again
+        "MESOS_RECOVERY_TIMEOUT": "15mins",
+        "MESOS_SUBSCRIPTION_BACKOFF_MAX": "2secs",
+        "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": f"{grace_period_s or SHUTDOWN_S:g}secs",
+        "MESOS_EXECUTOR_AUTHENTICATION_TOKEN": token,
+        "MESOS_HTTP_COMMAND_EXECUTOR": "0",
+        "LIBPROCESS_IP": host,
+        "LIBPROCESS_PORT": "0",
+    }
+    as_task.command.environment.extend(
+        pb.EnvironmentVariable(name=name, value=value) for name, value in theirs.items()
+    )
+
+
 def find(ctx: Context, framework_id: str, info: pb.ExecutorInfo) -> Executor | None:
     """The one of that id, unless it has ended or is about to."""
     executor = ctx.state.executors.get((framework_id, info.executor_id))

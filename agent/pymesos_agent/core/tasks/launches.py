@@ -146,6 +146,10 @@ def _new_executor(ctx: Context, task: Task, user: str) -> Executor:
         info, token, ctx.config.executors_at or f"{address.ip}:{address.port}"
     )
     as_task.agent_id = ctx.state.agent_id
+    if ctx.config.mesos_at:
+        executors.add_environment_of_mesos(
+            as_task, task.framework_id, token, ctx.config.mesos_at, info.shutdown_grace_period_s
+        )
     container = _container(
         ctx,
         next(ctx.container_ids),

@@ -1,0 +1,77 @@
+"""Requests and answers of Mesos' HTTP APIs, on aiohttp.
+
+Bodies have bounds, and refusals the words of Mesos.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+from aiohttp import web
+
+from pymesos_core.mesos.refusing import RefusalError
+
+BODY_S = 10.0  # until a body has come
+OURS = {"Server": "pymesos"}
+PLAIN = {"Content-Type": "text/plain; charset=utf-8", **OURS}
+
+
+async def body_of(request: web.BaseRequest, most_bytes: int) -> bytes:
+    """The body. Raises RefusalError for one that is too large, or too slow."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise RefusalError(415, "Expecting no 'Content-Encoding'")
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S):
+            while part := await request.content.readany():
+                body += part
+                if len(body) > most_bytes:
+                    raise RefusalError(413, f"the body has more than {most_bytes} bytes")
+    except TimeoutError:
+        raise RefusalError(408, f"the body has not come within {BODY_S:g} s") from None
+    return bytes(body)
+
+
+def check_method(method: str, methods: Sequence[str]) -> None:
+    """Raises RefusalError for a method that an endpoint does not have."""
+    if method in methods:
+        return
+    shown = [one for one in methods if one != "HEAD"]
+    expected = ", ".join(f"'{one}'" for one in shown)
+    raise RefusalError(
+        405,
+        f"405 Method Not Allowed. Expecting one of {{ {expected} }}, but received '{method[:20]}'.",
+        {"Allow": ", ".join(shown)},
+    )
+
+
+def refused(request: web.BaseRequest, refusal: RefusalError) -> web.Response:
+    """Return the answer to a request that is refused.
+
+    Its connection ends if there is more of it to come.
+    """
+    headers: Mapping[str, str] = {**refusal.headers, **(PLAIN if refusal.text else OURS)}
+    response = web.Response(
+        status=refusal.status,
+        body=refusal.text.encode("utf-8", "backslashreplace"),
+        headers=headers,
+    )
+    if request.can_read_body and not request.content.at_eof():
+        response.force_close()
+    return response
+
+
+def failed(status: int, told: str) -> web.Response:
+    """Return the answer to what is no HTTP, and to faults of ours."""
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
+    return web.Response(status=status, body=f"{status} {phrase}. {told}".encode(), headers=PLAIN)
+
+
+def abort(request: web.BaseRequest) -> None:
+    """End the connection at once, so that whoever reads knows that not all has come."""
+    if request.transport is not None:
+        request.transport.abort()
