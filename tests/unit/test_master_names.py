@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 import pytest
 
 from pymesos_core import limits
+from pymesos_core.errors import RequestError
 from pymesos_core.security.policy import EVERY_ROLE, Roles
 from pymesos_master import naming as naming_module
 from pymesos_master.core import events as ev
@@ -353,3 +355,47 @@ class TestFollowers:
             then = await follower.batch()
             assert then is not None and then.whole
             assert [ended.task_id for ended in then.ended] == ["t"]
+
+    async def test_those_who_may_read_all_share_what_is_made(self) -> None:
+        it = Cluster()
+        it.publish([it.served()], whole=True)
+        naming = Naming(it.state)
+        with naming.follow(lambda: EVERY_ROLE) as first, naming.follow(lambda: EVERY_ROLE) as other:
+            for follower in (first, other):
+                assert await follower.batch() is not None
+            it.publish(ended=["t"])
+            for _ in range(3):
+                naming.changed(NameChanged(it.framework_id, "t"))
+            told = await asyncio.gather(first.batch(), other.batch())
+            assert told[0] is told[1] and told[0] is not None
+            assert [ended.task_id for ended in told[0].ended] == ["t"] and not told[0].serves
+
+    async def test_a_change_is_told_once_a_moment_has_passed(self) -> None:
+        """However many follow: noting it wakes nobody, and asks nobody."""
+        it = Cluster()
+        it.publish([it.served()], whole=True)
+        naming = Naming(it.state)
+        with naming.follow(lambda: EVERY_ROLE) as follower:
+            await follower.batch()
+            waiting = asyncio.ensure_future(follower.batch())
+            await asyncio.sleep(0)
+            naming.changed(NameChanged(it.framework_id, "t"))
+            assert not follower.wake.is_set() and naming.told == 0
+            assert await waiting is not None and naming.told == 1
+
+    @pytest.mark.parametrize("may", [EVERY_ROLE, Roles(exact=frozenset({"*"}))])
+    async def test_who_is_too_far_behind_begins_anew(
+        self, monkeypatch: pytest.MonkeyPatch, may: Roles
+    ) -> None:
+        monkeypatch.setattr(naming_module, "MOST_CHANGES", 3)
+        it = Cluster()
+        naming = Naming(it.state)
+        with naming.follow(lambda: may) as follower:
+            await follower.batch()
+            for task_id in "abcd":
+                naming.changed(NameChanged(it.framework_id, task_id))
+            with pytest.raises(RequestError, match="follow anew"):
+                await follower.batch()
+        with naming.follow(lambda: may) as follower:
+            begun = await follower.batch()
+            assert begun is not None and begun.whole

@@ -255,6 +255,16 @@ class TestMaster:
         page = await relay.list(LISTED, OPEN, token=page.next_token)
         assert len(page.answers) == 1 and not page.silent
 
+    async def test_a_page_ends_where_frameworks_take_their_time(
+        self, relay: JobsRelay, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else as many of them as there are would be waited for, each for as long as one may be."""
+        monkeypatch.setattr(jobs_relay, "PAGE_S", -1.0)
+        page = await relay.list(LISTED, OPEN)
+        assert len(page.answers) == 1 and page.next_token == f"{self.ids[1]}/"
+        page = await relay.list(LISTED, OPEN, token=page.next_token)
+        assert len(page.answers) == 1 and not page.next_token
+
     async def test_a_job_by_its_name(self, relay: JobsRelay, reached: Reached) -> None:
         prod, dev = (self.framework(reached, at).harness for at in (FIRST, SECOND))
         prod.submit(a_job("web"))

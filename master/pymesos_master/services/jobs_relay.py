@@ -34,6 +34,7 @@ RELAY = method_of(
 )
 TIMEOUT_S = 10.0  # of a call, over all instances of a framework
 GLANCE_TIMEOUT_S = 3.0  # where many are asked
+PAGE_S = 5.0  # after which a page is as it is, so that the last one asked has time to answer
 RETRY_S = 0.2
 MAX_JUMPS = 50  # instances may name each other while none leads
 MOST_AT_ONCE = 8  # frameworks, for one caller
@@ -302,18 +303,21 @@ class JobsRelay:
     ) -> Joined:
         """Return a page, of one framework after the other, by their ids. Raises CallError.
 
-        What does not answer is told of, and left out. A token is the id of a framework and, after a
-        slash, the one of its own page.
+        What does not answer is told of, and left out; it takes TIMEOUT_S at most. A token is the id
+        of a framework and, after a slash, the one of its own page.
         """
         first, _, own = token.partition("/")
         views = [v for v in await self.serving(caller, named) if v.info.framework_id >= first]
         if not views or views[0].info.framework_id != first:
             own = ""
         page, left, left_bytes = Joined(), limit or DEFAULT_PAGE_SIZE, PAGE_BYTES
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
         for number, view in enumerate(views):
+            left_s = TIMEOUT_S - (loop.time() - began_s)
             try:
                 answer = await self.ask_one(
-                    view, listing.method, listing.request(left, own), caller
+                    view, listing.method, listing.request(left, own), caller, left_s
                 )
             except SilentError as error:
                 page.silent.append(error)
@@ -327,7 +331,8 @@ class JobsRelay:
             if own:
                 page.next_token = f"{view.info.framework_id}/{own}"
                 break
-            if number + 1 < len(views) and (answer is None or left <= 0 or left_bytes <= 0):
+            is_full = left <= 0 or left_bytes <= 0 or loop.time() - began_s > PAGE_S
+            if number + 1 < len(views) and (answer is None or is_full):
                 page.next_token = f"{views[number + 1].info.framework_id}/"
                 break
         return page
