@@ -240,6 +240,8 @@ RULES: Mapping[str, Rule] = {
     "TestClusterReceiverRequest.receiver": _anything,  # it is there or not
     "RemoveSecretRequest.name": _anything,  # it is there or not
     "SealedSecret.name": _SECRET_NAME,
+    "SecretVersion.name": _SECRET_NAME,
+    "SecretVersion.version": _anything,  # counted
     "VariableView.name": _VARIABLE_NAME,
     "VariableView.value": _sized(limits.VARIABLE_VALUE),
     "GetVariableRequest.name": _anything,  # it is there or not
@@ -407,6 +409,7 @@ COUNTS: Mapping[str, Limit] = {
     "LaunchGroup.task_infos": limits.GROUP_TASKS,
     "Reconcile.tasks": limits.ASKED_TASKS,
     "ContainerInfo.secrets": limits.TASK_SECRETS,
+    "SecretVersions.secrets": limits.SECRETS,
     "ContainerInfo.config": limits.TASK_CONFIG,
     "ConfigFile.secrets": limits.TASK_SECRETS,
     "RestoreJobRequest.versions": limits.JOB_VERSIONS,

@@ -24,6 +24,7 @@ from pymesos_binpack.jobs.history import SUBMIT, VERSION, History, Version
 from pymesos_binpack.jobs.instance import INSTANCE, Instance, Saved, instance_key, version_of
 from pymesos_binpack.jobs.rollouts.rules import MOST
 from pymesos_binpack.jobs.rollouts.state import Rollout
+from pymesos_binpack.jobs.secrets import SEEN, Seen, read_seen
 from pymesos_binpack.jobs.state import JOB, ROLLOUT, ROLLOUTS, RUNS, VOLUME, JobState
 from pymesos_binpack.jobs.variables import VARIABLE, Variable, read_variable
 from pymesos_binpack.jobs.volumes import KeptVolume
@@ -144,6 +145,7 @@ class Restored:
     alerts: list[Alert] = field(default_factory=list)
     silences: list[Silence] = field(default_factory=list)
     variables: list[Variable] = field(default_factory=list)
+    secrets: list[Seen] = field(default_factory=list)
     quarantined: dict[str, Quarantined] = field(default_factory=dict)
     rows: dict[str, list[Row]] = field(default_factory=dict)  # by job
 
@@ -170,6 +172,9 @@ def restore(records: Records) -> Restored:
                 out.variables.append(read_variable(key, value))
             except ValueError as error:  # jobs have the value that they were given
                 log.warning("%s; set it again", error)
+        elif kind == SEEN:
+            with contextlib.suppress(ValueError):  # the master tells of it again
+                out.secrets.append(read_seen(key, value))
         elif kind in (JOB, VERSION, ROLLOUT, ROLLOUTS, RUNS, INSTANCE, QUARANTINE):
             out.rows.setdefault(key.partition("/")[0], []).append((kind, key, value))
     for job_id, rows in out.rows.items():

@@ -376,6 +376,11 @@ class Binpack(Scheduler):
             told = Policy(version=version)
         self._feed(c.PolicyTold(told))
 
+    def secret_versions(self, driver: Driver, versions: scheduler_pb.Event.SecretVersions) -> None:
+        """See Scheduler."""
+        told = tuple((each.name, each.version, each.set_at_s) for each in versions.secrets)
+        self._feed(c.SecretsTold(versions.role, told))
+
     def framework_updated(self, driver: Driver, info: pb.FrameworkInfo, problem: str) -> None:
         """See Scheduler."""
         self._feed(c.RolesAnswered(tuple(info.roles), driver.roles, problem))

@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 CONNECT = method_of("/pymesos.v1.Scheduler/Connect", pb.CallBatch, pb.EventBatch)
 STOP_GRACE_S = 2.0
 CALLBACKS = ("subscribed", "offers", "rescinded", "update", "failure", "executor_lost", "message",
-             "refused", "operation", "policy", "drain", "inverse_offers",
+             "refused", "operation", "policy", "secret_versions", "drain", "inverse_offers",
              "inverse_rescinded", "framework_updated", "disconnected")  # fmt: skip
 
 
@@ -126,6 +126,10 @@ class Scheduler:
     def policy(self, driver: Driver, document: str, version: int) -> None:
         """The policy by which a framework that serves jobs is to answer; told again when it is
         set."""
+
+    def secret_versions(self, driver: Driver, versions: pb.Event.SecretVersions) -> None:
+        """To a framework that serves jobs: at which versions secrets of a role are, all of them
+        after it has subscribed, and then each that is set."""
 
     def drain(self, driver: Driver, drain: pb.Event.Drain) -> None:
         """An operator empties an agent on which the framework has tasks, or may have.
@@ -426,6 +430,8 @@ class Driver(Calls):
                 tell(author.refused, self, event.refused)
             case "policy":
                 tell(author.policy, self, event.policy.document, event.policy.version)
+            case "secret_versions":
+                tell(author.secret_versions, self, event.secret_versions)
             case "drain":
                 tell(author.drain, self, event.drain)
             case "inverse_offers":

@@ -20,6 +20,7 @@ from pymesos_binpack.core import (
     hearing,
     launches,
     quarantine,
+    secrets,
     serving,
     silencing,
     submissions,
@@ -49,6 +50,7 @@ from pymesos_binpack.core.events import (
     RolesAnswered,
     RolloutAsked,
     RunTriggered,
+    SecretsTold,
     Stored,
     Subscribed,
     TaskUpdated,
@@ -87,7 +89,7 @@ from pymesos_core.security import policy as security
 from pymesos_core.store import Change, Records
 from pymesos_sdk.ledger import FRAMEWORK, Ledger
 
-_OF_NO_JOB = (*launches.OF_ROLES, variables.VARIABLES)  # timers
+_OF_NO_JOB = (*launches.OF_ROLES, variables.VARIABLES, secrets.SECRETS)  # timers
 
 
 class JobFault(Exception):  # noqa: N818 - of the job, as far as the others are concerned
@@ -140,6 +142,7 @@ class BinpackCore:
             ctx.alerts.keep(alert)
         ctx.silences.by_key.update((silence.key, silence) for silence in restored.silences)
         ctx.variables.by_key.update((each.key, each) for each in restored.variables)
+        ctx.secrets.update((seen.key, seen) for seen in restored.secrets)
         times = [job.latest_s for job in ctx.roster.jobs.values()]
         ctx.heard_s = max((*times, *(alert.since_s for alert in ctx.alerts)), default=0.0)
         mine = [(i.saved.task_id, i.saved.agent_id) for i in ctx.roster.by_task.values()]
@@ -303,6 +306,7 @@ class BinpackCore:
             alerting.begin(ctx)
             silencing.begin(ctx)
             variables.begin(ctx)
+            secrets.begin(ctx)
         self._handle(event)
         daemons.follow(ctx)
         for kind, key in ctx.timers.each_due(ctx.now.mono_s):
@@ -327,6 +331,8 @@ class BinpackCore:
                 silencing.on_due(ctx, key)
             elif kind == variables.VARIABLES:
                 variables.on_due(ctx, key)
+            elif kind == secrets.SECRETS:
+                secrets.on_due(ctx, key)
             elif kind == KEPT:
                 launches.on_kept_for_long(ctx, key)
             elif kind == launches.EXPLAIN:
@@ -397,6 +403,8 @@ class BinpackCore:
                 silencing.on_asked(ctx, event)
             case VariableSet():
                 variables.on_set(ctx, event)
+            case SecretsTold():
+                secrets.on_told(ctx, event)
             case NoticeTaken():
                 alerting.on_taken(ctx, event)
             case Stored(token):

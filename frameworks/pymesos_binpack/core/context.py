@@ -14,6 +14,7 @@ from pymesos_binpack.jobs.dependencies import is_held
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import line_name, line_of, volume_id
 from pymesos_binpack.jobs.roster import Roster
+from pymesos_binpack.jobs.secrets import Seen
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.variables import Variables
 from pymesos_binpack.jobs.volumes import Volumes
@@ -45,6 +46,7 @@ class Context:
     volumes: Volumes = field(default_factory=Volumes)
     alerts: Alerts = field(default_factory=Alerts)
     silences: Silences = field(default_factory=Silences)
+    secrets: dict[str, Seen] = field(default_factory=dict)  # by the keys of their records
     variables: Variables = field(default_factory=Variables)
     ledger: Ledger = field(default_factory=Ledger)
     writes: PendingWrites[Then] = field(default_factory=PendingWrites)

@@ -223,6 +223,14 @@ class VariableSet:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretsTold:
+    """The master says at which versions secrets of a role are: name, version, when it was set."""
+
+    role: str
+    secrets: tuple[tuple[str, int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NoticeTaken:
     """A receiver has taken what it was told: that an alert fires since then, or is over."""
 
@@ -260,6 +268,7 @@ Event = (
     | RolesAnswered
     | AlertsSilenced
     | VariableSet
+    | SecretsTold
     | NoticeTaken
     | Stored
 )

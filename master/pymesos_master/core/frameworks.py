@@ -17,6 +17,7 @@ from pymesos_master.core import (
     names,
     offers,
     permission,
+    secret_versions,
     tasks,
     updating,
 )
@@ -224,6 +225,7 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
     )
     audit.subscribed(ctx, framework)
     disconnecting.apply_policy(ctx, framework)
+    secret_versions.tell_all(ctx, framework)
 
 
 def _end_subscription(ctx: Context, framework: Framework) -> None:

@@ -20,7 +20,7 @@ from pymesos_core.resources import ResourceError
 from pymesos_core.security.secrets import TAG_BYTES, Sealed
 from pymesos_core.states import is_terminal
 from pymesos_core.text import count_of
-from pymesos_master.core import agents, permission
+from pymesos_master.core import agents, permission, secret_versions
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import TellSecrets
 from pymesos_master.core.events import (
@@ -103,7 +103,7 @@ def on_set(ctx: Context, event: OperatorSetSecret) -> None:
         return
     by, now_s = event.caller.principal, ctx.now.wall_s
     made = SecretRecord(event.sealed, now + 1, by, now_s)
-    ctx.persist({(SECRET, key): made}, SecretWritten(event.request_id))
+    ctx.persist({(SECRET, key): made}, SecretWritten(event.request_id, key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +111,14 @@ class SecretWritten:
     """A secret is written, or removed, as it was to be; an operator may wait."""
 
     request_id: int | None = None
+    key: str = ""  # of one that was set
 
 
 def on_written(ctx: Context, done: SecretWritten) -> None:
-    """Say so."""
+    """Say so, also to those whose tasks may use it."""
+    if (record := ctx.state.secrets().get(done.key)) is not None:
+        role, _, name = done.key.rpartition(":")
+        secret_versions.tell_each(ctx, role, name, record)
     if done.request_id is not None:
         ctx.answer(done.request_id)
 

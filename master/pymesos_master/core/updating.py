@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pymesos_core.copies import copy_of
 from pymesos_master.allocator.interface import Terms
-from pymesos_master.core import audit, disconnecting, offers, permission
+from pymesos_master.core import audit, disconnecting, offers, permission, secret_versions
 from pymesos_master.core.constraints import constraints_problem, wanted
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import FrameworkCalled
@@ -133,6 +133,7 @@ def on_written(ctx: Context, update: Update) -> None:
     ctx.tell_framework(framework, scheduler_pb.Event(framework_updated=updated))
     if not served:
         disconnecting.tell_policy(ctx, framework)
+    secret_versions.tell_all(ctx, framework)
 
 
 def be(ctx: Context, framework: Framework, info: pb.FrameworkInfo) -> None:

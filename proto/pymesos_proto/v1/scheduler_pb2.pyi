@@ -303,7 +303,7 @@ class EventBatch(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "message", "operation_update", "refused", "policy", "set_revoked", "drain", "inverse_offers", "rescind_inverse_offer", "framework_updated")
+    __slots__ = ("subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "message", "operation_update", "refused", "policy", "set_revoked", "drain", "inverse_offers", "rescind_inverse_offer", "framework_updated", "secret_versions")
     class Subscribed(_message.Message):
         __slots__ = ("framework_id", "heartbeat_interval_s", "master_address", "master_version", "master_capabilities", "revoked")
         FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -451,6 +451,22 @@ class Event(_message.Message):
         inverse_offer_id: str
         reason: str
         def __init__(self, inverse_offer_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    class SecretVersion(_message.Message):
+        __slots__ = ("name", "version", "set_at_s")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        VERSION_FIELD_NUMBER: _ClassVar[int]
+        SET_AT_S_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        version: int
+        set_at_s: float
+        def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., set_at_s: _Optional[float] = ...) -> None: ...
+    class SecretVersions(_message.Message):
+        __slots__ = ("role", "secrets")
+        ROLE_FIELD_NUMBER: _ClassVar[int]
+        SECRETS_FIELD_NUMBER: _ClassVar[int]
+        role: str
+        secrets: _containers.RepeatedCompositeFieldContainer[Event.SecretVersion]
+        def __init__(self, role: _Optional[str] = ..., secrets: _Optional[_Iterable[_Union[Event.SecretVersion, _Mapping]]] = ...) -> None: ...
     class FrameworkUpdated(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
@@ -470,6 +486,7 @@ class Event(_message.Message):
     INVERSE_OFFERS_FIELD_NUMBER: _ClassVar[int]
     RESCIND_INVERSE_OFFER_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_UPDATED_FIELD_NUMBER: _ClassVar[int]
+    SECRET_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     subscribed: Event.Subscribed
     offers: Event.Offers
     rescind: Event.Rescind
@@ -486,4 +503,5 @@ class Event(_message.Message):
     inverse_offers: Event.InverseOffers
     rescind_inverse_offer: Event.RescindInverseOffer
     framework_updated: Event.FrameworkUpdated
-    def __init__(self, subscribed: _Optional[_Union[Event.Subscribed, _Mapping]] = ..., offers: _Optional[_Union[Event.Offers, _Mapping]] = ..., rescind: _Optional[_Union[Event.Rescind, _Mapping]] = ..., update: _Optional[_Union[Event.Update, _Mapping]] = ..., failure: _Optional[_Union[Event.Failure, _Mapping]] = ..., error: _Optional[_Union[Event.Error, _Mapping]] = ..., heartbeat: _Optional[_Union[Event.Heartbeat, _Mapping]] = ..., message: _Optional[_Union[Event.Message, _Mapping]] = ..., operation_update: _Optional[_Union[Event.OperationUpdate, _Mapping]] = ..., refused: _Optional[_Union[Event.Refused, _Mapping]] = ..., policy: _Optional[_Union[Event.Policy, _Mapping]] = ..., set_revoked: _Optional[_Union[Event.SetRevoked, _Mapping]] = ..., drain: _Optional[_Union[Event.Drain, _Mapping]] = ..., inverse_offers: _Optional[_Union[Event.InverseOffers, _Mapping]] = ..., rescind_inverse_offer: _Optional[_Union[Event.RescindInverseOffer, _Mapping]] = ..., framework_updated: _Optional[_Union[Event.FrameworkUpdated, _Mapping]] = ...) -> None: ...
+    secret_versions: Event.SecretVersions
+    def __init__(self, subscribed: _Optional[_Union[Event.Subscribed, _Mapping]] = ..., offers: _Optional[_Union[Event.Offers, _Mapping]] = ..., rescind: _Optional[_Union[Event.Rescind, _Mapping]] = ..., update: _Optional[_Union[Event.Update, _Mapping]] = ..., failure: _Optional[_Union[Event.Failure, _Mapping]] = ..., error: _Optional[_Union[Event.Error, _Mapping]] = ..., heartbeat: _Optional[_Union[Event.Heartbeat, _Mapping]] = ..., message: _Optional[_Union[Event.Message, _Mapping]] = ..., operation_update: _Optional[_Union[Event.OperationUpdate, _Mapping]] = ..., refused: _Optional[_Union[Event.Refused, _Mapping]] = ..., policy: _Optional[_Union[Event.Policy, _Mapping]] = ..., set_revoked: _Optional[_Union[Event.SetRevoked, _Mapping]] = ..., drain: _Optional[_Union[Event.Drain, _Mapping]] = ..., inverse_offers: _Optional[_Union[Event.InverseOffers, _Mapping]] = ..., rescind_inverse_offer: _Optional[_Union[Event.RescindInverseOffer, _Mapping]] = ..., framework_updated: _Optional[_Union[Event.FrameworkUpdated, _Mapping]] = ..., secret_versions: _Optional[_Union[Event.SecretVersions, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,81 @@
+"""The versions of secrets that the master has told of, and which tasks use one."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pymesos_binpack.specs import Job, TaskSpec
+from pymesos_core.store import Change
+
+SEEN = "secret"  # ROLE:NAME → its record
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A secret as it was told of. `spreading`: services that use it are yet to be replaced."""
+
+    role: str
+    name: str
+    version: int
+    set_at_s: float
+    spreading: bool = False
+    untaken: tuple[str, ...] = ()  # jobs that could not be changed
+
+    @property
+    def key(self) -> str:
+        """The key of its record. A name has no colon."""
+        return f"{self.role}:{self.name}"
+
+    @property
+    def request_id(self) -> str:
+        """By which jobs are changed for it: another one each time it is set."""
+        return f"secret-{self.name}-{self.version}-{round(self.set_at_s * 1000)}"
+
+    def change(self) -> Change:
+        """The write of it."""
+        record = {
+            "version": self.version,
+            "set_at_s": self.set_at_s,
+            "spreading": self.spreading,
+            "untaken": list(self.untaken),
+        }
+        return Change(SEEN, self.key, json.dumps(record).encode())
+
+
+def read_seen(key: str, value: bytes) -> Seen:
+    """Read one back. Raises ValueError."""
+    role, _, name = key.rpartition(":")
+    try:
+        read: Any = json.loads(value)
+        seen = Seen(role, name, read["version"], read["set_at_s"], read["spreading"] is True)
+        untaken = tuple(read["untaken"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"what is known of the secret {key} cannot be read: {error!r}") from None
+    is_time = isinstance(seen.set_at_s, int | float) and math.isfinite(seen.set_at_s)
+    if not (is_time and isinstance(seen.version, int) and all(map(_is_text, untaken))):
+        raise ValueError(f"what is known of the secret {key} is of another kind than can be")
+    return Seen(role, name, seen.version, seen.set_at_s, seen.spreading, untaken)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def services_with(job: Job, name: str) -> tuple[str, ...]:
+    """The services of a job that are given a secret of its role."""
+    return tuple(
+        task.name
+        for task in job.tasks
+        if task.is_service and any(name in _given(each) for each in (task, *task.sidecars))
+    )
+
+
+def _given(spec: TaskSpec) -> Iterator[str]:
+    """What a task is given, by files, variables and templates; not that its image is fetched by."""
+    keys = spec.container.keys
+    yield from (use["name"] for use in keys.get("secrets", ()))
+    yield from (name for file in keys.get("config", ()) for name in file.get("secrets", ()))

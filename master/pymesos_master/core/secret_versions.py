@@ -1,0 +1,47 @@
+"""Frameworks that serve jobs are told at which versions the secrets of their roles are.
+
+So what uses one that was set anew is replaced by whoever started it, at its pace. No value is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pymesos_master.core.context import Context
+from pymesos_master.core.state import Framework, SecretRecord
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+
+
+def tell_all(ctx: Context, framework: Framework) -> None:
+    """Tell a framework of every secret of its roles."""
+    by_role: dict[str, list[tuple[str, SecretRecord]]] = {}
+    for key, record in ctx.state.secrets().items():
+        role, _, name = key.rpartition(":")
+        by_role.setdefault(role, []).append((name, record))
+    for role in framework.roles:
+        if role in by_role:
+            _tell(ctx, framework, role, by_role[role])
+
+
+def tell_each(ctx: Context, role: str, name: str, record: SecretRecord) -> None:
+    """Tell the frameworks of its role that a secret was set."""
+    for framework in ctx.state.frameworks.values():
+        if role in framework.roles:
+            _tell(ctx, framework, role, [(name, record)])
+
+
+def _tell(
+    ctx: Context, framework: Framework, role: str, secrets: Iterable[tuple[str, SecretRecord]]
+) -> None:
+    if not framework.info.jobs_address:
+        return
+    told = scheduler_pb.Event.SecretVersions(
+        role=role,
+        secrets=[
+            scheduler_pb.Event.SecretVersion(
+                name=name, version=record.version, set_at_s=record.set_at_s
+            )
+            for name, record in secrets
+        ],
+    )
+    ctx.tell_framework(framework, scheduler_pb.Event(secret_versions=told))
