@@ -96,6 +96,7 @@ def test_a_restart_goes_on_with_it_and_hears_what_it_missed(h: BinpackHarness) -
     h.feed(told(4, 2.0))
     again = BinpackHarness(h.records)
     again.feed(c.Subscribed("f"))
+    again.core.check()
     again.advance(1)
     assert job_of(again).version == 2
     later = BinpackHarness(again.records)

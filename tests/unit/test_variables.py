@@ -205,6 +205,7 @@ class TestSpreading:
     def test_a_restart_goes_on_with_it(self, desk: Desk) -> None:
         desk.set("level", "debug")
         again = Desk(desk.h.records)
+        again.h.core.check()
         again.h.advance(1)
         assert again.shop.job.variables["level"] == "debug"
         assert not Desk(again.h.records).listed()[1].spreading

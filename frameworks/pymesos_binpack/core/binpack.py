@@ -275,6 +275,10 @@ class BinpackCore:
         assert wanted.issuperset((*ctx.refused_roles, *ctx.apart)), ctx.refused_roles
         assert {placement.role for placement in ctx.placements} <= wanted, wanted
         ctx.alerts.check()
+        if self._begun:
+            spread = {(variables.VARIABLES, each.key) for each in ctx.variables if each.spreading}
+            spread |= {(secrets.SECRETS, s.key) for s in ctx.secrets.values() if s.spreading}
+            assert all(timer in ctx.timers for timer in spread), f"{spread} waits for ever"
         if not ctx.writes:
             unsettled = [i.label for i in self.instances() if not i.settled]
             assert not unsettled, f"{unsettled} are meant to be what nobody writes"
