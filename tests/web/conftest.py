@@ -25,8 +25,10 @@ tasks:
 WAITS = """
 name: large
 tasks:
-  - {name: one, kind: service, command: sleep 100000, resources: {cpus: 64, mem: 32}}
+  - {name: one, kind: service, command: sleep 100000, resources: {cpus: 64, mem: 32},
+     alerts: [{when: unplaced, for_s: 0, to: hook}]}
 """
+RECEIVERS = "hook: {kind: webhook, url: 'http://127.0.0.1:9/'}\n"
 FAILS = """
 name: crash
 tasks:
@@ -42,7 +44,12 @@ def site() -> Iterator[Site]:
     with passable_folder() as folder:
         roles = Roles(folder)
         try:
-            master = roles.master("master", "--http", "--http-port", "0")
+            told = folder / "receivers.yaml"
+            told.write_text(RECEIVERS, "utf-8")
+            alerts = ("--receivers", str(told))
+            # The disk is full by this, so that an alert of the cluster fires.
+            full = ("--alert-for", "0", "--disk-full", "0.01")
+            master = roles.master("master", "--http", "--http-port", "0", *alerts, *full)
             assert master.process.stdout is not None
             url = master.process.stdout.readline().decode().removeprefix("web ").strip()
             for number in (1, 2):
@@ -50,7 +57,7 @@ def site() -> Iterator[Site]:
                 roles.agent(
                     master.address, f"agent-{number}", "--runtime", "process", "--resources", ports
                 )
-            roles.binpack(master.address, "binpack", "--role", "**")
+            roles.binpack(master.address, "binpack", "--role", "**", *alerts)
             cli = Cli(master.address)
             for name, text in (("shop", JOB), ("crash", FAILS), ("large", WAITS)):
                 file = folder / f"{name}.yaml"

@@ -340,6 +340,32 @@ def test_an_agent_is_drained_and_activated(seen: Seen) -> None:
     expect(page.locator("main .notice")).to_have_count(0)
 
 
+def test_what_fires_who_is_not_reached_and_a_silence(seen: Seen) -> None:
+    page = seen.open("/")
+    of_overview = page.locator(".count", has=page.get_by_role("link", name="Alerts"))
+    expect(of_overview).to_contain_text("2 receivers not reached")
+    of_overview.get_by_role("link", name="Alerts").click()
+    unplaced = page.locator("main tbody tr", has_text="unplaced")
+    expect(unplaced).to_contain_text("large/one")
+    expect(unplaced).to_contain_text("firing")
+    expect(page.locator("main tbody tr", has_text="the masters")).to_contain_text("not since")
+    master = seen.site.cli.master
+    full = page.locator("main tbody tr", has_text="disk full").filter(has_text=master)
+    full.get_by_role("button", name="Silence").click()
+    dialog = page.locator("dialog")
+    line = f"alerts silence --cluster --when disk_full --subject {master} --for 2h"
+    expect(dialog.locator(".cli code")).to_have_text(f"pymesos-cli {line}")
+    dialog.get_by_label("Why").fill("a new disk comes")
+    expect(dialog.locator(".cli code")).to_have_text(f"pymesos-cli {line} --why 'a new disk comes'")
+    dialog.get_by_role("button", name="Silence", exact=True).click()
+    expect(full).to_contain_text("silenced")
+    (listed,) = (a for a in seen.site.cli.json("alerts", "list") if a.get("subject") == master)
+    assert listed["silenced_for"] == "a new disk comes"
+    page.get_by_role("button", name="End", exact=True).click()
+    dialog.get_by_role("button", name="End", exact=True).click()
+    expect(full).not_to_contain_text("silenced")
+
+
 def test_a_daemon_and_a_periodic_task(seen: Seen) -> None:
     kind = {"command": "sleep 100000", "resources": {"cpus": 0.1, "mem": 32}}
     only = ["hostname:IS:agent-1"]

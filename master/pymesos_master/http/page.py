@@ -13,7 +13,9 @@ from pymesos_master.http.answering import Answer, refusal
 FOLDER = Path(__file__).with_name("web")
 MOST_BYTES = 200 * 1024  # of all files together
 # The first part of an address that the page shows something at; the page itself knows the rest.
-VIEWS = frozenset({"", "jobs", "tasks", "agents", "frameworks", "fairness", "events", "whatif"})
+VIEWS = frozenset(
+    {"", "jobs", "tasks", "agents", "frameworks", "fairness", "alerts", "events", "whatif"}
+)
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",

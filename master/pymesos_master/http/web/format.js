@@ -60,6 +60,7 @@ const KINDS = {
   staging: "busy", starting: "busy", killing: "busy", draining: "busy", recovering: "busy",
   following: "busy", cordoned: "busy", leaving: "busy", drained: "busy", "rolling out": "busy", paused: "busy",
   disconnected: "warn", unreachable: "warn", quarantined: "warn", unknown: "warn",
+  pending: "busy", resolved: "ok", firing: "bad",
   failed: "bad", error: "bad", lost: "bad", dropped: "bad", gone: "bad", "gone by operator": "bad",
 };
 

@@ -5,6 +5,7 @@ import { h, patch } from "./render.js";
 import { go, link, redraw, route, start, to } from "./router.js";
 import { address, begin, end, isAway, listen, onChange, session, signIn, signOut, use } from "./store.js";
 import * as agents from "./views/agents.js";
+import * as alerts from "./views/alerts.js";
 import * as events from "./views/events.js";
 import * as fairness from "./views/fairness.js";
 import * as frameworks from "./views/frameworks.js";
@@ -23,6 +24,7 @@ const VIEWS = [
   ["agents", "Agents", "a", agents],
   ["frameworks", "Frameworks", "f", frameworks],
   ["fairness", "Fairness", "s", fairness],
+  ["alerts", "Alerts", "l", alerts],
   ["events", "Events", "e", events],
   ["whatif", "What if", "w", whatif],
 ];

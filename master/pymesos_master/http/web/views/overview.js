@@ -7,6 +7,7 @@ import { h } from "../render.js";
 import { link, to } from "../router.js";
 import { use } from "../store.js";
 import { table } from "../table.js";
+import { glance } from "./alerts.js";
 
 const HOUR_S = 3600;
 /** @type {Record<string, string>} */
@@ -26,6 +27,7 @@ export function view() {
       counted("Frameworks", "/frameworks", seen.frameworks, "active"),
       counted("Tasks", "/tasks", seen.tasks, "TASK_RUNNING"),
       h("section", { class: "count" }, h("h2", null, link("/fairness", "Offers")), h("strong", null, number(seen.offers)), h("span", { class: "faint" }, "not answered yet")),
+      glance(),
     ),
     h("div", { class: "resources" }, Object.keys(seen.now.total).map((name) => resource(name, seen))),
     waiting(),
