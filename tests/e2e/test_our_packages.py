@@ -13,11 +13,16 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+import yaml
+from kazoo.client import KazooClient
+from kazoo.exceptions import KazooException
+from kazoo.handlers.threading import KazooTimeoutError
 
 from pymesos_testing.cli import Cli
 from pymesos_testing.components import (
@@ -31,27 +36,36 @@ from pymesos_testing.components import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
+Places = Sequence[tuple[str, int]]
+T = TypeVar("T")
+
 ROLE = "data"
-INSTALLED: dict[str, tuple[str, ...]] = {
-    "redis": ("--set", "volume_mib=16"),
+HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/psql"))
+PROGRAMS = {
+    "nginx": "/usr/sbin/nginx",
+    "postgresql": str(POSTGRES[-1]) if POSTGRES else "/usr/bin/postgres",
+    "redis": "/usr/bin/redis-server",
+    "zookeeper": "/usr/share/java/zookeeper.jar",
 }
-PROGRAMS = {"nginx": "/usr/sbin/nginx", "redis": "/usr/bin/redis-server"}
 
 
 class Shop:
-    """A cluster with all our packages installed, each of which has two versions by now."""
+    """A cluster of three agents with all our packages installed."""
 
     def __init__(self, roles: Roles) -> None:
         self.roles = roles
         self.http = f"http://127.0.0.1:{(port := free_port())}"
         self.master = roles.master("master", "--http-port", str(port))
-        self.agent = self.start_agent()
+        self.agents = {host: self.start_agent(host) for host in HOSTS}
         roles.binpack(self.master.address, "binpack", "--role", ROLE)
         self.cli = Cli(self.master.address)
-        self.cli.wait_for_agents(1)
+        self.cli.wait_for_agents(len(HOSTS))
         self.follow_the_page()
-        for name, options in INSTALLED.items():
-            self.cli.ok("package", "install", name, "--role", ROLE, *options)
+        for package in PACKAGES.values():
+            if package.options is not None:
+                self.cli.ok("package", "install", package.name, "--role", ROLE, *package.options)
+        self.upgraded = self.restarted = False
 
     def follow_the_page(self) -> None:
         """Build our packages, add their repository and install the web server."""
@@ -70,19 +84,34 @@ class Shop:
         assert done.returncode == 0, done.stdout + done.stderr
         assert re.search(r"nginx\s+1.0.0\s+1.0.0\s+running", done.stdout), done.stdout
 
-    def start_agent(self) -> Role:
+    def start_agent(self, host: str) -> Role:
         return self.roles.agent(
             self.master.address,
-            "agent",
-            *("--resources", "cpus:16;mem:8192;disk:4096;ports:[24000-24099]"),
-            *("--runtime", "process", "--kill-tasks-on-exit"),
+            host,
+            *("--ip", host, "--runtime", "process", "--kill-tasks-on-exit"),
+            *("--resources", "cpus:16;mem:8192;disk:4096;ports:[31000-31400]"),
         )
 
-    def restart_agent(self) -> None:
-        """As when its machine is started again: nothing of it goes on meanwhile."""
-        self.agent.kill()
-        end_supervisors(self.roles.folder)
-        self.agent = self.start_agent()
+    def restart(self) -> None:
+        """Once: the machines with data are started again; nothing of them goes on meanwhile."""
+        if not self.restarted:
+            self.restarted = True
+            hosts = {
+                self.ports(name, PACKAGES[name].port)[0][0] for name in ("redis", "postgresql")
+            }
+            for host in hosts:
+                self.agents[host].kill()
+                end_supervisors(self.roles.folder / host)
+            self.agents |= {host: self.start_agent(host) for host in hosts}
+
+    def upgrade(self) -> None:
+        """Once: there are next versions of all packages, and all are updated to them."""
+        if not self.upgraded:
+            self.upgraded = True
+            self.sign(*(self.next_version(name) for name in PACKAGES))
+            for name in PACKAGES:
+                said = self.cli.ok("package", "update", name)
+                assert f"{name} 1.0.0 -> 1.1.0" in said and "Nothing but a variable." in said
 
     def build(self, *arguments: str) -> str:
         argv = [sys.executable, str(ROOT / "deploy/packages/build.py"), *arguments]
@@ -94,44 +123,139 @@ class Shop:
             "--key", str(folder / "packages.key"), "--out", str(folder / "packages"), *folders
         )
 
-    def next_version(self, name: str) -> None:
-        """Sign a later version of a package, in which something of its tasks differs."""
+    def next_version(self, name: str) -> str:
+        """The folder with a later version of a package, in which something of its tasks differs."""
         folder = self.roles.folder / "next" / name
         shutil.copytree(ROOT / "deploy/packages" / name, folder)
         about = (folder / "package.yaml").read_text()
         (folder / "package.yaml").write_text(about.replace("version: 1.0.0", "version: 1.1.0"))
-        text = (folder / "job.yaml").read_text()
-        (folder / "job.yaml").write_text(text.replace("    env:\n", '    env:\n      NEXT: "1"\n'))
+        document = yaml.safe_load((folder / "job.yaml").read_text())
+        for task in document["tasks"]:
+            task["env"]["NEXT"] = "1"
+        (folder / "job.yaml").write_text(yaml.safe_dump(document))
         (folder / "UPGRADE.md").write_text("## 1.1.0\n\nNothing but a variable.\n")
-        self.sign(str(folder))
+        return str(folder)
 
     def ask(self, path: str) -> Any:
         with urllib.request.urlopen(f"{self.http}{path}", timeout=20) as answer:
             return json.load(answer)
 
-    def ports(self, job: str, task: str, port: str) -> list[int]:
-        """Where the ready instances of a task are reached."""
+    def ports(self, job: str, port: str) -> list[tuple[str, int]]:
+        """Where the ready instances of a job are reached, when none is to leave."""
         found = self.ask(f"/v1/jobs/{job}/instances")["instances"]
-        return [
-            one["named_ports"][port] for one in found if one["ready"] and one["task_name"] == task
-        ]
-
-    def port(self, job: str, task: str, port: str) -> int:
-        """Where the only instance is reached, once it is ready."""
-        wait_for(f"{job} is ready", lambda: len(self.ports(job, task, port)) == 1, 60)
-        return self.ports(job, task, port)[0]
+        if not all(one["ready"] and not one["leaving"] for one in found):
+            return []
+        return [(one["address"], one["named_ports"][port]) for one in found]
 
     def version(self, job: str) -> str:
         """The version of the package that a job was made from."""
         jobs = self.cli.json("package", "list")
         return next(str(each["package"]["version"]) for each in jobs if each["name"] == job)
 
+    def wait(self, name: str) -> list[tuple[str, int]]:
+        """Where a package is reached, once all of it is ready, and its rollouts are over."""
+        package = PACKAGES[name]
+
+        def settled() -> bool:
+            job = self.ask(f"/v1/jobs/{name}")
+            states = [rollout["state"] for rollout in job["rollouts"]]
+            assert not {"rolled_back", "rollback_failed"} & set(states), job["rollouts"]
+            return bool(job["settled"]) and len(self.ports(name, package.port)) == package.instances
+
+        wait_for(f"{name} is ready", settled, 120)
+        return self.ports(name, package.port)
+
+
+def redis(where: tuple[str, int], *words: str) -> str:
+    """Ask Redis; its answer."""
+    with socket.create_connection(where, 10) as wire:
+        wire.sendall((" ".join(words) + "\r\n").encode())
+        return wire.recv(1000).decode().strip()
+
+
+def psql(where: tuple[str, int], statement: str) -> str:
+    """Ask PostgreSQL; its answer."""
+    host, port = where
+    argv = [
+        PROGRAMS["postgresql"],
+        "-h",
+        host,
+        "-p",
+        str(port),
+        "-U",
+        "postgres",
+        "-Atc",
+        statement,
+    ]
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=20).stdout
+
+
+def zookeeper(where: Places, ask: Callable[[KazooClient], T]) -> T:
+    """Ask an ensemble; its answer."""
+    client = KazooClient(",".join(f"{host}:{port}" for host, port in where), timeout=20)
+    client.start(20)
+    try:
+        return ask(client)
+    finally:
+        client.stop()
+        client.close()
+
+
+def page(where: tuple[str, int]) -> str:
+    """What a web server says."""
+    host, port = where
+    with urllib.request.urlopen(f"http://{host}:{port}/", timeout=10) as answer:
+        return str(answer.read().decode().strip())
+
+
+def put_zookeeper(where: Places) -> None:
+    zookeeper(where, lambda client: client.create("/kept", b"kept"))
+
+
+@dataclass(frozen=True)
+class Used:
+    """A package, and how it is used. `options` of None: the page installs it."""
+
+    name: str
+    port: str
+    instances: int
+    options: tuple[str, ...] | None
+    put: Callable[[Places], object]
+    get: Callable[[Places], object]
+    kept: object  # what `get` finds of what was `put`
+
+
+PACKAGES = {
+    used.name: used
+    for used in (
+        Used("nginx", "http", 2, None, lambda _: None, lambda at: [*map(page, at)], ["hello"] * 2),
+        Used(
+            "redis", "redis", 1, ("--set", "volume_mib=16"),
+            lambda at: redis(at[0], "SET", "a", "kept"),
+            lambda at: redis(at[0], "GET", "a"), "$4\r\nkept",
+        ),
+        Used(
+            "postgresql", "postgresql", 1, ("--set", "mem_mib=256"),
+            lambda at: psql(at[0], "CREATE TABLE t AS SELECT 'kept' AS a"),
+            lambda at: psql(at[0], "SELECT a FROM t"), "kept\n",
+        ),
+        Used(
+            "zookeeper", "client", 3,
+            tuple(word for n, h in enumerate(HOSTS, 1) for word in ("--set", f"host_{n}={h}")),
+            put_zookeeper,
+            lambda at: zookeeper(at, lambda client: client.get("/kept")[0]), b"kept",
+        ),
+    )
+}  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
     missing = [name for name, path in PROGRAMS.items() if not Path(path).exists()]
-    if missing:
-        pytest.skip(f"{', '.join(missing)} cannot run here; {INSTALL}")
+    if missing or os.geteuid() != 0:
+        pytest.skip(
+            f"root, and the programs of {', '.join(missing) or 'all'}, are needed; {INSTALL}"
+        )
     with passable_folder() as folder:
         roles = Roles(folder)
         try:
@@ -140,65 +264,54 @@ def shop() -> Iterator[Shop]:
             roles.close()
 
 
-def redis(port: int, *words: str) -> str:
-    """Ask Redis as its own client does; its answer as one line."""
-    with socket.create_connection(("127.0.0.1", port), 10) as wire:
-        wire.sendall((" ".join(words) + "\r\n").encode())
-        return wire.recv(1000).decode().strip()
+@pytest.mark.parametrize("name", PACKAGES)
+def test_it_runs_and_is_used(shop: Shop, name: str) -> None:
+    package, where = PACKAGES[name], shop.wait(name)
+    package.put(where)
+    assert package.get(where) == package.kept
 
 
-def page(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
-        return str(answer.read().decode().strip())
+@pytest.mark.parametrize("name", PACKAGES)
+def test_its_data_outlive_an_upgrade(shop: Shop, name: str) -> None:
+    shop.upgrade()
+    where = shop.wait(name)
+    assert shop.version(name) == "1.1.0" and PACKAGES[name].get(where) == PACKAGES[name].kept
 
 
-def holds(check: Callable[[], bool]) -> bool:
-    """Whether it does, where a server that is being replaced says nothing."""
-    try:
-        return check()
-    except OSError:
-        return False
+@pytest.mark.parametrize("name", PACKAGES)
+def test_its_data_outlive_their_agent(shop: Shop, name: str) -> None:
+    shop.restart()
+
+    def found() -> bool:
+        try:
+            where = shop.ports(name, PACKAGES[name].port)
+            return bool(where) and PACKAGES[name].get(where) == PACKAGES[name].kept
+        except (
+            OSError,
+            LookupError,
+            subprocess.SubprocessError,
+            KazooException,
+            KazooTimeoutError,
+        ):
+            return False
+
+    wait_for(f"{name} has its data", found, 120)
 
 
-def test_a_web_server_is_upgraded_and_goes_back(shop: Shop) -> None:
-    wait_for("both are ready", lambda: len(shop.ports("nginx", "web", "http")) == 2, 60)
-    assert {page(port) for port in shop.ports("nginx", "web", "http")} == {"hello"}
-    shop.next_version("nginx")
-    said = shop.cli.ok("package", "update", "nginx", "--set", "greeting=good day", "--wait")
-    assert "nginx 1.0.0 -> 1.1.0" in said and "Nothing but a variable." in said
-    assert 'package.options.greeting: "hello" -> "good day"' in said
-    assert {page(port) for port in shop.ports("nginx", "web", "http")} == {"good day"}
+def test_it_goes_back_and_never_down_unasked(shop: Shop) -> None:
     older = shop.cli.run("package", "install", "nginx", "--role", ROLE, "--version", "1.0.0")
     assert older.returncode == 2 and "add --downgrade" in older.stderr
-    (job,) = (each for each in shop.ask("/v1/jobs")["jobs"] if each["name"] == "nginx")
-    assert job["package"] == {"name": "nginx", "version": "1.1.0"}
-    shop.cli.ok("rollback", "nginx", "--wait")
+    said = shop.cli.ok("package", "update", "nginx", "--set", "greeting=good day")
+    assert 'package.options.greeting: "hello" -> "good day"' in said
+    assert [page(at) for at in shop.wait("nginx")] == ["good day"] * 2
+    shop.cli.ok("rollback", "nginx", "1")
+    assert [page(at) for at in shop.wait("nginx")] == ["hello"] * 2
     assert shop.version("nginx") == "1.0.0"
-    assert {page(port) for port in shop.ports("nginx", "web", "http")} == {"hello"}
-
-
-def test_redis_finds_its_data_after_an_upgrade_and_after_its_agent_was_killed(shop: Shop) -> None:
-    assert redis(shop.port("redis", "redis", "redis"), "SET", "a", "kept") == "+OK"
-    shop.next_version("redis")
-    shop.cli.ok("package", "update", "redis", "--wait")
-    assert shop.version("redis") == "1.1.0"
-    assert redis(shop.port("redis", "redis", "redis"), "GET", "a").endswith("kept")
-
-
-def test_data_are_there_when_the_machine_is_started_again(shop: Shop) -> None:
-    """After the tests above, with what these have left."""
-    shop.restart_agent()
-    wait_for(
-        "Redis has its data",
-        lambda: holds(
-            lambda: redis(shop.port("redis", "redis", "redis"), "GET", "a").endswith("kept")
-        ),
-        60,
-    )
+    (job,) = (each for each in shop.ask("/v1/jobs")["jobs"] if each["name"] == "nginx")
+    assert job["package"] == {"name": "nginx", "version": "1.0.0"}
 
 
 def test_what_is_removed_leaves_its_volume(shop: Shop) -> None:
-    said = shop.cli.ok("package", "remove", "redis")
-    assert "its volumes stay" in said
-    assert [each["name"] for each in shop.cli.json("package", "list")].count("redis") == 0
-    assert re.search(r"redis\.redis\.0\.data", shop.cli.ok("volumes", "list"))
+    assert "its volumes stay" in shop.cli.ok("package", "remove", "redis")
+    assert "redis" not in [each["name"] for each in shop.cli.json("package", "list")]
+    assert "redis.redis.0.data" in shop.cli.ok("volumes", "list")
