@@ -232,8 +232,10 @@ class TestPackages:
     def test_ours_can_be_installed_with_every_option(self, folder: Path) -> None:
         package, data = read_folder(folder)
         assert read_package(data) == package and package.name == folder.name
-        package.job(Installing(package.name, "data", {}))
-        package.job(Installing(package.name, "data", package.options.examples()))
+        examples = package.options.examples()
+        required = {name: examples[name] for name in package.options.schema.get("required", ())}
+        package.job(Installing(package.name, "data", required))
+        package.job(Installing(package.name, "data", examples))
 
 
 def test_the_example_of_the_page_is_a_package(tmp_path: Path) -> None:
