@@ -314,6 +314,21 @@ def test_why_a_framework_is_not_offered_more(seen: Seen) -> None:
     expect(told).to_contain_text("it wants none")
 
 
+def test_what_a_task_and_an_agent_use(seen: Seen) -> None:
+    page = seen.open("/tasks?search=shop")
+    page.locator("main tbody a").first.click()
+    used = page.get_by_role("region", name="What it uses", exact=True)
+    expect(used.locator("canvas.curves")).to_have_count(2)
+    label = re.compile(r"^Memory used: .* now, at most .*, of 32 MiB\.$")
+    expect(used.locator("canvas.curves").last).to_have_attribute("aria-label", label)
+    used.get_by_text("As a table").click()
+    expect(used.locator("tbody tr")).not_to_have_count(0)
+    assert flaws(page) == []
+    page.locator(".facts").get_by_role("link", name=re.compile("agent-[12]")).click()
+    expect(used.locator("canvas.curves")).to_have_count(2)
+    expect(used.locator("canvas.curves").last).to_have_attribute("aria-label", re.compile("4 GiB"))
+
+
 def test_a_task_is_killed(seen: Seen) -> None:
     seen.site.cli.ok("run", *job(seen.site, "victim", "sleep 100000"))
     page = seen.open("/tasks?search=victim")
@@ -394,6 +409,7 @@ def test_a_daemon_and_a_periodic_task(seen: Seen) -> None:
     page.locator("dialog").get_by_role("button", name="Trigger", exact=True).click()
     expect(rows(page, "Runs of daily")).to_contain_text("running")
     expect(rows(page, "Runs of daily")).to_contain_text("trigger-")
+    assert flaws(page) == []
     seen.site.cli.ok("stop", "kinds")
 
 
@@ -417,11 +433,15 @@ def test_nothing_keeps_people_from_using_it(seen: Seen, view: str, scheme: str) 
     seen.page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
     page = seen.open(f"/{view}")
     expect(page.locator("main")).not_to_contain_text("Asking")
+    assert not flaws(page), "\n".join(flaws(page))
+
+
+def flaws(page: Page) -> list[str]:
+    """What keeps people from using what is shown, by axe-core."""
     page.evaluate(AXE)
     found = page.evaluate("axe.run()")
-    told = [
+    return [
         f"{one['id']}: {node['html']} {node['failureSummary']}"
         for one in found["violations"]
         for node in one["nodes"]
     ]
-    assert not told, "\n".join(told)

@@ -7,6 +7,7 @@ import { h } from "../render.js";
 import { go, link, redraw, route, to } from "../router.js";
 import { address, use, useList } from "../store.js";
 import { table, wanted } from "../table.js";
+import { usage } from "./usage.js";
 
 /** @type {[string, string][]} */
 const BY = [["", "CPUs"], ["mem", "Memory"], ["disk", "Disk"]];
@@ -126,6 +127,7 @@ function one(id) {
       agent.maintenance.answers.map((/** @type {any} */ a) => h("span", { class: "tag" }, `${a.framework || a.framework_id}: ${a.answer}`)),
     ),
     h("div", { class: "resources" }, ["cpus", "mem", "disk", ...others(agent)].map((name) => stacked(name, agent, list.rows))),
+    usage(id, known, agent.usage?.cpus === undefined ? null : agent.usage, agent.resources),
     facts(/** @type {[string, any][]} */ ([
       ["Id", h("span", { class: "id" }, agent.agent_id)],
       ["Address", agent.address],

@@ -8,6 +8,7 @@ import { address, askBytes, use, useList } from "../store.js";
 import { table, wanted } from "../table.js";
 import { exec } from "./exec.js";
 import { logs } from "./logs.js";
+import { usage } from "./usage.js";
 
 const STATES = ["STAGING", "STARTING", "RUNNING", "KILLING", "FINISHED", "FAILED", "KILLED", "ERROR", "LOST", "DROPPED", "UNREACHABLE", "GONE", "GONE_BY_OPERATOR"].map((name) => `TASK_${name}`);
 
@@ -68,6 +69,7 @@ function one(framework, id) {
       ["Healthy", task.healthy === null ? null : task.healthy ? "yes" : h("span", { class: "state bad" }, "no")],
       ["Ready", task.ready === null ? null : task.ready ? "yes" : h("span", { class: "state busy" }, "not yet")],
     ]),
+    !task.finished_at && usage(id, known, task.usage, task.resources),
     !task.finished_at && placed(task),
     task.started_at && logs(task),
     task.started_at && files(task),
