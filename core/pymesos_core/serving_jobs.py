@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pymesos_core.security.policy import read_roles
 from pymesos_proto.v1 import operator_pb2 as pb
 
+JOB_SORTS = ("id", "name", "state", "role", "submitted", "version")  # of a listing of jobs
 START_IT = "start it again (pymesos-binpack, with the same --state-dir or --zk) to go on with them"
 
 

@@ -318,6 +318,69 @@ class TestMessagesStayBelowTheirLimit:
         assert seen == ["a", "b", "c"]
 
 
+class TestListed:
+    NAMES = ("web", "db", "Cache", "api")
+
+    def pages(self, desk: Desk, size: int = 0, **asked: Any) -> list[str]:
+        seen, token = list[str](), ""
+        while True:
+            request = pb.ListJobsRequest(page_size=size, page_token=token, **asked)
+            page = desk.call("ListJobs", request)
+            seen += [view.name for view in page.jobs]
+            if not (token := page.next_page_token):
+                return seen
+
+    @pytest.fixture
+    def many(self, desk: Desk) -> Desk:
+        for name in self.NAMES:
+            desk.apply(document(WEB, name=name))
+            desk.h.advance(1.0)
+        return desk
+
+    @pytest.mark.parametrize("size", [0, 1, 3])
+    @pytest.mark.parametrize(
+        ("sort", "order"),
+        [
+            ("name", ["Cache", "api", "db", "web"]),
+            ("-name", ["web", "db", "api", "Cache"]),
+            ("submitted", [*NAMES]),
+            ("-submitted", [*reversed(NAMES)]),
+        ],
+    )
+    def test_jobs_are_sorted_whatever_the_pages(
+        self, many: Desk, size: int, sort: str, order: list[str]
+    ) -> None:
+        assert self.pages(many, size, sort=sort) == order
+
+    def test_those_that_are_alike_are_all_there_once(self, many: Desk) -> None:
+        for sort in ("id", "-id", "state", "-role", "version"):
+            assert sorted(self.pages(many, 1, sort=sort)) == sorted(self.NAMES)
+        assert self.pages(many, 1, sort="-state") == self.pages(many, 0, sort="state")[::-1]
+
+    def test_a_search_looks_at_all_that_people_know_of_a_job(self, many: Desk) -> None:
+        assert self.pages(many, search="cache") == ["Cache"]
+        assert sorted(self.pages(many, 1, search="RUNNING")) == sorted(self.NAMES)
+        assert self.pages(many, search="running web") == ["web"]
+        assert self.pages(many, search="db web") == []
+
+    def test_a_page_goes_on_after_a_job_that_has_left_the_listing(self, many: Desk) -> None:
+        page = many.call("ListJobs", pb.ListJobsRequest(page_size=2, sort="-submitted"))
+        (job,) = (job for job in many.h.core.jobs.values() if job.job.name == "Cache")
+        many.call("StopJob", pb.StopJobRequest(job_id=job.job_id), "operator/root")
+        token = page.next_page_token
+        assert token == job.job_id
+        request = pb.ListJobsRequest(page_token=token, sort="-submitted")
+        assert [view.name for view in many.call("ListJobs", request).jobs] == ["db", "web"]
+
+    def test_what_it_cannot_be_sorted_by_is_refused(self, desk: Desk) -> None:
+        error = desk.refused("ListJobs", pb.ListJobsRequest(sort="size"))
+        assert (
+            error.code == Code.INVALID_ARGUMENT and "expected is one of id, name" in error.message
+        )
+        gone = desk.refused("ListJobs", pb.ListJobsRequest(sort="name", page_token="gone"))
+        assert gone.code == Code.ABORTED
+
+
 class TestOthers:
     def test_scaled(self, desk: Desk, shop: str) -> None:
         request = pb.ScaleJobRequest(job_id=shop, counts={"web": 5}, request_id="s")

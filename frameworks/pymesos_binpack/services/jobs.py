@@ -12,6 +12,7 @@ from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.services.alerts import AlertCalls
 from pymesos_binpack.services.asked import Call, answering, short, who
 from pymesos_binpack.services.daemon_views import daemon_views
+from pymesos_binpack.services.job_lists import Listed, in_order, is_asked_for
 from pymesos_binpack.services.restores import JobRestores
 from pymesos_binpack.services.rollouts import RolloutCalls
 from pymesos_binpack.services.triggers import TriggerCalls
@@ -65,24 +66,30 @@ class JobsService(JobChanges, RolloutCalls, TriggerCalls, JobRestores, AlertCall
     async def ListJobs(  # noqa: N802
         self, request: pb.ListJobsRequest, call: Call
     ) -> pb.ListJobsResponse:
-        """Jobs by id, without their instances."""
+        """Jobs by id, or sorted, without their instances."""
         self._check(call, "Jobs.ListJobs")
         size = min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         core, framework_id = self.binpack.core, self.binpack.driver.framework_id
         seen = self._readable(call)
+        aside = self._aside(seen)
         kept = (
-            job_id
-            for job_id, job in core.jobs.items()
-            if job.job.role in seen
-            and (request.include_ended or not job.is_over)
-            and _is_asked_for(request, job_id, job.job.name, job.job.role)
+            _of_job(job)
+            for job in core.jobs.values()
+            if job.job.role in seen and (request.include_ended or not job.is_over)
         )
-        aside = {
-            job_id: one
-            for job_id, one in self._aside(seen).items()
-            if _is_asked_for(request, job_id, one.name, self._role_aside(one))
-        }
-        every = sorted(j for j in (*kept, *aside) if j > request.page_token)
+        asked = [
+            one
+            for one in (*kept, *map(self._of_aside, aside.values()))
+            if is_asked_for(request, one)
+        ]
+
+        def find(job_id: str) -> Listed | None:
+            if job_id in aside:
+                return self._of_aside(aside[job_id])
+            job = core.jobs.get(job_id)
+            return _of_job(job) if job is not None and job.job.role in seen else None
+
+        every = in_order(request, asked, find)
         views: list[pb.JobView] = []
         used_bytes = 0
         for job_id in every[:size]:
@@ -256,14 +263,27 @@ class JobsService(JobChanges, RolloutCalls, TriggerCalls, JobRestores, AlertCall
                 await self.binpack.forget_volume(*asked)
         return pb.ForgetVolumeResponse()
 
+    def _of_aside(self, one: Quarantined) -> Listed:
+        role = self._role_aside(one)
+        return Listed(one.job_id, one.name, role, lambda: "quarantined", one.submitted_at_s)
+
     def _aside(self, seen: Roles) -> dict[str, Quarantined]:
         """The jobs in quarantine that who may see what is of these roles may see, by id."""
         aside = self.binpack.core.quarantined.items()
         return {job_id: one for job_id, one in aside if self._role_aside(one) in seen}
 
 
-def _is_asked_for(request: pb.ListJobsRequest, job_id: str, name: str, role: str) -> bool:
-    return request.called in ("", job_id, name) and request.role in ("", role)
+def _of_job(job: JobState) -> Listed:
+    package = job.job.package
+    return Listed(
+        job.job_id,
+        job.job.name,
+        job.job.role,
+        lambda: job.state,
+        job.submitted_at_s,
+        job.durable_version,
+        f"{package.name} {package.version}" if package is not None else "",
+    )
 
 
 def _place(instance: Instance) -> tuple[str, int, str]:

@@ -511,18 +511,22 @@ class PeriodicView(_message.Message):
     def __init__(self, task_name: _Optional[str] = ..., schedule: _Optional[str] = ..., time_zone: _Optional[str] = ..., next_at_s: _Optional[float] = ..., note: _Optional[str] = ..., runs: _Optional[_Iterable[_Union[RunView, _Mapping]]] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
-    __slots__ = ("include_ended", "page_size", "page_token", "called", "role")
+    __slots__ = ("include_ended", "page_size", "page_token", "called", "role", "search", "sort")
     INCLUDE_ENDED_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     CALLED_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
+    SORT_FIELD_NUMBER: _ClassVar[int]
     include_ended: bool
     page_size: int
     page_token: str
     called: str
     role: str
-    def __init__(self, include_ended: _Optional[bool] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., called: _Optional[str] = ..., role: _Optional[str] = ...) -> None: ...
+    search: str
+    sort: str
+    def __init__(self, include_ended: _Optional[bool] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., called: _Optional[str] = ..., role: _Optional[str] = ..., search: _Optional[str] = ..., sort: _Optional[str] = ...) -> None: ...
 
 class ListJobsResponse(_message.Message):
     __slots__ = ("jobs", "next_page_token")

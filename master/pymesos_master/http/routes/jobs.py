@@ -21,6 +21,7 @@ from pymesos_core.jobs_json import (
 from pymesos_core.json_access import receiver_json
 from pymesos_core.json_dialect import Json
 from pymesos_core.limits import MAX_JOB_VERSION
+from pymesos_core.serving_jobs import JOB_SORTS
 from pymesos_master.http.asking import (
     Asked,
     Parameter,
@@ -30,7 +31,7 @@ from pymesos_master.http.asking import (
     whole,
 )
 from pymesos_master.http.job_schemas import of_frameworks
-from pymesos_master.http.routes.table import PAGE, Route, listed
+from pymesos_master.http.routes.table import PAGE, Route, listed, sorts
 from pymesos_master.http.schemas import listing, many, record, ref, whole_list
 from pymesos_master.services.jobs_asked import (
     FoundJob,
@@ -90,6 +91,8 @@ def _jobs(asked: Asked) -> JobsAsked:
             page_token=token,
             called=asked.text("called"),
             role=asked.text("role"),
+            search=asked.text("search"),
+            sort=asked.text("sort"),
         ),
         lambda answer: answer.jobs,
     )
@@ -198,8 +201,8 @@ ROUTES: tuple[Route, ...] = (
     ),
     _read(
         "/v1/jobs",
-        "Jobs, by framework and id. What a framework that does not answer has is left out, and"
-        " `unreachable` names it.",
+        "Jobs, by framework, and by id or sorted in each. What a framework that does not answer"
+        " has is left out, and `unreachable` names it.",
         "ListJobs",
         of_frameworks("jobs", "Job"),
         _jobs,
@@ -209,6 +212,12 @@ ROUTES: tuple[Route, ...] = (
         text("role", "Only those of this role."),
         text("called", "Only those of this id or name."),
         flag("ended", "Also those that have ended."),
+        text(
+            "search",
+            "Only those that have all of these words, in whatever case, in their ids, names, roles,"
+            " states and packages.",
+        ),
+        sorts(JOB_SORTS),
     ),
     _read(
         "/v1/jobs/{job}",

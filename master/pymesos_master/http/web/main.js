@@ -144,7 +144,7 @@ function search() {
     wanted ? use(address(path, { search: wanted, limit, ...more }), 10000).data : null;
   const found = [
     ...(ask("/v1/agents", 5)?.agents ?? []).map((/** @type {any} */ a) => ["agent", a.hostname || a.agent_id, to("agents", a.agent_id)]),
-    ...(wanted ? use(address("/v1/jobs", { limit: 500 }), 10000).data?.jobs ?? [] : []).filter((/** @type {any} */ j) => has(`${j.job_id} ${j.name}`)).slice(0, 5).map((/** @type {any} */ j) => ["job", j.job_id, to("jobs", j.job_id)]),
+    ...(ask("/v1/jobs", 5)?.jobs ?? []).map((/** @type {any} */ j) => ["job", j.job_id, to("jobs", j.job_id)]),
     ...named().map((f) => ["framework", f.name || f.framework_id, to("frameworks", f.framework_id)]),
     ...(ask("/v1/tasks", 10, { completed: true, sort: "-launched" })?.tasks ?? []).map((/** @type {any} */ t) => ["task", t.task_id, to("tasks", t.framework_id, t.task_id)]),
   ];

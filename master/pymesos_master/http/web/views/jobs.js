@@ -24,12 +24,10 @@ const packaged = (job) => (job.package ? `${job.package.name} ${job.package.vers
 function all(at) {
   const ended = at.query.get("ended") === "true";
   const words = (at.query.get("search") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
-  const list = useList("/v1/jobs", { ended }, "jobs", 2000, 4000);
-  const found = list.rows.filter((j) => words.every((word) => `${j.job_id} ${j.name} ${j.role} ${j.state} ${packaged(j) ?? ""}`.toLowerCase().includes(word)));
+  const list = useList("/v1/jobs", { ended, search: at.query.get("search"), sort: at.query.get("sort") ?? "-submitted" }, "jobs", wanted("jobs"), 4000);
   return [
     head("Jobs", ended ? "jobs --all" : "jobs", searchBox("Find jobs"), tick("ended", "also ended"), h("a", { class: "button", href: "/whatif" }, "New or changed job")),
     wrong(list),
-    list.more && h("p", { class: "notice" }, "Only the first 2,000 are here: name one in the search of the tasks, or in the CLI."),
     table({
       name: "jobs",
       label: "Jobs",
@@ -37,7 +35,7 @@ function all(at) {
       known: list,
       empty: words.length ? "No job has these words." : "No job runs.",
       key: (j) => j.job_id,
-      rows: inOrder(found, "-submitted", { name: (j) => j.name, state: (j) => j.state, role: (j) => j.role ?? "", submitted: (j) => j.submitted_at, version: (j) => j.version ?? 0 }),
+      rows: inOrder(list.rows, "-submitted", { name: (j) => j.name, state: (j) => j.state, role: (j) => j.role ?? "", submitted: (j) => j.submitted_at, version: (j) => j.version ?? 0 }),
       columns: [
         { title: "Job", sort: "name", width: "22%", cell: (j) => link(to("jobs", j.job_id), j.name) },
         { title: "State", sort: "state", width: "7.5rem", cell: (j) => state(j.state) },
