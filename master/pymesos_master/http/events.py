@@ -25,6 +25,7 @@ from pymesos_proto.v1 import operator_pb2 as pb
 
 CONTENT_TYPE = "text/event-stream"
 PACE_S = 1.0  # between two batches; what happens after a silence comes at once
+LOOK_S = 2.0  # the same for who only looks on
 RETRY_MS = 2000
 BEGIN = f"retry: {RETRY_MS}\n\n".encode()
 IDLE = b": \n\n"
@@ -48,7 +49,7 @@ class Events:
         return Parts(CONTENT_TYPE, self._parts(request, caller), IDLE, last)
 
     async def _parts(self, request: pb.WatchEventsRequest, caller: Caller) -> AsyncGenerator[bytes]:
-        request.pace_s = PACE_S
+        request.pace_s = LOOK_S if request.latest else PACE_S
         complete, begin = True, BEGIN
         async with aclosing(self._operators.events(request, caller)) as batches:
             async for batch in batches:

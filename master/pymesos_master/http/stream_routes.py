@@ -103,8 +103,8 @@ STREAMS: tuple[Stream, ...] = (
             flag("without_state", "Instead of the state nothing comes: only what happens then."),
             whole(
                 "latest",
-                "Of what happens within a second, only the latest so many come; `left_out` says how"
-                " many of which kind happened before. It is for who looks on, as a page does.",
+                "Of what happens within two seconds, only the latest so many come; `left_out` says"
+                " how many of which kind happened before. It is for who looks on, as a page does.",
                 1,
                 MOST_LATEST,
             ),

@@ -257,7 +257,7 @@ function happened(kind) {
 }
 
 const MOST_EVENTS = 1000;
-const LATEST = 100; // events of a second, of which nobody reads more
+const LATEST = 100; // events of two seconds, of which nobody reads more
 const HUSH_MS = 30000; // after which a page that is hidden hears nothing
 /** What happened while the page was open, the latest first. @type {any[]} */
 export const recent = [];
