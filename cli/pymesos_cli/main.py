@@ -43,6 +43,7 @@ ROOMS = {
     "local": ("local", "Run a whole cluster here, on loopback, until Ctrl-C."),
     "logs": ("tasks", "Show what a task writes, or wrote, or all tasks of a job."),
     "ls": ("tasks", "List the files of a task's sandbox."),
+    "migrate": ("migrating", "Come from Apache Mesos: see what works here, and what does not."),
     "offers": ("operators", "List offers that wait for an answer."),
     "package": ("packages", "Install what others have made ready, and keep it current."),
     "policy": ("access", "Show, check and set what operators and frameworks may do."),

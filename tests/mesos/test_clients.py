@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from pymesos_cli.main import main
 from pymesos_testing.components import passable_folder, wait_for
 from pymesos_testing.recordings.cluster import USUAL, Cluster, cluster
 
@@ -17,6 +19,12 @@ from pymesos_testing.recordings.cluster import USUAL, Cluster, cluster
 def running() -> Iterator[Cluster]:
     with passable_folder() as folder, cluster(folder, (USUAL,), (), ()) as made:
         yield made
+
+
+def test_what_is_served_here_is_said_to_work(running: Cluster) -> None:
+    url = f"http://127.0.0.1:{running.mesos_port}"
+    result = CliRunner().invoke(main, ["migrate", "check", "--mesos", url, "--agents", "0"])
+    assert result.exit_code == 0 and "0 missing, 0 differs" in result.output, result.output
 
 
 class Avmesos:

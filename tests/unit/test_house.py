@@ -55,7 +55,8 @@ ROOMS = {
     },
     "master/pymesos_master": {"core", "allocator", "http", "mesos", "queries", "services"},
     "cli/pymesos_cli": {
-        "access", "backup", "certificates", "contexts", "draining", "jobs", "tasks", "operators",
+        "access", "backup", "certificates", "contexts", "draining", "jobs", "migrating", "tasks",
+        "operators",
         "local", "packages", "variables", "web",
     },
     "agent/pymesos_agent": {

@@ -68,6 +68,7 @@ BY_HTTP: dict[str, str | tuple[str, ...]] = {
     "maintenance cancel": ("POST /v1/maintenance/cancel",),
     "maintenance list": ("GET /v1/maintenance",),
     "maintenance schedule": ("POST /v1/maintenance/schedule",),
+    "migrate check": "it asks a master of Mesos, and no cluster of ours",
     "offers": ("GET /v1/offers",),
     "package install": ("POST /v1/jobs/apply",),
     "package list": ("GET /v1/jobs",),

@@ -1,0 +1,141 @@
+"""Asks a master of Mesos, and its agents, what they are and have: GETs, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from pymesos_cli.cluster import EXIT_NO_MASTER, EXIT_USAGE, CliError
+from pymesos_core.text import os_problem, quoted
+
+MAX_BYTES = 256 * 1024 * 1024  # of an answer: a large cluster's tasks
+TIMEOUT_S = 30.0
+AGENT_TIMEOUT_S = 5.0
+MOST_REDIRECTIONS = 3
+PATHS = ("version", "flags", "frameworks", "slaves", "roles", "weights", "quota")
+_PID = re.compile(r"[^@]{1,100}@([^@/\s]{1,255}:\d{1,5})")
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AgentFlags:
+    """The flags of one agent; None: why they are not known."""
+
+    agent: str
+    flags: Mapping[str, str] | None
+    problem: str = ""
+
+
+class Asking:
+    """Asks the master at a URL."""
+
+    def __init__(self, url: str, credentials: tuple[str, str] | None = None) -> None:
+        """Raises CliError for what is no URL of a master."""
+        split = urlsplit(url if "://" in url else f"http://{url}")
+        if split.scheme not in ("http", "https") or not split.hostname or split.username:
+            raise CliError(f"{quoted(url)} is no URL such as http://HOST:5050", EXIT_USAGE)
+        self._base = f"{split.scheme}://{split.netloc}"
+        self._scheme = split.scheme
+        self._credentials = credentials
+        self._slaves: list[Json] = []
+
+    def master(self) -> Json:
+        """Return what the master that leads says, by path. Raises CliError."""
+        out = {path: self._get(path) for path in PATHS}
+        slaves = out["slaves"].get("slaves")
+        self._slaves = [one for one in slaves if isinstance(one, dict)] if slaves else []
+        return out
+
+    def agents_flags(self, most: int) -> Iterator[AgentFlags]:
+        """Yield the flags of the first agents. One that does not answer is told of."""
+        for slave in self._slaves[:most]:
+            name = str(slave.get("hostname", slave.get("id", "?")))
+            found = _PID.fullmatch(str(slave.get("pid", "")))
+            if found is None:
+                yield AgentFlags(name, None, "its address is not told")
+                continue
+            try:
+                url = f"{self._scheme}://{found[1]}/flags"
+                answer = self._open(url, AGENT_TIMEOUT_S, known=False)
+                told = _parsed(url, answer) if isinstance(answer, bytes) else None
+                yield AgentFlags(name, _flags(told))
+            except CliError as error:
+                yield AgentFlags(name, None, error.message)
+
+    def _get(self, path: str) -> Any:
+        try:
+            return self._ask(f"{self._base}/{path}")
+        except CliError as error:
+            if path in ("quota", "weights", "roles", "flags"):  # not everybody may see these
+                return {"problem": error.message}
+            raise
+
+    def _ask(self, url: str) -> Any:
+        """The JSON at a URL; a master that does not lead sends to the one that does."""
+        for _ in range(MOST_REDIRECTIONS):
+            answer = self._open(url, TIMEOUT_S, known=True)
+            if isinstance(answer, bytes):
+                return _parsed(url, answer)
+            url = f"{self._scheme}:{answer}" if answer.startswith("//") else answer
+            split = urlsplit(url)
+            if split.scheme != self._scheme or not split.hostname:
+                raise CliError(f"{url[:200]} is no place to be sent to", EXIT_NO_MASTER)
+            self._base = f"{split.scheme}://{split.netloc}"
+        raise CliError(f"{url[:200]}: masters send from one to the other", EXIT_NO_MASTER)
+
+    def _open(self, url: str, timeout_s: float, *, known: bool) -> bytes | str:
+        """The body of an answer, or where it sends to. `known`: who asks is shown, to masters."""
+        request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310
+        if known and self._credentials is not None:
+            shown = base64.b64encode(":".join(self._credentials).encode()).decode()
+            request.add_header("Authorization", f"Basic {shown}")
+        try:
+            with _OPENER.open(request, timeout=timeout_s) as answer:
+                data: bytes = answer.read(MAX_BYTES + 1)
+        except urllib.error.HTTPError as error:
+            location = error.headers.get("Location")
+            if error.code in (302, 307) and location:
+                return str(location)
+            hint = ": give --principal and --secret-file" if error.code == 401 else ""
+            raise CliError(f"{url} answers {error.code}{hint}", EXIT_NO_MASTER) from None
+        except (OSError, ValueError) as error:  # URLError is one
+            reason = getattr(error, "reason", error)
+            told = os_problem(reason) if isinstance(reason, OSError) else str(reason)
+            raise CliError(f"{url} cannot be asked: {told[:300]}", EXIT_NO_MASTER) from None
+        if len(data) > MAX_BYTES:
+            raise CliError(f"{url} answers with more than {MAX_BYTES} bytes", EXIT_NO_MASTER)
+        return data
+
+
+class _NoRedirection(urllib.request.HTTPRedirectHandler):
+    """Redirections are followed by `Asking`, within one scheme."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follow none."""
+        return
+
+
+_OPENER = urllib.request.build_opener(_NoRedirection, urllib.request.ProxyHandler({}))
+
+
+def _parsed(url: str, data: bytes) -> Any:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        raise CliError(f"{url} answers no JSON: is it a master of Mesos?", EXIT_NO_MASTER) from None
+    if not isinstance(value, dict | list):
+        raise CliError(f"{url} answers no object: is it a master of Mesos?", EXIT_NO_MASTER)
+    return value
+
+
+def _flags(answer: Any) -> Mapping[str, str]:
+    flags = answer.get("flags") if isinstance(answer, dict) else None
+    return {str(k): str(v) for k, v in flags.items()} if isinstance(flags, dict) else {}

@@ -1,0 +1,57 @@
+"""Commands for those who come from Apache Mesos."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+import click
+
+from pymesos_cli.group import Room
+from pymesos_cli.options import json_option
+
+room = Room()
+
+
+@room.group()
+def migrate() -> None:
+    """Come from Apache Mesos: see what will work here, and what will not."""
+
+
+@migrate.command("check")
+@click.option(
+    "--mesos", "url", required=True, metavar="URL", help="A master of Mesos, as http://HOST:5050."
+)
+@click.option("--principal", metavar="NAME", help="Who asks, where Mesos wants to know.")
+@click.option(
+    "--secret-file",
+    type=click.File("r"),
+    metavar="FILE",
+    help="The secret of that principal; - is standard input.",
+)
+@click.option(
+    "--agents",
+    type=click.IntRange(0, 1000),
+    default=20,
+    show_default=True,
+    help="How many agents are asked for their flags.",
+)
+@json_option
+def check(
+    url: str, principal: str | None, secret_file: TextIO | None, agents: int, as_json: bool
+) -> None:
+    """Ask a running master of Mesos what its frameworks, agents and flags use.
+
+    Nothing is changed there. Exit status: 0 all of it works here, 1 something does not.
+    """
+    if (principal is None) is not (secret_file is None):
+        raise click.UsageError("give --principal and --secret-file, or neither")
+    from pymesos_cli.migrating import checking, showing
+    from pymesos_cli.migrating.asking import Asking
+    from pymesos_cli.migrating.tables import Verdict
+
+    secret = secret_file.read().rstrip("\n") if secret_file is not None else ""
+    asking = Asking(url, (principal, secret) if principal is not None else None)
+    found = checking.findings(asking.master(), asking.agents_flags(agents))
+    showing.show(found, as_json=as_json)
+    if any(one.verdict is Verdict.MISSING for one in found):
+        raise SystemExit(1)
