@@ -313,8 +313,14 @@ def _mesos(
         settings.mesos_credentials or {},
         settings.mesos_anonymous,
         credentials.revocations if credentials is not None else None,
+        AccessTokens(leadership) if credentials is not None and settings.mesos_is_private else None,
+        make_gate(credentials, on_refused=at_gate(leadership.audit))
+        if settings.mesos_tls
+        else None,
     )
-    mesos = MesosServer(leadership, authenticator, settings.mesos_at, flags_of(settings))
+    with_tls = credentials if settings.mesos_tls else None
+    flags = flags_of(settings)
+    mesos = MesosServer(leadership, authenticator, settings.mesos_at, flags, with_tls)
     process.close_later(mesos.close)
     return mesos
 

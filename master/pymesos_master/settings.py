@@ -221,6 +221,11 @@ class MasterSettings(AuditedSettings):
         help="Principals of Mesos' API with their secrets, in either format of Mesos'"
         " --credentials; only its owner may read the file.",
     )
+    mesos_tls: bool = switch(
+        False,
+        help="Serve Mesos' API by HTTPS, with the certificates of --tls; who has one of the cluster"
+        " may show it there.",
+    )
     metrics_port: int | None = metrics_port()
     metrics_ip: str | None = metrics_ip()
 
@@ -234,24 +239,28 @@ class MasterSettings(AuditedSettings):
         elif self.http_cert is not None and (self.tls is None or not self.http):
             yield "http_cert", "give --tls, too, and no --no-http: browsers sign in by them"
         if self.mesos_port is None:
-            for name in ("mesos_anonymous", "mesos_credentials"):
+            for name in ("mesos_anonymous", "mesos_credentials", "mesos_tls"):
                 if getattr(self, name):
                     yield name, "give --mesos-port, too"
-        elif not (self.mesos_anonymous or self.mesos_credentials):
+        elif self.mesos_tls and self.tls is None:
+            yield "mesos_tls", "give --tls, too"
+        elif not (self.mesos_anonymous or self.mesos_credentials or self.mesos_tls):
             yield (
                 "mesos_port",
-                "nobody could call Mesos' API: give --mesos-anonymous or --mesos-credentials",
+                "nobody could call Mesos' API: give --mesos-anonymous, --mesos-credentials or"
+                " --mesos-tls",
             )
-        elif (
-            self.mesos_credentials
-            and not self.i_know
-            and not ipaddress.ip_address(self.ip).is_loopback
-        ):
+        elif self.mesos_credentials and not self.mesos_is_private:
             yield (
                 "mesos_credentials",
-                "passwords would be sent in the clear to an address that others reach: put a proxy"
-                " with TLS before 127.0.0.1, or give --i-know",
+                "passwords would be sent in the clear to an address that others reach: give"
+                " --mesos-tls, put a proxy with TLS before 127.0.0.1, or give --i-know",
             )
+
+    @property
+    def mesos_is_private(self) -> bool:
+        """Whether nobody reads what is sent to Mesos' API, or an operator has accepted it."""
+        return self.mesos_tls or self.i_know or ipaddress.ip_address(self.ip).is_loopback
 
     @property
     def keys_at(self) -> Path | None:

@@ -18,14 +18,14 @@ from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import read_principal
 from pymesos_core.security.issuing import issue
 from pymesos_core.serving import Listen, make_gate
-from pymesos_master.http.server import HttpServer
+from pymesos_master.http.server import HttpServer, Listener
 from pymesos_testing.http_cluster import a_bit_of_everything, closed_answering, leadership_of
 
 LISTEN = Listen("127.0.0.1", 0, None, None)
 
 
 @asynccontextmanager
-async def running(server: HttpServer) -> AsyncIterator[str]:
+async def running(server: Listener) -> AsyncIterator[str]:
     serving = asyncio.ensure_future(server.run())
     try:
         yield server.url
@@ -62,6 +62,12 @@ class Closed:
             folder = self.issue(principal)
             context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
         return context
+
+    async def status(self, url: str, path: str, context: ssl.SSLContext) -> int:
+        async with ClientSession(url) as session:
+            name = "m1.master.prod.pymesos"
+            async with session.get(path, ssl=context, server_hostname=name) as answer:
+                return answer.status
 
     async def get(self, url: str, path: str, context: ssl.SSLContext) -> tuple[int, Any]:
         async with ClientSession(url) as session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,7 +14,9 @@ from pymesos_core.caller import Caller, Method
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.security.revocations import Revocations
+from pymesos_core.transport import CallError, Code
 from pymesos_master.mesos.authenticating import (
+    OF_FRAMEWORKS,
     Anonymous,
     Authenticator,
     read_anonymous,
@@ -113,7 +115,7 @@ def test_where_nobody_has_a_certificate_an_address_proves_nothing() -> None:
     [
         ("", "name"),
         ("Old", "name"),
-        ("agent/x", "a framework is expected"),
+        ("agent/x", "a framework or an operator is expected"),
         ("old@", "no network"),
         ("old@10.0.0.0/99", "no network"),
         ("old@10.0.0.1/8", "no network"),
@@ -147,7 +149,7 @@ def test_both_formats_of_mesos_are_read(tmp_path: Path) -> None:
         ("a\n", "line 1 has 1 words"),
         ("a b c\n", "line 1 has 3 words"),
         ("a b\na c\n", "two secrets"),
-        ("agent/a b\n", "a framework is expected"),
+        ("agent/a b\n", "a framework or an operator is expected"),
         ("{", "is expected"),
         ('{"credentials": {}}', "0 credentials"),
         ('{"credentials": [{"principal": "a"}]}', "is expected"),
@@ -217,4 +219,66 @@ def test_settings_that_do_not_fit() -> None:
     beyond = {"ip": "10.0.0.1", "auth": False, "mesos_port": 0, "mesos_credentials": SECRETS}
     assert "mesos_credentials" in settings(**beyond, i_know=False)
     assert "mesos_credentials" not in settings(**beyond, i_know=True)
+    assert "mesos_credentials" not in settings(**beyond, i_know=False, mesos_tls=True)
+    assert "mesos_tls" in settings(**beyond, mesos_tls=True)
+    assert "mesos_tls" in settings(mesos_tls=True)
     assert isinstance(old[0], Anonymous)
+
+
+# By an access token, or a certificate.
+
+TOKEN = "Bearer pymesos_at_" + "a" * 43
+OPERATOR = Caller("operator/o", Method.TOKEN, "t1", via="http", rights=("read",))
+
+
+class Tokens:
+    """Knows one token, or that another master may."""
+
+    def __init__(self, known: Caller | None, *, here: bool = True) -> None:
+        self.known, self.is_here = known, here
+
+    def here(self, digest: bytes, peer: str) -> Caller | None:
+        if self.is_here and self.known is None:
+            raise CallError(Code.UNAUTHENTICATED, "not good")
+        return self.known
+
+
+def test_an_access_token_is_who_made_it() -> None:
+    def by(tokens: Any) -> Any:
+        return Authenticator({}, (), Revocations(), tokens).caller(TOKEN, "10.0.0.9")
+
+    caller = by(Tokens(OPERATOR))
+    assert (caller.principal, caller.rights, caller.via) == ("operator/o", ("read",), "mesos")
+    assert by(Tokens(None, here=False)) is None, "another master leads"
+    for tokens in (Tokens(None), None):
+        with pytest.raises(RefusalError) as refused:
+            by(tokens)
+        assert refused.value.status == 401
+    with pytest.raises(RefusalError):
+        Authenticator({}, (), Revocations(), cast(Any, Tokens(OPERATOR))).caller("Bearer x", "::1")
+
+
+def test_a_certificate_is_let_in_by_the_gate() -> None:
+    seen: list[str] = []
+
+    def gate(path: str, peer: str, authentication: Any) -> Caller:
+        seen.append(path)
+        if path == OF_FRAMEWORKS:
+            raise CallError(Code.PERMISSION_DENIED, "operator/o may not call it")
+        return Caller("operator/o", Method.CERT, "c1", peer, "grpc")
+
+    which = Authenticator({}, (), Revocations(), None, gate)
+    shown = {"peer_uri": [b"x"]}
+    caller = which.caller(None, "10.0.0.9", certificate=shown)
+    assert caller is not None and (caller.principal, caller.via) == ("operator/o", "mesos")
+    with pytest.raises(RefusalError, match="may not call it") as refused:
+        which.caller(None, "10.0.0.9", certificate=shown, path=OF_FRAMEWORKS)
+    assert refused.value.status == 403 and len(seen) == 2
+    with pytest.raises(RefusalError):
+        which.caller(None, "10.0.0.9")
+
+
+def test_an_operator_may_have_a_password() -> None:
+    which = Authenticator({"operator/ops": "x"}, (), Revocations())
+    caller = which.caller(basic("operator/ops:x"), "10.0.0.9")
+    assert caller is not None and caller.principal == "operator/ops"

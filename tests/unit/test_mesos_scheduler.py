@@ -25,6 +25,7 @@ from pymesos_core.mesos.json_messages import from_json, to_object
 from pymesos_core.mesos.media import Media
 from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.outbox import Outbox
+from pymesos_core.security.revocations import Revocations
 from pymesos_master.http.crossing import names_of
 from pymesos_master.mesos import server as mesos_server
 from pymesos_master.mesos.authenticating import Authenticator, read_anonymous
@@ -286,6 +287,7 @@ async def test_no_page_is_taken_for_who_calls_from_here(
     """A name of elsewhere may be made to lead here, and a browser here to call by it."""
     server = object.__new__(MesosServer)
     server._scheduler = scheduler()
+    server._tls = None
     server._names = names_of("master-1.example", "10.0.0.1")
     server._authenticator = Authenticator({"a": "b"}, [read_anonymous("a@0.0.0.0/0")], None)
     transport = Mock(**{"get_extra_info.return_value": ("10.0.0.9", 1)})
@@ -294,6 +296,20 @@ async def test_no_page_is_taken_for_who_calls_from_here(
     )
     answer = await server._handle(request)
     assert isinstance(answer, Response) and answer.status == (403 if refused else 405)
+
+
+async def test_who_is_no_framework_does_not_subscribe() -> None:
+    server = object.__new__(MesosServer)
+    server._tls = None
+    server._authenticator = Authenticator({"operator/o": "b"}, (), Revocations())
+    shown = "Basic " + base64.b64encode(b"operator/o:b").decode()
+    transport = Mock(**{"get_extra_info.return_value": ("10.0.0.9", 1)})
+    request = make_mocked_request(
+        "POST", "/api/v1/scheduler", headers={"Authorization": shown}, transport=transport
+    )
+    answer = await server._handle(request)
+    assert isinstance(answer, Response) and answer.status == 403
+    assert answer.body == b"operator/o may not subscribe: frameworks may"
 
 
 def test_an_event_that_cannot_be_told_does_not_end_the_stream(

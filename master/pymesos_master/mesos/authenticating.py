@@ -1,4 +1,5 @@
-"""Who calls by Mesos' API: by name and password (HTTP Basic), or by where the call comes from."""
+"""Who calls by Mesos' API: by name and password (HTTP Basic), by an access token, by a certificate,
+or by where the call comes from."""
 
 from __future__ import annotations
 
@@ -7,21 +8,27 @@ import hmac
 import ipaddress
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pymesos_core.caller import Caller, Method
 from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.private import read_private
+from pymesos_core.security.access_tokens import shown_digest
+from pymesos_core.security.gate import Authentication, Gate
 from pymesos_core.security.identities import IdentityError, Kind, read_principal
 from pymesos_core.security.revocations import Revocations
 from pymesos_core.text import os_problem, quoted
+from pymesos_core.transport import CallError
+from pymesos_master.services.access_tokens import AccessTokens
 
+OF_FRAMEWORKS, OF_OPERATORS = "/pymesos.v1.Scheduler/Connect", "/pymesos.v1.Operator/GetOverview"
 REALM = "mesos-master-scheduler"  # as in Mesos, whose clients may look for it
 MAX_FILE_BYTES = 1024 * 1024
 MAX_HEADER_BYTES = 4096
 MOST_CREDENTIALS = 1000
+NO_CERTIFICATE: Authentication = {}
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 _ANY_CLUSTER = "x"  # principals are read as of some cluster: they do not name it
 
@@ -36,16 +43,19 @@ class Anonymous:
     networks: tuple[Network, ...]
 
 
-def framework_principal(written: str) -> str:
-    """Return `framework/NAME` of that or of NAME alone, as Mesos has it. Raises ValueError."""
+def principal_of(written: str) -> str:
+    """Return `framework/NAME` of NAME, as Mesos has it; a kind before it may be `operator`, too.
+
+    Raises ValueError.
+    """
     try:
         who = read_principal(_ANY_CLUSTER, written if "/" in written else f"framework/{written}")
     except IdentityError as error:
         raise ValueError(str(error)) from None
-    if who.kind != Kind.FRAMEWORK:
+    if who.kind not in (Kind.FRAMEWORK, Kind.OPERATOR):
         raise ValueError(
-            f"{quoted(written)} is of the kind {who.kind}; a framework is expected, as in"
-            f" framework/NAME or NAME"
+            f"{quoted(written)} is of the kind {who.kind}; a framework or an operator is expected,"
+            f" as in framework/NAME, NAME or operator/NAME"
         )
     return who.principal
 
@@ -59,7 +69,7 @@ def read_anonymous(written: str) -> Anonymous:
         raise ValueError(
             f"{quoted(network)} is no network ({error}); as in framework/old@10.0.0.0/8"
         ) from None
-    return Anonymous(framework_principal(principal), networks)
+    return Anonymous(principal_of(principal), networks)
 
 
 def read_credentials(written: str) -> Mapping[str, str]:
@@ -87,7 +97,7 @@ def read_credentials(written: str) -> Mapping[str, str]:
             raise ValueError(f"the principal {quoted(name)} has no secret")
         if found.setdefault(name, secret) != secret:
             raise ValueError(f"the principal {quoted(name)} has two secrets")
-        framework_principal(name)
+        principal_of(name)
     return found
 
 
@@ -120,8 +130,12 @@ class Authenticator:
         credentials: Mapping[str, str],
         anonymous: Sequence[Anonymous],
         revocations: Revocations | None,
+        tokens: AccessTokens | None = None,
+        gate: Gate | None = None,
     ) -> None:
-        """`revocations` are those of a cluster with certificates: there everybody has to be known.
+        """`tokens` and `gate` know access tokens and certificates, where these are taken.
+
+        `revocations` are those of a cluster with certificates: there everybody has to be known.
 
         In another nothing is decided by who calls without a secret, as on gRPC.
         """
@@ -129,12 +143,29 @@ class Authenticator:
         self._anonymous = anonymous
         self.revocations = revocations or Revocations()
         self._closed = revocations is not None
+        self._tokens = tokens
+        self._gate = gate
 
-    def caller(self, authorization: str | None, ip: str, realm: str = REALM) -> Caller:
-        """Return who calls. Raises RefusalError, which names the realm to be known in."""
+    def caller(
+        self,
+        authorization: str | None,
+        ip: str,
+        realm: str = REALM,
+        certificate: Authentication = NO_CERTIFICATE,
+        path: str = OF_OPERATORS,
+    ) -> Caller | None:
+        """Return who calls; None: only the master that leads knows.
+
+        `path` is what is called, as the gate knows it. Raises RefusalError, which names the realm
+        to be known in.
+        """
         peer = f"ipv6:%5B{ip}%5D" if ":" in ip else f"ipv4:{ip}"  # as gRPC has it
+        if authorization is not None and authorization[:7].lower() == "bearer ":
+            return self._by_token(authorization, peer, realm)
+        if authorization is None and certificate and self._gate is not None:
+            return self._by_certificate(path, peer, certificate)
         if authorization is not None:
-            principal = framework_principal(self._proved(authorization, realm))
+            principal = principal_of(self._proved(authorization, realm))
             return self._let_in(Caller(principal, Method.BASIC, peer=peer, via="mesos"))
         for one in self._anonymous:
             if _is_in(ip, one.networks):
@@ -142,6 +173,23 @@ class Authenticator:
                     return Caller(peer=peer, via="mesos")
                 return self._let_in(Caller(one.principal, Method.ADDRESS, peer=peer, via="mesos"))
         raise _unauthorized(realm)
+
+    def _by_token(self, authorization: str, peer: str, realm: str) -> Caller | None:
+        digest = shown_digest(authorization[:MAX_HEADER_BYTES])
+        if self._tokens is None or digest is None:
+            raise _unauthorized(realm)
+        try:
+            caller = self._tokens.here(digest, peer)
+        except CallError:
+            raise _unauthorized(realm) from None
+        return None if caller is None else self._let_in(replace(caller, via="mesos"))
+
+    def _by_certificate(self, path: str, peer: str, certificate: Authentication) -> Caller:
+        assert self._gate is not None
+        try:
+            return replace(self._gate(path, peer, certificate), via="mesos")
+        except CallError as error:
+            raise RefusalError(403, error.message) from None
 
     def _let_in(self, caller: Caller) -> Caller:
         if problem := self.revocations.problem(caller):

@@ -15,11 +15,19 @@ from pymesos_core.caller import Caller
 from pymesos_core.http_listening import Listener, slot_of
 from pymesos_core.mesos.http import OURS, abort, body_of, check_method, failed, refused
 from pymesos_core.mesos.refusing import RefusalError
+from pymesos_core.security.credentials import Credentials
+from pymesos_core.security.identities import Kind
+from pymesos_core.security.server_tls import authentication_of
 from pymesos_core.serving import Listen
 from pymesos_core.transport import CallError
 from pymesos_master.http import crossing
+from pymesos_master.mesos.authenticating import (
+    OF_FRAMEWORKS,
+    OF_OPERATORS,
+    Authenticator,
+    is_loopback,
+)
 from pymesos_master.mesos.authenticating import REALM as SCHEDULER_REALM
-from pymesos_master.mesos.authenticating import Authenticator, is_loopback
 from pymesos_master.mesos.events import Here
 from pymesos_master.mesos.operators.api import Call as OperatorCall
 from pymesos_master.mesos.operators.api import Done, Operators
@@ -62,12 +70,15 @@ class MesosServer(Listener):
         authenticator: Authenticator,
         listen: Listen,
         flags: Mapping[str, str] = {},
+        credentials: Credentials | None = None,
     ) -> None:
-        """`flags` are what operators are told of how this master is set. Raises ServingError."""
+        """`flags` are what operators are told of how this master is set; with `credentials` it
+        speaks TLS. Raises ServingError."""
         super().__init__(
             self._handle,
             failed,
             listen,
+            credentials,
             flag="choose another port with --mesos-port",
             most_connections=MOST_CONNECTIONS,
         )
@@ -91,9 +102,7 @@ class MesosServer(Listener):
             if route in OPEN:
                 caller = Caller(peer=_ip_of(request), via="mesos")
             else:
-                caller = self._authenticator.caller(
-                    request.headers.get("Authorization"), _ip_of(request), REALMS.get(route, REALM)
-                )
+                caller = self._caller(request, route)
                 if "Authorization" not in request.headers:
                     self._check_no_page(request)
             if route == SCHEDULER:
@@ -109,6 +118,25 @@ class MesosServer(Listener):
             return _sent(await self._older(request, (*route, *rest), caller))
         except RefusalError as refusal:
             return refused(request, refusal)
+
+    def _caller(self, request: web.BaseRequest, route: tuple[str, ...] | None) -> Caller:
+        """Who calls. Raises RefusalError; also for who may not call this at all."""
+        transport = request.transport
+        connection = transport.get_extra_info("ssl_object") if self._tls and transport else None
+        caller = self._authenticator.caller(
+            request.headers.get("Authorization"),
+            _ip_of(request),
+            REALMS.get(route, REALM),
+            authentication_of(connection),
+            OF_FRAMEWORKS if route == SCHEDULER else OF_OPERATORS,
+        )
+        if caller is None:
+            self._redirecting.leader(request.raw_path)
+            raise RefusalError(503, "this master has begun to lead: ask again")
+        kind = caller.principal.partition("/")[0]
+        if route == SCHEDULER and caller.is_proved and kind != Kind.FRAMEWORK:
+            raise RefusalError(403, f"{caller.principal} may not subscribe: frameworks may")
+        return caller
 
     def _check_no_page(self, request: web.BaseRequest) -> None:
         """Raises RefusalError for what a page of elsewhere may have had a browser send.
