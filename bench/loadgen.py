@@ -18,6 +18,7 @@ import logging
 import os
 import signal
 import time
+import uuid
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -92,7 +93,7 @@ class SimulatedAgent:
             Config(info, ("process",)),
             {},
             numbered("c"),
-            iter(lambda: os.urandom(16), b""),
+            iter(lambda: uuid.uuid4().bytes, b""),
             numbered(f"{os.getpid()}-i{number}-"),
             numbered(f"{os.getpid()}-{time.monotonic_ns():x}-{number}-"),
         )

@@ -116,6 +116,7 @@ class Runner(Generic[Event, Effect]):
         self._tick = tick
         self._on_fault = on_fault
         self._clock = clock
+        self.steps = 0  # that were made, so that one may know whether anything can have changed
         self._stepping = False
         self._waiting: deque[Event] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -138,6 +139,7 @@ class Runner(Generic[Event, Effect]):
             while True:
                 effect = None
                 now = self._clock()
+                self.steps += 1
                 try:
                     effects = self._step(now, event)
                 except Exception as error:

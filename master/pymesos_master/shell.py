@@ -205,6 +205,11 @@ class Leader:
         """Nothing more is said on it."""
         self._connections.pop(connection.connection_id, None)
 
+    @property
+    def revision(self) -> tuple[int, int]:
+        """The epoch, and how many steps were made in it: while it is the same, the state is."""
+        return self.term.epoch, self._runner.steps
+
     async def ask(self, make_event: Callable[[int], Event]) -> Problem | None:
         """Feed an operator's request and wait until it is done; the problem, or None.
 

@@ -90,6 +90,7 @@ def leadership_of(
     queries = Queries(h.core, lambda: h.now)
     leader = SimpleNamespace(
         core=h.core,
+        revision=None,  # nothing is kept
         queries=queries,
         overviews=Overviews(h.core.state, queries, lambda: h.now),
         commands=Commands(ask),

@@ -13,12 +13,13 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from pymesos_core.http_listening import Listener
 from pymesos_core.security.authority import certificate_pem, make_root
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import read_principal
 from pymesos_core.security.issuing import issue
 from pymesos_core.serving import Listen, make_gate
-from pymesos_master.http.server import HttpServer, Listener
+from pymesos_master.http.server import HttpServer
 from pymesos_testing.http_cluster import a_bit_of_everything, closed_answering, leadership_of
 
 LISTEN = Listen("127.0.0.1", 0, None, None)

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -28,7 +28,7 @@ from pymesos_master.mesos.operators import endpoints, verbosity, watching
 from pymesos_master.mesos.operators.api import Done, Operators
 from pymesos_master.mesos.operators.endpoints import METHODS, Endpoints, Request
 from pymesos_master.mesos.operators.gathering import Gathering
-from pymesos_master.mesos.operators.reading import Together
+from pymesos_master.mesos.operators.reading import MOST_KEPT, MOST_KEPT_BYTES, Together
 from pymesos_master.mesos.operators.verbosity import Verbosity
 from pymesos_master.queries import Queries
 from pymesos_master.services.leading import Leadership
@@ -46,6 +46,16 @@ SECOND = {"nanoseconds": 10**9}
 JSON = {"Content-Type": "application/json"}
 
 
+class Stub(SimpleNamespace):
+    """A leader, of which anything may have changed at any time."""
+
+    revisions: Iterator[int]
+
+    @property
+    def revision(self) -> int:
+        return next(self.revisions)
+
+
 class Cluster:
     """A leader on a harness, with its operators' endpoints."""
 
@@ -61,7 +71,8 @@ class Cluster:
 
         self.leader = cast(
             Leader,
-            SimpleNamespace(
+            Stub(
+                revisions=itertools.count(),
                 core=h.core,
                 queries=Queries(h.core, lambda: h.now),
                 commands=Commands(ask),
@@ -258,6 +269,38 @@ async def test_one_answer_is_made_for_all_who_ask_meanwhile() -> None:
     assert await first == 1, "it was begun before the others asked"
     assert {await one for one in others} == {2}
     assert await together.answer("state", make) == 3, "nothing is kept"
+
+
+async def test_small_answers_are_kept_while_nothing_changes() -> None:
+    made: list[str] = []
+    at = [1]
+
+    async def ask(what: str, text: str = "x", *, changes: bool = False) -> str:
+        async def make() -> str:
+            made.append(what)
+            if changes:
+                at[0] += 1
+            return text
+
+        return await together.answer(what, make, lambda: at[0])
+
+    together = Together(len)
+    assert [await ask("state"), await ask("state", "y")] == ["x", "x"]
+    at[0] = 2
+    assert await ask("state", "y") == "y"
+    await ask("tasks", changes=True)
+    await ask("tasks")
+    assert made == ["state", "state", "tasks", "tasks"], "it is of no one revision"
+    made.clear()
+    for _ in range(2):
+        await ask("large", "x" * (MOST_KEPT_BYTES + 1))
+    assert made == ["large", "large"]
+    for number in range(MOST_KEPT + 1):
+        await ask(f"{number}")
+    made.clear()
+    await ask("0")
+    await ask(f"{MOST_KEPT}")
+    assert made == ["0"], "the oldest was forgotten"
 
 
 # What is changed.

@@ -39,7 +39,7 @@ def of(found: list[Finding], verdict: Verdict) -> dict[str, str]:
 
 def test_what_a_real_mesos_said() -> None:
     found = findings(recorded(), [])
-    assert list(of(found, MISSING)) == ["framework golden: 1 executor of its own"]
+    assert list(of(found, MISSING)) == ["framework golden: 1 executor of pods"]
     works = of(found, WORKS)
     assert works["flags of the master: --offer-timeout=3secs".replace("-t", "_t")]
     assert "agents: 1 agent" in works and "master: Mesos 1.12.0" in works
@@ -56,6 +56,7 @@ def test_what_frameworks_and_their_tasks_use() -> None:
         "name": "f",
         "capabilities": ["REGION_AWARE", "PARTITION_AWARE"],
         "principal": "p",
+        "executors": [{"executor_id": "e", "type": "CUSTOM"}],
         "tasks": tasks,
     }
     found = findings({"frameworks": {"frameworks": [framework]}}, [])
@@ -65,9 +66,11 @@ def test_what_frameworks_and_their_tasks_use() -> None:
         "framework f: parameters of Docker (1 task)",
         "framework f: volumes of the kind DOCKER_VOLUME (1 task)",
     }
-    assert {"framework f: a principal", "framework f: discovery (2 tasks)"} <= set(
-        of(found, DIFFERS)
-    )
+    assert set(of(found, DIFFERS)) >= {
+        "framework f: a principal",
+        "framework f: discovery (2 tasks)",
+        "framework f: 1 custom executor",
+    }
     assert not [one for one in found if one.of == "framework f" and one.verdict is WORKS]
 
 
@@ -147,7 +150,7 @@ def run(*arguments: str, secret: str | None = None) -> tuple[int, str]:
 
 def test_a_master_is_asked_and_shown(mesos: str) -> None:
     status, output = run("--mesos", mesos, "--agents", "0")
-    assert status == 1, "executors are missing"
+    assert status == 1, "pods are missing"
     assert "framework golden" in output and "1 missing, 0 differs" in output
     Mesos.answers["/frameworks"] = {"frameworks": []}
     status, output = run("--mesos", mesos, "--agents", "0", "--json")

@@ -86,10 +86,13 @@ def _framework(name: str, framework: Json) -> Iterator[Finding]:
         if (told := NO_CAPABILITIES.get(str(capability))) is not None:
             yield Finding(name, str(capability), Verdict.MISSING, told)
     executors = _list(framework.get("executors"))
-    if executors:
-        what = f"{count_of(len(executors), 'executor')} of its own"
-        told = "tasks are commands or containers: TaskInfo.executor and LAUNCH_GROUP are refused"
-        yield Finding(name, what, Verdict.MISSING, told)
+    pods = sum(one.get("type") == "DEFAULT" for one in executors)
+    if pods:
+        told = "LAUNCH_GROUP is refused: tasks are commands, containers, or of a custom executor"
+        yield Finding(name, count_of(pods, "executor of pods"), Verdict.MISSING, told)
+    if own := len(executors) - pods:
+        told = "runs on agents with --mesos-port, if it speaks the v1 API and no driver before that"
+        yield Finding(name, count_of(own, "custom executor"), Verdict.DIFFERS, told)
     if framework.get("principal"):
         told = "have it in --mesos-credentials with its secret, and in the policy"
         yield Finding(name, "a principal", Verdict.DIFFERS, told)

@@ -86,7 +86,10 @@ class MesosServer(Listener):
         here = Here(leadership.me.master_id, self.address, leadership.me.hostname)
         self._redirecting = Redirecting(leadership, here)
         self._scheduler = Scheduler(leadership, here)
-        gathering, together = Gathering(leadership, here, flags), Together()
+        gathering, together = (
+            Gathering(leadership, here, flags),
+            Together(lambda done: len(done.body)),
+        )
         self._operators = Operators(gathering, together)
         self._endpoints = Endpoints(gathering, together)
         self._watching = Streams(gathering)

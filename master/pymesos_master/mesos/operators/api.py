@@ -37,6 +37,7 @@ STATUSES = {
 }
 _OPEN = (Call.GET_HEALTH, Call.GET_VERSION, Call.GET_MASTER)  # of which nothing is secret
 MORE_LOGS = "Operator.GetPolicy"  # who may do what that needs may have more written to the log
+_OF_A_MOMENT = (Call.GET_METRICS, Call.GET_LOGGING_LEVEL)  # which no event of the core changes
 _NO_FILES = "no file of this master is served: `pymesos-cli logs` has those of tasks"
 
 
@@ -87,7 +88,10 @@ class Operators:
             async def make() -> Done:
                 return await self._written(await self._response(reading, call), to)
 
-            return await self._together.answer((call.type, to, *who(caller)), make)
+            what = (call.type, to, *who(caller))
+            if call.type in _OF_A_MOMENT:
+                return await self._together.answer(what, make)
+            return await self._together.answer(what, make, lambda: leader.revision)
         except RequestError as error:
             raise refused(error) from None
 

@@ -114,7 +114,7 @@ class Endpoints:
                 return _json(value, request)
 
             what = (request.path, urlencode(sorted(request.query.items())), *who(request.caller))
-            return await self._together.answer(what, made)
+            return await self._together.answer(what, made, lambda: leader.revision)
         except RequestError as error:
             raise refused(error) from None
 

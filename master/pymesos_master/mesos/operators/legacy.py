@@ -170,7 +170,7 @@ def task(view: pb.TaskView, aware: Container[str], places: Places) -> Json:
         "id": info.task_id,
         "name": info.name,
         "framework_id": view.framework_id,
-        "executor_id": "",
+        "executor_id": info.executor.executor_id,
         "slave_id": info.agent_id,
         "state": mesos.TaskState.Name(showing.task_state(view, aware)),
         "resources": amounts(one for one in resources if one is not None),

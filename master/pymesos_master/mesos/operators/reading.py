@@ -22,6 +22,7 @@ from pymesos_proto.v1 import types_pb2
 EVERY_TASK = TaskFilter(completed=True)
 View = TypeVar("View", bound=Message)
 Made = TypeVar("Made")
+MOST_KEPT, MOST_KEPT_BYTES = 8, 4 * 1024 * 1024  # answers, and of each
 REGISTERED = ("active", "disconnected", "leaving")  # agents that Mesos calls so
 
 
@@ -123,27 +124,40 @@ async def _all(fetch: Callable[[PageRequest], Listing[View]]) -> list[View]:
 
 
 class Together:
-    """Makes one answer for all who ask the same while it waits for its turn.
+    """Makes one answer for all who ask the same while it waits for its turn, and keeps a few small
+    ones as long as nothing changes.
 
     One is made at a time, since a large one takes memory and time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size_of: Callable[[Any], int] = lambda made: 0) -> None:
+        self._size_of = size_of
+        self._kept: dict[Hashable, tuple[object, Any]] = {}  # the oldest first
         self._turn = asyncio.Lock()
         self._asking: Counter[Hashable] = Counter()
         self._made: dict[Hashable, tuple[int, Any]] = {}
         self._asked = 0
 
-    async def answer(self, what: Hashable, make: Callable[[], Awaitable[Made]]) -> Made:
-        """Return what `make` does, or what it did for another who asked no earlier."""
+    async def answer(
+        self,
+        what: Hashable,
+        make: Callable[[], Awaitable[Made]],
+        revision: Callable[[], object] = object,
+    ) -> Made:
+        """Return what `make` does, or what it did for another: who asked no earlier, or at the same
+        revision of what it is made of."""
         self._asked += 1
         mine = self._asked
         self._asking[what] += 1
         try:
             async with self._turn:
+                at, made = self._kept.get(what, (None, None))
+                if at is not None and at == revision():
+                    kept: Made = made
+                    return kept
                 began, made = self._made.get(what, (0, None))
                 if began < mine:  # it was begun before this was asked
-                    self._made[what] = self._asked, (made := await make())
+                    self._made[what] = self._asked, (made := await self._new(what, make, revision))
                 answer: Made = made
                 return answer
         finally:
@@ -151,3 +165,18 @@ class Together:
             if not self._asking[what]:
                 del self._asking[what]
                 self._made.pop(what, None)
+
+    async def _new(
+        self,
+        what: Hashable,
+        make: Callable[[], Awaitable[Made]],
+        revision: Callable[[], object],
+    ) -> Made:
+        self._kept.pop(what, None)
+        at = revision()
+        made = await make()
+        if at == revision() and self._size_of(made) <= MOST_KEPT_BYTES:
+            self._kept[what] = at, made
+            if len(self._kept) > MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+        return made

@@ -251,6 +251,8 @@ def task_message(task: pb.TaskView, aware: Container[str], places: Places) -> me
     out = mesos_master.Task(name=info.name, state=task_state(task, aware))
     out.task_id.value, out.agent_id.value = info.task_id, info.agent_id
     out.framework_id.value = task.framework_id
+    if info.HasField("executor"):
+        out.executor_id.value = info.executor.executor_id
     for one in info.resources:
         shown = to_mesos(one, refined=True, allocated_to=task.role)
         if shown is not None:
