@@ -39,6 +39,7 @@ class Jobs:
         self.asked: list[Any] = []
         self.times_looked_for = self.times_dialled = 0
         self.is_open = False
+        self.history: list[tuple[int, str]] = [(7, "secret of old"), (6, "apply")]
         monkeypatch.setattr(restored_jobs, "serving_of", self._serving_of)
         monkeypatch.setattr(restored_jobs, "dialled", self._dialled)
 
@@ -73,6 +74,14 @@ class Jobs:
     ) -> pb.RestoreJobResponse:
         self._do(request)
         return pb.RestoreJobResponse()
+
+    async def ListVersions(
+        self, request: pb.ListVersionsRequest, timeout: float
+    ) -> pb.ListVersionsResponse:
+        assert request.job_id == self.planned.job_id
+        return pb.ListVersionsResponse(
+            versions=[pb.VersionView(version=n, what=what) for n, what in self.history]
+        )
 
     async def ListJobs(self, request: pb.ListJobsRequest, timeout: float) -> pb.ListJobsResponse:
         return pb.ListJobsResponse(jobs=self.views)
@@ -111,6 +120,46 @@ def test_a_job_is_replaced_only_at_the_version_that_was_looked_at(service: Jobs)
     (did,) = service.asked
     assert not did.dry_run
     assert (did.job_json, did.job_id, did.if_version) == ('{"n": 3}', "shop-1", 7)
+
+
+@pytest.mark.parametrize(
+    ("newer", "expected"),
+    [
+        ([(8, "secret db")], 8),
+        ([(9, "variable level"), (8, "secret db")], 9),
+        ([(8, "scale")], 7),
+        ([(9, "secret db"), (8, "apply")], 7),
+    ],
+)
+def test_what_restored_secrets_and_variables_made_of_it_counts_as_looked_at(
+    service: Jobs, newer: list[tuple[int, str]], expected: int
+) -> None:
+    service.planned = pb.ApplyJobResponse(job_id="shop-1", version=7, changed=True)
+    service.history[:0] = newer
+    restored(saved("shop", 3), does=True)
+    assert service.asked[0].if_version == expected
+
+
+def test_a_version_that_a_secret_makes_meanwhile_is_looked_at_again(service: Jobs) -> None:
+    service.planned = pb.ApplyJobResponse(job_id="shop-1", version=7, changed=True)
+
+    class MadeMeanwhileError(CliError):
+        """Refused, as the version is another now."""
+
+        def __init__(self) -> None:
+            super().__init__("the job is at version 8, not 7")
+            service.history.insert(0, (8, "secret db"))
+
+    refused = service._do
+
+    def do(request: Any) -> None:
+        refused(request)
+        if len(service.asked) == 1:
+            raise MadeMeanwhileError
+
+    service._do = do  # type: ignore[method-assign]
+    restored(saved("shop", 3), does=True)
+    assert [request.if_version for request in service.asked] == [7, 8]
 
 
 def test_one_that_is_the_same_stays(service: Jobs) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
 
 SHOWN_CHANGES = 3
+TRIES = 5  # of a job that gets other versions by what was restored before it
+OF_VALUES = ("secret ", "variable ")  # how the words begin for what made such a version
 _AMBIGUOUS = grpc.StatusCode.FAILED_PRECONDITION  # among other things
 MAX_REQUEST_BYTES = limits.MESSAGE.most - 64 * limits.KIB
 
@@ -137,20 +139,44 @@ async def _step(serves: Serving, job: SavedJob) -> Step:
             note(f"the earlier versions of {job.name} are left out: {error.format_message()}")
 
     async def replace() -> None:
-        request = pb.ApplyJobRequest(
-            job_json=latest,
-            request_id=str(uuid.uuid4()),
-            job_id=planned.job_id,
-            if_version=planned.version,  # with which it was compared, and no newer one
-        )
-        with refusals_of(serves.view):
-            await serves.stub.ApplyJob(request, timeout=serves.timeout_s)
+        expected = await _expected(serves, planned)
+        for left in reversed(range(TRIES)):
+            request = pb.ApplyJobRequest(
+                job_json=latest,
+                request_id=str(uuid.uuid4()),
+                job_id=planned.job_id,
+                if_version=expected,
+            )
+            try:
+                with refusals_of(serves.view):
+                    await serves.stub.ApplyJob(request, timeout=serves.timeout_s)
+            except CliError:
+                now = await _expected(serves, planned)
+                if now == expected or not left:
+                    raise
+                expected = now
+            else:
+                return
 
     if planned.created:
         return Step(Kind.JOBS, what, Found.MISSING, do=begin)
     if not planned.changed:
         return Step(Kind.JOBS, what, Found.SAME)
     return Step(Kind.JOBS, what, Found.DIFFERS, _differences(planned), replace)
+
+
+async def _expected(serves: Serving, planned: pb.ApplyJobResponse) -> int:
+    """The version with which a job was compared, or a newer one that secrets and variables made.
+
+    Those that were restored just before give jobs other versions, which say nothing else.
+    """
+    request = pb.ListVersionsRequest(job_id=planned.job_id)
+    with refusals_of(serves.view):
+        listed = await serves.stub.ListVersions(request, timeout=serves.timeout_s)
+    newer = [view for view in listed.versions if view.version > planned.version]
+    if all(view.what.startswith(OF_VALUES) for view in newer):
+        return max((view.version for view in newer), default=planned.version)
+    return planned.version
 
 
 async def _several_run(serves: Serving, name: str) -> bool:
