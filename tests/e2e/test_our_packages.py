@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/psql"))
 PROGRAMS = {
     "nginx": "/usr/sbin/nginx",
     "postgresql": str(POSTGRES[-1]) if POSTGRES else "/usr/bin/postgres",
+    "prometheus": "/usr/bin/prometheus-alertmanager",
     "redis": "/usr/bin/redis-server",
     "zookeeper": "/usr/share/java/zookeeper.jar",
 }
@@ -56,7 +58,9 @@ class Shop:
     def __init__(self, roles: Roles) -> None:
         self.roles = roles
         self.http = f"http://127.0.0.1:{(port := free_port())}"
-        self.master = roles.master("master", "--http-port", str(port))
+        self.metrics = f"127.0.0.1:{(metrics_port := free_port())}"
+        ports = ("--http-port", str(port), "--metrics-port", str(metrics_port))
+        self.master = roles.master("master", *ports)
         self.agents = {host: self.start_agent(host) for host in HOSTS}
         roles.binpack(self.master.address, "binpack", "--role", ROLE)
         self.cli = Cli(self.master.address)
@@ -64,7 +68,8 @@ class Shop:
         self.follow_the_page()
         for package in PACKAGES.values():
             if package.options is not None:
-                self.cli.ok("package", "install", package.name, "--role", ROLE, *package.options)
+                options = [word.replace("METRICS", self.metrics) for word in package.options]
+                self.cli.ok("package", "install", package.name, "--role", ROLE, *options)
         self.upgraded = self.restarted = False
 
     def follow_the_page(self) -> None:
@@ -212,6 +217,29 @@ def put_zookeeper(where: Places) -> None:
     zookeeper(where, lambda client: client.create("/kept", b"kept"))
 
 
+def prometheus(where: tuple[str, int], query: str) -> Any:
+    """Ask Prometheus; its answer."""
+    host, port = where
+    with urllib.request.urlopen(f"http://{host}:{port}/api/v1/{query}", timeout=10) as answer:
+        return json.load(answer)["data"]
+
+
+def leads(where: tuple[str, int], when_s: float) -> str:
+    """Whether a master led at a time, as it was measured: "1"; else nothing is known."""
+    found = prometheus(where, f"query?query=sum(pymesos_master_leads)&time={when_s}")["result"]
+    return str(found[0]["value"][1]) if found else ""
+
+
+MEASURED: list[float] = []  # the time up to which Prometheus had measured something
+
+
+def wait_until_measured(where: tuple[str, int]) -> None:
+    wait_for("it has measured", lambda: leads(where, time.time()) == "1", 30)
+    MEASURED.append(time.time())
+    told = lambda: len(prometheus(where, "alertmanagers")["activeAlertmanagers"])  # noqa: E731
+    wait_for("Alertmanager is told", lambda: told() == 1, 30)
+
+
 @dataclass(frozen=True)
 class Used:
     """A package, and how it is used. `options` of None: the page installs it."""
@@ -238,6 +266,11 @@ PACKAGES = {
             "postgresql", "postgresql", 1, ("--set", "mem_mib=256"),
             lambda at: psql(at[0], "CREATE TABLE t AS SELECT 'kept' AS a"),
             lambda at: psql(at[0], "SELECT a FROM t"), "kept\n",
+        ),
+        Used(
+            "prometheus", "http", 1,
+            ("--set", "volume_mib=64", "--set", "masters=METRICS", "--set", "interval_s=1"),
+            lambda at: wait_until_measured(at[0]), lambda at: leads(at[0], MEASURED[0]), "1",
         ),
         Used(
             "zookeeper", "client", 3,

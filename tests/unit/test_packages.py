@@ -238,6 +238,11 @@ class TestPackages:
         package.job(Installing(package.name, "data", examples))
 
 
+def test_prometheus_has_the_rules_that_are_shown() -> None:
+    text = (ROOT / "deploy/prometheus/rules.yml").read_text()
+    assert (ROOT / "deploy/packages/prometheus/rules.yml").read_text() == text
+
+
 def test_the_example_of_the_page_is_a_package(tmp_path: Path) -> None:
     text = (ROOT / "docs/packages.md").read_text("utf-8")
     blocks = re.findall(r"```(?:yaml|json)\n(.*?)```", text, re.S)
