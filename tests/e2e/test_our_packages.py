@@ -233,11 +233,14 @@ def leads(where: tuple[str, int], when_s: float) -> str:
 MEASURED: list[float] = []  # the time up to which Prometheus had measured something
 
 
+def tells_alertmanager(where: tuple[str, int]) -> bool:
+    return len(prometheus(where, "alertmanagers")["activeAlertmanagers"]) == 1
+
+
 def wait_until_measured(where: tuple[str, int]) -> None:
     wait_for("it has measured", lambda: leads(where, time.time()) == "1", 30)
     MEASURED.append(time.time())
-    told = lambda: len(prometheus(where, "alertmanagers")["activeAlertmanagers"])  # noqa: E731
-    wait_for("Alertmanager is told", lambda: told() == 1, 30)
+    wait_for("Alertmanager is told", lambda: tells_alertmanager(where), 30)
 
 
 @dataclass(frozen=True)
