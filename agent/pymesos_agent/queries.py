@@ -70,6 +70,10 @@ class Queries:
         """The agent, as it was started; without its id."""
         return self._core.config.info
 
+    def agent_id(self) -> str:
+        """The agent's id; empty until a master has known it."""
+        return self._core.state.agent_id
+
     def find_files(self, framework_id: str, task_id: str) -> Files | None:
         """The files of the latest task of an id. Others may have its volumes once it has ended."""
         state = self._core.state

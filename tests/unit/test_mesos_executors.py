@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pymesos_agent.mesos import calls, events
+from pymesos_agent.mesos.about import state
 from pymesos_agent.mesos.events import Around
 from pymesos_core.mesos.json_messages import from_json, to_object
 from pymesos_core.mesos.refusing import RefusalError
@@ -181,6 +182,24 @@ def test_the_rest_of_what_it_is_told() -> None:
     assert told(shutdown=kind.Shutdown()) == {"type": "SHUTDOWN"}
     assert told(error=kind.Error(message="m")) == {"type": "ERROR", "error": {"message": "m"}}
     assert told(refused=kind.Refused(message="m")) == {"type": "ERROR", "error": {"message": "m"}}
+
+
+def test_what_an_agent_says_of_itself() -> None:
+    ranges = pb.Ranges(range=[pb.Range(begin=1, end=2), pb.Range(begin=5, end=9)])
+    info = pb.AgentInfo(
+        address=pb.Address(hostname="node", ip="10.0.0.1", port=5051),
+        resources=[
+            pb.Resource(name="cpus", scalar=4),
+            pb.Resource(name="ports", ranges=ranges),
+            pb.Resource(name="gpus", set=pb.StringSet(item=["a", "b"])),
+        ],
+        attributes=[pb.Attribute(name="rack", text="r1")],
+    )
+    said = state(info, "a-1", "127.0.0.1:5053")
+    assert said["resources"] == {"cpus": 4.0, "ports": "[1-2, 5-9]", "gpus": "{a, b}"}
+    assert (said["id"], said["pid"]) == ("a-1", "slave(1)@127.0.0.1:5053")
+    assert (said["version"], said["attributes"]) == ("1.12.0", {"rack": "r1"})
+    assert said["frameworks"] == [], "who calls is not known"
 
 
 def test_numbers_of_the_wire() -> None:

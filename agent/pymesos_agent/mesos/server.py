@@ -1,4 +1,4 @@
-"""The listener of Mesos' executor API on an agent: `POST /api/v1/executor`.
+"""The listener of Mesos' executor API on an agent: `POST /api/v1/executor`; and `GET /state`.
 
 It is of this machine alone, as executors run in the host's network. An executor is believed by the
 token in its environment, where it sends that, and otherwise by its connection being one of its
@@ -12,7 +12,7 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
@@ -20,6 +20,7 @@ from aiohttp import web
 from pymesos_agent.core.events import ExecutorLeft, ExecutorSaid
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.mesos import calls, events
+from pymesos_agent.mesos.about import state
 from pymesos_agent.mesos.events import Around
 from pymesos_agent.mesos.peers import is_of_container
 from pymesos_agent.services.executor import MAX_STREAMS, ExecutorStreams, Feed
@@ -37,6 +38,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 Call = mesos_executor.Call
 PATH = ["api", "v1", "executor"]
+STATE = (["state"], ["state.json"])
 PREFIX = "slave(1)"  # that Mesos' agents have before their paths, for whoever wants it
 MAX_BODY_BYTES = 2 * limits.TASK_INFO.most  # JSON is larger than what it says
 MOST_CONNECTIONS = 2 * MAX_STREAMS
@@ -62,7 +64,11 @@ class Known(Protocol):
         ...
 
     def agent_info(self) -> pb.AgentInfo:
-        """The agent."""
+        """The agent, as it was started."""
+        ...
+
+    def agent_id(self) -> str:
+        """Its id; empty until it has one."""
         ...
 
 
@@ -97,12 +103,18 @@ class MesosExecutors(Listener):
             parts = [part for part in request.raw_path.partition("?")[0].split("/") if part]
             if parts[:1] == [PREFIX]:
                 parts = parts[1:]
+            if parts in STATE:
+                check_method(request.method, ("GET", "HEAD"))
+                return web.json_response(self._state(), headers=OURS)
             if parts != PATH:
                 raise RefusalError(404, "404 Not Found.")
             check_method(request.method, ("POST",))
             return await self._called(request)
         except RefusalError as refusal:
             return refused(request, refusal)
+
+    def _state(self) -> dict[str, Any]:
+        return state(self._known.agent_info(), self._known.agent_id(), str(self.address))
 
     async def _called(self, request: web.BaseRequest) -> web.StreamResponse:
         encoding = media.media_of_body(request.headers.get("Content-Type"))

@@ -69,7 +69,8 @@ def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -
                 name,
                 "pymesos_agent.main",
                 *("--port", "0", "--master", master.address, "--work-dir", str(folder / name)),
-                *("--hostname", name, "--resources", str(_offered(wanted.resources, taken))),
+                *("--hostname", _hostname(index, wanted)),
+                *("--resources", str(_offered(wanted.resources, taken))),
                 *("--runtime", wanted.runtime, "--kill-tasks-on-exit", *level),
                 *(("--mesos-port", "0") if wanted.mesos else ()),
                 *hidden,
@@ -86,6 +87,11 @@ def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -
         cluster.stop()
         raise
     return cluster
+
+
+def _hostname(index: int, wanted: Wanted) -> str:
+    """Frameworks of Mesos look up the hostnames of offers, as that of Toil does."""
+    return f"127.0.0.{index + 1}" if wanted.mesos else f"agent-{index + 1}"
 
 
 def _tls(secrets: Path, wanted: Wanted, principal: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination.interface import packed_ip
+from pymesos_core.mesos import VERSION
 from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
 from pymesos_master.mesos.frameworks import Format
 from pymesos_master.mesos.tasks import NANO
@@ -17,7 +18,6 @@ from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 Event = mesos_scheduler.Event
-VERSION = "1.12.0"  # the one of Mesos whose API this is
 AGENT_PATH = "/slave(1)"  # of an agent's endpoints
 MOST_NANOSECONDS = 2**63 - 1
 MOST_CODE, MOST_SIGNAL = 255, 127  # that a status of waitpid holds

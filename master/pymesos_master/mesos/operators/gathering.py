@@ -8,7 +8,8 @@ from typing import Any
 
 from pymesos_core import VERSION as OURS
 from pymesos_core.caller import Caller
-from pymesos_master.mesos.events import VERSION, Here
+from pymesos_core.mesos import VERSION
+from pymesos_master.mesos.events import Here
 from pymesos_master.mesos.operators import metrics
 from pymesos_master.mesos.operators.legacy import NO_TASKS, Cluster
 from pymesos_master.mesos.operators.reading import REGISTERED, Reading

@@ -7,11 +7,12 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pymesos_core.mesos import VERSION
 from pymesos_core.mesos.json_messages import to_object
 from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
 from pymesos_core.resources import Resources
 from pymesos_core.states import is_terminal
-from pymesos_master.mesos.events import NOWHERE, VERSION, Here, Places
+from pymesos_master.mesos.events import NOWHERE, Here, Places
 from pymesos_master.mesos.frameworks import info_to_mesos
 from pymesos_master.mesos.operators import showing
 from pymesos_master.mesos.operators.reading import Tasks

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
+from pymesos_core.mesos import VERSION
 from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
 from pymesos_core.resources import Resources, to_proto
 from pymesos_master.mesos.events import (
     AGENT_PATH,
-    VERSION,
     Places,
     offer_to_mesos,
     status_to_mesos,
