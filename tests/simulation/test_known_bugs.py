@@ -957,12 +957,12 @@ def account_for_what_is_new_as_if_it_had_been_there(patch: pytest.MonkeyPatch) -
     """What is held changes, and then what was held until now is added up."""
     change = Accounts._change
 
-    def add_first(self: Accounts, account: Any, held: Any, times: int, at: Any) -> Any:
-        since_ms = self._holdings[account].since_ms
-        self._holdings[account].since_ms = at.mono_ms
-        holding = change(self, account, held, times, at)
+    def add_first(
+        self: Accounts, account: Any, holding: Any, held: Any, times: int, at: Any
+    ) -> None:
+        since_ms, holding.since_ms = holding.since_ms, at.mono_ms
+        change(self, account, holding, held, times, at)
         holding.since_ms = since_ms
-        return holding
 
     patch.setattr(Accounts, "_change", add_first)
 

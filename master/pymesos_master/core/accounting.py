@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import count
 
 from pymesos_core import limits
@@ -70,8 +71,19 @@ def account_of(task: Task, framework: Framework | None) -> Account:
     """Who is accounted for what a task uses. A task is of a job if its id is made as those are."""
     name = framework.info.name if framework is not None else ""
     short = name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
-    parts = parse_task_id(task.task_id)
-    return Account(task.role, short or task.framework_id, parts.job if parts is not None else "")
+    return Account(task.role, short or task.framework_id, _job_of(task.task_id))
+
+
+def _job_of(task_id: str) -> str:
+    """The name of the job that a task is of. All tasks of a job have the same beginning."""
+    job_id, dot, _ = task_id.partition(".")
+    return _job_of_id(job_id) if dot else ""
+
+
+@lru_cache(maxsize=4096)
+def _job_of_id(job_id: str) -> str:
+    parts = parse_task_id(f"{job_id}.task.0.1")
+    return parts.job if parts is not None else ""
 
 
 def look(ctx: Context, task: Task, *, since_stored: bool = False) -> None:

@@ -171,27 +171,31 @@ class Accounts:
 
     def hold(self, account: Account, more: Held, at: At) -> Account:
         """Hold so much more from now on, and return the account that it is to be released by."""
-        kept = self._room.kept(account, self._holdings)
-        if kept not in self._holdings:
-            self._room.take(kept)
-            self._holdings[kept] = _Holding(NOTHING, at.mono_ms)
-        self._change(kept, more, 1, at)
-        return kept
+        holding = self._holdings.get(account)
+        if holding is None:
+            account = self._room.kept(account, self._holdings)
+            holding = self._holdings.get(account)
+        if holding is None:
+            self._room.take(account)
+            holding = self._holdings[account] = _Holding(NOTHING, at.mono_ms)
+        self._change(account, holding, more, 1, at)
+        return account
 
     def release(self, account: Account, less: Held, at: At) -> None:
         """Hold so much less from now on."""
-        holding = self._change(account, less, -1, at)
+        holding = self._holdings[account]
+        self._change(account, holding, less, -1, at)
         if not holding.tasks:
             assert holding.held == NOTHING, f"{account} has no tasks, and {holding.held}"
             self._room.take(account, -1)
             del self._holdings[account]
 
-    def _change(self, account: Account, change: Held, times: int, at: At) -> _Holding:
-        holding = self._holdings[account]
+    def _change(
+        self, account: Account, holding: _Holding, change: Held, times: int, at: At
+    ) -> None:
         self._settle(account, holding, at)
         holding.held, holding.tasks = holding.held.plus(change, times), holding.tasks + times
         assert min(holding.held) >= 0, f"{account} holds {holding.held}"
-        return holding
 
     def held_before(self, account: Account, held: Held, duration_ms: int, at: At) -> None:
         """Add what was held so long before now, and is not in the days yet."""
