@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 
 from pymesos_agent.containers.sessions import Entry, EntryError
 from pymesos_agent.containers.usage import ContainerUsage, read_usage
@@ -13,11 +14,15 @@ from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.tasks.task import Task
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.sandbox import Files
+from pymesos_agent.health.checking import CheckError
+from pymesos_agent.health.gauges import read_gauge
 from pymesos_agent.runtimes.interface import Runtime
 from pymesos_core.clock import Now, read_clock
 from pymesos_core.resources import from_proto
 from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
 from pymesos_proto.v1 import types_pb2 as pb
+
+TaskKey = tuple[str, str]  # framework id, task id
 
 MILLI_MIB = 1024 * 1024 / 1000
 
@@ -91,6 +96,34 @@ class Queries:
                 container_id = record.executor_container_id or record.container_id
                 return Files(self._folders.sandbox(container_id), ended=True)
         return None
+
+    def told_tasks(self) -> dict[TaskKey, Task]:
+        """Return the tasks that run and of whose use their frameworks want to know."""
+        return {
+            (owner.framework_id, owner.info.task_id): owner
+            for owner in self._core.state.owners.values()
+            if isinstance(owner, Task)
+            and owner.container is not None
+            and owner.container.pid
+            and not owner.ended
+            and owner.info.HasField("measure")
+        }
+
+    def gauges(self, told: Mapping[TaskKey, Task]) -> dict[TaskKey, Callable[[], Awaitable[float]]]:
+        """Return how the gauges of tasks are read, of those that have one."""
+        return {
+            key: partial(self._gauge_of, owner)
+            for key, owner in told.items()
+            if owner.info.measure.metric
+        }
+
+    async def _gauge_of(self, owner: Task) -> float:
+        """Raises CheckError, LookupError."""
+        container = owner.container
+        if container is None:
+            raise CheckError("its container is gone")
+        spec = self._folders.spec(self._core.start_of(owner))
+        return await read_gauge(owner.info.measure, spec, container.pid)
 
     async def task_usage(self, framework_id: str, task_id: str) -> list[sandbox_pb.TaskUsage]:
         """What tasks that run use now; empty ids mean all."""

@@ -24,6 +24,7 @@ from pymesos_core.ids import (
     hostname_problem,
     http_host_problem,
     id_problem,
+    metric_problem,
     name_part_problem,
     name_problem,
     role_problem,
@@ -322,6 +323,8 @@ RULES: Mapping[str, Rule] = {
     "GetAccountingRequest.by": _anything,  # read and refused where it is answered, as its days
     "since": _anything,
     "until": _anything,
+    "gauge": _MEASURE,
+    "metric": _text(metric_problem),
     "weight": _anything,  # see roles.py of the master
     "port": _PORT,
     "container_port": _PORT,
@@ -416,6 +419,7 @@ COUNTS: Mapping[str, Limit] = {
     "revoked": limits.REVOKED,
     "rights": limits.RIGHTS,
     "Usage.tasks": limits.USED_TASKS,
+    "Uses.uses": limits.USED_TASKS,
 }
 
 # Their fields are checked when they are read: see resources.from_proto.

@@ -16,6 +16,7 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}")
+METRIC = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]{0,199}", re.ASCII)
 _NAME_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9])?")
 _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
@@ -88,6 +89,16 @@ def variable_name_problem(name: str) -> str | None:
     return (
         f"{quoted(name)} is no name of a variable: at most 63 letters a-z and A-Z, digits and _ are"
         f" expected, with a letter or _ first"
+    )
+
+
+def metric_problem(text: str) -> str | None:
+    """Why `text` cannot be the name of a metric, or None; it may be empty."""
+    if not text or METRIC.fullmatch(text):
+        return None
+    return (
+        f"{quoted(text)} is no name of a metric: at most 200 letters a-z and A-Z, digits, _ and :"
+        f" are expected, with none of the digits first"
     )
 
 

@@ -24,6 +24,23 @@ def job_json(view: pb.JobView) -> Json:
         "explanation": view.explanation or None,
         "periodic": [periodic_json(each) for each in view.periodic],
         "package": package_json(view.package) if view.HasField("package") else None,
+        "scaling": [scaling_json(each) for each in view.scaling],
+    }
+
+
+def scaling_json(view: pb.ScalingView) -> Json:
+    """How many instances a task has by what is measured, and the latest steps."""
+    return {
+        "task_name": view.task_name,
+        "count": view.count,
+        "min": view.min,
+        "max": view.max,
+        "target": view.target,
+        "note": view.note or None,
+        "steps": [
+            {"at": iso(s.at_s), "before": s.before, "after": s.after, "why": s.why}
+            for s in view.steps
+        ],
     }
 
 

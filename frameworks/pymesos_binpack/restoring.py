@@ -24,8 +24,9 @@ from pymesos_binpack.jobs.history import SUBMIT, VERSION, History, Version
 from pymesos_binpack.jobs.instance import INSTANCE, Instance, Saved, instance_key, version_of
 from pymesos_binpack.jobs.rollouts.rules import MOST
 from pymesos_binpack.jobs.rollouts.state import Rollout
+from pymesos_binpack.jobs.scaling import Scaling, scaled
 from pymesos_binpack.jobs.secrets import SEEN, Seen, read_seen
-from pymesos_binpack.jobs.state import JOB, ROLLOUT, ROLLOUTS, RUNS, VOLUME, JobState
+from pymesos_binpack.jobs.state import JOB, ROLLOUT, ROLLOUTS, RUNS, SCALING, VOLUME, JobState
 from pymesos_binpack.jobs.variables import VARIABLE, Variable, read_variable
 from pymesos_binpack.jobs.volumes import KeptVolume
 from pymesos_binpack.periodic.runs import Runs
@@ -175,7 +176,7 @@ def restore(records: Records) -> Restored:
         elif kind == SEEN:
             with contextlib.suppress(ValueError):  # the master tells of it again
                 out.secrets.append(read_seen(key, value))
-        elif kind in (JOB, VERSION, ROLLOUT, ROLLOUTS, RUNS, INSTANCE, QUARANTINE):
+        elif kind in (JOB, VERSION, ROLLOUT, ROLLOUTS, RUNS, SCALING, INSTANCE, QUARANTINE):
             out.rows.setdefault(key.partition("/")[0], []).append((kind, key, value))
     for job_id, rows in out.rows.items():
         if not any(kind == JOB for kind, _, _ in rows):
@@ -227,6 +228,7 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
     ids: Any = None
     rollouts: dict[str, Any] = {}
     runs: dict[str, Runs] = {}
+    scalings: dict[str, Scaling] = {}
     for kind, key, value in rows:
         if kind == INSTANCE:
             saved[key] = load_saved(key, value)
@@ -237,6 +239,9 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
             rollouts[key.partition("/")[2]] = _read(f"the rollout {key}", value)
         elif kind == RUNS:
             runs[key.partition("/")[2]] = Runs.of_record(_read(f"the runs {key}", value))
+        elif kind == SCALING:
+            record_of = _read(f"the scaling {key}", value)
+            scalings[key.partition("/")[2]] = Scaling.of_record(record_of)
         elif kind == ROLLOUTS:
             ids = _read("the record of its ids", value)
         elif kind == JOB:
@@ -252,7 +257,7 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
         raise ValueError(
             "its record has another time, or another `stopping` or `hurried`, than can be"
         )
-    job = _parse(document)
+    job = scaled(_parse(document), scalings)
     latest = _latest_version(record)
     older = [versions[number] for number in sorted(versions) if number < latest.number]
     history = History((*older, latest))
@@ -268,6 +273,7 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
         _take_rollouts(state, rollouts)
         state.written_rollouts = state.rollouts
     state.runs = state.durable_runs = runs
+    state.scalings = state.durable_scalings = scalings
     state.take_back(_instances(state, saved))
     _fill(state)
     order = {spec.name: number for number, spec in enumerate(job.tasks)}

@@ -405,6 +405,10 @@ class Binpack(Scheduler):
         """See Scheduler."""
         self._feed(c.AgentDraining(drain.agent_id, drain.deadline_s, drain.cancelled))
 
+    def uses(self, driver: Driver, uses: Sequence[pb.TaskUse]) -> None:
+        """See Scheduler."""
+        self._feed(c.UsesTold(tuple(uses)))
+
     def inverse_offers(self, driver: Driver, inverse_offers: Sequence[pb.InverseOffer]) -> None:
         """See Scheduler."""
         self._feed(c.InverseOffersReceived(tuple(inverse_offers)))

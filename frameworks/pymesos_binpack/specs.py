@@ -68,6 +68,30 @@ class Dependency:
 
 
 @dataclass(frozen=True)
+class ScaleRules:
+    """How many instances a task has, by what is measured of them."""
+
+    min: int
+    max: int
+    value: float  # that each is to come to: of the metric, or of the CPU that it asked for
+    metric: str = ""  # a gauge of its own; empty: the CPU that it uses
+    port: str = ""  # by its name, where it serves that; empty: the first
+    path: str = "/metrics"
+    tolerance: float = 0.1  # how far off, as a share, is still as wanted
+    up_after_s: float = 60.0  # since the step before
+    down_after_s: float = 300.0  # since the step before, and for how long less has been enough
+
+    def bounded(self, count: int) -> int:
+        """Return a number of instances within the bounds."""
+        return min(max(count, self.min), self.max)
+
+    @property
+    def target(self) -> str:
+        """What each instance is to come to, for people."""
+        return f"{self.metric} {self.value:g}" if self.metric else f"cpu {self.value:.0%}"
+
+
+@dataclass(frozen=True)
 class RestartRules:
     """How a service is run again that crashes."""
 
@@ -134,6 +158,7 @@ class TaskSpec:
     drain_s: float = 0.0  # between leaving what clients see, and its kill
     exposure: Exposure | None = None  # what load balancers pass on to it
     depends_on: tuple[Dependency, ...] = ()  # what comes before it
+    scale: ScaleRules | None = None  # its number of instances follows what is measured
     digest: str = ""  # of what a running task of it is: see jobfiles.revisions
 
     @property
@@ -188,6 +213,11 @@ class Job:
     def has_daemon(self) -> bool:
         """Whether a task of it is a daemon."""
         return any(task.is_daemon for task in self.tasks)
+
+    @cached_property
+    def has_scaling(self) -> bool:
+        """Whether the number of instances of a task of it follows what is measured."""
+        return any(task.scale is not None for task in self.tasks)
 
     @cached_property
     def has_dependencies(self) -> bool:

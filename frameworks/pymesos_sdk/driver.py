@@ -55,8 +55,9 @@ log = logging.getLogger(__name__)
 CONNECT = method_of("/pymesos.v1.Scheduler/Connect", pb.CallBatch, pb.EventBatch)
 STOP_GRACE_S = 2.0
 CALLBACKS = ("subscribed", "offers", "rescinded", "update", "failure", "executor_lost", "message",
-             "refused", "operation", "policy", "secret_versions", "drain", "inverse_offers",
-             "inverse_rescinded", "framework_updated", "disconnected")  # fmt: skip
+             "refused", "operation", "policy", "secret_versions", "drain", "uses",
+             "inverse_offers", "inverse_rescinded", "framework_updated",
+             "disconnected")  # fmt: skip
 
 
 class FrameworkError(Exception):
@@ -138,6 +139,10 @@ class Scheduler:
         the reason AGENT_DRAINING: start what replaces it elsewhere, and kill what is there. Told
         again whenever the framework has subscribed; `cancelled`: it is not emptied any more.
         """
+
+    def uses(self, driver: Driver, uses: Sequence[types_pb2.TaskUse]) -> None:
+        """What tasks use whose TaskInfo has a `measure`, every few seconds. Told once: it can be
+        lost."""
 
     def inverse_offers(
         self, driver: Driver, inverse_offers: Sequence[types_pb2.InverseOffer]
@@ -434,6 +439,8 @@ class Driver(Calls):
                 tell(author.secret_versions, self, event.secret_versions)
             case "drain":
                 tell(author.drain, self, event.drain)
+            case "uses":
+                tell(author.uses, self, event.uses.uses)
             case "inverse_offers":
                 tell(author.inverse_offers, self, event.inverse_offers.inverse_offers)
             case "rescind_inverse_offer":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from pymesos_agent.containers.sessions import Entry, Session
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerStarted
 from pymesos_agent.health.checking import CheckError, run_check
+from pymesos_agent.health.gauges import MAX_BYTES, read_gauge
 from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import IMAGE, free_port
@@ -179,3 +181,36 @@ async def test_nobody_is_there(tmp_path: Path) -> None:
 
 def no_entry(argv: list[str]) -> Entry:
     raise AssertionError(argv)
+
+
+async def test_a_gauge_is_read_within_bounds(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+        if asked == b"/silent":
+            await asyncio.sleep(60)
+        head = b"HTTP/1.0 %d X\r\n\r\n" % (500 if asked == b"/broken" else 200)
+        lines = b'# a comment\nqueue{kind="a b"} 3\nqueue{kind="}"} 4\n'
+        with contextlib.suppress(ConnectionError):
+            writer.write(head + (lines if asked != b"/endless" else b"x" * 2 * MAX_BYTES))
+            await writer.drain()
+            writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with process_rig(tmp_path, watched=True) as rig:
+        spec = await rig.run("sleep 600", f"cpus:0.1;mem:32;ports:[{port}-{port}]")
+        started = await rig.until(ContainerStarted, spec.container_id)
+        assert isinstance(started, ContainerStarted)
+        assert await read_gauge(pb.Measure(metric="queue"), spec, started.pid) == 7
+        for measure, says in (
+            (pb.Measure(metric="other"), "has no other that is a number"),
+            (pb.Measure(metric="queue", path="/broken"), "was answered with"),
+            (pb.Measure(metric="queue", path="/endless"), "is longer than"),
+            (pb.Measure(metric="queue", path="/silent"), "no answer within 2 s"),
+            (pb.Measure(metric="queue", port_index=1), "no port number 1"),
+        ):
+            with pytest.raises(CheckError, match=says):
+                await read_gauge(measure, spec, started.pid)
+        rig.runtime.kill(spec.container_id, force=True)
+        await rig.exited(spec)
+    server.close()

@@ -33,7 +33,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, FrameworkError, Scheduler
 from pymesos_sdk import core as sdk
 from pymesos_sdk.ledger import GIVEN_UP, is_over
-from pymesos_simulation import daemons, dependencies, periodic, restored
+from pymesos_simulation import daemons, dependencies, periodic, restored, scaling
 from pymesos_simulation.budgets import Budgets
 from pymesos_simulation.coordinator import URL, Coordinator, detector_of
 from pymesos_simulation.disk import Disk, SimulatedStore
@@ -230,6 +230,7 @@ class WatchedBinpack(bp.BinpackCore):
                 daemons.check(self)
                 periodic.check(self)
                 dependencies.check(self, effects, self.node.begun_first)
+                scaling.check(self, now, self.node.scale_steps)
             for instance in self._leaving() - leaving:
                 if instance.job_id in jobs:  # else it comes back from quarantine as it went there
                     self._check_left(instance)
@@ -330,6 +331,7 @@ class FrameworkNode(SchedulerNode):
         self.binpack: Binpack | None = None
         self.pager = Pager(world)
         self.begun_runs: periodic.Begun = {}
+        self.scale_steps: scaling.Seen = {}
         self.begun_first: set[str] = set()  # instances that were launched and come after others
         self.executors = False  # its tasks run in an executor of its own
 

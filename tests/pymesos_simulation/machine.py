@@ -18,6 +18,7 @@ from pymesos_agent.health.checking import CheckError
 from pymesos_agent.host import Host
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_simulation.runtime import Machine
+from pymesos_simulation.scaling import usage_of
 from pymesos_simulation.threads import Killed
 from pymesos_simulation.world import here
 
@@ -83,7 +84,7 @@ def host_on(machine: Machine) -> Host:
         cap_cpu=lambda pid, cpus_milli: None,
         ask=_run_check,
         usage=lambda work_dir, containers: agent_pb.Usage(containers=containers),
-        usage_of=lambda pid: None,
+        usage_of=lambda pid: usage_of(machine.node.world),
         disk_used_fraction=lambda work_dir: 0.1,
     )
 

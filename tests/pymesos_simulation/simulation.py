@@ -16,6 +16,7 @@ from pymesos_simulation.machine import simulated
 from pymesos_simulation.pages import ONCALL
 from pymesos_simulation.periodic import periodic_jobs, set_clocks_back
 from pymesos_simulation.rude import MANNERS
+from pymesos_simulation.scaling import scaled_jobs
 from pymesos_simulation.secrets import NAME
 from pymesos_simulation.world import World
 
@@ -182,7 +183,12 @@ def build_cluster(world: World) -> Cluster:
         if world.secrets and not number:
             jobs.append(_secret_job(world))
         if not number:
-            jobs += [*daemon_jobs(world), *periodic_jobs(world), *dependent_jobs(world)]
+            jobs += [
+                *daemon_jobs(world),
+                *periodic_jobs(world),
+                *dependent_jobs(world),
+                *scaled_jobs(world),
+            ]
         if world.seed % PAGED_EVERY == PAGED_EVERY - 4:
             jobs[0] = _with_alerts(jobs[0])
         jobs = [_of_role(job, role) for job in jobs]

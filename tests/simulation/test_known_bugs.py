@@ -29,6 +29,7 @@ from pymesos_binpack import core as bp
 from pymesos_binpack.core import alerting, launches, versions
 from pymesos_binpack.core import daemons as core_daemons
 from pymesos_binpack.core import dependencies as core_dependencies
+from pymesos_binpack.core import scaling as core_scaling
 from pymesos_binpack.core import submissions as core_submissions
 from pymesos_binpack.core import versions as core_versions
 from pymesos_binpack.core.binpack import BinpackCore
@@ -39,6 +40,7 @@ from pymesos_binpack.jobs import aligning
 from pymesos_binpack.jobs.history import VERSION
 from pymesos_binpack.jobs.rollouts import holding
 from pymesos_binpack.jobs.rollouts.seen import Seen
+from pymesos_binpack.jobs.scaling import Measured, Scaling
 from pymesos_binpack.jobs.state import RUNS
 from pymesos_binpack.jobs.steps import Add
 from pymesos_binpack.periodic import runs
@@ -127,6 +129,22 @@ def begin_before_what_comes_first(patch: pytest.MonkeyPatch) -> None:
     """Instances are launched as soon as there is room, whatever their tasks depend on."""
     for module in (core_versions, core_submissions, core_dependencies):
         patch.setattr(module, "awaited_by_task", lambda job: {})
+
+
+def take_what_is_not_measured_for_idle(patch: pytest.MonkeyPatch) -> None:
+    """A task is scaled down as soon as nobody says what its instances use."""
+
+    def measured(*args: Any, **more: Any) -> Measured:
+        found = usual(*args, **more)
+        return Measured([*found.values, *[0.0] * found.unknown], 0, found.rolls)
+
+    usual = core_scaling._measured
+    patch.setattr(core_scaling, "_measured", measured)
+
+
+def forget_how_tasks_were_scaled(patch: pytest.MonkeyPatch) -> None:
+    """A framework that starts again knows nothing of the steps before."""
+    patch.setattr(Scaling, "of_record", lambda record: Scaling(record["count"]))
 
 
 def end_all_tasks_at_once(patch: pytest.MonkeyPatch) -> None:
@@ -990,6 +1008,8 @@ BUGS: list[Patch] = [
     never_look_at_an_agent_that_comes,
     begin_before_what_comes_first,
     end_all_tasks_at_once,
+    forget_how_tasks_were_scaled,
+    take_what_is_not_measured_for_idle,
     look_out_for_no_agent,
     forget_which_runs_were_begun,
     begin_again_what_the_clock_shows_again,
@@ -1069,6 +1089,7 @@ FOUND_BY: dict[str, int] = {
     "double_launch_on_restart": 1,
     "end_all_tasks_at_once": 54,
     "forget_an_operators_kill": 4,
+    "forget_how_tasks_were_scaled": 10,
     "forget_the_epoch": 42,
     "forget_the_versions_of_a_backup": 8,
     "forget_to_kill_again": 3,
@@ -1113,6 +1134,7 @@ FOUND_BY: dict[str, int] = {
     "take_an_agent_that_is_away_for_empty": 24,
     "take_the_cursor_of_another_leader": 74,
     "take_what_another_role_is_offered": 4,
+    "take_what_is_not_measured_for_idle": 80,
     "tell_nobody_of_what_fired_before": 8,
     "the_end_of_a_filter_removes_a_newer_one": 2,
     "write_the_state_of_any_epoch": 17,

@@ -64,7 +64,7 @@ async def run_check(
                 case "http":
                     await _ask_http(check.http, port_of(check.http, spec), inside_of)
                 case "tcp":
-                    (await _connect(port_of(check.tcp, spec), inside_of)).close()
+                    (await connect(port_of(check.tcp, spec), inside_of)).close()
                 case "grpc":
                     port = port_of(check.grpc, spec)
                     if inside_of is not None:
@@ -101,7 +101,7 @@ async def _run_command(
         raise CheckError(f"its command exited with status {status}{': ' if said else ''}{said}")
 
 
-async def _connect(port: int, inside_of: int | None) -> socket.socket:
+async def connect(port: int, inside_of: int | None) -> socket.socket:
     """To a port of this machine, or of the network that a process is in. Raises CheckError."""
     try:
         connection = (
@@ -158,7 +158,7 @@ async def _ask_http(ask: pb.Check.Http, port: int, inside_of: int | None) -> Non
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE  # as in Mesos: it is asked whether it answers
         secure = {"ssl": context, "server_hostname": LOOPBACK}
-    connection = await _connect(port, inside_of)
+    connection = await connect(port, inside_of)
     try:
         reader, writer = await asyncio.open_connection(sock=connection, **secure)
     except OSError as error:
@@ -213,7 +213,7 @@ async def _relay(port: int, pid: int) -> AsyncIterator[str]:
         assert task is not None
         passing[task] = None
         with contextlib.closing(writer), contextlib.suppress(OSError, CheckError):
-            from_inside, to_inside = await asyncio.open_connection(sock=await _connect(port, pid))
+            from_inside, to_inside = await asyncio.open_connection(sock=await connect(port, pid))
             with contextlib.closing(to_inside):
                 async with running(_copy(from_inside, writer)):
                     await _copy(reader, to_inside)

@@ -11,6 +11,7 @@ from pymesos_agent.core.events import DiskExceeded, DiskMeasured, Event, Process
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.sandbox import disk_usage
+from pymesos_agent.health.gauges import gathered
 from pymesos_agent.host import Forks, Host
 from pymesos_agent.queries import Queries
 from pymesos_agent.runtimes.interface import Runtime
@@ -83,6 +84,7 @@ async def report_usage(
 
     What tasks have used is said since a master was told last, so that none of it is lost while
     nobody leads. `tell` says whether a master is told.
+    Frameworks that want to know are told from the second measurement on, which is a rate.
     """
     before: dict[Key, sandbox_pb.TaskUsage] = {}
     told: dict[Key, sandbox_pb.TaskUsage] | None = None
@@ -92,12 +94,17 @@ async def report_usage(
         if credentials is not None:
             usage.renew_by_s = renew_by_s(credentials.current())
         measured = await queries.task_usage("", "")
+        wanted = queries.told_tasks()
+        gauges = await gathered(queries.gauges(wanted))
         for now in measured[:MAX_USES]:
             key = (now.framework_id, now.task_id)
             use = usage.tasks.add()
             use.CopyFrom(_use(before.get(key), now))
             if told is not None:
                 use.cpu_ms, use.measured_ms = used_since(told.get(key), now)
+            use.told = key in wanted and key in before
+            if key in gauges:
+                use.gauge = gauges[key]
         before = {(u.framework_id, u.task_id): u for u in measured}
         if tell(agent_pb.AgentMessage(usage=usage)) or told is None:
             told = before

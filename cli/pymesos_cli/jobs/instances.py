@@ -9,6 +9,7 @@ from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held
 from pymesos_cli.jobs.periodic import periodic_lines
 from pymesos_cli.jobs.progress import name_of, phase_of, ports_of
+from pymesos_cli.jobs.scaling import scaling_lines
 from pymesos_cli.jobs.waiting import runs_not_ready
 from pymesos_cli.output import print_json, print_table, printable
 from pymesos_core.jobs_json import instance_json
@@ -41,7 +42,7 @@ async def list_instances(cluster: Cluster, text: str, *, as_json: bool) -> None:
         return
     rows = [_row(instance) for instance in instances]
     print_table(HEADERS, rows, f"{job.job_id} has no instances", ("NOTE",))
-    for line in (*daemon_lines(view), *periodic_lines(job)):
+    for line in (*daemon_lines(view), *periodic_lines(job), *scaling_lines(job)):
         print(printable(line))
 
 

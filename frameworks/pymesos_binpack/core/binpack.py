@@ -20,6 +20,7 @@ from pymesos_binpack.core import (
     hearing,
     launches,
     quarantine,
+    scaling,
     secrets,
     serving,
     silencing,
@@ -55,6 +56,7 @@ from pymesos_binpack.core.events import (
     Subscribed,
     TaskUpdated,
     Tick,
+    UsesTold,
     VariableSet,
     VersionProposed,
     VolumeRemoved,
@@ -72,6 +74,7 @@ from pymesos_binpack.core.then import (
     ReleaseStored,
     RolloutsDurable,
     RunsDurable,
+    ScalingsDurable,
     Then,
     VersionStored,
 )
@@ -321,6 +324,8 @@ class BinpackCore:
                 updates.on_kept_back_for_long(ctx, key)
             elif kind == versions.ROLLOUT:
                 versions.on_due(ctx, key)
+            elif kind == scaling.SCALE:
+                scaling.on_due(ctx, key)
             elif kind == versions.DRAIN:
                 versions.on_drained(ctx, key)
             elif kind == hearing.HEARS:
@@ -376,6 +381,8 @@ class BinpackCore:
                 data.probe(ctx, {agent_id})
             case AgentDraining():
                 drains.on_told(ctx, event)
+            case UsesTold():
+                scaling.on_told(ctx, event)
             case InverseOffersReceived(inverse_offers):
                 drains.on_inverse_offers(ctx, inverse_offers)
             case TaskUpdated(status):
@@ -462,10 +469,14 @@ class BinpackCore:
                 submissions.on_job_stored(ctx, job)
             case VersionStored(job, number):
                 versions.on_version_stored(ctx, job, number)
+                scaling.begin(ctx, job)
                 serving.note(ctx, job.instances)
             case RolloutsDurable(job, rollouts):
                 job.durable_rollouts = rollouts
                 serving.note(ctx, job.instances)
+                ctx.changed[job.job_id] = None
+            case ScalingsDurable(job, scalings):
+                job.durable_scalings = scalings
                 ctx.changed[job.job_id] = None
             case RunsDurable(job, runs):
                 job.durable_runs = runs

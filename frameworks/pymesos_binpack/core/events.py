@@ -60,6 +60,13 @@ class AgentDraining:
 
 
 @dataclass(frozen=True, slots=True)
+class UsesTold:
+    """Agents have measured what tasks use."""
+
+    uses: tuple[pb.TaskUse, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class InverseOffersReceived:
     """Agents may be away at times: can the framework do without them then?"""
 
@@ -254,6 +261,7 @@ Event = (
     | OfferRescinded
     | AgentLost
     | AgentDraining
+    | UsesTold
     | InverseOffersReceived
     | TaskUpdated
     | JobSubmitted

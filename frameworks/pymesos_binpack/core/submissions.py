@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from pymesos_binpack.core import data, subscription, versions
+from pymesos_binpack.core import data, scaling, subscription, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Done, JobAccepted, JobRefused
 from pymesos_binpack.core.events import JobSubmitted
@@ -87,6 +87,7 @@ def begin(ctx: Context, job: JobState) -> None:
             ctx.volumes.adopt(job.job, instance)
         ctx.roster.add_instance(instance)
         ctx.note(instance)
+    scaling.begin(ctx, job)
     if (job.job.is_open_ended or job.job.has_dependencies) and not job.ended:
         versions.look_soon(ctx, job.job_id)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pymesos_binpack.core.effects import Accept, Effect
 from pymesos_binpack.jobs.instance import Instance, Saved
 from pymesos_binpack.jobs.rollouts.state import Rollout
+from pymesos_binpack.jobs.scaling import Scaling
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.periodic.runs import Runs
 
@@ -54,6 +55,14 @@ class RunsDurable:
 
     job: JobState
     runs: Mapping[str, Runs]
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingsDurable:
+    """This is what may be told of how the tasks of a job are scaled."""
+
+    job: JobState
+    scalings: Mapping[str, Scaling]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,7 @@ Then = (
     | VersionStored
     | RolloutsDurable
     | RunsDurable
+    | ScalingsDurable
     | InstancesRemoved
     | LaunchStored
     | KillStored

@@ -40,6 +40,7 @@ from pymesos_binpack.jobs.rollouts.judging import after_silence
 from pymesos_binpack.jobs.rollouts.members import Trouble
 from pymesos_binpack.jobs.rollouts.state import Rollout
 from pymesos_binpack.jobs.room import room_problem
+from pymesos_binpack.jobs.scaling import scaled
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.steps import Add, End, Remove
 from pymesos_binpack.jobs.updating import rules_of
@@ -116,7 +117,15 @@ def _why_refused(ctx: Context, event: VersionProposed, job: JobState) -> str:
 
 def _put_in_force(ctx: Context, job: JobState, now: Job, version: Version) -> None:
     counts = {task.name: task.instances for task in job.job.tasks}
+    now = scaled(now, job.scalings)
+    kept = {
+        task.name: job.scalings[task.name]
+        for task in now.tasks
+        if task.scale is not None and task.name in job.scalings
+    }
     changes = job.take(now, version)
+    changes += [job.scaling_change(task, None) for task in job.scalings.keys() - kept.keys()]
+    job.scalings = kept
     job.rollouts = begin_rollouts(job, counts, ctx.steady_s)
     ctx.roster.recount(job)
     waiting = [i for i in job.instances if i.line is not None or dependencies.waits(i)]

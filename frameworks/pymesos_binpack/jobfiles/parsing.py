@@ -29,6 +29,7 @@ from pymesos_binpack.jobfiles.documents import read_document, read_text
 from pymesos_binpack.jobfiles.periodic import periodic_rules
 from pymesos_binpack.jobfiles.ports import check_neighbours, exposure, named_ports, with_named_ports
 from pymesos_binpack.jobfiles.revisions import digest
+from pymesos_binpack.jobfiles.scaling import scale_rules
 from pymesos_binpack.jobfiles.templates import references
 from pymesos_binpack.jobfiles.trial import launch_problem
 from pymesos_binpack.jobs.rollouts.rules import RulesError
@@ -151,7 +152,7 @@ def _parse(document: Mapping[str, Any], stored: str) -> Job:
         replace(task, depends_on=those) for task, those in zip(tasks, before, strict=True)
     )
     check_order(tasks)
-    if sum(task.instances for task in tasks) > MAX_INSTANCES:
+    if sum(task.scale.max if task.scale else task.instances for task in tasks) > MAX_INSTANCES:
         raise JobError(f"tasks: a job has at most {MAX_INSTANCES} instances in all")
     _check_references(tasks, role)
     check_neighbours(tasks)
@@ -297,10 +298,13 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
         drain_s=float(shutdown.get("drain_s", 0)),
         update=dict(task.get("update", {})),
         periodic=periodic_rules(task, where),
+        scale=scale_rules(task, named_ports(task, where), where),
         named_ports=named_ports(task, where),
         exposure=exposure(task, where),
         digest=digest(written, _task_defaults()),
     )
+    if spec.scale is not None:
+        spec = replace(spec, instances=spec.scale.bounded(spec.instances))
     try:
         rules_of(spec)
     except RulesError as error:

@@ -12,7 +12,7 @@ from pymesos_binpack.placement.planner import Launch
 from pymesos_binpack.placement.preemption import RunningTask
 from pymesos_binpack.placement.queue import Line
 from pymesos_binpack.placement.tasks import PendingTask
-from pymesos_binpack.specs import Job, TaskSpec, VolumeSpec, port_variable
+from pymesos_binpack.specs import Job, ScaleRules, TaskSpec, VolumeSpec, port_variable
 from pymesos_core.containers import fitting_runtimes
 from pymesos_core.names import RUN
 from pymesos_core.resources import Resources, tagged, to_proto, total
@@ -208,9 +208,19 @@ def _task_info(
             *([pb.Label(key=RUN, value=instance.saved.run)] if instance.saved.run else []),
         ],
     )
+    if spec.scale is not None:
+        info.measure.CopyFrom(_measure(spec, spec.scale))
     if spec.host_ports:
         ports.renumber(info, given_ports)
     return info
+
+
+def _measure(spec: TaskSpec, rules: ScaleRules) -> pb.Measure:
+    """What the framework is to be told of a task that it scales by that."""
+    if not rules.metric:
+        return pb.Measure()
+    index = spec.port_names.index(rules.port) if rules.port else 0
+    return pb.Measure(metric=rules.metric, port_index=index, path=rules.path)
 
 
 def _kill_policy(spec: TaskSpec) -> pb.KillPolicy:

@@ -30,6 +30,8 @@ def renumber(info: pb.TaskInfo, ports: Sequence[int]) -> None:
     at = {port: index for index, port in enumerate(sorted(ports))}
     for mapping in info.container.port_mappings:
         mapping.port_index = at[ports[mapping.port_index]]
+    if info.measure.metric:
+        info.measure.port_index = at[ports[info.measure.port_index]]
     for check in (info.health_check, info.readiness_check):
         for asked in (check.http, check.tcp, check.grpc):
             if asked.HasField("port_index"):

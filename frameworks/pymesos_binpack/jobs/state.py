@@ -25,6 +25,7 @@ from pymesos_binpack.jobs.instance import (
 from pymesos_binpack.jobs.lifecycle import Happened
 from pymesos_binpack.jobs.rollouts.members import Awaited
 from pymesos_binpack.jobs.rollouts.state import Rollout, known_good
+from pymesos_binpack.jobs.scaling import Scaling, scaled
 from pymesos_binpack.periodic.runs import Run, Runs
 from pymesos_binpack.specs import Job, TaskSpec
 from pymesos_core.store import Change
@@ -33,6 +34,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 JOB = "job"
 ROLLOUT = "rollout"  # the latest of a task: its job's id/its name
 ROLLOUTS = "rollouts"  # which ids the instances of a job had; earlier, also all of its rollouts
+SCALING = "scaling"  # of a task that is scaled: its job's id/its name
 RUNS = "runs"  # of a periodic task: its job's id/its name
 VOLUME = "volume"  # one that was made: see `volumes`
 
@@ -64,6 +66,8 @@ class JobState:
     durable_rollouts: Mapping[str, Rollout] = field(default_factory=dict)
     runs: Mapping[str, Runs] = field(default_factory=dict)  # of periodic tasks
     durable_runs: Mapping[str, Runs] = field(default_factory=dict)
+    scalings: Mapping[str, Scaling] = field(default_factory=dict)  # of tasks, by what is measured
+    durable_scalings: Mapping[str, Scaling] = field(default_factory=dict)
     next_due_s: dict[str, float] = field(default_factory=dict)  # when the next of each is due
     awaited: Mapping[str, Awaited] = field(default_factory=dict)  # see `dependencies`; by task
     ends_later: dict[str, Instance] = field(default_factory=dict)  # after those that began later
@@ -285,6 +289,16 @@ class JobState:
         """Return the write of the runs of a periodic task; None: they are forgotten."""
         return Change(RUNS, f"{self.job_id}/{task}", None if runs is None else runs.record())
 
+    def scaling_change(self, task: str, scaling: Scaling | None) -> Change:
+        """Return the write of how a task is scaled; None: that is forgotten."""
+        value = None if scaling is None else scaling.record()
+        return Change(SCALING, f"{self.job_id}/{task}", value)
+
+    def rescale(self) -> None:
+        """Have as many instances of its tasks as these were scaled to."""
+        self.job = scaled(self.job, self.scalings)
+        self.know(self.history.latest, self.job)
+
     def _rollout_key(self, task: str) -> str:
         return f"{self.job_id}/{task}"
 
@@ -364,6 +378,8 @@ class JobState:
             yield Change(ROLLOUT, self._rollout_key(task), None)
         for task in self.runs:
             yield self.runs_change(task, None)
+        for task in self.scalings:
+            yield self.scaling_change(task, None)
         yield from self.history.removal(self.job_id)
         for instance in self.instances:
             yield Change(INSTANCE, instance.key, None)

@@ -19,6 +19,7 @@ from pymesos_binpack.jobs.dependencies import remade
 from pymesos_binpack.jobs.foreseeing import TaskChange, foresee
 from pymesos_binpack.jobs.history import RESTART, ROLLBACK, SCALE, SUBMIT, Version
 from pymesos_binpack.jobs.rollouts.lifecycle import State
+from pymesos_binpack.jobs.scaling import scaled
 from pymesos_binpack.jobs.state import JobState, revision_of
 from pymesos_binpack.periodic.rules import PeriodicRules
 from pymesos_binpack.placement.packing import text_of
@@ -169,7 +170,7 @@ class JobChanges(VariableCalls):
         before, after = target.history.latest, _next_version(target, made)
         found = self._differences(call, target, before.document, after.document)
         asked_before = target.history.asked_by(request.request_id) is not None
-        tasks = foresee(target, made.job, after, self.binpack.core.agents)
+        tasks = foresee(target, scaled(made.job, target.scalings), after, self.binpack.core.agents)
         return pb.ApplyJobResponse(
             job_id=target.job_id,
             version=target.version,
@@ -193,6 +194,7 @@ class JobChanges(VariableCalls):
             _check_version(target, request.if_version)
             for name, number in counts.items():
                 _check_task(target, name)
+                _check_scale(target, name)
                 if not 1 <= number <= MAX_INSTANCES:
                     raise CallError(
                         Code.INVALID_ARGUMENT,
@@ -441,7 +443,8 @@ def _version(job: JobState, number: int) -> Version:
 
 
 def _counts(job: Job) -> dict[str, int]:
-    return {task.name: task.instances for task in job.tasks if not task.is_daemon}
+    """Return how many of each task people want, where that is theirs to say."""
+    return {t.name: t.instances for t in job.tasks if not t.is_daemon and t.scale is None}
 
 
 def _what_runs(job: Job) -> dict[str, tuple[str, PeriodicRules | None]]:
@@ -476,6 +479,18 @@ def _check_task(job: JobState, name: str) -> None:
         raise CallError(
             Code.NOT_FOUND,
             f"the job {job.job_id} has no task {quoted(name)}: it has {', '.join(names[:10])}",
+        )
+
+
+def _check_scale(job: JobState, name: str) -> None:
+    """Raises CallError where the number of a task's instances follows what is measured."""
+    rules = job.known[job.version].specs[name].scale
+    if rules is not None:
+        raise CallError(
+            Code.FAILED_PRECONDITION,
+            f"{name} has from {rules.min} to {rules.max} instances by what is measured of them"
+            f" (its key `scale`): change these bounds with `pymesos-cli apply`, or leave the key"
+            f" out",
         )
 
 

@@ -28,7 +28,7 @@ from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
 MAX_ROLLOUTS = 1000
-MAX_PERIODIC = 100
+MAX_PERIODIC = MAX_SCALED = 100
 ROLLOUTS_BYTES = 384 * 1024  # of a job, beside its instances; a message has at most 1 MiB
 WHY_SHOWN = 1000  # characters of why a rollout is in its state
 TASKS_SHOWN, TASKS_LISTED = 1000, 100
@@ -239,6 +239,7 @@ def job_view(job: JobState, framework_id: str) -> pb.JobView:
         rollouts=rollout_views(job, job.durable_rollouts),
         settled=not job.unsettled and all(i.settled for i in job.instances),
         periodic=periodic_views(job),
+        scaling=scaling_views(job),
         priority=job.job.priority,
         role=job.job.role,
         package=None
@@ -278,6 +279,26 @@ def periodic_views(job: JobState) -> Iterable[pb.PeriodicView]:
             note=runs.note,
             runs=[run_view(job, run) for run in (*runs.runs, *waiting)],
         )
+
+
+def scaling_views(job: JobState) -> Iterable[pb.ScalingView]:
+    """How many instances the tasks of a job have, where that follows what is measured."""
+    measured = (spec for spec in job.job.tasks if spec.scale is not None)
+    for spec in islice(measured, MAX_SCALED):
+        rules = spec.scale
+        assert rules is not None
+        known = job.durable_scalings.get(spec.name)
+        view = pb.ScalingView(
+            task_name=spec.name,
+            count=rules.bounded(known.count) if known is not None else spec.instances,
+            min=rules.min,
+            max=rules.max,
+            target=rules.target,
+            note=known.note if known is not None else "",
+        )
+        for step in known.steps if known is not None else ():
+            view.steps.add(at_s=step.at_s, before=step.before, after=step.after, why=step.why)
+        yield view
 
 
 def quarantined_view(aside: Quarantined, framework_id: str) -> pb.JobView:

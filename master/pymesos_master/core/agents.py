@@ -82,6 +82,18 @@ def on_usage(ctx: Context, event: AgentUsageReported) -> None:
         else:
             agent.usage = copy_of(event.usage)
             accounting.on_usage(ctx, agent, event.usage)
+            _tell_uses(ctx, agent, event.usage)
+
+
+def _tell_uses(ctx: Context, agent: Agent, usage: agent_pb.Usage) -> None:
+    """Tell frameworks what their tasks on an agent use, of those that they want to know it of."""
+    told: dict[str, scheduler_pb.Event.Uses] = {}
+    for use in usage.tasks:
+        if use.told and (use.framework_id, use.task_id) in agent.tasks:
+            told.setdefault(use.framework_id, scheduler_pb.Event.Uses()).uses.append(use)
+    for framework_id, uses in told.items():
+        if (framework := ctx.state.frameworks.get(framework_id)) is not None:
+            ctx.tell_framework(framework, scheduler_pb.Event(uses=uses))
 
 
 def on_ping_due(ctx: Context, agent_id: str) -> None:

@@ -32,6 +32,7 @@ _JOB = {
     "explanation": MAYBE_TEXT,
     "periodic": many(ref("Periodic")),
     "package": or_null(ref("Package")),
+    "scaling": many(ref("Scaling")),
 }
 _CHANGE = record(
     "A key of the job file that differs, with its values as JSON; null: it is not there.",
@@ -117,6 +118,24 @@ SCHEMAS: dict[str, Json] = {
         next_at=TIME,
         note=MAYBE_TEXT,
         runs=many(ref("Run")),
+    ),
+    "Scaling": record(
+        "How many instances a task has, where that follows what is measured of them; `note` says"
+        " what that was last, and `steps` are the latest changes, the last one last.",
+        task_name=TEXT,
+        count=WHOLE,
+        min=WHOLE,
+        max=WHOLE,
+        target=TEXT,
+        note=MAYBE_TEXT,
+        steps=many(ref("ScaleStep")),
+    ),
+    "ScaleStep": record(
+        "A change of the number of instances of a task, and why.",
+        at=TIME,
+        before=WHOLE,
+        after=WHOLE,
+        why=TEXT,
     ),
     "Run": record(
         "A run of a periodic task.",

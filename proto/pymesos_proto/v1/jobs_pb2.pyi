@@ -401,7 +401,7 @@ class InstanceView(_message.Message):
     def __init__(self, task_name: _Optional[str] = ..., instance: _Optional[int] = ..., task_id: _Optional[str] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., hostname: _Optional[str] = ..., agent_id: _Optional[str] = ..., ports: _Optional[_Iterable[int]] = ..., attempts: _Optional[int] = ..., explanation: _Optional[str] = ..., done: _Optional[bool] = ..., exit_status: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., service: _Optional[bool] = ..., stuck: _Optional[bool] = ..., nearest: _Optional[str] = ..., offers_seen: _Optional[int] = ..., cause: _Optional[str] = ..., next_start_at_s: _Optional[float] = ..., needs: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., needs_ports: _Optional[int] = ..., data_on: _Optional[str] = ..., version: _Optional[int] = ..., ready: _Optional[bool] = ..., leaving: _Optional[str] = ..., removed: _Optional[bool] = ..., serving: _Optional[bool] = ..., name: _Optional[str] = ..., address: _Optional[str] = ..., port_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class JobView(_message.Message):
-    __slots__ = ("job_id", "name", "state", "instances", "counts", "submitted_at_s", "framework_id", "more", "explanation", "version", "settled", "rollouts", "priority", "role", "periodic", "package", "daemons")
+    __slots__ = ("job_id", "name", "state", "instances", "counts", "submitted_at_s", "framework_id", "more", "explanation", "version", "settled", "rollouts", "priority", "role", "periodic", "scaling", "package", "daemons")
     class CountsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -424,6 +424,7 @@ class JobView(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     PERIODIC_FIELD_NUMBER: _ClassVar[int]
+    SCALING_FIELD_NUMBER: _ClassVar[int]
     PACKAGE_FIELD_NUMBER: _ClassVar[int]
     DAEMONS_FIELD_NUMBER: _ClassVar[int]
     job_id: str
@@ -441,9 +442,10 @@ class JobView(_message.Message):
     priority: int
     role: str
     periodic: _containers.RepeatedCompositeFieldContainer[PeriodicView]
+    scaling: _containers.RepeatedCompositeFieldContainer[ScalingView]
     package: PackageView
     daemons: _containers.RepeatedCompositeFieldContainer[DaemonView]
-    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[InstanceView, _Mapping]]] = ..., counts: _Optional[_Mapping[str, int]] = ..., submitted_at_s: _Optional[float] = ..., framework_id: _Optional[str] = ..., more: _Optional[bool] = ..., explanation: _Optional[str] = ..., version: _Optional[int] = ..., settled: _Optional[bool] = ..., rollouts: _Optional[_Iterable[_Union[RolloutView, _Mapping]]] = ..., priority: _Optional[int] = ..., role: _Optional[str] = ..., periodic: _Optional[_Iterable[_Union[PeriodicView, _Mapping]]] = ..., package: _Optional[_Union[PackageView, _Mapping]] = ..., daemons: _Optional[_Iterable[_Union[DaemonView, _Mapping]]] = ...) -> None: ...
+    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[InstanceView, _Mapping]]] = ..., counts: _Optional[_Mapping[str, int]] = ..., submitted_at_s: _Optional[float] = ..., framework_id: _Optional[str] = ..., more: _Optional[bool] = ..., explanation: _Optional[str] = ..., version: _Optional[int] = ..., settled: _Optional[bool] = ..., rollouts: _Optional[_Iterable[_Union[RolloutView, _Mapping]]] = ..., priority: _Optional[int] = ..., role: _Optional[str] = ..., periodic: _Optional[_Iterable[_Union[PeriodicView, _Mapping]]] = ..., scaling: _Optional[_Iterable[_Union[ScalingView, _Mapping]]] = ..., package: _Optional[_Union[PackageView, _Mapping]] = ..., daemons: _Optional[_Iterable[_Union[DaemonView, _Mapping]]] = ...) -> None: ...
 
 class DaemonView(_message.Message):
     __slots__ = ("task_name", "agents", "wanted", "running", "not_eligible", "examples")
@@ -509,6 +511,36 @@ class PeriodicView(_message.Message):
     note: str
     runs: _containers.RepeatedCompositeFieldContainer[RunView]
     def __init__(self, task_name: _Optional[str] = ..., schedule: _Optional[str] = ..., time_zone: _Optional[str] = ..., next_at_s: _Optional[float] = ..., note: _Optional[str] = ..., runs: _Optional[_Iterable[_Union[RunView, _Mapping]]] = ...) -> None: ...
+
+class ScaleStepView(_message.Message):
+    __slots__ = ("at_s", "before", "after", "why")
+    AT_S_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    at_s: float
+    before: int
+    after: int
+    why: str
+    def __init__(self, at_s: _Optional[float] = ..., before: _Optional[int] = ..., after: _Optional[int] = ..., why: _Optional[str] = ...) -> None: ...
+
+class ScalingView(_message.Message):
+    __slots__ = ("task_name", "count", "min", "max", "target", "note", "steps")
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    task_name: str
+    count: int
+    min: int
+    max: int
+    target: str
+    note: str
+    steps: _containers.RepeatedCompositeFieldContainer[ScaleStepView]
+    def __init__(self, task_name: _Optional[str] = ..., count: _Optional[int] = ..., min: _Optional[int] = ..., max: _Optional[int] = ..., target: _Optional[str] = ..., note: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[ScaleStepView, _Mapping]]] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("include_ended", "page_size", "page_token", "called", "role", "search", "sort")

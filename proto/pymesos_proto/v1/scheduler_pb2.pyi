@@ -303,7 +303,7 @@ class EventBatch(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "message", "operation_update", "refused", "policy", "set_revoked", "drain", "inverse_offers", "rescind_inverse_offer", "framework_updated", "secret_versions")
+    __slots__ = ("subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "message", "operation_update", "refused", "policy", "set_revoked", "drain", "inverse_offers", "rescind_inverse_offer", "framework_updated", "secret_versions", "uses")
     class Subscribed(_message.Message):
         __slots__ = ("framework_id", "heartbeat_interval_s", "master_address", "master_version", "master_capabilities", "revoked")
         FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -470,6 +470,11 @@ class Event(_message.Message):
     class FrameworkUpdated(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
+    class Uses(_message.Message):
+        __slots__ = ("uses",)
+        USES_FIELD_NUMBER: _ClassVar[int]
+        uses: _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskUse]
+        def __init__(self, uses: _Optional[_Iterable[_Union[_types_pb2.TaskUse, _Mapping]]] = ...) -> None: ...
     SUBSCRIBED_FIELD_NUMBER: _ClassVar[int]
     OFFERS_FIELD_NUMBER: _ClassVar[int]
     RESCIND_FIELD_NUMBER: _ClassVar[int]
@@ -487,6 +492,7 @@ class Event(_message.Message):
     RESCIND_INVERSE_OFFER_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_UPDATED_FIELD_NUMBER: _ClassVar[int]
     SECRET_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    USES_FIELD_NUMBER: _ClassVar[int]
     subscribed: Event.Subscribed
     offers: Event.Offers
     rescind: Event.Rescind
@@ -504,4 +510,5 @@ class Event(_message.Message):
     rescind_inverse_offer: Event.RescindInverseOffer
     framework_updated: Event.FrameworkUpdated
     secret_versions: Event.SecretVersions
-    def __init__(self, subscribed: _Optional[_Union[Event.Subscribed, _Mapping]] = ..., offers: _Optional[_Union[Event.Offers, _Mapping]] = ..., rescind: _Optional[_Union[Event.Rescind, _Mapping]] = ..., update: _Optional[_Union[Event.Update, _Mapping]] = ..., failure: _Optional[_Union[Event.Failure, _Mapping]] = ..., error: _Optional[_Union[Event.Error, _Mapping]] = ..., heartbeat: _Optional[_Union[Event.Heartbeat, _Mapping]] = ..., message: _Optional[_Union[Event.Message, _Mapping]] = ..., operation_update: _Optional[_Union[Event.OperationUpdate, _Mapping]] = ..., refused: _Optional[_Union[Event.Refused, _Mapping]] = ..., policy: _Optional[_Union[Event.Policy, _Mapping]] = ..., set_revoked: _Optional[_Union[Event.SetRevoked, _Mapping]] = ..., drain: _Optional[_Union[Event.Drain, _Mapping]] = ..., inverse_offers: _Optional[_Union[Event.InverseOffers, _Mapping]] = ..., rescind_inverse_offer: _Optional[_Union[Event.RescindInverseOffer, _Mapping]] = ..., framework_updated: _Optional[_Union[Event.FrameworkUpdated, _Mapping]] = ..., secret_versions: _Optional[_Union[Event.SecretVersions, _Mapping]] = ...) -> None: ...
+    uses: Event.Uses
+    def __init__(self, subscribed: _Optional[_Union[Event.Subscribed, _Mapping]] = ..., offers: _Optional[_Union[Event.Offers, _Mapping]] = ..., rescind: _Optional[_Union[Event.Rescind, _Mapping]] = ..., update: _Optional[_Union[Event.Update, _Mapping]] = ..., failure: _Optional[_Union[Event.Failure, _Mapping]] = ..., error: _Optional[_Union[Event.Error, _Mapping]] = ..., heartbeat: _Optional[_Union[Event.Heartbeat, _Mapping]] = ..., message: _Optional[_Union[Event.Message, _Mapping]] = ..., operation_update: _Optional[_Union[Event.OperationUpdate, _Mapping]] = ..., refused: _Optional[_Union[Event.Refused, _Mapping]] = ..., policy: _Optional[_Union[Event.Policy, _Mapping]] = ..., set_revoked: _Optional[_Union[Event.SetRevoked, _Mapping]] = ..., drain: _Optional[_Union[Event.Drain, _Mapping]] = ..., inverse_offers: _Optional[_Union[Event.InverseOffers, _Mapping]] = ..., rescind_inverse_offer: _Optional[_Union[Event.RescindInverseOffer, _Mapping]] = ..., framework_updated: _Optional[_Union[Event.FrameworkUpdated, _Mapping]] = ..., secret_versions: _Optional[_Union[Event.SecretVersions, _Mapping]] = ..., uses: _Optional[_Union[Event.Uses, _Mapping]] = ...) -> None: ...

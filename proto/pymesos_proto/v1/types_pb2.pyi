@@ -442,20 +442,34 @@ class KillPolicy(_message.Message):
     def __init__(self, grace_period_s: _Optional[float] = ..., signal: _Optional[str] = ...) -> None: ...
 
 class TaskUse(_message.Message):
-    __slots__ = ("framework_id", "task_id", "cpus_used", "mem_used_mib", "cpu_ms", "measured_ms")
+    __slots__ = ("framework_id", "task_id", "cpus_used", "mem_used_mib", "cpu_ms", "measured_ms", "told", "gauge")
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     CPUS_USED_FIELD_NUMBER: _ClassVar[int]
     MEM_USED_MIB_FIELD_NUMBER: _ClassVar[int]
     CPU_MS_FIELD_NUMBER: _ClassVar[int]
     MEASURED_MS_FIELD_NUMBER: _ClassVar[int]
+    TOLD_FIELD_NUMBER: _ClassVar[int]
+    GAUGE_FIELD_NUMBER: _ClassVar[int]
     framework_id: str
     task_id: str
     cpus_used: float
     mem_used_mib: float
     cpu_ms: int
     measured_ms: int
-    def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., cpus_used: _Optional[float] = ..., mem_used_mib: _Optional[float] = ..., cpu_ms: _Optional[int] = ..., measured_ms: _Optional[int] = ...) -> None: ...
+    told: bool
+    gauge: float
+    def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., cpus_used: _Optional[float] = ..., mem_used_mib: _Optional[float] = ..., cpu_ms: _Optional[int] = ..., measured_ms: _Optional[int] = ..., told: _Optional[bool] = ..., gauge: _Optional[float] = ...) -> None: ...
+
+class Measure(_message.Message):
+    __slots__ = ("metric", "port_index", "path")
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    PORT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    metric: str
+    port_index: int
+    path: str
+    def __init__(self, metric: _Optional[str] = ..., port_index: _Optional[int] = ..., path: _Optional[str] = ...) -> None: ...
 
 class Label(_message.Message):
     __slots__ = ("key", "value")
@@ -484,7 +498,7 @@ class ExecutorInfo(_message.Message):
     def __init__(self, executor_id: _Optional[str] = ..., name: _Optional[str] = ..., command: _Optional[_Union[CommandInfo, _Mapping]] = ..., container: _Optional[_Union[ContainerInfo, _Mapping]] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., data: _Optional[bytes] = ..., shutdown_grace_period_s: _Optional[float] = ...) -> None: ...
 
 class TaskInfo(_message.Message):
-    __slots__ = ("task_id", "name", "agent_id", "resources", "command", "container", "kill_policy", "labels", "data", "health_check", "readiness_check", "max_completion_time_s", "artifacts", "executor")
+    __slots__ = ("task_id", "name", "agent_id", "resources", "command", "container", "kill_policy", "labels", "data", "health_check", "readiness_check", "max_completion_time_s", "artifacts", "executor", "measure")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -499,6 +513,7 @@ class TaskInfo(_message.Message):
     MAX_COMPLETION_TIME_S_FIELD_NUMBER: _ClassVar[int]
     ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     name: str
     agent_id: str
@@ -513,7 +528,8 @@ class TaskInfo(_message.Message):
     max_completion_time_s: float
     artifacts: _containers.RepeatedCompositeFieldContainer[Artifact]
     executor: ExecutorInfo
-    def __init__(self, task_id: _Optional[str] = ..., name: _Optional[str] = ..., agent_id: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., command: _Optional[_Union[CommandInfo, _Mapping]] = ..., container: _Optional[_Union[ContainerInfo, _Mapping]] = ..., kill_policy: _Optional[_Union[KillPolicy, _Mapping]] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., data: _Optional[bytes] = ..., health_check: _Optional[_Union[Check, _Mapping]] = ..., readiness_check: _Optional[_Union[Check, _Mapping]] = ..., max_completion_time_s: _Optional[float] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., executor: _Optional[_Union[ExecutorInfo, _Mapping]] = ...) -> None: ...
+    measure: Measure
+    def __init__(self, task_id: _Optional[str] = ..., name: _Optional[str] = ..., agent_id: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., command: _Optional[_Union[CommandInfo, _Mapping]] = ..., container: _Optional[_Union[ContainerInfo, _Mapping]] = ..., kill_policy: _Optional[_Union[KillPolicy, _Mapping]] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., data: _Optional[bytes] = ..., health_check: _Optional[_Union[Check, _Mapping]] = ..., readiness_check: _Optional[_Union[Check, _Mapping]] = ..., max_completion_time_s: _Optional[float] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., executor: _Optional[_Union[ExecutorInfo, _Mapping]] = ..., measure: _Optional[_Union[Measure, _Mapping]] = ...) -> None: ...
 
 class TaskStatus(_message.Message):
     __slots__ = ("task_id", "state", "reason", "source", "message", "agent_id", "uuid", "timestamp_s", "exit_status", "healthy", "ready", "hostname", "data", "labels", "repeated_reason", "image_trouble")
