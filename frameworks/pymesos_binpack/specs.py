@@ -236,7 +236,7 @@ class Job:
 
     @cached_property
     def in_order(self) -> tuple[TaskSpec, ...]:
-        """Its tasks, each after those that it depends on."""
+        """The tasks of the job, each after those that it depends on."""
         if not self.has_dependencies:
             return self.tasks
         specs = {spec.name: spec for spec in self.tasks}

@@ -203,7 +203,7 @@ def test_what_an_agent_says_of_itself() -> None:
 
 
 def test_numbers_of_the_wire() -> None:
-    """They are those of Mesos, where SHUTDOWN is no error."""
+    """The numbers are those of Mesos, where SHUTDOWN is no error."""
     kinds = mesos_executor.Event.Type
     assert (kinds.ERROR, kinds.SHUTDOWN, kinds.LAUNCH_GROUP) == (6, 7, 8)
     assert mesos.TaskStatus.SOURCE_EXECUTOR == 2

@@ -1,4 +1,4 @@
-"""That no master leads, which those tell that do not; and how masters say how they are."""
+"""Masters that do not lead tell that none does; and masters say how they are."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def render(
     except Exception as error:  # a template can raise anything
         said = f"{error}" if str(error) else type(error).__name__
         if quiet:
-            said = f"{type(error).__name__}, of which no more is said, since it uses secrets"
+            said = f"{type(error).__name__}, and nothing else is said of it, since it uses secrets"
         return {"error": f"line {_line_of(error)}: {said}"}
     return {"made": text}
 

@@ -68,7 +68,7 @@ class Known(Protocol):
         ...
 
     def agent_id(self) -> str:
-        """Its id; empty until it has one."""
+        """The id of the agent; empty until it has one."""
         ...
 
 

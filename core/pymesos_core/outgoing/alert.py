@@ -46,7 +46,7 @@ class Alert:
     def hold(
         self, summary: str, for_s: float, wall_s: float, steady_s: float, *, silenced: bool
     ) -> float | None:
-        """Its condition holds. Return the seconds that are left until it fires, or None.
+        """The condition of the alert holds. Return the seconds until it fires, or None.
 
         What has come back before its receiver has taken that it was over fires in silence once
         that has been taken, or aloud once it is silenced no more.
@@ -66,7 +66,7 @@ class Alert:
         return None
 
     def cease(self, wall_s: float) -> None:
-        """Its condition holds no longer."""
+        """The condition of the alert holds no longer."""
         if self.since_s:
             self.move(Turn.ENDED, wall_s)
             self.since_s = 0.0
@@ -88,7 +88,7 @@ class Alert:
         return self.told
 
     def taken(self, began_s: float, wall_s: float, *, is_over: bool) -> bool:
-        """Its receiver has taken a notice. Return whether it is another for that.
+        """A receiver has taken a notice. Return whether it is another for that.
 
         Of an earlier time that it fired it does not matter.
         """
@@ -103,7 +103,7 @@ class Alert:
         return True
 
     def settle(self, wall_s: float) -> None:
-        """Its receiver knows that it is over, or was never told that it fired."""
+        """The receiver of the alert knows that it is over, or was never told that it fired."""
         since_s, self.since_s = self.since_s, 0.0
         self.move(Turn.TOLD, wall_s)
         self.known, self.told, self.fired_s, self.ended_s = False, True, 0.0, 0.0
