@@ -84,6 +84,7 @@ def service(*rules: str, told: bool = True) -> JobsService:
         set_variable=set_variable,
         receivers_problem=lambda job: None,
         receivers=(),
+        tells=SimpleNamespace(names=(), unreached={}),
     )
     return JobsService(binpack, JobRoles(("prod",)))
 

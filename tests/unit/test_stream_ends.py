@@ -510,7 +510,7 @@ async def test_a_watch_of_a_job() -> None:
         durable_rollouts={},
         unsettled=False,
     )
-    job.job = SimpleNamespace(name="j", role="*", priority=0, tasks=())
+    job.job = SimpleNamespace(name="j", role="*", priority=0, tasks=(), package=None)
 
     @contextlib.contextmanager
     def watch(job_id: str) -> Iterator[Watch]:
@@ -521,7 +521,7 @@ async def test_a_watch_of_a_job() -> None:
             watching.pop()
 
     binpack = SimpleNamespace(
-        core=SimpleNamespace(jobs={"j": job}, quarantined={}, policy=None),
+        core=SimpleNamespace(jobs={"j": job}, quarantined={}, policy=None, agents=None),
         over=False,
         driver=SimpleNamespace(framework_id="f"),
         watch=watch,

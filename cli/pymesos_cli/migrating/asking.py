@@ -20,7 +20,7 @@ TIMEOUT_S = 30.0
 AGENT_TIMEOUT_S = 5.0
 MOST_REDIRECTIONS = 3
 PATHS = ("version", "flags", "frameworks", "slaves", "roles", "weights", "quota")
-_PID = re.compile(r"[^@]{1,100}@([^@/\s]{1,255}:\d{1,5})")
+_PID = re.compile(r"[^@]{1,100}@([^@/\s]{1,255}:[0-9]{1,5})")
 
 Json = dict[str, Any]
 

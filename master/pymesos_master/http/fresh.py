@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 MOST_AGE_S = 1.0
 MOST_BYTES = 8 << 20
 MOST_ANSWERS = 256
-_MAX_AGE = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})(?:$|[\s,])", re.IGNORECASE)
+_MAX_AGE = re.compile(r"(?:^|[\s,])max-age=([0-9]{1,9})(?:$|[\s,])", re.IGNORECASE)
 
 Answer = TypeVar("Answer")
 
