@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import jinja2
 import pytest
 
 from pymesos_agent.containers.spec import ContainerSpec
@@ -113,6 +114,7 @@ def test_files_with_secrets_are_where_secrets_are() -> None:
         ({"path": "a", "template": "{{ secrets['-a'] }}"}, "is no name of a secret"),
         ({"path": "a", "template": "{{ variables['a-b'] }}"}, "is no name of a variable"),
         ({"path": "a", "template": "{{ " + "(" * 5000 + " }}"}, "nested too deeply"),
+        ({"path": "a", "template": "{{ " + "1" * 5000 + " }}"}, "has 5000 digits"),
         ({"path": "a", "template": "x", "secrets": ["a"]}, "secrets"),
         (
             {"path": "etc/a.conf", "template": "{{ secrets.key }}"},
@@ -153,3 +155,16 @@ def test_what_a_template_refers_to_is_found_wherever_it_is() -> None:
         "{% endfor %}{% macro m(v) %}{{ v.secrets }}{% endmacro %}{{ m(task) }}"
     )
     assert (found.variables, found.secrets) == (("one", "three"), ("two",))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["{{ 'k'|computed }}", "{% if 'k'|computed %}{% endif %}", "{% set x = ('k'|computed) ~ 1 %}",
+     "{% autoescape 'k'|computed %}{% endautoescape %}"],
+)  # fmt: skip
+def test_nothing_of_a_template_is_computed(
+    expression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[str] = []
+    monkeypatch.setitem(jinja2.filters.FILTERS, "computed", computed.append)
+    assert not references(expression).variables and not computed

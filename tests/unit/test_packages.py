@@ -203,6 +203,8 @@ class TestPackages:
             ({"options": schema(port={**PORT, "format": "uri"})}, "unknown key 'format'"),
             ({"job": {"name": "x", "tasks": []}}, "job.name: whoever installs"),
             ({"job": {"package": {}}}, "job.package: whoever installs"),
+            ({"job": {"@value": {"name": "x", "role": "y", "tasks": []}}}, "the whole job"),
+            ({"job": {"@when": "port", "tasks": []}}, "job.@when: it stands for the whole job"),
         ],
     )
     def test_what_is_no_package_is_refused(self, changes: dict[str, Any], said: str) -> None:

@@ -10,16 +10,19 @@ from typing import Any, cast
 import grpc
 import grpc.aio
 import pytest
+from click.testing import CliRunner
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.jobfiles.variables import missing_problem
+from pymesos_binpack.jobs import variables as of_jobs
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.variables import read_variable
 from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_cli.backup import variables as of_backup
 from pymesos_cli.backup.steps import Found
+from pymesos_cli.main import main
 from pymesos_core import limits
 from pymesos_core.caller import Caller, Method
 from pymesos_core.security.policy_file import read_policy
@@ -265,6 +268,21 @@ class TestSpreading:
         desk.h.advance(1)
         assert desk.shop.job.variables["level"] == "warn" and not desk.listed()[1].untaken
 
+    def test_many_that_cannot_have_it_are_tried_once_each(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(of_jobs, "MAX_UNTAKEN", 2)
+        many = {f"V{number}": "{{ variables.level }}" for number in range(100)}
+        for name in "abcd":
+            desk.apply(document({**WEB, "env": many}, name=name))
+        desk.set("level", "x" * limits.VARIABLE_VALUE.most)
+        desk.h.advance(1)
+        view = desk.listed()[1]
+        assert not view.spreading and len(view.untaken) == 2
+        writes = len(desk.h.of(c.Store))
+        desk.h.advance(1)
+        assert len(desk.h.of(c.Store)) == writes
+
 
 class TestKeeping:
     def test_what_is_used_is_removed_by_force_only(self, desk: Desk) -> None:
@@ -407,3 +425,9 @@ def test_a_restore_sets_what_is_missing_and_says_what_differs() -> None:
     assert {view.name: view.value for view in desk.listed()} == dict.fromkeys(
         ("same", "other", "new"), "x"
     )
+
+
+def test_a_version_that_there_cannot_be_is_refused_before_anything_is_asked() -> None:
+    asked = ["variables", "set", "*", "a", "b", "--if-version", str(2**32)]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 2 and "4294967296 is not in the range" in done.output

@@ -25,7 +25,7 @@ from pymesos_cli.packages.parts import (
     check_name,
     parse_version,
 )
-from pymesos_cli.packages.template import Values, options_of, rendered
+from pymesos_cli.packages.template import VALUE, WHEN, Values, options_of, rendered
 from pymesos_core.text import quoted
 
 FORMAT = 1
@@ -159,6 +159,9 @@ def _check_template(package: Package) -> None:
     for key in OF_INSTALLING:
         if key in package.template:
             raise PackageError(f"job.{key}: whoever installs the package says it: leave it out")
+    for key in (WHEN, VALUE):
+        if key in package.template:
+            raise PackageError(f"job.{key}: it stands for the whole job: put it further inside")
     known = set(package.options.known)
     asked = options_of(package.template)
     for name in sorted(asked - known):

@@ -33,7 +33,9 @@ def variables() -> None:
     help="Take the value from a file; - is standard input.",
 )
 @click.option(
-    "--if-version", type=click.IntRange(0), help="Only if it is at this version; 0: not there."
+    "--if-version",
+    type=click.IntRange(0, 2**32 - 1),
+    help="Only if it is at this version; 0: not there.",
 )
 @pass_settings
 def set_variable(

@@ -16,7 +16,7 @@ from pymesos_binpack.core.events import VariableSet, VersionProposed
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
 from pymesos_binpack.jobfiles.variables import with_variables
 from pymesos_binpack.jobs.state import JobState
-from pymesos_binpack.jobs.variables import MAX_UNTAKEN, MAX_VALUES, VARIABLE, Value, Variable
+from pymesos_binpack.jobs.variables import MAX_VALUES, VARIABLE, Value, Variable
 from pymesos_binpack.specs import JobError
 from pymesos_core import limits
 from pymesos_core.ids import size_of
@@ -120,9 +120,8 @@ def on_due(ctx: Context, key: str) -> None:
         return
     ctx.at = job.job_id
     if problem := _give(ctx, job, variable):
-        untaken = dict([*variable.untaken.items()][1 - MAX_UNTAKEN :])
-        untaken[job.job_id] = cut(problem, MAX_WHY)
-        _keep(ctx, replace(variable, untaken=untaken), "a job does not take a variable")
+        variable = variable.not_taken(job.job_id, cut(problem, MAX_WHY))
+        _keep(ctx, variable, "a job does not take a variable")
     ctx.timers.set((VARIABLES, key), ctx.now.mono_s + PACE_S)
 
 

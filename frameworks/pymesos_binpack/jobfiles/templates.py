@@ -1,7 +1,7 @@
 """Templates of config files, checked before a job is taken: their syntax, and what they refer to.
 
-They are parsed here and never rendered. Who refers to a variable or a secret says so by its name,
-so that what it is given is known beforehand.
+They are parsed here, and nothing of them is computed. Who refers to a variable or a secret says so
+by its name, so that what it is given is known beforehand.
 """
 
 from __future__ import annotations
@@ -29,11 +29,14 @@ class References:
 @lru_cache(maxsize=256)
 def references(template: str) -> References:
     """Return what a template refers to. Raises JobError with its line for what it cannot have."""
-    from jinja2 import TemplateSyntaxError, meta, nodes  # it takes long, and few jobs have any
+    from jinja2 import TemplateSyntaxError, nodes  # it takes long, and few jobs have any
     from jinja2.sandbox import SandboxedEnvironment
 
+    from pymesos_binpack.jobfiles.template_names import names_looked_up
+
     try:
-        tree = SandboxedEnvironment().parse(template)
+        environment = SandboxedEnvironment()
+        tree = environment.parse(template)
         for other in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
             raise JobError(f"line {other.lineno}: a template cannot include others")
         found: dict[str, dict[str, None]] = {name: {} for name in NAMED}
@@ -54,7 +57,7 @@ def references(template: str) -> References:
         if len(named) != uses:
             first = named[0]
             raise JobError(f"line {first.lineno}: {first.name}: {_to_be_named(first.name)}")
-        if unknown := sorted(meta.find_undeclared_variables(tree).difference(KNOWN)):
+        if unknown := sorted(names_looked_up(environment, tree).difference(KNOWN)):
             raise JobError(
                 f"it refers to {quoted(unknown[0])}, and a template has {', '.join(KNOWN)}"
             )
@@ -62,6 +65,8 @@ def references(template: str) -> References:
         raise JobError(f"line {error.lineno}: {cut(error.message or '', MAX_SAID)}") from None
     except RecursionError:
         raise JobError("it is nested too deeply") from None
+    except ValueError as error:  # as of a number with thousands of digits
+        raise JobError(cut(str(error), MAX_SAID)) from None
     return References(tuple(found["variables"]), tuple(found["secrets"]))
 
 

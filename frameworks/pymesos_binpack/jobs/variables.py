@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pymesos_binpack.specs import Job
@@ -14,7 +14,7 @@ from pymesos_core.store import Change
 
 VARIABLE = "variable"  # ROLE:NAME → its record
 MAX_VALUES = 10  # that are kept of each
-MAX_UNTAKEN = 20  # jobs that it could not be given to, as far as they are told
+MAX_UNTAKEN = 20  # jobs that it could not be given to and of which it is kept why
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class Variable:
     name: str
     values: tuple[Value, ...]  # the latest last; at least one
     spreading: bool = False
-    untaken: Mapping[str, str] = field(default_factory=dict)  # by job, why it could not be given
+    # By job, why it could not be given; of earlier ones nothing, but they are not tried again.
+    untaken: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -58,6 +59,12 @@ class Variable:
         """By which jobs are changed to the value in force: another one each time it is set."""
         latest = self.latest
         return f"variable-{self.name}-{latest.version}-{round(latest.set_at_s * 1000)}"
+
+    def not_taken(self, job_id: str, why: str) -> Variable:
+        """Return it with a job more that it could not be given to."""
+        untaken = {**self.untaken, job_id: why}
+        earlier = dict.fromkeys([*untaken][:-MAX_UNTAKEN], "")
+        return replace(self, untaken={**untaken, **earlier})
 
     def change(self) -> Change:
         """The write of it."""

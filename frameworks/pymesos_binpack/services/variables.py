@@ -133,7 +133,7 @@ class VariableCalls(Asked):
 
 
 def _untaken(variable: Variable) -> Iterable[pb.UntakenVariable]:
-    return (pb.UntakenVariable(job_id=j, why=why) for j, why in variable.untaken.items())
+    return (pb.UntakenVariable(job_id=j, why=why) for j, why in variable.untaken.items() if why)
 
 
 def _none(role: str, name: str) -> CallError:
