@@ -13,6 +13,7 @@ from pymesos_agent import secrets as module
 from pymesos_agent.containers.environment import task_environment
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.files import memory as memories
+from pymesos_agent.files.config import ConfigError, secret_config
 from pymesos_agent.files.memory import Memory, is_in_memory, memory_of
 from pymesos_agent.secrets import Secrets, SecretsError
 from pymesos_core.resources import EMPTY
@@ -240,3 +241,19 @@ async def test_what_is_not_asked_for_has_no_folder(master: Master, memory: Memor
     master.answers = [told(db=PLANTED)]
     await master.secrets.give(replace(spec_of(VARIABLE), container_id="v"))
     assert not list(memory.folder.iterdir())
+
+
+@pytest.mark.parametrize("path", ["../astray", "/etc/astray", "a/b", "..", ".", ""])
+def test_a_config_file_with_secrets_leads_nowhere_else(path: str) -> None:
+    """Whatever its framework is: the agent that writes it may be root."""
+    spec = spec_of()
+    spec.info.container.config.add(path=path, content="evil", secrets=["s"])
+    with pytest.raises(ConfigError, match="is no name"):
+        secret_config(spec, {"s": b"v"})
+
+
+@pytest.mark.parametrize("name", ["../astray", "a/b", ".."])
+def test_no_secret_is_written_outside_of_its_folder(memory: Memory, name: str) -> None:
+    with pytest.raises(OSError, match="is no name"):
+        memory.put("c1", {name: b"v"})
+    assert not list(memory.folder.rglob("astray"))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.files.below import FOLDER, OutsideError, parent_of, parts_of
+from pymesos_core.ids import secret_name_problem
 from pymesos_core.text import cut, os_problem
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -43,6 +44,9 @@ def write_config(spec: ContainerSpec) -> None:
 def secret_config(spec: ContainerSpec, secrets: Mapping[str, bytes]) -> Mapping[str, bytes]:
     """Return what the files with secrets have, by name. Blocks. Raises ConfigError."""
     files = [file for file in spec.info.container.config if file.secrets]
+    for file in files:  # of any framework, which may have checked nothing
+        if problem := secret_name_problem(file.path):
+            raise _wrong(file, f"with secrets it is a file in $PYMESOS_SECRETS, and {problem}")
     return {file.path: made_of(spec, file, secrets) for file in files}
 
 

@@ -10,6 +10,7 @@ and goes with that.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import stat
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pymesos_agent.files.trees import try_remove_tree
+from pymesos_core.ids import secret_name_problem
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,12 @@ class Memory:
         return made
 
     def put(self, container_id: str, files: Mapping[str, bytes]) -> None:
-        """Write secrets that nobody else may read yet. Raises OSError."""
+        """Write secrets that nobody else may read yet.
+
+        Raises OSError, also for a name that leads out of their folder.
+        """
+        if problem := next(filter(None, map(secret_name_problem, files)), None):
+            raise OSError(errno.EINVAL, problem)
         folder = self.make(container_id) / "secrets"
         folder.mkdir(mode=0o700)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
