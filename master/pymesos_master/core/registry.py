@@ -49,6 +49,8 @@ from pymesos_master.core.state import WEBHOOK as WEBHOOK
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
+MOST_ACCOUNTED = 2**64 * HOUR_MS - 1  # of one sum, in thousandths times milliseconds
+
 _STATES = {
     AgentState.UNREACHABLE: registry_pb.AgentRecord.UNREACHABLE,
     AgentState.GONE: registry_pb.AgentRecord.GONE,
@@ -216,8 +218,11 @@ def _accounting_message(record: AccountingRecord) -> registry_pb.AccountingRecor
 
 
 def _amount(number: int) -> registry_pb.AccountingRecord.Amount | None:
-    hours, ms = divmod(number, HOUR_MS)
-    return registry_pb.AccountingRecord.Amount(hours=hours, ms=ms) if number else None
+    if not number:
+        return None
+    # An agent may make up what no machine can have used: the record says the most that it can.
+    hours, ms = divmod(min(number, MOST_ACCOUNTED), HOUR_MS)
+    return registry_pb.AccountingRecord.Amount(hours=hours, ms=ms)
 
 
 def quota_message(quota: Quota) -> pb.Quota:
