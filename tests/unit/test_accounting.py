@@ -31,9 +31,9 @@ from pymesos_master.core.accounts import (
     by_day,
     held_by,
 )
-from pymesos_master.core.registry import ACCOUNTING
+from pymesos_master.core.registry import ACCOUNTING, MOST_ACCOUNTED
 from pymesos_master.core.state import Config
-from pymesos_master.queries import PageRequest, Queries
+from pymesos_master.queries import PageRequest, Queries, TaskFilter
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import registry_pb2, types_pb2
@@ -343,6 +343,15 @@ class TestFailover:
         h.advance(61)
         assert used(self.after(h, 1))[A] == Sums(0, 0, 0, huge, huge + 1)
 
+    def test_what_an_agent_makes_up_is_written_as_the_most_that_can_be(self) -> None:
+        h = MasterHarness()
+        framework, agent = running(h)
+        ids: Any = {"framework_id": h.framework_id(framework), "task_id": "shop-0123abcd.web.0.1"}
+        use = types_pb2.TaskUse(**ids, mem_used_mib=1e15, measured_ms=86_400_000)
+        h.feed(ev.AgentUsageReported(agent, agent_pb.Usage(tasks=[use])))
+        h.advance(61)
+        assert used(self.after(h, 1))[WEB].used_mem == MOST_ACCOUNTED
+
     def test_old_days_are_removed(self) -> None:
         h = MasterHarness()
         first = int(h.now.wall_s) // 86400
@@ -441,6 +450,22 @@ class TestQueries:
     def test_what_cannot_be_answered_is_said(self, asked: Any, words: str) -> None:
         with pytest.raises(RequestError, match=words):
             rows(filled(), **asked)
+
+    def test_a_page_of_another_s_listing_is_none(self) -> None:
+        """Its token can be guessed: snapshots are numbered."""
+        h = filled()
+        allow = "allow:\n- {who: operator/o, do: [read], role: '**'}\n"
+        h.core.state.policy = read_policy(f"{allow}- {{who: operator/d, do: [read], role: dev}}\n")
+        queries = Queries(h.core, lambda: h.now)
+        asked = pb.GetAccountingRequest()
+        first = queries.accounting(OPERATOR, PageRequest(1), asked)
+        assert first.next_token
+        rest = PageRequest(1000, first.next_token)
+        with pytest.raises(RequestError, match="the page token is not known"):
+            queries.accounting(Caller("operator/d", Method.CERT, "2"), rest, asked)
+        with pytest.raises(RequestError, match="the page token is not known"):
+            queries.tasks(OPERATOR, rest, TaskFilter())
+        assert len(queries.accounting(OPERATOR, rest, asked).views) == 2
 
     def test_who_may_read_one_role_sees_no_other_and_no_rest_of_all(self) -> None:
         h = filled()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -48,6 +48,7 @@ class Listing(Generic[View]):
 @dataclass
 class _Snapshot:
     taker: str
+    of: Hashable
     items: Sequence[Any]
     taken_s: float
 
@@ -67,13 +68,17 @@ class Pages:
         items: Callable[[], Sequence[Item]],
         wanted: Callable[[Item], bool],
         to_view: Callable[[Item], View],
+        *,
+        of: Hashable = "",
     ) -> Listing[View]:
         """The views of a page, for a taker as `Caller` has it. Raises RequestError (OUTDATED).
 
+        `of` says what is listed, and for whom, if `wanted` does not look at that: tokens can be
+        guessed, and that of another listing is none.
         There may be fewer on a page than asked for, even none, and more to come.
         """
         self._forget_old()
-        number, begin, snapshot = self._find(page.token)
+        number, begin, snapshot = self._find(page.token, of)
         listed = items() if snapshot is None else snapshot.items
         size = min(page.size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         views: list[View] = []
@@ -86,26 +91,28 @@ class Pages:
             view = to_view(item)
             used_bytes += view.ByteSize()
             if views and (used_bytes > PAGE_BYTES or len(views) == size):
-                return Listing(views, self._token(taker, number, index, listed))
+                return Listing(views, self._token(taker, of, number, index, listed))
             views.append(view)
         more = end < len(listed)
-        return Listing(views, self._token(taker, number, end, listed) if more else "")
+        return Listing(views, self._token(taker, of, number, end, listed) if more else "")
 
-    def _find(self, token: str) -> tuple[int | None, int, _Snapshot | None]:
+    def _find(self, token: str, of: Hashable) -> tuple[int | None, int, _Snapshot | None]:
         if not token:
             return None, 0, None
         number, _, begin = token.partition(".")
         if not (number.isascii() and number.isdigit() and begin.isascii() and begin.isdigit()):
             raise _outdated()
         snapshot = self._snapshots.get(int(number[:20]))
-        if snapshot is None:
+        if snapshot is None or snapshot.of != of:
             raise _outdated()
         return int(number[:20]), int(begin[:12]), snapshot
 
-    def _token(self, taker: str, number: int | None, index: int, items: Sequence[Any]) -> str:
+    def _token(
+        self, taker: str, of: Hashable, number: int | None, index: int, items: Sequence[Any]
+    ) -> str:
         if number is None:
             number = next(self._numbers)
-            self._snapshots[number] = _Snapshot(taker, items, self._clock().mono_s)
+            self._snapshots[number] = _Snapshot(taker, of, items, self._clock().mono_s)
             if len(self._snapshots) > MAX_SNAPSHOTS:
                 self._make_room()
         return f"{number}.{index}"

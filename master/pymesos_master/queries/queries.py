@@ -123,6 +123,7 @@ class Queries:
             lambda: self._sorted.get("agents", sort, AGENT_KEYS, known) if sort else known(),
             lambda item: item[0].startswith(id_prefix) and (not words or agent_has(item, words)),
             lambda item: agent_view(item[1], may, self._state.frameworks),
+            of="agents",
         )
 
     def frameworks(
@@ -153,6 +154,7 @@ class Queries:
                 and any(role in may for role in framework.roles)
             ),
             lambda framework: framework_view(self._core.allocator, framework),
+            of="frameworks",
         )
 
     def tasks(self, caller: Caller, page: PageRequest, wanted: TaskFilter) -> Listing[pb.TaskView]:
@@ -189,6 +191,7 @@ class Queries:
             items,
             lambda task: is_wanted(task) and task.role in may and (not words or has_words(task)),
             lambda task: task_view(state, task, self._uses, with_env=task.role in may_env),
+            of="tasks",
         )
 
     def failed(self, may: Roles) -> Iterator[pb.TaskView]:
@@ -208,6 +211,7 @@ class Queries:
             lambda: list(state.offers.values()),
             lambda offer: offer.offer_id in state.offers and offer.role in may,
             lambda offer: offer_view(state, offer),
+            of="offers",
         )
 
     def roles(self, caller: Caller) -> list[pb.RoleView]:
@@ -226,7 +230,11 @@ class Queries:
             days = self._state.accounts.seen(accounting.at(self._clock()))
             return accounted.groups(days, request, may)
 
-        return self._pages.page(caller.taker, page, rows, lambda row: True, accounted.row_view)
+        # What is added up is of these roles, and is looked at no more.
+        of = ("accounting", may)
+        return self._pages.page(
+            caller.taker, page, rows, lambda row: True, accounted.row_view, of=of
+        )
 
     def look(self, caller: Caller) -> Look:
         """One thing at a time, of the roles that the caller may read. Raises RequestError."""
@@ -274,6 +282,7 @@ class Queries:
             lambda: list(self._state.quarantined.values()),
             lambda aside: not one or (aside.kind, aside.key) == (kind, key),
             lambda aside: quarantined_view(aside, whole=one),
+            of="quarantined",
         )
 
     def watching(self, caller: Caller) -> Callable[[], Roles]:
@@ -468,6 +477,7 @@ class Queries:
             lambda: sorted(self._state.secrets().items(), key=lambda item: place_of(item[0])),
             lambda item: True,
             lambda item: sealed_view(*item),
+            of="sealed_secrets",
         )
 
     def agent(self, agent_id: str) -> Agent:
