@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -504,10 +505,12 @@ async def test_jsonp_is_for_those_whom_a_page_cannot_be() -> None:
     done = await made.endpoints.answer(made.leader, asked)
     assert (done.body, done.content_type) == (b'cb({"tasks":[]})', "text/javascript")
     problem = endpoints.jsonp_problem
-    assert problem("cb", NOBODY, is_near=True) is None
-    assert problem("cb", FRAMEWORK, is_near=False) is None
-    assert problem("cb", NOBODY, is_near=False) is not None
-    assert problem("alert(1)//", FRAMEWORK, is_near=True) is not None
+    assert problem("cb", NOBODY, page_is_known=True) is None
+    for method in Method:  # a browser shows by itself what is no token
+        refused = problem("cb", replace(FRAMEWORK, method=method), page_is_known=False)
+        assert (refused is None) is (method is Method.TOKEN), method
+    assert problem("cb", NOBODY, page_is_known=False) is not None
+    assert problem("alert(1)//", FRAMEWORK, page_is_known=True) is not None
 
 
 def test_endpoints_have_the_methods_of_mesos() -> None:

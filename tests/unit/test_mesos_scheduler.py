@@ -7,6 +7,8 @@ import base64
 import contextlib
 import gc
 import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import Mock
@@ -37,6 +39,7 @@ from pymesos_master.mesos.server import MesosServer, _route
 from pymesos_master.mesos.subscriptions import Direct, Subscription
 from pymesos_master.services.leading import Leadership
 from pymesos_master.shell import Leader
+from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -278,7 +281,9 @@ async def test_a_subscription_is_small_and_the_call_is_dropped_for_its_stream(
         ({"Host": "10.0.0.1:5055", "Sec-Fetch-Site": "cross-site"}, True),
         ({"Host": "evil.example:5055", "Origin": "http://evil.example:5055"}, True),
         ({"Host": "evil.example:5055", "Authorization": BASIC}, False),
-        ({"Host": "10.0.0.1:5055", "Authorization": BASIC, "Origin": "null"}, False),
+        ({"Host": "10.0.0.1:5055", "Authorization": BASIC, "Origin": "null"}, True),
+        ({"Host": "a:1", "Authorization": BASIC, "Sec-Fetch-Site": "cross-site"}, True),
+        ({"Host": "a:1", "Authorization": BASIC, "Origin": "http://a:1"}, False),
     ],
 )
 async def test_no_page_is_taken_for_who_calls_from_here(
@@ -296,6 +301,87 @@ async def test_no_page_is_taken_for_who_calls_from_here(
     )
     answer = await server._handle(request)
     assert isinstance(answer, Response) and answer.status == (403 if refused else 405)
+
+
+def bare_server() -> MesosServer:
+    server = object.__new__(MesosServer)
+    server._of_one, server._bodies = WeakValueDictionary(), asyncio.Semaphore(1)
+    server._authenticator = Authenticator({}, (), Revocations())
+    server._redirecting = cast(Any, SimpleNamespace(leader=lambda path: None))
+    return server
+
+
+@pytest.mark.parametrize("front_door", ["scheduler", "operators", "older"])
+async def test_who_is_revoked_while_a_body_comes_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, front_door: str
+) -> None:
+    server = bare_server()
+
+    async def body(request: Any, most_bytes: int) -> bytes:
+        server._authenticator.revocations.set(["framework/a"])
+        return b""
+
+    async def read(headers: Any, body: bytes) -> Any:
+        return mesos_scheduler.Call()
+
+    monkeypatch.setattr(mesos_server, "body_of", body)
+    monkeypatch.setattr(mesos_server, "slot_of", lambda request: contextlib.nullcontext())
+    server._scheduler = cast(Any, SimpleNamespace(read=read))
+    operators = SimpleNamespace(read=lambda *said: (mesos_master.Call(), Media.JSON))
+    server._operators = cast(Any, operators)
+    server._endpoints = cast(Any, SimpleNamespace())
+    request = make_mocked_request("POST", "/teardown")
+    answer: dict[str, Callable[[], Awaitable[Any]]] = {
+        "scheduler": lambda: server._scheduled(request, CALLER),
+        "operators": lambda: server._operated(request, CALLER),
+        "older": lambda: server._older(request, ("teardown",), CALLER),
+    }
+    with pytest.raises(RefusalError, match="framework/a is revoked") as refused:
+        await answer[front_door]()
+    assert refused.value.status == 403
+
+
+@pytest.mark.parametrize("front_door", ["scheduler", "operators"])
+async def test_a_stream_ends_with_what_its_caller_has_shown(
+    monkeypatch: pytest.MonkeyPatch, front_door: str
+) -> None:
+    """An access token ends, and a certificate; who has another comes again."""
+    server = bare_server()
+    caller = replace(CALLER, ends_s=1.0)
+    call = mesos_master.Call(type=mesos_master.Call.SUBSCRIBE)
+    aborted: list[Any] = []
+
+    async def body(request: Any, most_bytes: int) -> bytes:
+        return b""
+
+    async def read(headers: Any, body: bytes) -> Any:
+        return mesos_scheduler.Call(type=mesos_scheduler.Call.SUBSCRIBE)
+
+    async def serve(*said: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(mesos_server, "body_of", body)
+    monkeypatch.setattr(mesos_server, "slot_of", lambda request: contextlib.nullcontext())
+    monkeypatch.setattr(mesos_server, "abort", aborted.append)
+    mine = SimpleNamespace(stream_id="s", media=Media.JSON, framework_id="f")
+    server._scheduler = cast(
+        Any,
+        SimpleNamespace(
+            read=read,
+            serve=serve,
+            subscription=lambda *said: (mine, None),
+            turn_to_subscribe=lambda caller: contextlib.nullcontext(),
+        ),
+    )
+    server._operators = cast(Any, SimpleNamespace(read=lambda *said: (call, Media.JSON)))
+    server._watching = cast(Any, SimpleNamespace(serve=serve))
+    request = make_mocked_request("POST", "/")
+    async with asyncio.timeout(20):
+        if front_door == "scheduler":
+            await server._scheduled(request, caller)
+        else:
+            await server._operated(request, caller)
+    assert aborted == [request]
 
 
 async def test_who_is_no_framework_does_not_subscribe() -> None:

@@ -166,12 +166,12 @@ class Authenticator:
             return self._by_certificate(path, peer, certificate)
         if authorization is not None:
             principal = principal_of(self._proved(authorization, realm))
-            return self._let_in(Caller(principal, Method.BASIC, peer=peer, via="mesos"))
+            return self.let_in(Caller(principal, Method.BASIC, peer=peer, via="mesos"))
         for one in self._anonymous:
             if _is_in(ip, one.networks):
                 if not self._closed:
                     return Caller(peer=peer, via="mesos")
-                return self._let_in(Caller(one.principal, Method.ADDRESS, peer=peer, via="mesos"))
+                return self.let_in(Caller(one.principal, Method.ADDRESS, peer=peer, via="mesos"))
         raise _unauthorized(realm)
 
     def _by_token(self, authorization: str, peer: str, realm: str) -> Caller | None:
@@ -182,7 +182,7 @@ class Authenticator:
             caller = self._tokens.here(digest, peer)
         except CallError:
             raise _unauthorized(realm) from None
-        return None if caller is None else self._let_in(replace(caller, via="mesos"))
+        return None if caller is None else self.let_in(replace(caller, via="mesos"))
 
     def _by_certificate(self, path: str, peer: str, certificate: Authentication) -> Caller:
         assert self._gate is not None
@@ -191,7 +191,8 @@ class Authenticator:
         except CallError as error:
             raise RefusalError(403, error.message) from None
 
-    def _let_in(self, caller: Caller) -> Caller:
+    def let_in(self, caller: Caller) -> Caller:
+        """Return the same, unless it was revoked meanwhile. Raises RefusalError."""
         if problem := self.revocations.problem(caller):
             raise RefusalError(403, problem)
         return caller

@@ -18,6 +18,7 @@ from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import Kind
 from pymesos_core.security.server_tls import authentication_of
+from pymesos_core.security.validity import while_valid
 from pymesos_core.serving import Listen
 from pymesos_core.transport import CallError
 from pymesos_master.http import crossing
@@ -106,8 +107,7 @@ class MesosServer(Listener):
                 caller = Caller(peer=_ip_of(request), via="mesos")
             else:
                 caller = self._caller(request, route)
-                if "Authorization" not in request.headers:
-                    self._check_no_page(request)
+                self._check_no_page(request)
             if route == SCHEDULER:
                 check_method(request.method, ("POST",))
                 return await self._scheduled(request, caller)
@@ -144,13 +144,20 @@ class MesosServer(Listener):
     def _check_no_page(self, request: web.BaseRequest) -> None:
         """Raises RefusalError for what a page of elsewhere may have had a browser send.
 
-        Who shows no credentials is known by where he calls from, as a browser there would be.
+        Who shows no credentials is known by where he calls from, as a browser there would be. And a
+        browser shows a certificate, or a password that it was told, whoever has it ask; no token.
         """
         headers = {name.lower(): value for name, value in request.headers.items()}
+        scheme = headers.get("authorization", "").partition(" ")[0].lower()
+        if scheme == "bearer":
+            return
         host = headers.get("host", "")
-        problem = crossing.problem(headers, host) or crossing.host_problem(host, self._names)
+        problem = crossing.problem(headers, host)
+        if not scheme:  # a password is told to one name alone
+            problem = problem or crossing.host_problem(host, self._names)
         if problem is not None:
-            raise RefusalError(403, f"{problem}, unless credentials are shown")
+            needed = "an access token is" if scheme else "credentials are"
+            raise RefusalError(403, f"{problem}, unless {needed} shown")
 
     def _few_of(self, caller: Caller) -> asyncio.Semaphore:
         """What lets few requests of one taker be at work at a time."""
@@ -160,8 +167,9 @@ class MesosServer(Listener):
         """Answer an older endpoint."""
         query = query_of(request.raw_path.partition("?")[2])
         if (callback := query.get("jsonp")) is not None:
-            near = is_loopback(_ip_of(request))
-            if problem := jsonp_problem(callback, caller, is_near=near):
+            # Only there browsers say which page asks.
+            page_is_known = self._tls is not None or is_loopback(_ip_of(request))
+            if problem := jsonp_problem(callback, caller, page_is_known=page_is_known):
                 raise RefusalError(403, problem)
         body = b""
         if request.method not in ("GET", "HEAD", "DELETE"):
@@ -171,6 +179,7 @@ class MesosServer(Listener):
         if path == ("redirect",):
             raise RefusalError(307, "", {"Location": f"//{self._redirecting.leads()}"})
         async with self._few_of(caller):
+            self._authenticator.let_in(caller)  # who may have been revoked while it waited
             with slot_of(request):
                 if (done := await self._endpoints.here(asked)) is not None:
                     return done
@@ -184,6 +193,7 @@ class MesosServer(Listener):
             async with self._bodies:
                 body = await body_of(request, MAX_BODY_BYTES)
                 call, to = self._operators.read(request.headers, body)
+            self._authenticator.let_in(caller)  # who may have been revoked while it came
             if call.type != OperatorCall.SUBSCRIBE:
                 with slot_of(request):
                     return _sent(await self._operators.answer(leader, call, to, caller))
@@ -194,9 +204,10 @@ class MesosServer(Listener):
             await response.prepare(request)
             return _writer(response)
 
-        with slot_of(request), self._watched(request, caller):
+        with slot_of(request):
             try:
-                await self._watching.serve(leader, caller, to, begin)
+                async with self._valid(caller):
+                    await self._watching.serve(leader, caller, to, begin)
             except CallError as error:
                 log.info("a stream of events has ended: %s", error.message)
                 abort(request)
@@ -209,6 +220,7 @@ class MesosServer(Listener):
         async with self._few_of(caller), self._bodies:
             body = await body_of(request, MAX_BODY_BYTES)
             call = await self._scheduler.read(request.headers, body)
+        self._authenticator.let_in(caller)  # who may have been revoked while it came
         if call.type != Call.SUBSCRIBE:
             done = await self._scheduler.call(leader, call, request.headers, caller)
             return web.Response(status=done.status, headers=OURS)
@@ -219,11 +231,12 @@ class MesosServer(Listener):
                 headers={STREAM_ID: mine.stream_id, "Content-Type": mine.media.value, **OURS}
             )
             response.enable_chunked_encoding()
-            with slot_of(request), self._watched(request, caller):
-                await response.prepare(request)
+            with slot_of(request):
                 try:
-                    await self._scheduler.serve(leader, subscribe, mine, _writer(response))
-                    await response.write_eof()
+                    async with self._valid(caller):
+                        await response.prepare(request)
+                        await self._scheduler.serve(leader, subscribe, mine, _writer(response))
+                        await response.write_eof()
                 except CallError as error:
                     log.info("the stream of %s has ended: %s", mine.framework_id, error.message)
                     abort(request)
@@ -231,11 +244,9 @@ class MesosServer(Listener):
                     abort(request)
             return response
 
-    def _watched(
-        self, request: web.BaseRequest, caller: Caller
-    ) -> contextlib.AbstractContextManager[None]:
-        """Meanwhile the stream ends at once when its caller is revoked."""
-        return self._authenticator.revocations.watched(caller, lambda: abort(request))
+    def _valid(self, caller: Caller) -> contextlib.AbstractAsyncContextManager[None]:
+        """A stream ends when its caller is revoked, or what it has shown ends."""
+        return while_valid(caller, self._authenticator.revocations)
 
 
 def _ip_of(request: web.BaseRequest) -> str:

@@ -56,16 +56,16 @@ def query_of(text: str) -> Mapping[str, str]:
         raise bad_request(f"more than {MAX_FIELDS} fields are asked for") from None
 
 
-def jsonp_problem(callback: str, caller: Caller, *, is_near: bool) -> str | None:
+def jsonp_problem(callback: str, caller: Caller, *, page_is_known: bool) -> str | None:
     """Why an answer is not wrapped in a call, or None.
 
-    A page of any site may read what is: who is known only by where he calls from gets none from
-    elsewhere, where browsers do not say which page asks.
+    A page of any site may read what is, with whatever a browser shows by itself: where browsers do
+    not say which page asks, it is for those who show an access token.
     """
     if not _CALLBACK.fullmatch(callback):
         return "'jsonp' is no name of a function"
-    if caller.method not in (Method.BASIC, Method.TOKEN, Method.CERT) and not is_near:
-        return "'jsonp' needs credentials, unless it is asked for on this machine"
+    if caller.method is not Method.TOKEN and not page_is_known:
+        return "'jsonp' needs HTTPS or an access token, unless it is asked for on this machine"
     return None
 
 
