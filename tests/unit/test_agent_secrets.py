@@ -6,14 +6,17 @@ import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from pymesos_agent import secrets as module
 from pymesos_agent.containers.environment import task_environment
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.core.events import ContainerFailed
 from pymesos_agent.files import memory as memories
 from pymesos_agent.files.config import ConfigError, secret_config
+from pymesos_agent.files.fetching import Fetching
 from pymesos_agent.files.memory import Memory, is_in_memory, memory_of
 from pymesos_agent.secrets import Secrets, SecretsError
 from pymesos_core.resources import EMPTY
@@ -257,3 +260,19 @@ def test_no_secret_is_written_outside_of_its_folder(memory: Memory, name: str) -
     with pytest.raises(OSError, match="is no name"):
         memory.put("c1", {name: b"v"})
     assert not list(memory.folder.rglob("astray"))
+
+
+async def test_what_nobody_foresaw_ends_a_task_that_waits_for_its_secrets() -> None:
+    """As where no process can be started to render a template."""
+    told: list[Any] = []
+
+    async def give(spec: ContainerSpec) -> ContainerSpec:
+        raise BlockingIOError("hush")
+
+    fetching = Fetching(cast(Any, None), told.append, give)
+    fetching.start(spec_of(FILE), (), lambda spec: None)
+    async with asyncio.timeout(20):
+        while list(fetching):
+            await asyncio.sleep(0)
+    await fetching.close()
+    assert told[-1] == ContainerFailed("c", "its files cannot be made ready: BlockingIOError")

@@ -16,6 +16,7 @@ from pymesos_core import contract
 from pymesos_core.containers import fitting_runtimes, secret_names
 from pymesos_core.resources import EMPTY
 from pymesos_master.core.accepts import _not_capable
+from pymesos_master.core.validation import _executor_problem, _secrets_problem
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness
 
@@ -168,3 +169,31 @@ def test_nothing_of_a_template_is_computed(
     computed: list[str] = []
     monkeypatch.setitem(jinja2.filters.FILTERS, "computed", computed.append)
     assert not references(expression).variables and not computed
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ([pb.ConfigFile(path="../etc/x", content="a", secrets=["s"])], "no plain name"),
+        ([pb.ConfigFile(path="/etc/x", content="a", secrets=["s"])], "no plain name"),
+        ([pb.ConfigFile(path="key", content="a", secrets=["s"])], "with the same path"),
+        ([pb.ConfigFile(path="a/b", content="a")] * 2, "with the same path"),
+        ([pb.ConfigFile(path="a/b", content="a"), pb.ConfigFile(path="key", content="a")], None),
+    ],
+)
+def test_a_master_looks_where_the_files_of_any_framework_are_to_be(
+    files: list[pb.ConfigFile], says: str | None
+) -> None:
+    given = pb.SecretUse(name="s", path="key")
+    found = _secrets_problem(pb.ContainerInfo(secrets=[given], config=files))
+    assert (found is None) if says is None else (found is not None and says in found)
+
+
+def test_an_executor_has_no_config_with_secrets() -> None:
+    made = pb.ExecutorInfo(executor_id="e", command=pb.CommandInfo(value="true"))
+    made.container.config.add(path="a", content="a")
+    assert _executor_problem(pb.TaskInfo(executor=made), grouped=False) is None
+    made.container.config.add(path="b", template="{{ secrets.s }}", secrets=["s"])
+    assert "Executor asks for secrets" in str(
+        _executor_problem(pb.TaskInfo(executor=made), grouped=False)
+    )

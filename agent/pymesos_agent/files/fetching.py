@@ -112,6 +112,11 @@ class Fetching:
         except (ArtifactError, SecretsError) as error:
             del self._tasks[spec.container_id]
             self._tell(ContainerFailed(spec.container_id, str(error)))
+        except Exception as error:  # else its task would wait for ever; no secret is quoted
+            log.exception("making files ready")
+            del self._tasks[spec.container_id]
+            said = f"its files cannot be made ready: {type(error).__name__}"
+            self._tell(ContainerFailed(spec.container_id, said))
         else:
             del self._tasks[spec.container_id]
             launch(spec)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from pymesos_core import contract, limits, resources
-from pymesos_core.ids import id_problem, is_variable
+from pymesos_core.containers import secret_names
+from pymesos_core.ids import id_problem, is_variable, secret_name_problem
 from pymesos_core.resources import EMPTY, ResourceError, Resources
 from pymesos_master.core.state import Agent, Framework
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -178,7 +179,7 @@ def _executor_problem(info: pb.TaskInfo, *, grouped: bool) -> str | None:
         return "Executor has neither a command nor an image"
     if executor.container.network not in ("", "host"):
         return "Executor asks for a network of its own, from which it does not reach its agent"
-    if executor.container.secrets or executor.container.image_secret:
+    if secret_names(executor.container):
         return "Executor asks for secrets, which only tasks with containers of their own can have"
     if executor.container.port_mappings or any(m.group_path for m in executor.container.mounts):
         return "Executor asks for mapped ports or folders of a group, and can have neither"
@@ -198,6 +199,18 @@ def _secrets_problem(container: pb.ContainerInfo) -> str | None:
             return f"Task uses a secret as the invalid environment variable {use.env[:80]!r}"
     if container.image_secret and not container.image:
         return "Task has an image_secret and no image"
+    return _config_problem(container)
+
+
+def _config_problem(container: pb.ContainerInfo) -> str | None:
+    """What is wrong with where its config files are to be, or None."""
+    places = [(True, use.path) for use in container.secrets if use.path]
+    places += [(bool(file.secrets), file.path) for file in container.config]
+    if len(set(places)) != len(places):
+        return "Task has two config files, or one and a secret, with the same path"
+    for has_secrets, path in places:
+        if has_secrets and (problem := secret_name_problem(path)):
+            return f"Task has a config file with secrets whose path is no plain name: {problem}"
     return None
 
 
