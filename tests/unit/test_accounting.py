@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +35,7 @@ from pymesos_master.core.accounts import (
 )
 from pymesos_master.core.registry import ACCOUNTING, MOST_ACCOUNTED
 from pymesos_master.core.state import Config
-from pymesos_master.queries import PageRequest, Queries, TaskFilter
+from pymesos_master.queries import PageRequest, Queries, TaskFilter, accounted
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import registry_pb2, types_pb2
@@ -408,7 +410,8 @@ def filled() -> MasterHarness:
 
 def rows(h: MasterHarness, caller: Caller = OPERATOR, **asked: Any) -> list[tuple[Any, ...]]:
     request = pb.GetAccountingRequest(**asked)
-    found = Queries(h.core, lambda: h.now).accounting(caller, ALL, request).views
+    queries = Queries(h.core, lambda: h.now)
+    found = asyncio.run(queries.accounting(caller, ALL, request)).views
     return [
         (*(v for v in (r.day, r.role, r.framework, r.job) if v), r.rest, r.used_cpu_hours)
         for r in found
@@ -451,21 +454,44 @@ class TestQueries:
         with pytest.raises(RequestError, match=words):
             rows(filled(), **asked)
 
-    def test_a_page_of_another_s_listing_is_none(self) -> None:
+    async def test_others_go_on_while_it_is_added_up_and_change_nothing_of_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        h = filled()
+        begun, changed = threading.Event(), threading.Event()
+        add_up = accounted.groups
+
+        def slow(*asked: Any) -> Any:
+            begun.set()
+            assert changed.wait(20), "nobody else goes on"
+            return add_up(*asked)
+
+        monkeypatch.setattr(accounted, "groups", slow)
+        queries = Queries(h.core, lambda: h.now)
+        asked = asyncio.create_task(queries.accounting(OPERATOR, ALL, pb.GetAccountingRequest()))
+        async with asyncio.timeout(20):
+            while not begun.is_set():
+                await asyncio.sleep(0)
+        for day in h.core.state.accounts.days.values():
+            day.add(Account("later"), Sums(1))
+        changed.set()
+        assert [row.role for row in (await asked).views] == ["dev", "ops", ""]
+
+    async def test_a_page_of_another_s_listing_is_none(self) -> None:
         """Its token can be guessed: snapshots are numbered."""
         h = filled()
         allow = "allow:\n- {who: operator/o, do: [read], role: '**'}\n"
         h.core.state.policy = read_policy(f"{allow}- {{who: operator/d, do: [read], role: dev}}\n")
         queries = Queries(h.core, lambda: h.now)
         asked = pb.GetAccountingRequest()
-        first = queries.accounting(OPERATOR, PageRequest(1), asked)
+        first = await queries.accounting(OPERATOR, PageRequest(1), asked)
         assert first.next_token
         rest = PageRequest(1000, first.next_token)
         with pytest.raises(RequestError, match="the page token is not known"):
-            queries.accounting(Caller("operator/d", Method.CERT, "2"), rest, asked)
+            await queries.accounting(Caller("operator/d", Method.CERT, "2"), rest, asked)
         with pytest.raises(RequestError, match="the page token is not known"):
             queries.tasks(OPERATOR, rest, TaskFilter())
-        assert len(queries.accounting(OPERATOR, rest, asked).views) == 2
+        assert len((await queries.accounting(OPERATOR, rest, asked)).views) == 2
 
     def test_who_may_read_one_role_sees_no_other_and_no_rest_of_all(self) -> None:
         h = filled()

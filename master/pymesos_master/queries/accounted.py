@@ -27,8 +27,19 @@ class Group(NamedTuple):
     rest: bool
 
 
+class Copied(NamedTuple):
+    """What was used on a day, as it was when it was looked at."""
+
+    rows: Mapping[Account, Sums]
+
+
+def copied(days: Mapping[int, Day]) -> Mapping[int, Copied]:
+    """Return what was used as it is now, for a thread to read."""
+    return {day: Copied(dict(used.rows)) for day, used in days.items()}
+
+
 def groups(
-    days: Mapping[int, Day], request: pb.GetAccountingRequest, may: Roles
+    days: Mapping[int, Day | Copied], request: pb.GetAccountingRequest, may: Roles
 ) -> list[tuple[Group, Sums]]:
     """The rows that are asked for, of these roles, in their order. Raises RequestError."""
     by = request.by or "role"

@@ -14,6 +14,7 @@ from pymesos_core.security.audit import Entry, entry
 from pymesos_core.security.identities import Kind
 from pymesos_core.security.needs import NEEDS
 from pymesos_core.security.policy import EVERY, EVERY_ROLE, Decision, Roles, Verb, roles_for
+from pymesos_core.streams import in_thread
 from pymesos_core.text import quoted
 from pymesos_master.core import MasterCore, access_tokens, accounting, permission, secrets
 from pymesos_master.core.accounts import Sums
@@ -220,20 +221,20 @@ class Queries:
         views = role_views(self._state, self._core.allocator)
         return [view for view in views if view.role in may]
 
-    def accounting(
+    async def accounting(
         self, caller: Caller, page: PageRequest, request: pb.GetAccountingRequest
     ) -> Listing[pb.AccountingRow]:
         """What was used, of the roles that the caller may read. Raises RequestError."""
         may = self.readable(caller, "Operator.GetAccounting")
 
-        def rows() -> Sequence[tuple[accounted.Group, Sums]]:
-            days = self._state.accounts.seen(accounting.at(self._clock()))
-            return accounted.groups(days, request, may)
-
+        rows: list[tuple[accounted.Group, Sums]] = []
+        if not page.token:  # all days may be a second's work: the leader goes on meanwhile
+            days = accounted.copied(self._state.accounts.seen(accounting.at(self._clock())))
+            rows = await in_thread(accounted.groups, days, request, may)
         # What is added up is of these roles, and is looked at no more.
         of = ("accounting", may)
         return self._pages.page(
-            caller.taker, page, rows, lambda row: True, accounted.row_view, of=of
+            caller.taker, page, lambda: rows, lambda row: True, accounted.row_view, of=of
         )
 
     def look(self, caller: Caller) -> Look:

@@ -130,7 +130,7 @@ class OperatorService(SecretCalls, AccessTokenCalls, WebhookCalls, ClusterAlertC
     ) -> pb.GetAccountingResponse:
         """What roles, frameworks and jobs have used."""
         with self._leadership.asked() as leader:
-            found = leader.queries.accounting(caller_of(call), page_of(request.page), request)
+            found = await leader.queries.accounting(caller_of(call), page_of(request.page), request)
         return pb.GetAccountingResponse(rows=found.views, next_page_token=found.next_token)
 
     async def GetOverview(  # noqa: N802
