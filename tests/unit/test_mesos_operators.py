@@ -449,18 +449,20 @@ async def test_a_schedule_that_cannot_be_changes_nothing(windows: list[Any], tex
 
 
 async def test_more_is_logged_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "level", logging.INFO)
+    root, ours = logging.getLogger(), logging.getLogger("pymesos_master")
+    monkeypatch.setattr(root, "level", logging.WARNING)
+    monkeypatch.setattr(ours, "level", logging.INFO)  # as `set_up_logging` leaves it
     wanted = Verbosity()
     wanted.set(2, 0.01)
-    assert (wanted.level, root.level) == (2, logging.DEBUG)
+    assert (wanted.level, ours.level) == (2, logging.DEBUG)
+    assert root.level == logging.WARNING, "of libraries nothing more is written"
     async with asyncio.timeout(10):
-        while root.level != logging.INFO:
+        while ours.level != logging.INFO:
             await asyncio.sleep(0.005)
     assert wanted.level == 0
     wanted.set(1, 100)
     wanted.set(0, 100)
-    assert root.level == logging.INFO
+    assert ours.level == logging.INFO
     for level, duration_s in ((4, 1.0), (1, 0.0), (1, verbosity.MOST_S + 1)):
         with pytest.raises(RefusalError):
             wanted.set(level, duration_s)

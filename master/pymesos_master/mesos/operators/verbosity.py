@@ -10,6 +10,7 @@ from pymesos_core.text import duration
 
 MOST_LEVEL = 3  # of glog's verbosity; all above 0 is one here
 MOST_S = 86400.0
+OURS = ("pymesos_core", "pymesos_master")  # what libraries write may have secrets in it
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ class Verbosity:
 
     def __init__(self) -> None:
         self.level = 0
-        self._usual = logging.NOTSET
+        self._usual: dict[logging.Logger, int] = {}
         self._back: asyncio.TimerHandle | None = None
 
     def set(self, level: int, duration_s: float) -> None:
@@ -30,10 +31,11 @@ class Verbosity:
             raise bad_request(f"Invalid duration: more than 0 and at most {duration(MOST_S)}")
         self._reset()
         if level:
-            root = logging.getLogger()
-            self.level, self._usual = level, root.level
+            self.level = level
+            self._usual = {logger: logger.level for logger in map(logging.getLogger, OURS)}
             log.info("an operator has more written to this log for %s", duration(duration_s))
-            root.setLevel(logging.DEBUG)
+            for logger in self._usual:
+                logger.setLevel(logging.DEBUG)
             self._back = asyncio.get_running_loop().call_later(duration_s, self._reset)
 
     def _reset(self) -> None:
@@ -41,4 +43,5 @@ class Verbosity:
             self._back.cancel()
             self._back = None
             self.level = 0
-            logging.getLogger().setLevel(self._usual)
+            for logger, usual in self._usual.items():
+                logger.setLevel(usual)
