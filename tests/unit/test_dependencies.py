@@ -326,6 +326,20 @@ class TestRollouts:
         assert killed(h) == []
         assert of(h, "web")[0].spec.command == "x"
 
+    def test_a_rollout_that_is_to_stop_stops_if_what_has_to_finish_fails(
+        self, h: BinpackHarness
+    ) -> None:
+        stops = {"update": {"on_failure": "pause"}}
+        begin(h, task("web", "init", **stops), task("init", kind="batch"))
+        apply(h, job_of(task("web", "init", command="y", **stops), task("init", kind="batch")))
+        assert launched(h) == ["init"]
+        have(h, "init", pb.TASK_FAILED, 9)
+        rollout = state_of(h).rollouts["web"]
+        assert rollout.state == "paused" and "exit status 9" in rollout.why
+        assert "resume it, or abort it" in rollout.why and state_of(h).version == 2
+        h.feed(c.RolloutAsked("a", state_of(h).job_id, "web", Asked.ABORT))
+        assert state_of(h).rollouts["web"].state == "aborted" and killed(h) == []
+
 
 class TestEnds:
     def test_what_begins_last_ends_first(self, h: BinpackHarness) -> None:

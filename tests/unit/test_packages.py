@@ -92,6 +92,11 @@ class TestTemplates:
         with pytest.raises(PackageError, match="stands in a command, which a shell would read"):
             options_of({"tasks": [node]})
 
+    def test_no_value_is_part_of_the_template_of_a_config_file(self) -> None:
+        files = [{"path": "a", "template": "x = @{t}"}]
+        with pytest.raises(PackageError, match="stands in a template, which Jinja would read"):
+            options_of({"tasks": [{"config": files}]})
+
     def test_what_is_there_only_when_an_option_says_something(self) -> None:
         node = {
             "ports": [{"name": "p", "host": {"@when": "port", "@value": "@{port}"}}],

@@ -116,6 +116,16 @@ def settle(h: BinpackHarness, bad: str = "") -> None:
         h.advance(5)
 
 
+class LookedAt(dict[str, JobState]):
+    """Jobs that count how often all of them are looked at."""
+
+    looks = 0
+
+    def values(self) -> Any:
+        self.looks += 1
+        return super().values()
+
+
 @pytest.fixture
 def desk() -> Desk:
     """A job that refers to two variables, and runs."""
@@ -366,6 +376,19 @@ class TestKeeping:
         with pytest.raises(ValueError, match="variable"):
             read_variable(key, value)
         assert not Desk({("variable", key): value}).listed()
+
+    def test_a_listing_looks_no_oftener_at_jobs_for_more_variables(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.set("other", "x")
+        desk.apply(document(name="second"))
+        jobs = LookedAt(desk.h.core._ctx.roster.jobs)
+        monkeypatch.setattr(desk.h.core._ctx.roster, "jobs", jobs)
+        desk.call("ListVariables", pb.ListVariablesRequest(page_size=1))
+        looks_for_one, jobs.looks = jobs.looks, 0
+        listed = {view.name: view.jobs for view in desk.listed()}
+        assert listed == {"host": 2, "level": 2, "other": 0}
+        assert jobs.looks == looks_for_one
 
     def test_pages_follow_each_other(self) -> None:
         desk = Desk()

@@ -2,8 +2,8 @@
 
 A template is a job file as data, and the values are put into that data: `@{port}` alone is the
 value as it is, with its type; within other text it is text. So no value can become a key, a list
-or another task, whatever it holds. A value is never part of a command, which a shell would read:
-commands have it from their environment.
+or another task, whatever it holds. A value is never part of a command, which a shell would read,
+nor of the template of a config file: these have it from the environment.
 
 A mapping with the key `@when` is there only if that option is neither false, zero, empty nor left
 out; one with `@value` stands for that value. `@@{` stands for `@{`.
@@ -20,7 +20,8 @@ from pymesos_cli.packages.parts import PackageError
 from pymesos_core.text import quoted
 
 WHEN, VALUE = "@when", "@value"
-NO_COMMAND = "command"  # a key whose text a shell reads
+# Keys whose texts are programs, and what reads them: no value is part of one.
+PROGRAMS = {"command": "a shell", "template": "Jinja"}
 _OPTION = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _PLACE = re.compile(r"@@\{|@\{([a-z][a-z0-9_]{0,62})\}")
 _OPENED = re.compile(r"(?<!@)@\{")
@@ -61,11 +62,12 @@ def _asked(node: Any, path: tuple[str, ...]) -> Iterator[str]:
         names = [match[1] for match in _PLACE.finditer(node) if match[1]]
         if len(names) != len(_OPENED.findall(node)):
             raise PackageError(f"{_at(path)}: @{{ begins the name of an option; write @@{{ for it")
-        if names and NO_COMMAND in path:
-            raise PackageError(
-                f"{_at(path)}: @{{{names[0]}}} stands in a command, which a shell would read: put"
-                f" it into the environment, and let the command read that"
-            )
+        for key, reader in PROGRAMS.items() if names else ():
+            if key in path:
+                raise PackageError(
+                    f"{_at(path)}: @{{{names[0]}}} stands in a {key}, which {reader} would read:"
+                    f" put it into the environment, and let the {key} read that"
+                )
         yield from names
 
 

@@ -223,6 +223,10 @@ class BinpackCore:
         """Each job of a role that has not ended and refers to a variable."""
         return variables.users_of(self._ctx, role, name)
 
+    def counts_of_users(self) -> Mapping[tuple[str, str], int]:
+        """Return how many jobs refer to each variable, by its role and name."""
+        return variables.counts_of_users(self._ctx)
+
     @property
     def policy(self) -> security.Policy | None:
         """By which callers are answered; None: no master has told it yet."""

@@ -6,7 +6,8 @@ variables are yet to be spread is stored with them: a restart goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from pymesos_binpack.core import versions
@@ -106,6 +107,12 @@ def users_of(ctx: Context, role: str, name: str) -> Iterator[JobState]:
     for job in ctx.roster.jobs.values():
         if job.job.role == role and name in job.job.variables and not (job.ended or job.stopping):
             yield job
+
+
+def counts_of_users(ctx: Context) -> Mapping[tuple[str, str], int]:
+    """Return how many jobs refer to each variable, by its role and name, in one look at them."""
+    live = (job for job in ctx.roster.jobs.values() if not (job.ended or job.stopping))
+    return Counter((job.job.role, name) for job in live for name in job.job.variables)
 
 
 def on_due(ctx: Context, key: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pymesos_binpack.core import VariableSet
 from pymesos_binpack.jobfiles.variables import missing_problem, resolved
@@ -38,10 +38,10 @@ class VariableCalls(Asked):
              and each.key > request.page_token),
             key=lambda each: each.key,
         )  # fmt: skip
-        page, left_bytes = found[:size], PAGE_BYTES
+        page, left_bytes, users = found[:size], PAGE_BYTES, core.counts_of_users()
         views: list[pb.VariableView] = []
         for each in page:
-            views.append(self._view(call, each, each.latest))
+            views.append(self._view(call, each, each.latest, users))
             left_bytes -= views[-1].ByteSize()
             if left_bytes <= 0:
                 break
@@ -57,7 +57,8 @@ class VariableCalls(Asked):
         there = self.binpack.core.variables.get(request.role, request.name)
         if there is None:
             raise _none(request.role, request.name)
-        versions = [self._view(call, there, value) for value in reversed(there.values)]
+        users = self.binpack.core.counts_of_users()
+        versions = [self._view(call, there, value, users) for value in reversed(there.values)]
         return pb.GetVariableResponse(versions=versions)
 
     async def SetVariable(  # noqa: N802
@@ -103,7 +104,13 @@ class VariableCalls(Asked):
             await self.binpack.set_variable(event)
         return pb.RemoveVariableResponse()
 
-    def _view(self, call: Call, variable: Variable, value: Value) -> pb.VariableView:
+    def _view(
+        self,
+        call: Call,
+        variable: Variable,
+        value: Value,
+        users: Mapping[tuple[str, str], int],
+    ) -> pb.VariableView:
         shown = self._may(call, Verb.READ_ENV, variable.role)
         view = pb.VariableView(
             role=variable.role,
@@ -115,7 +122,7 @@ class VariableCalls(Asked):
             hidden=not shown,
         )
         if value is variable.latest:
-            view.jobs = sum(1 for _ in self.binpack.core.users_of(variable.role, variable.name))
+            view.jobs = users.get((variable.role, variable.name), 0)
             view.spreading = variable.spreading
             view.untaken.extend(_untaken(variable))
         return view

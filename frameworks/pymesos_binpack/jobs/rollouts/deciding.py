@@ -44,7 +44,7 @@ def decide(
     if rollout.state not in (*FORWARD, State.ROLLING_BACK):
         return _held(seen)
     if rollout.state in FORWARD and awaited.failed:
-        rollout = _turned_back(seen, rollout, awaited.failed)
+        rollout = _failed(seen, rollout, awaited.failed)
         return decide(rules, rollout, members, places, seen.now_s)
     if rollout.state in FORWARD and awaited.waits:
         rollout = kept_time(seen, rollout, still=True)
@@ -101,12 +101,6 @@ def _failed(seen: Seen, rollout: Rollout, why: str) -> Rollout:
         why = f"{why}; resume it, or abort it"
         held = {"still_since_s": now_s, "stable_by_s": {}}
         return rollout.moved(Turn.FAILED_AND_HELD, why, failure=why, **held)
-    return _turned_back(seen, rollout, why)
-
-
-def _turned_back(seen: Seen, rollout: Rollout, why: str) -> Rollout:
-    """Return it on its way back to the version that is known to work."""
-    now_s, rules = seen.now_s, seen.rules
     return rollout.moved(
         Turn.FAILED,
         why,
