@@ -329,7 +329,7 @@ class TestRollouts:
     def test_a_rollout_that_is_to_stop_stops_if_what_has_to_finish_fails(
         self, h: BinpackHarness
     ) -> None:
-        stops = {"update": {"on_failure": "pause"}}
+        stops: dict[str, Any] = {"update": {"on_failure": "pause"}}
         begin(h, task("web", "init", **stops), task("init", kind="batch"))
         apply(h, job_of(task("web", "init", command="y", **stops), task("init", kind="batch")))
         assert launched(h) == ["init"]

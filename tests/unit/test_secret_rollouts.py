@@ -6,6 +6,7 @@ import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.jobs.secrets import read_seen, services_with
 from pymesos_binpack.jobs.state import JobState
 from pymesos_core.caller import Caller
@@ -151,3 +152,33 @@ def test_masters_tell_who_serves_jobs_of_its_roles() -> None:
     set_secret("else", "db")
     assert heard(serving)[1:] == [("ops", "db", 1), ("ops", "db", 2)]
     assert heard(other) == [], "nobody runs jobs by it"
+
+
+@pytest.mark.parametrize("stop", [Asked.PAUSE, Asked.ABORT])
+def test_what_people_have_stopped_is_left_alone(h: BinpackHarness, stop: Asked) -> None:
+    def wanted(command: str, request_id: str) -> None:
+        job = parse_job({"name": "j", "tasks": [{**WEB, "command": command}, OTHER, BATCH]})
+        number = job_of(h).version
+        h.feed(c.VersionProposed(request_id, job_of(h).job_id, number, job, "apply"))
+
+    wanted("bad", "a")
+    h.feed(c.RolloutAsked("p", job_of(h).job_id, "web", stop))
+    h.feed(told(4, 2.0))
+    settle(h)
+    assert job_of(h).version == 2
+    assert "x" in {i.spec.command for i in h.core.instances() if i.spec.name == "web"}
+    wanted("good", "b")
+    settle(h)
+    assert job_of(h).version == 4 and job_of(h).history.latest.what == "secret db"
+    assert {i.spec.command for i in h.core.instances() if i.spec.name == "web"} == {"good"}
+
+
+def test_a_rollout_of_a_secret_that_was_paused_gives_way_to_the_next_one(
+    h: BinpackHarness,
+) -> None:
+    h.feed(told(4, 2.0))
+    h.advance(1)
+    h.feed(c.RolloutAsked("p", job_of(h).job_id, "web", Asked.PAUSE))
+    h.feed(told(5, 3.0))
+    settle(h)
+    assert job_of(h).version == 3 and job_of(h).rollouts["web"].state == "done"

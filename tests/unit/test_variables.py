@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.jobfiles.variables import missing_problem
 from pymesos_binpack.jobs import variables as of_jobs
+from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.variables import read_variable
 from pymesos_binpack.roles import JobRoles
@@ -277,6 +279,19 @@ class TestSpreading:
         desk.set("level", "warn")
         desk.h.advance(1)
         assert desk.shop.job.variables["level"] == "warn" and not desk.listed()[1].untaken
+
+    def test_what_people_have_paused_is_left_alone_until_they_resume_it(self, desk: Desk) -> None:
+        desk.apply(document({**WEB, "command": "bad"}, OTHER))
+        ask = c.RolloutAsked("p", desk.shop.job_id, "web", Asked.PAUSE)
+        desk.h.feed(ask)
+        desk.set("level", "warn")
+        settle(desk.h)
+        assert desk.shop.version == 2 and "info" in desk.environments()
+        assert desk.listed()[1].spreading
+        desk.h.feed(replace(ask, request_id="r", what=Asked.RESUME))
+        settle(desk.h)
+        assert desk.shop.version == 3 and set(desk.environments()) == {"warn"}
+        assert not desk.listed()[1].spreading
 
     def test_many_that_cannot_have_it_are_tried_once_each(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pymesos_binpack.core import versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.events import SecretsTold, VersionProposed
+from pymesos_binpack.core.spreading import HELD_S, PACE_S, next_of
 from pymesos_binpack.jobs.secrets import Seen, services_with
 from pymesos_binpack.jobs.state import JobState
 from pymesos_core.store import Change
 
 SECRETS = "secrets"  # the timer: a secret is to be spread to the next job
-PACE_S = 0.01  # from one job to the next, so that others are heard meanwhile
 
 
 def begin(ctx: Context) -> None:
@@ -48,7 +48,10 @@ def on_due(ctx: Context, key: str) -> None:
     seen = ctx.secrets.get(key)
     if seen is None or not seen.spreading:
         return
-    job = next((job for job in ctx.roster.jobs.values() if _is_due(job, seen)), None)
+    job, held = next_of(job for job in ctx.roster.jobs.values() if _is_due(job, seen))
+    if job is None and held:
+        ctx.timers.set((SECRETS, key), ctx.now.mono_s + HELD_S)
+        return
     if job is None:
         _keep(ctx, replace(seen, spreading=False))
         return

@@ -14,6 +14,7 @@ from pymesos_binpack.core import versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import JobAccepted, JobRefused
 from pymesos_binpack.core.events import VariableSet, VersionProposed
+from pymesos_binpack.core.spreading import HELD_S, PACE_S, next_of
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
 from pymesos_binpack.jobfiles.variables import with_variables
 from pymesos_binpack.jobs.state import JobState
@@ -25,7 +26,6 @@ from pymesos_core.store import Change
 from pymesos_core.text import count_of, cut
 
 VARIABLES = "variables"  # the timer: a variable is to be given to the next job
-PACE_S = 0.01  # from one job to the next, so that others are heard meanwhile
 MAX_SHOWN = 3  # jobs of a variable that is to be removed
 MAX_WHY = 500  # characters
 
@@ -120,8 +120,11 @@ def on_due(ctx: Context, key: str) -> None:
     variable = ctx.variables.by_key.get(key)
     if variable is None or not variable.spreading:
         return
-    job = next((job for job in users_of(ctx, variable.role, variable.name)
-                if _lacks(job, variable)), None)  # fmt: skip
+    users = users_of(ctx, variable.role, variable.name)
+    job, held = next_of(job for job in users if _lacks(job, variable))
+    if job is None and held:
+        ctx.timers.set((VARIABLES, key), ctx.now.mono_s + HELD_S)
+        return
     if job is None:
         _keep(ctx, replace(variable, spreading=False), "each job has a variable")
         return
