@@ -22,6 +22,7 @@ from pymesos_proto.v1 import agent_pb2 as pb
 AGAIN_S = 5.0  # after which it is asked again, also of another leader
 MAX_ASKED = 12  # times, of a master that has taken this agent in
 MAX_SAID = 1000
+MOST_MADE = 2  # config files at a time: others need threads of the pool, too
 
 Key = tuple[str, str]  # framework, task
 
@@ -37,6 +38,7 @@ class Secrets:
         """`ask` sends to the master that has taken this agent in; whether there is one."""
         self._memory = memory
         self._ask = ask
+        self._making = asyncio.Semaphore(MOST_MADE)
         self._waiting: dict[Key, asyncio.Future[pb.MasterMessage.Secrets]] = {}
 
     def heard(self, told: pb.MasterMessage.Secrets) -> None:
@@ -61,7 +63,8 @@ class Secrets:
             login = _login(container.image_secret, values[container.image_secret])
         if any(file.secrets for file in container.config):
             try:
-                files |= await in_thread(secret_config, spec, values)
+                async with self._making:
+                    files |= await in_thread(secret_config, spec, values)
             except ConfigError as error:
                 raise SecretsError(str(error)) from None
         if files:

@@ -276,3 +276,35 @@ async def test_what_nobody_foresaw_ends_a_task_that_waits_for_its_secrets() -> N
             await asyncio.sleep(0)
     await fetching.close()
     assert told[-1] == ContainerFailed("c", "its files cannot be made ready: BlockingIOError")
+
+
+async def test_few_config_files_are_made_at_a_time(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A template may take half a minute, and what else an agent does needs threads, too."""
+    going: list[int] = []
+    free = asyncio.Event()
+
+    async def in_thread(make: Any, *asked: Any) -> Any:
+        going.append(len(going) + 1)
+        await free.wait()
+        return {}
+
+    monkeypatch.setattr(module, "in_thread", in_thread)
+    secrets = master.secrets
+    asked = []
+    for number in range(5):
+        spec = spec_of(container_id=f"c{number}")
+        spec.info.task_id = f"t{number}"
+        spec.info.container.config.add(path="a", content="a", secrets=["db"])
+        asked.append(asyncio.create_task(secrets.give(spec)))
+        await asyncio.sleep(0)
+        said = told(db=PLANTED)
+        said.task_id = spec.info.task_id
+        secrets.heard(said)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert len(going) == module.MOST_MADE
+    free.set()
+    await asyncio.gather(*asked)
+    assert len(going) == 5
