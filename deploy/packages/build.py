@@ -35,6 +35,10 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="*", metavar="FOLDER", help="Of packages.")
     given = parser.parse_args()
     try:
+        if given.new_key is not None and given.new_key.exists():
+            key = read_key(given.new_key)
+            public = key_text(key.public_key())
+            sys.exit(f"error: {given.new_key} has a key already, whose public part is {public}")
         if given.new_key is not None:
             say(key_text(new_key(given.new_key).public_key()))
             return

@@ -71,6 +71,10 @@ def test_an_agent_that_cannot_make_them_gets_none() -> None:
     assert "upgrade the agent" in (_not_capable(agent, info) or "")
     agent.info.capabilities.append(pb.CONFIG)
     assert _not_capable(agent, info) is None
+    of_executor = pb.TaskInfo(executor=pb.ExecutorInfo(container=info.container))
+    assert _not_capable(agent, of_executor) is None
+    agent.info.capabilities.remove(pb.CONFIG)
+    assert "upgrade the agent" in (_not_capable(agent, of_executor) or "")
 
 
 def test_a_changed_template_or_variable_replaces_its_tasks() -> None:

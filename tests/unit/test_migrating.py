@@ -194,3 +194,10 @@ def test_what_goes_wrong_is_said(mesos: str) -> None:
     assert status == 2 and "is no URL" in output
     status, output = run("--mesos", mesos, "--principal", "me")
     assert status == 2 and "--secret-file" in output
+
+
+@pytest.mark.parametrize("url", ["http://h:99999", "h:0", "ftp://h", "http://u:p@h", "http://"])
+def test_what_is_no_url_of_a_master(url: str) -> None:
+    """A port beyond 65535 would lead a socket to another."""
+    with pytest.raises(CliError, match="is no URL such as"):
+        Asking(url)

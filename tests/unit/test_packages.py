@@ -28,6 +28,7 @@ from pymesos_cli.packages.options import Options, parse_options
 from pymesos_cli.packages.package import Installing, Package, package_of, read_package
 from pymesos_cli.packages.parts import MAX_PACKAGE_BYTES, PackageError, Version, parse_version
 from pymesos_cli.packages.repositories import Repositories
+from pymesos_cli.packages.showing import search
 from pymesos_cli.packages.template import escaped, options_of, rendered
 from pymesos_proto.v1 import jobs_pb2 as pb
 
@@ -357,6 +358,19 @@ class TestRepositories:
             own.find("wob")
         with pytest.raises(PackageError, match="there is no repository 'theirs'"):
             own.find("theirs/web")
+
+    def test_a_search_says_what_cannot_be_trusted(
+        self, own: Repositories, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        search(own, ("web",), as_json=False)
+        assert "1.0.0" in capsys.readouterr().out
+        (tmp_path / "out/index.signed").write_bytes(b"")
+        with pytest.raises(PackageError, match=r"^ours: "):
+            search(own, ("web",), as_json=False)
+        assert "no package is like that" not in capsys.readouterr().out
+        (tmp_path / "none").mkdir()
+        with pytest.raises(PackageError, match="there is no repository yet"):
+            search(Repositories(tmp_path / "none", 1.0), (), as_json=False)
 
     def test_other_bytes_than_were_signed_are_not_read(
         self, own: Repositories, tmp_path: Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -24,7 +25,9 @@ from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_cli.backup import variables as of_backup
 from pymesos_cli.backup.steps import Found
+from pymesos_cli.cluster import CliError
 from pymesos_cli.main import main
+from pymesos_cli.variables.calls import read_value
 from pymesos_core import limits
 from pymesos_core.caller import Caller, Method
 from pymesos_core.security.policy_file import read_policy
@@ -469,3 +472,11 @@ def test_a_version_that_there_cannot_be_is_refused_before_anything_is_asked() ->
     asked = ["variables", "set", "*", "a", "b", "--if-version", str(2**32)]
     done = CliRunner().invoke(main, asked)
     assert done.exit_code == 2 and "4294967296 is not in the range" in done.output
+
+
+def test_a_file_that_is_too_large_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "v").write_bytes(b"x" * 5000)
+    with pytest.raises(CliError, match="has more than 4096 bytes"):
+        read_value(tmp_path / "v")
+    (tmp_path / "v").write_bytes(b"x" * 4096 + b"\n")
+    assert read_value(tmp_path / "v") == "x" * 4096

@@ -191,16 +191,16 @@ ROLE = click.argument("role", shell_complete=completing.roles)
 @click.argument("name")
 @click.option(
     "--file",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, allow_dash=True),
     default=None,
     metavar="PATH",
-    help="A file with the value, byte by byte.  [default: standard input]",
+    help="A file with the value, byte by byte; - is standard input.  [default: standard input]",
 )
 @pass_settings
 def set_secret(settings: Settings, role: str, name: str, file: Path | None) -> None:
     """Set the secret NAME of a ROLE, from standard input or a file.
 
-    Tasks that run keep what they were given; those that start from now on get this one.
+    Services that use it are given this one by a rollout; other tasks that run keep what they have.
     """
     from pymesos_cli.access import secrets
 

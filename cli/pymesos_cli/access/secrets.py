@@ -25,6 +25,8 @@ def _check(role: str, name: str) -> None:
 
 def _value(file: Path | None) -> bytes:
     """Raises CliError."""
+    if str(file) == "-":
+        file = None
     if file is None and sys.stdin.isatty():
         written: str = click.prompt("the value", hide_input=True, err=True)
         value = written.encode("utf-8", "surrogateescape")

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pymesos_cli.cluster import EXIT_NO_MASTER, EXIT_USAGE, CliError
 from pymesos_core.text import os_problem, quoted
@@ -34,13 +34,21 @@ class AgentFlags:
     problem: str = ""
 
 
+def _port_is_one(split: SplitResult) -> bool:
+    try:
+        return split.port != 0
+    except ValueError:  # beyond 65535, which a socket would take for another
+        return False
+
+
 class Asking:
     """Asks the master at a URL."""
 
     def __init__(self, url: str, credentials: tuple[str, str] | None = None) -> None:
         """Raises CliError for what is no URL of a master."""
         split = urlsplit(url if "://" in url else f"http://{url}")
-        if split.scheme not in ("http", "https") or not split.hostname or split.username:
+        good = split.scheme in ("http", "https") and split.hostname and not split.username
+        if not good or not _port_is_one(split):
             raise CliError(f"{quoted(url)} is no URL such as http://HOST:5050", EXIT_USAGE)
         self._base = f"{split.scheme}://{split.netloc}"
         self._scheme = split.scheme

@@ -200,6 +200,8 @@ def accounting(
 
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other; give one of them")
+    if since and until and since > until:
+        raise click.UsageError(f"--since {since} is after --until {until}")
     asked = accounting.asked(by, since, until, role, daily=daily)
     with_cluster(
         settings,

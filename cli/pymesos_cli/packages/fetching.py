@@ -39,7 +39,7 @@ def check_location(text: str) -> str:
         raise PackageError(
             "the address of a repository is stored and shown: give it without a password, ? and #"
         )
-    return text.rstrip("/")
+    return HTTPS + text[len(HTTPS) :].rstrip("/")  # however https was written
 
 
 def fetch(location: str, name: str, most: int, timeout_s: float) -> bytes:

@@ -86,6 +86,7 @@ async def update(cluster: Cluster, repositories: Repositories, text: str, wanted
     found = await asyncio.to_thread(repositories.find, installed.name, _version(wanted))
     package = await asyncio.to_thread(repositories.load, found)
     check_change(installed, package, downgrade=wanted.downgrade)
+    package.options.check_known(wanted.unset)
     kept = {name: value for name, value in before.items() if name not in wanted.unset}
     options = kept | package.options.read(wanted.settings)
     asked = Installing(installed.job.name, installed.job.role or "*", options)
@@ -102,7 +103,7 @@ async def remove(cluster: Cluster, text: str) -> None:
     """`pymesos-cli package remove`. Raises CliError."""
     installed = await _installed(cluster, text)
     await stop_job(cluster, installed.job.job_id)
-    print("its volumes stay: `pymesos-cli volumes list` shows them")
+    print("volumes that it has stay: `pymesos-cli volumes list` shows them")
 
 
 async def list_installed(cluster: Cluster, repositories: Repositories, *, as_json: bool) -> None:

@@ -112,10 +112,15 @@ class Options:
                 raise PackageError(f"--set {quoted(setting)} is not NAME=VALUE, as in port=8080")
             if name in out:
                 raise PackageError(f"the option {quoted(name)} is given twice: give it once")
-            if name not in self.known:
-                raise PackageError(f"there is no option {quoted(name)}{self._hint(name)}")
+            self.check_known([name])
             out[name] = _value(name, text, self.known[name]["type"])
         return out
+
+    def check_known(self, names: Iterable[str]) -> None:
+        """Raises PackageError for a name that is no option's."""
+        for name in names:
+            if name not in self.known:
+                raise PackageError(f"there is no option {quoted(name)}{self._hint(name)}")
 
     def _hint(self, name: str) -> str:
         near = difflib.get_close_matches(name[:80], self.known, 1, 0.6)

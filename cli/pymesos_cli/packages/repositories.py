@@ -32,6 +32,7 @@ FILE, LOCK = "packages.json", "packages.lock"
 MAX_FILE_BYTES = 256 * 1024
 MAX_REPOSITORIES = 50
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+NO_REPOSITORY = "there is no repository yet: `pymesos-cli package repository add` adds one"
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,7 @@ class Repositories:
         asked = [one for one in self.all() if where in ("", one.name)]
         if not asked:
             raise PackageError(
-                f"there is no repository {quoted(where)}"
-                if where
-                else "there is no repository yet: `pymesos-cli package repository add` adds one"
+                f"there is no repository {quoted(where)}" if where else NO_REPOSITORY
             )
         of_name = [
             Found(one, entry) for one in asked for entry in self.index(one).entries

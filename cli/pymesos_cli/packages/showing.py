@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import yaml
 
-from pymesos_cli.output import note, print_json, print_table
+from pymesos_cli.output import print_json, print_table
 from pymesos_cli.packages.index import Entry, parse_key
 from pymesos_cli.packages.options import shown
 from pymesos_cli.packages.package import Installing, Package
 from pymesos_cli.packages.parts import PackageError, parse_version
-from pymesos_cli.packages.repositories import Repositories
+from pymesos_cli.packages.repositories import NO_REPOSITORY, Repositories
 from pymesos_cli.packages.template import as_text
 from pymesos_core.text import count_of
 
@@ -19,11 +20,15 @@ from pymesos_core.text import count_of
 def search(repositories: Repositories, words: tuple[str, ...], *, as_json: bool) -> None:
     """`pymesos-cli package search`. Raises PackageError."""
     found: list[tuple[str, Entry]] = []
-    for one in repositories.all():
+    problems: list[str] = []
+    known = repositories.all()
+    if not known:
+        raise PackageError(NO_REPOSITORY)
+    for one in known:
         try:
             entries = repositories.index(one).entries
         except PackageError as error:
-            note(str(error))
+            problems.append(str(error))
             continue
         newest: dict[str, Entry] = {}
         for entry in sorted(entries, key=lambda entry: (entry.name, entry.version)):
@@ -34,6 +39,14 @@ def search(repositories: Repositories, words: tuple[str, ...], *, as_json: bool)
         for where, entry in found
         if all(word.lower() in f"{entry.name} {entry.summary}".lower() for word in words)
     ]
+    _print_found(fits, problems, as_json=as_json)
+    if problems:
+        raise PackageError("\n".join(problems))
+
+
+def _print_found(
+    fits: Sequence[tuple[str, Entry]], problems: Sequence[str], *, as_json: bool
+) -> None:
     if as_json:
         print_json(
             [
@@ -50,7 +63,8 @@ def search(repositories: Repositories, words: tuple[str, ...], *, as_json: bool)
         return
     rows = [(entry.name, str(entry.version), where, entry.summary) for where, entry in fits]
     headers = ("NAME", "VERSION", "REPOSITORY", "SUMMARY")
-    print_table(headers, rows, "no package is like that", ("SUMMARY",))
+    if rows or not problems:
+        print_table(headers, rows, "no package is like that", ("SUMMARY",))
 
 
 def show(repositories: Repositories, text: str, version: str, *, as_json: bool) -> None:

@@ -34,6 +34,8 @@ def read_value(file: Path) -> str:
             value = stream.read(VARIABLE_VALUE.most + 2)
     except OSError as error:
         raise CliError(os_problem(error), EXIT_USAGE) from error
+    if len(value) > VARIABLE_VALUE.most + 1:
+        raise CliError(f"the value has more than {VARIABLE_VALUE.most} bytes", EXIT_USAGE)
     try:
         return value.decode().removesuffix("\n")
     except UnicodeDecodeError:

@@ -363,7 +363,8 @@ def _not_capable(agent: Agent, info: pb.TaskInfo) -> str | None:
     first = first_signal(info.kill_policy)
     if first != TERM and pb.KILL_SIGNAL not in agent.info.capabilities:
         return f"Task is to be ended by {first}, which its agent is too old for: upgrade the agent"
-    if info.container.config and pb.CONFIG not in agent.info.capabilities:
+    config = info.container.config or info.executor.container.config
+    if config and pb.CONFIG not in agent.info.capabilities:
         return "Task has config files, for which its agent is too old: upgrade the agent"
     return secrets.launch_problem(agent, info)
 
