@@ -568,7 +568,7 @@ async def test_a_stream_tells_what_there_is_and_what_becomes_of_it() -> None:
     first, beat = await reader.until(2)
     assert first["subscribed"]["get_state"]["get_tasks"]["tasks"][0]["state"] == "TASK_RUNNING"
     assert (first["type"], beat["type"]) == ("SUBSCRIBED", "HEARTBEAT")
-    assert made.streams.open == 1
+    assert made.streams.of_one.total() == 1
     connection = next(iter(h.core.state.agents.values())).connection_id
     assert connection is not None
     h.update(connection, framework_id, "t", pb.TASK_FINISHED)
@@ -588,7 +588,7 @@ async def test_a_stream_tells_what_there_is_and_what_becomes_of_it() -> None:
     made.watching.close()
     with pytest.raises(CallError, match="leads no more"):
         await serving
-    assert made.streams.open == 0
+    assert not made.streams.of_one
 
 
 async def test_streams_are_few_and_not_for_who_may_not_read() -> None:
@@ -599,7 +599,11 @@ async def test_streams_are_few_and_not_for_who_may_not_read() -> None:
 
     told = made.streams.serve(made.leader, FRAMEWORK, Media.JSON, begin)
     assert (await refused(told))[0] == 403
-    made.streams.open = watching.MOST_STREAMS
+    made.streams.of_one[NOBODY.taker] = watching.MOST_STREAMS_OF_ONE
+    told = made.streams.serve(made.leader, NOBODY, Media.JSON, begin)
+    assert (await refused(told))[0] == 429
+    made.streams.of_one[NOBODY.taker] = 0
+    made.streams.of_one["others"] = watching.MOST_STREAMS
     told = made.streams.serve(made.leader, NOBODY, Media.JSON, begin)
     assert (await refused(told))[0] == 503
 

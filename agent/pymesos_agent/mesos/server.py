@@ -43,6 +43,7 @@ PREFIX = "slave(1)"  # that Mesos' agents have before their paths, for whoever w
 MAX_BODY_BYTES = 2 * limits.TASK_INFO.most  # JSON is larger than what it says
 MOST_CONNECTIONS = 2 * MAX_STREAMS
 MOST_BODIES = 16  # read at a time
+MOST_LOOKS = 2  # at a time through the processes of a container, for who has a connection
 SENDING_S = 30.0  # until an event is read
 STARTED_S = 5.0  # until a container that calls is known to have started
 POLL_S = 0.05
@@ -89,6 +90,7 @@ class MesosExecutors(Listener):
             most_connections=MOST_CONNECTIONS,
         )
         self._bodies = asyncio.Semaphore(MOST_BODIES)
+        self._looks = asyncio.Semaphore(MOST_LOOKS)
         # The container of each connection whose process was looked for.
         self._seen: WeakKeyDictionary[asyncio.BaseTransport, str] = WeakKeyDictionary()
 
@@ -165,7 +167,8 @@ class MesosExecutors(Listener):
                     await asyncio.sleep(POLL_S)
         peer = transport.get_extra_info("peername")[:2]
         here = transport.get_extra_info("sockname")[:2]
-        found = await in_thread(is_of_container, executor.container.pid, peer, here)
+        async with self._looks:
+            found = await in_thread(is_of_container, executor.container.pid, peer, here)
         if found:
             self._seen[transport] = executor.container_id
         return found

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 
-from pymesos_core.caller import Caller
+from pymesos_core.caller import Caller, taker_text
 from pymesos_core.errors import RequestError
 from pymesos_core.mesos import media
 from pymesos_core.mesos.media import Media
@@ -28,17 +29,18 @@ Event = mesos_master.Event
 Write = Callable[[bytes], Awaitable[None]]
 HEARTBEAT_S = 15.0
 MOST_STREAMS = 100  # of which each takes what it has not read yet
+MOST_STREAMS_OF_ONE = 20
 _Kind = pb.ClusterEvent
 _REMOVED = (_Kind.AGENT_UNREACHABLE, _Kind.AGENT_GONE, _Kind.AGENT_LEAVING)
 
 
 class Streams:
-    """The streams that are open."""
+    """The streams that are open: so many in all, and of one principal or address."""
 
     def __init__(self, gathering: Gathering) -> None:
         self._gathering = gathering
-        self.open = 0
-        gathering.subscribers = lambda: self.open
+        self.of_one: Counter[str] = Counter()
+        gathering.subscribers = self.of_one.total
 
     async def serve(
         self, leader: Leader, caller: Caller, to: Media, begin: Callable[[], Awaitable[Write]]
@@ -47,10 +49,13 @@ class Streams:
 
         Raises RefusalError before, CallError after that.
         """
-        if self.open >= MOST_STREAMS:
-            why = f"{self.open} streams of events are open: that is the limit"
+        if self.of_one[caller.taker] >= MOST_STREAMS_OF_ONE:
+            why = f"{taker_text(caller.taker)} has {MOST_STREAMS_OF_ONE} streams open: end some"
+            raise RefusalError(429, why, {"Retry-After": "5"})
+        if self.of_one.total() >= MOST_STREAMS:
+            why = f"{MOST_STREAMS} streams of events are open: that is the limit"
             raise RefusalError(503, why, {"Retry-After": "5"})
-        self.open += 1
+        self.of_one[caller.taker] += 1
         try:
             may = leader.queries.watching(caller)
             with leader.watching.watch(view=View(may, without_state=True)) as watch:
@@ -62,7 +67,9 @@ class Streams:
         except RequestError as error:
             raise refused(error) from None
         finally:
-            self.open -= 1
+            self.of_one[caller.taker] -= 1
+            if not self.of_one[caller.taker]:
+                del self.of_one[caller.taker]
 
 
 async def _go_on(watch: Watch, told: _Told, first: Event, to: Media, write: Write) -> None:
