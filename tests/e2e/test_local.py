@@ -401,7 +401,7 @@ def test_another_user_gets_nothing(local: Local) -> None:
     assert str(tls_of(local.secrets, OWNER) / "key.pem") in paths
     assert str(config / "contexts.json") in paths
     ports = local.ports()
-    assert len(ports) == 5, "of master, its HTTP, agent, its executors, and the framework"
+    assert len(ports) == 6, "of master, its HTTP and DNS, agent, its executors, and the framework"
     done = subprocess.run(
         [sys.executable, "-c", STRANGER],
         input=json.dumps({"paths": paths, "ports": ports}),

@@ -348,6 +348,6 @@ def test_it_goes_back_and_never_down_unasked(shop: Shop) -> None:
 
 
 def test_what_is_removed_leaves_its_volume(shop: Shop) -> None:
-    assert "its volumes stay" in shop.cli.ok("package", "remove", "redis")
+    assert "volumes that it has stay" in shop.cli.ok("package", "remove", "redis")
     assert "redis" not in [each["name"] for each in shop.cli.json("package", "list")]
     assert "redis.redis.0.data" in shop.cli.ok("volumes", "list")

@@ -11,10 +11,9 @@ from typing import Any
 
 import docker
 import pytest
-from docker.errors import APIError
 
 from pymesos_agent.containers.settings import ImageSettings
-from pymesos_agent.runtimes.docker.images import fetch
+from pymesos_agent.runtimes.docker.images import PullError, fetch
 from pymesos_agent.runtimes.oci.images import Images
 from pymesos_agent.runtimes.oci.skopeo import ImageError
 from pymesos_testing.components import MissingError
@@ -65,7 +64,7 @@ async def test_it_is_fetched_for_those_who_present_the_same(private: str, tmp_pa
 def test_an_engine_is_told_it_with_the_call(private: str, docker_host: str) -> None:
     client: Any = docker.APIClient(base_url=docker_host)
     for login in ("", "user:wrong"):
-        with pytest.raises(APIError, match=REFUSED):
+        with pytest.raises(PullError, match=REFUSED):
             fetch(client, private, lambda _: None, lambda: False, login)
     fetch(client, private, lambda _: None, lambda: False, LOGIN)
     assert client.inspect_image(private)

@@ -48,7 +48,7 @@ LEAVES = (
 # Tried elsewhere: `disk` is the agent's (tests/e2e/test_neighbours.py); `root` on
 # oci has an image of the disk; no machine here has a GPU; `image_secret` wants a registry
 # (test_image_secrets.py).
-ELSEWHERE = {"disk", "disk_image", "gpus", "hidden", "volumes", "image_secret"}
+ELSEWHERE = {"config", "disk", "disk_image", "gpus", "hidden", "volumes", "image_secret"}
 PLANTED = b"planted-5c1f-secret"
 DIGEST = hashlib.sha256(PLANTED).hexdigest()
 

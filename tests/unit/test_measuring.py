@@ -41,6 +41,12 @@ async def test_what_no_master_heard_is_said_with_the_next(monkeypatch: pytest.Mo
         async def task_usage(self, *_: str) -> list[TaskUsage]:
             return samples[len(told)]
 
+        def told_tasks(self) -> dict[object, object]:
+            return {}
+
+        def gauges(self, wanted: object) -> dict[object, object]:
+            return {}
+
     def tell(message: agent_pb.AgentMessage) -> bool:
         told.append(message.usage)
         return hears[len(told) - 1]

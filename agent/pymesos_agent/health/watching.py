@@ -130,7 +130,7 @@ def used_since(before: sandbox_pb.TaskUsage | None, now: sandbox_pb.TaskUsage) -
     One that was not there then is new: all of its CPU time is meant, and no time.
     """
     if before is None:
-        return int(now.cpu_s * 1000), 0
+        return max(0, int(now.cpu_s * 1000)), 0
     measured_ms = int(now.timestamp_s * 1000) - int(before.timestamp_s * 1000)
     cpu_ms = int(now.cpu_s * 1000) - int(before.cpu_s * 1000)
     return max(0, cpu_ms), min(max(0, measured_ms), MAX_MEASURED_MS)
