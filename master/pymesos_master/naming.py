@@ -144,7 +144,7 @@ class Naming:
         self._changes: deque[TaskKey | str] = deque()  # tasks, and frameworks that have settled
         self._end = 0  # how many there have been
         self._followers = 0
-        self._asleep: set[asyncio.Event] = set()
+        self._asleep: dict[asyncio.Event, None] = {}  # in the order in which they fell asleep
         self._telling: asyncio.TimerHandle | None = None
         self._made: dict[int, pb.NamesBatch | None] = {}  # up to `told`, from some places
 
@@ -174,17 +174,18 @@ class Naming:
         self._telling = None
         self.told = self._end
         self._made.clear()
-        while self._asleep:
-            self._asleep.pop().set()
+        asleep, self._asleep = self._asleep, {}
+        for wake in asleep:
+            wake.set()
 
     async def something(self, wake: asyncio.Event) -> None:
         """Return once there is more to read, or this leader is none any more."""
         wake.clear()
-        self._asleep.add(wake)
+        self._asleep[wake] = None
         try:
             await wake.wait()
         finally:
-            self._asleep.discard(wake)
+            self._asleep.pop(wake, None)
 
     def since(self, place: int) -> list[TaskKey | str]:
         """What has changed after a place, as far as it may be read.

@@ -239,7 +239,8 @@ class Watching:
         self._on_watched = on_watched
         self._wall_s = wall_s
         self._watches: dict[Watch, None] = {}  # in the order in which they came
-        self._asleep: set[asyncio.Event] = set()  # until something happens: most are not
+        # Until something happens, in the order in which they fell asleep; most are not.
+        self._asleep: dict[asyncio.Event, None] = {}
         # Up to where those of a pace are told, in one of the times that have its length.
         self._end_at: tuple[float, float] | None = None
         self._end = 0
@@ -253,17 +254,18 @@ class Watching:
     def publish(self, effect: PublishEvent) -> None:
         """Publish an event that happened."""
         self.history.add(effect)
-        while self._asleep:
-            self._asleep.pop().set()
+        asleep, self._asleep = self._asleep, {}
+        for wake in asleep:
+            wake.set()
 
     async def something(self, wake: asyncio.Event) -> None:
         """Return once something has happened, or `wake` is set."""
         wake.clear()
-        self._asleep.add(wake)
+        self._asleep[wake] = None
         try:
             await wake.wait()
         finally:
-            self._asleep.discard(wake)
+            self._asleep.pop(wake, None)
 
     def end(self, pace_s: float, place: int) -> int:
         """Up to where one is told who is at this place: those of one pace up to the same.
