@@ -478,7 +478,7 @@ class TestQueries:
         assert [row.role for row in (await asked).views] == ["dev", "ops", ""]
 
     async def test_a_page_of_another_s_listing_is_none(self) -> None:
-        """Its token can be guessed: snapshots are numbered."""
+        """The token of a page can be guessed, as snapshots are numbered."""
         h = filled()
         allow = "allow:\n- {who: operator/o, do: [read], role: '**'}\n"
         h.core.state.policy = read_policy(f"{allow}- {{who: operator/d, do: [read], role: dev}}\n")

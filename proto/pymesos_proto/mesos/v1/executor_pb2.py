@@ -22,44 +22,43 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from pymesos_proto.mesos.v1 import master_pb2 as pymesos__proto_dot_mesos_dot_v1_dot_master__pb2
 from pymesos_proto.mesos.v1 import mesos_pb2 as pymesos__proto_dot_mesos_dot_v1_dot_mesos__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%pymesos_proto/mesos/v1/executor.proto\x12\x19pymesos.mesos.v1.executor\x1a\"pymesos_proto/mesos/v1/mesos.proto\"\xb8\x01\n\tAgentInfo\x12\x10\n\x08hostname\x18\x01 \x02(\t\x12-\n\tresources\x18\x03 \x03(\x0b\x32\x1a.pymesos.mesos.v1.Resource\x12/\n\nattributes\x18\x05 \x03(\x0b\x32\x1b.pymesos.mesos.v1.Attribute\x12%\n\x02id\x18\x06 \x01(\x0b\x32\x19.pymesos.mesos.v1.AgentID\x12\x12\n\x04port\x18\x08 \x01(\x05:\x04\x35\x30\x35\x31\"\xc3\t\n\x05\x45vent\x12\x33\n\x04type\x18\x01 \x01(\x0e\x32%.pymesos.mesos.v1.executor.Event.Type\x12?\n\nsubscribed\x18\x02 \x01(\x0b\x32+.pymesos.mesos.v1.executor.Event.Subscribed\x12\x43\n\x0c\x61\x63knowledged\x18\x03 \x01(\x0b\x32-.pymesos.mesos.v1.executor.Event.Acknowledged\x12\x37\n\x06launch\x18\x04 \x01(\x0b\x32\'.pymesos.mesos.v1.executor.Event.Launch\x12\x33\n\x04kill\x18\x05 \x01(\x0b\x32%.pymesos.mesos.v1.executor.Event.Kill\x12\x39\n\x07message\x18\x06 \x01(\x0b\x32(.pymesos.mesos.v1.executor.Event.Message\x12\x35\n\x05\x65rror\x18\x07 \x01(\x0b\x32&.pymesos.mesos.v1.executor.Event.Error\x12\x42\n\x0claunch_group\x18\x08 \x01(\x0b\x32,.pymesos.mesos.v1.executor.Event.LaunchGroup\x1a\xeb\x01\n\nSubscribed\x12\x35\n\rexecutor_info\x18\x01 \x02(\x0b\x32\x1e.pymesos.mesos.v1.ExecutorInfo\x12\x37\n\x0e\x66ramework_info\x18\x02 \x02(\x0b\x32\x1f.pymesos.mesos.v1.FrameworkInfo\x12\x38\n\nagent_info\x18\x03 \x02(\x0b\x32$.pymesos.mesos.v1.executor.AgentInfo\x12\x33\n\x0c\x63ontainer_id\x18\x04 \x01(\x0b\x32\x1d.pymesos.mesos.v1.ContainerID\x1a\x32\n\x06Launch\x12(\n\x04task\x18\x01 \x02(\x0b\x32\x1a.pymesos.mesos.v1.TaskInfo\x1a\x42\n\x0bLaunchGroup\x12\x33\n\ntask_group\x18\x01 \x02(\x0b\x32\x1f.pymesos.mesos.v1.TaskGroupInfo\x1a\x64\n\x04Kill\x12)\n\x07task_id\x18\x01 \x02(\x0b\x32\x18.pymesos.mesos.v1.TaskID\x12\x31\n\x0bkill_policy\x18\x02 \x01(\x0b\x32\x1c.pymesos.mesos.v1.KillPolicy\x1aG\n\x0c\x41\x63knowledged\x12)\n\x07task_id\x18\x01 \x02(\x0b\x32\x18.pymesos.mesos.v1.TaskID\x12\x0c\n\x04uuid\x18\x02 \x02(\x0c\x1a\x17\n\x07Message\x12\x0c\n\x04\x64\x61ta\x18\x01 \x02(\x0c\x1a\x18\n\x05\x45rror\x12\x0f\n\x07message\x18\x01 \x02(\t\"\x92\x01\n\x04Type\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x0e\n\nSUBSCRIBED\x10\x01\x12\n\n\x06LAUNCH\x10\x02\x12\x08\n\x04KILL\x10\x03\x12\x10\n\x0c\x41\x43KNOWLEDGED\x10\x04\x12\x0b\n\x07MESSAGE\x10\x05\x12\t\n\x05\x45RROR\x10\x06\x12\x0c\n\x08SHUTDOWN\x10\x07\x12\x10\n\x0cLAUNCH_GROUP\x10\x08\x12\r\n\tHEARTBEAT\x10\t\"\xff\x04\n\x04\x43\x61ll\x12\x31\n\x0b\x65xecutor_id\x18\x01 \x02(\x0b\x32\x1c.pymesos.mesos.v1.ExecutorID\x12\x33\n\x0c\x66ramework_id\x18\x02 \x02(\x0b\x32\x1d.pymesos.mesos.v1.FrameworkID\x12\x32\n\x04type\x18\x03 \x01(\x0e\x32$.pymesos.mesos.v1.executor.Call.Type\x12<\n\tsubscribe\x18\x04 \x01(\x0b\x32).pymesos.mesos.v1.executor.Call.Subscribe\x12\x36\n\x06update\x18\x05 \x01(\x0b\x32&.pymesos.mesos.v1.executor.Call.Update\x12\x38\n\x07message\x18\x06 \x01(\x0b\x32\'.pymesos.mesos.v1.executor.Call.Message\x1a\x8d\x01\n\tSubscribe\x12\x38\n\x14unacknowledged_tasks\x18\x01 \x03(\x0b\x32\x1a.pymesos.mesos.v1.TaskInfo\x12\x46\n\x16unacknowledged_updates\x18\x02 \x03(\x0b\x32&.pymesos.mesos.v1.executor.Call.Update\x1a\x36\n\x06Update\x12,\n\x06status\x18\x01 \x02(\x0b\x32\x1c.pymesos.mesos.v1.TaskStatus\x1a\x17\n\x07Message\x12\x0c\n\x04\x64\x61ta\x18\x02 \x02(\x0c\"J\n\x04Type\x12\x0b\n\x07UNKNOWN\x10\x00\x12\r\n\tSUBSCRIBE\x10\x01\x12\n\n\x06UPDATE\x10\x02\x12\x0b\n\x07MESSAGE\x10\x03\x12\r\n\tHEARTBEAT\x10\x04')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%pymesos_proto/mesos/v1/executor.proto\x12\x19pymesos.mesos.v1.executor\x1a#pymesos_proto/mesos/v1/master.proto\x1a\"pymesos_proto/mesos/v1/mesos.proto\"\xc1\t\n\x05\x45vent\x12\x33\n\x04type\x18\x01 \x01(\x0e\x32%.pymesos.mesos.v1.executor.Event.Type\x12?\n\nsubscribed\x18\x02 \x01(\x0b\x32+.pymesos.mesos.v1.executor.Event.Subscribed\x12\x43\n\x0c\x61\x63knowledged\x18\x03 \x01(\x0b\x32-.pymesos.mesos.v1.executor.Event.Acknowledged\x12\x37\n\x06launch\x18\x04 \x01(\x0b\x32\'.pymesos.mesos.v1.executor.Event.Launch\x12\x33\n\x04kill\x18\x05 \x01(\x0b\x32%.pymesos.mesos.v1.executor.Event.Kill\x12\x39\n\x07message\x18\x06 \x01(\x0b\x32(.pymesos.mesos.v1.executor.Event.Message\x12\x35\n\x05\x65rror\x18\x07 \x01(\x0b\x32&.pymesos.mesos.v1.executor.Event.Error\x12\x42\n\x0claunch_group\x18\x08 \x01(\x0b\x32,.pymesos.mesos.v1.executor.Event.LaunchGroup\x1a\xe9\x01\n\nSubscribed\x12\x35\n\rexecutor_info\x18\x01 \x02(\x0b\x32\x1e.pymesos.mesos.v1.ExecutorInfo\x12\x37\n\x0e\x66ramework_info\x18\x02 \x02(\x0b\x32\x1f.pymesos.mesos.v1.FrameworkInfo\x12\x36\n\nagent_info\x18\x03 \x02(\x0b\x32\".pymesos.mesos.v1.master.AgentInfo\x12\x33\n\x0c\x63ontainer_id\x18\x04 \x01(\x0b\x32\x1d.pymesos.mesos.v1.ContainerID\x1a\x32\n\x06Launch\x12(\n\x04task\x18\x01 \x02(\x0b\x32\x1a.pymesos.mesos.v1.TaskInfo\x1a\x42\n\x0bLaunchGroup\x12\x33\n\ntask_group\x18\x01 \x02(\x0b\x32\x1f.pymesos.mesos.v1.TaskGroupInfo\x1a\x64\n\x04Kill\x12)\n\x07task_id\x18\x01 \x02(\x0b\x32\x18.pymesos.mesos.v1.TaskID\x12\x31\n\x0bkill_policy\x18\x02 \x01(\x0b\x32\x1c.pymesos.mesos.v1.KillPolicy\x1aG\n\x0c\x41\x63knowledged\x12)\n\x07task_id\x18\x01 \x02(\x0b\x32\x18.pymesos.mesos.v1.TaskID\x12\x0c\n\x04uuid\x18\x02 \x02(\x0c\x1a\x17\n\x07Message\x12\x0c\n\x04\x64\x61ta\x18\x01 \x02(\x0c\x1a\x18\n\x05\x45rror\x12\x0f\n\x07message\x18\x01 \x02(\t\"\x92\x01\n\x04Type\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x0e\n\nSUBSCRIBED\x10\x01\x12\n\n\x06LAUNCH\x10\x02\x12\x08\n\x04KILL\x10\x03\x12\x10\n\x0c\x41\x43KNOWLEDGED\x10\x04\x12\x0b\n\x07MESSAGE\x10\x05\x12\t\n\x05\x45RROR\x10\x06\x12\x0c\n\x08SHUTDOWN\x10\x07\x12\x10\n\x0cLAUNCH_GROUP\x10\x08\x12\r\n\tHEARTBEAT\x10\t\"\xff\x04\n\x04\x43\x61ll\x12\x31\n\x0b\x65xecutor_id\x18\x01 \x02(\x0b\x32\x1c.pymesos.mesos.v1.ExecutorID\x12\x33\n\x0c\x66ramework_id\x18\x02 \x02(\x0b\x32\x1d.pymesos.mesos.v1.FrameworkID\x12\x32\n\x04type\x18\x03 \x01(\x0e\x32$.pymesos.mesos.v1.executor.Call.Type\x12<\n\tsubscribe\x18\x04 \x01(\x0b\x32).pymesos.mesos.v1.executor.Call.Subscribe\x12\x36\n\x06update\x18\x05 \x01(\x0b\x32&.pymesos.mesos.v1.executor.Call.Update\x12\x38\n\x07message\x18\x06 \x01(\x0b\x32\'.pymesos.mesos.v1.executor.Call.Message\x1a\x8d\x01\n\tSubscribe\x12\x38\n\x14unacknowledged_tasks\x18\x01 \x03(\x0b\x32\x1a.pymesos.mesos.v1.TaskInfo\x12\x46\n\x16unacknowledged_updates\x18\x02 \x03(\x0b\x32&.pymesos.mesos.v1.executor.Call.Update\x1a\x36\n\x06Update\x12,\n\x06status\x18\x01 \x02(\x0b\x32\x1c.pymesos.mesos.v1.TaskStatus\x1a\x17\n\x07Message\x12\x0c\n\x04\x64\x61ta\x18\x02 \x02(\x0c\"J\n\x04Type\x12\x0b\n\x07UNKNOWN\x10\x00\x12\r\n\tSUBSCRIBE\x10\x01\x12\n\n\x06UPDATE\x10\x02\x12\x0b\n\x07MESSAGE\x10\x03\x12\r\n\tHEARTBEAT\x10\x04')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pymesos_proto.mesos.v1.executor_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AGENTINFO']._serialized_start=105
-  _globals['_AGENTINFO']._serialized_end=289
-  _globals['_EVENT']._serialized_start=292
-  _globals['_EVENT']._serialized_end=1511
-  _globals['_EVENT_SUBSCRIBED']._serialized_start=781
-  _globals['_EVENT_SUBSCRIBED']._serialized_end=1016
-  _globals['_EVENT_LAUNCH']._serialized_start=1018
-  _globals['_EVENT_LAUNCH']._serialized_end=1068
-  _globals['_EVENT_LAUNCHGROUP']._serialized_start=1070
-  _globals['_EVENT_LAUNCHGROUP']._serialized_end=1136
-  _globals['_EVENT_KILL']._serialized_start=1138
-  _globals['_EVENT_KILL']._serialized_end=1238
-  _globals['_EVENT_ACKNOWLEDGED']._serialized_start=1240
-  _globals['_EVENT_ACKNOWLEDGED']._serialized_end=1311
-  _globals['_EVENT_MESSAGE']._serialized_start=1313
-  _globals['_EVENT_MESSAGE']._serialized_end=1336
-  _globals['_EVENT_ERROR']._serialized_start=1338
-  _globals['_EVENT_ERROR']._serialized_end=1362
-  _globals['_EVENT_TYPE']._serialized_start=1365
-  _globals['_EVENT_TYPE']._serialized_end=1511
-  _globals['_CALL']._serialized_start=1514
-  _globals['_CALL']._serialized_end=2153
-  _globals['_CALL_SUBSCRIBE']._serialized_start=1855
-  _globals['_CALL_SUBSCRIBE']._serialized_end=1996
-  _globals['_CALL_UPDATE']._serialized_start=1998
-  _globals['_CALL_UPDATE']._serialized_end=2052
-  _globals['_CALL_MESSAGE']._serialized_start=2054
-  _globals['_CALL_MESSAGE']._serialized_end=2077
-  _globals['_CALL_TYPE']._serialized_start=2079
-  _globals['_CALL_TYPE']._serialized_end=2153
+  _globals['_EVENT']._serialized_start=142
+  _globals['_EVENT']._serialized_end=1359
+  _globals['_EVENT_SUBSCRIBED']._serialized_start=631
+  _globals['_EVENT_SUBSCRIBED']._serialized_end=864
+  _globals['_EVENT_LAUNCH']._serialized_start=866
+  _globals['_EVENT_LAUNCH']._serialized_end=916
+  _globals['_EVENT_LAUNCHGROUP']._serialized_start=918
+  _globals['_EVENT_LAUNCHGROUP']._serialized_end=984
+  _globals['_EVENT_KILL']._serialized_start=986
+  _globals['_EVENT_KILL']._serialized_end=1086
+  _globals['_EVENT_ACKNOWLEDGED']._serialized_start=1088
+  _globals['_EVENT_ACKNOWLEDGED']._serialized_end=1159
+  _globals['_EVENT_MESSAGE']._serialized_start=1161
+  _globals['_EVENT_MESSAGE']._serialized_end=1184
+  _globals['_EVENT_ERROR']._serialized_start=1186
+  _globals['_EVENT_ERROR']._serialized_end=1210
+  _globals['_EVENT_TYPE']._serialized_start=1213
+  _globals['_EVENT_TYPE']._serialized_end=1359
+  _globals['_CALL']._serialized_start=1362
+  _globals['_CALL']._serialized_end=2001
+  _globals['_CALL_SUBSCRIBE']._serialized_start=1703
+  _globals['_CALL_SUBSCRIBE']._serialized_end=1844
+  _globals['_CALL_UPDATE']._serialized_start=1846
+  _globals['_CALL_UPDATE']._serialized_end=1900
+  _globals['_CALL_MESSAGE']._serialized_start=1902
+  _globals['_CALL_MESSAGE']._serialized_end=1925
+  _globals['_CALL_TYPE']._serialized_start=1927
+  _globals['_CALL_TYPE']._serialized_end=2001
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from pymesos_proto.mesos.v1 import master_pb2 as _master_pb2
 from pymesos_proto.mesos.v1 import mesos_pb2 as _mesos_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -7,20 +8,6 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class AgentInfo(_message.Message):
-    __slots__ = ("hostname", "resources", "attributes", "id", "port")
-    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
-    RESOURCES_FIELD_NUMBER: _ClassVar[int]
-    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
-    ID_FIELD_NUMBER: _ClassVar[int]
-    PORT_FIELD_NUMBER: _ClassVar[int]
-    hostname: str
-    resources: _containers.RepeatedCompositeFieldContainer[_mesos_pb2.Resource]
-    attributes: _containers.RepeatedCompositeFieldContainer[_mesos_pb2.Attribute]
-    id: _mesos_pb2.AgentID
-    port: int
-    def __init__(self, hostname: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[_mesos_pb2.Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[_mesos_pb2.Attribute, _Mapping]]] = ..., id: _Optional[_Union[_mesos_pb2.AgentID, _Mapping]] = ..., port: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("type", "subscribed", "acknowledged", "launch", "kill", "message", "error", "launch_group")
@@ -54,9 +41,9 @@ class Event(_message.Message):
         CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
         executor_info: _mesos_pb2.ExecutorInfo
         framework_info: _mesos_pb2.FrameworkInfo
-        agent_info: AgentInfo
+        agent_info: _master_pb2.AgentInfo
         container_id: _mesos_pb2.ContainerID
-        def __init__(self, executor_info: _Optional[_Union[_mesos_pb2.ExecutorInfo, _Mapping]] = ..., framework_info: _Optional[_Union[_mesos_pb2.FrameworkInfo, _Mapping]] = ..., agent_info: _Optional[_Union[AgentInfo, _Mapping]] = ..., container_id: _Optional[_Union[_mesos_pb2.ContainerID, _Mapping]] = ...) -> None: ...
+        def __init__(self, executor_info: _Optional[_Union[_mesos_pb2.ExecutorInfo, _Mapping]] = ..., framework_info: _Optional[_Union[_mesos_pb2.FrameworkInfo, _Mapping]] = ..., agent_info: _Optional[_Union[_master_pb2.AgentInfo, _Mapping]] = ..., container_id: _Optional[_Union[_mesos_pb2.ContainerID, _Mapping]] = ...) -> None: ...
     class Launch(_message.Message):
         __slots__ = ("task",)
         TASK_FIELD_NUMBER: _ClassVar[int]
