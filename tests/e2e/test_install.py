@@ -19,6 +19,7 @@ from pymesos_core import VERSION
 from pymesos_core.store import Store
 from pymesos_testing.cli import Cli
 from pymesos_testing.components import Roles, descendants, supervisors, wait_for
+from pymesos_testing.leftovers import remove_networks_of_dead_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 BRIDGE = Path("/sys/class/net/pymesos0")
@@ -136,6 +137,7 @@ def test_the_package_is_installed_upgraded_removed_and_purged(
 def test_an_agent_is_purged(roles: Roles) -> None:
     """Tasks of both supervisors, a bridge, a volume's folder: all of it goes, and only it."""
     as_root()
+    remove_networks_of_dead_runs()  # others' ports on the bridge would keep it
     agent_argv = [sys.executable, "-m", "pymesos_agent.main"]
     master = roles.master()
     cli = Cli(master.address)

@@ -132,12 +132,12 @@ def test_http_is_for_its_owner(local: Local) -> None:
     assert [agent["hostname"] for agent in ask("/v1/agents")["agents"]] == ["agent-1"]
 
 
-def test_what_serves_has_a_name(local: Local) -> None:
+def test_what_serves_has_a_name(local: Local, tmp_path: Path) -> None:
     (said,) = (line for line in local.said.splitlines() if line.startswith("dns "))
     at = parse_host_port(said.removeprefix("dns "))
     shop = {"name": "shop", "tasks": [{"name": "web", "kind": "service", "command": "sleep 600"}]}
-    (local.folder / "shop.json").write_text(json.dumps(shop))
-    assert cli("apply", str(local.folder / "shop.json"), "--wait").returncode == 0
+    (tmp_path / "shop.json").write_text(json.dumps(shop))
+    assert cli("apply", str(tmp_path / "shop.json"), "--wait").returncode == 0
 
     def addresses() -> list[str]:
         packet = dnslib.DNSRecord.question("web.shop.pymesos").send(at.host, at.port, timeout=5)
@@ -396,6 +396,7 @@ print(json.dumps({"read": read, "done": done, "codes": sorted(codes)}))
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 def test_another_user_gets_nothing(local: Local) -> None:
     assert cli("run", "--", "echo", "hello").returncode == 0
+    wait_for("what has a name, kept", (local.folder / "master" / "names").exists)
     config = own_contexts().path.parent
     paths = [str(p) for top in (local.folder, config) for p in top.rglob("*") if p.is_file()]
     assert str(tls_of(local.secrets, OWNER) / "key.pem") in paths

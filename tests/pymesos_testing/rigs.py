@@ -131,14 +131,16 @@ async def process_rig(
         tag = f"test-{os.getpid()}"
         rig = Rig(ProcessRuntime(folder, tag, settings), folder)
         await rig.start()
-        yield rig
-        await rig.runtime.close()
-        end_supervisors(folder)
-        groups, _ = cgroups.detect(tag)
-        if groups is not None:
-            for container_id in groups.leftovers():
-                groups.destroy(container_id)
-            groups.close()
+        try:
+            yield rig
+        finally:
+            await rig.runtime.close()
+            end_supervisors(folder)
+            groups, _ = cgroups.detect(tag)
+            if groups is not None:
+                for container_id in groups.leftovers():
+                    groups.destroy(container_id)
+                groups.close()
 
 
 @contextlib.asynccontextmanager
@@ -151,10 +153,12 @@ async def docker_rig(
     tag = f"test-{os.getpid()}-{time.time_ns()}"
     rig = Rig(DockerRuntime(tag, host, settings), folder)
     await rig.start()
-    yield rig
-    for container_id in await rig.runtime.recover({}):
-        rig.runtime.destroy(container_id)
-    await rig.runtime.close()
+    try:
+        yield rig
+    finally:
+        for container_id in await rig.runtime.recover({}):
+            rig.runtime.destroy(container_id)
+        await rig.runtime.close()
 
 
 @contextlib.asynccontextmanager
@@ -166,10 +170,12 @@ async def oci_rig(folder: Path, settings: Settings = Settings()) -> AsyncIterato
         await rig.start()
     except RuntimeUnavailableError as error:
         pytest.skip(f"{error}; {INSTALL}")
-    yield rig
-    await runtime.close()
-    end_supervisors(folder)
-    left = OciRuntime(folder, f"test-{os.getpid()}", Settings())
-    await left.start(lambda event: None)
-    await left.recover({})
-    await left.close()
+    try:
+        yield rig
+    finally:
+        await runtime.close()
+        end_supervisors(folder)
+        left = OciRuntime(folder, f"test-{os.getpid()}", Settings())
+        await left.start(lambda event: None)
+        await left.recover({})
+        await left.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 
 from pymesos_core.addresses import HostPort
@@ -92,6 +93,10 @@ class Following:
 
 
 def _write(path: Path, data: bytes) -> None:
+    """Replace the file; nobody but its owner reads it, as nobody else may ask for names."""
     new = path.with_name(f"{path.name}.new")
-    new.write_bytes(data)
+    new.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+        file.write(data)
     new.replace(path)
