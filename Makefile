@@ -19,6 +19,8 @@ $(STAMP): pyproject.toml
 	  { echo "python3's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@echo "installing into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@# A third of a server's start is compiling its sources, where Python may not keep what it compiled.
+	@$(BIN)/python -m compileall -q -j 0 proto core master agent frameworks cli bench tests/pymesos_*
 	@touch $@
 
 demo: install ## Start a local cluster, run the demo job, show where it ran, stop everything
