@@ -335,6 +335,13 @@ class Binpack(Scheduler):
         """
         await self._have_stored(lambda asked: c.VolumeRemoved(role, volume_id, asked))
 
+    async def give_up_volumes(self, job_id: str, tasks: tuple[str, ...]) -> None:
+        """Have what waits for data on unreachable agents begin without; return once durable.
+
+        Raises StartsAgainError.
+        """
+        await self._have_stored(lambda asked: c.VolumesGivenUp(job_id, tasks, asked))
+
     async def _have_stored(self, event: Callable[[int], c.Event]) -> None:
         number = next(self._numbers)
         self._asked[number] = done = asyncio.get_running_loop().create_future()

@@ -33,6 +33,7 @@ class VolumeSpec:
     name: str
     path: str
     size_milli: int
+    may_be_lost: bool = False  # an empty one will do where its agent stays unreachable
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,9 @@ class HarnessedBinpack:
     async def forget_volume(self, role: str, volume_id: str) -> None:
         self.h.feed(c.VolumeRemoved(role, volume_id, 0))
 
+    async def give_up_volumes(self, job_id: str, tasks: tuple[str, ...]) -> None:
+        self.h.feed(c.VolumesGivenUp(job_id, tasks))
+
 
 class JobsFramework:
     """The services of one framework, and the core that they answer from."""

@@ -42,6 +42,8 @@ def document(*tasks: dict[str, Any], **keys: Any) -> str:
 
 WEB = {"name": "web", "kind": "service", "instances": 2, "command": "x"}
 
+ROOT = "operator/root"
+
 
 class Desk(HarnessedBinpack):
     """A Jobs service in front of a core, whose writes are durable at once."""
@@ -412,6 +414,24 @@ class TestOthers:
         assert desk.h.core.jobs[shop].history.latest.restarts == {"web": 1}
         wrong = pb.RestartJobRequest(job_id=shop, tasks=["api"], request_id="t")
         assert "it has web" in desk.refused("RestartJob", wrong).message
+
+    def test_restarted_without_data_that_cannot_be_reached(self, desk: Desk) -> None:
+        volume = {"name": "data", "path": "data", "size": 10}
+        task = {"name": "t", "kind": "service", "command": "x", "volumes": [volume]}
+        job = parse_job({"name": "db", "role": "ops", "tasks": [task]})
+        job_id = desk.h.submit(job, "1")
+        desk.h.offer("cpus:4;mem:400;disk:100", "a")
+        desk.h.update(f"{job_id}.t.0.1", types_pb2.TASK_RUNNING)
+        lose = pb.RestartJobRequest(job_id=job_id, request_id="s", lose_volumes=True)
+        assert desk.refused("RestartJob", lose).code is Code.PERMISSION_DENIED
+        assert "cannot be reached" in desk.refused("RestartJob", lose, ROOT).message
+        desk.h.update(f"{job_id}.t.0.1", types_pb2.TASK_UNREACHABLE, uuid=b"")
+        wrong = pb.RestartJobRequest(job_id=job_id, tasks=["x"], request_id="s", lose_volumes=True)
+        assert "it has t" in desk.refused("RestartJob", wrong, ROOT).message
+        answer = desk.call("RestartJob", lose, ROOT)
+        assert answer.changed and answer.version == 1
+        desk.h.offer("cpus:4;mem:400;disk:100", "b")
+        assert desk.h.launched()[1:] == [f"{job_id}.t.0.2"]
 
     def test_restarted_by_names_that_are_repeated(self, desk: Desk, shop: str) -> None:
         twice = pb.RestartJobRequest(job_id=shop, tasks=["web", "web"], request_id="s")

@@ -176,9 +176,20 @@ def scale(settings: Settings, counts: tuple[str, ...], wait: bool) -> None:
 @room.command()
 @click.argument("job", metavar="JOB[.TASK]", shell_complete=completing.live_jobs)
 @click.option("--wait", is_flag=True, help="Stay until all are replaced.")
+@click.option(
+    "--lose-volumes",
+    is_flag=True,
+    help="Restart only what waits for data on unreachable agents: elsewhere, with empty volumes.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before volumes are given up.")
 @pass_settings
-def restart(settings: Settings, job: str, wait: bool) -> None:
+def restart(settings: Settings, job: str, wait: bool, lose_volumes: bool, yes: bool) -> None:
     """Replace the instances of a job's services, or of one task, by others that are the same."""
+    if lose_volumes:
+        from pymesos_cli.jobs.giving_up import give_up_volumes
+
+        with_cluster(settings, lambda c: give_up_volumes(c, job, ask=not yes))
+        return
     from pymesos_cli.jobs import versions
 
     sys.exit(with_cluster(settings, lambda c: versions.restart_job(c, job, wait=wait)))

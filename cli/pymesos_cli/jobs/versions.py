@@ -137,7 +137,7 @@ def becomes(task: pb.TaskChange) -> str:
     return ", ".join(said) or "no instances"
 
 
-async def _held(cluster: Cluster, text: str) -> tuple[str, pb.JobView]:
+async def held(cluster: Cluster, text: str) -> tuple[str, pb.JobView]:
     """The job with the address of its service. Raises CliError."""
     found = await find_held(cluster, text, exact=True)
     if isinstance(found, Hosted):
@@ -165,7 +165,7 @@ async def scale_job(cluster: Cluster, texts: Sequence[str], *, wait: bool) -> in
         if task in counts:
             raise CliError(f"{quoted(task)} is given twice: give one number for it", EXIT_USAGE)
         named, counts[task] = name, _number(text, number)
-    address, job = await _held(cluster, named)
+    address, job = await held(cluster, named)
 
     async def ask(stub: JobsAsyncStub) -> pb.ChangeJobResponse:
         request = pb.ScaleJobRequest(job_id=job.job_id, counts=counts, request_id=str(uuid.uuid4()))
@@ -194,7 +194,7 @@ def _whole_number(text: str) -> int:
 async def restart_job(cluster: Cluster, text: str, *, wait: bool) -> int:
     """`pymesos-cli restart`; the exit status."""
     name, _, task = text.partition(".")
-    address, job = await _held(cluster, name)
+    address, job = await held(cluster, name)
 
     async def ask(stub: JobsAsyncStub) -> pb.ChangeJobResponse:
         request = pb.RestartJobRequest(
@@ -215,7 +215,7 @@ async def roll_back(cluster: Cluster, text: str, number: str, *, wait: bool) -> 
             f" {text}` lists them",
             EXIT_USAGE,
         )
-    address, job = await _held(cluster, text)
+    address, job = await held(cluster, text)
 
     async def ask(stub: JobsAsyncStub) -> pb.ChangeJobResponse:
         request = pb.RollbackJobRequest(
@@ -277,7 +277,7 @@ async def _see_through(cluster: Cluster, address: str, job_id: str, version: int
 async def show_rollouts(cluster: Cluster, text: str, *, as_json: bool) -> None:
     """`pymesos-cli rollout status`."""
     name, _, task = text.partition(".")
-    address, job = await _held(cluster, name)
+    address, job = await held(cluster, name)
     rollouts = [each for each in job.rollouts if task in ("", each.task_name)]
     if task and not rollouts:
         await _check_task(cluster, address, job.job_id, task)
@@ -315,7 +315,7 @@ async def _check_task(cluster: Cluster, address: str, job_id: str, name: str) ->
 async def steer(cluster: Cluster, text: str, what: str) -> None:
     """`pymesos-cli rollout pause`, `resume`, `promote` and `abort`."""
     name, _, task = text.partition(".")
-    address, job = await _held(cluster, name)
+    address, job = await held(cluster, name)
     request = pb.RolloutRequest(job_id=job.job_id, task_name=task)
     async with jobs_at(cluster, address) as stub:
         calls = {
@@ -331,7 +331,7 @@ async def steer(cluster: Cluster, text: str, what: str) -> None:
 
 async def show_history(cluster: Cluster, text: str, *, as_json: bool) -> None:
     """`pymesos-cli history`."""
-    address, job = await _held(cluster, text)
+    address, job = await held(cluster, text)
     async with jobs_at(cluster, address) as stub:
         answer = await stub.ListVersions(
             pb.ListVersionsRequest(job_id=job.job_id), timeout=cluster.timeout_s
@@ -360,7 +360,7 @@ def _in_short(changes: Iterable[pb.FieldChange], more: int) -> str:
 
 async def describe(cluster: Cluster, text: str, version: int, *, as_json: bool) -> None:
     """`pymesos-cli describe`."""
-    address, job = await _held(cluster, text)
+    address, job = await held(cluster, text)
     async with jobs_at(cluster, address) as stub:
         answer = await stub.DescribeJob(
             pb.DescribeJobRequest(job_id=job.job_id, version=version), timeout=cluster.timeout_s

@@ -55,7 +55,8 @@ class Volume:
         return f"{self.volume_id} ({size} on {self.hostname}, {self.state})"
 
 
-async def _volumes(cluster: Cluster) -> tuple[list[Volume], list[Silent]]:
+async def all_volumes(cluster: Cluster) -> tuple[list[Volume], list[Silent]]:
+    """Return the volumes of all agents and frameworks, and who did not say what it has."""
     found: dict[Key, Volume] = {}
     for view in await cluster.agents():
         for tag, bag in _bag(view.total).tagged.items():
@@ -114,7 +115,7 @@ async def _find_users(cluster: Cluster, found: dict[Key, Volume]) -> None:
 
 async def list_volumes(cluster: Cluster, *, as_json: bool) -> None:
     """`pymesos-cli volumes list`."""
-    found, silent = await _volumes(cluster)
+    found, silent = await all_volumes(cluster)
     warn(silent)
     if as_json:
         keys = ("volume_id", "role", "hostname", "agent_id", "size_mib", "task_id", "job_id")
@@ -135,7 +136,7 @@ async def remove_volumes(
     cluster: Cluster, ids: Sequence[str], role: str | None, host: str | None, *, ask: bool
 ) -> None:
     """`pymesos-cli volumes remove`: all that were named are found before any is destroyed."""
-    known, silent = await _volumes(cluster)
+    known, silent = await all_volumes(cluster)
     chosen = [_find(known, volume_id, role, host) for volume_id in dict.fromkeys(ids)]
     for volume in chosen:
         roles_away = [s for s in silent if takes(s.framework, volume.role)]

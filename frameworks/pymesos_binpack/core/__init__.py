@@ -51,6 +51,7 @@ from pymesos_binpack.core.events import (
     VariableSet,
     VersionProposed,
     VolumeRemoved,
+    VolumesGivenUp,
 )
 
 __all__ = [
@@ -100,4 +101,5 @@ __all__ = [
     "VariableSet",
     "VersionProposed",
     "VolumeRemoved",
+    "VolumesGivenUp",
 ]

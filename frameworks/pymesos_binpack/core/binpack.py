@@ -19,6 +19,7 @@ from pymesos_binpack.core import (
     drains,
     hearing,
     launches,
+    losing,
     quarantine,
     scaling,
     secrets,
@@ -60,6 +61,7 @@ from pymesos_binpack.core.events import (
     VariableSet,
     VersionProposed,
     VolumeRemoved,
+    VolumesGivenUp,
 )
 from pymesos_binpack.core.then import (
     FrameworkStored,
@@ -254,6 +256,10 @@ class BinpackCore:
         """The id of a job that has not ended and has, or waits for, a volume; or empty."""
         return data.job_with(self._ctx, volume)
 
+    def without_data(self, job: JobState, tasks: Iterable[str]) -> list[Instance]:
+        """The instances of tasks, or of all, whose data are on agents that are unreachable."""
+        return losing.away(self._ctx, job, tasks)
+
     def next_deadline_s(self) -> float | None:
         """When, in monotonic seconds, a Tick is due at the latest."""
         return self._ctx.timers.next_s()
@@ -324,6 +330,8 @@ class BinpackCore:
             ctx.at = "" if kind in _OF_NO_JOB else key.partition("/")[0]
             if kind == "unreachable":
                 updates.on_unreachable_for_long(ctx, key)
+            elif kind == data.HOME:
+                data.on_home_awaited(ctx, key)
             elif kind == "restart":
                 updates.on_kept_back_for_long(ctx, key)
             elif kind == versions.ROLLOUT:
@@ -382,7 +390,7 @@ class BinpackCore:
             case AgentLost(agent_id):
                 ctx.placements.lose(agent_id)
                 ctx.placements.agents_changed()
-                data.probe(ctx, {agent_id})
+                data.on_agent_lost(ctx, agent_id)
             case AgentDraining():
                 drains.on_told(ctx, event)
             case UsesTold():
@@ -407,6 +415,8 @@ class BinpackCore:
                 quarantine.on_released(ctx, job_id, discard=discard)
             case VolumeRemoved(role, volume_id, asked):
                 data.on_volume_removed(ctx, role, volume_id, asked)
+            case VolumesGivenUp():
+                losing.on_given_up(ctx, event)
             case RolesAnswered():
                 subscription.on_answered(ctx, event)
             case PolicyTold(policy):

@@ -128,6 +128,7 @@ class Context:
         """
         self.leave_the_queue(instance)
         if not instance.pending:
+            instance.home_lost_s = None
             self._end_kept(instance)
             return
         if not instance.saved.data_on:

@@ -15,6 +15,8 @@ from pymesos_core.resources import from_proto
 from pymesos_core.store import Change
 from pymesos_proto.v1 import types_pb2 as pb
 
+HOME = "home"  # the timer of one that waits for the agent that has its data
+
 # What an agent says of a task that it was given; to the master it is news.
 _OF_ITS_AGENT = frozenset(
     {
@@ -81,13 +83,65 @@ def on_probed(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
     saved = instance.saved
     if not (instance.pending and status.agent_id == saved.data_on):
         return
+    instance.home_lost_s = None if status.state != pb.TASK_UNREACHABLE else instance.home_lost_s
     if status.state == pb.TASK_UNREACHABLE:
         ctx.placements.lose(saved.data_on)
+        _wait_for_home(ctx, instance)
     elif status.state == pb.TASK_GONE_BY_OPERATOR:
         changes = lose_volumes(ctx, instance, saved.data_on)
         ctx.note(instance)
         instance.explain("its data are gone: its agent was given up for good")
         ctx.store("the agent that had its volumes is gone", instance, *changes)
+
+
+def _wait_for_home(ctx: Context, instance: Instance) -> None:
+    """The agent that has the data of one that waits is unreachable: begin without, after a while.
+
+    It is asked again then whether the agent still is.
+    """
+    replace_s = instance.spec.unreachable_replace_s
+    if replace_s is None:
+        return
+    if instance.home_lost_s is None:
+        instance.home_lost_s = ctx.now.mono_s
+    until_s = instance.home_lost_s + replace_s
+    if until_s <= ctx.now.mono_s:
+        begin_without(ctx, instance, "its agent stayed unreachable")
+    else:
+        ctx.timers.set((HOME, instance.key), until_s)
+
+
+def on_agent_lost(ctx: Context, agent_id: str) -> None:
+    """An agent cannot be reached: who needs its data waits from now on."""
+    for instance in ctx.roster.instances():
+        if instance.saved.data_on == agent_id:
+            instance.home_lost_s = None
+    probe(ctx, {agent_id})
+
+
+def on_home_awaited(ctx: Context, key: str) -> None:
+    """The agent that has the data of an instance was away for long enough, unless it is back."""
+    instance = ctx.roster.by_key.get(key)
+    if instance is not None and instance.home_lost_s is not None:
+        probe(ctx, None, [instance])
+
+
+def home_is_lost(ctx: Context, instance: Instance) -> bool:
+    """Whether one that waits has its data on an agent that cannot be reached."""
+    home = instance.saved.data_on
+    return instance.pending and home in ctx.placements.agents.lost
+
+
+def begin_without(ctx: Context, instance: Instance, why: str) -> None:
+    """Have one that waits for its data begin elsewhere with empty volumes."""
+    away = instance.saved.hostname or instance.saved.data_on
+    changes = lose_volumes(ctx, instance, instance.saved.data_on)
+    instance.home_lost_s = None
+    ctx.timers.cancel((HOME, instance.key))
+    ctx.note(instance)
+    instance.explain(f"it begins with empty volumes, without those on {away}: {why}")
+    ctx.placement_of(instance).demand()
+    ctx.store(f"an instance begins without its data: {why}", instance, *changes)
 
 
 def lose_volumes(ctx: Context, instance: Instance, agent_id: str) -> list[Change]:

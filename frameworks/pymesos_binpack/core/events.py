@@ -160,6 +160,15 @@ class VolumeRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumesGivenUp:
+    """Instances of a job whose data are on agents that cannot be reached are to begin without."""
+
+    job_id: str
+    tasks: tuple[str, ...] = ()  # none: all
+    asked: int = 0  # as above
+
+
+@dataclass(frozen=True, slots=True)
 class JobStopped:
     """Somebody wants a job ended; `now`: its clients get no time to leave."""
 
@@ -272,6 +281,7 @@ Event = (
     | JobStopped
     | QuarantineReleased
     | VolumeRemoved
+    | VolumesGivenUp
     | PolicyTold
     | RolesAnswered
     | AlertsSilenced

@@ -161,11 +161,14 @@ def on_unreachable_for_long(ctx: Context, key: str) -> None:
     job = ctx.roster.job_of(instance)
     for step in reconcile(job, [instance], OVERDUE_S):
         if isinstance(step, steps.Replace):
-            _replace(ctx, job, step)
+            replace(ctx, job, step)
 
 
-def _replace(ctx: Context, job: JobState, step: steps.Replace) -> None:
+def replace(ctx: Context, job: JobState, step: steps.Replace) -> None:
+    """Have another take the place of an unreachable task, with empty volumes if it had some."""
     instance, saved = step.instance, step.instance.saved
+    lost = data.lose_volumes(ctx, instance, saved.data_on) if saved.data_on else []
+    ctx.timers.cancel(("unreachable", instance.key))
     ctx.roster.by_task.pop(saved.task_id, None)
     given_up = [
         ctx.ledger.give_up(task_id, saved.agent_id)
@@ -181,9 +184,9 @@ def _replace(ctx: Context, job: JobState, step: steps.Replace) -> None:
     ctx.note_move(job)
     if saved.leaving:
         gone = InstancesRemoved(job, (instance,))
-        ctx.store(step.why, *given_up, *versions.removals(job, [instance]), then=[gone])
+        ctx.store(step.why, *given_up, *lost, *versions.removals(job, [instance]), then=[gone])
     else:
-        ctx.store(step.why, *given_up, instance)
+        ctx.store(step.why, *given_up, *lost, instance)
     versions.let_others_leave(ctx, job)
     versions.follow_if_needed(ctx, job)
     _end_if_over(ctx, job)

@@ -373,7 +373,7 @@ def on_removed(ctx: Context, job: JobState, gone: Sequence[Instance]) -> None:
     for instance in gone:
         ctx.roster.by_key.pop(instance.key, None)
         ctx.probes.pop(instance.probe_id, None)
-        for what in ("unreachable", "restart", KEPT, DRAIN):
+        for what in ("unreachable", "restart", "home", KEPT, DRAIN):
             ctx.timers.cancel((what, instance.key))
     job.remove(frozenset(gone))
     ctx.changed[job.job_id] = None

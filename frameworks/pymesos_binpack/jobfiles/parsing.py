@@ -56,6 +56,7 @@ __all__ = ["Job", "JobError", "TaskSpec", "VolumeSpec", "load_document", "parse_
 MAX_BYTES = limits.JOB.most
 MAX_INSTANCES = 20_000
 UNREACHABLE_REPLACE_S = 60.0  # of a service without volumes
+LOSE_DATA = "lose_data"  # what a volume may say of `migrate`
 MAX_ERRORS = 100  # that are looked at for the one to tell
 DEFAULT_SCALARS = {"cpus": 100, "mem": 32_000}
 
@@ -262,10 +263,11 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
         raise JobError(f"{where}.image: {problem}")
     if problem := container_problem(task, in_group=is_sidecar or bool(task.get("sidecars"))):
         raise JobError(f"{where}.{problem}")
-    if task.get("volumes") and "unreachable_replace_s" in task:
+    if _keeps_data(task) and "unreachable_replace_s" in task:
         raise JobError(
             f"{where}.unreachable_replace_s: a task with volumes is not replaced while its agent"
-            f" may come back, since its data are there: leave the key out"
+            f" may come back, since its data are there: leave the key out, or say `migrate:"
+            f" lose_data` of each volume"
         )
     if problem := _of_services_problem(task) or daemon_problem(task, constraints):
         raise JobError(f"{where}.{problem}")
@@ -350,11 +352,16 @@ def _restart_rules(given: Mapping[str, Any]) -> RestartRules:
 
 def _unreachable_replace_s(task: Mapping[str, Any]) -> float | None:
     """How long an unreachable instance is waited for: a batch task would run twice."""
-    if task.get("volumes"):
+    if _keeps_data(task):
         return None
     usual = UNREACHABLE_REPLACE_S if task.get("kind") == "service" else None
     given = task.get("unreachable_replace_s", usual)
     return None if given is None else float(given)
+
+
+def _keeps_data(task: Mapping[str, Any]) -> bool:
+    """Whether a task has volumes without which it is not to begin elsewhere."""
+    return any(volume.get("migrate") != LOSE_DATA for volume in task.get("volumes", ()))
 
 
 def _parse_sidecars(task: Mapping[str, Any], where: str) -> tuple[TaskSpec, ...]:
@@ -387,6 +394,13 @@ def _parse_volumes(volumes: Any, where: str) -> tuple[VolumeSpec, ...]:
             raise JobError(f"{there}.size: a volume needs some disk")
         if ".." in volume["path"].split("/"):
             raise JobError(f"{there}.path: {checks.shown(volume['path'])} leads elsewhere")
-        out.append(VolumeSpec(volume["name"], volume["path"], size))
+        may_be_lost = volume.get("migrate") == LOSE_DATA
+        out.append(VolumeSpec(volume["name"], volume["path"], size, may_be_lost))
+    if len({volume.may_be_lost for volume in out}) > 1:
+        kept = next(volume.name for volume in out if not volume.may_be_lost)
+        raise JobError(
+            f"{where}.volumes: a task begins elsewhere without any of its volumes, or waits for"
+            f" all: say `migrate: {LOSE_DATA}` of {kept}, too, or of none"
+        )
     _check_unique(f"{where}.volumes", (volume.name for volume in out))
     return tuple(out)

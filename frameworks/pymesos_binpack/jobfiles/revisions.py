@@ -28,12 +28,17 @@ def digest(task: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     `defaults` are the values of the schema: to write one down changes nothing.
     """
     kept = {
-        key: _plain(value)
+        key: _plain(_volumes(value) if key == "volumes" else value)
         for key, value in task.items()
         if key not in OF_THE_FRAMEWORK and (value is not None and value != defaults.get(key))
     }
     text = json.dumps(kept, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
+
+
+def _volumes(given: Any) -> Any:
+    """Return volumes without what the framework does once their agent stays away."""
+    return [{key: v for key, v in volume.items() if key != "migrate"} for volume in given or ()]
 
 
 def _plain(value: Any) -> Any:

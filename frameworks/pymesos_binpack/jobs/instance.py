@@ -120,6 +120,7 @@ class Instance:
     not_before_s: float = 0.0  # a service that keeps failing is restarted ever later
     next_start_at_s: float = 0.0  # the same as Unix time, while it is kept back
     running_since_s: float | None = None
+    home_lost_s: float | None = None  # while it waits: since when the agent of its data is away
     measured: tuple[float, float] | None = None  # by what it is scaled, and when
     killing: bool = False
     sidecar_failed: bool = False  # of the latest attempt

@@ -70,11 +70,15 @@ def while_unreachable(instance: Instance, now_wall_s: float) -> Wait | Replace:
         until_s = saved.unreachable_since_s + spec.unreachable_replace_s
         if until_s <= now_wall_s:
             return Replace(instance, "its agent stayed unreachable")
-        why = f"{what}; unless that is back by {utc(until_s)}, another takes its place"
+        without = ", with empty volumes" if spec.volumes else ""
+        why = f"{what}; unless that is back by {utc(until_s)}, another takes its place{without}"
         return Wait(instance, why, until_s)
     if spec.volumes:
         then = "its data are there, so no other takes its place"
     else:
         then = "it may still run there, so it is not run a second time"
     why = f"{what}; {then} until the agent is back, or given up with `pymesos-cli gone`"
+    if spec.volumes:
+        how = f"pymesos-cli restart {instance.job_name}.{spec.name} --lose-volumes"
+        why += f"; `{how}` has it begin elsewhere with empty ones"
     return Wait(instance, why, None)

@@ -306,7 +306,8 @@ class _Attempt:
 
         def rule(row: int, agent: OfferedAgent) -> tuple[str, str]:
             against = rule_against(task, agent, self._running, attempts.known)
-            if against is None and not has_volumes(self._left[row], task):
+            there = has_volumes(self._left[row], task) and task.may_be_on(agent.agent_id)
+            if against is None and not there:
                 against = (NO_VOLUMES, "")
             if against is None and not has_ports(usable(self._left[row]), task.host_ports):
                 against = (NO_PORTS, "")

@@ -114,7 +114,10 @@ def _without_data(task: PendingTask, known: KnownAgents, offers: Sequence[Free])
     data = f"its data ({', '.join(task.volumes)}) are on {where}"
     if task.home in known.lost:
         text = f"{data}, which is unreachable: it waits until that is back, or given up for good"
-        help_text = f" with `pymesos-cli gone {task.home}`; then it begins anew without them"
+        help_text = (
+            f" with `pymesos-cli gone {task.home}`; then it begins anew without them, and so it"
+            f" does with `pymesos-cli restart JOB --lose-volumes`"
+        )
         return Refusal(text + help_text, False, cause=Cause.VOLUME_UNREACHABLE)
     here = [left for agent, left in offers if agent.agent_id == task.home]
     if not here:

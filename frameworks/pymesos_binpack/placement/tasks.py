@@ -45,6 +45,11 @@ class PendingTask:
         """Whether it is of one agent, whatever that has."""
         return bool(self.home) and not self.volumes
 
+    def may_be_on(self, agent_id: str) -> bool:
+        """Whether an agent is the one that it is of: volumes of its name that were given up may be
+        on others."""
+        return self.home in ("", agent_id)
+
     def kind(self) -> tuple[object, ...]:
         """What decides where it fits: two of a kind fit in the same places."""
         group = self.group if self.constraints else ""

@@ -29,7 +29,7 @@ _ONLY_LOOKS = ("dry_run", "check_only")
 # What of a request names its object, or says what it is to be; and of an answer.
 _NAMED = (
     "job_id", "tasks", "task_name", "version", "if_version", "same_name", "keep_counts", "rerun",
-    "volume_id", "discard", "when", "for_s", "why", "receiver",
+    "volume_id", "lose_volumes", "discard", "when", "for_s", "why", "receiver",
     "role", "name", "force",
 )  # fmt: skip
 _ANSWERED = {"job_id": "job_id", "version": "in_force"}  # and what that is called in a line

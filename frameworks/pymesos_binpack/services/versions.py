@@ -218,6 +218,8 @@ class JobChanges(VariableCalls):
                 f" each of them once, or none for every service",
             )
         named = tuple(dict.fromkeys(request.tasks))
+        if request.lose_volumes:
+            return await self._lose_volumes(call, request.job_id, named)
 
         async def make(target: JobState) -> Made:
             for name in named:
@@ -233,6 +235,28 @@ class JobChanges(VariableCalls):
             return Made(target.job, RESTART, tasks, rerun=frozenset(request.tasks))
 
         return await self._change(call, method, request.job_id, request.request_id, RESTART, make)
+
+    async def _lose_volumes(
+        self, call: Call, job_id: str, named: tuple[str, ...]
+    ) -> pb.ChangeJobResponse:
+        """Have what waits for data that cannot be reached begin without. Raises CallError."""
+        job = self._job(call, "Jobs.RestartJob", job_id)
+        self._check(call, "Jobs.ForgetVolume", job.job.role)
+        for name in named:
+            _check_task(job, name)
+        _check_runs(job)
+        if not self.binpack.core.without_data(job, named):
+            raise CallError(
+                Code.FAILED_PRECONDITION,
+                f"nothing of the job {job_id} waits for data on an agent that cannot be reached:"
+                f" no volume was given up; `pymesos-cli volumes list` shows where they are",
+            )
+        with answering():
+            await self.binpack.give_up_volumes(job_id, named)
+        latest = job.history.latest
+        return pb.ChangeJobResponse(
+            job_id=job_id, version=latest.number, changed=True, what=latest.what
+        )
 
     async def RollbackJob(  # noqa: N802
         self, request: pb.RollbackJobRequest, call: Call

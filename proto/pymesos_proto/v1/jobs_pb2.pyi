@@ -158,14 +158,16 @@ class ScaleJobRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., counts: _Optional[_Mapping[str, int]] = ..., request_id: _Optional[str] = ..., if_version: _Optional[int] = ...) -> None: ...
 
 class RestartJobRequest(_message.Message):
-    __slots__ = ("job_id", "tasks", "request_id")
+    __slots__ = ("job_id", "tasks", "request_id", "lose_volumes")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    LOSE_VOLUMES_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     tasks: _containers.RepeatedScalarFieldContainer[str]
     request_id: str
-    def __init__(self, job_id: _Optional[str] = ..., tasks: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    lose_volumes: bool
+    def __init__(self, job_id: _Optional[str] = ..., tasks: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., lose_volumes: _Optional[bool] = ...) -> None: ...
 
 class TriggerJobRequest(_message.Message):
     __slots__ = ("job_id", "task_name", "args", "request_id")

@@ -280,12 +280,20 @@ ROUTES: tuple[Route, ...] = (
         lambda asked: of_job(
             asked,
             lambda job_id: pb.RestartJobRequest(
-                job_id=job_id, tasks=asked.several("tasks"), request_id=_request_id(asked)
+                job_id=job_id,
+                tasks=asked.several("tasks"),
+                request_id=_request_id(asked),
+                lose_volumes=asked.flag("lose_volumes"),
             ),
         ),
         (
             JOB_NAME,
             texts("tasks", "Which; left out, every service.", MOST_TASKS),
+            flag(
+                "lose_volumes",
+                "Restart nothing else than what waits for data on agents that cannot be reached:"
+                " it begins elsewhere with empty volumes.",
+            ),
             IN_FRAMEWORK,
             REQUEST_ID,
         ),
