@@ -93,7 +93,8 @@ class Launcher(Scheduler):
 class LoadGenerator:
     """The process of the agents; `last` is the latest line that it printed."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: Path = LOADGEN) -> None:
+        self._script = script
         names = ("epoch", "registered", "running", "doubled", "unacknowledged")
         self.last: dict[str, Any] = dict.fromkeys(names, 0)
         self.pid = 0
@@ -101,7 +102,7 @@ class LoadGenerator:
     async def run(self, master: str, agents: int, resources: str, *more: str) -> None:
         """Until cancelled; `more` are further flags."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(LOADGEN), "--master", master),
+            *(sys.executable, str(self._script), "--master", master),
             *("--agents", str(agents), "--resources", resources, *more),
             stdout=asyncio.subprocess.PIPE,
         )
@@ -132,7 +133,7 @@ async def measure(folder: Path, agents: int, tasks: int, session_s: float) -> di
     url = f"zk://{zookeeper.address}/pymesos"
     options = (
         *("--zk", url, "--zk-session-timeout", str(session_s)),
-        *("--agent-ping-timeout", "15", "--log-level", "warning"),
+        *("--agent-ping-timeout", "15", "--log-level", "warning", "--no-http"),
     )
     load, launcher = LoadGenerator(), Launcher(tasks)
     info = pb.FrameworkInfo(

@@ -19,9 +19,11 @@ import os
 import signal
 import time
 import uuid
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -147,7 +149,7 @@ class SimulatedAgent:
             self.feed(ev.Disconnected(connection_id))
 
         begun = partial(self.feed, ev.Connected(connection_id))
-        await use_stream(stream, outbox, _write(stream, outbox, self._tally), begun, hear, ended)
+        await use_stream(stream, outbox, write(stream, outbox, self._tally), begun, hear, ended)
 
     def _on_fault(self, fault: Fault) -> None:
         raise fault.error
@@ -205,7 +207,8 @@ class SimulatedAgent:
         self._tally.changed.set()
 
 
-async def _write(stream: ClientStream, outbox: Outbox[pb.AgentMessage], tally: Tally) -> None:
+async def write(stream: ClientStream, outbox: Outbox[pb.AgentMessage], tally: Tally) -> None:
+    """Send what an agent has to say, and count."""
     while (batch := await outbox.batch()) is not None:
         tally.messages += 1
         await stream.write(pb.AgentBatch(message=batch))
@@ -214,25 +217,28 @@ async def _write(stream: ClientStream, outbox: Outbox[pb.AgentMessage], tally: T
 
 async def serve(master: str, agents: int, resources: str, tls: Path | None) -> None:
     """Run the agents until SIGTERM, and report."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     tally, dial = Tally(), dialer(Credentials(tls) if tls else None)
     detector = detector_for(master)
     await detector.start()
-    running = [
-        asyncio.create_task(SimulatedAgent(n, resources, tally).run(detector, dial))
-        for n in range(agents)
-    ]
-    reporting = asyncio.create_task(_report(tally))
-    await stop.wait()
-    for task in (*running, reporting):
-        task.cancel()
-    await asyncio.gather(*running, reporting, return_exceptions=True)
+    made = (SimulatedAgent(number, resources, tally) for number in range(agents))
+    await run_until_told(*(agent.run(detector, dial) for agent in made), report(tally))
     await detector.close()
 
 
-async def _report(tally: Tally) -> None:
+async def run_until_told(*parts: Coroutine[Any, Any, None]) -> None:
+    """Run these side by side until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    running = [asyncio.create_task(part) for part in parts]
+    await stop.wait()
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
+async def report(tally: Tally) -> None:
+    """Print what has changed."""
     while True:
         await tally.changed.wait()
         tally.changed.clear()

@@ -110,7 +110,7 @@ class Snapshot:
         )
 
     def _task(self, task: Task, now_s: float) -> pb.ClusterEvent | None:
-        kind, task_id = pb.ClusterEvent.TASK_PRESENT, task.info.task_id
+        kind, task_id = pb.ClusterEvent.TASK_PRESENT, task.task_id
         about = (task.framework_id, task.agent_id, task_id)
         if task.role not in self._may or not self._wanted.passes(kind, (task.role,), *about):
             return None

@@ -36,6 +36,15 @@ def test_failover_loses_and_doubles_nothing(zookeeper_server: ZooKeeper) -> None
     assert result["last_agent_s"] > 1
 
 
+def test_a_million_in_small(zookeeper_server: ZooKeeper) -> None:
+    size = ("--agents", "10", "--tasks", "1000", "--session-timeout", "2")
+    result = bench("million.py", *size)
+    assert (result["lost"], result["doubled"]) == (0, 0)
+    assert result["task_info_bytes"] >= 300
+    assert 0 < result["elected_s"] <= result["first_offer_s"]
+    assert result["first_page_ms"]["p50"] > 0 and result["lag_asking"]["asked"] > 0
+
+
 def test_rollouts_and_a_listing_of_jobs() -> None:
     result = bench("rollout.py", "--services", "30", "--rollouts", "3")
     assert result["bad"]["ready_at_worst"] == 10

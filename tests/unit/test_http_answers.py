@@ -185,7 +185,9 @@ class TestAnswers:
         for task_id in ("t0", "t1", "none"):
             h.update(agent, of, task_id, pb.TASK_RUNNING)
         of_framework = h.core.state.frameworks[of].tasks
-        of_framework["t1"].info.readiness_check.command.value = "true"
+        checked = of_framework["t1"].info
+        checked.readiness_check.command.value = "true"
+        of_framework["t1"].info = checked
         answering = open_answering(leadership_of(h))
         groups = await get_json(answering, "/v1/sd")
         assert [(g["targets"], g["labels"]["__meta_pymesos_ready"]) for g in groups] == [
@@ -203,7 +205,9 @@ class TestAnswers:
         monkeypatch.setattr(tasks, "MAX_PAGE_SIZE", 1)
         assert await get_json(answering, "/v1/sd") == groups
         assert await get_json(answering, "/v1/sd?called=nothing") == []
-        of_framework["t0"].info.container.network = "corp"
+        apart = of_framework["t0"].info
+        apart.container.network = "corp"
+        of_framework["t0"].info = apart
         assert await get_json(answering, "/v1/sd") == groups[2:]
         monkeypatch.setattr(http_answering, "MOST_JOINED", 0)
         refused = await get(answering, "/v1/sd")

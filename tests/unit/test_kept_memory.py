@@ -5,6 +5,8 @@ A message that was fed is changed afterwards: who holds a part of it would see t
 
 from __future__ import annotations
 
+from google.protobuf.message import Message
+
 from pymesos_core.resources import parse, to_proto
 from pymesos_master.core import events as ev
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -93,3 +95,36 @@ def test_an_agent_keeps_no_message_of_its_master() -> None:
     message.launch.task_info.command.value = message.launch.framework_info.name = "changed"
     (kept,) = h.core.state.tasks.values()
     assert kept.info.command.value == h.core.state.frameworks["f"].name == "said"
+
+
+def test_a_task_that_runs_keeps_no_message_at_all() -> None:
+    """A message takes several times its size on the wire, and there may be a million tasks."""
+    h = MasterHarness()
+    agent = h.agent()
+    framework = h.subscribe()
+    h.run(framework)
+    framework_id = h.framework_id(framework)
+    (kept,) = h.core.state.frameworks[framework_id].tasks.values()
+    h.update(agent, framework_id, "t", pb.TASK_RUNNING)
+    status = kept.unacknowledged
+    assert status is not None and kept.status is status
+    acknowledge = scheduler_pb.Call.Acknowledge(
+        agent_id=h.agent_id(agent), task_id="t", uuid=status.uuid
+    )
+    h.call(framework, acknowledge=acknowledge)
+    held = [getattr(kept, name) for name in type(kept).__slots__]
+    assert not [each for each in held if isinstance(each, Message)]
+    assert kept.info.task_id == kept.name == "t"
+    assert kept.status == status and kept.unacknowledged is None
+
+
+def test_tasks_of_one_job_are_charged_to_one_account() -> None:
+    h = MasterHarness()
+    h.agent()
+    framework = h.subscribe()
+    for task_id in ("web-1.task.0.1", "web-1.task.1.1"):
+        h.run(framework, task_id)
+    tasks = h.core.state.frameworks[h.framework_id(framework)].tasks
+    one, other = tasks.values()
+    assert one.account is not None and one.account is other.account
+    assert one.charged is other.charged

@@ -8,7 +8,6 @@ from functools import partial
 
 from pymesos_core import limits, resources
 from pymesos_core.caller import NOBODY, Caller
-from pymesos_core.copies import copy_of
 from pymesos_core.reservations import with_reserved, without
 from pymesos_core.resources import EMPTY, Resources, total
 from pymesos_core.stop_signals import TERM, first_signal
@@ -411,7 +410,7 @@ def _add(
     needed: Resources,
 ) -> None:
     task = Task(
-        copy_of(info),
+        info,
         framework.framework_id,
         agent.agent_id,
         role,

@@ -16,7 +16,7 @@ from pymesos_core import limits
 from pymesos_core.clock import Now
 from pymesos_core.ids import role_problem
 from pymesos_core.names import parse_task_id
-from pymesos_core.resources import ResourceError
+from pymesos_core.resources import EMPTY, ResourceError
 from pymesos_master.core.accounts import (
     DAY_MS,
     HOUR_MS,
@@ -33,7 +33,6 @@ from pymesos_master.core.state import (
     ACCOUNTING,
     AccountingRecord,
     Agent,
-    Charge,
     ClusterState,
     Framework,
     Task,
@@ -91,13 +90,13 @@ def look(ctx: Context, task: Task, *, since_stored: bool = False) -> None:
 
     `since_stored`: this leader hears of it for the first time, and it has held it all the while.
     """
-    charge, accounts = task.charge, ctx.state.accounts
-    if charge is not None and task.holds_resources and charge.resources is task.resources:
+    charged, accounts = task.account, ctx.state.accounts
+    if charged is not None and task.holds_resources and task.charged is task.resources:
         return
     instant = at(ctx.now)
-    if charge is not None:
-        accounts.release(charge.account, held_by(charge.resources), instant)
-        task.charge = None
+    if charged is not None:
+        accounts.release(charged, held_by(task.charged), instant)
+        task.account, task.charged = None, EMPTY
     if not task.holds_resources:
         return
     framework_id = task.framework_id
@@ -105,7 +104,7 @@ def look(ctx: Context, task: Task, *, since_stored: bool = False) -> None:
     framework = framework or ctx.state.completed_frameworks.get(framework_id)
     held = held_by(task.resources)
     account = accounts.hold(account_of(task, framework), held, instant)
-    task.charge = Charge(account, task.resources)
+    task.account, task.charged = account, task.resources
     if since_stored and accounts.stored_until_ms:
         since_ms = max(accounts.stored_until_ms, int(task.launched_at_s * 1000))
         accounts.held_before(account, held, min(instant.wall_ms - since_ms, DAY_MS), instant)
@@ -116,9 +115,9 @@ def on_usage(ctx: Context, agent: Agent, usage: agent_pb.Usage) -> None:
     instant = at(ctx.now)
     for use in usage.tasks:
         task = agent.tasks.get((use.framework_id, use.task_id))
-        if task is not None and task.charge is not None and (use.cpu_ms or use.measured_ms):
+        if task is not None and task.account is not None and (use.cpu_ms or use.measured_ms):
             mem = round(use.mem_used_mib * MILLI) * use.measured_ms
-            ctx.state.accounts.use(task.charge.account, use.cpu_ms * MILLI, mem, instant)
+            ctx.state.accounts.use(task.account, use.cpu_ms * MILLI, mem, instant)
 
 
 def begin(ctx: Context) -> None:
@@ -196,10 +195,10 @@ def check(state: ClusterState) -> None:
     held: dict[Account, Held] = {}
     for agent in state.agents.values():
         for task in agent.tasks.values():
-            charged = task.charge is not None
+            account = task.account
+            charged = account is not None
             assert charged == task.holds_resources, f"{task.label}: {charged}, {task.state}"
-            if task.charge is not None:
-                assert task.charge.resources == task.resources, task.label
-                account = task.charge.account
+            if account is not None:
+                assert task.charged == task.resources, task.label
                 held[account] = held.get(account, NOTHING).plus(held_by(task.resources))
     assert held == state.accounts.held(), f"tasks hold {held}, accounts {state.accounts.held()}"

@@ -153,6 +153,7 @@ class Day:
 
 @dataclass(slots=True)
 class _Holding:
+    account: Account  # for all whose tasks hold: there are many
     held: Held
     since_ms: int
     tasks: int = 0
@@ -177,9 +178,9 @@ class Accounts:
             holding = self._holdings.get(account)
         if holding is None:
             self._room.take(account)
-            holding = self._holdings[account] = _Holding(NOTHING, at.mono_ms)
+            holding = self._holdings[account] = _Holding(account, NOTHING, at.mono_ms)
         self._change(account, holding, more, 1, at)
-        return account
+        return holding.account
 
     def release(self, account: Account, less: Held, at: At) -> None:
         """Hold so much less from now on."""

@@ -246,7 +246,7 @@ def _admit(
             ClusterEvent.TASK_ADDED,
             agent_id=agent.agent_id,
             framework_id=task.framework_id,
-            task_id=task.info.task_id,
+            task_id=task.task_id,
             task_state=task.state,
             resources=task.resources if task.holds_resources else EMPTY,
             roles=(task.role,),

@@ -163,8 +163,8 @@ def _uses(state: ClusterState) -> Iterator[tuple[Task, str]]:
     """Each live task with each secret that it uses."""
     for framework in state.frameworks.values():
         for task in framework.tasks.values():
-            if not is_terminal(task.state) and task.info.HasField("container"):
-                for name in dict.fromkeys(secret_names(task.info.container)):
+            if task.secrets and not is_terminal(task.state):
+                for name in task.secrets:
                     yield task, name
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from pymesos_master.core.lifecycles import (
 )
 from pymesos_master.core.named import Names
 from pymesos_master.core.named import TaskKey as TaskKey
+from pymesos_master.core.task import Task as Task
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -70,56 +70,6 @@ class Config:
     disk_full: float = 0.9  # the part of a disk from which on it is full
     seed_policy: str = ""  # the document for a cluster in which nobody has set a policy
     master_address: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What a task is accounted for as holding, and to whom."""
-
-    account: Account
-    resources: Resources
-
-
-@dataclass(slots=True)
-class Task:
-    """A task from its launch until its terminal update is acknowledged, and a while after."""
-
-    info: pb.TaskInfo
-    framework_id: str
-    agent_id: str
-    role: str
-    resources: Resources
-    state: pb.TaskState  # the latest, perhaps ahead of `status`
-    launched_at_s: float
-    status: pb.TaskStatus | None = None  # the last one forwarded
-    unacknowledged: pb.TaskStatus | None = None  # forwarded, or to be, and not acknowledged
-    kill: pb.KillPolicy | None = None  # asked for, not confirmed
-    started_at_s: float = 0.0
-    finished_at_s: float = 0.0
-    charge: Charge | None = None  # as long as it holds anything
-    story: Story = ()
-    key: TaskKey = field(init=False)  # in the maps of tasks
-
-    def __post_init__(self) -> None:
-        # Each reading of a message's field makes a new string, and there are many tasks.
-        self.framework_id = sys.intern(self.framework_id)
-        self.agent_id, self.role = sys.intern(self.agent_id), sys.intern(self.role)
-        self.key = (self.framework_id, self.info.task_id)
-
-    @property
-    def task_id(self) -> str:
-        """The task's id."""
-        return self.key[1]
-
-    @property
-    def label(self) -> str:
-        """What its story calls it."""
-        return f"task {self.task_id} of {self.framework_id}"
-
-    @property
-    def holds_resources(self) -> bool:
-        """Resources come free on the transition to a terminal state or to unreachable."""
-        return not is_terminal(self.state) and self.state != pb.TASK_UNREACHABLE
 
 
 @dataclass(slots=True)

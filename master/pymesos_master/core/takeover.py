@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pymesos_core import contract, resources
+from pymesos_core.copies import copy_of
 from pymesos_core.resources import ResourceError
 from pymesos_core.states import FROM_AGENTS, is_terminal
 from pymesos_master.core import accounting, agents, tasks
@@ -99,7 +100,7 @@ def _take_over(
         task.status = reported.status
     due = unacknowledged[0] if unacknowledged else None
     if due is not None:
-        task.status = task.unacknowledged = due
+        task.unacknowledged = due
     if was_unreachable and due is not None:
         # Not the latest state: its updates come in order, and this is the one that is due.
         tasks.forward(ctx, framework, due)
@@ -142,22 +143,19 @@ def _ended_task(ctx: Context, agent: Agent, record: agent_pb.TaskRecord) -> Task
         held = resources.from_proto(record.task_info.resources)
     except ResourceError:
         return None
-    # Copies: a part of a message keeps all of its batch in memory.
-    info, status = pb.TaskInfo(), pb.TaskStatus()
-    info.CopyFrom(record.task_info)
-    status.CopyFrom(record.status)
+    status = contract.tame(copy_of(record.status))
     task = Task(
-        info,
+        record.task_info,
         record.framework_id,
         agent.agent_id,
         record.role,
         ctx.interned(held),
         pb.TASK_STAGING,
         record.launched_at_s,
-        status=contract.tame(status),
         started_at_s=record.started_at_s,
         finished_at_s=status.timestamp_s,
     )
+    task.status = status
     TASK_LIFE.move(task, SAID[record.state], ctx.now.wall_s)
     return task
 

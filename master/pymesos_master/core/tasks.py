@@ -81,7 +81,7 @@ def tell_status(
     """Tell the task's framework what the master knows of it, and publish it."""
     framework = framework_of(ctx, task.framework_id)
     if framework is not None:
-        status = new_status(ctx, task.info.task_id, state, reason, message, task.agent_id)
+        status = new_status(ctx, task.task_id, state, reason, message, task.agent_id)
         forward(ctx, framework, status)
     _publish(ctx, task, state, reason, message)
 
@@ -126,7 +126,7 @@ def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:
         forward(ctx, framework, status)
         return
     transition(ctx, task, SAID[update.latest_state or state])
-    task.status = task.unacknowledged = status
+    task.unacknowledged = status
     if state == pb.TASK_RUNNING and not task.started_at_s:
         task.started_at_s = status.timestamp_s
     elif is_terminal(state):
@@ -187,15 +187,14 @@ def acknowledge(ctx: Context, framework: Framework, call: scheduler_pb.Call.Ackn
 
 
 def _acknowledged(ctx: Context, task: Task, uuid: bytes) -> None:
-    if task.unacknowledged is None or task.unacknowledged.uuid != uuid:
+    status = task.unacknowledged
+    if status is None or status.uuid != uuid:
         return
-    ended = is_terminal(task.unacknowledged.state) and is_terminal(task.state)
-    if task.status is task.unacknowledged and len(task.status.data) > KEPT_DATA_BYTES:
-        # A copy: what was told may be on its way still.
-        task.status = pb.TaskStatus()
-        task.status.CopyFrom(task.unacknowledged)
-        task.status.ClearField("data")
-    task.unacknowledged = None
+    ended = is_terminal(status.state) and is_terminal(task.state)
+    if len(status.data) > KEPT_DATA_BYTES:
+        status = copy_of(status)  # what was told may be on its way still
+        status.ClearField("data")
+    task.status = status
     if ended:
         complete(ctx, task)
 
@@ -205,7 +204,7 @@ def complete(ctx: Context, task: Task) -> None:
     assert is_terminal(task.state)
     framework = framework_of(ctx, task.framework_id)
     if framework is not None:
-        framework.tasks.pop(task.info.task_id, None)
+        framework.tasks.pop(task.task_id, None)
     agent = ctx.state.agents.get(task.agent_id)
     if agent is not None:
         agent.tasks.pop(task.key, None)
@@ -229,8 +228,8 @@ def end_without_agent(
     """The master itself ends a task of which no agent will say more."""
     transition(ctx, task, event)
     framework = framework_of(ctx, task.framework_id)
-    status = new_status(ctx, task.info.task_id, task.state, reason, message, task.agent_id, source)
-    task.status, task.unacknowledged = status, None
+    status = new_status(ctx, task.task_id, task.state, reason, message, task.agent_id, source)
+    task.status = status
     task.finished_at_s = task.finished_at_s or ctx.now.wall_s
     if framework is not None:
         forward(ctx, framework, status)
@@ -258,7 +257,7 @@ def request_kill(ctx: Context, task: Task, policy: pb.KillPolicy | None) -> None
     """Remember the kill and send it to the agent if that is there."""
     if is_terminal(task.state):
         return
-    task.kill = policy or task.info.kill_policy
+    task.kill = policy or copy_of(task.info.kill_policy)
     names.look(ctx, task.key)
     agent = ctx.state.agents[task.agent_id]
     if agent.state == AgentState.ACTIVE:
@@ -274,7 +273,7 @@ def send_kill(
 ) -> None:
     """Tell the agent; `reason` is for the task's end if nothing else has ended it before."""
     message = agent_pb.MasterMessage.KillTask(
-        framework_id=task.framework_id, task_id=task.info.task_id, reason=reason
+        framework_id=task.framework_id, task_id=task.task_id, reason=reason
     )
     if policy is not None or task.kill is not None:
         chosen = policy or task.kill
@@ -323,22 +322,20 @@ def tell_unacknowledged(ctx: Context, framework: Framework) -> None:
 def _tell_latest(ctx: Context, framework: Framework, task: Task) -> None:
     """The last forwarded state, as Mesos does it (docs/reconciliation.md)."""
     message = "Reconciliation: Latest task state"
-    state = task.state
+    state, latest = task.state, task.status
     if task.state == pb.TASK_UNREACHABLE:
         message = "Reconciliation: Task is unreachable"
-    elif task.status is not None:
-        state = task.status.state
-    status = new_status(
-        ctx, task.info.task_id, state, pb.REASON_RECONCILIATION, message, task.agent_id
-    )
-    if task.status is not None:
-        status.repeated_reason = task.status.reason
-    if task.status is not None and task.status.HasField("exit_status"):
-        status.exit_status = task.status.exit_status
-    if task.status is not None and task.status.HasField("healthy"):
-        status.healthy = task.status.healthy
-    if task.status is not None and task.status.HasField("ready"):
-        status.ready = task.status.ready
+    elif latest is not None:
+        state = latest.state
+    status = new_status(ctx, task.task_id, state, pb.REASON_RECONCILIATION, message, task.agent_id)
+    if latest is not None:
+        status.repeated_reason = latest.reason
+        if latest.HasField("exit_status"):
+            status.exit_status = latest.exit_status
+        if latest.HasField("healthy"):
+            status.healthy = latest.healthy
+        if latest.HasField("ready"):
+            status.ready = latest.ready
     forward(ctx, framework, status)
 
 

@@ -49,7 +49,7 @@ def task_keys(state: ClusterState) -> Mapping[str, Key]:
     states = _Once(state_name)
     return {
         "id": lambda task: task.key[1],
-        "name": lambda task: task.info.name,
+        "name": lambda task: task.name,
         "state": lambda task: states[task.state],
         "role": lambda task: task.role,
         "hostname": lambda task: hosts[task.agent_id],
@@ -101,16 +101,16 @@ class TaskFilter:
         if self.id_prefix:
             checks.append(lambda task: task.task_id.startswith(self.id_prefix))
         if self.name:
-            checks.append(lambda task: task.info.name == self.name)
+            checks.append(lambda task: task.name == self.name)
         if self.called:
             called = names.task_filter(self.called, exact=self.called_exactly)
             if "@" in self.called:
                 of_run = names.run_of
                 checks.append(
-                    lambda task: called(task.task_id, task.info.name, of_run(task.info.labels))
+                    lambda task: called(task.task_id, task.name, of_run(task.info.labels))
                 )
             else:
-                checks.append(lambda task: called(task.task_id, task.info.name))
+                checks.append(lambda task: called(task.task_id, task.name))
 
         def is_wanted(task: Task) -> bool:
             for check in checks:  # noqa: SIM110 - a generator for each task takes its time
@@ -197,9 +197,10 @@ def task_search(state: ClusterState, words: Sequence[str]) -> Callable[[Task], b
     names_of = _Once(lambda framework_id: _framework_name(state.frameworks.get(framework_id)))
 
     def has(task: Task) -> bool:
-        reason = reason_name(task.status.reason) if task.finished_at_s and task.status else ""
+        status = task.status if task.finished_at_s else None
+        reason = reason_name(status.reason) if status is not None else ""
         text = (
-            f"{task.key[1]} {task.info.name} {task.role} {hosts[task.agent_id]}"
+            f"{task.key[1]} {task.name} {task.role} {hosts[task.agent_id]}"
             f" {names_of[task.framework_id]} {reason}"
         ).casefold()
         for word in words:  # noqa: SIM110 - a generator for each task takes its time

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
+from pymesos_core.copies import copy_of
 from pymesos_core.resources import Resources, to_proto
 from pymesos_core.security.policy import EVERY_ROLE, Roles
 from pymesos_core.states import is_terminal
@@ -168,10 +169,10 @@ def without_env(info: types_pb2.TaskInfo) -> types_pb2.TaskInfo:
 
 def known_status(task: Task) -> types_pb2.TaskStatus | None:
     """The latest status of a task; whether an unreachable one is healthy nobody knows."""
-    if task.status is None or task.state != types_pb2.TASK_UNREACHABLE:
-        return task.status
-    known = types_pb2.TaskStatus()
-    known.CopyFrom(task.status)
+    known = task.status
+    if known is None or task.state != types_pb2.TASK_UNREACHABLE:
+        return known
+    known = copy_of(known)
     known.ClearField("healthy")
     known.ClearField("ready")
     known.reason = types_pb2.REASON_AGENT_REMOVED
