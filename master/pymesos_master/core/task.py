@@ -1,7 +1,7 @@
 """A task as a master keeps it: small, because there may be a million of them.
 
-A message of protobuf takes seven times its size on the wire, and a running task is hardly ever looked
-at. So what the task is and what was said of it last are kept as their bytes, and read anew by
+A message of protobuf takes seven times its size on the wire, and a running task is hardly ever
+looked at. So what the task is and what was said of it last are kept as bytes, and read anew by
 whoever looks; only a status that waits for its acknowledgement is a message still. What is looked
 at in all tasks at once (a listing, a search) stands beside the bytes.
 """
