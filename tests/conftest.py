@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Generator, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
-from xdist.scheduler import LoadScopeScheduling
 
 from pymesos_testing.components import (
     MissingError,
@@ -22,6 +21,7 @@ from pymesos_testing.components import (
     unmount_all,
 )
 from pymesos_testing.podman import podman_service
+from pymesos_testing.scheduling import OneAtATime
 from pymesos_testing.signals import give_children_the_defaults
 
 # A property is about values; a busy machine must not make it fail.
@@ -53,25 +53,6 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"STRICT=1: a skip is a failure ({call.excinfo and call.excinfo.value})"
     return report
-
-
-class OneAtATime(LoadScopeScheduling):  # type: ignore[misc]
-    """The tests of real components run in one of the processes, one after the other.
-
-    They share the machine's network, its mounts and its engines of containers. Those that only
-    compute go beside them, one by one. (xdist's own groups do nothing with pytest 9.1: it gives
-    them to tests through a node id that cannot be set any more.)
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        """See LoadScopeScheduling."""
-        return scope_of(nodeid)
-
-
-def scope_of(nodeid: str) -> str:
-    """What is run in one process together with a test: `machine`, or the test alone."""
-    folder = PurePosixPath(nodeid.partition("::")[0]).parent.name
-    return "machine" if folder in ("integration", "e2e", "web") else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneAtATime:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pymesos_agent.runtimes.starting import tag_of
 from pymesos_testing.cli import Cli
 from pymesos_testing.components import Roles, supervisors, wait_for
 
@@ -18,6 +19,8 @@ RSS_SLACK_MIB = 25
 # The agent's pools start a thread when all they have are at work, so how many a short warm-up
 # leaves depends on the machine. One thread kept by every fifth task would be past this.
 POOL_THREADS = 24
+CGROUPS = Path("/sys/fs/cgroup")
+OTHERS = "/var/tmp/pymesos-"  # folders of tests that run beside this one
 
 
 @dataclass
@@ -33,14 +36,24 @@ class Counts:
     pipes: int
 
 
+def cgroups_of(folder: Path) -> list[Path]:
+    """The groups of an agent's containers, of every controller."""
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    ours = {line.split(":", 2)[2].strip("/") for line in lines}
+    mounts = (CGROUPS, *CGROUPS.iterdir())
+    tops = [mount / path / "pymesos" / tag_of(folder) for mount in mounts for path in ours]
+    return [group for top in tops for group in top.glob("*") if group.is_dir()]
+
+
 def count(agent: int, folder: Path) -> Counts:
     processes = [psutil.Process(pid) for pid in (agent, *supervisors(folder))]
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     return Counts(
         sum(p.num_fds() for p in processes),
         sum(p.num_threads() for p in processes),
         sum(len(p.children(recursive=True)) for p in processes),
-        len(Path("/proc/self/mounts").read_text().splitlines()),
-        len([p for p in Path("/sys/fs/cgroup").glob("*/pymesos/*/*") if p.is_dir()]),
+        len([mount for mount in mounts if not mount.startswith(OTHERS) or str(folder) in mount]),
+        len(cgroups_of(folder)),
         len([*folder.glob("oci/containers/*"), *folder.glob("oci/runc/*")]),
         len([*folder.glob("pipes/*"), *folder.glob("oci/pipes/*")]),
     )
@@ -77,6 +90,7 @@ def test_nothing_leaks(runtime: str, roles: Roles) -> None:
     text = json.dumps({"name": "long", "tasks": [task]})
     job = cli.ok("run", "-", text=text).split()[1]
     cli.wait_for_tasks(LONG, 60, name="long", state="TASK_RUNNING")
+    assert os.geteuid() != 0 or count(pid, folder).cgroups >= LONG
     run_short(SHORT)
     cli.ok("stop", job)
     cli.wait_for_tasks(0, 60, name="long", state="TASK_RUNNING")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pymesos_core.grpc_transport import CHANNEL_OPTIONS
+from pymesos_testing.scheduling import BESIDE, scope_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTO = {"pymesos_proto"}
@@ -411,3 +412,13 @@ def test_files_of_tests_have_names_of_their_own() -> None:
     """pytest takes two files of one name for one module, and collects neither."""
     names = sorted(path.name for path in (ROOT / "tests").rglob("test_*.py"))
     assert len(names) == len(set(names)), [n for n in names if names.count(n) > 1]
+
+
+@pytest.mark.parametrize("folder", sorted(BESIDE))
+def test_what_runs_beside_the_rest_takes_nothing_of_the_machine(folder: str) -> None:
+    engines = re.compile(r"\b(docker_host|podman_host|docker_rig|oci_rig|oci|runc|crun|netns)\b")
+    for name in BESIDE[folder]:
+        text = (ROOT / f"tests/{folder}/test_{name}.py").read_text()
+        assert not engines.search(text), name
+        assert scope_of(f"tests/{folder}/test_{name}.py::test_it") != "machine"
+    assert scope_of(f"tests/{folder}/test_of_something_new.py::test_it") == "machine"
