@@ -13,6 +13,7 @@ from pymesos_core.mesos.json_messages import to_object
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
 
 MAX_LINE = 64 * 1024
+READING: set[asyncio.Task[None]] = set()  # a loop does not keep its tasks from the collector
 
 
 @dataclass
@@ -113,7 +114,9 @@ async def ask(
     answer = Answer(int(status_line.split()[1]), status_line, found)
     if found.get("transfer-encoding") == "chunked" and answer.status == 200:
         answer.stream = Stream(reader, writer, found)
-        answer.stream.task = asyncio.create_task(answer.stream.read())
+        answer.stream.task = task = asyncio.create_task(answer.stream.read())
+        READING.add(task)
+        task.add_done_callback(READING.discard)
         return answer
     if method != "HEAD":
         answer.body = await reader.readexactly(int(found.get("content-length", "0")))
