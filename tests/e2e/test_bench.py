@@ -56,6 +56,32 @@ def test_launch() -> None:
     assert result["submit_to_running_ms"]["p50"] > 0 and result["tasks_per_s"] > 0
 
 
+def test_peers(tmp_path: Path) -> None:
+    """Who is not installed is said to be missing; of the others nothing is left."""
+    small = ("--rounds", "1", "--tasks", "20", "--singles", "3", "--prefix", str(tmp_path))
+    result = bench("peers.py", "--peers", "us,ray,bare", *small)
+    peers = result["peers"]
+    assert "peers-deps.sh" in peers["ray"]["missing"]
+    assert peers["us"]["tasks_per_s"]["median"] > 0 and peers["us"]["ratio_to_bare"] > 0
+    assert 0 < peers["us"]["one_ms"]["running"] <= peers["us"]["one_ms"]["result"]
+    assert peers["us"]["rss_mib"] > peers["bare"]["rss_mib"] > 0
+    assert peers["us"]["cpu_ms_per_task"]["median"] > 0
+    assert result["machine"]["after"]["fsync_ms"]["p50"] > 0
+
+
+def test_a_warden_ends_what_its_command_has_left() -> None:
+    leaves = "setsid sh -c 'setsid sleep 1000 & echo $!'; :"
+    done = subprocess.run(
+        [sys.executable, "-m", "peering.warden", "sh", "-c", leaves],
+        cwd=BENCH,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not Path(f"/proc/{int(done.stdout)}").exists()
+
+
 def test_throughput() -> None:
     result = bench("throughput.py", "--agents", "10", "--tasks", "100")
     assert result["tasks_per_s"] > 0 and result["ratio_to_echo"] > 0
