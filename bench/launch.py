@@ -8,6 +8,8 @@ the roles are processes of their own, every write is fsynced. Two figures:
 - tasks_per_s: a job of many tasks that run `true`; from its submission until every TASK_FINISHED
   is acknowledged. Beside it, in the same run, the floor: `/bin/sh -c true` started and reaped by a
   bare loop of as many at a time (`bare_tasks_per_s`), and the ratio of the two.
+- cpu_ms_per_task: the CPU that each role used for one of these tasks. `children` are the tasks
+  themselves, from the fork to the end, and `bare` is all of the bare loop, with its tasks.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import psutil
 
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
@@ -85,6 +88,27 @@ async def latency(binpack: Timed, rounds: int) -> list[float]:
     return out
 
 
+def cpu_s(process: psutil.Process) -> tuple[float, float]:
+    """The CPU time of a process, and that of its children which it has reaped."""
+    times = process.cpu_times()
+    return times.user + times.system, times.children_user + times.children_system
+
+
+def cpu_of(roles: dict[str, psutil.Process]) -> dict[str, float]:
+    """The CPU time of each role so far; the supervisor's children are those of tasks."""
+    used = {name: cpu_s(process)[0] for name, process in roles.items()}
+    return used | {"children": cpu_s(roles["supervisor"])[1]}
+
+
+def supervisor_of(work_dir: Path) -> psutil.Process:
+    """The process that holds the supervisor's lock: its command names the agent's directory."""
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if command[-1:] == [str(work_dir)] and "-c" in command:
+            return process
+    raise LookupError(f"no supervisor of {work_dir}")
+
+
 async def throughput(binpack: Timed, tasks: int, at_once: int, cpus: int) -> float:
     """Tasks per second."""
     begin = time.perf_counter()
@@ -128,7 +152,7 @@ async def measure(
             "--no-http",
             *flags("master/m"),
         )
-        cluster.start(
+        agent = cluster.start(
             "agent",
             "pymesos_agent.main",
             *("--port", "0", "--master", master.address, "--work-dir", str(folder / "agent")),
@@ -146,10 +170,21 @@ async def measure(
         running = asyncio.create_task(binpack.run())
         await ended(binpack, await binpack.submit(job(20, "true", 0.1), "warm-up"))
         times = sorted(await latency(binpack, rounds))
+        roles = {
+            "agent": psutil.Process(agent.process.pid),
+            "supervisor": supervisor_of(folder / "agent"),
+            "framework": psutil.Process(),
+            "master": psutil.Process(master.process.pid),
+        }
+        before = cpu_of(roles)
         per_s = await throughput(binpack, tasks, at_once, 64)
+        used = {name: after - before[name] for name, after in cpu_of(roles).items()}
         binpack.driver.teardown()
         await running
+        own = psutil.Process()
+        begin = sum(cpu_s(own))
         floor = bare(tasks, at_once)
+        used["bare"] = sum(cpu_s(own)) - begin
     finally:
         cluster.stop()
     cuts = statistics.quantiles(times, n=100, method="inclusive")
@@ -158,6 +193,7 @@ async def measure(
         "tasks_per_s": round(per_s, 1),
         "bare_tasks_per_s": round(floor, 1),
         "ratio_to_bare": round(per_s / floor, 3),
+        "cpu_ms_per_task": {name: round(s * 1000 / tasks, 3) for name, s in used.items()},
         "rounds": rounds,
         "tasks": tasks,
         "at_once": at_once,
@@ -181,6 +217,9 @@ def main(rounds: int, tasks: int, at_once: int, as_json: bool) -> None:
     print(f"submit to TASK_RUNNING: p50 {times['p50']} ms, p99 {times['p99']} ms")
     print(f"short tasks: {result['tasks_per_s']} per second")
     print(f"the same commands from a bare loop: {result['bare_tasks_per_s']} per second")
+    used = result["cpu_ms_per_task"]
+    assert isinstance(used, dict)
+    print("CPU for one task:", ", ".join(f"{name} {ms} ms" for name, ms in used.items()))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 # busybox, debootstrap, Chromium, Firefox. Nothing is started; the tests do that.
 set -euo pipefail
 
-packages=(docker.io docker-registry skopeo crun runc podman containernetworking-plugins iptables iproute2 zookeeper prometheus prometheus-alertmanager haproxy nginx-light redis-server postgresql bind9-dnsutils dnsmasq-base zstd busybox-static debootstrap chromium firefox-esr python3 python3-venv make git)
+packages=(docker.io docker-registry skopeo crun runc podman containernetworking-plugins iptables iproute2 zookeeper prometheus prometheus-alertmanager haproxy nginx-light redis-server postgresql bind9-dnsutils dnsmasq-base zstd busybox-static debootstrap chromium firefox-esr python3 python3-venv make gcc libc6-dev git)
 sudo=()
 [ "$(id -u)" = 0 ] || sudo=(sudo)
 

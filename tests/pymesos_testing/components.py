@@ -386,10 +386,11 @@ def cpu_s_of(pid: int) -> float:
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes below one."""
+    """All processes below one, but for a supervisor's spawner."""
     children = Path(f"/proc/{pid}/task/{pid}/children")
     found: list[int] = []
     with contextlib.suppress(OSError):
         for child in children.read_text().split():
-            found += [int(child), *descendants(int(child))]
+            if Path(f"/proc/{child}/comm").read_text() != "pymesos-spawner\n":
+                found += [int(child), *descendants(int(child))]
     return found

@@ -267,6 +267,7 @@ def test_the_supervisor_imports_the_standard_library_only() -> None:
     found |= imports(ROOT / "agent/pymesos_agent/supervision/becoming.py")
     found |= imports(ROOT / "agent/pymesos_agent/supervision/keeping.py")
     found |= imports(ROOT / "agent/pymesos_agent/supervision/hiding.py")
+    found |= imports(ROOT / "agent/pymesos_agent/supervision/spawning.py")
     found |= imports(ROOT / "agent/pymesos_agent/files/logfile.py")
     assert found <= sys.stdlib_module_names | {"pymesos_agent"}
     assert imports(ROOT / "agent/pymesos_agent/__init__.py") == set()

@@ -35,7 +35,7 @@ from pymesos_agent.files.folders import sandbox_path
 from pymesos_agent.files.memory import Memory
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.runtimes.trials import Trials
-from pymesos_agent.supervision import hiding, supervisor
+from pymesos_agent.supervision import hiding, spawning, supervisor
 from pymesos_agent.supervision.supervised import Ids, Supervised
 from pymesos_core.resources import Resources
 from pymesos_core.stop_signals import TERM
@@ -90,6 +90,11 @@ class ProcessRuntime:
         self._cgroups, why_not = cgroups.detect(self._agent_tag)
         if self._cgroups is None:
             log.info("no cgroups, so memory is watched and CPU is not limited: %s", why_not)
+        elif not spawning.is_built():
+            log.info(
+                "no compiled spawner, so starting a container takes longer: there was no C compiler"
+                " when pymesos was installed"
+            )
         if self._settings.hidden:
             self._hidden = await self._how_to_hide()
         try:

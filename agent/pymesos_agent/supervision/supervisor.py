@@ -48,6 +48,8 @@ session and its environment stays below the keeper, which kills all of it after 
 and ends as that did. If the container has a user that is nobody else's (`own_uid`), it also kills
 all that has that user: what entered the container, and has gone elsewhere.
 
+A small compiled program forks in our place, where there is one: see spawning.py.
+
 What containers write comes through named pipes. A container holds both ends of its own, so that
 nothing is lost, and nobody gets SIGPIPE, while no supervisor reads.
 
@@ -71,6 +73,7 @@ import time
 
 import pymesos_agent.supervision.hiding  # noqa: F401 - for `become`, before an upgrade replaces it
 from pymesos_agent.files.logfile import RotatingLog
+from pymesos_agent.supervision import spawning
 from pymesos_agent.supervision.becoming import become
 from pymesos_agent.supervision.keeping import (
     become_subreaper,
@@ -79,6 +82,7 @@ from pymesos_agent.supervision.keeping import (
     process_table,
     stat_of,
 )
+from pymesos_agent.supervision.spawning import Spawner, SpawnerError, request_of, unfinished
 
 TYPE_CHECKING = False  # as in typing, without its import
 if TYPE_CHECKING:
@@ -199,6 +203,7 @@ class Supervisor:
         self.next_sample = 0.0
         self.lingering: dict[str, Container] = {}  # their main process ended, others are left
         self.told_to_end = False  # by SIGTERM
+        self.spawner = Spawner(spawning.PROGRAM)
         self.problem = ""  # what it said last of its own faults
         self.listener = self.listen()
         self.wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -458,12 +463,17 @@ class Supervisor:
 
     def fork(self, container: Container, spec: Message) -> int:
         """Start a container's main process, or its keeper. Raises OSError."""
+        request = request_of(spec) if self.spawner.is_ready() else None
         error_read, error_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            pid = os.fork()
-        except OSError:
+            if request is None:
+                pid = os.fork()
+            else:
+                pid = self.spawner.spawn(request, error_write)
+        except (OSError, SpawnerError):
             os.close(error_read)
             os.close(error_write)
+            self.end_unknown(spec["id"])
             raise
         if pid == 0:
             if spec.get("cgroups"):
@@ -476,6 +486,15 @@ class Supervisor:
             error_read, selectors.EVENT_READ, lambda: self.on_executed(container)
         )
         return pid
+
+    def end_unknown(self, container_id: str) -> None:
+        """Kill what the spawner may have started of a container before it failed."""
+        with contextlib.suppress(OSError):
+            others = children() - self.by_pid.keys() - {self.spawner.pid}
+            own = [pid for pid in others if environment_id(pid) == container_id]
+            for pid in (*own, *unfinished(others)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def turn_into(self, spec: Message, error_fd: int) -> NoReturn:
         """In the child: turn into the container's main process, or say why not and end."""
@@ -596,7 +615,9 @@ class Supervisor:
 
     def reaped(self, pid: int, status: int) -> None:
         container = self.by_pid.pop(pid, None)
-        if container is None:
+        if pid == self.spawner.pid:
+            self.spawner.reaped()
+        elif container is None:
             self.orphans[pid] = (status, time.monotonic())
         elif container.helper is not None:
             self.helper_ended(container, status)
@@ -695,14 +716,15 @@ class Supervisor:
         except PermissionError:
             return False
         try:
-            return children() <= self.by_pid.keys()
+            return children() <= {self.spawner.pid, *self.by_pid}
         except OSError:
             return False
 
     def in_doubt(self) -> bool:
         """Whether there is an orphan among our children of which nobody knows whose it is."""
         with contextlib.suppress(OSError):
-            return any(environment(pid) == b"" for pid in children() - self.by_pid.keys())
+            others = children() - self.by_pid.keys() - {self.spawner.pid}
+            return any(environment(pid) == b"" for pid in others)
         return False
 
     def search(self, container: Container) -> list[int]:
@@ -723,6 +745,7 @@ class Supervisor:
                 and container.main_ended
                 and parents[pid] == os.getpid()
                 and pid not in self.by_pid
+                and pid != self.spawner.pid
                 and owner not in self.containers
             ):
                 mine.add(pid)  # left by its keeper, which was killed

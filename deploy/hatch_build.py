@@ -1,0 +1,56 @@
+"""Compiles the agent's spawner as pymesos is built or installed, where there is a C compiler.
+
+Without one everything works as well, and an agent says that its containers start by forks of its
+supervisor. CC names another compiler; `CC=false` builds what runs on any machine.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+IN_PACKAGE = "pymesos_agent/supervision/pymesos-spawner"
+
+
+class Spawner(BuildHookInterface):  # type: ignore[type-arg]
+    """Adds the program to a wheel, or puts it beside its source for an editable installation."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """See BuildHookInterface."""
+        if self.target_name != "wheel" or not sys.platform.startswith("linux"):
+            return
+        agent = Path(self.root) / "agent"
+        if version == "editable":
+            compile_spawner(agent, agent / IN_PACKAGE)
+            return
+        self.folder = tempfile.TemporaryDirectory(prefix="pymesos-build-")
+        program = Path(self.folder.name) / "pymesos-spawner"
+        if compile_spawner(agent, program):
+            platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+            build_data["pure_python"] = False
+            build_data["tag"] = f"py3-none-{platform}"
+            build_data["force_include"][str(program)] = IN_PACKAGE
+
+
+def compile_spawner(agent: Path, program: Path) -> bool:
+    """Compile it; whether it could be."""
+    source = agent / "pymesos_agent/supervision/spawner.c"
+    made = program.with_name(f".{program.name}.{os.getpid()}")
+    compiler = os.environ.get("CC", "cc")
+    flags = ("-O2", "-Wall", "-Wextra", "-s", "-o")
+    try:
+        subprocess.run([compiler, *flags, made, source], check=True, capture_output=True)
+        made.replace(program)  # one that runs is not written over
+    except (OSError, subprocess.CalledProcessError) as error:
+        made.unlink(missing_ok=True)
+        said = getattr(error, "stderr", b"") or str(error).encode()
+        print(f"no compiled spawner: {said.decode('utf-8', 'replace')}", file=sys.stderr)  # noqa: T201
+        return False
+    return True

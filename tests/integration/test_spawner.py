@@ -1,0 +1,229 @@
+"""The compiled spawner and the fork of a supervisor make the same process of the same launch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from pymesos_agent.runtimes.process import ProcessRuntime
+from pymesos_agent.supervision import spawning, supervised
+from pymesos_agent.supervision.spawning import Spawner, SpawnerError, request_of
+from pymesos_agent.supervision.supervisor import Supervisor
+from pymesos_testing.components import supervisors
+from pymesos_testing.rigs import process_rig
+from pymesos_testing.waiting import until
+
+SOURCE = Path(spawning.__file__).with_name("spawner.c")
+# All that a process has of those who started it, but for numbers that differ each time.
+PROBE = r"""
+id; pwd; umask; ulimit -n; ulimit -Hn; ulimit -c; env | sort; echo "$0" "$@"
+grep -E '^(Groups|NoNewPrivs|Sig[BIC]|Cap)' /proc/self/status
+readlink /proc/$$/fd/*
+read -r _ _ _ _ group session _ < /proc/$$/stat; [ $group = $$ ] && [ $session = $$ ] && echo leads
+awk '{print $4}' /proc/$$/stat; read -r line || echo "nothing to read"; echo words >&2; exit 7
+"""
+
+Spec = dict[str, Any]
+Start = Callable[[Spec, int], int]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> str:
+    made = tmp_path_factory.mktemp("spawner") / "pymesos-spawner"
+    strict = ("-O2", "-Wall", "-Wextra", "-Werror")
+    subprocess.run(["cc", *strict, "-o", made, SOURCE], check=True)
+    return str(made)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """One that other users find."""
+    with tempfile.TemporaryDirectory(prefix="pymesos-test-") as made:
+        Path(made).chmod(0o711)
+        yield Path(made)
+
+
+@pytest.fixture
+def spawner(program: str) -> Iterator[Spawner]:
+    spawner = Spawner(program)
+    assert spawner.is_ready()
+    yield spawner
+    spawner.end()
+    os.waitpid(spawner.pid, 0)
+
+
+def forked(spec: Spec, error_fd: int) -> int:
+    pid = os.fork()
+    if pid == 0:
+        os.closerange(3, error_fd)  # what our own parent left open
+        os.closerange(error_fd + 1, 1000)
+        Supervisor.turn_into(cast("Any", None), spec, error_fd)
+    return pid
+
+
+def result(spec: Spec, start: Start) -> tuple[str, int, str, str]:
+    """What it said of its start, its status, and what it wrote."""
+    files = [Path(path) for path in spec["logs"]["pipes"]]
+    for file in files:
+        file.write_text("")
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    pid = start(spec, write_end)
+    os.close(write_end)
+    with os.fdopen(read_end) as errors:
+        said = errors.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return said, status, files[0].read_text(), files[1].read_text()
+
+
+def spec_in(folder: Path) -> Spec:
+    """A launch whose cgroup is a file, which shows that it has been joined."""
+    sandbox = folder / "sandbox"
+    sandbox.mkdir()
+    for name in ("procs", "out", "err"):
+        (folder / name).touch()
+    return {
+        "id": "c",
+        "argv": ["/bin/sh", "-c", PROBE, "name", "ü", ""],
+        "env": {"PATH": os.environ["PATH"], "A": "b=c", "EMPTY": "", "É": os.fsdecode(b"\xff")},
+        "cwd": str(sandbox),
+        "cgroups": [str(folder / "procs")],
+        "ulimits": [("RLIMIT_NOFILE", 100, 200), ("RLIMIT_CORE", 0, 0)],
+        "no_new_privileges": True,
+        "ids": (65534, 65533, (65532, 65531)) if os.geteuid() == 0 else None,
+        "has_path_of_agent": True,
+        "logs": {"pipes": [str(folder / "out"), str(folder / "err")]},
+    }
+
+
+def both(spec: Spec, spawner: Spawner) -> tuple[str, int, str, str]:
+    """What comes of it, which has to be the same either way."""
+    request = request_of(spec)
+    assert request is not None
+    ours = result(spec, lambda _, error_fd: spawner.spawn(request, error_fd))
+    assert ours == result(spec, forked)
+    return ours
+
+
+def test_a_process_is_the_same_either_way(folder: Path, spawner: Spawner) -> None:
+    spec = spec_in(folder)
+    said, status, out, err = both(spec, spawner)
+    assert (said, status, err) == ("", 7, "words\n")
+    assert (folder / "procs").read_text() == "0"
+    lines = out.splitlines()
+    assert {str(folder / "sandbox"), "0022", "100", "200", "A=b=c", "name ü ", "leads"} < {*lines}
+    assert {"NoNewPrivs:\t1", "/dev/null", "nothing to read", str(os.getpid())} < {*lines}
+    opened = {line for line in lines if line.startswith(("/dev", "pipe", "socket", "/tmp"))}
+    assert opened == {"/dev/null", *spec["logs"]["pipes"], spec["cwd"]}, "the others are closed"
+    if spec["ids"]:
+        assert {"Groups:\t65531 65532 ", "CapEff:\t0000000000000000"} < {*lines}
+    assert "PYMESOS_SANDBOX" not in out
+
+
+@pytest.mark.parametrize("argv", [["env"], ["absent"], ["/absent"], ["/etc/passwd"], ["./sandbox"]])
+@pytest.mark.parametrize("path", [None, "", "/absent:/usr/bin:/bin", "LOCKED", "/bin:LOCKED"])
+def test_programs_are_found_the_same_way(
+    folder: Path, spawner: Spawner, argv: list[str], path: str | None
+) -> None:
+    locked = folder / "locked"
+    (locked / "bin").mkdir(parents=True)
+    locked.chmod(0o700)
+    spec = spec_in(folder)
+    spec |= {"argv": argv, "env": {}, "has_path_of_agent": path is not None}
+    if path is not None:
+        spec["env"] = {"PATH": path.replace("LOCKED", str(locked / "bin"))}
+    said, status, out, _ = both(spec, spawner)
+    assert status == (127 if said else 0)
+    assert said == "" or said.startswith(f"cannot execute {argv[0]}: ")
+    assert (argv == ["absent"]) <= said.endswith("No such file or directory")
+    if not said and path:
+        kept = {"LOCKED": "/bin:/usr/bin", "/bin:LOCKED": "/bin"}.get(path, path)
+        assert out == f"PATH={kept if os.geteuid() == 0 else spec['env']['PATH']}\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"cgroups": ["/absent/procs"]}, "cannot join its cgroup: No such file or directory"),
+        ({"cwd": "/absent"}, "cannot enter its sandbox: No such file or directory"),
+        ({"logs": {"pipes": ["/absent/o", "/absent/e"]}}, "cannot open its pipes: No such file"),
+        ({"ulimits": [("RLIMIT_CORE", 2, 1)]}, "cannot limit it: "),
+    ],
+)
+def test_what_fails_is_said(folder: Path, spawner: Spawner, changes: Spec, said: str) -> None:
+    spec = spec_in(folder) | changes
+    request = request_of(spec)
+    assert request is not None
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    pid = spawner.spawn(request, write_end)
+    os.close(write_end)
+    with os.fdopen(read_end) as errors:
+        assert errors.read().startswith(said)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 127
+
+
+def test_a_large_request_arrives_whole(folder: Path, spawner: Spawner) -> None:
+    spec = spec_in(folder)
+    spec |= {"argv": ["/bin/sh", "-c", "echo ${#V3}"]}
+    spec["env"] |= {f"V{number}": "x" * 100_000 for number in range(12)}
+    assert result(spec, lambda s, e: spawner.spawn(request_of(s) or b"", e))[2] == "100000\n"
+
+
+def test_one_that_has_ended_is_started_again(folder: Path, spawner: Spawner) -> None:
+    spec = spec_in(folder)
+    request = request_of(spec) or b""
+    os.kill(spawner.pid, signal.SIGKILL)
+    with pytest.raises(SpawnerError):
+        spawner.spawn(request, 1)
+    os.waitpid(spawner.pid, 0)
+    spawner.reaped()
+    assert spawner.is_ready()
+    assert both(spec, spawner)[1] == 7
+
+
+@pytest.mark.parametrize("program", ["/absent", str(SOURCE), "/bin/false"])
+def test_one_that_does_not_work_here_is_left_out(program: str) -> None:
+    spawner = Spawner(program)
+    assert not spawner.is_ready()
+    assert not spawner.is_ready()
+    if spawner.pid:
+        os.waitpid(spawner.pid, 0)
+
+
+def gone(pid: str) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+async def test_a_supervisor_starts_containers_either_way(
+    tmp_path: Path, program: str, monkeypatch: pytest.MonkeyPatch, *, compiled: bool
+) -> None:
+    """One whose spawner is killed goes on with the next, and loses no container."""
+    code = f"import pymesos_agent.supervision.spawning as s; s.PROGRAM = {program!r};"
+    first, second = supervised.PROGRAM.split(" from ")
+    code = code if compiled else code.replace(program, "/absent")
+    monkeypatch.setattr(supervised, "PROGRAM", f"{first} {code} from {second}")
+    async with process_rig(tmp_path, watched=False) as rig:
+        assert isinstance(rig.runtime, ProcessRuntime)
+        if not rig.runtime.isolation["mem"].startswith("cgroup"):
+            pytest.skip("no cgroups can be written here")
+        long = await rig.run("sleep 75 & sleep 75; exit 3")
+        (supervisor,) = supervisors(tmp_path)
+        listed = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+        names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in listed]
+        assert sorted(names) == [spawning.NAME] * compiled + ["sh"]
+        for pid, name in zip(listed, names, strict=True):
+            if name == spawning.NAME:
+                os.kill(int(pid), signal.SIGKILL)
+                await until("reaped", partial(gone, pid))
+        short = await rig.run("exit 5")
+        assert (await rig.exited(short)).exit_status == 5
+        rig.runtime.kill(long.container_id, force=True)
+        assert (await rig.exited(long)).exit_status == -9
