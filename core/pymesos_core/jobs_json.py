@@ -61,7 +61,12 @@ def daemon_json(view: pb.DaemonView) -> Json:
 
 def package_json(view: pb.PackageView) -> Json:
     """The package that a job was made from."""
-    return {"name": view.name, "version": view.version}
+    return {
+        "name": view.name,
+        "version": view.version,
+        "repository": view.repository or None,
+        "repository_key": view.repository_key or None,
+    }
 
 
 def periodic_json(view: pb.PeriodicView) -> Json:

@@ -189,6 +189,8 @@ class PackageSpec:
 
     name: str
     version: str
+    repository: str = ""  # that it came from; empty: it does not say, as of earlier versions
+    repository_key: str = ""  # which signs the index of the repository
 
 
 @dataclass(frozen=True)

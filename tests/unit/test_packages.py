@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pymesos_binpack.specs import PackageSpec
 from pymesos_cli.cluster import CliError
 from pymesos_cli.packages.building import build, new_key, read_folder, read_key
 from pymesos_cli.packages.fetching import check_location
@@ -23,9 +24,15 @@ from pymesos_cli.packages.index import (
     read_index,
     written_index,
 )
-from pymesos_cli.packages.installing import Installed, check_change
+from pymesos_cli.packages.installing import (
+    Installed,
+    _latest,
+    check_change,
+    check_origin,
+    source_of,
+)
 from pymesos_cli.packages.options import Options, parse_options
-from pymesos_cli.packages.package import Installing, Package, package_of, read_package
+from pymesos_cli.packages.package import Installing, Origin, Package, package_of, read_package
 from pymesos_cli.packages.parts import MAX_PACKAGE_BYTES, PackageError, Version, parse_version
 from pymesos_cli.packages.repositories import Repositories
 from pymesos_cli.packages.showing import search
@@ -191,6 +198,12 @@ class TestPackages:
         assert made["package"] == {"name": "web", "version": "1.0.0", "options": {"port": 81}}
         assert made["tasks"][0]["env"] == {"PORT": "81"}
         assert self.job()["package"]["options"] == {}, "defaults are of the package, and may change"
+
+    def test_a_job_says_which_repository_it_came_from(self) -> None:
+        key = key_text(Ed25519PrivateKey.generate().public_key())
+        job = package_of(document()).job(Installing("shop", "dev", {}, Origin("ours", key)))
+        assert json.loads(job.document)["package"]["repository"] == {"name": "ours", "key": key}
+        assert job.package == PackageSpec("web", "1.0.0", "ours", key)
 
     @pytest.mark.parametrize(
         ("changes", "said"),
@@ -445,11 +458,58 @@ class TestRepositories:
             check_location(text)
 
 
-def installed(name: str, version: str) -> Installed:
+def installed(name: str, version: str, origin: Origin | None = None) -> Installed:
     view = pb.JobView(job_id="web-1", name="web", state="running", role="*")
     if name:
         view.package.CopyFrom(pb.PackageView(name=name, version=version))
+    if origin:
+        view.package.repository, view.package.repository_key = origin.name, origin.key
     return Installed("h:1", view)
+
+
+class TestOrigins:
+    @pytest.fixture
+    def own(self, tmp_path: Path) -> Repositories:
+        (tmp_path / "config").mkdir()
+        own = Repositories(tmp_path / "config", 1.0)
+        for name, version in (("ours", "1.0.0"), ("theirs", "9.0.0")):
+            key = new_key(tmp_path / f"key-{name}")
+            build([put(tmp_path / name, version=version)], tmp_path / f"at-{name}", key, NOW_S)
+            own.add(name, str(tmp_path / f"at-{name}"), key_text(key.public_key()))
+        return own
+
+    def test_an_update_comes_from_where_the_package_came_from(self, own: Repositories) -> None:
+        ours, theirs = (one.origin for one in own.all())
+        assert source_of(own, installed("web", "1.0.0", ours)) == "ours"
+        assert source_of(own, installed("web", "1.0.0", Origin("ours", theirs.key))) == "theirs"
+        own.remove("ours")
+        with pytest.raises(
+            CliError, match=r"no repository of yours has that key.*Yours are: theirs"
+        ):
+            source_of(own, installed("web", "1.0.0", ours))
+
+    def test_a_job_that_does_not_say_is_not_guessed_at(self, own: Repositories) -> None:
+        with pytest.raises(CliError, match=r"with --from. Yours are: ours, theirs"):
+            source_of(own, installed("web", "1.0.0"))
+
+    def test_the_latest_version_is_that_of_the_same_repository(self, own: Repositories) -> None:
+        assert _latest(own) == {
+            (one.origin.key, "web"): version
+            for one, version in zip(own.all(), ("1.0.0", "9.0.0"), strict=True)
+        }
+
+    def test_another_origin_is_named_or_refused(
+        self, own: Repositories, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        ours, theirs = (one.origin for one in own.all())
+        job = installed("web", "1.0.0", ours)
+        check_origin(job, Origin("called-otherwise-here", ours.key), named=False)
+        assert capsys.readouterr().err == ""
+        for before in (job, installed("web", "1.0.0")):
+            with pytest.raises(CliError, match="If you mean it, say so: theirs/web"):
+                check_origin(before, theirs, named=False)
+        check_origin(job, theirs, named=True)
+        assert "came from ours, and comes from theirs now" in capsys.readouterr().err
 
 
 class TestChanges:

@@ -125,7 +125,8 @@ def install(
     from pymesos_cli.jobs.versions import Apply
     from pymesos_cli.packages import installing, showing
 
-    wanted = installing.Wanted(changes, (), version, downgrade, Apply(plan, wait))
+    source = name.rpartition("/")[0]
+    wanted = installing.Wanted(changes, (), version, downgrade, source, Apply(plan, wait))
     with _repositories(settings) as own:
         found, asked = installing.package_and_job(own, name, called, role, wanted)
         if only_print:
@@ -144,6 +145,14 @@ def install(
 @click.option(
     "--unset", multiple=True, metavar="NAME", help="Let an option be what is usual again."
 )
+@click.option(
+    "--from",
+    "source",
+    default="",
+    metavar="REPOSITORY",
+    help="Take it from this one.  [default: the one that it came from]",
+    shell_complete=completing.repositories,
+)
 @pass_settings
 def update(
     settings: Settings,
@@ -154,15 +163,17 @@ def update(
     plan: bool,
     wait: bool,
     unset: tuple[str, ...],
+    source: str,
 ) -> None:
     """Bring JOB to the latest version of its package, by a rollout. Its options stay.
 
+    It comes from the repository that the package came from, which is known by its key.
     `pymesos-cli rollback JOB` goes back, as with any job.
     """
     from pymesos_cli.jobs.versions import Apply
     from pymesos_cli.packages import installing
 
-    wanted = installing.Wanted(changes, unset, version, downgrade, Apply(plan, wait))
+    wanted = installing.Wanted(changes, unset, version, downgrade, source, Apply(plan, wait))
     with _repositories(settings) as own:
         sys.exit(
             with_cluster(settings, lambda cluster: installing.update(cluster, own, job, wanted))

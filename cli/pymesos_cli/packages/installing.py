@@ -14,9 +14,9 @@ from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held, stop_job
 from pymesos_cli.jobs.versions import Apply, apply_job
 from pymesos_cli.output import note, print_json, print_table
-from pymesos_cli.packages.package import Installing, Package
+from pymesos_cli.packages.package import Installing, Origin, Package
 from pymesos_cli.packages.parts import PackageError, Version, parse_version
-from pymesos_cli.packages.repositories import Found, Repositories
+from pymesos_cli.packages.repositories import Repositories
 from pymesos_cli.services import ask_jobs, warn
 from pymesos_core.jobs_json import job_json
 from pymesos_core.text import quoted
@@ -31,6 +31,7 @@ class Wanted:
     unset: Sequence[str] = ()  # options that go back to their defaults
     version: str = ""  # empty: the latest
     downgrade: bool = False
+    source: str = ""  # the repository, where it was named
     apply: Apply = field(default_factory=Apply)
 
 
@@ -51,14 +52,23 @@ class Installed:
         """The name of its package."""
         return self.job.package.name
 
+    @property
+    def origin(self) -> Origin | None:
+        """Where its package came from; None if the job does not say, as those made earlier."""
+        package = self.job.package
+        return (
+            Origin(package.repository, package.repository_key) if package.repository_key else None
+        )
+
 
 def package_and_job(
     repositories: Repositories, text: str, name: str, role: str, wanted: Wanted
 ) -> tuple[Package, Installing]:
     """Return the package that is to be installed, with what it is told. Raises PackageError."""
-    package = repositories.load(repositories.find(text, _version(wanted)))
+    found = repositories.find(text, _version(wanted))
+    package = repositories.load(found)
     options = package.options.read(wanted.settings)
-    return package, Installing(name or package.name, role, options)
+    return package, Installing(name or package.name, role, options, found.repository.origin)
 
 
 async def install(cluster: Cluster, package: Package, asked: Installing, wanted: Wanted) -> int:
@@ -74,6 +84,7 @@ async def install(cluster: Cluster, package: Package, asked: Installing, wanted:
     apply = wanted.apply
     if len(there) == 1 and there[0].job.state == "running":
         check_change(there[0], package, downgrade=wanted.downgrade)
+        check_origin(there[0], asked.origin, named=bool(wanted.source))
         apply = replace(apply, job_id=there[0].job.job_id, if_version=there[0].job.version)
     print(f"{package}, as the job {asked.name} of the role {asked.role}")
     return await apply_job(cluster, job, apply)
@@ -83,15 +94,19 @@ async def update(cluster: Cluster, repositories: Repositories, text: str, wanted
     """`pymesos-cli package update`; the exit status. Raises CliError, PackageError."""
     installed = await _installed(cluster, text)
     before = await _options(cluster, installed)
-    found = await asyncio.to_thread(repositories.find, installed.name, _version(wanted))
+    source = wanted.source or await asyncio.to_thread(source_of, repositories, installed)
+    text = f"{source}/{installed.name}"
+    found = await asyncio.to_thread(repositories.find, text, _version(wanted))
     package = await asyncio.to_thread(repositories.load, found)
     check_change(installed, package, downgrade=wanted.downgrade)
+    origin = found.repository.origin
+    check_origin(installed, origin, named=bool(wanted.source))
     package.options.check_known(wanted.unset)
     kept = {name: value for name, value in before.items() if name not in wanted.unset}
     options = kept | package.options.read(wanted.settings)
-    asked = Installing(installed.job.name, installed.job.role or "*", options)
+    asked = Installing(installed.job.name, installed.job.role or "*", options, origin)
     job = package.job(asked)
-    print(f"{installed.name} {installed.version} -> {package.version}")
+    print(f"{installed.name} {installed.version} -> {package.version}, from {origin.name}")
     for version, words in package.notes_since(installed.version):
         print(f"\n## {version}\n{words}\n")
     view = installed.job
@@ -113,7 +128,7 @@ async def list_installed(cluster: Cluster, repositories: Repositories, *, as_jso
     jobs = [view for _, view in answers.items if view.HasField("package")]
     latest = await asyncio.to_thread(_latest, repositories) if jobs else {}
     if as_json:
-        print_json([{**job_json(job), "latest": latest.get(job.package.name)} for job in jobs])
+        print_json([{**job_json(job), "latest": latest.get(_signed(job))} for job in jobs])
         return
     rows = [
         (
@@ -121,19 +136,19 @@ async def list_installed(cluster: Cluster, repositories: Repositories, *, as_jso
             job.role,
             job.package.name,
             job.package.version,
-            latest.get(job.package.name, "?"),
+            latest.get(_signed(job), "?"),
+            job.package.repository or "?",
             job.state,
         )
         for job in jobs
     ]
-    headers = ("JOB", "ROLE", "PACKAGE", "VERSION", "LATEST", "STATE")
+    headers = ("JOB", "ROLE", "PACKAGE", "VERSION", "LATEST", "REPOSITORY", "STATE")
     print_table(headers, rows, "no job was made from a package")
 
 
-def _latest(repositories: Repositories) -> dict[str, str]:
-    """The latest version of each package; one that several repositories have is left out."""
-    owners: dict[str, set[str]] = {}
-    newest: dict[str, Found] = {}
+def _latest(repositories: Repositories) -> dict[tuple[str, str], str]:
+    """The latest version of each package, by the key of its repository and its name."""
+    newest: dict[tuple[str, str], Version] = {}
     for one in repositories.all():
         try:
             entries = repositories.index(one).entries
@@ -141,11 +156,13 @@ def _latest(repositories: Repositories) -> dict[str, str]:
             note(str(error))
             continue
         for entry in entries:
-            owners.setdefault(entry.name, set()).add(one.name)
-            before = newest.get(entry.name)
-            if before is None or before.entry.version < entry.version:
-                newest[entry.name] = Found(one, entry)
-    return {name: str(newest[name].entry.version) for name in newest if len(owners[name]) == 1}
+            signed = one.origin.key, entry.name
+            newest[signed] = max(entry.version, newest.get(signed, entry.version))
+    return {signed: str(version) for signed, version in newest.items()}
+
+
+def _signed(job: pb.JobView) -> tuple[str, str]:
+    return job.package.repository_key, job.package.name
 
 
 def _version(wanted: Wanted) -> Version | None:
@@ -170,6 +187,46 @@ def check_change(installed: Installed, package: Package, *, downgrade: bool) -> 
         )
     if package.version < installed.version:
         note(f"this is a downgrade, from {installed.version} to {package.version}")
+
+
+def source_of(repositories: Repositories, installed: Installed) -> str:
+    """Return the repository of this user that a job's package came from, found by its key.
+
+    Another may have a package of that name, of somebody else's. Raises CliError, PackageError.
+    """
+    job_id, origin = installed.job.job_id, installed.origin
+    known = repositories.all()
+    yours = ", ".join(one.name for one in known) or "none"
+    if origin is None:
+        raise CliError(
+            f"the job {job_id} does not say which repository its package came from, as it was made"
+            f" by an earlier version: name the one that you mean, with --from. Yours are: {yours}",
+            EXIT_USAGE,
+        )
+    names = [one.name for one in known if one.origin.key == origin.key]
+    if not names:
+        raise CliError(
+            f"the package of the job {job_id} came from the repository {origin.name}, whose key is"
+            f" {origin.key}; no repository of yours has that key: add it (`pymesos-cli package"
+            f" repository add`), or name another with --from. Yours are: {yours}",
+            EXIT_USAGE,
+        )
+    return origin.name if origin.name in names else names[0]
+
+
+def check_origin(installed: Installed, origin: Origin | None, *, named: bool) -> None:
+    """Raises CliError if a package would come from elsewhere and nobody has named that place."""
+    before = installed.origin
+    if origin is None or (before is not None and before.key == origin.key):
+        return
+    was = f"came from {before.name}" if before else "does not say where it came from"
+    if not named:
+        raise CliError(
+            f"the job {installed.job.job_id} runs; its package {was}, and this one is of"
+            f" {origin.name}. If you mean it, say so: {origin.name}/{installed.name}",
+            EXIT_USAGE,
+        )
+    note(f"the package of {installed.job.job_id} {was}, and comes from {origin.name} now")
 
 
 async def _installed(cluster: Cluster, text: str) -> Installed:

@@ -52,12 +52,21 @@ _SCHEMA = {
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The repository that a package came from: its name, and the key that signs its index."""
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True)
 class Installing:
     """What whoever installs a package says: what its job is called, for which role, and options."""
 
     name: str
     role: str
     options: Values
+    origin: Origin | None = None  # absent: the package is only being tried
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,8 @@ class Package:
         """Return the job that it becomes. Raises PackageError."""
         made = rendered(self.template, self.options.filled(asked.options))
         package = {"name": self.name, "version": str(self.version), "options": asked.options}
+        if asked.origin is not None:
+            package["repository"] = {"name": asked.origin.name, "key": asked.origin.key}
         document = {"name": asked.name, "role": asked.role, "package": package, **made}
         try:
             return parse_job(document)

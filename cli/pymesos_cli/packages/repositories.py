@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from pymesos_cli.packages.fetching import check_location, fetch
-from pymesos_cli.packages.index import INDEX, Entry, Index, parse_key, read_index
-from pymesos_cli.packages.package import Package, read_package
+from pymesos_cli.packages.index import INDEX, Entry, Index, key_text, parse_key, read_index
+from pymesos_cli.packages.package import Origin, Package, read_package
 from pymesos_cli.packages.parts import (
     MAX_INDEX_BYTES,
     MAX_PACKAGE_BYTES,
@@ -43,6 +43,11 @@ class Repository:
     location: str
     key: str
     serial: int = 0
+
+    @property
+    def origin(self) -> Origin:
+        """What a job says of where its package came from: each key is written in one way."""
+        return Origin(self.name, key_text(parse_key(self.key)))
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,10 @@ def _parse(document: Mapping[str, Any], stored: str) -> Job:
 
 def _package(given: Mapping[str, Any] | None) -> PackageSpec | None:
     """The package that a job was made from, if it was made from one."""
-    return None if given is None else PackageSpec(given["name"], given["version"])
+    if given is None:
+        return None
+    source = given.get("repository", {"name": "", "key": ""})
+    return PackageSpec(given["name"], given["version"], source["name"], source["key"])
 
 
 def _check_templates(task: Mapping[str, Any], where: str) -> None:

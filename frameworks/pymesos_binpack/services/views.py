@@ -244,7 +244,12 @@ def job_view(job: JobState, framework_id: str) -> pb.JobView:
         role=job.job.role,
         package=None
         if package is None
-        else pb.PackageView(name=package.name, version=package.version),
+        else pb.PackageView(
+            name=package.name,
+            version=package.version,
+            repository=package.repository,
+            repository_key=package.repository_key,
+        ),
     )
 
 

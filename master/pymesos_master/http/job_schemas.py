@@ -105,9 +105,12 @@ SCHEMAS: dict[str, Json] = {
         surge=WHOLE,
     ),
     "Package": record(
-        "The package that a job was made from.",
+        "The package that a job was made from, and the repository that it came from, with the key"
+        " that signs its index.",
         name=TEXT,
         version=TEXT,
+        repository=MAYBE_TEXT,
+        repository_key=MAYBE_TEXT,
     ),
     "Periodic": record(
         "When a periodic task runs, and its latest runs, the last one last. `note` says what became"

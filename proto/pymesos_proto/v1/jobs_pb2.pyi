@@ -475,12 +475,16 @@ class DaemonView(_message.Message):
     def __init__(self, task_name: _Optional[str] = ..., agents: _Optional[int] = ..., wanted: _Optional[int] = ..., running: _Optional[int] = ..., not_eligible: _Optional[int] = ..., examples: _Optional[_Iterable[_Union[DaemonView.NotEligible, _Mapping]]] = ...) -> None: ...
 
 class PackageView(_message.Message):
-    __slots__ = ("name", "version")
+    __slots__ = ("name", "version", "repository", "repository_key")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    REPOSITORY_FIELD_NUMBER: _ClassVar[int]
+    REPOSITORY_KEY_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+    repository: str
+    repository_key: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., repository: _Optional[str] = ..., repository_key: _Optional[str] = ...) -> None: ...
 
 class RunView(_message.Message):
     __slots__ = ("run_id", "due_at_s", "began_at_s", "ended_at_s", "state", "by")
