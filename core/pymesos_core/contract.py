@@ -243,6 +243,7 @@ RULES: Mapping[str, Rule] = {
     "SealedSecret.name": _SECRET_NAME,
     "SecretVersion.name": _SECRET_NAME,
     "SecretVersion.version": _anything,  # counted
+    "SecretVersions.removed": _SECRET_NAME,
     "VariableView.name": _VARIABLE_NAME,
     "VariableView.value": _sized(limits.VARIABLE_VALUE),
     "GetVariableRequest.name": _anything,  # it is there or not

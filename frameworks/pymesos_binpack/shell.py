@@ -16,6 +16,7 @@ from pymesos_binpack.calls import make_call
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.rollouts.asking import Asked
+from pymesos_binpack.making import Making
 from pymesos_binpack.specs import Job
 from pymesos_core import crash
 from pymesos_core.coordination import Detector, RegistryError
@@ -129,6 +130,7 @@ class Binpack(Scheduler):
         self._receivers = tells(
             lambda told: self._feed(c.NoticeTaken(told.key, told.began_s, told.is_over))
         )
+        self._making = Making(self._feed)
         # By the job that is to be changed, or nothing, and the id of the request.
         self._accepted: dict[tuple[str, str], asyncio.Future[c.JobAccepted]] = {}
         self._released: dict[tuple[str, bool], asyncio.Future[str]] = {}  # by job, and `discard`
@@ -155,6 +157,7 @@ class Binpack(Scheduler):
                 self.driver.run(),
                 self._failed.wait(),
                 self._receivers.run(),
+                self._making.run(),
             )
             if isinstance(self._failure, RegistryError):
                 raise StateError(str(self._failure))
@@ -386,7 +389,7 @@ class Binpack(Scheduler):
     def secret_versions(self, driver: Driver, versions: scheduler_pb.Event.SecretVersions) -> None:
         """See Scheduler."""
         told = tuple((each.name, each.version, each.set_at_s) for each in versions.secrets)
-        self._feed(c.SecretsTold(versions.role, told))
+        self._feed(c.SecretsTold(versions.role, told, versions.complete, versions.removed))
 
     def framework_updated(self, driver: Driver, info: pb.FrameworkInfo, problem: str) -> None:
         """See Scheduler."""
@@ -461,6 +464,8 @@ class Binpack(Scheduler):
                 info.CopyFrom(self._info)
                 info.roles[:] = roles
                 self.driver.update_framework(info)
+            case c.MakeJob():
+                self._making.make(effect)
             case c.Tell(notice):
                 self._receivers.tell(notice)
             case _:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_binpack.making import made_job
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_core.clock import Now
 from pymesos_core.resources import parse, to_proto
@@ -27,6 +28,8 @@ class BinpackHarness:
         self.effects: list[c.Effect] = []
         self.hold_writes = False
         self.held: list[tuple[int, tuple[Change, ...]]] = []
+        self.hold_made = False
+        self.wanted: list[c.MakeJob] = []
         self.offers = 0
         self.role = next((job.job.role for job in self.core.jobs.values()), "*")  # of the offers
 
@@ -38,8 +41,12 @@ class BinpackHarness:
                 self.core.ledger.launch(effect.tasks, sent=True)
             if isinstance(effect, c.Store):
                 self.held.append((effect.token, effect.changes))
+            if isinstance(effect, c.MakeJob):
+                self.wanted.append(effect)
         if not self.hold_writes:
             self.write()
+        if not self.hold_made:
+            self.make()
 
     def _drive(self, event: c.Event) -> None:
         ledger = self.core.ledger
@@ -61,6 +68,11 @@ class BinpackHarness:
                 else:
                     self.records[change.kind, change.key] = change.value
             self.feed(c.Stored(token))
+
+    def make(self) -> None:
+        while self.wanted:
+            wanted = self.wanted.pop(0)
+            self.feed(c.JobMade(wanted, made_job(wanted)))
 
     def advance(self, seconds: float) -> None:
         end = self.now_s + seconds

@@ -73,7 +73,7 @@ ROOMS = {
 FLOORS = {
     "frameworks/pymesos_binpack": [
         "constraints", "containers", "periodic", "specs", "roles", "placement", "jobs", "jobfiles",
-        "alerts", "restoring", "core", "calls", "shell", "services", "metrics", "hosting",
+        "alerts", "restoring", "core", "calls", "making", "shell", "services", "metrics", "hosting",
         "settings", "states", "life", "electing", "moving", "main",
     ],
 }  # fmt: skip

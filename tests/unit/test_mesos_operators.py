@@ -20,6 +20,7 @@ from pymesos_core.errors import Problem
 from pymesos_core.mesos.json_messages import ConversionError, from_json
 from pymesos_core.mesos.media import Media
 from pymesos_core.mesos.refusing import RefusalError
+from pymesos_core.security.policy_file import read_policy
 from pymesos_core.transport import CallError
 from pymesos_master.commands import Commands
 from pymesos_master.core import events as ev
@@ -240,11 +241,31 @@ async def test_metrics_have_mesos_names() -> None:
     assert (await made.older("metrics/snapshot")).keys() == shown.keys()
 
 
+async def test_metrics_count_what_their_caller_may_read() -> None:
+    made, _, _ = cluster()
+    lines = "".join(
+        f"- {{who: operator/{who}, do: [read], role: {role}}}\n"
+        for who, role in (("dev", "dev/a"), ("ops", "ops"))
+    )
+    root = "- {who: operator/root, do: ['*'], role: '**'}\n"
+    policy = read_policy(f"allow:\n{root}{lines}")
+    made.feed(ev.OperatorSetPolicy(9, policy, 0, Caller("operator/root", Method.CERT)))
+    assert made.harness.problems[9] is None
+    for who, tasks in (("dev", 1.0), ("ops", 0.0)):
+        caller = Caller(f"operator/{who}", Method.CERT)
+        older = await made.older("metrics/snapshot", caller=caller)
+        assert older["master/tasks_running"] == older["master/frameworks_connected"] == tasks
+        told = (await made.get("GET_METRICS", caller=caller))["metrics"]
+        assert {"name": "master/tasks_running", "value": tasks} in told
+
+
 async def test_who_may_not_read_or_change_is_refused() -> None:
     """The policy of a new cluster lets frameworks do neither."""
     made, agent_id, framework_id = cluster()
     assert (await refused(made.ask("GET_STATE", caller=FRAMEWORK)))[0] == 403
     assert (await refused(made.older("state", caller=FRAMEWORK)))[0] == 403
+    for path in ("metrics/snapshot", "system/stats.json", "logging/toggle"):
+        assert (await refused(made.older(path, caller=FRAMEWORK)))[0] == 403, path
     teardown = made.ask("TEARDOWN", FRAMEWORK, framework_id={"value": framework_id})
     assert (await refused(teardown))[0] == 403
     drain = made.ask("DRAIN_AGENT", FRAMEWORK, agent_id={"value": agent_id})

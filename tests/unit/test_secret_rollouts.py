@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pymesos_binpack import core as c
+from pymesos_binpack.core import secrets as of_core
+from pymesos_binpack.core.spreading import MAX_LOOKS, PACE_S, Spread
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.jobs.rollouts.asking import Asked
-from pymesos_binpack.jobs.secrets import read_seen, services_with
+from pymesos_binpack.jobs.secrets import SEEN, read_seen, services_with
 from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.specs import Job
 from pymesos_core.caller import Caller
 from pymesos_core.security.secrets import Keyring
-from pymesos_master.core.events import OperatorSetSecret
+from pymesos_master.core.events import OperatorRemovedSecret, OperatorSetSecret
 from pymesos_proto.v1 import types_pb2
 from pymesos_testing.binpack_harness import BinpackHarness
 from pymesos_testing.master_harness import MasterHarness
@@ -110,6 +115,65 @@ def test_a_restart_goes_on_with_it_and_hears_what_it_missed(h: BinpackHarness) -
     assert job_of(later).version == 3
 
 
+def test_many_jobs_are_each_looked_at_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    h, looked = BinpackHarness(), list[str]()
+    h.feed(c.Subscribed("f"))
+    h.feed(told(3))
+    job = parse_job({"name": "j", "tasks": [WEB]})
+    for number in range(150):
+        h.submit(replace(job, name=f"j{number}"), f"r{number}")
+    other = parse_job({"name": "other", "tasks": [OTHER]})
+    for number in range(150):
+        h.submit(replace(other, name=f"o{number}"), f"o{number}")
+
+    def services_looked_at(job: Job, name: str) -> tuple[str, ...]:
+        looked.append(job.name)
+        return services_with(job, name)
+
+    monkeypatch.setattr(of_core, "services_with", services_looked_at)
+    h.feed(told(4, 2.0))
+    h.advance(5)
+    assert [each.version for each in h.core.jobs.values()] == [2] * 150 + [1] * 150
+    assert not any(name.startswith("o") for name in looked), "they do not use it"
+    assert len(looked) <= 150 * 2, "once to find that it is due, and once to replace its services"
+    h.core.check()
+
+
+def test_a_step_looks_at_no_more_than_a_few(h: BinpackHarness) -> None:
+    spread, looked = Spread("r"), list[str]()
+    job = job_of(h)
+    jobs = {f"j{number}": replace(job, job_id=f"j{number}") for number in range(MAX_LOOKS * 2)}
+
+    def never(job: JobState) -> bool:
+        looked.append(job.job_id)
+        return False
+
+    assert spread.next_of(jobs.keys, jobs, never) is None and len(looked) == MAX_LOOKS
+    assert spread.wait_s() == PACE_S
+    assert spread.next_of(jobs.keys, jobs, never) is None and looked == [*jobs]
+    assert spread.wait_s() is None, "none was changed in this round"
+
+
+def test_what_was_removed_is_forgotten_once_nothing_uses_it(h: BinpackHarness) -> None:
+    h.feed(told(1, name="unused"))
+    h.feed(told(1, role="prod"))
+    assert {key for kind, key in h.records if kind == SEEN} == {"*:db", "*:unused", "prod:db"}
+    for name in ("unused", "db", "never-heard-of"):
+        h.feed(c.SecretsTold("*", (), removed=name))
+    assert {key for kind, key in h.records if kind == SEEN} == {"*:db", "prod:db"}
+    h.feed(told(1, 9.0))
+    h.advance(1)
+    assert job_of(h).version == 2, "it was set again: what runs by the one before is replaced"
+    without = parse_job({"name": "j", "tasks": [{**WEB, "secrets": []}, OTHER]})
+    h.feed(c.VersionProposed("w", job_of(h).job_id, 2, without, "apply"))
+    h.feed(c.SecretsTold("*", (), complete=True))
+    assert ("secret", "*:db") in h.records, "tasks of the version before still run"
+    settle(h)
+    h.feed(c.SecretsTold("*", (("other", 1, 1.0),), complete=True))
+    assert {key for kind, key in h.records if kind == SEEN} == {"*:other", "prod:db"}
+    h.core.check()
+
+
 def test_those_that_use_it_are_found() -> None:
     template = {"path": "a", "template": "{{ secrets.db }}"}
     sidecar = {"name": "s", "command": "y", "secrets": [{"name": "db", "env": "DB"}]}
@@ -152,6 +216,15 @@ def test_masters_tell_who_serves_jobs_of_its_roles() -> None:
     set_secret("else", "db")
     assert heard(serving)[1:] == [("ops", "db", 1), ("ops", "db", 2)]
     assert heard(other) == [], "nobody runs jobs by it"
+    every = [e.secret_versions for e in h.framework_inbox[serving]]
+    first, *later = [each for each in every if each.role]
+    assert first.complete and not any(each.complete for each in later)
+    h.feed(OperatorRemovedSecret(2, "ops", "db", False, Caller()))
+    h.feed(OperatorRemovedSecret(2, "else", "db", False, Caller()))
+    last = h.framework_inbox[serving][-1].secret_versions
+    assert (last.role, last.removed, last.complete) == ("ops", "db", False)
+    without = h.subscribe(name="c", roles=["none"], jobs_address="10.0.0.1:2")
+    assert [e.secret_versions.complete for e in h.framework_inbox[without]].count(True) == 1
 
 
 @pytest.mark.parametrize("stop", [Asked.PAUSE, Asked.ABORT])

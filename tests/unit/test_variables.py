@@ -21,6 +21,7 @@ from pymesos_binpack.jobs import variables as of_jobs
 from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.variables import read_variable
+from pymesos_binpack.making import made_job
 from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_cli.backup import variables as of_backup
@@ -283,6 +284,44 @@ class TestSpreading:
         desk.h.advance(1)
         assert desk.shop.job.variables["level"] == "warn" and not desk.listed()[1].untaken
 
+    def test_a_job_is_read_beside_the_loop_and_put_in_force_if_it_is_still_the_same(
+        self, desk: Desk
+    ) -> None:
+        desk.h.hold_made = True
+        desk.set("level", "warn")
+        desk.h.advance(1)
+        (wanted,) = desk.h.wanted
+        assert (wanted.job_id, wanted.base_version) == (desk.shop.job_id, 1)
+        assert wanted.values == {"level": "warn", "host": "h1"}
+        desk.h.core.check()
+        desk.call("RestartJob", pb.RestartJobRequest(job_id=desk.shop.job_id, request_id="again"))
+        assert desk.shop.version == 2
+        desk.h.hold_made = False
+        desk.h.make()
+        desk.h.advance(1)
+        assert desk.shop.version == 3 and desk.shop.job.variables["level"] == "warn"
+        assert not desk.listed()[1].spreading and not desk.listed()[1].untaken
+
+    def test_what_was_made_for_an_earlier_value_is_not_put_in_force(self, desk: Desk) -> None:
+        desk.h.hold_made = True
+        for value in ("warn", "debug"):
+            desk.set("level", value)
+            desk.h.advance(1)
+        desk.h.feed(c.JobMade(desk.h.wanted[0], made_job(desk.h.wanted.pop(0))))
+        assert desk.shop.version == 1
+        desk.h.hold_made = False
+        desk.h.make()
+        desk.h.advance(1)
+        assert desk.shop.version == 2 and desk.shop.job.variables["level"] == "debug"
+        desk.h.hold_made = True
+        desk.set("level", "info")
+        desk.h.advance(1)
+        desk.remove("level", force=True)
+        desk.h.hold_made = False
+        desk.h.make()
+        desk.h.advance(1)
+        assert desk.shop.version == 2, "it was removed meanwhile"
+
     def test_what_people_have_paused_is_left_alone_until_they_resume_it(self, desk: Desk) -> None:
         desk.apply(document({**WEB, "command": "bad"}, OTHER))
         ask = c.RolloutAsked("p", desk.shop.job_id, "web", Asked.PAUSE)
@@ -307,6 +346,8 @@ class TestSpreading:
         desk.h.advance(1)
         view = desk.listed()[1]
         assert not view.spreading and len(view.untaken) == 2
+        record = json.loads(desk.h.records["variable", "*:level"])
+        assert len(record["untaken"]) == 2, "what is kept of them has a bound"
         writes = len(desk.h.of(c.Store))
         desk.h.advance(1)
         assert len(desk.h.of(c.Store)) == writes

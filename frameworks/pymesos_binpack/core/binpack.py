@@ -42,6 +42,7 @@ from pymesos_binpack.core.events import (
     Disconnected,
     Event,
     InverseOffersReceived,
+    JobMade,
     JobStopped,
     JobSubmitted,
     NoticeTaken,
@@ -225,10 +226,6 @@ class BinpackCore:
         """Each job of a role that has not ended and refers to a variable."""
         return variables.users_of(self._ctx, role, name)
 
-    def counts_of_users(self) -> Mapping[tuple[str, str], int]:
-        """Return how many jobs refer to each variable, by its role and name."""
-        return variables.counts_of_users(self._ctx)
-
     @property
     def policy(self) -> security.Policy | None:
         """By which callers are answered; None: no master has told it yet."""
@@ -282,6 +279,9 @@ class BinpackCore:
         assert ctx.roster.daemons.keys() == {
             job.job_id for job in self.jobs.values() if job.job.has_daemon and not job.ended
         }
+        for use, role, name in dict.fromkeys((u, w.role, n) for w in going for u, n in w.uses):
+            users = [w.role == role and (use, name) in w.uses for w in going].count(True)
+            assert len(ctx.roster.users(use, role, name)) == users, f"{use} {name} of {role}"
         assert ctx.releasing <= ctx.quarantined.keys() - self.jobs.keys(), ctx.releasing
         wanted = {*ctx.always, *ctx.roster.roles}
         assert set(ctx.roles) == wanted.difference(ctx.refused_roles, ctx.apart[1:]), ctx.roles
@@ -291,6 +291,8 @@ class BinpackCore:
         if self._begun:
             spread = {(variables.VARIABLES, each.key) for each in ctx.variables if each.spreading}
             spread |= {(secrets.SECRETS, s.key) for s in ctx.secrets.values() if s.spreading}
+            making = [key for key, each in ctx.spreading_variables.items() if each.making]
+            spread -= {(variables.VARIABLES, key) for key in making}
             assert all(timer in ctx.timers for timer in spread), f"{spread} waits for ever"
         if not ctx.writes:
             unsettled = [i.label for i in self.instances() if not i.settled]
@@ -430,6 +432,8 @@ class BinpackCore:
                 variables.on_set(ctx, event)
             case SecretsTold():
                 secrets.on_told(ctx, event)
+            case JobMade():
+                variables.on_made(ctx, event)
             case NoticeTaken():
                 alerting.on_taken(ctx, event)
             case Stored(token):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pymesos_binpack.alerts.silences import Silences
 from pymesos_binpack.alerts.state import Alerts
 from pymesos_binpack.core.effects import Effect, Kill, Store
+from pymesos_binpack.core.spreading import Spread
 from pymesos_binpack.core.then import InstanceDurable, JobDurable, Then
 from pymesos_binpack.jobs.daemons import Agents
 from pymesos_binpack.jobs.dependencies import is_held
@@ -48,6 +49,8 @@ class Context:
     silences: Silences = field(default_factory=Silences)
     secrets: dict[str, Seen] = field(default_factory=dict)  # by the keys of their records
     variables: Variables = field(default_factory=Variables)
+    spreading_secrets: dict[str, Spread] = field(default_factory=dict)  # by the same keys
+    spreading_variables: dict[str, Spread] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     writes: PendingWrites[Then] = field(default_factory=PendingWrites)
     timers: Timers[Timer] = field(default_factory=Timers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pymesos_core.outgoing.notices import Notice
@@ -150,6 +151,18 @@ class JobChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeJob:
+    """Read a job again with other values of its variables, beside the loop; JobMade follows."""
+
+    variable: str  # the key of the one that is spread
+    request_id: str
+    job_id: str
+    base_version: int
+    document: str
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """Have a receiver told of an alert until it has taken that; NoticeTaken follows."""
 
@@ -158,6 +171,7 @@ class Tell:
 
 Effect = (
     Store
+    | MakeJob
     | Accept
     | Decline
     | Revive

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
+from pymesos_binpack.core.effects import MakeJob
 from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.specs import Job
@@ -244,6 +245,16 @@ class SecretsTold:
 
     role: str
     secrets: tuple[tuple[str, int, float], ...]
+    complete: bool = False  # it has no others
+    removed: str = ""  # the name of one that is no more
+
+
+@dataclass(frozen=True, slots=True)
+class JobMade:
+    """A job was read with other values, as MakeJob wanted it, or why it cannot be."""
+
+    wanted: MakeJob
+    made: Job | Exception
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +298,7 @@ Event = (
     | AlertsSilenced
     | VariableSet
     | SecretsTold
+    | JobMade
     | NoticeTaken
     | Stored
 )

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pymesos_binpack.core import versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.events import SecretsTold, VersionProposed
-from pymesos_binpack.core.spreading import HELD_S, PACE_S, next_of
-from pymesos_binpack.jobs.secrets import Seen, services_with
+from pymesos_binpack.core.spreading import spread_of
+from pymesos_binpack.jobs.roster import Use
+from pymesos_binpack.jobs.secrets import Seen, secrets_given, services_with
 from pymesos_binpack.jobs.state import JobState
 from pymesos_core.store import Change
 
@@ -39,6 +40,7 @@ def on_told(ctx: Context, event: SecretsTold) -> None:
         changes.append(now.change())
         if now.spreading:
             ctx.timers.set((SECRETS, now.key), ctx.now.mono_s)
+    changes += _forget_removed(ctx, event)
     if changes:
         ctx.store("secrets are at other versions", *changes)
 
@@ -48,13 +50,21 @@ def on_due(ctx: Context, key: str) -> None:
     seen = ctx.secrets.get(key)
     if seen is None or not seen.spreading:
         return
-    job, held = next_of(job for job in ctx.roster.jobs.values() if _is_due(job, seen))
-    if job is None and held:
-        ctx.timers.set((SECRETS, key), ctx.now.mono_s + HELD_S)
+    spread = spread_of(ctx.spreading_secrets, key, seen.request_id)
+    users = ctx.roster.users(Use.SECRET, seen.role, seen.name)
+    job = spread.next_of(users.keys, ctx.roster.jobs, lambda job: _is_due(job, seen))
+    if job is not None and _replace_services(ctx, job, seen):
+        spread.not_taking.add(job.job_id)
+    if (wait_s := spread.wait_s()) is not None:
+        ctx.timers.set((SECRETS, key), ctx.now.mono_s + wait_s)
         return
-    if job is None:
-        _keep(ctx, replace(seen, spreading=False))
-        return
+    del ctx.spreading_secrets[key]
+    ctx.secrets[key] = replace(seen, spreading=False)
+    ctx.store("a secret has been spread", ctx.secrets[key].change())
+
+
+def _replace_services(ctx: Context, job: JobState, seen: Seen) -> str:
+    """Replace the services of a job that use a secret; why that cannot be, or nothing."""
     ctx.at = job.job_id
     event = VersionProposed(
         seen.request_id,
@@ -64,21 +74,43 @@ def on_due(ctx: Context, key: str) -> None:
         f"secret {seen.name}",
         restarts=services_with(job.job, seen.name),
     )
-    if versions.propose(ctx, job, event):
-        _keep(ctx, replace(seen, untaken=(*seen.untaken, job.job_id)))
-    ctx.timers.set((SECRETS, key), ctx.now.mono_s + PACE_S)
+    return versions.propose(ctx, job, event)
 
 
 def _is_due(job: JobState, seen: Seen) -> bool:
     return (
-        job.job.role == seen.role
-        and not (job.ended or job.stopping)
+        not (job.ended or job.stopping)
         and job.history.asked_by(seen.request_id) is None
-        and job.job_id not in seen.untaken
         and bool(services_with(job.job, seen.name))
     )
 
 
-def _keep(ctx: Context, seen: Seen) -> None:
-    ctx.secrets[seen.key] = seen
-    ctx.store("a secret has been spread", seen.change())
+def _forget_removed(ctx: Context, event: SecretsTold) -> list[Change]:
+    """Forget the secrets of a role that were removed and that nothing uses.
+
+    What still runs by one keeps its record, by which it is replaced should it be set again.
+    """
+    there = {name for name, _, _ in event.secrets}
+    of_role = (seen for seen in ctx.secrets.values() if seen.role == event.role)
+    removed = [
+        seen
+        for seen in (of_role if event.complete or event.removed else ())
+        if seen.name not in there and (event.complete or seen.name == event.removed)
+    ]
+    used = _used_by_tasks(ctx, event.role) if removed else set()
+    changes: list[Change] = []
+    for seen in removed:
+        if seen.name in used or ctx.roster.users(Use.SECRET, seen.role, seen.name):
+            continue
+        del ctx.secrets[seen.key]
+        ctx.spreading_secrets.pop(seen.key, None)
+        ctx.timers.cancel((SECRETS, seen.key))
+        changes.append(seen.removal())
+    return changes
+
+
+def _used_by_tasks(ctx: Context, role: str) -> set[str]:
+    """The secrets of tasks that may run, also by earlier versions of their jobs."""
+    live = (i for i in ctx.roster.by_task.values() if i.live)
+    specs = {id(i.spec): i.spec for i in live if ctx.roster.job_of(i).job.role == role}
+    return {name for spec in specs.values() for name in secrets_given(spec)}

@@ -6,20 +6,18 @@ variables are yet to be spread is stored with them: a restart goes on.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from pymesos_binpack.core import versions
 from pymesos_binpack.core.context import Context
-from pymesos_binpack.core.effects import JobAccepted, JobRefused
-from pymesos_binpack.core.events import VariableSet, VersionProposed
-from pymesos_binpack.core.spreading import HELD_S, PACE_S, next_of
-from pymesos_binpack.jobfiles.parsing import load_document, parse_job
-from pymesos_binpack.jobfiles.variables import with_variables
+from pymesos_binpack.core.effects import JobAccepted, JobRefused, MakeJob
+from pymesos_binpack.core.events import JobMade, VariableSet, VersionProposed
+from pymesos_binpack.core.spreading import spread_of
+from pymesos_binpack.jobs.roster import Use
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.variables import MAX_VALUES, VARIABLE, Value, Variable
-from pymesos_binpack.specs import JobError
+from pymesos_binpack.specs import Job, JobError
 from pymesos_core import limits
 from pymesos_core.ids import size_of
 from pymesos_core.store import Change
@@ -64,6 +62,7 @@ def on_set(ctx: Context, event: VariableSet) -> None:
 def _remove(ctx: Context, event: VariableSet, accepted: JobAccepted) -> None:
     removed = ctx.variables.by_key.pop(f"{event.role}:{event.name}")
     ctx.timers.cancel((VARIABLES, removed.key))
+    ctx.spreading_variables.pop(removed.key, None)
     ctx.store("a variable is removed", Change(VARIABLE, removed.key, None), then=[accepted])
 
 
@@ -104,15 +103,10 @@ def _why_refused(ctx: Context, event: VariableSet, there: Variable | None) -> st
 
 def users_of(ctx: Context, role: str, name: str) -> Iterator[JobState]:
     """Each job of a role that has not ended and refers to a variable."""
-    for job in ctx.roster.jobs.values():
-        if job.job.role == role and name in job.job.variables and not (job.ended or job.stopping):
+    for job_id in ctx.roster.users(Use.VARIABLE, role, name):
+        job = ctx.roster.jobs[job_id]
+        if not (job.ended or job.stopping):
             yield job
-
-
-def counts_of_users(ctx: Context) -> Mapping[tuple[str, str], int]:
-    """Return how many jobs refer to each variable, by its role and name, in one look at them."""
-    live = (job for job in ctx.roster.jobs.values() if not (job.ended or job.stopping))
-    return Counter((job.job.role, name) for job in live for name in job.job.variables)
 
 
 def on_due(ctx: Context, key: str) -> None:
@@ -120,27 +114,47 @@ def on_due(ctx: Context, key: str) -> None:
     variable = ctx.variables.by_key.get(key)
     if variable is None or not variable.spreading:
         return
-    users = users_of(ctx, variable.role, variable.name)
-    job, held = next_of(job for job in users if _lacks(job, variable))
-    if job is None and held:
-        ctx.timers.set((VARIABLES, key), ctx.now.mono_s + HELD_S)
-        return
-    if job is None:
+    spread = spread_of(ctx.spreading_variables, key, variable.request_id)
+    users = ctx.roster.users(Use.VARIABLE, variable.role, variable.name)
+    job = spread.next_of(users.keys, ctx.roster.jobs, lambda job: _lacks(job, variable))
+    if job is not None:
+        spread.making = True
+        values = {**job.job.variables, variable.name: variable.latest.value}
+        request_id, document = variable.request_id, job.job.document
+        ctx.say(MakeJob(key, request_id, job.job_id, job.version, document, values))
+    elif (wait_s := spread.wait_s()) is not None:
+        ctx.timers.set((VARIABLES, key), ctx.now.mono_s + wait_s)
+    else:
+        del ctx.spreading_variables[key]
         _keep(ctx, replace(variable, spreading=False), "each job has a variable")
-        return
-    ctx.at = job.job_id
-    if problem := _give(ctx, job, variable):
-        variable = variable.not_taken(job.job_id, cut(problem, MAX_WHY))
-        _keep(ctx, variable, "a job does not take a variable")
-    ctx.timers.set((VARIABLES, key), ctx.now.mono_s + PACE_S)
+
+
+def on_made(ctx: Context, event: JobMade) -> None:
+    """Put a job in force that has the value of a variable, unless somebody was quicker."""
+    wanted = event.wanted
+    variable = ctx.variables.by_key.get(wanted.variable)
+    if variable is None or variable.request_id != wanted.request_id:
+        return  # it was set again, or removed
+    spread = ctx.spreading_variables[wanted.variable]
+    spread.making = False
+    job = ctx.roster.jobs.get(wanted.job_id)
+    if job is not None and job.version == wanted.base_version and _lacks(job, variable):
+        ctx.at = job.job_id
+        if problem := _give(ctx, job, variable, event.made):
+            spread.not_taking.add(job.job_id)
+            variable = variable.not_taken(job.job_id, cut(problem, MAX_WHY))
+            _keep(ctx, variable, "a job does not take a variable")
+    wait_s = spread.wait_s()
+    assert wait_s is not None, "a round in which a job was made is not the last"
+    ctx.timers.set((VARIABLES, wanted.variable), ctx.now.mono_s + wait_s)
 
 
 def _lacks(job: JobState, variable: Variable) -> bool:
     """Whether a job is yet to be changed; one that went back is left as it is."""
     return (
-        job.job.variables[variable.name] != variable.latest.value
+        not (job.ended or job.stopping)
+        and job.job.variables.get(variable.name, variable.latest.value) != variable.latest.value
         and job.history.asked_by(variable.request_id) is None
-        and job.job_id not in variable.untaken
     )
 
 
@@ -149,14 +163,12 @@ def _keep(ctx: Context, variable: Variable, why: str) -> None:
     ctx.store(why, variable.change())
 
 
-def _give(ctx: Context, job: JobState, variable: Variable) -> str:
+def _give(ctx: Context, job: JobState, variable: Variable, made: Job | Exception) -> str:
     """Make a version of a job with the value; why that cannot be, or nothing."""
-    values = {**job.job.variables, variable.name: variable.latest.value}
-    try:
-        document = with_variables(job.job.document, values)
-        made = parse_job(load_document(document, only_json=True))
-    except JobError as error:
-        return str(error)
+    if isinstance(made, JobError):
+        return str(made)
+    if isinstance(made, Exception):
+        raise made
     what = f"variable {variable.name}"
     by = variable.latest.set_by
     event = VersionProposed(variable.request_id, job.job_id, job.version, made, what, by)

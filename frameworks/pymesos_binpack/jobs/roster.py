@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
+from enum import Enum, auto
 from typing import NamedTuple, TypeVar
 
 from pymesos_binpack.constraints import gpu_models
 from pymesos_binpack.jobs.instance import Instance
+from pymesos_binpack.jobs.secrets import secrets_given
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.placement.packing import Shape, shape_of
 from pymesos_binpack.specs import Job
 from pymesos_core.discovery.zone import label_of
 
 K = TypeVar("K")
+
+
+class Use(Enum):
+    """What jobs refer to by a name of their role."""
+
+    VARIABLE = auto()
+    SECRET = auto()  # that services are given
 
 
 class Wanted(NamedTuple):
@@ -23,11 +32,15 @@ class Wanted(NamedTuple):
     shapes: Counter[Shape]
     host_ports: Counter[int]
     has_daemon: bool
+    uses: Set[tuple[Use, str]]
 
 
 def wanted_of(job: JobState) -> Wanted:
     """Count what the instances of a job are to be given: a daemon counts as one."""
-    out = Wanted(job.job.role, Counter(), Counter(), job.job.has_daemon)
+    uses = {(Use.VARIABLE, name) for name in job.job.variables}
+    given = (secrets_given(task) for task in job.job.tasks if task.is_service)
+    uses.update((Use.SECRET, name) for names in given for name in names)
+    out = Wanted(job.job.role, Counter(), Counter(), job.job.has_daemon, uses)
     for spec in job.job.tasks:
         instances = 1 if spec.is_daemon else spec.instances
         out.shapes[shape_of(spec.scalars, gpu_models(spec.constraints))] += instances
@@ -48,6 +61,7 @@ class Roster:
         self.host_ports: Counter[int] = Counter()  # that they want by number
         self.roles: Counter[str] = Counter()  # of the same jobs
         self.daemons: dict[str, str] = {}  # those of them that have daemons, and their roles
+        self._users: dict[tuple[Use, str, str], dict[str, None]] = {}  # of what, role, name: ids
         self._counted: dict[str, Wanted] = {}  # of them, by job id
         self.requests: dict[str, str] = {}  # request id → job id, those in quarantine included
         self._named: dict[tuple[str, str], dict[str, JobState]] = {}  # by role and name
@@ -87,6 +101,8 @@ class Roster:
             self.daemons[job.job_id] = wanted.role
         self.shapes.update(wanted.shapes)
         self.host_ports.update(wanted.host_ports)
+        for use, name in wanted.uses:
+            self._users.setdefault((use, wanted.role, name), {})[job.job_id] = None
 
     def _discount(self, job: JobState) -> None:
         if (wanted := self._counted.pop(job.job_id, None)) is not None:
@@ -94,6 +110,15 @@ class Roster:
             _take_off(self.host_ports, wanted.host_ports)
             _take_off(self.roles, {wanted.role: 1})
             self.daemons.pop(job.job_id, None)
+            for use, name in wanted.uses:
+                users = self._users[use, wanted.role, name]
+                del users[job.job_id]
+                if not users:
+                    del self._users[use, wanted.role, name]
+
+    def users(self, use: Use, role: str, name: str) -> Mapping[str, None]:
+        """The ids of the jobs that use a variable or a secret and have not ended."""
+        return self._users.get((use, role, name), {})
 
     def add_instance(self, instance: Instance) -> None:
         """List an instance, and its task if there is one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,6 @@ class Seen:
     version: int
     set_at_s: float
     spreading: bool = False
-    untaken: tuple[str, ...] = ()  # jobs that could not be changed
 
     @property
     def key(self) -> str:
@@ -41,9 +40,13 @@ class Seen:
             "version": self.version,
             "set_at_s": self.set_at_s,
             "spreading": self.spreading,
-            "untaken": list(self.untaken),
+            "untaken": [],  # earlier versions read it
         }
         return Change(SEEN, self.key, json.dumps(record).encode())
+
+    def removal(self) -> Change:
+        """The write that forgets it."""
+        return Change(SEEN, self.key, None)
 
 
 def read_seen(key: str, value: bytes) -> Seen:
@@ -52,26 +55,22 @@ def read_seen(key: str, value: bytes) -> Seen:
     try:
         read: Any = json.loads(value)
         seen = Seen(role, name, read["version"], read["set_at_s"], read["spreading"] is True)
-        untaken = tuple(read["untaken"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"what is known of the secret {key} cannot be read: {error!r}") from None
     is_time = isinstance(seen.set_at_s, int | float) and math.isfinite(seen.set_at_s)
-    if not (is_time and isinstance(seen.version, int) and all(map(_is_text, untaken))):
+    if not (is_time and isinstance(seen.version, int)):
         raise ValueError(f"what is known of the secret {key} is of another kind than can be")
-    return Seen(role, name, seen.version, seen.set_at_s, seen.spreading, untaken)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+    return seen
 
 
 def services_with(job: Job, name: str) -> tuple[str, ...]:
     """The services of a job that are given a secret of its role."""
-    return tuple(
-        task.name
-        for task in job.tasks
-        if task.is_service and any(name in _given(each) for each in (task, *task.sidecars))
-    )
+    return tuple(t.name for t in job.tasks if t.is_service and name in secrets_given(t))
+
+
+def secrets_given(spec: TaskSpec) -> Set[str]:
+    """The secrets that a task and its sidecars are given."""
+    return {name for each in (spec, *spec.sidecars) for name in _given(each)}
 
 
 def _given(spec: TaskSpec) -> Iterator[str]:

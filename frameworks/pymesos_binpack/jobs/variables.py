@@ -36,7 +36,7 @@ class Variable:
     name: str
     values: tuple[Value, ...]  # the latest last; at least one
     spreading: bool = False
-    # By job, why it could not be given; of earlier ones nothing, but they are not tried again.
+    # By job, why it could not be given: the latest of them.
     untaken: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -62,9 +62,8 @@ class Variable:
 
     def not_taken(self, job_id: str, why: str) -> Variable:
         """Return it with a job more that it could not be given to."""
-        untaken = {**self.untaken, job_id: why}
-        earlier = dict.fromkeys([*untaken][:-MAX_UNTAKEN], "")
-        return replace(self, untaken={**untaken, **earlier})
+        others = {job: text for job, text in self.untaken.items() if text and job != job_id}
+        return replace(self, untaken=dict([*others.items(), (job_id, why)][-MAX_UNTAKEN:]))
 
     def change(self) -> Change:
         """The write of it."""

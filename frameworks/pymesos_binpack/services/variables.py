@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from pymesos_binpack.core import VariableSet
 from pymesos_binpack.jobfiles.variables import missing_problem, resolved
@@ -38,10 +38,10 @@ class VariableCalls(Asked):
              and each.key > request.page_token),
             key=lambda each: each.key,
         )  # fmt: skip
-        page, left_bytes, users = found[:size], PAGE_BYTES, core.counts_of_users()
+        page, left_bytes = found[:size], PAGE_BYTES
         views: list[pb.VariableView] = []
         for each in page:
-            views.append(self._view(call, each, each.latest, users))
+            views.append(self._view(call, each, each.latest))
             left_bytes -= views[-1].ByteSize()
             if left_bytes <= 0:
                 break
@@ -57,8 +57,7 @@ class VariableCalls(Asked):
         there = self.binpack.core.variables.get(request.role, request.name)
         if there is None:
             raise _none(request.role, request.name)
-        users = self.binpack.core.counts_of_users()
-        versions = [self._view(call, there, value, users) for value in reversed(there.values)]
+        versions = [self._view(call, there, value) for value in reversed(there.values)]
         return pb.GetVariableResponse(versions=versions)
 
     async def SetVariable(  # noqa: N802
@@ -109,7 +108,6 @@ class VariableCalls(Asked):
         call: Call,
         variable: Variable,
         value: Value,
-        users: Mapping[tuple[str, str], int],
     ) -> pb.VariableView:
         shown = self._may(call, Verb.READ_ENV, variable.role)
         view = pb.VariableView(
@@ -122,7 +120,8 @@ class VariableCalls(Asked):
             hidden=not shown,
         )
         if value is variable.latest:
-            view.jobs = users.get((variable.role, variable.name), 0)
+            users = self.binpack.core.users_of(variable.role, variable.name)
+            view.jobs = sum(1 for _ in users)
             view.spreading = variable.spreading
             view.untaken.extend(_untaken(variable))
         return view

@@ -19,23 +19,27 @@ def tell_all(ctx: Context, framework: Framework) -> None:
         role, _, name = key.rpartition(":")
         by_role.setdefault(role, []).append((name, record))
     for role in framework.roles:
-        if role in by_role:
-            _tell(ctx, framework, role, by_role[role])
+        _tell(ctx, framework, _told(role, by_role.get(role, ()), complete=True))
 
 
 def tell_each(ctx: Context, role: str, name: str, record: SecretRecord) -> None:
     """Tell the frameworks of its role that a secret was set."""
     for framework in ctx.state.frameworks.values():
         if role in framework.roles:
-            _tell(ctx, framework, role, [(name, record)])
+            _tell(ctx, framework, _told(role, [(name, record)]))
 
 
-def _tell(
-    ctx: Context, framework: Framework, role: str, secrets: Iterable[tuple[str, SecretRecord]]
-) -> None:
-    if not framework.info.jobs_address:
-        return
-    told = scheduler_pb.Event.SecretVersions(
+def tell_removed(ctx: Context, role: str, name: str) -> None:
+    """Tell the frameworks of its role that a secret is no more."""
+    for framework in ctx.state.frameworks.values():
+        if role in framework.roles:
+            _tell(ctx, framework, scheduler_pb.Event.SecretVersions(role=role, removed=name))
+
+
+def _told(
+    role: str, secrets: Iterable[tuple[str, SecretRecord]], *, complete: bool = False
+) -> scheduler_pb.Event.SecretVersions:
+    return scheduler_pb.Event.SecretVersions(
         role=role,
         secrets=[
             scheduler_pb.Event.SecretVersion(
@@ -43,5 +47,10 @@ def _tell(
             )
             for name, record in secrets
         ],
+        complete=complete,
     )
-    ctx.tell_framework(framework, scheduler_pb.Event(secret_versions=told))
+
+
+def _tell(ctx: Context, framework: Framework, told: scheduler_pb.Event.SecretVersions) -> None:
+    if framework.info.jobs_address:
+        ctx.tell_framework(framework, scheduler_pb.Event(secret_versions=told))

@@ -111,14 +111,16 @@ class SecretWritten:
     """A secret is written, or removed, as it was to be; an operator may wait."""
 
     request_id: int | None = None
-    key: str = ""  # of one that was set
+    key: str = ""  # of one that was set, or removed
 
 
 def on_written(ctx: Context, done: SecretWritten) -> None:
     """Say so, also to those whose tasks may use it."""
+    role, _, name = done.key.rpartition(":")
     if (record := ctx.state.secrets().get(done.key)) is not None:
-        role, _, name = done.key.rpartition(":")
         secret_versions.tell_each(ctx, role, name, record)
+    elif done.key:
+        secret_versions.tell_removed(ctx, role, name)
     if done.request_id is not None:
         ctx.answer(done.request_id)
 
@@ -143,7 +145,7 @@ def on_remove(ctx: Context, event: OperatorRemovedSecret) -> None:
             f" first, or have it removed all the same with --force; what they were given they keep",
         )
     else:
-        ctx.persist({(SECRET, key): None}, SecretWritten(event.request_id))
+        ctx.persist({(SECRET, key): None}, SecretWritten(event.request_id, key))
 
 
 def on_resealed(ctx: Context, event: SecretsResealed) -> None:

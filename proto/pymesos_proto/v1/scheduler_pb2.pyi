@@ -461,12 +461,16 @@ class Event(_message.Message):
         set_at_s: float
         def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., set_at_s: _Optional[float] = ...) -> None: ...
     class SecretVersions(_message.Message):
-        __slots__ = ("role", "secrets")
+        __slots__ = ("role", "secrets", "complete", "removed")
         ROLE_FIELD_NUMBER: _ClassVar[int]
         SECRETS_FIELD_NUMBER: _ClassVar[int]
+        COMPLETE_FIELD_NUMBER: _ClassVar[int]
+        REMOVED_FIELD_NUMBER: _ClassVar[int]
         role: str
         secrets: _containers.RepeatedCompositeFieldContainer[Event.SecretVersion]
-        def __init__(self, role: _Optional[str] = ..., secrets: _Optional[_Iterable[_Union[Event.SecretVersion, _Mapping]]] = ...) -> None: ...
+        complete: bool
+        removed: str
+        def __init__(self, role: _Optional[str] = ..., secrets: _Optional[_Iterable[_Union[Event.SecretVersion, _Mapping]]] = ..., complete: _Optional[bool] = ..., removed: _Optional[str] = ...) -> None: ...
     class FrameworkUpdated(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...

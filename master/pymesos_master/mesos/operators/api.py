@@ -14,7 +14,7 @@ from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.streams import in_thread
 from pymesos_master.mesos.operators import maintenance, showing
 from pymesos_master.mesos.operators.changing import change
-from pymesos_master.mesos.operators.gathering import Gathering, who
+from pymesos_master.mesos.operators.gathering import OVERVIEW, Gathering, who
 from pymesos_master.mesos.operators.legacy import Cluster
 from pymesos_master.mesos.operators.reading import Reading, Together
 from pymesos_master.mesos.operators.validating import validate
@@ -83,7 +83,7 @@ class Operators:
             if not name.startswith("GET_"):
                 return Done(await change(reading, call))
             if call.type not in _OPEN:
-                leader.queries.readable(caller, "Operator.GetOverview")
+                leader.queries.readable(caller, OVERVIEW)
 
             async def make() -> Done:
                 return await self._written(await self._response(reading, call), to)
@@ -117,7 +117,7 @@ class Operators:
                 for name, value in gathering.version.items():
                     setattr(out.get_version.version_info, name, value)
             case Call.GET_METRICS:
-                for name, amount in (await gathering.metrics()).items():
+                for name, amount in (await gathering.metrics(reading.caller)).items():
                     out.get_metrics.metrics.add(name=name, value=amount)
             case Call.GET_LOGGING_LEVEL:
                 out.get_logging_level.level = gathering.verbosity.level

@@ -22,7 +22,7 @@ from pymesos_core.streams import in_thread
 from pymesos_master.mesos.operators import legacy, maintenance, metrics, showing
 from pymesos_master.mesos.operators.api import LARGE, Done, refused
 from pymesos_master.mesos.operators.changing import change, remove_quota, tear_down
-from pymesos_master.mesos.operators.gathering import Gathering, who
+from pymesos_master.mesos.operators.gathering import OVERVIEW, Gathering, who
 from pymesos_master.mesos.operators.reading import Reading, Tasks, Together
 from pymesos_master.queries import TaskFilter
 from pymesos_master.shell import Leader
@@ -81,7 +81,18 @@ class Endpoints:
         self._together = together
 
     async def here(self, request: Request) -> Done | None:
-        """Answer what every master does, leading or not; None: only the one that leads."""
+        """Answer what every master does, leading or not; None: only the one that leads.
+
+        Raises RefusalError.
+        """
+        try:
+            return await self._here(request)
+        except RequestError as error:
+            raise refused(error) from None
+
+    async def _here(self, request: Request) -> Done | None:
+        if "/".join(request.path) in _MACHINE:
+            self.gathering.check(request.caller)
         match request.path:
             case ("health",):
                 return Done()
@@ -95,7 +106,7 @@ class Endpoints:
                 return _json(metrics.system(), request)
             case ("metrics", "snapshot"):
                 _check_timeout(request.query.get("timeout"))
-                return _json(await self.gathering.metrics(), request)
+                return _json(await self.gathering.metrics(request.caller), request)
         return None
 
     async def answer(self, leader: Leader, request: Request) -> Done:
@@ -105,7 +116,7 @@ class Endpoints:
             if request.method not in ("GET", "HEAD"):
                 return Done(await self._change(reading, request))
             make = _READ["/".join(request.path)]
-            leader.queries.readable(request.caller, "Operator.GetOverview")
+            leader.queries.readable(request.caller, OVERVIEW)
 
             async def made() -> Done:
                 value = await make(self, reading, request)
@@ -243,7 +254,8 @@ _READ: Mapping[str, _Make] = {
     "maintenance/status": Endpoints.maintenance_status,
 }
 # What every master answers, and whom it asks nothing first.
-_HERE = ("health", "version", "logging/toggle", "system/stats.json", "metrics/snapshot", "redirect")
+_MACHINE = ("logging/toggle", "system/stats.json", "metrics/snapshot")
+_HERE = ("health", "version", *_MACHINE, "redirect")
 OPEN = frozenset({("health",), ("version",), ("redirect",)})
 _CHANGED = {
     "quota": ("POST",),

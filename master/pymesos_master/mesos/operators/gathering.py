@@ -14,10 +14,12 @@ from pymesos_master.mesos.operators import metrics
 from pymesos_master.mesos.operators.legacy import NO_TASKS, Cluster
 from pymesos_master.mesos.operators.reading import REGISTERED, Reading
 from pymesos_master.mesos.operators.verbosity import Verbosity
-from pymesos_master.queries.summary import summary
+from pymesos_master.queries.summary import Summary, summary
 from pymesos_master.services.leading import Leadership
 from pymesos_master.shell import Leader
 from pymesos_proto.v1 import operator_pb2 as pb
+
+OVERVIEW = "Operator.GetOverview"  # what metrics and the like are a part of
 
 
 @dataclass
@@ -53,10 +55,22 @@ class Gathering:
             self._led = leader, self.leadership.outside.wall_s()
         return self._led[1]
 
-    async def metrics(self) -> dict[str, float]:
-        """All metrics; of a master that does not lead those of its process."""
-        leader = self.leadership.leader
-        counted = await summary(leader.core.state) if leader is not None else None
+    def check(self, caller: Caller) -> None:
+        """Raises RequestError (DENIED) for a caller who may read nothing, if this master leads.
+
+        Another does not know the policy: it tells of its own process and machine alone.
+        """
+        if (leader := self.leadership.leader) is not None:
+            leader.queries.readable(caller, OVERVIEW)
+
+    async def metrics(self, caller: Caller) -> dict[str, float]:
+        """The metrics of what a caller may read; of a master that does not lead, of its process.
+
+        Raises RequestError (DENIED).
+        """
+        counted: Summary | None = None
+        if (leader := self.leadership.leader) is not None:
+            counted = await summary(leader.core.state, leader.queries.readable(caller, OVERVIEW))
         uptime_s = self.leadership.outside.mono_s() - self.leadership.started_mono_s
         return metrics.snapshot(counted, uptime_s, self.subscribers())
 
