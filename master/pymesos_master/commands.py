@@ -31,9 +31,11 @@ from pymesos_master.core.events import (
     OperatorScheduledMaintenance,
     OperatorSetPolicy,
     OperatorSetQuota,
+    OperatorSetQuotas,
     OperatorSetSecret,
     OperatorSetWebhook,
     OperatorSetWeight,
+    OperatorSetWeights,
     OperatorSignedIn,
     OperatorSilencedAlerts,
     OperatorToreDown,
@@ -124,6 +126,18 @@ class Commands:
     ) -> None:
         """Give a role a weight; see `OperatorSetWeight.instead_of`."""
         await self._decide(lambda i: OperatorSetWeight(i, role, weight, caller, instead_of))
+
+    async def set_quotas(
+        self, caller: Caller, quotas: Iterable[tuple[str, types_pb2.Quota]], *, force: bool
+    ) -> None:
+        """Give roles a quota, all of them or none; `force` as of `set_quota`."""
+        named = tuple(quotas)
+        await self._decide(lambda i: OperatorSetQuotas(i, named, force, caller))
+
+    async def set_weights(self, caller: Caller, weights: Iterable[tuple[str, float]]) -> None:
+        """Give roles a weight, all of them or none."""
+        named = tuple(weights)
+        await self._decide(lambda i: OperatorSetWeights(i, named, caller))
 
     async def reserve(
         self, caller: Caller, agent_id: str, role: str, resources: Iterable[types_pb2.Resource]

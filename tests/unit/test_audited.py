@@ -66,7 +66,12 @@ def request_of(event: Any, caller: Caller) -> ev.Event:
         if one.name in made or one.default is not MISSING:
             continue
         kind = str(one.type)
-        more = {"pb.Quota": pb.Quota(), "Policy": Policy()}
+        more = {
+            "pb.Quota": pb.Quota(),
+            "Policy": Policy(),
+            "tuple[tuple[str, pb.Quota], ...]": (("r", pb.Quota()),),
+            "tuple[tuple[str, float], ...]": (("r", 1.0),),
+        }
         made[one.name] = more[kind] if kind in more else empty.get(kind, ())
     return event(**made)  # type: ignore[no-any-return]
 
@@ -100,6 +105,16 @@ def test_a_change_is_told_once_it_is_durable_and_before_it_is_answered(h: Master
     assert h.answers == {1: None}
     assert (line["method"], line["verb"]) == ("Operator.SetWeight", "quota")
     assert line["object"] == {"role": "prod", "weight": 2.5} and line["result"] == "done"
+
+
+def test_a_line_has_all_that_is_set_at_once(h: MasterHarness) -> None:
+    h.feed(ev.OperatorSetWeights(1, (("a", 2.5), ("b", 3.0)), ALICE))
+    cpu = pb.Quota(guarantees=[pb.Resource(name="cpus", scalar=1)])
+    h.feed(ev.OperatorSetQuotas(2, (("a", cpu), ("b", pb.Quota())), True, ALICE))
+    weights, quotas = lines(h)
+    assert weights["object"] == {"role": "a, b", "weights": ["a: 2.5", "b: 3"]}
+    shown = ['a: guarantees { name: "cpus" scalar: 1 }', "b: "]
+    assert quotas["object"] == {"role": "a, b", "force": True, "quotas": shown}
 
 
 def test_what_was_to_be_replaced_is_told_as_far_as_it_is_given(h: MasterHarness) -> None:

@@ -255,7 +255,7 @@ async def test_metrics_count_what_their_caller_may_read() -> None:
         caller = Caller(f"operator/{who}", Method.CERT)
         older = await made.older("metrics/snapshot", caller=caller)
         assert older["master/tasks_running"] == older["master/frameworks_connected"] == tasks
-        told = (await made.get("GET_METRICS", caller=caller))["metrics"]
+        told = (await made.get("GET_METRICS", timeout=SECOND, caller=caller))["metrics"]
         assert {"name": "master/tasks_running", "value": tasks} in told
 
 
@@ -352,6 +352,29 @@ async def test_quotas_and_weights_are_set_and_shown() -> None:
     await made.ask("UPDATE_WEIGHTS", weight_infos=[{"role": "dev/a", "weight": 3.0}])
     assert (await made.get("GET_WEIGHTS"))["weight_infos"] == [{"weight": 3.0, "role": "dev/a"}]
     assert await made.older("weights") == [{"weight": 3.0, "role": "dev/a"}]
+
+
+async def test_several_quotas_or_weights_are_set_all_or_none() -> None:
+    made, _, _ = cluster()
+
+    def config(role: str, cpus: float) -> dict[str, Any]:
+        return {"role": role, "guarantees": {"cpus": {"value": cpus}}}
+
+    for wrong in (config("dev", 99.0), config("../x", 1.0), config("ops", 2.0)):
+        configs = [config("ops", 1.0), config("prod", 1.0), wrong]
+        assert (await refused(made.ask("UPDATE_QUOTA", quota_configs=configs)))[0] == 400, wrong
+        assert (await made.get("GET_QUOTA"))["status"] == {}
+    child_first = [config("ops/a", 1.0), config("ops", 1.0)]
+    await made.ask("UPDATE_QUOTA", quota_configs=child_first)
+    shown = (await made.get("GET_QUOTA"))["status"]["configs"]
+    assert {one["role"] for one in shown} == {"ops", "ops/a"}
+    for bad in ({"role": "b", "weight": -1.0}, {"role": "a", "weight": 3.0}):
+        infos = [{"role": "a", "weight": 2.0}, bad]
+        assert (await refused(made.ask("UPDATE_WEIGHTS", weight_infos=infos)))[0] == 400
+        assert (await refused(made.older("weights", "PUT", infos)))[0] == 400
+        assert (await made.ask("GET_WEIGHTS")).body == b'{"type":"GET_WEIGHTS"}'
+    assert await made.older("weights", "PUT", [{"role": "a", "weight": 2.0}]) == 200
+    assert await made.older("weights", "PUT", []) == 200
 
 
 async def test_in_the_older_call_a_guarantee_is_the_limit_too() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from pymesos_core import limits
-from pymesos_core.caller import NOBODY
+from pymesos_core.caller import NOBODY, Caller, Method
+from pymesos_core.errors import ProblemKind
 from pymesos_core.resources import parse, to_proto
+from pymesos_core.security.policy_file import read_policy
 from pymesos_master.core import Config
 from pymesos_master.core import events as ev
+from pymesos_master.core.roles import read_quota
 from pymesos_master.core.state import RoleTerms
 from pymesos_master.queries.queries import Queries
 from pymesos_proto.v1 import types_pb2 as pb
@@ -121,6 +124,35 @@ def test_the_quota_of_a_role_is_held_to_what_is_above_and_below_it_alone(h: Mast
     assert set_quota(h, "near/b", quota("", "cpus:1")) is None
     assert "below near would be guaranteed 2" in (set_quota(h, "near/c", quota("cpus:1")) or "")
     assert "below near/a would be" in (set_quota(h, "near/a", quota()) or "")
+
+
+def test_those_of_several_roles_are_one_write(h: MasterHarness) -> None:
+    h.agent("cpus:4;mem:4096")
+    h.hold_writes = True
+    quotas = (("eng/a", quota("cpus:1")), ("eng", quota("cpus:2")))
+    h.feed(ev.OperatorSetQuotas(1, quotas))
+    h.feed(ev.OperatorSetWeights(2, (("eng", 2.0), ("ops", 3.0))))
+    roles = [[change.key for change in changes] for _, changes in h.held]
+    assert roles == [["eng/a", "eng"], ["eng", "ops"]] and not h.answers
+    h.hold_writes = False
+    h.write()
+    assert h.answers == {1: None, 2: None}
+    assert h.core.state.roles()["eng"] == RoleTerms(2.0, read_quota(quota("cpus:2")))
+    h.feed(ev.OperatorSetQuotas(3, (("eng", quota("cpus:3")), ("eng/a", quota("cpus:4")))))
+    assert "raise that first" in (h.answers[3] or "")
+    assert h.core.state.roles()["eng"].quota == read_quota(quota("cpus:2"))
+
+
+def test_who_may_not_set_one_of_them_sets_none(h: MasterHarness) -> None:
+    root, dev = (Caller(f"operator/{name}", Method.CERT) for name in ("root", "dev"))
+    rules = "allow:\n- {who: operator/root, do: ['*'], role: '**'}\n"
+    rules += "- {who: operator/dev, do: [quota], role: dev}\n"
+    h.feed(ev.OperatorSetPolicy(1, read_policy(rules), 0, root))
+    h.feed(ev.OperatorSetWeights(2, (("dev", 2.0), ("prod", 9.0)), dev))
+    h.feed(ev.OperatorSetQuotas(3, (("dev", quota()), ("prod", quota())), False, dev))
+    assert h.problems[2] is not None and h.problems[2].kind is ProblemKind.DENIED
+    assert h.problems[3] is not None and h.problems[3].kind is ProblemKind.DENIED
+    assert h.core.state.roles() == {}
 
 
 def test_the_next_leader_knows_them(h: MasterHarness) -> None:

@@ -42,14 +42,21 @@ def begin(
     for name in _NAMED:
         value = getattr(event, name, None)
         if isinstance(value, Message):
-            named[name] = text_format.MessageToString(value, as_one_line=True)
+            named[name] = _shown(value)
         elif value is not None and value != "" and value is not False:
             named[name] = value
+    for name in ("quotas", "weights"):
+        if terms := getattr(event, name, ()):
+            named[name] = tuple(f"{role}: {_shown(value)}" for role, value in terms)
     if resources := getattr(event, "resources", ()):
-        named["resources"] = tuple(
-            text_format.MessageToString(one, as_one_line=True) for one in resources
-        )
+        named["resources"] = tuple(map(_shown, resources))
     ctx.audited[request_id] = entry(ctx.now.wall_s, caller, call, made, named)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Message):
+        return text_format.MessageToString(value, as_one_line=True)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def joins(ctx: Context, event: TokenUsed, principal: str) -> None:

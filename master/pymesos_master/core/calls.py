@@ -47,6 +47,8 @@ _OF_OPERATORS: dict[type, str] = {
     ev.OperatorCancelledMaintenance: "CANCEL_MAINTENANCE",
     ev.OperatorSetQuota: "SET_QUOTA",
     ev.OperatorSetWeight: "SET_WEIGHT",
+    ev.OperatorSetQuotas: "SET_QUOTAS",
+    ev.OperatorSetWeights: "SET_WEIGHTS",
     ev.OperatorReserved: "RESERVE",
     ev.OperatorUnreserved: "UNRESERVE",
     ev.OperatorSetPolicy: "SET_POLICY",

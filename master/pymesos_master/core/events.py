@@ -241,6 +241,25 @@ class OperatorSetWeight:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorSetQuotas:
+    """An operator gives several roles a quota: all of them, or none if one cannot be."""
+
+    request_id: int
+    quotas: tuple[tuple[str, pb.Quota], ...]  # by role; each is named once
+    force: bool = False
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSetWeights:
+    """An operator gives several roles a weight: all of them, or none if one cannot be."""
+
+    request_id: int
+    weights: tuple[tuple[str, float], ...]  # by role; each is named once
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorReserved:
     """An operator reserves resources of an agent for a role; they name no reservation."""
 
@@ -486,6 +505,8 @@ Event = (
     | OperatorCancelledMaintenance
     | OperatorSetQuota
     | OperatorSetWeight
+    | OperatorSetQuotas
+    | OperatorSetWeights
     | OperatorReserved
     | OperatorUnreserved
     | OperatorReleasedRecord

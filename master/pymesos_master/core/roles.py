@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pymesos_core import limits, resources
 from pymesos_core.errors import ProblemKind
@@ -15,7 +15,12 @@ from pymesos_master.allocator.interface import Quota
 from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.core import permission
 from pymesos_master.core.context import Context
-from pymesos_master.core.events import OperatorSetQuota, OperatorSetWeight
+from pymesos_master.core.events import (
+    OperatorSetQuota,
+    OperatorSetQuotas,
+    OperatorSetWeight,
+    OperatorSetWeights,
+)
 from pymesos_master.core.lifecycles import AgentState
 from pymesos_master.core.registry import ROLE, quota_message
 from pymesos_master.core.state import NO_TERMS, RoleTerms
@@ -58,9 +63,7 @@ def on_set_quota(ctx: Context, event: OperatorSetQuota) -> None:
         return
     try:
         quota = read_quota(event.quota)
-        problem = role_problem(event.role) or terms_problem(RoleTerms(quota=quota))
-        problem = problem or _quota_problem(ctx, event.role, quota, event.force)
-        problem = problem or _unwritable(ctx, event.role, quota=quota)
+        problem = _quotas_problem(ctx, {event.role: quota}, force=event.force)
         replaced = read_quota(event.instead_of) if event.instead_of is not None else None
     except ResourceError as error:
         problem = str(error)
@@ -70,71 +73,109 @@ def on_set_quota(ctx: Context, event: OperatorSetQuota) -> None:
     if replaced is not None and _terms(ctx, event.role).quota not in (replaced, quota):
         _answer_outdated(ctx, event.request_id, f"the quota of {event.role}")
         return
-    _persist(
-        ctx, _terms(ctx, event.role, quota=quota), QuotaSet(event.role, quota, event.request_id)
-    )
+    _persist_quotas(ctx, {event.role: quota}, event.request_id)
+
+
+def on_set_quotas(ctx: Context, event: OperatorSetQuotas) -> None:
+    """Check all of them as they would be together, and write them at once."""
+    named = [role for role, _ in event.quotas]
+    if permission.refused(ctx, event.request_id, event.caller, "Operator.SetQuota", named):
+        return
+    quotas: dict[str, Quota] = {}
+    try:
+        problem = _twice(named)
+        quotas = {role: read_quota(quota) for role, quota in event.quotas}
+        problem = problem or _quotas_problem(ctx, quotas, force=event.force)
+    except ResourceError as error:
+        problem = str(error)
+    if problem is not None:
+        ctx.answer(event.request_id, problem)
+        return
+    _persist_quotas(ctx, quotas, event.request_id)
 
 
 @dataclass(frozen=True, slots=True)
-class QuotaSet:
-    """A role's quota is written; the operator waits."""
+class QuotasSet:
+    """The quotas of some roles are written; the operator waits."""
 
-    role: str
-    quota: Quota
+    quotas: Mapping[str, Quota]
     request_id: int
 
 
-def on_quota_set(ctx: Context, done: QuotaSet) -> None:
-    """Have the allocator keep it."""
-    ctx.allocator.set_quota(done.role, done.quota)
+def on_quotas_set(ctx: Context, done: QuotasSet) -> None:
+    """Have the allocator keep them."""
+    for role, quota in done.quotas.items():
+        ctx.allocator.set_quota(role, quota)
     ctx.answer(done.request_id)
-    ctx.publish(ClusterEvent.QUOTA_SET, message=done.role, roles=(done.role,))
+    for role in done.quotas:
+        ctx.publish(ClusterEvent.QUOTA_SET, message=role, roles=(role,))
 
 
-def _terms(ctx: Context, role: str, **changed: Any) -> RoleTerms:
-    return replace(ctx.state.roles(durable=False).get(role, NO_TERMS), **changed)
+def _persist_quotas(ctx: Context, quotas: Mapping[str, Quota], request_id: int) -> None:
+    terms = {role: replace(_terms(ctx, role), quota=quota) for role, quota in quotas.items()}
+    _persist(ctx, terms, QuotasSet(quotas, request_id))
 
 
-def _unwritable(ctx: Context, role: str, **changed: Any) -> str | None:
-    """Why the registry does not take a role with these terms, or None."""
+def _terms(ctx: Context, role: str) -> RoleTerms:
+    return ctx.state.roles(durable=False).get(role, NO_TERMS)
+
+
+def _twice(named: Iterable[str]) -> str | None:
+    """Why roles that are named cannot be set together, or None."""
+    again = next((role for role, times in Counter(named).items() if times > 1), None)
+    return None if again is None else f"the role {again[:255]} is named twice: name each once"
+
+
+def _unwritable(ctx: Context, changed: Mapping[str, RoleTerms]) -> str | None:
+    """Why the registry does not take these terms of roles, or None."""
     roles = ctx.state.roles(durable=False)
-    added = role not in roles and _terms(ctx, role, **changed) != RoleTerms()
-    full = limits.ROLES.problem(len(roles) + 1) if added else None
-    return ctx.state.why_aside(ROLE, role) or (
+    added = sum(role not in roles and terms != NO_TERMS for role, terms in changed.items())
+    full = limits.ROLES.problem(len(roles) + added) if added else None
+    aside = (ctx.state.why_aside(ROLE, role) for role in changed)
+    return next(filter(None, aside), None) or (
         f"{full}: set a role that is not used to weight 1 and no quota" if full else None
     )
 
 
-def _persist(ctx: Context, terms: RoleTerms, why: QuotaSet | WeightSet) -> None:
+def _persist(ctx: Context, changed: Mapping[str, RoleTerms], why: QuotasSet | WeightsSet) -> None:
     """A role that is like any other has no record."""
-    ctx.persist({(ROLE, why.role): None if terms == NO_TERMS else terms}, why)
+    ctx.persist(
+        {(ROLE, role): None if terms == NO_TERMS else terms for role, terms in changed.items()}, why
+    )
 
 
-def _quotas(ctx: Context, role: str, quota: Quota) -> dict[str, Quota]:
-    """All of them as they are to be, those that are being written, too."""
-    out = {
+def _quotas_problem(ctx: Context, changed: Mapping[str, Quota], *, force: bool) -> str | None:
+    """Why roles cannot have these quotas, all at once, or None."""
+    for role, quota in changed.items():
+        problem = role_problem(role) or terms_problem(RoleTerms(quota=quota))
+        if problem := problem or _limit_problem(quota):
+            return problem if len(changed) == 1 else f"{role[:255]!r}: {problem}"
+    quotas = {
         name: terms.quota for name, terms in ctx.state.roles(durable=False).items() if terms.quota
     }
-    return {**out, role: quota}
+    quotas |= changed
+    terms = {role: replace(_terms(ctx, role), quota=quota) for role, quota in changed.items()}
+    return (
+        _tree_problem(changed, quotas)
+        or (None if force else _capacity_problem(ctx, changed, quotas))
+        or _unwritable(ctx, terms)
+    )
 
 
-def _quota_problem(ctx: Context, role: str, quota: Quota, force: bool) -> str | None:
+def _limit_problem(quota: Quota) -> str | None:
     for name, limit in quota.limits.items():
         if quota.guarantees.get(name, 0) > limit:
             return (
                 f"the guarantee of {name} ({format_milli(quota.guarantees[name])}) is more than its"
                 f" limit ({format_milli(limit)})"
             )
-    return _tree_problem(ctx, role, quota) or (
-        None if force else _capacity_problem(ctx, role, quota)
-    )
+    return None
 
 
-def _tree_problem(ctx: Context, role: str, quota: Quota) -> str | None:
+def _tree_problem(changed: Iterable[str], quotas: Mapping[str, Quota]) -> str | None:
     """A role's children may not be promised more, or allowed more, than the role."""
-    quotas = _quotas(ctx, role, quota)
-    parent = role.rpartition("/")[0]
-    below: dict[str, list[Quota]] = {parent: [], role: []}  # nothing else changes
+    touched = (name for role in changed for name in (role.rpartition("/")[0], role))
+    below: dict[str, list[Quota]] = {name: [] for name in touched}  # nothing else changes
     for name, of_role in quotas.items():
         if (of := below.get(name.rpartition("/")[0])) is not None:
             of.append(of_role)
@@ -162,14 +203,16 @@ def _problem_below(role: str, above: Quota, children: list[Quota]) -> str | None
     return None
 
 
-def _capacity_problem(ctx: Context, role: str, quota: Quota) -> str | None:
+def _capacity_problem(
+    ctx: Context, changed: Mapping[str, Quota], quotas: Mapping[str, Quota]
+) -> str | None:
     """More than the cluster has cannot be guaranteed, as it stands."""
-    quotas = _quotas(ctx, role, quota)
+    guaranteed = {name for quota in changed.values() for name in quota.guarantees}
     top = [q.guarantees for r, q in quotas.items() if r.rpartition("/")[0] not in quotas]
     lost = (AgentState.UNREACHABLE, AgentState.GONE)
     there = _sum([a.total.quantities for a in ctx.state.agents.values() if a.state not in lost])
     for name, value in _sum(top).items():
-        if value > there.get(name, 0) and name in quota.guarantees:
+        if value > there.get(name, 0) and name in guaranteed:
             return (
                 f"all guarantees together would be {format_milli(value)} {name}, and the cluster"
                 f" has {format_milli(there.get(name, 0))}; --force sets it all the same"
@@ -189,20 +232,41 @@ def on_set_weight(ctx: Context, event: OperatorSetWeight) -> None:
     """Check it, write it, then have the allocator go by it."""
     if permission.refused(ctx, event.request_id, event.caller, "Operator.SetWeight", (event.role,)):
         return
-    problem = (
-        role_problem(event.role)
-        or terms_problem(RoleTerms(event.weight))
-        or _unwritable(ctx, event.role, weight=event.weight)
-    )
-    if problem is not None:
+    if (problem := _weights_problem(ctx, {event.role: event.weight})) is not None:
         ctx.answer(event.request_id, problem)
         return
     now = _terms(ctx, event.role).weight
     if event.instead_of is not None and now not in (event.instead_of, event.weight):
         _answer_outdated(ctx, event.request_id, f"the weight of {event.role}")
         return
-    done = WeightSet(event.role, event.weight, event.request_id)
-    _persist(ctx, _terms(ctx, event.role, weight=event.weight), done)
+    _persist_weights(ctx, {event.role: event.weight}, event.request_id)
+
+
+def on_set_weights(ctx: Context, event: OperatorSetWeights) -> None:
+    """Check all of them, and write them at once."""
+    named = [role for role, _ in event.weights]
+    if permission.refused(ctx, event.request_id, event.caller, "Operator.SetWeight", named):
+        return
+    weights = dict(event.weights)
+    if (problem := _twice(named) or _weights_problem(ctx, weights)) is not None:
+        ctx.answer(event.request_id, problem)
+        return
+    _persist_weights(ctx, weights, event.request_id)
+
+
+def _weights_problem(ctx: Context, weights: Mapping[str, float]) -> str | None:
+    for role, weight in weights.items():
+        if problem := role_problem(role) or terms_problem(RoleTerms(weight)):
+            return problem if len(weights) == 1 else f"{role[:255]!r}: {problem}"
+    return _unwritable(ctx, _with_weights(ctx, weights))
+
+
+def _with_weights(ctx: Context, weights: Mapping[str, float]) -> dict[str, RoleTerms]:
+    return {role: replace(_terms(ctx, role), weight=weight) for role, weight in weights.items()}
+
+
+def _persist_weights(ctx: Context, weights: Mapping[str, float], request_id: int) -> None:
+    _persist(ctx, _with_weights(ctx, weights), WeightsSet(weights, request_id))
 
 
 def _answer_outdated(ctx: Context, request_id: int, what: str) -> None:
@@ -215,17 +279,17 @@ def _answer_outdated(ctx: Context, request_id: int, what: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class WeightSet:
-    """A role's weight is written; the operator waits."""
+class WeightsSet:
+    """The weights of some roles are written; the operator waits."""
 
-    role: str
-    weight: float
+    weights: Mapping[str, float]
     request_id: int
 
 
-def on_weight_set(ctx: Context, done: WeightSet) -> None:
-    """Have the allocator go by it."""
-    ctx.allocator.set_weight(done.role, done.weight)
+def on_weights_set(ctx: Context, done: WeightsSet) -> None:
+    """Have the allocator go by them."""
+    for role, weight in done.weights.items():
+        ctx.allocator.set_weight(role, weight)
     ctx.answer(done.request_id)
-    said = f"{done.role}: {done.weight:g}"
-    ctx.publish(ClusterEvent.WEIGHT_SET, message=said, roles=(done.role,))
+    for role, weight in done.weights.items():
+        ctx.publish(ClusterEvent.WEIGHT_SET, message=f"{role}: {weight:g}", roles=(role,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pymesos_core.errors import ProblemKind, RequestError
 from pymesos_core.mesos.refusing import RefusalError, bad_request
@@ -102,27 +102,29 @@ async def _weights(reading: Reading, infos: Iterable[mesos_master.WeightInfo]) -
     for one in named:
         if not one.role:
             raise bad_request("Failed to validate update weights request: a weight has no role")
-    for one in named:
-        await reading.leader.commands.set_weight(reading.caller, one.role, one.weight)
+    if named:
+        weights = ((one.role, one.weight) for one in named)
+        await reading.leader.commands.set_weights(reading.caller, weights)
     return OK
 
 
 async def _quotas(reading: Reading, said: Call.UpdateQuota) -> int:
-    for config in said.quota_configs:
-        quota = types_pb2.Quota(
-            guarantees=[
-                types_pb2.Resource(name=name, scalar=one.value)
-                for name, one in sorted(config.guarantees.items())
-            ],
-            limits=[
-                types_pb2.Resource(name=name, scalar=one.value)
-                for name, one in sorted(config.limits.items())
-            ],
+    quotas = [
+        (
+            config.role,
+            types_pb2.Quota(guarantees=_scalars(config.guarantees), limits=_scalars(config.limits)),
         )
-        await reading.leader.commands.set_quota(
-            reading.caller, config.role, quota, force=said.force
-        )
+        for config in said.quota_configs
+    ]
+    if quotas:
+        await reading.leader.commands.set_quotas(reading.caller, quotas, force=said.force)
     return OK
+
+
+def _scalars(amounts: Mapping[str, mesos.Value.Scalar]) -> list[types_pb2.Resource]:
+    return [
+        types_pb2.Resource(name=name, scalar=one.value) for name, one in sorted(amounts.items())
+    ]
 
 
 async def _set_quota(reading: Reading, said: mesos_master.QuotaRequest) -> int:
