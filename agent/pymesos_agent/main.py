@@ -219,7 +219,7 @@ def _config(
         runtimes=[runtime.name for runtime in runtimes],
         isolation=isolation,
         version=VERSION,
-        capabilities=[pb.SECRETS, pb.KILL_SIGNAL, pb.CONFIG],
+        capabilities=[pb.SECRETS, pb.KILL_SIGNAL, pb.CONFIG, pb.EXECUTOR_RESOURCES],
     )
     return Config(
         info,

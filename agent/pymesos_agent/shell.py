@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from pymesos_agent.containers.isolation import refusal
 from pymesos_agent.containers.settings import Settings
@@ -80,6 +83,7 @@ log = logging.getLogger(__name__)
 CONNECT = method_of("/pymesos.v1.Agent/Connect", pb.AgentBatch, pb.MasterBatch)
 
 REGISTER_BYTES = 512 * 1024
+Record = TypeVar("Record", bound=Message)
 LAST_WORD_S = 1.0
 MAX_WAIT_S = 10.0  # from one try to start a runtime to the next
 
@@ -433,8 +437,21 @@ def cut_registration(message: pb.AgentMessage) -> list[pb.AgentMessage]:
     register = pb.Register()
     register.CopyFrom(message.register)
     records = list(register.tasks)
-    del register.tasks[:]
-    groups: list[list[pb.TaskRecord]] = [[]]
+    executors = list(register.executors)
+    del register.tasks[:], register.executors[:]
+    register.more_tasks = True
+    more = [pb.MoreTasks(tasks=some, more_tasks=True) for some in _in_groups(records)]
+    more += [pb.MoreTasks(executors=some, more_tasks=True) for some in _in_groups(executors)]
+    more[-1].more_tasks = False
+    return [
+        pb.AgentMessage(register=register),
+        *(pb.AgentMessage(more_tasks=part) for part in more),
+    ]
+
+
+def _in_groups(records: Iterable[Record]) -> list[list[Record]]:
+    """Records in lists that each fit into a message; at least one list."""
+    groups: list[list[Record]] = [[]]
     size = 0
     for record in records:
         if groups[-1] and size + record.ByteSize() > REGISTER_BYTES:
@@ -442,9 +459,4 @@ def cut_registration(message: pb.AgentMessage) -> list[pb.AgentMessage]:
             size = 0
         groups[-1].append(record)
         size += record.ByteSize()
-    register.more_tasks = True
-    parts = [pb.AgentMessage(register=register)]
-    for index, group in enumerate(groups):
-        more = pb.MoreTasks(tasks=group, more_tasks=index + 1 < len(groups))
-        parts.append(pb.AgentMessage(more_tasks=more))
-    return parts
+    return groups

@@ -57,6 +57,12 @@ AGENT_INFO = Limit("agent info", 64 * KIB, "bytes", "The AgentInfo")
 RESERVED = Limit("reserved on an agent", 128 * KIB, "bytes", "What is reserved on an agent")
 RESERVED_ENTRIES = Limit("entries reserved", 512, "entries", "What is reserved on an agent")
 REGISTRATION = Limit("registration", 256 * MIB, "bytes", "A registration")  # in parts
+AGENT_EXECUTORS = Limit(
+    "executors with resources of an agent",
+    1000,
+    "executors with resources of their own",
+    "An agent",
+)
 AGENT_TASKS = Limit("tasks of an agent", 10_000, "tasks", "An agent")
 FRAMEWORK_INFO = Limit("framework info", 64 * KIB, "bytes", "The framework info")
 FRAMEWORK_ROLES = Limit("framework roles", 256, "roles", "A framework")

@@ -114,7 +114,7 @@ async def test_an_executor_of_mesos_from_launch_to_shutdown(running: Cluster) ->
     operations = [{"type": "LAUNCH", "launch": launch}]
     await scheduler.call("ACCEPT", accept={"offer_ids": [offer["id"]], "operations": operations})
 
-    assert "0.1 cpus" in (await scheduler.update("large", "TASK_ERROR"))["message"]
+    assert "another ExecutorInfo" in (await scheduler.update("large", "TASK_ERROR"))["message"]
     finished = await scheduler.update("fin1", "TASK_FINISHED")
     assert finished["executor_id"] == {"value": "ex1"}
     assert finished["source"] == "SOURCE_EXECUTOR"

@@ -52,10 +52,9 @@ class Integral:
         self._integral += self._held * (at.mono_ms - self._at_ms)
         self._at_ms = at.mono_ms
         self._held = sum(
-            held_by(task.resources).cpus
+            held_by(holder.resources).cpus
             for agent in self._state.agents.values()
-            for task in agent.tasks.values()
-            if task.holds_resources
+            for holder in agent.holders()
         )
         expected = self._integral + self._before
         since = sum(sums.asked_cpus for sums in accounts.by_role(at).values())

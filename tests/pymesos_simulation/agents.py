@@ -139,7 +139,7 @@ class AgentNode(Node):
             address=pb.Address(hostname=self.name, ip=self.address.host, port=self.address.port),
             resources=to_proto(self.machine.total),
             runtimes=[NAME],
-            capabilities=[pb.SECRETS, pb.KILL_SIGNAL],
+            capabilities=[pb.SECRETS, pb.KILL_SIGNAL, pb.EXECUTOR_RESOURCES],
         )
         tag = f"{self.name}.{self.generation}"
         core = WatchedAgent(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pymesos_agent.core.executors.executor import Executor
 from pymesos_binpack.specs import Job
 from pymesos_core.states import is_terminal
 from pymesos_master.core.lifecycles import AgentState, DrainState
@@ -294,6 +295,15 @@ class Cluster:
             out.append(
                 f"running {live - seen} unknown to the master, {seen - live} known to it only"
             )
+        held = {
+            executor.key
+            for agent in self.agents
+            if agent.core is not None
+            for executor in agent.core.state.owners.values()
+            if isinstance(executor, Executor) and executor.held
+        }
+        if held != (charged := {key for agent in state.agents.values() for key in agent.executors}):
+            out.append(f"executors {held} hold resources, {charged} are charged")
         cores = {f.framework_id: f.core for f in self.owners if f.core is not None}
         wanted = sum(
             1 + len(instance.spec.sidecars)

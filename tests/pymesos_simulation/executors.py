@@ -7,7 +7,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from pymesos_agent.containers.spec import ContainerSpec
-from pymesos_core.resources import Resources, from_proto
+from pymesos_core.resources import EMPTY, Resources, from_proto, parse
 from pymesos_core.states import is_terminal
 from pymesos_core.transport import CallError
 from pymesos_proto.v1 import executor_pb2 as executor_pb
@@ -22,6 +22,8 @@ RETRY_S = 1.0
 EXECUTOR_ID = "PYMESOS_EXECUTOR_ID"
 CONNECT = "/pymesos.v1.Executor/Connect"
 COMMAND = pb.CommandInfo(shell=True, value="executor")
+CHARGED = "charged"  # an executor that holds resources of its own, until it ends
+OWN_CPUS = 0.01
 
 
 def in_executor(info: pb.TaskInfo) -> pb.TaskInfo:
@@ -32,6 +34,13 @@ def in_executor(info: pb.TaskInfo) -> pb.TaskInfo:
     out.ClearField("command")
     out.ClearField("container")
     out.executor.CopyFrom(pb.ExecutorInfo(executor_id="executor", command=COMMAND))
+    for resource in out.resources:
+        plain = not (resource.reservations or resource.device or resource.revocable)
+        if resource.name == "cpus" and plain and resource.scalar > OWN_CPUS:
+            resource.scalar -= OWN_CPUS  # so that both fit where the task would
+            out.executor.executor_id = CHARGED
+            out.executor.resources.add(name="cpus", scalar=OWN_CPUS)
+            break
     return out
 
 
@@ -51,6 +60,7 @@ class SimulatedExecutor(Node):
         self.framework_id = spec.framework_id
         self.executor_id = environment[EXECUTOR_ID]
         self.token = environment["PYMESOS_EXECUTOR_TOKEN"]
+        self.own = parse(f"cpus:{OWN_CPUS}") if self.executor_id == CHARGED else EMPTY
         self.tasks: dict[str, tuple[pb.TaskState, Resources]] = {}  # until the end is acknowledged
         self.unacknowledged: dict[bytes, pb.TaskStatus] = {}
         self._stream: Stream | None = None

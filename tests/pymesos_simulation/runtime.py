@@ -102,7 +102,8 @@ class Machine:
 
     def check_room(self) -> None:
         """No more runs than there is."""
-        running = total(retagged(resources, origin) for resources in self.live().values())
+        own = total(executor.own for executor in self.executors.values() if executor.alive)
+        running = own + total(retagged(one, origin) for one in self.live().values())
         assert self.total.contains(running), f"{self.node.name} runs {running} of {self.total}"
 
     def _live(self, container_id: str, command: str) -> None:

@@ -14,7 +14,12 @@ INFO = pb.ExecutorInfo(executor_id="x", command=COMMAND)
 
 
 def launch(
-    h: AgentHarness, task_id: str, info: pb.ExecutorInfo = INFO, connection_id: int = 1
+    h: AgentHarness,
+    task_id: str,
+    info: pb.ExecutorInfo = INFO,
+    connection_id: int = 1,
+    *,
+    launch_executor: bool = False,
 ) -> None:
     message = agent_pb.LaunchTask(
         framework_id="f",
@@ -22,6 +27,7 @@ def launch(
             task_id=task_id, resources=to_proto(parse("cpus:1;mem:64")), executor=info
         ),
         framework_info=pb.FrameworkInfo(name="f"),
+        launch_executor=launch_executor,
     )
     h.hear(agent_pb.MasterMessage(launch=message), connection_id)
 

@@ -19,7 +19,7 @@ from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import effects as fx
 from pymesos_master.core import events as ev
-from pymesos_master.core.reported import ReportedTask, read_task
+from pymesos_master.core.reported import ReportedTask, read_executor, read_task
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -158,6 +158,7 @@ class MasterHarness:
         caller: Caller = NOBODY,
         isolation: Mapping[str, str] | None = None,
         capabilities: Iterable[pb.AgentCapability] = (),
+        executors: Iterable[agent_pb.HeldExecutor] = (),
     ) -> int:
         """Register; the connection id."""
         connection_id = next(self._ids)
@@ -169,7 +170,10 @@ class MasterHarness:
             capabilities=capabilities,
         )
         incarnation_id = f"i{connection_id}"
-        self.feed(registering(connection_id, info, incarnation_id, tasks, caller=caller))
+        held = tuple(map(read_executor, executors))
+        self.feed(
+            registering(connection_id, info, incarnation_id, tasks, caller=caller, executors=held)
+        )
         self.feed(ev.AgentHeard(connection_id))
         return connection_id
 

@@ -79,6 +79,7 @@ from pymesos_master.core import (
     takeover,
     tasks,
 )
+from pymesos_master.core import executors as master_executors
 from pymesos_master.core import names as master_names
 from pymesos_master.core import secrets as master_secrets
 from pymesos_master.core.accounts import Accounts
@@ -512,6 +513,11 @@ def free_twice(patch: pytest.MonkeyPatch) -> None:
         )
 
     patch.setattr(tasks, "complete", complete)
+
+
+def keep_what_an_executor_held(patch: pytest.MonkeyPatch) -> None:
+    """What an executor held of its own stays taken when it has ended."""
+    patch.setattr(master_executors, "_release", lambda ctx, agent, key: None)
 
 
 def sell_an_agent_twice(patch: pytest.MonkeyPatch) -> None:
@@ -1056,6 +1062,7 @@ BUGS: list[Patch] = [
     keep_unreported_tasks,
     leak_resources,
     free_twice,
+    keep_what_an_executor_held,
     sell_an_agent_twice,
     known_before_stored,
     launch_before_stored,
@@ -1099,6 +1106,7 @@ FOUND_BY: dict[str, int] = {
     "give_secrets_of_any_task": 22,
     "keep_from_watchers_what_is_durable": 4,
     "keep_unreported_tasks": 18,
+    "keep_what_an_executor_held": 20,
     "keep_what_is_forgotten": 29,
     "keep_what_serves_from_resolvers": 3,
     "latest_state_first": 2,

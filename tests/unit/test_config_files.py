@@ -15,7 +15,7 @@ from pymesos_binpack.specs import JobError
 from pymesos_core import contract
 from pymesos_core.containers import fitting_runtimes, secret_names
 from pymesos_core.resources import EMPTY
-from pymesos_master.core.accepts import _not_capable
+from pymesos_master.core.launching import not_capable
 from pymesos_master.core.validation import _executor_problem, _secrets_problem
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness
@@ -68,13 +68,13 @@ def test_an_agent_that_cannot_make_them_gets_none() -> None:
         info = pb.AgentInfo(capabilities=[pb.SECRETS, pb.KILL_SIGNAL])
 
     agent: Any = Agent()
-    assert "upgrade the agent" in (_not_capable(agent, info) or "")
+    assert "upgrade the agent" in (not_capable(agent, info) or "")
     agent.info.capabilities.append(pb.CONFIG)
-    assert _not_capable(agent, info) is None
+    assert not_capable(agent, info) is None
     of_executor = pb.TaskInfo(executor=pb.ExecutorInfo(container=info.container))
-    assert _not_capable(agent, of_executor) is None
+    assert not_capable(agent, of_executor) is None
     agent.info.capabilities.remove(pb.CONFIG)
-    assert "upgrade the agent" in (_not_capable(agent, of_executor) or "")
+    assert "upgrade the agent" in (not_capable(agent, of_executor) or "")
 
 
 def test_a_changed_template_or_variable_replaces_its_tasks() -> None:

@@ -217,11 +217,11 @@ def test_all_that_a_task_may_say() -> None:
                 "executor": {
                     "executor_id": {"value": "e"},
                     "command": {"value": "x"},
-                    "resources": [{"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.2}}],
+                    "resources": [{"name": "cpus", "type": "RANGES", "scalar": {"value": 0.2}}],
                 },
                 "command": None,
             },
-            "beyond the 0.1 cpus",
+            "the resource 'cpus' has no value of the type",
         ),
         ({"check": {"type": "TCP", "tcp": {"port": 1}}}, "TaskInfo.check"),
         ({"limits": {"mem": {"value": 64}}}, "TaskInfo.limits"),

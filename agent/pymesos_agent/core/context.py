@@ -63,6 +63,9 @@ class Connection:
     silence_s: float = 0.0  # after this long without a message the master is taken for lost
     silent_at_s: float | None = None  # when that is, by the monotonic clock; each message moves it
     held_back: list[agent_pb.MasterMessage] | None = None  # until its epoch is durable
+    executors: list[Executor] = field(
+        default_factory=list
+    )  # said to hold resources, till it answers
 
 
 @dataclass(slots=True)

@@ -63,6 +63,7 @@ def _read_owner(record: checkpoint_pb.TaskCheckpoint, key: str, value: bytes) ->
             raise RecordError(f"the executor's id: {problem}")
         if record.state not in _OF_EXECUTORS:
             raise RecordError(f"it is {state_name(record.state)}, which no executor is")
+        _check_resources(record.executor)
         return Executor.from_record(record)
     _check_updates(record)
     return Task.from_record(record)
@@ -138,7 +139,7 @@ def _check_uid(uid: int) -> None:
         raise RecordError(f"its user is {uid}, which no agent gives")
 
 
-def _check_resources(info: pb.TaskInfo) -> None:
+def _check_resources(info: pb.TaskInfo | pb.ExecutorInfo) -> None:
     try:
         from_proto(info.resources)
     except ResourceError as error:

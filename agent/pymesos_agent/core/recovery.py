@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from google.protobuf.message import DecodeError
 
 from pymesos_agent.core import events, sandboxes, session
@@ -61,7 +63,10 @@ def load(ctx: Context, records: Records) -> None:
         ctx.uids.hold(record.own_uid)
     try:
         held: Resources = checked_total(
-            from_proto(task.info.resources) for task in ctx.state.tasks.values() if not task.ended
+            chain(
+                (from_proto(t.info.resources) for t in ctx.state.tasks.values() if not t.ended),
+                (executor.held for executor in executors.held(ctx)),
+            )
         )
         mine = with_reserved(from_proto(ctx.config.info.resources), ctx.state.reserved)
     except ResourceError as error:

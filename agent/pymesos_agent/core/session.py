@@ -82,6 +82,7 @@ def _say_who(ctx: Context, connection: Connection) -> None:
     for key, why in islice(ctx.state.set_aside.items(), MAX_SET_ASIDE_TOLD):
         # A key may be damaged, too, and the master takes nothing that cannot be shown.
         info.set_aside[quoted(key) if id_problem(key) else key] = cut(why, MAX_WHY)
+    connection.executors = executors.held(ctx)
     register = agent_pb.Register(
         agent_info=info,
         incarnation_id=next(ctx.incarnation_ids),
@@ -91,6 +92,7 @@ def _say_who(ctx: Context, connection: Connection) -> None:
         mono_s=ctx.now.mono_s,
         reserved=to_proto(ctx.state.reserved),
         leaving=ctx.ending,
+        executors=[executor.report() for executor in connection.executors],
     )
     ctx.tell(agent_pb.AgentMessage(register=register))
 
@@ -190,9 +192,8 @@ def _obey(ctx: Context, message: agent_pb.MasterMessage) -> None:
                 ctx.usage_interval_s = min(max(1.0, message.ping.usage_interval_s), 60.0)
             ctx.tell(agent_pb.AgentMessage(pong=agent_pb.AgentMessage.Pong()))
         case "launch":
-            launch = message.launch
-            _note_framework(ctx, launch)
-            launches.launch(ctx, launch.framework_id, launch.role, [copy_of(launch.task_info)], "")
+            _note_framework(ctx, message.launch)
+            launches.launch_task(ctx, message.launch)
         case "launch_group":
             group = message.launch_group
             _note_framework(ctx, group)
@@ -285,6 +286,9 @@ def _on_registered(ctx: Context, registered: agent_pb.MasterMessage.Registered) 
         _drop_connection(ctx, f"the master calls this agent {registered.agent_id}")
         return
     connection.registered = True
+    for executor in connection.executors:
+        executors.tell_free(ctx, *executor.key)  # if it has ended meanwhile
+    connection.executors = []
     ctx.emit(SetRevoked(tuple(registered.revoked)))
     if registered.wants_ended_tasks:
         sandboxes.tell_ended(ctx)  # before it may take one of them for one that never was

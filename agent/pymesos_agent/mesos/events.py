@@ -103,6 +103,10 @@ def _executor(info: pb.ExecutorInfo, around: Around) -> mesos.ExecutorInfo:
         uri.executable, uri.extract = artifact.executable, artifact.extract
         if artifact.path:
             uri.output_file = artifact.path
+    for resource in info.resources:
+        shown = to_mesos(resource, refined=True, allocated_to=around.role)
+        if shown is not None:
+            out.resources.append(shown)
     if info.shutdown_grace_period_s:
         out.shutdown_grace_period.nanoseconds = round(info.shutdown_grace_period_s * NANO)
     return out

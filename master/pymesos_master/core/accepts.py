@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import partial
 
 from pymesos_core import limits, resources
 from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.reservations import with_reserved, without
 from pymesos_core.resources import EMPTY, Resources, total
-from pymesos_core.stop_signals import TERM, first_signal
 from pymesos_master.core import (
     accounting,
     audit,
     drains,
+    executors,
     hoarding,
     offers,
     optimistic,
     permission,
     reservations,
-    secrets,
     tasks,
 )
 from pymesos_master.core.context import Context
+from pymesos_master.core.launching import Launched, Planned, plan, plan_one
 from pymesos_master.core.lifecycles import (
     OFFER_LIFE,
     AgentState,
@@ -31,22 +30,13 @@ from pymesos_master.core.lifecycles import (
     OfferEvent,
     OperationEvent,
 )
+from pymesos_master.core.reported import ReportedExecutor
 from pymesos_master.core.reservations import Launching
 from pymesos_master.core.state import Agent, Framework, Offer, Task
-from pymesos_master.core.validation import group_problem, task_problem
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """A launch with what each of its tasks needs, or why it cannot be."""
-
-    launching: Launching
-    needed: list[Resources]
-    problem: str | None
 
 
 def accept(
@@ -84,7 +74,7 @@ def accept(
     if converts:
         conversion = _plan_conversions(ctx, framework, agent, role, operations, offered)
     else:
-        planned, rest = _plan(framework, agent, launches, offered)
+        planned, rest = plan(framework, agent, launches, offered)
     _tell_audit(ctx, caller, framework, first, operations, denied)
     ctx.changed = True  # nothing is refused from here on
     hoarding.note_answer(ctx, framework, call.offer_ids)
@@ -231,13 +221,11 @@ def _plan_conversions(
     operations: list[scheduler_pb.Operation],
     offered: Resources,
 ) -> tuple[list[reservations.Step], Resources]:
-    launched: set[str] = set()
+    launched = Launched()
 
     def check(launching: Launching, rest: Resources) -> tuple[Resources, str | None]:
-        needed, problem = _needed(framework, agent, launching, rest, launched)
-        if problem is None:
-            launched.update(info.task_id for info in launching.infos)
-        return total(needed), problem
+        planned = plan_one(framework, agent, launching, rest, launched)
+        return total((*planned.needed, planned.of_executor)), planned.problem
 
     reserved = reservations.intended(ctx.state, agent)
     return reservations.plan(framework, agent, role, operations, offered, reserved, check)
@@ -307,7 +295,7 @@ def _carry_out(ctx: Context, agent: Agent, done: reservations.Conversion, *, the
                 )
                 _refuse(ctx, framework, (role,), launching, pb.TASK_DROPPED, reason, message)
             elif known:
-                planned, rest = _plan(framework, agent, [launching], rest)
+                planned, rest = plan(framework, agent, [launching], rest)
                 _launch_all(ctx, framework, agent, role, planned)
             continue
         event = OperationEvent.INVALID
@@ -337,58 +325,8 @@ def _offers_problem(call: scheduler_pb.Call.Accept, found: dict[str, Offer]) -> 
     return None
 
 
-def _needed(
-    framework: Framework,
-    agent: Agent,
-    launching: Launching,
-    rest: Resources,
-    launched: Container[str] = (),
-) -> tuple[list[Resources], str | None]:
-    """What each of its tasks needs, and why they may not be launched, or None."""
-    if launching.grouped:
-        of_all, problem = group_problem(framework, agent, launching.infos, rest, launched)
-    else:
-        info = launching.infos[0]
-        needed, problem = task_problem(framework, agent, info, rest, launched=launched)
-        of_all = [needed]
-    if problem is None:
-        problems = (_not_capable(agent, each) for each in launching.infos)
-        problem = next(filter(None, problems), None)
-    return of_all, problem
-
-
-def _not_capable(agent: Agent, info: pb.TaskInfo) -> str | None:
-    """Why an agent of an earlier version cannot do what a task asks for, or None."""
-    first = first_signal(info.kill_policy)
-    if first != TERM and pb.KILL_SIGNAL not in agent.info.capabilities:
-        return f"Task is to be ended by {first}, which its agent is too old for: upgrade the agent"
-    config = info.container.config or info.executor.container.config
-    if config and pb.CONFIG not in agent.info.capabilities:
-        return "Task has config files, for which its agent is too old: upgrade the agent"
-    return secrets.launch_problem(agent, info)
-
-
-def _plan(
-    framework: Framework,
-    agent: Agent,
-    launches: Iterable[Launching],
-    rest: Resources,
-) -> tuple[list[_Planned], Resources]:
-    """Which launches are valid and fit, and what they leave of the offers."""
-    planned: list[_Planned] = []
-    launched: set[str] = set()
-    for launching in launches:
-        needed, problem = _needed(framework, agent, launching, rest, launched)
-        planned.append(_Planned(launching, needed, problem))
-        if problem is None:
-            for mine in needed:
-                rest = rest - mine
-            launched.update(info.task_id for info in launching.infos)
-    return planned, rest
-
-
 def _launch_all(
-    ctx: Context, framework: Framework, agent: Agent, role: str, planned: Iterable[_Planned]
+    ctx: Context, framework: Framework, agent: Agent, role: str, planned: Iterable[Planned]
 ) -> None:
     """Launch what can be, and refuse the rest."""
     for each in planned:
@@ -397,7 +335,18 @@ def _launch_all(
             continue
         for info, mine in zip(each.launching.infos, each.needed, strict=True):
             _add(ctx, framework, agent, role, info, mine)
-        _tell_launch(ctx, framework, agent, role, each.launching)
+        if each.of_executor:
+            executor = each.launching.infos[0].executor
+            held = ReportedExecutor(
+                framework.framework_id,
+                executor.executor_id,
+                role,
+                executor.name,
+                each.of_executor,
+                ctx.now.wall_s,
+            )
+            executors.hold(ctx, agent, held)
+        _tell_launch(ctx, framework, agent, role, each)
         ctx.look_at_maintenance(agent)
 
 
@@ -433,8 +382,9 @@ def _add(
 
 
 def _tell_launch(
-    ctx: Context, framework: Framework, agent: Agent, role: str, launching: Launching
+    ctx: Context, framework: Framework, agent: Agent, role: str, planned: Planned
 ) -> None:
+    launching = planned.launching
     framework_id = framework.framework_id
     new = framework_id not in agent.told_frameworks
     agent.told_frameworks.add(framework_id)
@@ -448,6 +398,7 @@ def _tell_launch(
     else:
         launch = message.launch
         launch.task_info.CopyFrom(launching.infos[0])
+        launch.launch_executor = bool(planned.of_executor)
     launch.framework_id, launch.role = framework_id, role
     if new:
         launch.framework_info.CopyFrom(framework.info)

@@ -34,6 +34,7 @@ from pymesos_master.core.state import (
     AccountingRecord,
     Agent,
     ClusterState,
+    Executor,
     Framework,
     Task,
 )
@@ -66,7 +67,7 @@ def read_day(text: str) -> int:
     return (date.fromisoformat(text) - _EPOCH).days
 
 
-def account_of(task: Task, framework: Framework | None) -> Account:
+def account_of(task: Task | Executor, framework: Framework | None) -> Account:
     """Who is accounted for what a task uses. A task is of a job if its id is made as those are."""
     name = framework.info.name if framework is not None else ""
     short = name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
@@ -85,8 +86,8 @@ def _job_of_id(job_id: str) -> str:
     return parts.job if parts is not None else ""
 
 
-def look(ctx: Context, task: Task, *, since_stored: bool = False) -> None:
-    """What a task holds may have changed: it is accounted for as it is from now on.
+def look(ctx: Context, task: Task | Executor, *, since_stored: bool = False) -> None:
+    """What a task or an executor holds may have changed: it is accounted for as it is from now on.
 
     `since_stored`: this leader hears of it for the first time, and it has held it all the while.
     """
@@ -194,10 +195,11 @@ def check(state: ClusterState) -> None:
     """Assert that what is held by the accounts is what tasks hold."""
     held: dict[Account, Held] = {}
     for agent in state.agents.values():
-        for task in agent.tasks.values():
+        holders: list[Task | Executor] = [*agent.tasks.values(), *agent.executors.values()]
+        for task in holders:
             account = task.account
             charged = account is not None
-            assert charged == task.holds_resources, f"{task.label}: {charged}, {task.state}"
+            assert charged == task.holds_resources, f"{task.label}: {charged}"
             if account is not None:
                 assert task.charged == task.resources, task.label
                 held[account] = held.get(account, NOTHING).plus(held_by(task.resources))

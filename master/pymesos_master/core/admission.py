@@ -42,7 +42,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
             raise ResourceError(problem)
         if event.problem:
             raise ResourceError(event.problem)
-        held_now = reported_tasks.held_now(event.tasks)
+        held_now = reported_tasks.held_now(event.tasks, event.executors)
     except ResourceError as error:
         refuse_agent(ctx, event.connection_id, f"the agent's resources: {error}")
         return
@@ -235,6 +235,9 @@ def _admit(
         event.tasks,
         was_unreachable=was_unreachable,
         was_awaited=was == AgentState.RECOVERING,
+    )
+    takeover.take_over_executors(
+        ctx, agent, event.executors, was_awaited=was == AgentState.RECOVERING
     )
     names.look_at_agent(ctx, agent)
     offer_anew(ctx, agent)

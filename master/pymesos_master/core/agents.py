@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pymesos_core import contract
 from pymesos_core.copies import copy_of
 from pymesos_core.states import is_terminal
-from pymesos_master.core import accounting, names, offers, tasks
+from pymesos_master.core import accounting, executors, names, offers, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection
 from pymesos_master.core.events import (
@@ -156,6 +156,7 @@ def on_lost(ctx: Context, lost: AgentLost) -> None:
     AGENT_LIFE.move(agent, AgentEvent.LOST, ctx.now.wall_s)
     agent.changed_at_s = ctx.now.wall_s
     ctx.allocator.remove_agent(agent.agent_id)
+    executors.forget_all(ctx, agent)
     for task in list(agent.tasks.values()):
         if task.framework_id in ctx.state.completed_frameworks:
             # It was ending, and nobody will ask for it any more.
@@ -198,6 +199,7 @@ def make_gone(ctx: Context, agent: Agent) -> None:
     agent.changed_at_s = ctx.now.wall_s
     ctx.timers.cancel(("reregister", agent.agent_id))
     ctx.allocator.remove_agent(agent.agent_id)
+    executors.forget_all(ctx, agent)
     for task in list(agent.tasks.values()):
         tasks.end_without_agent(
             ctx,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.secrets import Sealed
-from pymesos_master.core.reported import ReportedTask
+from pymesos_master.core.reported import ReportedExecutor, ReportedTask
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -36,6 +36,7 @@ class AgentRegistering:
     leaving: bool = False  # it is ending, as by AgentLeaving
     caller: Caller = NOBODY
     problem: str = ""  # why what it says of its tasks cannot be
+    executors: tuple[ReportedExecutor, ...] = ()  # those that hold resources of their own
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,23 @@
-"""Custom executors: what passes between them and their frameworks.
+"""Custom executors: what passes between them and their frameworks, and what they hold.
 
-An executor lives on what its tasks were given (their agent sees to that), so nothing of it is
-accounted here, and nothing of it need be known.
+An executor that asks for resources of its own is charged once, with the first task that is launched
+in it on an agent, and holds them until its agent says that it has ended (as `Slave::executors` of
+Mesos' master). Of the others, which live on what their tasks were given, nothing need be known.
 """
 
 from __future__ import annotations
 
-from pymesos_core import contract
+from pymesos_core import contract, resources
+from pymesos_core.executors import held_problem
+from pymesos_core.resources import EMPTY, ResourceError, Resources
+from pymesos_master.core import accounting
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import ExecutorTold
-from pymesos_master.core.state import Agent, Framework
+from pymesos_master.core.reported import ReportedExecutor
+from pymesos_master.core.state import Agent, Executor, Framework, TaskKey
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 
@@ -56,6 +62,11 @@ def on_told(ctx: Context, event: ExecutorTold) -> None:
     if problem := contract.problem(event.told):
         ctx.complain(agent, "a bad message of an executor", problem)
         return
+    if isinstance(event.told, agent_pb.AgentMessage.ExecutorExited):
+        if event.told.held:
+            _release(ctx, agent, (event.told.framework_id, event.told.executor_id))
+        if event.told.quiet:
+            return
     framework = ctx.state.frameworks.get(event.told.framework_id)
     if framework is not None:
         ctx.tell_framework(framework, _event(agent, event.told))
@@ -75,3 +86,60 @@ def _event(
         status=told.status if told.HasField("status") else None,
     )
     return scheduler_pb.Event(failure=failure)
+
+
+def asked(info: pb.TaskInfo) -> Resources:
+    """What the executor of a task is to hold of its own. Raises ResourceError."""
+    if not info.HasField("executor") or not info.executor.resources:
+        return EMPTY
+    held = resources.from_proto(info.executor.resources)
+    if problem := held_problem(held):
+        raise ResourceError(f"ExecutorInfo.resources: {problem}")
+    return held
+
+
+def hold(ctx: Context, agent: Agent, said: ReportedExecutor, *, since_stored: bool = False) -> None:
+    """Have an executor hold what it is said to. The allocator counts it as its framework's."""
+    key = (said.framework_id, said.executor_id)
+    known = agent.executors.get(key)
+    if known is None:
+        known = agent.executors[key] = Executor(
+            said.framework_id,
+            said.executor_id,
+            agent.agent_id,
+            said.role,
+            said.name,
+            ctx.interned(said.held),
+            said.started_at_s or ctx.now.wall_s,
+        )
+    elif known.resources != said.held:
+        known.resources = ctx.interned(said.held)
+    accounting.look(ctx, known, since_stored=since_stored)
+
+
+def forget(ctx: Context, agent: Agent, key: TaskKey) -> Executor | None:
+    """Drop an executor that holds nothing any more. The allocator is not told."""
+    executor = agent.executors.pop(key, None)
+    if executor is not None:
+        executor.holds_resources = False
+        accounting.look(ctx, executor)
+    return executor
+
+
+def forget_all(ctx: Context, agent: Agent) -> None:
+    """Drop those of an agent that is lost or gone."""
+    for key in list(agent.executors):
+        forget(ctx, agent, key)
+
+
+def _release(ctx: Context, agent: Agent, key: TaskKey) -> None:
+    """It has ended: what it held comes free."""
+    executor = forget(ctx, agent, key)
+    if executor is not None:
+        ctx.allocator.recover(
+            executor.framework_id,
+            agent.agent_id,
+            executor.role,
+            executor.resources,
+            now_s=ctx.now.mono_s,
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from pymesos_core import contract, limits, resources
 from pymesos_core.copies import copy_of
@@ -38,6 +39,34 @@ class ReportedTask:
     def has_ended(self) -> bool:
         """Whether it holds nothing any more."""
         return is_terminal(self.state)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedExecutor:
+    """An executor that holds resources of its own, as its agent says."""
+
+    framework_id: str
+    executor_id: str
+    role: str
+    name: str
+    held: Resources
+    started_at_s: float  # Unix time; 0: not known
+
+
+def read_executor(record: agent_pb.HeldExecutor) -> ReportedExecutor:
+    """Read what an agent says of one. Raises ResourceError when it is none."""
+    if problem := contract.problem(record):
+        raise ResourceError(f"an executor cannot be: {problem}")
+    if not (record.framework_id and record.executor_id):
+        raise ResourceError("an executor is of no framework, or has no id")
+    return ReportedExecutor(
+        record.framework_id,
+        record.executor_id,
+        record.role,
+        record.name,
+        resources.from_proto(record.resources),
+        time_of(record.started_at_s),
+    )
 
 
 def read_task(record: agent_pb.TaskRecord) -> ReportedTask:
@@ -122,6 +151,7 @@ def state_problem(state: pb.TaskState, latest: pb.TaskState) -> str | None:
     return None
 
 
-def held_now(tasks: Iterable[ReportedTask]) -> Resources:
+def held_now(tasks: Iterable[ReportedTask], executors: Iterable[ReportedExecutor]) -> Resources:
     """What those hold that run. Raises ResourceError when two overlap."""
-    return resources.checked_total(task.held for task in tasks if not task.has_ended)
+    of_tasks = (task.held for task in tasks if not task.has_ended)
+    return resources.checked_total(chain(of_tasks, (executor.held for executor in executors)))

@@ -262,9 +262,8 @@ def offer_anew(ctx: Context, agent: Agent) -> None:
     offered until it is written.
     """
     by_client: dict[Client, list[Resources]] = {}
-    for task in agent.tasks.values():
-        if task.holds_resources:
-            by_client.setdefault((task.framework_id, task.role), []).append(task.resources)
+    for holder in agent.holders():
+        by_client.setdefault((holder.framework_id, holder.role), []).append(holder.resources)
     used = {client: resources.total(held) for client, held in by_client.items()}
     for kept in converting(ctx.state, agent):
         used[kept.client] = used.get(kept.client, EMPTY) + kept.held

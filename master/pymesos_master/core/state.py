@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pymesos_core.caller import NOBODY, Caller
@@ -26,6 +26,7 @@ from pymesos_master.core.lifecycles import (
 )
 from pymesos_master.core.named import Names
 from pymesos_master.core.named import TaskKey as TaskKey
+from pymesos_master.core.task import Executor as Executor
 from pymesos_master.core.task import Task as Task
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -166,6 +167,7 @@ class Agent:
     connection_id: int | None = None
     incarnation_id: str = ""
     tasks: dict[TaskKey, Task] = field(default_factory=dict)
+    executors: dict[TaskKey, Executor] = field(default_factory=dict)  # that hold resources
     offers: dict[str, Offer] = field(default_factory=dict)
     told_frameworks: set[str] = field(default_factory=set)
     missed_pings: int = 0
@@ -212,9 +214,14 @@ class Agent:
         """The wire form of all it has."""
         return to_proto(self.total) if self.reserved else self.info.resources
 
+    def holders(self) -> Iterator[Task | Executor]:
+        """Its tasks and executors that hold resources."""
+        yield from (task for task in self.tasks.values() if task.holds_resources)
+        yield from self.executors.values()
+
     def allocated(self) -> Resources:
-        """What its tasks hold."""
-        return total(task.resources for task in self.tasks.values() if task.holds_resources)
+        """What its tasks and executors hold."""
+        return total(holder.resources for holder in self.holders())
 
     def offered(self) -> Resources:
         """What is offered and unanswered."""

@@ -8,12 +8,12 @@ from pymesos_core import contract, resources
 from pymesos_core.copies import copy_of
 from pymesos_core.resources import ResourceError
 from pymesos_core.states import FROM_AGENTS, is_terminal
-from pymesos_master.core import accounting, agents, tasks
+from pymesos_master.core import accounting, agents, executors, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import AgentToldEnded
 from pymesos_master.core.lifecycles import SAID, TASK_LIFE, TaskEvent
-from pymesos_master.core.reported import ReportedTask, time_of
-from pymesos_master.core.state import Agent, Framework, Task
+from pymesos_master.core.reported import ReportedExecutor, ReportedTask, time_of
+from pymesos_master.core.state import Agent, Framework, Task, TaskKey
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -44,6 +44,20 @@ def take_over_tasks(
     for key, task in list(agent.tasks.items()):
         if key not in reported:
             _forget_unreported(ctx, agent, task)
+
+
+def take_over_executors(
+    ctx: Context, agent: Agent, said: Iterable[ReportedExecutor], *, was_awaited: bool
+) -> None:
+    """The same of what its executors hold of their own; of unknown frameworks nothing is held."""
+    reported: set[TaskKey] = set()
+    for each in said:
+        key = (each.framework_id, each.executor_id)
+        if key not in reported and _owner(ctx, agent, each.framework_id) is not None:
+            reported.add(key)
+            executors.hold(ctx, agent, each, since_stored=was_awaited)
+    for key in [key for key in agent.executors if key not in reported]:
+        executors.forget(ctx, agent, key)
 
 
 def _owner(ctx: Context, agent: Agent, framework_id: str) -> Framework | None:

@@ -91,3 +91,35 @@ class Task:
     def holds_resources(self) -> bool:
         """Resources come free on the transition to a terminal state or to unreachable."""
         return not is_terminal(self.state) and self.state != pb.TASK_UNREACHABLE
+
+
+@dataclass(slots=True)
+class Executor:
+    """A custom executor that holds resources of its own, from the launch of its first task until it
+    has ended, as far as its agent has said so."""
+
+    framework_id: str
+    executor_id: str
+    agent_id: str
+    role: str
+    name: str
+    resources: Resources
+    launched_at_s: float  # as far as this leader knows
+    account: Account | None = None  # as of a task
+    charged: Resources = EMPTY
+    holds_resources: bool = True
+
+    @property
+    def key(self) -> TaskKey:
+        """Framework id and executor id."""
+        return (self.framework_id, self.executor_id)
+
+    @property
+    def task_id(self) -> str:
+        """None: it is of no job."""
+        return ""
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return f"executor {self.executor_id} of {self.framework_id}"

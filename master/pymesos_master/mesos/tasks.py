@@ -12,7 +12,6 @@ from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.v1 import types_pb2 as pb
 
 NANO = 1_000_000_000
-EXECUTOR_HAS = {"cpus": 0.1, "mem": 32.0}  # as in Mesos the executor of a command
 MAX_PORTS = 4096  # of one task that has a container
 NO_TIMEOUT_S = 365 * 86400.0  # of a check: 0 means that in Mesos
 # What Mesos' fetcher extracts, unless it is told not to.
@@ -56,7 +55,6 @@ def _executor_of(info: mesos.ExecutorInfo) -> pb.ExecutorInfo:
         raise UnsupportedError("ExecutorInfo.type is DEFAULT, which is for LAUNCH_GROUP")
     if not info.HasField("command"):
         raise UnsupportedError("'ExecutorInfo.command' must be set for 'CUSTOM' executor")
-    _check_is_free(info)
     out = pb.ExecutorInfo(executor_id=info.executor_id.value, name=info.name, data=info.data)
     if info.HasField("container"):
         out.container.CopyFrom(container_of(info.container, ()))
@@ -65,24 +63,12 @@ def _executor_of(info: mesos.ExecutorInfo) -> pb.ExecutorInfo:
     out.artifacts.extend(map(_artifact, info.command.uris))
     if any(v.type == mesos.Environment.Variable.SECRET for v in info.command.environment.variables):
         raise UnsupportedError("Environment.Variable.secret is not supported of executors")
+    out.resources.extend(map(from_mesos, info.resources))
     if info.HasField("shutdown_grace_period"):
         out.shutdown_grace_period_s = info.shutdown_grace_period.nanoseconds / NANO
         if out.shutdown_grace_period_s < 0:
             raise UnsupportedError("ExecutorInfo's 'shutdown_grace_period' must be non-negative")
     return out
-
-
-def _check_is_free(info: mesos.ExecutorInfo) -> None:
-    """Raises UnsupportedError for an executor that asks for more than each has here, uncharged."""
-    for resource in info.resources:
-        from_mesos(resource)
-        most = EXECUTOR_HAS.get(resource.name, 0.0)
-        if resource.type != mesos.Value.SCALAR or resource.scalar.value > most:
-            raise UnsupportedError(
-                f"ExecutorInfo.resources asks for {resource.name[:80]!r} beyond the 0.1 cpus and 32"
-                f" MiB of mem that each executor has here beside its tasks, and that nobody is"
-                f" charged for; have its tasks ask for the rest"
-            )
 
 
 def _ports(task: pb.TaskInfo) -> list[int]:

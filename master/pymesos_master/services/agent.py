@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator
+from itertools import chain
 
 from pymesos_core import limits
 from pymesos_core.complaints import Complaints
@@ -21,7 +22,7 @@ from pymesos_master.core.events import (
     ExecutorTold,
     TaskStatusUpdated,
 )
-from pymesos_master.core.reported import ReportedTask, read_task
+from pymesos_master.core.reported import ReportedExecutor, ReportedTask, read_executor, read_task
 from pymesos_master.services.leading import BadStreamError, Leadership, run_stream
 from pymesos_master.shell import Connection
 from pymesos_proto.v1 import agent_pb2 as pb
@@ -97,6 +98,7 @@ class _Registration:
         self._caller = connection.caller
         self._register: pb.Register | None = None
         self._tasks: list[ReportedTask] = []
+        self._executors: list[ReportedExecutor] = []
         self._problem = ""  # why one of them is none
         self._size_bytes = 0
         self.complete = False
@@ -110,9 +112,9 @@ class _Registration:
         if kind == "register" and self._register is None:
             self._check_epoch(message.register)
             self._register = message.register
-            await self._add(message.register.tasks, message.register.more_tasks, turn)
+            await self._add(message.register, turn)
         elif kind == "more_tasks" and self._register is not None:
-            await self._add(message.more_tasks.tasks, message.more_tasks.more_tasks, turn)
+            await self._add(message.more_tasks, turn)
         else:
             raise BadStreamError("the first message of a stream must be Register")
 
@@ -127,18 +129,22 @@ class _Registration:
                 f" start the masters with --min-epoch {seen + 1}",
             )
 
-    async def _add(self, records: Sequence[pb.TaskRecord], more: bool, turn: Turn) -> None:
+    async def _add(self, part: pb.Register | pb.MoreTasks, turn: Turn) -> None:
         assert self._register is not None
-        if problem := limits.AGENT_TASKS.problem(len(self._tasks) + len(records)):
+        if problem := limits.AGENT_TASKS.problem(len(self._tasks) + len(part.tasks)):
             raise BadStreamError(problem)
+        if problem := limits.AGENT_EXECUTORS.problem(len(self._executors) + len(part.executors)):
+            raise BadStreamError(problem)
+        records: Iterator[pb.TaskRecord | pb.HeldExecutor] = chain(part.tasks, part.executors)
         for record in records:
             if not self._problem:
                 self._read(record)
                 await turn.pause()
-        if more:
+        if part.more_tasks:
             return
         self.complete = True
         tasks, self._tasks = tuple(self._tasks), []
+        executors, self._executors = tuple(self._executors), []
         self._feed(
             AgentRegistering(
                 self._connection_id,
@@ -152,12 +158,16 @@ class _Registration:
                 self._register.leaving,
                 self._caller,
                 self._problem,
+                executors,
             )
         )
 
-    def _read(self, record: pb.TaskRecord) -> None:
+    def _read(self, record: pb.TaskRecord | pb.HeldExecutor) -> None:
         try:
-            self._tasks.append(read_task(record))
+            if isinstance(record, pb.HeldExecutor):
+                self._executors.append(read_executor(record))
+            else:
+                self._tasks.append(read_task(record))
         except ResourceError as error:
             self._problem = str(error)
 

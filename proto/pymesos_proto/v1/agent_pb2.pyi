@@ -40,7 +40,7 @@ class EndedTasks(_message.Message):
     def __init__(self, tasks: _Optional[_Iterable[_Union[TaskRecord, _Mapping]]] = ...) -> None: ...
 
 class Register(_message.Message):
-    __slots__ = ("agent_info", "incarnation_id", "tasks", "more_tasks", "epoch_seen", "frameworks", "boot_id", "mono_s", "reserved", "leaving")
+    __slots__ = ("agent_info", "incarnation_id", "tasks", "more_tasks", "epoch_seen", "frameworks", "boot_id", "mono_s", "reserved", "leaving", "executors")
     AGENT_INFO_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_ID_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +51,7 @@ class Register(_message.Message):
     MONO_S_FIELD_NUMBER: _ClassVar[int]
     RESERVED_FIELD_NUMBER: _ClassVar[int]
     LEAVING_FIELD_NUMBER: _ClassVar[int]
+    EXECUTORS_FIELD_NUMBER: _ClassVar[int]
     agent_info: _types_pb2.AgentInfo
     incarnation_id: str
     tasks: _containers.RepeatedCompositeFieldContainer[TaskRecord]
@@ -61,15 +62,34 @@ class Register(_message.Message):
     mono_s: float
     reserved: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
     leaving: bool
-    def __init__(self, agent_info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., incarnation_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskRecord, _Mapping]]] = ..., more_tasks: _Optional[bool] = ..., epoch_seen: _Optional[int] = ..., frameworks: _Optional[_Iterable[_Union[_types_pb2.FrameworkInfo, _Mapping]]] = ..., boot_id: _Optional[str] = ..., mono_s: _Optional[float] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., leaving: _Optional[bool] = ...) -> None: ...
+    executors: _containers.RepeatedCompositeFieldContainer[HeldExecutor]
+    def __init__(self, agent_info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., incarnation_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskRecord, _Mapping]]] = ..., more_tasks: _Optional[bool] = ..., epoch_seen: _Optional[int] = ..., frameworks: _Optional[_Iterable[_Union[_types_pb2.FrameworkInfo, _Mapping]]] = ..., boot_id: _Optional[str] = ..., mono_s: _Optional[float] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., leaving: _Optional[bool] = ..., executors: _Optional[_Iterable[_Union[HeldExecutor, _Mapping]]] = ...) -> None: ...
+
+class HeldExecutor(_message.Message):
+    __slots__ = ("framework_id", "executor_id", "role", "name", "resources", "started_at_s")
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    framework_id: str
+    executor_id: str
+    role: str
+    name: str
+    resources: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    started_at_s: float
+    def __init__(self, framework_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., role: _Optional[str] = ..., name: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., started_at_s: _Optional[float] = ...) -> None: ...
 
 class MoreTasks(_message.Message):
-    __slots__ = ("tasks", "more_tasks")
+    __slots__ = ("tasks", "more_tasks", "executors")
     TASKS_FIELD_NUMBER: _ClassVar[int]
     MORE_TASKS_FIELD_NUMBER: _ClassVar[int]
+    EXECUTORS_FIELD_NUMBER: _ClassVar[int]
     tasks: _containers.RepeatedCompositeFieldContainer[TaskRecord]
     more_tasks: bool
-    def __init__(self, tasks: _Optional[_Iterable[_Union[TaskRecord, _Mapping]]] = ..., more_tasks: _Optional[bool] = ...) -> None: ...
+    executors: _containers.RepeatedCompositeFieldContainer[HeldExecutor]
+    def __init__(self, tasks: _Optional[_Iterable[_Union[TaskRecord, _Mapping]]] = ..., more_tasks: _Optional[bool] = ..., executors: _Optional[_Iterable[_Union[HeldExecutor, _Mapping]]] = ...) -> None: ...
 
 class StatusUpdate(_message.Message):
     __slots__ = ("framework_id", "status", "latest_state")
@@ -118,14 +138,18 @@ class AgentMessage(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
     class ExecutorExited(_message.Message):
-        __slots__ = ("framework_id", "executor_id", "status")
+        __slots__ = ("framework_id", "executor_id", "status", "held", "quiet")
         FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
         EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
         STATUS_FIELD_NUMBER: _ClassVar[int]
+        HELD_FIELD_NUMBER: _ClassVar[int]
+        QUIET_FIELD_NUMBER: _ClassVar[int]
         framework_id: str
         executor_id: str
         status: int
-        def __init__(self, framework_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., status: _Optional[int] = ...) -> None: ...
+        held: bool
+        quiet: bool
+        def __init__(self, framework_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., status: _Optional[int] = ..., held: _Optional[bool] = ..., quiet: _Optional[bool] = ...) -> None: ...
     class SecretsWanted(_message.Message):
         __slots__ = ("framework_id", "task_id")
         FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -164,16 +188,18 @@ class MasterBatch(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., message: _Optional[_Iterable[_Union[MasterMessage, _Mapping]]] = ...) -> None: ...
 
 class LaunchTask(_message.Message):
-    __slots__ = ("framework_id", "role", "task_info", "framework_info")
+    __slots__ = ("framework_id", "role", "task_info", "framework_info", "launch_executor")
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     TASK_INFO_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_INFO_FIELD_NUMBER: _ClassVar[int]
+    LAUNCH_EXECUTOR_FIELD_NUMBER: _ClassVar[int]
     framework_id: str
     role: str
     task_info: _types_pb2.TaskInfo
     framework_info: _types_pb2.FrameworkInfo
-    def __init__(self, framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ...) -> None: ...
+    launch_executor: bool
+    def __init__(self, framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., launch_executor: _Optional[bool] = ...) -> None: ...
 
 class LaunchGroup(_message.Message):
     __slots__ = ("framework_id", "role", "task_infos", "framework_info")

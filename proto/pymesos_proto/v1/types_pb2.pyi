@@ -86,6 +86,7 @@ class AgentCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SECRETS: _ClassVar[AgentCapability]
     KILL_SIGNAL: _ClassVar[AgentCapability]
     CONFIG: _ClassVar[AgentCapability]
+    EXECUTOR_RESOURCES: _ClassVar[AgentCapability]
 TASK_STATE_UNSPECIFIED: TaskState
 TASK_STAGING: TaskState
 TASK_STARTING: TaskState
@@ -148,6 +149,7 @@ AGENT_CAPABILITY_UNSPECIFIED: AgentCapability
 SECRETS: AgentCapability
 KILL_SIGNAL: AgentCapability
 CONFIG: AgentCapability
+EXECUTOR_RESOURCES: AgentCapability
 
 class Range(_message.Message):
     __slots__ = ("begin", "end")
@@ -480,7 +482,7 @@ class Label(_message.Message):
     def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class ExecutorInfo(_message.Message):
-    __slots__ = ("executor_id", "name", "command", "container", "artifacts", "data", "shutdown_grace_period_s")
+    __slots__ = ("executor_id", "name", "command", "container", "artifacts", "data", "shutdown_grace_period_s", "resources")
     EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
@@ -488,6 +490,7 @@ class ExecutorInfo(_message.Message):
     ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     SHUTDOWN_GRACE_PERIOD_S_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
     executor_id: str
     name: str
     command: CommandInfo
@@ -495,7 +498,8 @@ class ExecutorInfo(_message.Message):
     artifacts: _containers.RepeatedCompositeFieldContainer[Artifact]
     data: bytes
     shutdown_grace_period_s: float
-    def __init__(self, executor_id: _Optional[str] = ..., name: _Optional[str] = ..., command: _Optional[_Union[CommandInfo, _Mapping]] = ..., container: _Optional[_Union[ContainerInfo, _Mapping]] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., data: _Optional[bytes] = ..., shutdown_grace_period_s: _Optional[float] = ...) -> None: ...
+    resources: _containers.RepeatedCompositeFieldContainer[Resource]
+    def __init__(self, executor_id: _Optional[str] = ..., name: _Optional[str] = ..., command: _Optional[_Union[CommandInfo, _Mapping]] = ..., container: _Optional[_Union[ContainerInfo, _Mapping]] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., data: _Optional[bytes] = ..., shutdown_grace_period_s: _Optional[float] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ...) -> None: ...
 
 class TaskInfo(_message.Message):
     __slots__ = ("task_id", "name", "agent_id", "resources", "command", "container", "kill_policy", "labels", "data", "health_check", "readiness_check", "max_completion_time_s", "artifacts", "executor", "measure")

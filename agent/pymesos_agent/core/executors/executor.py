@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pymesos_agent.core.containers import Container, container_of
 from pymesos_agent.core.lifecycles import ExecutorState
 from pymesos_agent.core.tasks.task import TASK, Task
+from pymesos_core.executors import own_resources
 from pymesos_core.lifecycle import Story
-from pymesos_core.resources import Resources, from_proto, parse, total
+from pymesos_core.resources import EMPTY, Resources, from_proto, total
 from pymesos_core.store import Change
+from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
-
-OVERHEAD = parse("cpus:0.1;mem:32")
 
 
 @dataclass(slots=True, eq=False)
@@ -81,10 +81,27 @@ class Executor:
         return not self.ended and bool(self.started_at_s)
 
     @property
+    def held(self) -> Resources:
+        """What it holds of its own, until it ends; nothing if it asks for nothing."""
+        return EMPTY if self.ended else from_proto(self.executor_info.resources)
+
+    @property
     def resources(self) -> Resources:
         """What its container may use now."""
         live = (task for task in self.tasks if not task.ended)
-        return total((OVERHEAD, *(from_proto(task.info.resources) for task in live)))
+        own = own_resources(from_proto(self.executor_info.resources))
+        return total((own, *(from_proto(task.info.resources) for task in live)))
+
+    def report(self) -> agent_pb.HeldExecutor:
+        """What a master is told of what it holds."""
+        return agent_pb.HeldExecutor(
+            framework_id=self.framework_id,
+            executor_id=self.executor_id,
+            role=self.role,
+            name=self.executor_info.name,
+            resources=self.executor_info.resources,
+            started_at_s=self.started_at_s,
+        )
 
     def change(self) -> Change:
         """The write of the executor's record as it is now."""

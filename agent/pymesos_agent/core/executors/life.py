@@ -3,8 +3,9 @@
 As in Mesos' `src/slave/slave.cpp`: it is started for its first task, subscribes, is told of each
 task, and says how they are. Its updates are stored before they are acknowledged to it, and a
 task that it does not know when it subscribes again has failed. Its container may use what its
-tasks may and a little more that nobody is charged for, as Mesos' command executor has: that is
-accounted nowhere but here. It ends when it has had no task for a while.
+tasks may, and what it holds itself: its master has taken that for it, and is told when it comes
+free. One that asks for nothing has a little that nobody is charged for, as Mesos' command executor
+has. It ends when it has had no task for a while.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pymesos_agent.core.lifecycles import (
 from pymesos_agent.core.tasks import updates
 from pymesos_agent.core.tasks.outcomes import grace_s
 from pymesos_agent.core.tasks.task import Task
+from pymesos_core import contract
 from pymesos_core.text import duration
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
@@ -201,8 +203,26 @@ def end(ctx: Context, executor: Executor, status: int | None, why: str) -> None:
         framework_id=executor.framework_id,
         executor_id=executor.executor_id,
         status=status,
+        held=bool(executor.executor_info.resources),
     )
     ctx.tell_master(agent_pb.AgentMessage(executor_exited=exited))
+
+
+def tell_free(ctx: Context, framework_id: str, executor_id: str) -> None:
+    """Nothing is held by such an executor, unless there is one: its master gives that back."""
+    executor = ctx.state.executors.get((framework_id, executor_id))
+    if executor is not None and executor.held:
+        return
+    exited = agent_pb.AgentMessage.ExecutorExited(
+        framework_id=framework_id, executor_id=executor_id, held=True, quiet=True
+    )
+    if contract.problem(exited) is None:
+        ctx.tell_master(agent_pb.AgentMessage(executor_exited=exited))
+
+
+def held(ctx: Context) -> list[Executor]:
+    """Return those that hold resources of their own."""
+    return [one for one in ctx.state.owners.values() if isinstance(one, Executor) and one.held]
 
 
 def on_due(ctx: Context, name: str, container_id: str) -> None:

@@ -25,14 +25,37 @@ from pymesos_agent.core.tasks import updates
 from pymesos_agent.core.tasks.task import InExecutor, Task
 from pymesos_core import contract
 from pymesos_core.copies import copy_of
+from pymesos_core.executors import held_problem, own_resources
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.images import is_on_disk
 from pymesos_core.resources import ResourceError, check, checked_total, from_proto, to_proto
 from pymesos_core.store import Change
+from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 USERS = "users"
+
+
+def launch_task(ctx: Context, message: agent_pb.LaunchTask) -> None:
+    """Launch one task; what was taken for its executor is given back unless that is there.
+
+    A master takes it once. If the executor ends while its next task is on the way, nothing is
+    taken for another one, so that task is dropped (as in Mesos: `RunTaskMessage.launch_executor`).
+    """
+    info, framework_id = copy_of(message.task_info), message.framework_id
+    executor = info.executor
+    if (
+        executor.resources
+        and not message.launch_executor
+        and executors.find(ctx, framework_id, executor) is None
+    ):
+        text = f"Its executor {executor.executor_id[:255]} has ended, or is about to"
+        updates.turn_away(ctx, framework_id, info, pb.REASON_EXECUTOR_TERMINATED, text)
+        return
+    launch(ctx, framework_id, message.role, [info], "")
+    if message.launch_executor:
+        executors.tell_free(ctx, framework_id, executor.executor_id)
 
 
 def launch(
@@ -73,6 +96,8 @@ def launch(
             updates.drop(ctx, task, message)
         for executor in new:
             ctx.forget(executor)
+            if executor.held:
+                executors.tell_free(ctx, *executor.key)
         for owner in owners:
             if owner.container is not None:
                 ctx.uids.free(owner.container.own_uid)
@@ -102,9 +127,12 @@ def _check(ctx: Context, framework_id: str, role: str, infos: Sequence[pb.TaskIn
             continue
         if problem := id_problem(info.executor.executor_id):
             raise ResourceError(f"the executor's id: {problem}")
+        held = from_proto(info.executor.resources)
+        if problem := held_problem(held):
+            raise ResourceError(f"the executor's resources: {problem}")
         executor = executors.find(ctx, framework_id, info.executor)
-        if executor is not None:
-            checked_total((executor.resources, from_proto(info.resources)))
+        has = executor.resources if executor is not None else own_resources(held)
+        checked_total((has, from_proto(info.resources)))
     if len(infos) > 1:
         checked_total(from_proto(info.resources) for info in infos)
 

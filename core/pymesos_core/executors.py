@@ -1,0 +1,27 @@
+"""What executors of frameworks have beside the resources of their tasks."""
+
+from __future__ import annotations
+
+from pymesos_core.resources import Resources, parse
+
+# Of one that asks for nothing, as Mesos' executor of a command has it; nobody is charged for it.
+OVERHEAD = parse("cpus:0.1;mem:32")
+
+
+def own_resources(held: Resources) -> Resources:
+    """Return what an executor may use beside its tasks, of which it holds `held`.
+
+    It has some of each kind of the overhead, so that it can run while it has no tasks.
+    """
+    amounts = held.amounts()
+    missing = {name: milli for name, milli in OVERHEAD.scalars.items() if not amounts.get(name)}
+    return held + Resources(missing)
+
+
+def held_problem(held: Resources) -> str | None:
+    """Why an executor cannot hold these resources, or None."""
+    if any(tag.volume or tag.shared or tag.device or tag.revocable for tag in held.tagged):
+        return "volumes, parts of devices and what is revocable are for its tasks"
+    if held.amounts().get("gpus"):
+        return "gpus are for its tasks"
+    return None

@@ -1,0 +1,112 @@
+"""What is launched on accepted offers: whether it can be, and what of them it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pymesos_core import limits
+from pymesos_core.resources import EMPTY, ResourceError, Resources
+from pymesos_core.stop_signals import TERM, first_signal
+from pymesos_master.core import executors, secrets
+from pymesos_master.core.reservations import Launching
+from pymesos_master.core.state import Agent, Framework
+from pymesos_master.core.validation import group_problem, task_problem
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A launch with what each of its tasks needs, or why it cannot be."""
+
+    launching: Launching
+    needed: list[Resources]
+    problem: str | None
+    of_executor: Resources = EMPTY  # what its executor is to hold, if it holds nothing yet
+
+
+@dataclass(slots=True)
+class Launched:
+    """What the same call launches before."""
+
+    task_ids: set[str] = field(default_factory=set)
+    executor_ids: set[str] = field(default_factory=set)  # that are to hold resources
+
+
+def plan_one(
+    framework: Framework, agent: Agent, launching: Launching, rest: Resources, launched: Launched
+) -> Planned:
+    """Plan a launch: what its tasks need, and their executor, or why they may not be launched."""
+    of_executor = EMPTY
+    if launching.grouped:
+        of_all, problem = group_problem(framework, agent, launching.infos, rest, launched.task_ids)
+    else:
+        info = launching.infos[0]
+        needed, problem = task_problem(framework, agent, info, rest, launched=launched.task_ids)
+        of_all = [needed]
+        if problem is None and info.HasField("executor"):
+            of_executor, problem = _of_executor(framework, agent, info, rest - needed, launched)
+    if problem is None:
+        problems = (not_capable(agent, each) for each in launching.infos)
+        problem = next(filter(None, problems), None)
+    if problem is None:
+        launched.task_ids.update(info.task_id for info in launching.infos)
+        if of_executor:
+            launched.executor_ids.add(launching.infos[0].executor.executor_id)
+    return Planned(launching, of_all, problem, of_executor)
+
+
+def _of_executor(
+    framework: Framework, agent: Agent, info: pb.TaskInfo, rest: Resources, launched: Launched
+) -> tuple[Resources, str | None]:
+    """What is taken for the executor of a task, if that holds nothing yet; or why it cannot be."""
+    executor_id = info.executor.executor_id
+    try:
+        asked = executors.asked(info)
+    except ResourceError as error:
+        return EMPTY, f"Executor uses invalid resources: {error}"
+    key = (framework.framework_id, executor_id)
+    if not asked or key in agent.executors or executor_id in launched.executor_ids:
+        return EMPTY, None
+    if problem := limits.AGENT_EXECUTORS.problem(len(agent.executors) + 1):
+        return EMPTY, problem
+    if not rest.contains(asked):
+        return EMPTY, (
+            f"Total resources required by task and its executor is more than available: the"
+            f" executor {executor_id} asks for {asked}, and its task leaves {rest}"
+        )
+    return asked, None
+
+
+def not_capable(agent: Agent, info: pb.TaskInfo) -> str | None:
+    """Why an agent of an earlier version cannot do what a task asks for, or None."""
+    first = first_signal(info.kill_policy)
+    if first != TERM and pb.KILL_SIGNAL not in agent.info.capabilities:
+        return f"Task is to be ended by {first}, which its agent is too old for: upgrade the agent"
+    config = info.container.config or info.executor.container.config
+    if config and pb.CONFIG not in agent.info.capabilities:
+        return "Task has config files, for which its agent is too old: upgrade the agent"
+    if info.executor.resources and pb.EXECUTOR_RESOURCES not in agent.info.capabilities:
+        return (
+            "Task has an executor with resources of its own (ExecutorInfo.resources), which its"
+            " agent is too old to know: upgrade the agent"
+        )
+    return secrets.launch_problem(agent, info)
+
+
+def plan(
+    framework: Framework,
+    agent: Agent,
+    launches: Iterable[Launching],
+    rest: Resources,
+) -> tuple[list[Planned], Resources]:
+    """Which launches are valid and fit, and what they leave of the offers."""
+    planned: list[Planned] = []
+    launched = Launched()
+    for launching in launches:
+        one = plan_one(framework, agent, launching, rest, launched)
+        planned.append(one)
+        if one.problem is None:
+            for mine in (*one.needed, one.of_executor):
+                rest = rest - mine
+    return planned, rest
