@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,7 +24,6 @@ from pymesos_agent.core.uids import UidRange
 from pymesos_agent.files.disks import volume_limits
 from pymesos_agent.files.memory import memory_of
 from pymesos_agent.files.mounting import protect
-from pymesos_agent.mesos.server import MesosExecutors
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_agent.runtimes.oci.bundle import USER_NAMESPACE_IDS
 from pymesos_agent.runtimes.starting import (
@@ -53,6 +53,9 @@ from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Records
 from pymesos_core.tasks import beside, running
 from pymesos_proto.v1 import types_pb2 as pb
+
+if TYPE_CHECKING:
+    from pymesos_agent.mesos.server import MesosExecutors
 
 log = logging.getLogger("pymesos_agent")
 
@@ -104,7 +107,7 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     works, away = await start_runtimes(candidates, on_event)
     check_needed(works, away, needed)
     name = settings.listen_at.name()[:MAX_NAME_IN_ID].replace("/", "-")
-    mesos = MesosExecutors(settings.mesos_at) if settings.mesos_at is not None else None
+    mesos = _mesos_executors(settings)
     if mesos is not None:
         process.close_later(mesos.close)
     core = AgentCore(
@@ -143,6 +146,15 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
         else nullcontext(),
     ):
         await run(shell, detector, process.stop, kill_tasks_on_exit=settings.kill_tasks_on_exit)
+
+
+def _mesos_executors(settings: AgentSettings) -> MesosExecutors | None:
+    """Return what serves Mesos' executors, if there is a port for them. Raises ServingError."""
+    if settings.mesos_at is None:
+        return None
+    from pymesos_agent.mesos.server import MesosExecutors  # its web server is slow to load
+
+    return MesosExecutors(settings.mesos_at)
 
 
 def _names(

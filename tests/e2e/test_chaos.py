@@ -47,7 +47,7 @@ def start_cluster(chaos: Chaos) -> str:
         add_role(
             chaos,
             f"master{number}",
-            "pymesos_master.main",
+            "pymesos_master",
             *("--zk", url, *session, "--work-dir", work_dir),
             *("--agent-ping-timeout", "1", "--offer-timeout", "5"),
         )
@@ -56,13 +56,13 @@ def start_cluster(chaos: Chaos) -> str:
         add_role(
             chaos,
             f"agent{number}",
-            "pymesos_agent.main",
+            "pymesos_agent",
             *("--master", url, *session, "--work-dir", work_dir, "--runtime", "process"),
             *("--resources", "cpus:4;mem:2048;disk:1000"),
         )
     state_dir = str(chaos.folder / "state")
     listen = ("--listen", "--state-dir", state_dir, "--failover-timeout", "3600")
-    add_role(chaos, "framework", "pymesos_binpack.main", "--master", url, *listen)
+    add_role(chaos, "framework", "pymesos_binpack", "--master", url, *listen)
     return url
 
 

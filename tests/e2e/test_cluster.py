@@ -533,7 +533,7 @@ def test_local_ends_with_its_tasks_and_leaves_nothing(tmp_path: Path, how: str) 
     cli = Cli(first[1])
     assert cli.run("run", "-", "--wait", text=job("service", 4, "sleep 99")).returncode == 0
     if how == "killed agents":
-        for pid in with_marker(marker, local.pid, "pymesos_agent.main"):
+        for pid in with_marker(marker, local.pid, "\0pymesos_agent\0"):
             os.kill(pid, signal.SIGKILL)
         errors_said = (tmp_path / "errors").read_text
         wait_for("its word", lambda: errors_said().count("it was ended by SIGKILL") == 2)
@@ -541,7 +541,7 @@ def test_local_ends_with_its_tasks_and_leaves_nothing(tmp_path: Path, how: str) 
     if how == "kill -9 of its keeper":
         os.kill(descendants(local.pid)[0], signal.SIGKILL)
     elif how == "no folder":
-        agent = with_marker(marker, local.pid, "pymesos_agent.main")[0]
+        agent = with_marker(marker, local.pid, "\0pymesos_agent\0")[0]
         shutil.rmtree(folder, ignore_errors=True)
         os.kill(agent, signal.SIGKILL)
     else:

@@ -56,7 +56,7 @@ class Local:
 
 def start(*flags: str, prefix: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Local:
     process = subprocess.Popen(
-        [*prefix, sys.executable, "-m", "pymesos_cli.main", "local", "--agents", "1", *flags],
+        [*prefix, sys.executable, "-m", "pymesos_cli", "local", "--agents", "1", *flags],
         stdout=subprocess.PIPE, text=True, env=os.environ | dict(env or {}), cwd="/",
     )  # fmt: skip
     assert process.stdout is not None
@@ -85,7 +85,7 @@ def local() -> Iterator[Local]:
 
 def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "pymesos_cli.main", "local"],
+        [sys.executable, "-m", "pymesos_cli", "local"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=os.environ | {"TMPDIR": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")},
     )  # fmt: skip
@@ -104,7 +104,7 @@ def python(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def cli(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return python("-m", "pymesos_cli.main", *arguments, **env)
+    return python("-m", "pymesos_cli", *arguments, **env)
 
 
 def test_its_owner_needs_no_flags(local: Local) -> None:
@@ -308,7 +308,7 @@ class TestOfSomebodyWhoIsNotRoot:
         return start("--runtime", "process", *flags, prefix=as_somebody(), env=self.env(home))
 
     def cli(self, home: Path, *arguments: str) -> str:
-        argv = as_somebody(sys.executable, "-m", "pymesos_cli.main", *arguments)
+        argv = as_somebody(sys.executable, "-m", "pymesos_cli", *arguments)
         done = subprocess.run(
             argv, capture_output=True, text=True, timeout=60, cwd="/", env=self.env(home)
         )
@@ -331,7 +331,8 @@ class TestOfSomebodyWhoIsNotRoot:
                 assert {Path(path).name for path in said[1:-1]} == {"mine", "stdout", "stderr"}
             assert set(inside[1:-1]).isdisjoint(outside[1:-1]), "each sees its own sandbox"
             parts = psutil.Process(local.process.pid).children(recursive=True)
-            parts = [p for p in parts if any(word.endswith(".main") for word in p.cmdline())]
+            names = {"pymesos_cli", "pymesos_master", "pymesos_agent", "pymesos_binpack"}
+            parts = [p for p in parts if names.intersection(p.cmdline())]
             assert len(parts) == 4, "the keeper, master, agent and the bin-packing framework"
             owners = {Path(f"/proc/{part.pid}/mem").stat().st_uid for part in parts}
             assert owners == {0}, "others of their user do not look into them"

@@ -24,7 +24,7 @@ class Cli:
     timeout_s: float = 90.0
 
     def argv(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "pymesos_cli.main", "--master", self.master, *arguments]
+        return [sys.executable, "-m", "pymesos_cli", "--master", self.master, *arguments]
 
     def run(
         self, *arguments: str, text: str | None = None, env: dict[str, str] | None = None
@@ -49,7 +49,7 @@ class Cli:
 
     def json(self, *arguments: str) -> list[dict[str, Any]]:
         """What a command lists. It runs in this process: many ask so until an answer changes."""
-        _, _, _, *words = self.argv(*arguments, "--json")  # after: python -m pymesos_cli.main
+        _, _, _, *words = self.argv(*arguments, "--json")  # after: python -m pymesos_cli
         results: list[Result] = []
         # The test may have an event loop of its own; a command that hangs does not keep it.
         thread = threading.Thread(

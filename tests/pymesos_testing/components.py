@@ -310,7 +310,7 @@ class Roles:
     def master(self, name: str = "master", *arguments: str, port: int = 0) -> Role:
         return self.start(
             name,
-            "pymesos_master.main",
+            "pymesos_master",
             *("--port", str(port), "--work-dir", str(self.folder / name)),
             *("--agent-ping-timeout", "1", "--join-port", "0", *arguments),
         )
@@ -319,7 +319,7 @@ class Roles:
         """An agent whose tasks end with the test: --kill-tasks-on-exit, unless it is killed."""
         return self.start(
             name,
-            "pymesos_agent.main",
+            "pymesos_agent",
             *("--port", "0", "--master", master, "--work-dir", str(self.folder / name)),
             *("--hostname", name, *arguments),
         )
@@ -327,7 +327,7 @@ class Roles:
     def binpack(self, master: str, name: str = "binpack", *arguments: str) -> Role:
         return self.start(
             name,
-            "pymesos_binpack.main",
+            "pymesos_binpack",
             *("--listen", "--master", master, "--state-dir", str(self.folder / name)),
             *arguments,
         )

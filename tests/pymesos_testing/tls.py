@@ -61,6 +61,6 @@ class TlsCli(Cli):
 
     def argv(self, *arguments: str) -> list[str]:
         return [
-            *(sys.executable, "-m", "pymesos_cli.main", "--tls", self.tls),
+            *(sys.executable, "-m", "pymesos_cli", "--tls", self.tls),
             *("--master", self.master, "--timeout", "5", *arguments),
         ]

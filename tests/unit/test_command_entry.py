@@ -58,3 +58,22 @@ def test_what_a_script_imports_before_is_next_to_nothing(script: str, tmp_path: 
         *(package, module),
         *("pymesos_core", "pymesos_core.entry"),
     }
+
+
+def test_garbage_is_looked_for_once_it_runs_and_not_in_what_was_imported(tmp_path: Path) -> None:
+    (tmp_path / "it.py").write_text(
+        "import gc\nthen = gc.isenabled()\n"
+        "def main(): print(then, gc.isenabled(), gc.get_freeze_count() > 1000)\n"
+    )
+    assert enter(tmp_path).stdout == "False True True\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "others"),
+    [("pymesos_agent.main", {"aiohttp", "docker", "requests"}), ("pymesos_cli.main", {"grpc"})],
+)
+def test_what_is_not_always_needed_is_not_loaded_at_the_start(
+    module: str, others: set[str], tmp_path: Path
+) -> None:
+    said = run_python(f"import sys, {module}\nprint(*sys.modules)", tmp_path)
+    assert module in said.stdout and others.isdisjoint(said.stdout.split())

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, expect
 def command(*words: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """A command that runs until it is interrupted, and its first two lines."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "pymesos_cli.main", *words],
+        [sys.executable, "-m", "pymesos_cli", *words],
         stdout=subprocess.PIPE, text=True, env=os.environ,
     )  # fmt: skip
     assert process.stdout is not None
@@ -87,7 +87,7 @@ def test_without_a_certificate_the_page_says_what_to_do(closed: str, browser: Br
 
 
 def test_a_browser_signs_in_with_a_code_and_out_again(closed: str, browser: Browser) -> None:
-    made = [sys.executable, "-m", "pymesos_cli.main", "web", "--code"]
+    made = [sys.executable, "-m", "pymesos_cli", "web", "--code"]
     code = subprocess.run(made, capture_output=True, text=True, timeout=60, check=True).stdout
     context = browser.new_context(ignore_https_errors=True)
     page = context.new_page()
@@ -120,7 +120,7 @@ def test_a_browser_signs_in_with_a_code_and_out_again(closed: str, browser: Brow
 def test_a_port_that_is_taken_is_said(closed: str) -> None:
     port = closed.rpartition(":")[2]
     done = subprocess.run(
-        [sys.executable, "-m", "pymesos_cli.main", "web", "--no-open", "--port", port],
+        [sys.executable, "-m", "pymesos_cli", "web", "--no-open", "--port", port],
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 1 and "choose another port with --port" in done.stderr

@@ -10,7 +10,6 @@ from pathlib import Path
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.core.records import RecordError, read_owner
 from pymesos_agent.core.tasks.task import TASK
-from pymesos_agent.runtimes.docker.runtime import DockerRuntime
 from pymesos_agent.runtimes.interface import OnEvent, Runtime, RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime
@@ -40,6 +39,10 @@ def candidates_of(
     # With `auto`, an image's root is to be nobody wherever it runs, so not on an engine.
     namespaced = settings.user_namespace_base
     if wanted == "docker" or (wanted == "auto" and not namespaced):
+        from pymesos_agent.runtimes.docker.runtime import (
+            DockerRuntime,
+        )  # slow to load
+
         candidates.append(DockerRuntime(tag, docker_host, settings))
     if wanted in ("auto", "oci"):
         candidates.append(OciRuntime(work_dir, tag, settings))

@@ -49,7 +49,7 @@ def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -
         told = ("--receivers", str(wanted.receivers.resolve())) if wanted.receivers else ()
         master = cluster.start(
             "master",
-            "pymesos_master.main",
+            "pymesos_master",
             *("--port", str(wanted.port), "--work-dir", str(folder / "master")),
             *("--agent-ping-timeout", "2", *level, *_tls(secrets, wanted, MASTER)),
             *("--http", "--http-port", "0"),
@@ -67,7 +67,7 @@ def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -
             name = f"agent-{index + 1}"
             cluster.start(
                 name,
-                "pymesos_agent.main",
+                "pymesos_agent",
                 *("--port", "0", "--master", master.address, "--work-dir", str(folder / name)),
                 *("--hostname", _hostname(index, wanted)),
                 *("--resources", str(_offered(wanted.resources, taken))),
@@ -78,7 +78,7 @@ def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -
             )
         cluster.start(
             "binpack",
-            "pymesos_binpack.main",
+            "pymesos_binpack",
             *("--listen", "--master", master.address, "--state-dir", str(folder / "binpack")),
             *("--role", "**", *level, *_tls(secrets, wanted, BINPACK)),
             *told,

@@ -59,7 +59,7 @@ class Cluster:
         attributes = self.attributes[index] if index < len(self.attributes) else USUAL
         self.agents[index] = self.roles.start(
             name,
-            "pymesos_agent.main",
+            "pymesos_agent",
             *("--port", "0", "--master", self.master.address, "--hostname", "127.0.0.1"),
             *("--work-dir", str(self.roles.folder / name), *AGENT, *self.flags),
             *("--attributes", attributes),
@@ -96,7 +96,7 @@ def cluster(
     try:
         master = roles.start(
             "master",
-            "pymesos_master.main",
+            "pymesos_master",
             *("--port", "0", "--work-dir", str(folder / "master"), "--no-auth", "--no-http"),
             *("--mesos-port", str(port), "--mesos-anonymous", "recordings", *master_set),
             *("--hostname", "127.0.0.1"),
