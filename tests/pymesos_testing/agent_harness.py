@@ -147,6 +147,7 @@ class AgentHarness:
         image: str = "",
         killing_state: bool = True,
         starting_state: bool = False,
+        command: pb.CommandInfo | None = None,
         **info: object,
     ) -> None:
         capabilities = [pb.TASK_KILLING_STATE] if killing_state else []
@@ -156,7 +157,7 @@ class AgentHarness:
             task_info=pb.TaskInfo(
                 task_id=task_id,
                 resources=to_proto(parse("cpus:1;mem:32")),
-                command=pb.CommandInfo(shell=True, value="true"),
+                command=command or pb.CommandInfo(shell=True, value="true"),
                 container=pb.ContainerInfo(image=image),
                 **info,  # type: ignore[arg-type]
             ),

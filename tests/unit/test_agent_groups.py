@@ -100,7 +100,7 @@ def test_a_runtime_that_is_not_there(h: AgentHarness) -> None:
     h.launch_group("a", "b", image="i")
     assert h.started == []
     assert ends(h)["a"][0] == "TASK_FAILED"
-    assert ends(h)["b"] == ("TASK_KILLED", "Killed before delivery to the runtime")
+    assert ends(h)["b"] == ("TASK_KILLED", "Killed before delivery to the executor")
 
 
 def test_a_restart_finds_the_group(h: AgentHarness) -> None:

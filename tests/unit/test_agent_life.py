@@ -200,6 +200,32 @@ def test_one_that_does_not_start_is_not_said_to_start(h: AgentHarness) -> None:
     assert [update.status.state for update in h.updates()] == [pb.TASK_FAILED]
 
 
+@pytest.mark.parametrize(
+    ("starting_state", "told"),
+    [(True, ["TASK_STARTING", "TASK_RUNNING", "TASK_FAILED"]), (False, ["TASK_FAILED"])],
+)
+def test_a_program_that_is_not_there(
+    h: AgentHarness, starting_state: bool, told: list[str]
+) -> None:
+    """As in Mesos, whose executor runs already, to a framework that is told of every start."""
+    h.launch(starting_state=starting_state)
+    text = "cannot execute /no/such: No such file or directory"
+    h.feed(ev.ContainerFailed(h.container(), text, no_program=True))
+    for _ in told[1:]:
+        h.acknowledge(h.updates()[-1].status)
+    assert h.states() == told and text in last(h).message
+    reason = pb.REASON_UNSPECIFIED if starting_state else pb.REASON_CONTAINER_LAUNCH_FAILED
+    assert last(h).reason == reason and last(h).exit_status == int(starting_state)
+
+
+def test_a_command_that_says_nothing_starts_and_fails(h: AgentHarness) -> None:
+    """The master takes such a command only of a framework that is told of every start."""
+    h.launch(starting_state=True, command=pb.CommandInfo(shell=True))
+    h.acknowledge(h.updates()[-1].status)
+    assert h.states() == ["TASK_STARTING", "TASK_FAILED"]
+    assert last(h).reason == pb.REASON_EXECUTOR_TERMINATED and h.started == []
+
+
 def test_forks_without_end(h: AgentHarness) -> None:
     container = h.run()
     h.feed(ev.ProcessesRefused(container, 10))
@@ -223,6 +249,15 @@ def test_one_that_starts_when_it_was_given_up_is_ended(h: AgentHarness) -> None:
     h.feed(ev.ContainerStarted("stranger", 8))
     assert ("stranger", True) in h.kills and "stranger" in h.destroyed
     assert h.states() == ["TASK_FAILED"]
+
+
+def test_one_that_ends_by_a_kill_before_it_was_said_to_run(h: AgentHarness) -> None:
+    h.launch(starting_state=True)
+    h.kill()
+    h.feed(ev.ContainerStarted(h.container(), 7))
+    h.feed(ev.ContainerExited(h.container(), -15))
+    assert h.updates()[-1].status.reason == pb.REASON_TASK_KILLED_DURING_LAUNCH
+    assert h.states() == ["TASK_KILLED"]
 
 
 def test_a_kill_while_it_is_launched_is_a_kill(h: AgentHarness) -> None:

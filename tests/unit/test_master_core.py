@@ -496,6 +496,51 @@ class TestKillAndReconcile:
         assert names(h.last(framework)) == (expected, "REASON_RECONCILIATION")
         assert not h.last(framework).uuid
 
+    @pytest.mark.parametrize("as_mesos", [True, False])
+    def test_of_a_task_whose_end_is_acknowledged(self, h: MasterHarness, as_mesos: bool) -> None:
+        more = [pb.MESOS_RECONCILIATION] if as_mesos else []
+        agent, framework = h.agent(), h.subscribe(capabilities=[pb.PARTITION_AWARE, *more])
+        h.run(framework)
+        h.update(agent, h.framework_id(framework), "t", pb.TASK_FINISHED, b"1")
+        asked = [scheduler_pb.Call.Reconcile.Task(task_id="t")]
+        h.call(framework, reconcile=scheduler_pb.Call.Reconcile(tasks=asked))
+        assert names(h.last(framework))[0] == "TASK_FINISHED", "it has not acknowledged it yet"
+        told = scheduler_pb.Call.Acknowledge(agent_id=h.agent_id(agent), task_id="t", uuid=b"1")
+        h.call(framework, acknowledge=told)
+        h.call(framework, reconcile=scheduler_pb.Call.Reconcile(tasks=asked))
+        expected = "TASK_UNKNOWN" if as_mesos else "TASK_FINISHED"
+        assert names(h.last(framework)) == (expected, "REASON_RECONCILIATION")
+        h.call(framework, kill=scheduler_pb.Call.Kill(task_id="t", agent_id=h.agent_id(agent)))
+        assert names(h.last(framework))[0] == "TASK_GONE" if as_mesos else "TASK_FINISHED"
+
+    @pytest.mark.parametrize("as_mesos", [True, False])
+    def test_implicit_of_a_task_that_is_unreachable(self, h: MasterHarness, as_mesos: bool) -> None:
+        more = [pb.MESOS_RECONCILIATION] if as_mesos else []
+        agent, framework = h.agent(), h.subscribe(capabilities=[pb.PARTITION_AWARE, *more])
+        h.run(framework)
+        h.feed(ev.AgentDisconnected(agent))
+        h.advance(3600)
+        assert names(h.last(framework))[0] == "TASK_UNREACHABLE"
+        before = len(h.statuses(framework))
+        h.call(framework, reconcile=scheduler_pb.Call.Reconcile())
+        assert len(h.statuses(framework)) - before == (0 if as_mesos else 1)
+        asked = [scheduler_pb.Call.Reconcile.Task(task_id="t")]
+        h.call(framework, reconcile=scheduler_pb.Call.Reconcile(tasks=asked))
+        assert names(h.last(framework)) == ("TASK_UNREACHABLE", "REASON_RECONCILIATION")
+        h.call(framework, kill=scheduler_pb.Call.Kill(task_id="t"))
+        killed = h.core.state.frameworks[h.framework_id(framework)].tasks["t"].kill
+        assert (killed is None) == as_mesos
+
+    def test_a_command_that_says_nothing(self, h: MasterHarness) -> None:
+        """It is launched for who is told of every start, and starts and fails there."""
+        capabilities = [pb.PARTITION_AWARE, pb.TASK_STARTING_STATE]
+        agent, framework = h.agent(), h.subscribe(capabilities=capabilities)
+        (offer,) = h.offers(framework)
+        info = task(offer, "t")
+        info.command.CopyFrom(pb.CommandInfo(shell=True))
+        h.accept(framework, [offer.offer_id], info)
+        assert h.launched(agent) == ["t"]
+
     def test_no_answer_before_an_agent_has_confirmed_its_registration(
         self, h: MasterHarness
     ) -> None:

@@ -455,7 +455,7 @@ def test_what_a_framework_declares() -> None:
     )
     assert list(info.roles) == ["dev"] and info.failover_timeout_s == 5
     assert set(info.capabilities) == {
-        pb.PARTITION_AWARE, pb.TASK_STARTING_STATE, pb.INVERSE_OFFERS,
+        pb.PARTITION_AWARE, pb.TASK_STARTING_STATE, pb.INVERSE_OFFERS, pb.MESOS_RECONCILIATION,
     }  # fmt: skip
 
 

@@ -112,6 +112,7 @@ class ContainerFailed:
     message: str
     killed: bool = False
     image: pb.ImageTrouble = pb.IMAGE_TROUBLE_UNSPECIFIED
+    no_program: bool = False  # all was ready, and its program could not be executed
 
 
 def killed_early(container_id: str) -> ContainerFailed:

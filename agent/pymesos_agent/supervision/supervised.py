@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 10.0
 AGAIN_S = 1.0
+NO_PROGRAM = "cannot execute "  # with which a supervisor's word on a program begins
 OF_ITSELF = ("ids", "argv", "env", "cwd", "hidden", "no_new_privileges", "has_path_of_agent")
 # Of all that could be imported only what the programs name is.
 PROGRAM = (
@@ -202,7 +203,8 @@ class Supervised:
                 self._on_event(ContainerStarted(container_id, message["pid"]))
             case "failed":
                 error = plain_error(message["error"])
-                self._on_event(ContainerFailed(container_id, error))
+                no_program = error.startswith(NO_PROGRAM)
+                self._on_event(ContainerFailed(container_id, error, no_program=no_program))
             case "exited":
                 self._on_event(exited(message))
 

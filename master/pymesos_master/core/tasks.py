@@ -245,6 +245,9 @@ def kill(ctx: Context, framework: Framework, call: scheduler_pb.Call.Kill) -> No
         return
     if call.agent_id and call.agent_id != task.agent_id:
         return
+    if task.state == pb.TASK_UNREACHABLE and framework.has(pb.MESOS_RECONCILIATION):
+        _tell_latest(ctx, framework, task)  # and the kill is not remembered
+        return
     policy = pb.KillPolicy()
     if call.HasField("kill_policy"):
         policy.CopyFrom(call.kill_policy)
@@ -284,13 +287,22 @@ def send_kill(
 
 
 def reconcile(ctx: Context, framework: Framework, call: scheduler_pb.Call.Reconcile) -> None:
-    """Explicit: answer for each task named. Implicit: for every task of the framework."""
+    """Explicit: answer for each task named. Implicit: for every task of the framework.
+
+    As in Mesos the latter leaves out tasks that are unreachable, for who declares to be used to it.
+    """
     if not call.tasks:
+        as_mesos = framework.has(pb.MESOS_RECONCILIATION)
+        told = {
+            task_id: task
+            for task_id, task in framework.tasks.items()
+            if not (as_mesos and task.state == pb.TASK_UNREACHABLE)
+        }
         tell_all(
             ctx,
             framework,
             "reconciliation",
-            framework.tasks,
+            told,
             lambda task_ids: _tell_all(ctx, framework, task_ids),
         )
         return
@@ -371,9 +383,10 @@ def on_unknown(ctx: Context, asked: UnknownTasks) -> None:
 
 
 def _tell_if_known(ctx: Context, framework: Framework, task_id: str) -> bool:
-    # The end of a completed task was told, and perhaps not stored: no other may be told.
-    completed = ctx.state.completed_tasks.get((framework.framework_id, task_id))
-    task = framework.tasks.get(task_id) or completed
+    task = framework.tasks.get(task_id)
+    if task is None and not framework.has(pb.MESOS_RECONCILIATION):
+        # The end of a completed task was told, and perhaps not stored: no other may be told.
+        task = ctx.state.completed_tasks.get((framework.framework_id, task_id))
     if task is not None:
         _tell_latest(ctx, framework, task)
     return task is not None

@@ -56,6 +56,12 @@ def epoch_problem(highest: int, info: pb.FrameworkInfo) -> str | None:
     return f"another instance of this framework leads, in epoch {highest}; this is {info.epoch}"
 
 
+def _starts_and_fails(framework: Framework, info: pb.TaskInfo) -> bool:
+    """Whether a command that says nothing is launched all the same: who is told of every start is
+    told that it starts and fails, as by Mesos' executor."""
+    return info.HasField("command") and framework.has(pb.TASK_STARTING_STATE)
+
+
 def task_problem(
     framework: Framework,
     agent: Agent,
@@ -93,7 +99,7 @@ def task_problem(
     if info.HasField("executor"):
         if problem := _executor_problem(info, grouped=grouped):
             return EMPTY, problem
-    elif not info.command.value and not info.container.image:
+    elif not (info.command.value or info.container.image or _starts_and_fails(framework, info)):
         return EMPTY, "Task has neither a command nor an image"
     has_container = info.HasField("container")  # of what is not there no part is looked at
     if not grouped and has_container and any(m.group_path for m in info.container.mounts):

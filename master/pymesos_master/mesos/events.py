@@ -45,6 +45,8 @@ _OF_EXECUTOR = frozenset(
         pb.REASON_TASK_CHECK_STATUS_UPDATED,
     }
 )
+# With which a master repeats what it knows of a task.
+_OF_LATEST = (pb.REASON_RECONCILIATION, pb.REASON_AGENT_REREGISTERED)
 _OPERATIONS = {
     scheduler_pb.Event.OperationUpdate.FINISHED: mesos.OPERATION_FINISHED,
     scheduler_pb.Event.OperationUpdate.ERROR: mesos.OPERATION_ERROR,
@@ -223,7 +225,7 @@ def status_to_mesos(told: pb.TaskStatus, places: Places) -> mesos.TaskStatus:
         out.executor_id.value = places.executor(told) or told.task_id
     runs = out.source == mesos.TaskStatus.SOURCE_EXECUTOR
     is_away = told.state in (pb.TASK_UNREACHABLE, pb.TASK_LOST)
-    if runs or (told.reason == pb.REASON_RECONCILIATION and not is_away):
+    if runs or (told.reason in _OF_LATEST and not is_away):
         _add_address(places.task(told), out.container_status)
     if told.data:
         out.data = told.data

@@ -99,6 +99,8 @@ class Subscription:
                 self._settle(None)
             elif kind == "refused" and one.refused.call == "UPDATE_FRAMEWORK":
                 self._settle(one.refused.message)
+            elif kind == "rescind" and self.torn_down:
+                continue  # its offers go with it, which Mesos does not say
             out += self._said(one, here, places)
         return out
 

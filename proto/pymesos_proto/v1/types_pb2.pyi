@@ -79,6 +79,7 @@ class FrameworkCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SHARED_RESOURCES: _ClassVar[FrameworkCapability]
     INVERSE_OFFERS: _ClassVar[FrameworkCapability]
     TASK_STARTING_STATE: _ClassVar[FrameworkCapability]
+    MESOS_RECONCILIATION: _ClassVar[FrameworkCapability]
 
 class AgentCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -145,6 +146,7 @@ REVOCABLE_RESOURCES: FrameworkCapability
 SHARED_RESOURCES: FrameworkCapability
 INVERSE_OFFERS: FrameworkCapability
 TASK_STARTING_STATE: FrameworkCapability
+MESOS_RECONCILIATION: FrameworkCapability
 AGENT_CAPABILITY_UNSPECIFIED: AgentCapability
 SECRETS: AgentCapability
 KILL_SIGNAL: AgentCapability

@@ -24,13 +24,19 @@ from pymesos_testing.recordings.reading import (
     offers_in,
     quantities,
     strings_in,
+    used_offers,
 )
 from pymesos_testing.recordings.setting_up import given
 from pymesos_testing.recordings.wire import Answer, Stream, ask
 
-KNOWN_S = 8.0  # until the ids that a step needs are known
+KNOWN_S = 5.0  # until the ids that a step needs are known
+CUT_S = 0.3  # until what is held is declined, to be offered together with what came free since
+OFFERED_S = 2.5  # until an offer is taken that holds other amounts
 SETTLE_S = 1.5  # after the last step, until streams are looked at
 HOST = "127.0.0.1"
+ENDS = frozenset(
+    {"TASK_FINISHED", "TASK_FAILED", "TASK_KILLED", "TASK_ERROR", "TASK_LOST", "TASK_DROPPED"}
+)
 
 
 @dataclass
@@ -41,6 +47,9 @@ class Played:
     sent_s: dict[int, float] = field(default_factory=dict)
     problems: list[tuple[Step, str]] = field(default_factory=list)  # steps that could not be sent
     ids: dict[str, list[str]] = field(default_factory=dict)  # recorded → ours
+    offers: dict[str, Json] = field(default_factory=dict)  # ours, by their ids
+    used: set[str] = field(default_factory=set)  # ids of offers, recorded ones and ours
+    executors: dict[str, list[Json]] = field(default_factory=dict)  # what each has written down
 
     def ours(self, text: str) -> str:
         """A recorded text with the ids of this cluster."""
@@ -86,12 +95,6 @@ class Player:
         self._talks: list[_Conversation] = []
         self.played = Played()
         self._agents: list[str] = []  # ours, in the order in which they are first seen
-        self._offers = {
-            offer["id"]["value"]: offer
-            for step in recording.steps
-            for _, event in step.events
-            for offer in offers_in(event)
-        }
 
     async def play(self) -> Played:
         """Send all steps."""
@@ -204,20 +207,27 @@ class Player:
     async def _send(self, step: Step, send: Json) -> None:
         needed = [text for text in strings_in([send.get("body"), send.get("headers"), send["path"]])
                   if text in self._recording.ids]  # fmt: skip
-        deadline = time.monotonic() + KNOWN_S
-        while missing := [one for one in needed if not self._known(one, deadline)]:
-            if time.monotonic() > deadline:
+        began_s = time.monotonic()
+        declined = False
+        while missing := [one for one in needed if not self._known(one, began_s + OFFERED_S)]:
+            waited_s = time.monotonic() - began_s
+            if waited_s > KNOWN_S:
                 self.played.problems.append((step, f"not known: {', '.join(missing)[:300]}"))
                 return
+            if waited_s > CUT_S and not declined:
+                declined = True
+                await self._offer_anew(missing)
             await asyncio.sleep(0.02)
             self._learn()
+        if _type_of(send) == "TEARDOWN":
+            await self._settle_offers(step)
         headers = {name: self.played.ours(value) for name, value in send["headers"].items()}
         path = self.played.ours(send["path"])
         body = self._body(send.get("body"))
         self.played.sent_s[step.index] = time.monotonic()
         answer = await ask(HOST, self._port, send["method"], path, headers, body)
         self.played.answers[step.index] = answer
-        self._note_use(send.get("body"))
+        self._note_use(step)
         header = (step.raw.get("headers") or {}).get("Mesos-Stream-Id")
         if header and "mesos-stream-id" in answer.headers:
             self.played.ids[header] = [answer.headers["mesos-stream-id"]]
@@ -258,7 +268,7 @@ class Player:
     def _known(self, recorded: str, deadline: float) -> bool:
         if recorded in self.played.ids:
             return True
-        offer = self._offers.get(recorded)
+        offer = self._recording.offers.get(recorded)
         return offer is not None and self._find_offer(recorded, offer, deadline)
 
     def _find_offer(self, recorded: str, offer: Json, deadline: float) -> bool:
@@ -282,15 +292,63 @@ class Player:
                 return True
         return False
 
-    def _note_use(self, body: Any) -> None:
+    async def _settle_offers(self, step: Step) -> None:
+        """Have what is held before a framework goes be as much as it was."""
+        for talk in self._talks:
+            if talk.step.conn != step.conn:
+                continue
+            left = _left(talk.step, self.played.used)
+            wanted = added([quantities(one["resources"]) for one in left.values()])
+            mine = added([quantities(one["resources"]) for one in talk.held.values()])
+            if left and wanted != mine:
+                await self._offer_anew(list(left))
+                await asyncio.sleep(CUT_S)
+                self._learn()
+
+    async def _offer_anew(self, missing: list[str]) -> None:
+        """Decline what is held of the agents of these offers.
+
+        Mesos offers once a second what is free then. We offer at once, and what comes free of an
+        agent while it is offered comes with the next offer, when that one is answered.
+        """
+        agents = {
+            self.played.ours(self._recording.offers[one]["agent_id"]["value"])
+            for one in missing
+            if one in self._recording.offers
+        }
+        for talk in self._talks:
+            held = [i for i, o in talk.held.items() if o["agent_id"]["value"] in agents]
+            if not held or not any(
+                offer["id"]["value"] in missing
+                for _, e in talk.step.events
+                for offer in offers_in(e)
+            ):
+                continue
+            headers = {"Content-Type": "application/json", "Accept": "application/json"}
+            headers["Mesos-Stream-Id"] = talk.stream.headers["mesos-stream-id"]
+            subscribed = talk.stream.events[0][1]["subscribed"]
+            said = {
+                "type": "DECLINE",
+                "framework_id": subscribed["framework_id"],
+                "decline": {
+                    "offer_ids": [{"value": one} for one in held],
+                    "filters": {"refuse_seconds": 0},
+                },
+            }
+            data = json.dumps(said).encode()
+            await ask(HOST, self._port, "POST", "/api/v1/scheduler", headers, data)
+            for one in held:
+                self.played.used.add(one)
+                del talk.held[one]
+
+    def _note_use(self, step: Step) -> None:
         """What is accepted or declined is held no more."""
-        if not isinstance(body, dict):
-            return
-        for part in ("accept", "decline"):
-            for one in (body.get(part) or {}).get("offer_ids") or ():
-                for ours in self.played.ids.get(one["value"], ()):
-                    for talk in self._talks:
-                        talk.held.pop(ours, None)
+        for one in used_offers(step):
+            self.played.used.add(one)
+            for ours in self.played.ids.get(one, ()):
+                self.played.used.add(ours)
+                for talk in self._talks:
+                    talk.held.pop(ours, None)
 
     def _learn(self) -> None:
         for talk in self._talks:
@@ -317,7 +375,7 @@ class Player:
             if len(theirs_in_turn) >= len(talk.inverse):
                 self.played.ids[theirs_in_turn[len(talk.inverse) - 1]] = [talk.inverse[-1]]
         for offer in offers_in(event):
-            talk.held[offer["id"]["value"]] = offer
+            talk.held[offer["id"]["value"]] = self.played.offers[offer["id"]["value"]] = offer
             self._learn_agent(offer)
         if "rescind" in event:
             talk.held.pop(event["rescind"]["offer_id"]["value"], None)
@@ -337,7 +395,8 @@ class Player:
                 return
 
     def _learn_uuid(self, talk: _Conversation, status: Json, recorded: list[Json]) -> None:
-        key = (status["task_id"]["value"], status["state"])
+        """Take the recorded one of the same state in turn; what ends a task is of one kind."""
+        key = (status["task_id"]["value"], _turn(status["state"]))
         seen = talk.updates[key]
         if status["uuid"] in seen:
             return
@@ -346,7 +405,25 @@ class Player:
         for event in recorded:
             said = (event.get("update") or {}).get("status") or {}
             new = "uuid" in said and said["uuid"] not in theirs
-            if new and (said["task_id"]["value"], said["state"]) == key:
+            if new and (said["task_id"]["value"], _turn(said["state"])) == key:
                 theirs.append(said["uuid"])
         if len(theirs) >= len(seen):
             self.played.ids[theirs[len(seen) - 1]] = [status["uuid"]]
+
+
+def _type_of(send: Json) -> str:
+    body = send.get("body")
+    return str(body.get("type", "")) if isinstance(body, dict) else ""
+
+
+def _left(step: Step, used: Collection[str]) -> dict[str, Json]:
+    """The offers of a recorded stream that were not used, and not taken back."""
+    out: dict[str, Json] = {}
+    for _, event in step.events:
+        out |= {o["id"]["value"]: o for o in offers_in(event) if o["id"]["value"] not in used}
+        out.pop(((event.get("rescind") or {}).get("offer_id") or {}).get("value", ""), None)
+    return out
+
+
+def _turn(state: str) -> str:
+    return "an end" if state in ENDS else state

@@ -63,6 +63,16 @@ class Recording:
     volatile: frozenset[str]
     ids: frozenset[str] = field(default_factory=frozenset)
     agents: dict[str, str] = field(default_factory=dict)  # with their attributes, as first offered
+    offers: dict[str, Json] = field(default_factory=dict)  # by their ids
+
+    @property
+    def executors(self) -> dict[str, Json]:
+        """What executors of ours wrote down, each with its step, by their ids."""
+        return {
+            step.raw["executor_log"][0]["env"]["MESOS_EXECUTOR_ID"]: step.raw
+            for step in self.steps
+            if step.raw.get("executor_log")
+        }
 
 
 def read(path: Path) -> Recording:
@@ -72,8 +82,9 @@ def read(path: Path) -> Recording:
     steps = []
     for index, raw in enumerate(value["steps"]):
         t_ms = float(raw.get("t_ms", t_ms))
-        steps.append(Step(index, t_ms, raw | _of_raw(raw)))
+        steps.append(Step(index, t_ms, _as_sent(raw | _of_raw(raw))))
     agents: dict[str, str] = {}
+    offers: dict[str, Json] = {}
     ids: dict[str, None] = {}
     for step in steps:
         header = (step.raw.get("headers") or {}).get("Mesos-Stream-Id")
@@ -84,6 +95,7 @@ def read(path: Path) -> Recording:
                 ids[found] = None
             for offer in offers_in(event):
                 agents.setdefault(offer["agent_id"]["value"], attributes(offer))
+                offers[offer["id"]["value"]] = offer
     return Recording(
         path.stem,
         value["scenario"],
@@ -93,7 +105,29 @@ def read(path: Path) -> Recording:
         frozenset(value["volatile"]),
         frozenset(ids),
         agents,
+        offers,
     )
+
+
+# Where a recorder did not show a call as it was sent, the answer tells what that said.
+_ATTEMPTED = re.compile(
+    r"Updating 'FrameworkInfo\.(?P<name>\w+)' is unsupported; attempted to update from"
+    r" '[^']*' to '(?P<value>[^']*)'"
+)
+
+
+def _as_sent(raw: Json) -> Json:
+    """A step with what its answer says was sent in the place of what it shows."""
+    said = raw.get("body")
+    found = _ATTEMPTED.search(said) if isinstance(said, str) else None
+    if found is None:
+        return raw
+    value: Any = found["value"]
+    if value in ("true", "false"):
+        value = value == "true"
+    body = json.loads(json.dumps(raw["send"]["body"]))
+    body["update_framework"]["framework_info"][found["name"]] = value
+    return raw | {"send": raw["send"] | {"body": body}}
 
 
 def _of_raw(raw: Json) -> Json:
@@ -189,6 +223,42 @@ def resource_key(one: Json) -> str:
         reserved = [("DYNAMIC" if "reservation" in one else "STATIC", one.get("role"))]
     volume = ((one.get("disk") or {}).get("persistence") or {}).get("id", "")
     return re.sub(r"[.\[\]]", "_", f"{one['name']}{reserved or ''}{volume}")
+
+
+def used_offers(step: Step) -> list[str]:
+    """The offers that a call accepts or declines."""
+    body = (step.send or {}).get("body")
+    if not isinstance(body, dict):
+        return []
+    part = body.get("accept") or body.get("decline") or {}
+    return [one["value"] for one in part.get("offer_ids") or ()]
+
+
+def merged(offers: list[Json]) -> Json:
+    """One offer that holds what several of an agent do together."""
+    resources: dict[str, Json] = {}
+    for offer in offers:
+        for one in offer["resources"]:
+            key = resource_key(one)
+            resources[key] = _sum(resources[key], one) if key in resources else one
+    return offers[0] | {"resources": [resources[key] for key in sorted(resources)]}
+
+
+def _sum(one: Json, other: Json) -> Json:
+    """A resource of two of a kind."""
+    if "scalar" in one:
+        total = float(one["scalar"]["value"]) + float(other["scalar"]["value"])
+        return one | {"scalar": {"value": round(total, 3)}}
+    if "ranges" in one:
+        parts = [*(one["ranges"].get("range") or ()), *(other["ranges"].get("range") or ())]
+        joined: list[Json] = []
+        for part in sorted(parts, key=lambda part: int(part["begin"])):
+            if joined and int(part["begin"]) == int(joined[-1]["end"]) + 1:
+                joined[-1] = {"begin": joined[-1]["begin"], "end": part["end"]}
+            else:
+                joined.append(part)
+        return one | {"ranges": {"range": joined}}
+    return one
 
 
 def added(many: list[dict[str, Any]]) -> dict[str, Any]:

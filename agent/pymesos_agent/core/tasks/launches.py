@@ -208,8 +208,10 @@ def _start(ctx: Context, task: Task) -> None:
             task,
             TaskEvent.KILLED,
             pb.REASON_TASK_KILLED_DURING_LAUNCH,
-            "Killed before delivery to the runtime",
+            "Killed before delivery to the executor",
         )
+    elif not (task.info.command.value or task.info.container.image or task.executor):
+        _end_at_once(ctx, task)
     elif task.runtime not in ctx.runtimes:
         _refuse_runtime(ctx, task)
     elif task.executor is not None:
@@ -218,6 +220,13 @@ def _start(ctx: Context, task: Task) -> None:
         assert task.container is not None
         ctx.move(task.container, ContainerEvent.LAUNCHED)
         ctx.emit(start_of(ctx, task))
+
+
+def _end_at_once(ctx: Context, task: Task) -> None:
+    """End a task whose command says nothing, as when Mesos' executor is given one."""
+    updates.update(ctx, task, TaskEvent.FETCHING, pb.REASON_UNSPECIFIED, "")
+    reason = pb.REASON_EXECUTOR_TERMINATED
+    updates.update(ctx, task, TaskEvent.FAILED, reason, "Executor terminated")
 
 
 def _start_in_executor(ctx: Context, task: Task, executor: Executor) -> None:

@@ -26,6 +26,7 @@ from pymesos_core.text import duration
 from pymesos_proto.v1 import types_pb2 as pb
 
 ENDLESS_FORKS = 100  # within a second
+NO_PROGRAM_STATUS = 1  # of a command whose program Mesos' executor cannot execute
 EARLY = (pb.TASK_STAGING, pb.TASK_STARTING)
 
 
@@ -60,12 +61,17 @@ def on_started(ctx: Context, event: events.ContainerStarted) -> None:
         if event.pid != known:  # an agent restarted while it was being launched
             updates.checkpoint(ctx, owner)
     elif owner.kill is None:
-        owner.started_at_s = ctx.now.wall_s
-        if owner.state == pb.TASK_STAGING and _wants_starting(ctx, owner):
-            updates.update(ctx, owner, TaskEvent.FETCHING, pb.REASON_UNSPECIFIED, "")
-        updates.update(ctx, owner, TaskEvent.STARTED, pb.REASON_UNSPECIFIED, "")
+        _start(ctx, owner)
     else:
         endings.kill(ctx, owner, owner.kill)
+
+
+def _start(ctx: Context, task: Task) -> None:
+    """Say that a task runs."""
+    task.started_at_s = ctx.now.wall_s
+    if task.state == pb.TASK_STAGING and _wants_starting(ctx, task):
+        updates.update(ctx, task, TaskEvent.FETCHING, pb.REASON_UNSPECIFIED, "")
+    updates.update(ctx, task, TaskEvent.STARTED, pb.REASON_UNSPECIFIED, "")
 
 
 def _wants_starting(ctx: Context, task: Task) -> bool:
@@ -74,7 +80,11 @@ def _wants_starting(ctx: Context, task: Task) -> bool:
 
 
 def on_failed(ctx: Context, event: events.ContainerFailed) -> None:
-    """A container could not be started: its task ends."""
+    """A container could not be started: its task ends.
+
+    One whose program cannot be executed has run, to a framework that is told of every start: in
+    Mesos its executor runs, and fails to execute it.
+    """
     owner = ctx.state.owners.get(event.container_id)
     if owner is None or owner.ended:
         return
@@ -89,6 +99,11 @@ def on_failed(ctx: Context, event: events.ContainerFailed) -> None:
             pb.REASON_TASK_KILLED_DURING_LAUNCH,
             f"Killed while its container was launched: {event.message}",
         )
+    elif event.no_program and _wants_starting(ctx, owner):
+        _start(ctx, owner)
+        message = f"Command exited with status {NO_PROGRAM_STATUS}: {event.message}"
+        reason = pb.REASON_UNSPECIFIED
+        updates.update(ctx, owner, TaskEvent.FAILED, reason, message, NO_PROGRAM_STATUS)
     else:
         updates.update(
             ctx,

@@ -82,6 +82,8 @@ def ending(owner: Task | Executor, event: ContainerExited) -> tuple[TaskEvent, p
     if event.problem:
         message += f": {event.problem}"
     if owner.kill is not None:
-        return TaskEvent.KILLED, pb.REASON_UNSPECIFIED, message
+        early = isinstance(owner, Task) and owner.state in (pb.TASK_STAGING, pb.TASK_STARTING)
+        reason = pb.REASON_TASK_KILLED_DURING_LAUNCH if early else pb.REASON_UNSPECIFIED
+        return TaskEvent.KILLED, reason, message
     outcome = TaskEvent.FINISHED if status == 0 else TaskEvent.FAILED
     return outcome, pb.REASON_UNSPECIFIED, message
