@@ -20,7 +20,7 @@ from pymesos_core.mesos.resources import attribute_to_mesos, from_mesos, to_meso
 from pymesos_core.mesos.unsupported import UnsupportedError
 from pymesos_master.mesos import calls, validating
 from pymesos_master.mesos.events import Here, Places, translate
-from pymesos_master.mesos.frameworks import Format, info_of
+from pymesos_master.mesos.frameworks import Format, fixed_problem, info_of
 from pymesos_master.mesos.tasks import task_of
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
@@ -621,3 +621,14 @@ def test_a_removed_framework_is_told_so_in_the_words_of_mesos() -> None:
     error = scheduler_pb.Event.Error(message="Framework has been removed: by x", code=code)
     (event,) = told(scheduler_pb.Event(error=error))
     assert event["error"]["message"] == "Framework has been removed"
+
+
+def test_what_an_update_may_not_change_is_said_as_mesos_says_it() -> None:
+    known = pb.FrameworkInfo(user="root", name="a")
+    assert fixed_problem(known, pb.FrameworkInfo(user="root", name="b")) is None
+    told = fixed_problem(known, pb.FrameworkInfo(user="root", checkpoint=True))
+    assert told == (
+        "Updating 'FrameworkInfo.checkpoint' is unsupported; attempted to update from 'false' to"
+        " 'true'"
+    )
+    assert "from 'root' to 'x'" in (fixed_problem(known, pb.FrameworkInfo(user="x")) or "")

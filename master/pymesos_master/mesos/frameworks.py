@@ -74,6 +74,21 @@ def info_of(info: mesos.FrameworkInfo) -> pb.FrameworkInfo:
     return out
 
 
+def fixed_problem(known: pb.FrameworkInfo, wanted: pb.FrameworkInfo) -> str | None:
+    """Return why a framework may not be updated so, as Mesos says it, or None."""
+    for name in ("user", "checkpoint"):
+        old, new = getattr(known, name), getattr(wanted, name)
+        if old != new:
+            before, after = (
+                str(one).lower() if isinstance(one, bool) else one[:255] for one in (old, new)
+            )
+            return (
+                f"Updating 'FrameworkInfo.{name}' is unsupported; attempted to update from"
+                f" '{before}' to '{after}'"
+            )
+    return None
+
+
 def info_to_mesos(info: pb.FrameworkInfo) -> mesos.FrameworkInfo:
     """Return what a framework says of itself, as operators are shown it."""
     out = mesos.FrameworkInfo(user=info.user, name=info.name)

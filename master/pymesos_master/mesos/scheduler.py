@@ -22,7 +22,7 @@ from pymesos_core.streams import in_thread
 from pymesos_master.core.events import FrameworkDisconnected, FrameworkSubscribing
 from pymesos_master.mesos import calls, validating
 from pymesos_master.mesos.events import Here, Places
-from pymesos_master.mesos.frameworks import Format
+from pymesos_master.mesos.frameworks import Format, fixed_problem
 from pymesos_master.mesos.pacing import Pace
 from pymesos_master.mesos.subscriptions import Direct, Subscription
 from pymesos_master.services.leading import Leadership, run_stream
@@ -170,7 +170,8 @@ class Scheduler:
         """Carry out any other call. Raises RefusalError."""
         if call.type == Call.UPDATE_FRAMEWORK:
             mine = self._find(leader, call, headers, caller)
-            return await self._update(mine, call, caller)
+            known = leader.core.state.frameworks[mine.framework_id].info
+            return await self._update(mine, call, caller, known)
         async with self._leadership.turns.turn(caller.peer):
             mine = self._find(leader, call, headers, caller)
             if call.type == Call.UNKNOWN:
@@ -190,11 +191,15 @@ class Scheduler:
         except UnsupportedError as error:
             raise bad_request(str(error)) from None
 
-    async def _update(self, mine: Subscription, call: Call, caller: Caller) -> Done:
+    async def _update(
+        self, mine: Subscription, call: Call, caller: Caller, known: pb.FrameworkInfo
+    ) -> Done:
         try:
             update = calls.update_of(call)
         except UnsupportedError as error:
             raise bad_request(str(error)) from None
+        if problem := fixed_problem(known, update.update_framework.framework_info):
+            raise bad_request(f"FrameworkInfo update is not valid: {problem}")
         form = Format.of(call.update_framework.framework_info)
         if (problem := await mine.update(update, caller, form)) is not None:
             raise bad_request(f"FrameworkInfo update is not valid: {problem}")

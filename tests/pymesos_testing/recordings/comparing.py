@@ -37,6 +37,7 @@ class Difference:
     recorded: str
     ours: str
     step: str
+    of: str = ""  # all that was recorded of the task, if it is of one
 
     def __str__(self) -> str:
         return f"{self.where}: {self.recorded} → {self.ours}   [{self.step}]"
@@ -48,12 +49,14 @@ class Report:
 
     fields: int = 0
     differences: list[Difference] = field(default_factory=list)
+    of: str = ""  # what is compared now
 
     def compare(self, step: str, where: str, recorded: Any, ours: Any) -> None:
         """Compare one field."""
         self.fields += 1
         if not _same(recorded, ours):
-            self.differences.append(Difference(where, _short(recorded), _short(ours), step))
+            found = Difference(where, _short(recorded), _short(ours), step, self.of)
+            self.differences.append(found)
 
 
 def _same(recorded: Any, ours: Any) -> bool:

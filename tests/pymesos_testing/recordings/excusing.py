@@ -27,6 +27,7 @@ class Excuse:
     reason: str
     recorded: str = "*"
     ours: str = "*"
+    of: str = "*"  # all that was recorded of the task
     fault: bool = False
     open: bool = False
 
@@ -38,6 +39,7 @@ class Excuse:
             _fits(difference.where, self.where)
             and _fits(difference.recorded, self.recorded)
             and _fits(difference.ours, self.ours)
+            and _fits(difference.of, self.of)
         )
 
 

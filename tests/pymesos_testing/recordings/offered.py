@@ -46,7 +46,7 @@ def compare_offers(report: Report, recording: Recording, played: Played) -> None
             theirs = [offers[one] for one in named]
             _compare_held(report, name_of(step), theirs, used, played, volatile)
             _compare_again(report, recording, played, step, theirs[0]["agent_id"]["value"])
-    shared = _overlap([s for s in recording.steps if s.opens_a_stream and _agents(_timed(s))])
+    shared = _overlap([s for s in recording.steps if _subscribes(s)])
     for step in recording.steps:
         answer = played.answers.get(step.index)
         if step.opens_a_stream and answer is not None and answer.stream is not None:
@@ -62,6 +62,10 @@ def compare_offers(report: Report, recording: Recording, played: Played) -> None
 
 def _timed(step: Step) -> list[Timed]:
     return [(at_ms / 1000, event) for at_ms, event in step.events]
+
+
+def _subscribes(step: Step) -> bool:
+    return any("framework_id" in (event.get("subscribed") or {}) for _, event in step.events)
 
 
 def _overlap(steps: Sequence[Step]) -> bool:

@@ -94,6 +94,7 @@ class Player:
         self._port = running.mesos_port
         self._talks: list[_Conversation] = []
         self.played = Played()
+        self._more: list[tuple[_Conversation, Json]] = []  # updates that were not recorded
         self._agents: list[str] = []  # ours, in the order in which they are first seen
 
     async def play(self) -> Played:
@@ -219,6 +220,7 @@ class Player:
                 await self._offer_anew(missing)
             await asyncio.sleep(0.02)
             self._learn()
+            await self._acknowledge_more()
         if _type_of(send) == "TEARDOWN":
             await self._settle_offers(step)
         headers = {name: self.played.ours(value) for name, value in send["headers"].items()}
@@ -292,6 +294,23 @@ class Player:
                 return True
         return False
 
+    async def _acknowledge_more(self) -> None:
+        """Acknowledge updates that were not recorded: those behind them would not come."""
+        while self._more:
+            talk, status = self._more.pop()
+            await self._say(
+                talk, "ACKNOWLEDGE", {k: status[k] for k in ("agent_id", "task_id", "uuid")}
+            )
+
+    async def _say(self, talk: _Conversation, kind: str, part: Json) -> None:
+        """Send a call that was not recorded."""
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers["Mesos-Stream-Id"] = talk.stream.headers["mesos-stream-id"]
+        framework_id = talk.stream.events[0][1]["subscribed"]["framework_id"]
+        said = {"type": kind, "framework_id": framework_id, kind.lower(): part}
+        data = json.dumps(said).encode()
+        await ask(HOST, self._port, "POST", "/api/v1/scheduler", headers, data)
+
     async def _settle_offers(self, step: Step) -> None:
         """Have what is held before a framework goes be as much as it was."""
         for talk in self._talks:
@@ -324,19 +343,9 @@ class Player:
                 for offer in offers_in(e)
             ):
                 continue
-            headers = {"Content-Type": "application/json", "Accept": "application/json"}
-            headers["Mesos-Stream-Id"] = talk.stream.headers["mesos-stream-id"]
-            subscribed = talk.stream.events[0][1]["subscribed"]
-            said = {
-                "type": "DECLINE",
-                "framework_id": subscribed["framework_id"],
-                "decline": {
-                    "offer_ids": [{"value": one} for one in held],
-                    "filters": {"refuse_seconds": 0},
-                },
-            }
-            data = json.dumps(said).encode()
-            await ask(HOST, self._port, "POST", "/api/v1/scheduler", headers, data)
+            offer_ids = [{"value": one} for one in held]
+            part = {"offer_ids": offer_ids, "filters": {"refuse_seconds": 0}}
+            await self._say(talk, "DECLINE", part)
             for one in held:
                 self.played.used.add(one)
                 del talk.held[one]
@@ -409,6 +418,8 @@ class Player:
                 theirs.append(said["uuid"])
         if len(theirs) >= len(seen):
             self.played.ids[theirs[len(seen) - 1]] = [status["uuid"]]
+        else:
+            self._more.append((talk, status))
 
 
 def _type_of(send: Json) -> str:

@@ -73,6 +73,7 @@ def compare_stream(
     for key in sorted(expected.keys() | mine.keys()):
         kind, whose = key
         a, b = expected.get(key, []), mine.get(key, [])
+        report.of = ", ".join(map(gist, a))
         for one, other in pairs(a, b):
             said = gist(one) if one else ABSENT
             if one is None or other is None:
@@ -82,6 +83,7 @@ def compare_stream(
             report.fields += 1  # that it came
             at = f"event {kind}"
             compare_json(report, f"{name} {whose}", at, one, other, played, volatile)
+    report.of = ""
 
 
 def _compare_heartbeats(report: Report, name: str, theirs: list[Timed], ours: list[Timed]) -> None:
@@ -131,9 +133,16 @@ def gist(event: Json) -> str:
     return " ".join(str(part) for part in parts if part) or str(event["type"])
 
 
+def _state(event: Json) -> str:
+    """Events of a state are the same one, whatever else they say."""
+    answers = "REASON_RECONCILIATION" in (said := gist(event))
+    return said if answers or "update" not in event else event["update"]["status"]["state"]
+
+
 def pairs(a: list[Json], b: list[Json]) -> Iterator[tuple[Json | None, Json | None]]:
     """Events of both that are the same one, and those that only one side has."""
-    matcher = SequenceMatcher(None, [gist(e) for e in a], [gist(e) for e in b], autojunk=False)
+    theirs, ours = ([_state(event) for event in events] for events in (a, b))
+    matcher = SequenceMatcher(None, theirs, ours, autojunk=False)
     for _, i, j, k, m in matcher.get_opcodes():
         one, other = a[i:j], b[k:m]
         for index in range(max(len(one), len(other))):
