@@ -12,7 +12,7 @@ SHARED = ("integration", "e2e", "web")  # folders whose tests run one after the 
 BESIDE = {
     "e2e": {
         "alerts_cluster", "audit_cluster", "away", "backup", "broken_disks", "certificates",
-        "chaos", "cli", "custom_executors", "emptying", "events", "hosted", "jobs_by_http",
+        "cli", "custom_executors", "emptying", "events", "hosted", "jobs_by_http",
         "jobs_that_change", "joining", "killed_in_the_middle", "monitoring", "permissions",
         "quarantine", "renewal", "restoring", "sdk_store", "standby", "whatif",
     },

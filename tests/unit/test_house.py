@@ -417,7 +417,9 @@ def test_files_of_tests_have_names_of_their_own() -> None:
 
 @pytest.mark.parametrize("folder", sorted(BESIDE))
 def test_what_runs_beside_the_rest_takes_nothing_of_the_machine(folder: str) -> None:
-    engines = re.compile(r"\b(docker_host|podman_host|docker_rig|oci_rig|oci|runc|crun|netns)\b")
+    engines = re.compile(
+        r"\b(docker_host|podman_host|docker_rig|oci_rig|oci|runc|crun|netns|iptables|Chaos)\b"
+    )
     for name in BESIDE[folder]:
         text = (ROOT / f"tests/{folder}/test_{name}.py").read_text()
         assert not engines.search(text), name
