@@ -20,6 +20,9 @@ root=$work/root
 
 # The mirror that this machine's apt uses.
 mirror=$(apt-cache policy | sed -nE 's/^ *[0-9]+ (https?:[^ ]+) bookworm\/main .*/\1/p' | head -n 1)
+# dpkg need not wait for the disk, nor unpack what is removed below.
+mkdir -p "$root/etc/dpkg/dpkg.cfg.d"
+printf '%s\n' force-unsafe-io path-exclude=/usr/share/{doc,man,locale}/'*' >"$root/etc/dpkg/dpkg.cfg.d/build"
 debootstrap --variant=minbase \
   --include=python3,zookeeper,openjdk-17-jre-headless,iproute2,ca-certificates \
   "$suite" "$root" "${mirror:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 || {
@@ -32,13 +35,13 @@ debootstrap --variant=minbase \
 "$python" -m pip install --quiet --target "$root/usr/lib/python3/dist-packages" \
   --python-version "$python_version" --implementation cp --only-binary=:all: \
   --platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux_2_28_x86_64 \
-  --platform manylinux_2_34_x86_64 --find-links "$work/wheels" pymesos-cluster
+  --platform manylinux_2_34_x86_64 --platform linux_x86_64 --find-links "$work/wheels" pymesos-cluster
 for role in master agent binpack cli; do
   package=pymesos_$role
   printf '#!/usr/bin/python3\nfrom %s.main import main\nmain()\n' "$package" >"$root/usr/bin/pymesos-$role"
   chmod 755 "$root/usr/bin/pymesos-$role"
 done
-rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale}
+rm -rf "$root/etc/dpkg/dpkg.cfg.d/build" "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale}
 
 tar --create --directory "$root" --one-file-system . |
   docker import --change 'CMD ["pymesos-cli", "--help"]' - "$image" >/dev/null

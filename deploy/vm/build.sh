@@ -40,7 +40,7 @@ step "pymesos and what it needs, for Python $guest_python"
 rm -rf "$out/wheels"
 "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$out/wheels" "$repo"
 "$python" -m pip download --quiet --disable-pip-version-check --dest "$out/wheels" --only-binary=:all: \
-  --python-version "$guest_python" --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 \
+  --python-version "$guest_python" --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --platform linux_x86_64 \
   "$out"/wheels/pymesos_cluster-*.whl
 
 step "the root file system"
