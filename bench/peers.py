@@ -260,9 +260,10 @@ def row(peer: dict[str, Any]) -> list[str]:
         kind = "missing" if "missing" in peer else "failed"
         return [peer["title"], f"{kind}: {reason}", *[""] * 4, *gives]
     rate, one = peer["tasks_per_s"], peer["one_ms"]
+    least, most = f"{rate['least']:,.0f}", f"{rate['most']:,.0f}"
     return [
-        peer["title"],
-        f"{rate['median']:,.0f} ({rate['least']:,.0f}–{rate['most']:,.0f})",
+        f"{peer['title']} {peer['version']}".strip(),
+        f"{rate['median']:,.0f}" + (f" ({least}–{most})" if least != most else ""),
         f"{one['running']:.1f} ms" if "running" in one else "",
         f"{one['result']:.1f} ms",
         f"{peer['rss_mib']:,} MiB",

@@ -30,7 +30,7 @@ class Bare(Peer):
 
     def start(self, prefix: Path, folder: Path) -> str:
         """See Peer."""
-        return f"Python {sys.version.split()[0]}"
+        return ""
 
     def burst(self, tasks: int) -> None:
         """See Peer."""

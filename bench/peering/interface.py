@@ -43,7 +43,7 @@ class Peer(ABC):
 
     @abstractmethod
     def start(self, prefix: Path, folder: Path) -> str:
-        """Start it with all that it writes in a folder, until it takes tasks; its version."""
+        """Start it, until it takes tasks, with its files in a folder; its version, or nothing."""
 
     @abstractmethod
     def burst(self, tasks: int) -> None:

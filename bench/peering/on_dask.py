@@ -46,7 +46,7 @@ class Dask(Peer):
         )
         self._client: Any = distributed.Client(self._cluster)
         self._client.wait_for_workers(CORES)
-        return f"distributed {distributed.__version__}"
+        return str(distributed.__version__)
 
     def burst(self, tasks: int) -> None:
         """See Peer."""

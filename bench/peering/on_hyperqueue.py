@@ -43,7 +43,7 @@ class HyperQueue(Peer):
         server.mkdir()
         self._cluster: Any = hyperqueue.LocalCluster(str(server), WorkerConfig(cores=AT_ONCE))
         self._client: Any = self._cluster.client()
-        return f"HyperQueue {hyperqueue.get_version()}"
+        return str(hyperqueue.get_version()).removeprefix("v")
 
     def burst(self, tasks: int) -> None:
         """See Peer."""
@@ -55,7 +55,10 @@ class HyperQueue(Peer):
             time.sleep(POLL_S[tasks > 1])
 
     def _has_ended(self, job_id: int) -> bool:
-        """Its package asks once a second: what is raised in its callback ends that wait."""
+        """Return whether a job has ended.
+
+        The package asks once a second; what is raised in its callback ends that wait.
+        """
 
         def raise_at_once(jobs: dict[int, dict[str, int]]) -> None:
             if not jobs[job_id]["completed"]:

@@ -19,7 +19,7 @@ class Pymesos(Peer):
     """See Peer. The framework runs in the process that submits, on a thread of its own."""
 
     about = About(
-        "ours",
+        "pymesos",
         durable="synced: the job, the launch, the agent's record of it, each update",
         process="yes, and a session and a user",
         limits="a cgroup: CPU, memory, processes",
@@ -61,7 +61,7 @@ class Pymesos(Peer):
             *("--kill-tasks-on-exit", "--log-level", "warning"),
         )
         self._wait(self._subscribe(folder, master.address))
-        return f"pymesos {version('pymesos-cluster')}"
+        return version("pymesos-cluster")
 
     async def _subscribe(self, folder: Path, master: str) -> None:
         from launch import Timed

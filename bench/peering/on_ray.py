@@ -46,7 +46,7 @@ class Ray(Peer):
             return subprocess.run(COMMAND, check=True).returncode
 
         self._task: Any = ray.remote(task)
-        return f"Ray {ray.__version__}"
+        return str(ray.__version__)
 
     def burst(self, tasks: int) -> None:
         """See Peer."""

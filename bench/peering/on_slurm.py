@@ -110,7 +110,7 @@ class Slurm(Peer):
         self._configure(library / "slurm-wlm")
         self._serve()
         self.burst(1)
-        return run(self._programs["srun"], "--version", env=self._environment).strip()
+        return run(self._programs["srun"], "--version", env=self._environment).split()[-1]
 
     def _configure(self, plugins: Path) -> None:
         (self._folder / "state").mkdir()

@@ -72,7 +72,7 @@ class Swarm(Peer):
         )
         address = ("--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1")
         self._docker("swarm", "init", *address)
-        return f"Docker {self._docker('version', '--format', '{{.Server.Version}}').strip()}"
+        return self._docker("version", "--format", "{{.Server.Version}}").strip()
 
     def _docker(self, *arguments: str) -> str:
         return run("docker", "--host", self._host, *arguments, limit_s=150)

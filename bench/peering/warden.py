@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,6 +58,16 @@ def _end(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
+def _have_own_network(libc: ctypes.CDLL) -> None:
+    """Loopback alone, and mounts that end with this process; where the kernel lets us."""
+    if libc.unshare(CLONE_NEWNS | CLONE_NEWNET) != 0:
+        return
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    # Who asks for addresses that could be reached finds none where there is but 127.0.0.1.
+    subprocess.run(["ip", "address", "add", "192.0.2.1/32", "dev", "lo"], check=True)
+
+
 def main() -> None:
     """Run the command."""
     signal.signal(signal.SIGTERM, _end)
@@ -64,11 +75,8 @@ def main() -> None:
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    if os.geteuid() == 0 and libc.unshare(CLONE_NEWNS | CLONE_NEWNET) == 0:
-        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        # Who asks for addresses that could be reached finds none where there is but 127.0.0.1.
-        subprocess.run(["ip", "address", "add", "192.0.2.1/32", "dev", "lo"], check=True)
+    if os.geteuid() == 0 and shutil.which("ip"):
+        _have_own_network(libc)
     try:
         child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
         while os.wait()[0] != child:
