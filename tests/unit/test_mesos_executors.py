@@ -60,7 +60,10 @@ RUNNING = {"state": "TASK_RUNNING", "source": "SOURCE_EXECUTOR"}
         (call(type="MESSAGE"), "Expecting 'message' to be present"),
         (call(type="UPDATE"), "Expecting 'update' to be present"),
         (update(**RUNNING, uuid="AAAA"), "Not a valid UUID"),
-        (update(**RUNNING, executor_id={"value": "o"}), "does not match ExecutorID"),
+        (
+            update(**RUNNING, executor_id={"value": "o"}),
+            "ID in Call: e does not match ExecutorID in TaskStatus: o",
+        ),
         (update(state="TASK_RUNNING"), "expecting 'SOURCE_EXECUTOR'"),
         (update(state="TASK_RUNNING", source="SOURCE_AGENT"), "expecting 'SOURCE_EXECUTOR'"),
         (update(**RUNNING | {"state": "TASK_STAGING"}), "Received TASK_STAGING"),
@@ -128,7 +131,10 @@ def told(**event: Any) -> dict[str, Any]:
 
 
 def test_what_it_is_told_first() -> None:
-    info = pb.FrameworkInfo(name="fw", user="u", roles=["eng"], principal="p")
+    declared = [pb.PARTITION_AWARE, pb.TASK_STARTING_STATE, pb.MULTI_ROLE]
+    info = pb.FrameworkInfo(
+        name="fw", user="u", roles=["eng"], principal="p", capabilities=declared
+    )
     subscribed = executor_pb.ExecutorEvent.Subscribed(
         executor_info=EXECUTOR, framework_info=info, agent_id="a-1"
     )
@@ -145,6 +151,10 @@ def test_what_it_is_told_first() -> None:
         {"value": "f"},
         "p",
     )
+    assert said["framework_info"]["capabilities"] == [
+        {"type": "MULTI_ROLE"},
+        {"type": "PARTITION_AWARE"},
+    ]
     executor = said["executor_info"]
     assert executor["command"]["arguments"] == ["prog", "a"], "its name is the first"
     assert executor["command"]["uris"][0]["value"] == "http://x/y.tar"
@@ -171,6 +181,8 @@ def test_the_rest_of_what_it_is_told() -> None:
     killed = told(kill=kind.Kill(task_id="t", kill_policy=pb.KillPolicy(grace_period_s=1)))
     assert killed["kill"]["kill_policy"] == {"grace_period": {"nanoseconds": 1_000_000_000}}
     assert "kill_policy" not in told(kill=kind.Kill(task_id="t"))["kill"]
+    silent = told(kill=kind.Kill(task_id="t", kill_policy=pb.KillPolicy()))
+    assert "kill_policy" not in silent["kill"], "it says nothing of a period"
     assert told(acknowledged=kind.Acknowledged(task_id="t", uuid=b"1234"))["acknowledged"] == {
         "task_id": {"value": "t"},
         "uuid": "MTIzNA==",

@@ -585,6 +585,15 @@ def test_an_offer_says_where_its_agent_is() -> None:
     }
 
 
+def test_an_offer_names_the_executors_that_its_framework_has_there() -> None:
+    offer = pb.Offer(offer_id="o", framework_id="f", agent_id="a", hostname="h", role="*")
+    event = scheduler_pb.Event(offers=scheduler_pb.Event.Offers(offers=[offer]))
+    there = {("f", "a"): ["e1", "e2"]}
+    places = Places(executors=lambda framework_id, agent_id: there[framework_id, agent_id])
+    (out,) = translate(event, OLD, HERE, places)
+    assert [one.value for one in out.offers.offers[0].executor_ids] == ["e1", "e2"]
+
+
 def test_maintenance_beyond_what_mesos_can_say_is_its_last_moment() -> None:
     window = pb.Unavailability(start_s=MAX_TIME_S, duration_s=MAX_TIME_S)
     common: dict[str, Any] = {"framework_id": "f", "agent_id": "a", "unavailability": window}

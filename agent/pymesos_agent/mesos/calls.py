@@ -47,7 +47,10 @@ def _validate_status(call: Call, status: mesos.TaskStatus) -> None:
     if len(status.uuid) != _UUID_BYTES or not 1 <= status.uuid[6] >> 4 <= 5:
         raise _invalid("Not a valid UUID")
     if status.HasField("executor_id") and status.executor_id.value != call.executor_id.value:
-        raise _invalid("ExecutorID in Call: does not match ExecutorID in TaskStatus")
+        raise _invalid(
+            f"ExecutorID in Call: {call.executor_id.value} does not match ExecutorID in TaskStatus:"
+            f" {status.executor_id.value[:255]}"
+        )
     if status.source != mesos.TaskStatus.SOURCE_EXECUTOR or not status.HasField("source"):
         raise _invalid(
             f"Received Call from executor {call.executor_id.value} of framework"

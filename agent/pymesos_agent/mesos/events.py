@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
 from pymesos_proto.mesos.v1 import executor_pb2 as mesos_executor
@@ -13,6 +15,12 @@ from pymesos_proto.v1 import types_pb2 as pb
 Event = mesos_executor.Event
 NANO = 1_000_000_000
 _CAPABILITIES = mesos.FrameworkInfo.Capability
+# What a framework may declare by the same name on both wires.
+_DECLARED: Mapping[int, Any] = {
+    ours: _CAPABILITIES.Type.Value(name)
+    for name, ours in pb.FrameworkCapability.items()
+    if name in _CAPABILITIES.Type.keys()  # noqa: SIM118 - it is no mapping
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ def translate(event: executor_pb.ExecutorEvent, around: Around) -> Event | None:
         case "kill":
             out = Event(type=Event.KILL)
             out.kill.task_id.value = event.kill.task_id
-            if event.kill.HasField("kill_policy"):
+            if event.kill.kill_policy.ByteSize():  # Mesos tells of none that says nothing
                 _add_policy(event.kill.kill_policy, out.kill.kill_policy)
         case "acknowledged":
             out = Event(type=Event.ACKNOWLEDGED)
@@ -81,7 +89,11 @@ def _framework(info: pb.FrameworkInfo, around: Around) -> mesos.FrameworkInfo:
         failover_timeout=info.failover_timeout_s,
         checkpoint=info.checkpoint,
         roles=info.roles,
-        capabilities=[_CAPABILITIES(type=_CAPABILITIES.MULTI_ROLE)],
+        capabilities=[
+            _CAPABILITIES(type=_DECLARED[one])
+            for one in dict.fromkeys((pb.MULTI_ROLE, *info.capabilities))
+            if one in _DECLARED
+        ],
     )
     out.id.value = around.framework_id
     for name in ("principal", "hostname", "webui_url"):

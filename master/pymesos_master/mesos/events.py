@@ -90,6 +90,7 @@ class Places:
     task: Callable[[pb.TaskStatus], str] = lambda _: ""
     agent: Callable[[str], HostPort | None] = lambda _: None
     executor: Callable[[pb.TaskStatus], str] = lambda _: ""
+    executors: Callable[[str, str], Iterable[str]] = lambda framework_id, agent_id: ()
 
 
 NOWHERE = Places()
@@ -169,6 +170,8 @@ def offer_to_mesos(offer: pb.Offer, form: Format, places: Places) -> mesos.Offer
     out.attributes.extend(map(attribute_to_mesos, offer.attributes))
     if (at := places.agent(offer.agent_id)) is not None:  # clients look for the ip
         out.url.CopyFrom(_url(at, offer.hostname))
+    for executor_id in places.executors(offer.framework_id, offer.agent_id):
+        out.executor_ids.add().value = executor_id
     if allocated_to is not None:
         out.allocation_info.role = allocated_to
     if offer.HasField("unavailability"):

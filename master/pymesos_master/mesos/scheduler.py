@@ -153,6 +153,7 @@ class Scheduler:
             lambda status: _ip_of(leader, mine.framework_id, status),
             lambda agent_id: _agent_at(leader, agent_id),
             lambda status: _executor_of(leader, mine.framework_id, status),
+            lambda framework_id, agent_id: _executors_on(leader, framework_id, agent_id),
         )
 
         try:
@@ -245,6 +246,12 @@ def _executor_of(leader: Leader, framework_id: str, status: pb.TaskStatus) -> st
     framework = leader.core.state.frameworks.get(framework_id)
     task = framework.tasks.get(status.task_id) if framework is not None else None
     return task.info.executor.executor_id if task is not None else ""
+
+
+def _executors_on(leader: Leader, framework_id: str, agent_id: str) -> list[str]:
+    """The executors of a framework on an agent that hold something there."""
+    agent = leader.core.state.agents.get(agent_id)
+    return [e for f, e in agent.executors if f == framework_id] if agent is not None else []
 
 
 def _agent_at(leader: Leader, agent_id: str) -> HostPort | None:

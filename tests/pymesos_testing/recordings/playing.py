@@ -30,6 +30,7 @@ from pymesos_testing.recordings.setting_up import given
 from pymesos_testing.recordings.wire import Answer, Stream, ask
 
 KNOWN_S = 5.0  # until the ids that a step needs are known
+TOLD_S = 3.0  # until an update that is acknowledged does not come any more
 CUT_S = 0.3  # until what is held is declined, to be offered together with what came free since
 OFFERED_S = 2.5  # until an offer is taken that holds other amounts
 SETTLE_S = 1.5  # after the last step, until streams are looked at
@@ -212,8 +213,10 @@ class Player:
         declined = False
         while missing := [one for one in needed if not self._known(one, began_s + OFFERED_S)]:
             waited_s = time.monotonic() - began_s
-            if waited_s > KNOWN_S:
-                self.played.problems.append((step, f"not known: {', '.join(missing)[:300]}"))
+            if waited_s > (KNOWN_S if _type_of(send) != "ACKNOWLEDGE" else TOLD_S):
+                if _type_of(send) != "ACKNOWLEDGE":  # else the update is what is missing
+                    told = f"not known: {', '.join(missing)[:300]}"
+                    self.played.problems.append((step, told))
                 return
             if waited_s > CUT_S and not declined:
                 declined = True

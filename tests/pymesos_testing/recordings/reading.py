@@ -241,7 +241,7 @@ def merged(offers: list[Json]) -> Json:
         for one in offer["resources"]:
             key = resource_key(one)
             resources[key] = _sum(resources[key], one) if key in resources else one
-    return offers[0] | {"resources": [resources[key] for key in sorted(resources)]}
+    return offers[-1] | {"resources": [resources[key] for key in sorted(resources)]}
 
 
 def _sum(one: Json, other: Json) -> Json:
