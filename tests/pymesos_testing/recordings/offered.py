@@ -209,7 +209,7 @@ def _compare_end(
     if expected and found:
         _compare_held(report, f"{name}, at the end", expected, found, played, volatile)
     elif not shared:
-        report.compare(f"{name}, at the end", "event OFFERS", bool(expected), bool(found))
+        report.compare(f"{name}, at the end", "offered at the end", bool(expected), bool(found))
 
 
 def _amounts(offers: list[Json]) -> object:
