@@ -136,6 +136,7 @@ RULES: Mapping[str, Rule] = {
     "boot_id": _ID,
     "container_id": _ID,
     "executor_id": _ID,
+    "group_executor_id": _ID,
     "framework_id": _ID,
     "id_prefix": _anything,
     "search": _anything,

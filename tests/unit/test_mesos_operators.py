@@ -37,8 +37,9 @@ from pymesos_master.services.leading import Leadership
 from pymesos_master.shell import Leader
 from pymesos_master.watching import Watching
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_testing.master_harness import MasterHarness
+from pymesos_testing.master_harness import MasterHarness, task
 
 AT = HostPort("10.0.0.1", 5055)
 ME = MasterInfo("me", HostPort("10.0.0.1", 5050), "h", mesos=AT)
@@ -168,6 +169,54 @@ async def test_tasks_frameworks_and_roles_are_shown() -> None:
     assert framework["offer_constraints"] == {} and framework["connected"]
     names = [role["name"] for role in (await made.get("GET_ROLES"))["roles"]]
     assert names == ["dev", "dev/a"], "also what is above"
+
+
+async def test_executors_are_shown_with_what_they_hold() -> None:
+    made = Cluster()
+    h = made.harness
+    agent = h.agent(capabilities=(pb.EXECUTOR_RESOURCES,))
+    framework = h.subscribe(roles=["dev"])
+    framework_id, agent_id = h.framework_id(framework), h.agent_id(agent)
+    (offer,) = h.offers(framework)
+    info = task(offer, "t")
+    info.ClearField("command")
+    info.executor.CopyFrom(
+        pb.ExecutorInfo(executor_id="x", command=pb.CommandInfo(shell=True, value="run"))
+    )
+    info.executor.resources.add(name="cpus", scalar=0.5)
+    pod = [task(offer, name) for name in ("a", "b")]
+    for one in pod:
+        one.group_executor_id = "pod"
+    launches = (
+        scheduler_pb.Operation(launch=scheduler_pb.Operation.Launch(task_infos=[info])),
+        scheduler_pb.Operation(launch_group=scheduler_pb.Operation.LaunchGroup(task_infos=pod)),
+    )
+    accept = scheduler_pb.Call.Accept(offer_ids=[offer.offer_id], operations=launches)
+    h.call(framework, accept=accept)
+    shown = (await made.get("GET_EXECUTORS"))["executors"]
+    by_id = {one["executor_info"]["executor_id"]["value"]: one for one in shown}
+    assert len(shown) == 2 and by_id["x"]["agent_id"]["value"] == agent_id
+    assert by_id["pod"]["executor_info"]["type"] == "DEFAULT"
+    own = by_id["x"]["executor_info"]
+    assert (own["type"], own["command"]["value"]) == ("CUSTOM", "run")
+    assert own["resources"][0]["scalar"] == {"value": 0.5}
+    tasks = (await made.get("GET_TASKS"))["tasks"]
+    assert sorted(one["executor_id"]["value"] for one in tasks) == ["pod", "pod", "x"]
+    (older,) = (await made.older("state"))["frameworks"]
+    assert sorted(one["executor_id"] for one in older["executors"]) == ["pod", "x"]
+    assert older["used_resources"]["cpus"] == 3.5
+    assert (await made.get("GET_STATE"))["get_executors"]["executors"] == shown
+    for task_id in ("t", "a", "b"):
+        h.update(agent, framework_id, task_id, pb.TASK_FINISHED, task_id.encode())
+        said = scheduler_pb.Call.Acknowledge(
+            agent_id=agent_id, task_id=task_id, uuid=task_id.encode()
+        )
+        h.call(framework, acknowledge=said)
+    (idle,) = (await made.get("GET_EXECUTORS"))["executors"]
+    assert idle["executor_info"]["resources"][0]["scalar"] == {"value": 0.5}
+    (older,) = (await made.older("state"))["frameworks"]
+    assert older["used_resources"]["cpus"] == 0.5
+    assert [one["role"] for one in older["executors"]] == ["dev"]
 
 
 async def test_both_encodings_say_the_same() -> None:

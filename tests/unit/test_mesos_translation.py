@@ -21,7 +21,7 @@ from pymesos_core.mesos.unsupported import UnsupportedError
 from pymesos_master.mesos import calls, validating
 from pymesos_master.mesos.events import Here, Places, translate
 from pymesos_master.mesos.frameworks import Format, fixed_problem, info_of
-from pymesos_master.mesos.tasks import task_of
+from pymesos_master.mesos.tasks import executor_id_of, task_of
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -344,18 +344,100 @@ def test_operations_that_are_not_there_are_refused_to_those_who_ask() -> None:
     assert "GROW_VOLUME" in status.message
 
 
-def test_a_group_is_refused_as_a_whole() -> None:
-    group = {
-        "type": "LAUNCH_GROUP",
-        "launch_group": {
-            "executor": {"executor_id": {"value": "e"}},
-            "task_group": {"tasks": [to_object(task()), to_object(task(task_id={"value": "u"}))]},
-        },
+def group(*infos: mesos.TaskInfo, **executor: Any) -> dict[str, Any]:
+    said = {"executor_id": {"value": "pod"}, "type": "DEFAULT"} | executor
+    tasks = {"tasks": list(map(to_object, infos))}
+    return {"type": "LAUNCH_GROUP", "launch_group": {"executor": said, "task_group": tasks}}
+
+
+def test_a_group_is_launched_in_the_network_of_its_executor() -> None:
+    shared = {
+        "container_path": "data",
+        "mode": "RW",
+        "source": {"type": "SANDBOX_PATH", "sandbox_path": {"type": "PARENT", "path": "common"}},
     }
-    told = accept(group).told
-    assert [one.update.status.task_id.value for one in told] == ["t", "u"]
-    reasons = {one.update.status.reason for one in told}
-    assert reasons == {mesos.TaskStatus.REASON_TASK_GROUP_INVALID}
+    ports = {
+        "name": "ports",
+        "type": "RANGES",
+        "ranges": {"range": [{"begin": 31000, "end": 31001}]},
+    }
+    mapping = {"host_port": 31001, "container_port": 80, "protocol": "tcp"}
+    network = {"name": "bridge", "port_mappings": [mapping]}
+    translation = accept(
+        group(
+            task(container={"type": "MESOS", "volumes": [shared]}),
+            task(task_id={"value": "u"}, resources=[ports]),
+            resources=[{"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}}],
+            container={"type": "MESOS", "network_infos": [network]},
+        )
+    )
+    assert translation.told == [] and translation.call is not None
+    (operation,) = translation.call.accept.operations
+    one, other = operation.launch_group.task_infos
+    assert (one.group_executor_id, other.group_executor_id) == ("pod", "pod")
+    assert not one.HasField("executor") and one.command.value
+    (mount,) = one.container.mounts
+    assert (mount.container_path, mount.group_path) == ("data", "common")
+    assert one.container.network == other.container.network == "bridge"
+    (mapped,) = other.container.port_mappings
+    assert (mapped.port_index, mapped.container_port) == (1, 80)
+    assert executor_id_of(one) == "pod"
+
+
+@pytest.mark.parametrize(
+    ("info", "executor", "says"),
+    [
+        ({}, {"type": "CUSTOM", "command": {"value": "x"}}, "ExecutorInfo.type DEFAULT"),
+        ({}, {"command": {"value": "x"}}, "'ExecutorInfo.command' must not be set"),
+        ({}, {"container": {"type": "DOCKER"}}, "must be 'MESOS'"),
+        (
+            {},
+            {"container": {"type": "MESOS", "rlimit_info": {}}},
+            "ExecutorInfo.container.rlimit_info",
+        ),
+        (
+            {"container": {"type": "DOCKER", "docker": {"image": "i"}}},
+            {},
+            "Docker ContainerInfo is not supported",
+        ),
+        (
+            {"container": {"type": "MESOS", "network_infos": [{"name": "n"}]}},
+            {},
+            "NetworkInfos must not be set",
+        ),
+        ({"executor": {"executor_id": {"value": "other"}}}, {}, "is different from"),
+        ({"limits": {"mem": {"value": 64}}}, {}, "TaskInfo.limits"),
+        ({"command": None}, {}, "'TaskInfo.command' must be set"),
+        (
+            {
+                "container": {
+                    "type": "MESOS",
+                    "volumes": [
+                        {
+                            "container_path": "data",
+                            "mode": "RW",
+                            "source": {
+                                "type": "SANDBOX_PATH",
+                                "sandbox_path": {"type": "SELF", "path": "x"},
+                            },
+                        }
+                    ],
+                }
+            },
+            {},
+            "of the type PARENT",
+        ),
+    ],
+)
+def test_a_group_is_refused_as_a_whole(
+    info: dict[str, Any], executor: dict[str, Any], says: str
+) -> None:
+    translation = accept(group(task(**info), task(task_id={"value": "u"}), **executor))
+    assert translation.call is not None and not translation.call.accept.operations
+    told = [one.update.status for one in translation.told]
+    assert [status.task_id.value for status in told] == ["t", "u"]
+    assert {status.reason for status in told} == {mesos.TaskStatus.REASON_TASK_GROUP_INVALID}
+    assert says in told[0].message
 
 
 def test_a_call_with_more_tasks_than_the_core_takes_is_refused() -> None:

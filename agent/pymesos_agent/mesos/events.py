@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pymesos_core.mesos.executors import executor_to_mesos
 from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
 from pymesos_proto.mesos.v1 import executor_pb2 as mesos_executor
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
@@ -69,7 +70,9 @@ def translate(event: executor_pb.ExecutorEvent, around: Around) -> Event | None:
 
 def _subscribed(told: executor_pb.ExecutorEvent.Subscribed, around: Around) -> Event:
     out = Event(type=Event.SUBSCRIBED)
-    out.subscribed.executor_info.CopyFrom(_executor(told.executor_info, around))
+    out.subscribed.executor_info.CopyFrom(
+        executor_to_mesos(told.executor_info, around.framework_id, around.role)
+    )
     out.subscribed.framework_info.CopyFrom(_framework(told.framework_info, around))
     out.subscribed.container_id.value = around.container_id
     agent = out.subscribed.agent_info
@@ -102,40 +105,6 @@ def _framework(info: pb.FrameworkInfo, around: Around) -> mesos.FrameworkInfo:
     return out
 
 
-def _executor(info: pb.ExecutorInfo, around: Around) -> mesos.ExecutorInfo:
-    out = mesos.ExecutorInfo(type=mesos.ExecutorInfo.CUSTOM)
-    out.executor_id.value, out.framework_id.value = info.executor_id, around.framework_id
-    if info.name:
-        out.name = info.name
-    if info.data:
-        out.data = info.data
-    _add_command(info.command, out.command)
-    for artifact in info.artifacts:
-        uri = out.command.uris.add(value=artifact.uri)
-        uri.executable, uri.extract = artifact.executable, artifact.extract
-        if artifact.path:
-            uri.output_file = artifact.path
-    for resource in info.resources:
-        shown = to_mesos(resource, refined=True, allocated_to=around.role)
-        if shown is not None:
-            out.resources.append(shown)
-    if info.shutdown_grace_period_s:
-        out.shutdown_grace_period.nanoseconds = round(info.shutdown_grace_period_s * NANO)
-    return out
-
-
-def _add_command(command: pb.CommandInfo, out: mesos.CommandInfo) -> None:
-    out.shell, out.value = command.shell, command.value
-    if not command.shell:
-        out.arguments.extend([command.value, *command.arguments])
-    if command.user:
-        out.user = command.user
-    for variable in command.environment:
-        out.environment.variables.add(
-            name=variable.name, value=variable.value, type=mesos.Environment.Variable.VALUE
-        )
-
-
 def _task(info: pb.TaskInfo, around: Around) -> mesos.TaskInfo:
     out = mesos.TaskInfo(name=info.name)
     out.task_id.value, out.agent_id.value = info.task_id, info.agent_id
@@ -143,7 +112,7 @@ def _task(info: pb.TaskInfo, around: Around) -> mesos.TaskInfo:
         shown = to_mesos(resource, refined=True, allocated_to=around.role)
         if shown is not None:
             out.resources.append(shown)
-    out.executor.CopyFrom(_executor(info.executor, around))
+    out.executor.CopyFrom(executor_to_mesos(info.executor, around.framework_id, around.role))
     if info.data:
         out.data = info.data
     for label in info.labels:

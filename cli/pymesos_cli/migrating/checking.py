@@ -88,8 +88,8 @@ def _framework(name: str, framework: Json) -> Iterator[Finding]:
     executors = _list(framework.get("executors"))
     pods = sum(one.get("type") == "DEFAULT" for one in executors)
     if pods:
-        told = "LAUNCH_GROUP is refused: tasks are commands, containers, or of a custom executor"
-        yield Finding(name, count_of(pods, "executor of pods"), Verdict.MISSING, told)
+        told = "its tasks are a group here: no executor runs for them, and none is charged"
+        yield Finding(name, count_of(pods, "executor of pods"), Verdict.DIFFERS, told)
     if own := len(executors) - pods:
         told = "runs on agents with --mesos-port, if it speaks the v1 API and no driver before that"
         yield Finding(name, count_of(own, "custom executor"), Verdict.DIFFERS, told)

@@ -15,6 +15,7 @@ from pymesos_core.mesos.resources import from_mesos
 from pymesos_core.mesos.unsupported import UnsupportedError
 from pymesos_core.text import cut
 from pymesos_master.mesos import frameworks
+from pymesos_master.mesos.groups import group_of
 from pymesos_master.mesos.tasks import policy_of, task_of
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
@@ -161,10 +162,7 @@ def _accept(said: Call.Accept) -> Translation:
         if operation.type == _Operation.LAUNCH:
             _add_launches(operation.launch, accept, told)
         elif operation.type == _Operation.LAUNCH_GROUP:
-            problem = "LAUNCH_GROUP is not supported here yet; LAUNCH is"
-            for info in operation.launch_group.task_group.tasks:
-                reason = mesos.TaskStatus.REASON_TASK_GROUP_INVALID
-                told.append(_refused(info, reason, problem))
+            _add_group(operation.launch_group, accept, told)
         elif operation.type in (
             _Operation.RESERVE,
             _Operation.UNRESERVE,
@@ -202,6 +200,23 @@ def _add_launches(
             told.append(_refused(info, mesos.TaskStatus.REASON_TASK_INVALID, str(error)))
     if tasks:
         accept.operations.add().launch.task_infos.extend(tasks)
+
+
+def _add_group(
+    launch: mesos.Offer.Operation.LaunchGroup,
+    accept: scheduler_pb.Call.Accept,
+    told: list[mesos_scheduler.Event],
+) -> None:
+    """All of its tasks, or none if one of them or its executor is not possible here."""
+    infos = launch.task_group.tasks
+    try:
+        tasks = group_of(launch.executor, infos)
+    except UnsupportedError as error:
+        reason = mesos.TaskStatus.REASON_TASK_GROUP_INVALID
+        told.extend(_refused(info, reason, str(error)) for info in infos)
+    else:
+        if tasks:
+            accept.operations.add().launch_group.task_infos.extend(tasks)
 
 
 def _conversion(kind: str, operation: mesos.Offer.Operation) -> scheduler_pb.Operation:

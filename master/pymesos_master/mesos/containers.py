@@ -29,7 +29,7 @@ def container_of(info: mesos.ContainerInfo, ports: Sequence[int]) -> pb.Containe
         if docker.network == _DOCKER.USER and not named:
             raise UnsupportedError("the network USER lacks its name in network_infos")
         out.network = _NETWORKS.get(docker.network, named)
-        out.port_mappings.extend(_mapping(one, ports) for one in docker.port_mappings)
+        out.port_mappings.extend(mapping_of(one, ports) for one in docker.port_mappings)
     else:
         if info.mesos.HasField("image"):
             if info.mesos.image.type != mesos.Image.DOCKER:
@@ -37,17 +37,18 @@ def container_of(info: mesos.ContainerInfo, ports: Sequence[int]) -> pb.Containe
             out.image = info.mesos.image.docker.name
         out.network = named
     for network in info.network_infos:
-        out.port_mappings.extend(_mapping(one, ports) for one in network.port_mappings)
+        out.port_mappings.extend(mapping_of(one, ports) for one in network.port_mappings)
     out.mounts.extend(map(_mount, info.volumes))
     out.ulimits.extend(_ulimits(info.rlimit_info.rlimits))
     _add_capabilities(info.linux_info, out)
     return out
 
 
-def _mapping(
+def mapping_of(
     one: mesos.ContainerInfo.DockerInfo.PortMapping | mesos.NetworkInfo.PortMapping,
     ports: Sequence[int],
 ) -> pb.PortMapping:
+    """Return the mapping of one of these ports. Raises UnsupportedError."""
     if one.host_port not in ports:
         raise UnsupportedError(
             f"the host port {one.host_port} is mapped, and is none of the task's own resources"
@@ -60,6 +61,17 @@ def _mapping(
 
 
 def _mount(volume: mesos.Volume) -> pb.ContainerMount:
+    source = volume.source
+    if source.type == mesos.Volume.Source.SANDBOX_PATH and source.HasField("sandbox_path"):
+        if source.sandbox_path.type != mesos.Volume.Source.SandboxPath.PARENT:
+            raise UnsupportedError(
+                "Volume.source.sandbox_path is supported of the type PARENT: a folder of the group"
+            )
+        if volume.mode == mesos.Volume.RO:
+            raise UnsupportedError("Volume.mode is RO of a folder of the group; RW is supported")
+        return pb.ContainerMount(
+            container_path=volume.container_path, group_path=source.sandbox_path.path
+        )
     host_path = volume.source.host_path.path if volume.HasField("source") else volume.host_path
     if not host_path.startswith("/"):
         raise UnsupportedError(

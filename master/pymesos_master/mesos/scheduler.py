@@ -25,6 +25,7 @@ from pymesos_master.mesos.events import Here, Places
 from pymesos_master.mesos.frameworks import Format, fixed_problem
 from pymesos_master.mesos.pacing import Pace
 from pymesos_master.mesos.subscriptions import Direct, Subscription
+from pymesos_master.mesos.tasks import executor_id_of
 from pymesos_master.services.leading import Leadership, run_stream
 from pymesos_master.shell import Connection, Leader
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
@@ -245,7 +246,7 @@ def _executor_of(leader: Leader, framework_id: str, status: pb.TaskStatus) -> st
     """The executor that a framework gave a task; that of a command has the id of its task."""
     framework = leader.core.state.frameworks.get(framework_id)
     task = framework.tasks.get(status.task_id) if framework is not None else None
-    return task.info.executor.executor_id if task is not None else ""
+    return executor_id_of(task.info) if task is not None else ""
 
 
 def _executors_on(leader: Leader, framework_id: str, agent_id: str) -> list[str]:

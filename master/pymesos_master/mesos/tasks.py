@@ -26,7 +26,7 @@ def task_of(info: mesos.TaskInfo) -> pb.TaskInfo:
     )
     out.resources.extend(map(from_mesos, info.resources))
     if info.HasField("container"):
-        out.container.CopyFrom(container_of(info.container, _ports(out)))
+        out.container.CopyFrom(container_of(info.container, ports_of(out)))
     if info.HasField("executor"):
         if info.HasField("command"):
             raise UnsupportedError(
@@ -71,7 +71,7 @@ def _executor_of(info: mesos.ExecutorInfo) -> pb.ExecutorInfo:
     return out
 
 
-def _ports(task: pb.TaskInfo) -> list[int]:
+def ports_of(task: pb.TaskInfo) -> list[int]:
     """The ports that it asks for, in the order in which they are numbered."""
     found: set[int] = set()
     for resource in task.resources:
@@ -126,6 +126,11 @@ def _is_archive(uri: str) -> bool:
     except ValueError:
         return False
     return name.lower().endswith(ARCHIVES)
+
+
+def executor_id_of(task: pb.TaskInfo) -> str:
+    """The executor that its framework has given a task, or its group; empty: none."""
+    return task.executor.executor_id or task.group_executor_id
 
 
 def policy_of(policy: mesos.KillPolicy) -> pb.KillPolicy:

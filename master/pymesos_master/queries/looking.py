@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from pymesos_core.resources import Resources, total
 from pymesos_core.security.policy import Roles
 from pymesos_master.core import MasterCore
-from pymesos_master.core.state import Offer, Task
+from pymesos_master.core.state import Executor, Offer, Task
 from pymesos_master.queries.uses import Uses
 from pymesos_master.queries.views import agent_view, framework_view, task_view
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -59,20 +60,33 @@ class Look:
         agent = self._state.agents.get(agent_id)
         if agent is None:
             return NOTHING
-        return self._held(agent.tasks.values(), agent.offers.values())
+        return self._held(agent.holders(), agent.offers.values())
 
     def held_by(self, framework_id: str) -> Held:
         """Return what a framework holds, wherever."""
         framework = self._state.frameworks.get(framework_id)
         if framework is None:
             return NOTHING
-        return self._held(framework.tasks.values(), framework.offers.values())
+        executors = self._executors.get(framework_id, ())
+        return self._held((*framework.tasks.values(), *executors), framework.offers.values())
 
-    def _held(self, tasks: Iterable[Task], offers: Iterable[Offer]) -> Held:
-        live = [task for task in tasks if task.holds_resources]
+    def executors(self) -> Iterator[Executor]:
+        """Yield the executors that hold resources, in the roles."""
+        for agent in self._state.agents.values():
+            yield from (one for one in agent.executors.values() if one.role in self._may)
+
+    @cached_property
+    def _executors(self) -> dict[str, list[Executor]]:
+        out: dict[str, list[Executor]] = {}
+        for one in self.executors():
+            out.setdefault(one.framework_id, []).append(one)
+        return out
+
+    def _held(self, holders: Iterable[Task | Executor], offers: Iterable[Offer]) -> Held:
+        live = [one for one in holders if one.holds_resources]
         return Held(self._by_role(live), self._by_role(o for o in offers if not o.copy_of))
 
-    def _by_role(self, holders: Iterable[Task | Offer]) -> list[tuple[str, Resources]]:
+    def _by_role(self, holders: Iterable[Task | Executor | Offer]) -> list[tuple[str, Resources]]:
         bags: dict[tuple[str, str], list[Resources]] = {}
         for one in holders:
             if one.role in self._may:

@@ -53,9 +53,8 @@ async def summary(state: ClusterState, may: Roles = EVERY_ROLE) -> Summary:
     async for agent in in_slices(state.agents.values()):
         if agent.state is not AgentState.ACTIVE:
             continue
-        async for task in in_slices(agent.tasks.values()):
-            if task.holds_resources:
-                allocated.update(task.resources.amounts())
+        async for holder in in_slices(agent.holders()):
+            allocated.update(holder.resources.amounts())
         for offer in agent.offers.values():
             if not offer.copy_of:
                 offered.update(offer.resources.amounts())

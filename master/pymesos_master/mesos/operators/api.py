@@ -14,6 +14,7 @@ from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.streams import in_thread
 from pymesos_master.mesos.operators import maintenance, showing
 from pymesos_master.mesos.operators.changing import change
+from pymesos_master.mesos.operators.executors import executors
 from pymesos_master.mesos.operators.gathering import OVERVIEW, Gathering, who
 from pymesos_master.mesos.operators.legacy import Cluster
 from pymesos_master.mesos.operators.reading import Reading, Together
@@ -136,8 +137,10 @@ class Operators:
                 cluster, _ = await gathering.cluster(reading, frameworks=True, offers=True)
                 out.get_frameworks.SetInParent()
                 out.get_frameworks.MergeFrom(_frameworks(cluster))
-            case Call.GET_EXECUTORS:  # of which there are none here
+            case Call.GET_EXECUTORS:
+                cluster, _ = await gathering.cluster(reading, tasks=True)
                 out.get_executors.SetInParent()
+                out.get_executors.MergeFrom(executors(cluster.tasks.live, cluster.look))
             case Call.GET_TASKS:
                 cluster, _ = await gathering.cluster(reading, tasks=True)
                 out.get_tasks.SetInParent()
@@ -179,7 +182,7 @@ async def state(gathering: Gathering, reading: Reading) -> Response.GetState:
     )
     return Response.GetState(
         get_tasks=_tasks(cluster),
-        get_executors=Response.GetExecutors(),
+        get_executors=executors(cluster.tasks.live, cluster.look),
         get_frameworks=_frameworks(cluster),
         get_agents=_agents(cluster, recovered),
     )

@@ -15,6 +15,7 @@ from pymesos_core.states import is_terminal
 from pymesos_master.mesos.events import NOWHERE, Here, Places
 from pymesos_master.mesos.frameworks import info_to_mesos
 from pymesos_master.mesos.operators import showing
+from pymesos_master.mesos.operators.executors import executors, older
 from pymesos_master.mesos.operators.reading import Tasks
 from pymesos_master.queries.looking import Look
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
@@ -235,6 +236,11 @@ class Frameworks:
             for view in getattr(cluster.tasks, kind):
                 shown = task(view, self._aware, cluster.places)
                 self._of.setdefault((view.framework_id, kind), []).append(shown)
+        self._executors: dict[str, list[Json]] = {}
+        for executor in executors(cluster.tasks.live, cluster.look).executors:
+            info = executor.executor_info
+            shown = older(info, executor.agent_id.value) | {"resources": amounts(info.resources)}
+            self._executors.setdefault(info.framework_id.value, []).append(shown)
         self._offers: dict[str, list[Json]] = {}
         for one in cluster.offers:
             self._offers.setdefault(one.offer.framework_id, []).append(_offer(one.offer))
@@ -265,7 +271,7 @@ class Frameworks:
             "unreachable_tasks": self._of.get((framework_id, "unreachable"), []),
             "completed_tasks": self._of.get((framework_id, "completed"), []),
             "offers": self._offers.get(framework_id, []),
-            "executors": [],
+            "executors": self._executors.get(framework_id, []),
             "offer_constraints": {},
         }
         return out

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller
 from pymesos_master.mesos.events import Places
+from pymesos_master.mesos.tasks import executor_id_of
 from pymesos_master.queries import Listing, PageRequest, TaskFilter
 from pymesos_master.queries.paging import MAX_PAGE_SIZE
 from pymesos_master.shell import Leader
@@ -81,7 +82,16 @@ class Reading:
     def places(self, tasks: list[pb.TaskView] | None = None) -> Places:
         """Where agents are reached, and these tasks."""
         by_task = {task.task_info.task_id: _ip_of(task) for task in tasks or ()}
-        return Places(lambda status: by_task.get(status.task_id, ""), self.agent_at)
+        executors = {
+            task.task_info.task_id: executor_id
+            for task in tasks or ()
+            if (executor_id := executor_id_of(task.task_info))
+        }
+        return Places(
+            lambda status: by_task.get(status.task_id, ""),
+            self.agent_at,
+            lambda status: executors.get(status.task_id, ""),
+        )
 
     def agent_at(self, agent_id: str) -> HostPort | None:
         """Where an agent is reached."""

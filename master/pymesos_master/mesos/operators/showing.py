@@ -15,7 +15,7 @@ from pymesos_master.mesos.events import (
     status_to_mesos,
 )
 from pymesos_master.mesos.frameworks import Format, info_to_mesos
-from pymesos_master.mesos.tasks import NANO
+from pymesos_master.mesos.tasks import NANO, executor_id_of
 from pymesos_master.queries.looking import Held
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
@@ -251,8 +251,8 @@ def task_message(task: pb.TaskView, aware: Container[str], places: Places) -> me
     out = mesos_master.Task(name=info.name, state=task_state(task, aware))
     out.task_id.value, out.agent_id.value = info.task_id, info.agent_id
     out.framework_id.value = task.framework_id
-    if info.HasField("executor"):
-        out.executor_id.value = info.executor.executor_id
+    if executor_id := executor_id_of(info):
+        out.executor_id.value = executor_id
     for one in info.resources:
         shown = to_mesos(one, refined=True, allocated_to=task.role)
         if shown is not None:
