@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -638,12 +638,12 @@ class Reader:
         self.events: list[Any] = []
         self.changed = asyncio.Event()
 
-    async def begin(self) -> Callable[[bytes], Any]:
+    async def begin(self) -> Callable[[Sequence[bytes]], Any]:
         return self.write
 
-    async def write(self, record: bytes) -> None:
-        _, _, data = record.partition(b"\n")
-        self.events.append(json.loads(data))
+    async def write(self, records: Sequence[bytes]) -> None:
+        for record in records:
+            self.events.append(json.loads(record.partition(b"\n")[2]))
         self.changed.set()
 
     async def until(self, count: int) -> list[Any]:

@@ -284,26 +284,45 @@ def compact(value: Any) -> bytes:
 
 def to_object(message: Message) -> dict[str, Any]:
     """Return what is set in a message, as JSON has it."""
-    return {field.name: _shown(field, value) for field, value in message.ListFields()}
+    shown = _shown(message.DESCRIPTOR)
+    out = {}
+    for field, value in message.ListFields():
+        name, show = shown[field.number]
+        out[name] = value if show is None else show(value)
+    return out
 
 
-def _shown(field: FieldDescriptor, value: Any) -> Any:
+Show = Callable[[Any], Any]
+
+
+@cache
+def _shown(descriptor: Descriptor) -> Mapping[int, tuple[str, Show | None]]:
+    """The name of each field, and what shows its value; None: it is shown as it is."""
+    return {field.number: (field.name, _show(field)) for field in descriptor.fields}
+
+
+def _show(field: FieldDescriptor) -> Show | None:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        of_value = field.message_type.fields_by_name["value"]
-        return {str(key): _shown_one(of_value, inner) for key, inner in value.items()}
+        one = _show_one(field.message_type.fields_by_name["value"]) or _as_it_is
+        return lambda value: {str(key): one(inner) for key, inner in value.items()}
     if field.is_repeated:
-        return [_shown_one(field, inner) for inner in value]
-    return _shown_one(field, value)
+        each = _show_one(field)
+        return list if each is None else lambda value: [each(inner) for inner in value]
+    return _show_one(field)
 
 
-def _shown_one(field: FieldDescriptor, value: Any) -> Any:
-    if field.message_type is not None:
-        return to_object(value)
-    if field.enum_type is not None:
-        known = field.enum_type.values_by_number.get(value)
-        return known.name if known is not None else value
-    if field.type == FieldDescriptor.TYPE_BYTES:
-        return base64.b64encode(value).decode()
-    if field.cpp_type in _REALS and not math.isfinite(value):
-        return None
+def _as_it_is(value: Any) -> Any:
     return value
+
+
+def _show_one(field: FieldDescriptor) -> Show | None:
+    if field.message_type is not None:
+        return to_object
+    if field.enum_type is not None:
+        names = {number: one.name for number, one in field.enum_type.values_by_number.items()}
+        return lambda value: names.get(value, value)
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return lambda value: base64.b64encode(value).decode()
+    if field.cpp_type in _REALS:
+        return lambda value: value if math.isfinite(value) else None
+    return None

@@ -21,6 +21,11 @@ _SET = re.compile(r"\{([^{}]*)\}")
 def from_mesos(resource: mesos.Resource) -> pb.Resource:
     """Return our resource. Raises UnsupportedError."""
     check(resource)
+    return from_checked(resource)
+
+
+def from_checked(resource: mesos.Resource) -> pb.Resource:
+    """Return the same of one that was looked at, alone or with what it is of."""
     out = pb.Resource(name=resource.name)
     match resource.type:
         case mesos.Value.SCALAR if resource.HasField("scalar"):

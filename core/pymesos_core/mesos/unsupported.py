@@ -7,7 +7,10 @@ can reach it, is taken and left out.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 
@@ -94,19 +97,42 @@ def check(message: Message) -> None:
 
 
 def _first(message: Message) -> str | None:
-    name = message.DESCRIPTOR.full_name.removeprefix(PACKAGE)
-    translated = TRANSLATED[name]
+    taken = _taken(message.DESCRIPTOR)
     for field, value in message.ListFields():
-        if f"{name}.{field.name}" in LEFT_OUT or _says_nothing(field.name, value):
+        if field.number in taken:
             continue
-        if field.name not in translated:
-            return f"{name}.{field.name}"
-        if field.message_type is None:
-            continue
-        for inner in value if field.is_repeated else (value,):
-            if (found := _first(inner)) is not None:
-                return found
+        if field.number in _looked_into(message.DESCRIPTOR):
+            for inner in value if field.is_repeated else (value,):
+                if (found := _first(inner)) is not None:
+                    return found
+        elif not _says_nothing(field.name, value):
+            return f"{_name_of(message.DESCRIPTOR)}.{field.name}"
     return None
+
+
+def _name_of(descriptor: Any) -> str:  # of which protobuf has two kinds
+    name: str = descriptor.full_name
+    return name.removeprefix(PACKAGE)
+
+
+@cache
+def _taken(descriptor: Descriptor) -> frozenset[int]:
+    """The fields of which there is nothing to be looked at."""
+    name = _name_of(descriptor)
+    return frozenset(
+        field.number
+        for field in descriptor.fields
+        if f"{name}.{field.name}" in LEFT_OUT
+        or (field.name in TRANSLATED[name] and field.message_type is None)
+    )
+
+
+@cache
+def _looked_into(descriptor: Descriptor) -> frozenset[int]:
+    """The fields that are messages, and translated."""
+    translated = TRANSLATED[_name_of(descriptor)]
+    messages = (field for field in descriptor.fields if field.message_type is not None)
+    return frozenset(field.number for field in messages if field.name in translated)
 
 
 def _says_nothing(name: str, value: object) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pymesos_core import limits
@@ -34,7 +34,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 Call = mesos_scheduler.Call
 Subscribe = scheduler_pb.Call.Subscribe
-Write = Callable[[bytes], Awaitable[None]]
+Write = Callable[[Sequence[bytes]], Awaitable[None]]
 LARGE_BYTES = 64 * 1024  # a body that is read in a thread
 OF_ONE_MESSAGE = (Call.SUBSCRIBE, Call.UPDATE_FRAMEWORK)  # which the core takes whole
 STREAM_ID = "Mesos-Stream-Id"
@@ -61,8 +61,7 @@ class _Stream:
 
     async def write(self, message: list[bytes]) -> None:
         """Write records, each as a chunk of its own."""
-        for one in message:
-            await self._write(one)
+        await self._write(message)
 
 
 class Scheduler:
@@ -133,7 +132,7 @@ class Scheduler:
         if isinstance(subscribe, str):
             refused = mesos_scheduler.Event(type=mesos_scheduler.Event.ERROR)
             refused.error.message = subscribe
-            await write(media.record(media.write(refused, mine.media)))
+            await write([media.record(media.write(refused, mine.media))])
             return
 
         async def read(connection: Connection) -> None:

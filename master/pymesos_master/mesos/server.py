@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from weakref import WeakValueDictionary
 
 from aiohttp import web
@@ -29,6 +29,7 @@ from pymesos_master.mesos.authenticating import (
     is_loopback,
 )
 from pymesos_master.mesos.authenticating import REALM as SCHEDULER_REALM
+from pymesos_master.mesos.chunks import Chunks
 from pymesos_master.mesos.events import Here
 from pymesos_master.mesos.operators.api import Call as OperatorCall
 from pymesos_master.mesos.operators.api import Done, Operators
@@ -51,7 +52,6 @@ MAX_BODY_BYTES = limits.ACCEPT.most  # of a request; one in JSON is larger than 
 MOST_BODIES = 16  # read at a time
 MOST_OF_ONE = 4  # of these
 MOST_CONNECTIONS = 2000  # two of each framework
-SENDING_S = 30.0  # until an event is read
 API = ("api", "v1")
 SCHEDULER = (*API, "scheduler")
 SCHEDULER_PATH = "/" + "/".join(SCHEDULER)
@@ -147,7 +147,7 @@ class MesosServer(Listener):
         Who shows no credentials is known by where he calls from, as a browser there would be. And a
         browser shows a certificate, or a password that it was told, whoever has it ask; no token.
         """
-        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers = request.headers  # which know names in whatever letters
         scheme = headers.get("authorization", "").partition(" ")[0].lower()
         if scheme == "bearer":
             return
@@ -197,12 +197,11 @@ class MesosServer(Listener):
             if call.type != OperatorCall.SUBSCRIBE:
                 with slot_of(request):
                     return _sent(await self._operators.answer(leader, call, to, caller))
-        response = web.StreamResponse(headers={"Content-Type": to.value, **OURS})
+        response = Chunks({"Content-Type": to.value, **OURS})
 
-        async def begin() -> Callable[[bytes], Awaitable[None]]:
-            response.enable_chunked_encoding()
-            await response.prepare(request)
-            return _writer(response)
+        async def begin() -> Callable[[Sequence[bytes]], Awaitable[None]]:
+            await response.begin(request)
+            return response.send
 
         with slot_of(request):
             try:
@@ -227,16 +226,13 @@ class MesosServer(Listener):
         mine, subscribe = self._scheduler.subscription(call, request.headers, caller)
         del call, body  # they may be large, and the stream is long
         async with self._scheduler.turn_to_subscribe(caller):
-            response = web.StreamResponse(
-                headers={STREAM_ID: mine.stream_id, "Content-Type": mine.media.value, **OURS}
-            )
-            response.enable_chunked_encoding()
+            response = Chunks({STREAM_ID: mine.stream_id, "Content-Type": mine.media.value, **OURS})
             with slot_of(request):
                 try:
                     async with self._valid(caller):
-                        await response.prepare(request)
-                        await self._scheduler.serve(leader, subscribe, mine, _writer(response))
-                        await response.write_eof()
+                        await response.begin(request)
+                        await self._scheduler.serve(leader, subscribe, mine, response.send)
+                        await response.end()
                 except CallError as error:
                     log.info("the stream of %s has ended: %s", mine.framework_id, error.message)
                     abort(request)
@@ -252,16 +248,6 @@ class MesosServer(Listener):
 def _ip_of(request: web.BaseRequest) -> str:
     transport = request.transport
     return str((transport.get_extra_info("peername") or ("",))[0]) if transport else ""
-
-
-def _writer(response: web.StreamResponse) -> Callable[[bytes], Awaitable[None]]:
-    """What writes to a stream, and waits until that is read. Raises TimeoutError."""
-
-    async def write(data: bytes) -> None:
-        async with asyncio.timeout(SENDING_S):
-            await response.write(data)
-
-    return write
 
 
 def _route(raw_path: str) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from urllib.parse import urlsplit
 
-from pymesos_core.mesos.resources import from_mesos
+from pymesos_core.mesos.resources import from_checked
 from pymesos_core.mesos.unsupported import UnsupportedError, check
 from pymesos_master.mesos.containers import container_of
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
@@ -24,7 +24,8 @@ def task_of(info: mesos.TaskInfo) -> pb.TaskInfo:
     out = pb.TaskInfo(
         task_id=info.task_id.value, name=info.name, agent_id=info.agent_id.value, data=info.data
     )
-    out.resources.extend(map(from_mesos, info.resources))
+    for resource in info.resources:
+        out.resources.append(from_checked(resource))
     if info.HasField("container"):
         out.container.CopyFrom(container_of(info.container, ports_of(out)))
     if info.HasField("executor"):
@@ -63,7 +64,7 @@ def _executor_of(info: mesos.ExecutorInfo) -> pb.ExecutorInfo:
     out.artifacts.extend(map(_artifact, info.command.uris))
     if any(v.type == mesos.Environment.Variable.SECRET for v in info.command.environment.variables):
         raise UnsupportedError("Environment.Variable.secret is not supported of executors")
-    out.resources.extend(map(from_mesos, info.resources))
+    out.resources.extend(map(from_checked, info.resources))
     if info.HasField("shutdown_grace_period"):
         out.shutdown_grace_period_s = info.shutdown_grace_period.nanoseconds / NANO
         if out.shutdown_grace_period_s < 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from pymesos_core.caller import Caller, taker_text
 from pymesos_core.errors import RequestError
@@ -26,7 +26,7 @@ from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
 Event = mesos_master.Event
-Write = Callable[[bytes], Awaitable[None]]
+Write = Callable[[Sequence[bytes]], Awaitable[None]]
 HEARTBEAT_S = 15.0
 MOST_STREAMS = 100  # of which each takes what it has not read yet
 MOST_STREAMS_OF_ONE = 20
@@ -74,7 +74,7 @@ class Streams:
 
 async def _go_on(watch: Watch, told: _Told, first: Event, to: Media, write: Write) -> None:
     async def send(event: Event) -> None:
-        await write(media.record(written(event, to)))
+        await write([media.record(written(event, to))])
 
     await send(first)
     await send(Event(type=Event.HEARTBEAT))
