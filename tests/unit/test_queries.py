@@ -120,6 +120,8 @@ COMMANDS: list[Command] = [
     lambda c: asyncio.ensure_future(c.cancel_maintenance(CALLER, ["a"])),
     lambda c: asyncio.ensure_future(c.set_quota(CALLER, "r", pb.Quota(), force=True)),
     lambda c: asyncio.ensure_future(c.set_weight(CALLER, "r", 2.0)),
+    lambda c: asyncio.ensure_future(c.set_quotas(CALLER, [("r", pb.Quota())], force=True)),
+    lambda c: asyncio.ensure_future(c.set_weights(CALLER, [("r", 2.0)])),
     lambda c: asyncio.ensure_future(c.reserve(CALLER, "a", "r", ())),
     lambda c: asyncio.ensure_future(c.unreserve(CALLER, "a", "r", ())),
     lambda c: asyncio.ensure_future(c.release_record(CALLER, "agent", "a", discard=True)),
