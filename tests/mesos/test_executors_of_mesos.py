@@ -111,10 +111,31 @@ async def test_an_executor_of_mesos_from_launch_to_shutdown(running: Cluster) ->
 
     large = task("large", executor=executor | {"resources": amounts(1, 32)})
     launch = {"task_infos": [task("fin1"), task("run1"), large]}
-    operations = [{"type": "LAUNCH", "launch": launch}]
+    pod: dict[str, Any] = {"executor": {"type": "DEFAULT", "executor_id": {"value": "pod"}}}
+    commands = {"side": "exec sleep 1000", "main": "sleep 1; exit 3"}
+    pod["task_group"] = {
+        "tasks": [
+            {
+                "name": name,
+                "task_id": {"value": name},
+                "agent_id": offer["agent_id"],
+                "resources": amounts(0.1, 32),
+                "command": {"value": command},
+            }
+            for name, command in commands.items()
+        ]
+    }
+    operations = [
+        {"type": "LAUNCH", "launch": launch},
+        {"type": "LAUNCH_GROUP", "launch_group": pod},
+    ]
     await scheduler.call("ACCEPT", accept={"offer_ids": [offer["id"]], "operations": operations})
 
     assert "another ExecutorInfo" in (await scheduler.update("large", "TASK_ERROR"))["message"]
+    failed = await scheduler.update("main", "TASK_FAILED")
+    assert failed["executor_id"] == {"value": "pod"}
+    beside = await scheduler.update("side", "TASK_KILLED")
+    assert "Killed with its group" in beside["message"]
     finished = await scheduler.update("fin1", "TASK_FINISHED")
     assert finished["executor_id"] == {"value": "ex1"}
     assert finished["source"] == "SOURCE_EXECUTOR"
