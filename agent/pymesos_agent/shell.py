@@ -111,7 +111,7 @@ class Shell:
             self._do,
             Tick(),
             self._on_fault,
-            Writes(store.commit, _written, goes_on=True),
+            Writes(store.commit, _written, store.commit_unsynced, goes_on=True),
             outside.clock,
         )
         self._runtimes = {runtime.name: runtime for runtime in runtimes}
@@ -307,8 +307,8 @@ class Shell:
                         self._streams[connection_id].put(
                             part, bounded=not message.HasField("register")
                         )
-            case Checkpoint(token, changes):
-                self._runner.commit(token, changes)
+            case Checkpoint(token, changes, synced):
+                self._runner.commit(token, changes, synced=synced)
             case StartContainer():
                 with self._refused_if_it_fails(effect.container_id):
                     self._start(effect)

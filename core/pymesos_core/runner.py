@@ -85,6 +85,8 @@ class Writes(Generic[Event]):
 
     commit: Callable[[list[Change]], None]  # blocks, so it is called in a thread
     written: Callable[[int, Exception | None], Event | None]  # the event that a token is written
+    # The same, for what need only outlive the process; None: there is no faster way.
+    commit_unsynced: Callable[[list[Change]], None] | None = None
     goes_on: bool = False  # after a write that failed; see CommitQueue
 
 
@@ -213,13 +215,15 @@ class Runner(Generic[Event, Effect]):
 
     # Writes.
 
-    def commit(self, token: int, changes: tuple[Change, ...]) -> None:
+    def commit(self, token: int, changes: tuple[Change, ...], *, synced: bool = True) -> None:
         """Have `changes` written, together with others that wait; the event of `token` follows.
+
+        What is not `synced` outlives the process, and may be lost in a crash of the machine.
 
         What is asked for in `on_fault` is written, too, unless a write has failed.
         """
         assert self._writes is not None
-        self._queue.submit(token, changes)
+        self._queue.submit(token, changes, synced=synced)
         self._idle.clear()
         self._wake.set()
 
@@ -262,9 +266,12 @@ class Runner(Generic[Event, Effect]):
 
     async def _write(self, thread: ThreadPoolExecutor, changes: list[Change]) -> Exception | None:
         assert self._writes is not None
+        commit = self._writes.commit
+        if self._writes.commit_unsynced is not None and not self._queue.synced:
+            commit = self._writes.commit_unsynced
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(thread, self._writes.commit, changes)
+            await loop.run_in_executor(thread, commit, changes)
         except Exception as error:
             return error
         return None

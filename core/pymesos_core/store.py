@@ -1,7 +1,8 @@
 """A small durable table on SQLite, and what is written to it together.
 
 Records are `(kind, key) → bytes`. SQLite runs in WAL mode with `synchronous=FULL`, so a commit that
-returned has been fsynced. Changes that arrive while a commit runs are committed together next.
+returned has been fsynced. Changes that arrive while a commit runs are committed together next. What
+need only outlive the process is not fsynced (`commit_unsynced`): see docs/durability.md.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ class Store:
             _make_private(Path(path))
             self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
+            self._synced = False
+            self._sync(True)
             self._db.execute("PRAGMA busy_timeout=5000")
             self._db.execute(
                 "CREATE TABLE IF NOT EXISTS record"
@@ -115,8 +117,33 @@ class Store:
         self, changes: Iterable[Change], check: Callable[[sqlite3.Cursor], None] | None = None
     ) -> None:
         """Apply all changes durably, or none. `check` may raise to refuse. Raises StoreError."""
+        self._write(changes, check, synced=True)
+
+    def commit_unsynced(self, changes: Iterable[Change]) -> None:
+        """Apply all changes, or none, so that they outlive this process. Raises StoreError.
+
+        A crash of the machine may take them back, the latest first, until the next `commit`: it
+        syncs all that was written before it.
+        """
+        self._write(changes, None, synced=False)
+
+    def _sync(self, synced: bool) -> None:
+        """Have commits wait for the disk from now on, or not. Raises sqlite3.Error."""
+        if synced != self._synced:
+            self._db.execute(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
+            self._synced = synced
+
+    def _write(
+        self,
+        changes: Iterable[Change],
+        check: Callable[[sqlite3.Cursor], None] | None,
+        *,
+        synced: bool,
+    ) -> None:
+        """Raises StoreError."""
         cursor = self._db.cursor()
         try:
+            self._sync(synced)
             cursor.execute("BEGIN IMMEDIATE")
             if check is not None:
                 check(cursor)
@@ -172,6 +199,7 @@ def weight_bytes(changes: Iterable[Change]) -> int:
 class _Request:
     token: int
     changes: tuple[Change, ...]
+    synced: bool
 
 
 class CommitQueue:
@@ -180,7 +208,8 @@ class CommitQueue:
     A request is written whole or not at all. When a write fails, everything asked for behind it
     fails, too, unwritten: whoever asked counted on what came before. With `goes_on` a request is
     tried again once its asker has been told of every failure, and may count with them; without,
-    nothing is written any more, for the state has to be read again.
+    nothing is written any more, for the state has to be read again. Requests that need not be
+    synced are written with those that must: what is synced has all that was asked for before.
     """
 
     def __init__(self, *, goes_on: bool = False) -> None:
@@ -189,9 +218,9 @@ class CommitQueue:
         self._waiting: deque[_Request] = deque()
         self._group: list[_Request] = []
 
-    def submit(self, token: int, changes: tuple[Change, ...]) -> None:
-        """Ask for `changes` to be written."""
-        self._waiting.append(_Request(token, changes))
+    def submit(self, token: int, changes: tuple[Change, ...], *, synced: bool = True) -> None:
+        """Ask for `changes` to be written, to outlive the machine's crash or the process alone."""
+        self._waiting.append(_Request(token, changes, synced))
 
     def take(self) -> list[Change] | None:
         """What is to be written now, until `settle`; None when nothing waits."""
@@ -205,6 +234,11 @@ class CommitQueue:
         if not self._group:
             return None
         return [change for request in self._group for change in request.changes]
+
+    @property
+    def synced(self) -> bool:
+        """Whether what `take` gave has to outlive a crash of the machine."""
+        return any(request.synced for request in self._group)
 
     def settle(self, failure: Exception | None) -> Iterator[tuple[int, Exception | None]]:
         """Whom to tell what, one after the other, when the write is done or has failed.

@@ -21,6 +21,7 @@ from pymesos_core.clock import Now
 from pymesos_core.exits import RemovedError
 from pymesos_core.resources import Resources, parse, to_proto
 from pymesos_core.security.identities import Kind
+from pymesos_core.states import is_terminal
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.coordinator import Coordinator, detector_of
@@ -78,6 +79,8 @@ class AgentNode(Node):
         self.away = False  # its runtime does not answer
         self.highest_epoch = 0  # in which it has obeyed, in any of its lives
         self.sent: dict[str, list[bytes]] = {}  # task id → its updates, in the order first sent
+        self.said_ended: dict[str, bytes] = {}  # task id → the update that tells its end
+        self.boots = 0
         self._stop = asyncio.Event()
         self._runtime = SimulatedRuntime(self)
         self.shell: Shell | None = None
@@ -143,7 +146,7 @@ class AgentNode(Node):
         )
         tag = f"{self.name}.{self.generation}"
         core = WatchedAgent(
-            Config(info, (NAME,), TASK_UIDS, boot_id=self.name, resend_min_s=5.0),
+            Config(info, (NAME,), TASK_UIDS, boot_id=f"{self.name}.{self.boots}", resend_min_s=5.0),
             store.load(),
             (f"{tag}-{n}" for n in itertools.count()),
             (f"{tag}-{n}".encode() for n in itertools.count()),
@@ -157,6 +160,16 @@ class AgentNode(Node):
         self.network.died(self)
         self.coordinator.died(self)
         self.disk.crash()
+
+    def lose_power(self) -> None:
+        """Its machine crashes: no container is left, and of its disk only what was synced."""
+        self.crash()
+        self.boots += 1
+        self.machine.lose_power()
+        lost = self.disk.lose_power()
+        self.world.counts["power failure"] += 1
+        self.world.counts["unsynced write"] += lost
+        self.world.trace(f"the power of {self.name} fails, and {lost} writes are lost")
 
     def on_pause(self, seconds: float) -> None:
         self.coordinator.stopped(self, seconds)
@@ -175,7 +188,7 @@ class AgentNode(Node):
     def _discard(self) -> None:
         """`pymesos-agent recover --discard`: the machine joins again as a new agent."""
         self.world.trace(f"{self.name} ends, and is discarded")
-        self.disk.records.clear()
+        self.disk.clear()
         self.machine.discard()
         self.highest_epoch = 0
 
@@ -238,12 +251,20 @@ class AgentNode(Node):
         for effect in effects:
             if isinstance(effect, fx.TellMaster):
                 self._note_updates(effect.message)
+            elif isinstance(effect, fx.Checkpoint) and not effect.synced:
+                self._lose_power_by_chance_within(10 * FSYNC_S)
 
     def _die_by_chance_within(self, seconds: float) -> None:
         """Where it matters what it knows when it starts again."""
         aside = self.world.aside
         if self.world.faulty and aside.random() < 0.3:
             self.soon(aside.uniform(0, seconds), self.crash)
+
+    def _lose_power_by_chance_within(self, seconds: float) -> None:
+        """When something is known that the disk may not have."""
+        world, aside = self.world, self.world.aside
+        if world.faulty and world.crashing_machines and aside.random() < 0.1:
+            self.soon(aside.uniform(0, seconds), self.lose_power)
 
     def _note_given(self, message: agent_pb.MasterMessage) -> None:
         """The tasks that it was ever given: it may ask for their secrets, and for no others."""
@@ -261,6 +282,9 @@ class AgentNode(Node):
             sent = self.sent.setdefault(status.task_id, [])
             if status.uuid not in sent:
                 sent.append(status.uuid)
+            if is_terminal(status.state):
+                first = self.said_ended.setdefault(status.task_id, status.uuid)
+                assert status.uuid == first, f"{self.name} tells two ends of {status.task_id}"
 
     def ended_lately(self) -> list[agent_pb.TaskRecord]:
         """The ended tasks that are kept, which a new master is told of."""

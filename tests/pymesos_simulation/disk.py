@@ -1,4 +1,7 @@
-"""The disk of a process, cut at the production Store: records that survive a crash."""
+"""The disk of a process, cut at the production Store: records that survive a crash.
+
+What is not synced survives that of the process, and only in part that of the machine.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,18 @@ class Disk:
         self.records: Records = {}
         self.full_until_s = 0.0
         self._writing: list[Change] = []
+        self._synced: Records = {}  # what a crash of the machine leaves
+        self._unsynced: list[
+            list[Change]
+        ] = []  # the writes since: it leaves some of the first
 
-    def write(self, changes: list[Change], answer: Callable[..., None]) -> None:
-        """Durable after a while."""
+    def write(
+        self, changes: list[Change], answer: Callable[..., None], *, synced: bool = True
+    ) -> None:
+        """Durable after a while, and synced if it is to be: then all before it is, too.
+
+        What is not synced takes as long, so that seeds go on as they did.
+        """
         world = self.node.world
         with world.fatal():
             assert not self._writing, f"{self.node.name} writes twice at a time"
@@ -34,17 +46,38 @@ class Disk:
                 answer(StoreError("the disk is full"))
             else:
                 self._apply(changes)
+                if synced:
+                    self.sync()
                 answer()
 
         slow_s = world.weather.slow_write_s if world.faulty else 0.0
         self.node.soon(FSYNC_S + world.random.uniform(0, slow_s), finish)
 
     def _apply(self, changes: list[Change]) -> None:
-        for change in changes:
-            if change.value is None:
-                self.records.pop((change.kind, change.key), None)
-            else:
-                self.records[change.kind, change.key] = change.value
+        apply(changes, self.records)
+        self._unsynced.append(changes)
+
+    def sync(self) -> None:
+        """All that was written outlives a crash of the machine."""
+        for changes in self._unsynced:
+            apply(changes, self._synced)
+        self._unsynced.clear()
+
+    def clear(self) -> None:
+        """Somebody removes the file."""
+        self.records.clear()
+        self._synced.clear()
+        self._unsynced.clear()
+
+    def lose_power(self) -> int:
+        """What was not synced may have been written all the same, up to some write; how many were
+        lost."""
+        kept = self.node.world.aside.randint(0, len(self._unsynced))
+        lost = len(self._unsynced) - kept
+        del self._unsynced[kept:]
+        self.sync()
+        self.records = dict(self._synced)
+        return lost
 
     def crash(self) -> None:
         """What is being written has reached the disk, or is torn: then it is not there.
@@ -58,6 +91,15 @@ class Disk:
             self._apply(writing)
         else:
             self.node.world.counts["torn write"] += 1
+
+
+def apply(changes: Iterable[Change], records: Records) -> None:
+    """Make changes in a table."""
+    for change in changes:
+        if change.value is None:
+            records.pop((change.kind, change.key), None)
+        else:
+            records[change.kind, change.key] = change.value
 
 
 class SimulatedStore(Store):
@@ -77,13 +119,17 @@ class SimulatedStore(Store):
     def commit(self, changes: Iterable[Change], check: object = None) -> None:
         """See Store."""
         assert check is None
-        wait("a write to disk", partial(self._write, list(changes)))
+        wait("a write to disk", partial(self._begin, list(changes), True))
+
+    def commit_unsynced(self, changes: Iterable[Change]) -> None:
+        """See Store."""
+        wait("a write to disk", partial(self._begin, list(changes), False))
 
     def later(self, call: partial[None], answer: Callable[..., None]) -> None:
-        """Do what a call of `commit` does, without a thread that waits for it."""
-        self._write(list(call.args[-1]), answer)
+        """Do what a call of either does, without a thread that waits for it."""
+        self._begin(list(call.args[-1]), call.func == self.commit, answer)
 
-    def _write(self, changes: list[Change], answer: Callable[..., None]) -> None:
+    def _begin(self, changes: list[Change], synced: bool, answer: Callable[..., None]) -> None:
         node = self._disk.node
         with node.world.fatal():
             assert self._goes_on or not self._failed, f"{node.name} writes behind a failed write"
@@ -92,7 +138,7 @@ class SimulatedStore(Store):
             self._failed = self._failed or error is not None
             answer(error=error)
 
-        self._disk.write(changes, written)
+        self._disk.write(changes, written, synced=synced)
 
     def close(self) -> None:
         """See Store."""

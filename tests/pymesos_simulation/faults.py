@@ -36,6 +36,8 @@ FAULTS = (
     "runtime away",
     "disk full",
     "torn write",
+    "power failure",
+    "unsynced write",
     "clock jump",
     "rolling upgrade",
     "marked gone",
@@ -61,6 +63,7 @@ FAULTS = (
 POLICY_GAP_S = 15.0
 SECRETS_GAP_S = 8.0
 DRAIN_EVERY = 8  # of so many seeds one has operators who drain agents
+POWER_GAP_S = 12.0
 END_DRAINS_S = 5.0  # how often these look, once the weather is fine, whether agents are drained
 ROLES = ("eng", "eng/web", "ops")
 
@@ -101,6 +104,8 @@ class Faults:
             self._drain()
             self._plan()
             self._end_drains()
+        if self.world.crashing_machines:
+            self._fail_power()
         if self.world.secrets:
             self._set_secrets()
         self._restart_the_dead()
@@ -139,6 +144,13 @@ class Faults:
 
     def _crash(self) -> None:
         self.world.random.choice(self.cluster.nodes).crash()
+
+    def _fail_power(self) -> None:
+        """The machine of an agent crashes, by a dice of its own: other seeds go on as they did."""
+        world, random = self.world, self.world.aside
+        if world.faulty:
+            random.choice(self.cluster.agents).lose_power()
+            world.at(random.expovariate(1 / POWER_GAP_S), self._fail_power)
 
     def _pause(self) -> None:
         node = self.world.random.choice(self.cluster.nodes)

@@ -152,14 +152,18 @@ class Machine:
             del self.containers[container_id]
             self.executors.pop(container_id, None)
 
-    def discard(self) -> None:
-        """All that runs here is ended and forgotten."""
+    def lose_power(self) -> None:
+        """Nothing runs any more, and what is in memory is gone; files stay."""
         for executor in self.executors.values():
             executor.end()
         self.executors.clear()
         self.containers.clear()
-        self.files.clear()
         self.secrets.clear()
+
+    def discard(self) -> None:
+        """All that runs here is ended and forgotten."""
+        self.lose_power()
+        self.files.clear()
 
 
 class SimulatedRuntime:

@@ -17,6 +17,7 @@ from pymesos_simulation.loop import SimulatedLoop
 from pymesos_simulation.threads import Killed
 from pymesos_simulation.timeline import Action, Timeline
 
+POWER_EVERY = 8  # of so many seeds one has machines of agents that crash
 FSYNC_S = 0.005
 CALLBACKS_PER_EFFECT = 15  # about
 
@@ -99,6 +100,7 @@ class World(Timeline):
         self.roles: dict[str, tuple[str, ...]] = {}  # of all frameworks there ever were, by id
         self.accounted: dict[str, int] = {}  # CPU time that was asked for, by its record
         self.secrets = False  # whether operators set some, and jobs use them
+        self.crashing_machines = seed % POWER_EVERY == POWER_EVERY - 1  # not only what runs on them
         self.given: set[tuple[str, str, str]] = set()  # agents, each with a task that it was given
         self.counts: Counter[str] = Counter()
         self.started: set[tuple[str, str]] = set()  # framework and task ids of all containers

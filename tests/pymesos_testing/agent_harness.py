@@ -63,6 +63,7 @@ class AgentHarness:
         self.complaints: list[fx.Complain] = []
         self.hold_writes = False
         self.fail_writes: str | None = None
+        self.synced: list[bool] = []  # of each checkpoint
         self.held: list[tuple[int, tuple[Change, ...]]] = []
         for name, why in (away or {}).items():
             self.feed(ev.RuntimeAway(name, why))
@@ -77,7 +78,8 @@ class AgentHarness:
         match effect:
             case fx.TellMaster(_, message):
                 self.sent.append(message)
-            case fx.Checkpoint(token, changes):
+            case fx.Checkpoint(token, changes, synced):
+                self.synced.append(synced)
                 self.held.append((token, changes))
                 if not self.hold_writes:
                     self.write()

@@ -435,6 +435,16 @@ def double_launch_on_restart(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(agent_recovery, "recover_task", recover)
 
 
+def sync_nothing(patch: pytest.MonkeyPatch) -> None:
+    """An agent says what a crash of its machine may take back."""
+    original = AgentContext.checkpoint
+
+    def checkpoint(self: AgentContext, *arguments: Any, **_: Any) -> None:
+        original(self, *arguments, synced=False)
+
+    patch.setattr(AgentContext, "checkpoint", checkpoint)
+
+
 def forget_whose_users_are(patch: pytest.MonkeyPatch) -> None:
     """A restarted agent gives its tasks users that others have."""
     patch.setattr(Uids, "hold", lambda self, uid: None)
@@ -1076,6 +1086,7 @@ BUGS: list[Patch] = [
     reserve_without_telling,
     acknowledge_before_fsync,
     double_launch_on_restart,
+    sync_nothing,
     obey_anyone,
     forget_the_epoch,
     write_the_state_of_any_epoch,
@@ -1086,6 +1097,7 @@ BUGS: list[Patch] = [
 
 # Where a bug was found last, of those that the first seeds do not find: that one is tried first.
 FOUND_BY: dict[str, int] = {
+    "sync_nothing": 7,
     "a_stream_ends_without_its_close": 13,
     "account_from_the_launch_again": 5,
     "answer_before_the_end_of_a_job_is_stored": 49,

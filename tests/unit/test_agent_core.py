@@ -74,6 +74,18 @@ def test_nothing_starts_before_its_checkpoint_is_written(h: AgentHarness) -> Non
     assert h.states() == ["TASK_RUNNING"]
 
 
+def test_a_launch_alone_need_not_outlive_the_machine(h: AgentHarness) -> None:
+    assert h.synced and all(h.synced), "its id"
+    h.synced.clear()
+    h.launch()
+    assert h.synced == [False]
+    h.feed(ev.ContainerStarted(h.container(), 1))
+    h.feed(ev.ContainerExited(h.container(), 0))
+    for update in range(2):
+        h.acknowledge(h.updates()[update].status)
+    assert all(h.synced[1:]) and len(h.synced) > 3
+
+
 def test_a_launch_that_comes_twice_starts_once(h: AgentHarness) -> None:
     h.launch()
     h.launch()

@@ -45,6 +45,16 @@ class Asking:
         return None
 
 
+class Still:
+    """A core to which nothing happens."""
+
+    def step(self, now: Now, event: int) -> list[int]:
+        raise AssertionError(event)
+
+    def next_deadline_s(self) -> None:
+        return None
+
+
 def no_fault(fault: Fault) -> None:
     raise fault.error
 
@@ -99,6 +109,41 @@ def test_a_request_is_never_divided_and_never_overtaken() -> None:
         assert [token for token, _ in queue.settle(None)] == tokens
     assert written == [[("a", len(large)), ("b", 1)], [("c", len(large)), ("a", 1)]]
     assert queue.take() is None
+
+
+def test_a_group_is_synced_if_one_of_it_has_to_be() -> None:
+    queue = CommitQueue()
+    synced = []
+    for requests in ([False], [False, False], [False, True], [True], [False]):
+        for token, each in enumerate(requests):
+            queue.submit(token, (Change("k", str(token), b""),), synced=each)
+        assert queue.take() is not None
+        synced.append(queue.synced)
+        assert len(list(queue.settle(None))) == len(requests)
+    assert synced == [False, False, True, True, False]
+
+
+@pytest.mark.parametrize("faster", [True, False])
+async def test_what_need_not_be_synced_is_written_in_the_faster_way(*, faster: bool) -> None:
+    fast: list[str] = []
+    slow: list[str] = []
+    runner: Runner[int, int] = Runner(
+        Still(),
+        lambda effect: None,
+        0,
+        no_fault,
+        Writes(
+            lambda changes: slow.extend(change.key for change in changes),
+            lambda token, error: None,
+            (lambda changes: fast.extend(change.key for change in changes)) if faster else None,
+        ),
+    )
+    running = asyncio.create_task(runner.run())
+    for token, synced in enumerate((False, True, False)):
+        runner.commit(token, (Change("k", str(token), b""),), synced=synced)
+        await runner.flushed()
+    running.cancel()
+    assert (fast, slow) == ((["0", "2"], ["1"]) if faster else ([], ["0", "1", "2"]))
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -51,6 +51,25 @@ def test_a_torn_log(tmp_path: Path, seed: int) -> None:
     assert read(tmp_path) == durable
 
 
+def test_only_what_must_outlive_the_machine_waits_for_the_disk(tmp_path: Path) -> None:
+    normal, full = 1, 2  # PRAGMA synchronous
+    store = Store(tmp_path / "s.sqlite")
+
+    def level() -> int:
+        return int(store._db.execute("PRAGMA synchronous").fetchone()[0])
+
+    assert level() == full
+    store.commit_unsynced([Change("k", "a", b"1")])
+    assert level() == normal
+    store.commit([Change("k", "b", b"2")])
+    assert level() == full
+    store.commit_unsynced([Change("k", "a", None), Change("k", "c", b"3")])
+    other = Store(tmp_path / "s.sqlite")  # as after the end of the process
+    assert other.load() == {("k", "b"): b"2", ("k", "c"): b"3"}
+    store.close()
+    other.close()
+
+
 def test_a_file_that_is_no_table_is_said(tmp_path: Path) -> None:
     (tmp_path / "s.sqlite").write_bytes(b"nonsense" * 1000)
     with pytest.raises(StoreError, match=r"s\.sqlite"):

@@ -169,11 +169,16 @@ class Context:
         changes: tuple[Change, ...],
         done: Callable[[], None] = lambda: None,
         failed: Callable[[str], None] = lambda _: None,
+        *,
+        synced: bool = True,
     ) -> None:
-        """Write durably; `done` runs in the step that learns that it is, or `failed` why not."""
+        """Write durably; `done` runs in the step that learns that it is, or `failed` why not.
+
+        Without `synced` a crash of the machine may undo it: for what ends in that, too.
+        """
         self._token += 1
         self._after[self._token] = (done, failed)
-        self.out.append(Checkpoint(self._token, changes))
+        self.out.append(Checkpoint(self._token, changes, synced))
 
     def checkpointed(self, token: int) -> None:
         """Run what waited for this write."""

@@ -15,10 +15,14 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Write durably, all or nothing; Checkpointed or CheckpointFailed follows."""
+    """Write durably, all or nothing; Checkpointed or CheckpointFailed follows.
+
+    What is not `synced` outlives the agent, and not always a crash of its machine.
+    """
 
     token: int
     changes: tuple[Change, ...]
+    synced: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,9 @@ def launch(
     if any(owner.container is not None and owner.container.own_uid for owner in owners):
         next_user = checkpoint_pb.UsersRecord(next=ctx.uids.next)
         changes.append(Change(USERS, "", next_user.SerializeToString()))
-    ctx.checkpoint(tuple(changes), durable, failed)
+    # A crash of the machine ends the container as well, and nobody has been told of it before there
+    # is an update, which is synced and all before it: so a launch need only outlive the agent.
+    ctx.checkpoint(tuple(changes), durable, failed, synced=False)
 
 
 def _check(ctx: Context, framework_id: str, role: str, infos: Sequence[pb.TaskInfo]) -> None:
