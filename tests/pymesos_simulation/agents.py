@@ -162,7 +162,7 @@ class AgentNode(Node):
         self.disk.crash()
 
     def lose_power(self) -> None:
-        """Its machine crashes: no container is left, and of its disk only what was synced."""
+        """Crash its machine: no container is left, and of its disk what was synced."""
         self.crash()
         self.boots += 1
         self.machine.lose_power()

@@ -24,9 +24,7 @@ class Disk:
         self.full_until_s = 0.0
         self._writing: list[Change] = []
         self._synced: Records = {}  # what a crash of the machine leaves
-        self._unsynced: list[
-            list[Change]
-        ] = []  # the writes since: it leaves some of the first
+        self._unsynced: list[list[Change]] = []  # the writes since: it leaves some of the first
 
     def write(
         self, changes: list[Change], answer: Callable[..., None], *, synced: bool = True

@@ -222,8 +222,11 @@ def cpu_quota_us(cpus_milli: int) -> int:
 
 
 def _write(path: Path, value: str) -> None:
-    with path.open("w", encoding="ascii") as file:
-        file.write(value)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(file, value.encode("ascii"))
+    finally:
+        os.close(file)
 
 
 def _remove(group: Path) -> None:

@@ -175,7 +175,7 @@ def _timeval(seconds: float) -> bytes:
 
 
 def unfinished(pids: Iterable[int]) -> list[int]:
-    """Those of our children that the spawner has forked and that have not become a program yet."""
+    """Return those of our children that the spawner has forked and that are no program yet."""
     found = []
     for pid in pids:
         with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as comm:

@@ -199,6 +199,7 @@ class Supervisor:
         self.client_pid = 0
         self.inbox = b""
         self.outbox = b""
+        self.is_blocked = False  # what is in it waits for the agent to read
         self.idle_since = time.monotonic()
         self.next_sample = 0.0
         self.lingering: dict[str, Container] = {}  # their main process ended, others are left
@@ -241,6 +242,7 @@ class Supervisor:
                 self.attempt(self.sample)
             for container in list(self.lingering.values()):
                 self.attempt(self.finish, container)
+            self.attempt(self.flush)
 
     def attempt(self, call: Callable[..., object], *arguments: Any) -> None:
         """What nobody foresaw about one container does not leave the others to nobody."""
@@ -331,6 +333,7 @@ class Supervisor:
         del self.callers[caller]
         self.drop_client()  # a newer agent replaces the older
         self.client, self.client_pid, self.inbox, self.outbox = caller, pid, b"", b""
+        self.is_blocked = False
         self.selector.register(caller, selectors.EVENT_READ, self.on_readable)
         self.take(line + b"\n" + rest)
 
@@ -382,9 +385,9 @@ class Supervisor:
             self.attempt(lambda text: self.handle(json.loads(text)), line)
 
     def send(self, message: Message) -> None:
+        """Say something to the agent, together with all else of one turn of the loop."""
         if self.client is not None:
             self.outbox += json.dumps(message).encode() + b"\n"
-            self.flush()
 
     def flush(self) -> None:
         while self.client is not None and self.outbox:
@@ -396,7 +399,8 @@ class Supervisor:
                 self.drop_client()
                 return
             self.outbox = self.outbox[sent:]
-        if self.client is not None:
+        if self.client is not None and bool(self.outbox) != self.is_blocked:
+            self.is_blocked = not self.is_blocked
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.outbox else 0)
             self.selector.modify(self.client, events, self.on_readable)
 
