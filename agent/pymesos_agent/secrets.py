@@ -11,18 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pymesos_agent.containers.spec import ContainerSpec, SecretValues
-from pymesos_agent.files.config import ConfigError, secret_config
+from pymesos_agent.files.config import ConfigError, Rendering, secret_config
 from pymesos_agent.files.memory import Memory
 from pymesos_core import contract, limits
 from pymesos_core.containers import secret_names
-from pymesos_core.streams import in_thread
 from pymesos_core.text import cut, os_problem
 from pymesos_proto.v1 import agent_pb2 as pb
 
 AGAIN_S = 5.0  # after which it is asked again, also of another leader
 MAX_ASKED = 12  # times, of a master that has taken this agent in
 MAX_SAID = 1000
-MOST_MADE = 2  # config files at a time: others need threads of the pool, too
 
 Key = tuple[str, str]  # framework, task
 
@@ -34,11 +32,16 @@ class SecretsError(Exception):
 class Secrets:
     """Asks for values, and gives them to containers."""
 
-    def __init__(self, memory: Memory | None, ask: Callable[[pb.AgentMessage], bool]) -> None:
+    def __init__(
+        self,
+        memory: Memory | None,
+        ask: Callable[[pb.AgentMessage], bool],
+        rendering: Rendering,
+    ) -> None:
         """`ask` sends to the master that has taken this agent in; whether there is one."""
         self._memory = memory
         self._ask = ask
-        self._making = asyncio.Semaphore(MOST_MADE)
+        self._rendering = rendering
         self._waiting: dict[Key, asyncio.Future[pb.MasterMessage.Secrets]] = {}
 
     def heard(self, told: pb.MasterMessage.Secrets) -> None:
@@ -63,8 +66,7 @@ class Secrets:
             login = _login(container.image_secret, values[container.image_secret])
         if any(file.secrets for file in container.config):
             try:
-                async with self._making:
-                    files |= await in_thread(secret_config, spec, values)
+                files |= await self._rendering.make(secret_config, spec, values)
             except ConfigError as error:
                 raise SecretsError(str(error)) from None
         if files:

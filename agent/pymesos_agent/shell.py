@@ -54,6 +54,7 @@ from pymesos_agent.core.events import (
     Tick,
 )
 from pymesos_agent.files.artifacts import Artifacts
+from pymesos_agent.files.config import Rendering
 from pymesos_agent.files.fetching import Fetching
 from pymesos_agent.health.checks import Checks
 from pymesos_agent.health.watching import report_usage, watch_disk_space, watch_disks, watch_forks
@@ -123,8 +124,9 @@ class Shell:
         self._artifacts = Artifacts(
             work_dir / "artifacts", settings.host_paths, settings.artifact_cache_mib
         )
-        self._secrets = Secrets(settings.memory, self._tell_registered)
-        self._fetching = Fetching(self._artifacts, self.feed, self._secrets.give)
+        rendering = Rendering()
+        self._secrets = Secrets(settings.memory, self._tell_registered, rendering)
+        self._fetching = Fetching(self._artifacts, self.feed, self._secrets.give, rendering)
         self._folders = host.folders(work_dir, bool(settings.volume_limits))
         self._checks = Checks(self._runtimes, self._folders, self.feed, host.ask)
         self.queries = Queries(core, self._runtimes, self._folders, outside.clock, host.usage_of)

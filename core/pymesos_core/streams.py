@@ -22,11 +22,17 @@ class NotReadError(Exception):
     """The peer does not read: too much waited for it."""
 
 
-async def to_the_end(awaitable: Awaitable[Result]) -> Result:
+def _nothing() -> None:
+    pass
+
+
+async def to_the_end(
+    awaitable: Awaitable[Result], on_cancel: Callable[[], None] = _nothing
+) -> Result:
     """Carry something out to its end; a cancellation meanwhile counts after it.
 
-    For what must not be left half done, and is known to end: a file that is opened, a process that
-    is being killed.
+    `on_cancel` is called then, to have it end sooner. For what must not be left half done, and is
+    known to end: a file that is opened, a process that is being killed.
     """
     inner = asyncio.ensure_future(awaitable)
     cancelled: asyncio.CancelledError | None = None
@@ -35,6 +41,7 @@ async def to_the_end(awaitable: Awaitable[Result]) -> Result:
             await asyncio.wait({inner})
         except asyncio.CancelledError as error:
             cancelled = error
+            on_cancel()
     if cancelled is None:
         return inner.result()
     if not inner.cancelled():

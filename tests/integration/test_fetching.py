@@ -16,6 +16,7 @@ from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling
 from pymesos_agent.files import fetching
 from pymesos_agent.files.artifacts import Artifacts
+from pymesos_agent.files.config import Rendering
 from pymesos_agent.files.fetching import Fetching
 from pymesos_agent.runtimes.interface import ContainerEvent
 from pymesos_agent.secrets import Secrets
@@ -32,8 +33,8 @@ class Bench:
         self.events: list[ContainerEvent] = []
         self.launched: list[str] = []
         self.artifacts = Artifacts(folder / "cache", (), 1)
-        self.secrets = Secrets(None, lambda message: False)
-        self.fetching = Fetching(self.artifacts, self.events.append, self.secrets.give)
+        self.secrets = Secrets(None, lambda message: False, Rendering())
+        self.fetching = Fetching(self.artifacts, self.events.append, self.secrets.give, Rendering())
 
     def start(self, *uris: str, **artifact: object) -> None:
         sandbox = self.folder / "sandbox"

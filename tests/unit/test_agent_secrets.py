@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +17,7 @@ from pymesos_agent.containers.environment import task_environment
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed
 from pymesos_agent.files import memory as memories
-from pymesos_agent.files.config import ConfigError, secret_config
+from pymesos_agent.files.config import ConfigError, Rendering, secret_config, write_config
 from pymesos_agent.files.fetching import Fetching
 from pymesos_agent.files.memory import Memory, is_in_memory, memory_of
 from pymesos_agent.secrets import Secrets, SecretsError
@@ -48,7 +50,7 @@ class Master:
         self.asked: list[pb.AgentMessage] = []
         self.answers: list[pb.MasterMessage.Secrets | None] = []
         self.there = True
-        self.secrets = Secrets(memory, self.ask)
+        self.secrets = Secrets(memory, self.ask, Rendering(2))
 
     def ask(self, message: pb.AgentMessage) -> bool:
         if self.there:
@@ -269,7 +271,7 @@ async def test_what_nobody_foresaw_ends_a_task_that_waits_for_its_secrets() -> N
     async def give(spec: ContainerSpec) -> ContainerSpec:
         raise BlockingIOError("hush")
 
-    fetching = Fetching(cast(Any, None), told.append, give)
+    fetching = Fetching(cast(Any, None), told.append, give, Rendering())
     fetching.start(spec_of(FILE), (), lambda spec: None)
     async with asyncio.timeout(20):
         while list(fetching):
@@ -278,33 +280,34 @@ async def test_what_nobody_foresaw_ends_a_task_that_waits_for_its_secrets() -> N
     assert told[-1] == ContainerFailed("c", "its files cannot be made ready: BlockingIOError")
 
 
-async def test_few_config_files_are_made_at_a_time(
-    master: Master, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A template may take half a minute, and what else an agent does needs threads, too."""
-    going: list[int] = []
-    free = asyncio.Event()
+async def test_few_config_files_are_made_at_a_time(memory: Memory) -> None:
+    """Each keeps a core busy, with secrets or without; the others wait, and can be given up."""
+    rendering, free = Rendering(2), threading.Event()
+    going: list[str] = []
 
-    async def in_thread(make: Any, *asked: Any) -> Any:
-        going.append(len(going) + 1)
-        await free.wait()
-        return {}
+    def make(name: str, stopped: Callable[[], bool]) -> bool:
+        going.append(name)
+        while not (stopped() or free.is_set()):
+            free.wait(0.01)
+        return not stopped()
 
-    monkeypatch.setattr(module, "in_thread", in_thread)
-    secrets = master.secrets
-    asked = []
-    for number in range(5):
-        spec = spec_of(container_id=f"c{number}")
-        spec.info.task_id = f"t{number}"
-        spec.info.container.config.add(path="a", content="a", secrets=["db"])
-        asked.append(asyncio.create_task(secrets.give(spec)))
-        await asyncio.sleep(0)
-        said = told(db=PLANTED)
-        said.task_id = spec.info.task_id
-        secrets.heard(said)
-    for _ in range(50):
-        await asyncio.sleep(0)
-    assert len(going) == module.MOST_MADE
-    free.set()
-    await asyncio.gather(*asked)
-    assert len(going) == 5
+    made = {name: asyncio.create_task(rendering.make(make, name)) for name in "abcd"}
+    async with asyncio.timeout(20):
+        while len(going) < 2:
+            await asyncio.sleep(0)
+        made["c"].cancel()
+        made["a"].cancel()
+        await asyncio.wait((made["a"], made["c"]))
+        while len(going) < 3:
+            await asyncio.sleep(0)
+        assert going == ["a", "b", "d"], "who is given up makes room"
+        free.set()
+        assert await made["b"] and await made["d"]
+
+
+def test_what_renders_is_ended_once_it_is_not_wanted(tmp_path: Path) -> None:
+    spec = replace(spec_of(), sandbox=tmp_path)
+    spec.info.container.config.add(path="a", template="{{ 1 }}")
+    with pytest.raises(ConfigError, match="it is not wanted any more"):
+        write_config(spec, lambda: True)
+    assert not (tmp_path / "a").exists()

@@ -183,6 +183,42 @@ def test_the_master_that_leads_is_found(mesos: str) -> None:
         Asking(mesos).master()
 
 
+def test_credentials_are_shown_to_masters_that_were_named_alone(mesos: str) -> None:
+    at = mesos.removeprefix("http://")
+    elsewhere = at.replace("127.0.0.1", "localhost")
+    version = Mesos.answers["/version"]
+    Mesos.answers["/version"] = f"//{elsewhere}/leader"
+    Mesos.answers["/leader"] = version
+    with pytest.raises(CliError, match=f"sends to '{elsewhere}'.*add --also '{elsewhere}'"):
+        Asking(mesos, ("me", "secret")).master()
+    assert [path for path, _ in Mesos.seen] == ["/version"], "nothing was sent there"
+    Asking(mesos).master()
+    assert {shown for _, shown in Mesos.seen[1:]} == {None}, "without credentials it is followed"
+    Mesos.seen.clear()
+    assert Asking(mesos, ("me", "secret"), (elsewhere,)).master()["version"] == version
+    assert {shown for _, shown in Mesos.seen} == {"Basic bWU6c2VjcmV0"}
+    Mesos.seen.clear()
+    Mesos.answers["/version"] = f"//{at.upper()}/leader"
+    assert Asking(mesos, ("me", "secret")).master()["version"] == version
+    with pytest.raises(CliError, match="is no URL such as"):
+        Asking(mesos, ("me", "secret"), ("h:0",))
+    status, output = run(
+        *(
+            "--mesos",
+            f"http://{elsewhere}",
+            "--principal",
+            "me",
+            "--secret-file",
+            "-",
+            "--agents",
+            "0",
+        ),
+        *("--also", at),
+        secret="secret\n",
+    )
+    assert status == 1 and "framework golden" in output
+
+
 def test_what_goes_wrong_is_said(mesos: str) -> None:
     Mesos.answers["/quota"] = 403
     found = findings(Asking(mesos).master(), [])

@@ -23,12 +23,13 @@ from pymesos_core.security.audit import Entry
 from pymesos_core.security.rights import SESSION, SIGN_IN
 from pymesos_core.transport import CallError
 from pymesos_master.core import events as ev
+from pymesos_master.core import revocations
 from pymesos_master.core.access_tokens import ID_LENGTH
 from pymesos_master.core.registry import ACCESS_TOKEN
 from pymesos_master.core.sessions import MOST_SESSIONS, NO_CODE, SESSION_S
 from pymesos_master.core.webhooks import BY_CERTIFICATE
 from pymesos_master.http.answering import Admitted, Answer, Answering, Request
-from pymesos_master.http.sessions import MOST_ADDRESSES, MOST_WRONG, WRONG_PER_S, Guesses
+from pymesos_master.http.sessions import MOST_RANGES, MOST_WRONG, WRONG_PER_S, Guesses, range_of
 from pymesos_master.services.access_tokens import NOT_GOOD
 from pymesos_testing.http_cluster import post_json
 from pymesos_testing.http_masters import Cluster
@@ -179,9 +180,12 @@ async def test_who_guesses_has_to_wait(cluster: Cluster, where: str) -> None:
     for _ in range(MOST_WRONG):
         wrong = {"authorization": f"Bearer {new_access_token()}"}
         assert (await Browser(at).sign_in(wrong)).status == 401
-    good = await cluster.make_token(ALICE, SIGN_IN)
-    waits = await Browser(at).sign_in(good)
+    waits = await Browser(at).sign_in({"authorization": f"Bearer {new_access_token()}"})
     assert waits.status == 429 and b"10 codes were wrong: wait for" in waits.body
+    good = await cluster.make_token(ALICE, SIGN_IN)
+    behind_the_same_proxy = await Browser(cluster.leader).sign_in(good)
+    assert behind_the_same_proxy.status == 200, "the leader knows that it is a good one"
+    good = await cluster.make_token(ALICE, SIGN_IN)
     assert (await ask(at, "GET", "/v1/agents", {}, authentication=ALICE)).status == 200
     other = Request("POST", "/v1/sign-in", "any", "ipv4:10.0.0.10", headers={
         "content-type": "application/json", **good,
@@ -201,9 +205,37 @@ def test_of_guesses_little_is_kept() -> None:
     guesses.check("a")
     guesses.wrong("a")
     guesses.check("a")
-    for number in range(MOST_ADDRESSES + 5):
+    for number in range(MOST_RANGES + 5):
         guesses.wrong(str(number))
-    assert len(guesses._wrong) == MOST_ADDRESSES
+    assert len(guesses._wrong) == MOST_RANGES
+
+
+@pytest.mark.parametrize(
+    ("peer", "counted"),
+    [
+        ("ipv4:10.0.0.9", "10.0.0.9"),
+        ("ipv6:%5B::ffff:10.0.0.9%5D", "10.0.0.9"),
+        ("ipv6:%5B2001:db8:1:2:3:4:5:6%5D", "2001:db8:1:2::/64"),
+        ("ipv6:%5B2001:db8:1:2::9%5D", "2001:db8:1:2::/64"),
+        ("ipv6:%5Bfe80::1%25eth0%5D", "fe80::/64"),
+        ("", ""),
+        ("unix:", "unix:"),
+    ],
+)
+def test_who_has_a_range_of_addresses_counts_once(peer: str, counted: str) -> None:
+    assert range_of(peer) == counted
+
+
+async def test_all_are_told_of_revocations_only_where_a_session_was_ended(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[None] = []
+    monkeypatch.setattr(revocations, "tell_all", lambda ctx: told.append(None))
+    for _ in range(MOST_SESSIONS):
+        await signed_in(cluster)
+    assert not told
+    await signed_in(cluster)
+    assert len(told) == 1, "the oldest session was ended"
 
 
 @pytest.mark.parametrize("said", [None, "", "x", "other", "\u00fc"])

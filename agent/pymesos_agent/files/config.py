@@ -3,6 +3,7 @@ where its secrets are. A template is rendered by a process of its own, `confined
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
 import json
@@ -10,13 +11,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.files.below import FOLDER, OutsideError, parent_of, parts_of
 from pymesos_core.ids import secret_name_problem
+from pymesos_core.streams import to_the_end
 from pymesos_core.text import cut, os_problem
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -26,31 +31,64 @@ PROGRAM = (
     " from pymesos_agent.files.confined_templates import main; main()"
 )
 WALL_S = 30.0  # of which it computes one second at most; the rest is for a busy machine
+LOOK_S = 0.2  # between two looks whether it is still wanted
+AT_ONCE = min(os.cpu_count() or 1, 16)  # each keeps a core busy, and a thread of the pool
+NOT_WANTED = "it is not wanted any more"
 MAX_OUTPUT_BYTES = 1024 * 1024
 MAX_SAID = 500  # characters
+
+
+Stopped = Callable[[], bool]  # whether nobody waits for it any more
+Made = TypeVar("Made")
 
 
 class ConfigError(Exception):
     """A config file cannot be made: the message says which, why, and in which line."""
 
 
-def write_config(spec: ContainerSpec) -> None:
+class Rendering:
+    """Has config files made in threads: few at a time, and the others wait for their turn."""
+
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        self._turns = asyncio.Semaphore(at_once)
+
+    async def make(self, function: Callable[..., Made], *arguments: Any) -> Made:
+        """Call it with these arguments, and with what says whether it is to stop.
+
+        Who is cancelled while he waits gives up his turn. Raises ConfigError.
+        """
+        async with self._turns:
+            stopped = threading.Event()
+            work = asyncio.to_thread(function, *arguments, stopped.is_set)
+            return await to_the_end(work, stopped.set)
+
+
+def never() -> bool:
+    """Somebody waits for it to its end."""
+    return False
+
+
+def write_config(spec: ContainerSpec, stopped: Stopped = never) -> None:
     """Write the files that need no secrets into the sandbox. Blocks. Raises ConfigError."""
     for file in spec.info.container.config:
         if not file.secrets:
-            _write(spec, file, made_of(spec, file, {}))
+            _write(spec, file, made_of(spec, file, {}, stopped))
 
 
-def secret_config(spec: ContainerSpec, secrets: Mapping[str, bytes]) -> Mapping[str, bytes]:
+def secret_config(
+    spec: ContainerSpec, secrets: Mapping[str, bytes], stopped: Stopped = never
+) -> Mapping[str, bytes]:
     """Return what the files with secrets have, by name. Blocks. Raises ConfigError."""
     files = [file for file in spec.info.container.config if file.secrets]
     for file in files:  # of any framework, which may have checked nothing
         if problem := secret_name_problem(file.path):
             raise _wrong(file, f"with secrets it is a file in $PYMESOS_SECRETS, and {problem}")
-    return {file.path: made_of(spec, file, secrets) for file in files}
+    return {file.path: made_of(spec, file, secrets, stopped) for file in files}
 
 
-def made_of(spec: ContainerSpec, file: pb.ConfigFile, secrets: Mapping[str, bytes]) -> bytes:
+def made_of(
+    spec: ContainerSpec, file: pb.ConfigFile, secrets: Mapping[str, bytes], stopped: Stopped = never
+) -> bytes:
     """Return what a file has. Blocks. Raises ConfigError."""
     if not file.template:
         return file.content.encode()
@@ -68,7 +106,8 @@ def made_of(spec: ContainerSpec, file: pb.ConfigFile, secrets: Mapping[str, byte
         "env": env,
         "task": {"id": spec.info.task_id, "name": spec.info.name},
     }
-    said = _run({"template": file.template, "context": context, "quiet": bool(used)})
+    job = {"template": file.template, "context": context, "quiet": bool(used)}
+    said = _run(job, stopped)
     if "error" in said:
         raise _wrong(file, cut(said["error"], MAX_SAID))
     return said["made"].encode()
@@ -86,8 +125,10 @@ def _folders() -> str:
     return json.dumps([str(ROOT), *dict.fromkeys(folders)])
 
 
-def _run(job: Mapping[str, object]) -> dict[str, str]:
+def _run(job: Mapping[str, object], stopped: Stopped) -> dict[str, str]:
     """What the process says: `made`, or an `error`. What it is told is in no list of processes."""
+    if stopped():
+        return {"error": NOT_WANTED}
     process = subprocess.Popen(
         (sys.executable, "-I", "-S", "-c", PROGRAM, _folders()),
         stdin=subprocess.PIPE,
@@ -97,11 +138,19 @@ def _run(job: Mapping[str, object]) -> dict[str, str]:
         cwd="/",
         start_new_session=True,
     )
-    said = b""
+    said: bytes | None = None
+    told: bytes | None = json.dumps(job).encode()
+    until = time.monotonic() + WALL_S
     try:
-        said, _ = process.communicate(json.dumps(job).encode(), WALL_S)
-    except subprocess.TimeoutExpired:
-        return {"error": f"it was not rendered within {WALL_S:g} s"}
+        while said is None:
+            try:
+                said, _ = process.communicate(told, LOOK_S)
+            except subprocess.TimeoutExpired:
+                told = None
+                if stopped():
+                    return {"error": NOT_WANTED}
+                if time.monotonic() > until:
+                    return {"error": f"it was not rendered within {WALL_S:g} s"}
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -17,7 +17,7 @@ from pymesos_agent.containers import users
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling, killed_early
 from pymesos_agent.files.artifacts import ArtifactError, Artifacts, OnSocket
-from pymesos_agent.files.config import ConfigError, write_config
+from pymesos_agent.files.config import ConfigError, Rendering, write_config
 from pymesos_agent.files.handing import hand_over
 from pymesos_agent.files.mounting import MountError
 from pymesos_agent.files.turns import HandingStoppedError, turn_of
@@ -45,8 +45,10 @@ class Fetching:
         artifacts: Artifacts,
         tell: Callable[[ContainerPulling | ContainerFailed], None],
         give_secrets: Callable[[ContainerSpec], Awaitable[ContainerSpec]],
+        rendering: Rendering,
     ) -> None:
         self._artifacts = artifacts
+        self._rendering = rendering
         self._give_secrets = give_secrets
         self._tell = tell
         self._fetches = Background("fetching files")
@@ -104,12 +106,11 @@ class Fetching:
                     await self._in_thread(partial(self._fetch_one, artifact, spec))
             if any(not file.secrets for file in spec.info.container.config):
                 self._tell(ContainerPulling(spec.container_id, "Making its config files"))
-                async with self._slots:
-                    await self._in_thread(partial(_make_config, spec))
+                await self._rendering.make(write_config, spec)
             if secret_names(spec.info.container):
                 self._tell(ContainerPulling(spec.container_id, "Waiting for its secrets"))
                 spec = await self._give_secrets(spec)
-        except (ArtifactError, SecretsError) as error:
+        except (ArtifactError, ConfigError, SecretsError) as error:
             del self._tasks[spec.container_id]
             self._tell(ContainerFailed(spec.container_id, str(error)))
         except Exception as error:  # else its task would wait for ever; no secret is quoted
@@ -182,14 +183,6 @@ def _do_first(step: Callable[[Stopped], None], stopped: Stopped, _: OnSocket) ->
         step(stopped)
     except MountError as error:
         raise ArtifactError(f"its volume cannot be made ready: {error}") from error
-
-
-def _make_config(spec: ContainerSpec, _stopped: Stopped, _: OnSocket) -> None:
-    """In a thread. Raises ArtifactError."""
-    try:
-        write_config(spec)
-    except ConfigError as error:
-        raise ArtifactError(str(error)) from None
 
 
 def _hand_over(volume: Path, spec: ContainerSpec, stopped: Stopped, _: OnSocket) -> None:

@@ -7,7 +7,7 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -22,6 +22,8 @@ MOST_REDIRECTIONS = 3
 PATHS = ("version", "flags", "frameworks", "slaves", "roles", "weights", "quota")
 _PID = re.compile(r"[^@]{1,100}@([^@/\s]{1,255}:[0-9]{1,5})")
 
+_USUAL_PORTS = {"http": 80, "https": 443}
+
 Json = dict[str, Any]
 
 
@@ -34,6 +36,20 @@ class AgentFlags:
     problem: str = ""
 
 
+def master_at(text: str) -> SplitResult:
+    """Return the URL of a master: HOST:PORT, or in full. Raises CliError."""
+    split = urlsplit(text if "://" in text else f"http://{text}")
+    good = split.scheme in ("http", "https") and split.hostname and not split.username
+    if not good or not _port_is_one(split):
+        raise CliError(f"{quoted(text)} is no URL such as http://HOST:5050", EXIT_USAGE)
+    return split
+
+
+def _place(split: SplitResult) -> tuple[str, int]:
+    """The host and the port, in one way of writing."""
+    return (split.hostname or "").lower(), split.port or _USUAL_PORTS[split.scheme]
+
+
 def _port_is_one(split: SplitResult) -> bool:
     try:
         return split.port != 0
@@ -42,17 +58,22 @@ def _port_is_one(split: SplitResult) -> bool:
 
 
 class Asking:
-    """Asks the master at a URL."""
+    """Asks the master at a URL, and the one that leads, where it sends there.
 
-    def __init__(self, url: str, credentials: tuple[str, str] | None = None) -> None:
+    Credentials are shown to the master that was named, and to `others` that were: who can answer in
+    the place of a master could have them sent anywhere.
+    """
+
+    def __init__(
+        self, url: str, credentials: tuple[str, str] | None = None, others: Iterable[str] = ()
+    ) -> None:
         """Raises CliError for what is no URL of a master."""
-        split = urlsplit(url if "://" in url else f"http://{url}")
-        good = split.scheme in ("http", "https") and split.hostname and not split.username
-        if not good or not _port_is_one(split):
-            raise CliError(f"{quoted(url)} is no URL such as http://HOST:5050", EXIT_USAGE)
+        split = master_at(url)
         self._base = f"{split.scheme}://{split.netloc}"
         self._scheme = split.scheme
         self._credentials = credentials
+        named = (master_at(one if "://" in one else f"{split.scheme}://{one}") for one in others)
+        self._trusted = {_place(split), *map(_place, named)}
         self._slaves: list[Json] = []
 
     def master(self) -> Json:
@@ -94,8 +115,16 @@ class Asking:
                 return _parsed(url, answer)
             url = f"{self._scheme}:{answer}" if answer.startswith("//") else answer
             split = urlsplit(url)
-            if split.scheme != self._scheme or not split.hostname:
+            if split.scheme != self._scheme or not split.hostname or not _port_is_one(split):
                 raise CliError(f"{url[:200]} is no place to be sent to", EXIT_NO_MASTER)
+            if self._credentials is not None and _place(split) not in self._trusted:
+                place = quoted(split.netloc)
+                raise CliError(
+                    f"{self._base} sends to {place} as the master that leads, which is not shown"
+                    f" your credentials, as you have not named it: if it is a master of yours, add"
+                    f" --also {place}",
+                    EXIT_USAGE,
+                )
             self._base = f"{split.scheme}://{split.netloc}"
         raise CliError(f"{url[:200]}: masters send from one to the other", EXIT_NO_MASTER)
 

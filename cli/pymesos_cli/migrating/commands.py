@@ -29,6 +29,13 @@ def migrate() -> None:
     help="The secret of that principal; - is standard input.",
 )
 @click.option(
+    "--also",
+    "others",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Another master that may see the credentials, should it lead.",
+)
+@click.option(
     "--agents",
     type=click.IntRange(0, 1000),
     default=20,
@@ -37,7 +44,12 @@ def migrate() -> None:
 )
 @json_option
 def check(
-    url: str, principal: str | None, secret_file: TextIO | None, agents: int, as_json: bool
+    url: str,
+    principal: str | None,
+    secret_file: TextIO | None,
+    others: tuple[str, ...],
+    agents: int,
+    as_json: bool,
 ) -> None:
     """Ask a running master of Mesos what its frameworks, agents and flags use.
 
@@ -50,7 +62,7 @@ def check(
     from pymesos_cli.migrating.tables import Verdict
 
     secret = secret_file.read().rstrip("\n") if secret_file is not None else ""
-    asking = Asking(url, (principal, secret) if principal is not None else None)
+    asking = Asking(url, (principal, secret) if principal is not None else None, others)
     found = checking.findings(asking.master(), asking.agents_flags(agents))
     showing.show(found, as_json=as_json)
     if any(one.verdict is Verdict.MISSING for one in found):

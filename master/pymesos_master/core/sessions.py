@@ -57,9 +57,10 @@ def on_sign_in(ctx: Context, event: OperatorSignedIn) -> None:
     values: dict[tuple[str, str], Record | None] = {(ACCESS_TOKEN, key): None for key in ended}
     values[ACCESS_TOKEN, caller.credential_id] = None
     values[ACCESS_TOKEN, session_id] = begun
-    for _, key in sorted(own)[: max(0, len(own) + 1 - MOST_SESSIONS)]:
+    oldest = sorted(own)[: max(0, len(own) + 1 - MOST_SESSIONS)]
+    for _, key in oldest:
         values[ACCESS_TOKEN, key] = replace(tokens[key], revoked=True)
-    ctx.persist(values, SignedIn(event.request_id))
+    ctx.persist(values, SignedIn(event.request_id, ends_others=bool(oldest)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,11 @@ class SignedIn:
     """A session is written; the browser waits."""
 
     request_id: int
+    ends_others: bool
 
 
 def on_signed_in(ctx: Context, done: SignedIn) -> None:
     """Have older sessions that it has ended be let in no more, anywhere."""
-    revocations.tell_all(ctx)
+    if done.ends_others:
+        revocations.tell_all(ctx)
     ctx.answer(done.request_id)

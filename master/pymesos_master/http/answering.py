@@ -424,8 +424,6 @@ class Answering:
         nobody = Caller(peer=request.peer, via="http")
         if route.open:
             return nobody, b""
-        if route is SIGN_IN_ROUTE:
-            self._guesses.check(request.peer)
         authorization = request.headers.get("authorization")
         if self._tokens is None:
             self._check_host(request.host)
@@ -433,7 +431,7 @@ class Answering:
                 raise CallError(Code.UNAUTHENTICATED, OPEN)
         elif authorization is not None:
             digest = self._tokens.digest(authorization)
-            caller = self._tokens.here(digest, request.peer)
+            caller = self._known(route, digest, request.peer)
             return (nobody, digest) if caller is None else (_by_token(route, caller), b"")
         elif not request.authentication:  # of whom the audit would tell nothing
             if session := shown_session(request.headers.get("cookie", "")):
@@ -450,6 +448,21 @@ class Answering:
         path = f"/pymesos.v1.{route.service}/{route.call}"
         caller = self._gate(path, request.peer, request.authentication)
         return replace(caller, via="http"), b""
+
+    def _known(self, route: Route, digest: bytes, peer: str) -> Caller | None:
+        """Who shows an access token; None where another master may know. Raises CallError.
+
+        Who shows a good code to the leader signs in, however many wrong ones came from his address:
+        others may be behind the same proxy. None is looked for elsewhere then.
+        """
+        assert self._tokens is not None
+        caller: Caller | None = None
+        try:
+            caller = self._tokens.here(digest, peer)
+        finally:
+            if caller is None and route is SIGN_IN_ROUTE:
+                self._guesses.check(peer)
+        return caller
 
     def _check_host(self, host: str) -> None:
         """Raises CallError: in an open cluster nothing else keeps a page from reading it."""

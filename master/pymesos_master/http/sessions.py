@@ -6,15 +6,18 @@ of the session, which only its own pages can read.
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Callable, Mapping
+from urllib.parse import unquote
 
 from pymesos_core.security.access_tokens import CSRF_COOKIE, is_csrf_token
 from pymesos_core.transport import CallError, Code
 
 CSRF_HEADER = "Pymesos-Csrf"
-MOST_WRONG, WRONG_PER_S = 10, 60.0  # codes of one address, in so long
-MOST_ADDRESSES = 1000
+MOST_WRONG, WRONG_PER_S = 10, 60.0  # codes of one range of addresses, in so long
+MOST_RANGES = 1000
+RANGE_BITS = 64  # of an IPv6 address: what one connection to the internet is given
 
 
 def check(session: str, method: str, headers: Mapping[str, str], *, is_socket: bool) -> None:
@@ -31,26 +34,40 @@ def check(session: str, method: str, headers: Mapping[str, str], *, is_socket: b
         )
 
 
+def range_of(peer: str) -> str:
+    """Return what counts as one address: an IPv4 address, or a range of IPv6 ones."""
+    written = peer.partition(":")[2]
+    try:
+        address = ipaddress.ip_address(unquote(written).strip("[]").partition("%")[0])
+    except ValueError:
+        return peer
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, RANGE_BITS), strict=False))
+
+
 class Guesses:
-    """How many codes that are none each address has shown in the last minute."""
+    """How many codes that are none each range of addresses has shown in the last minute."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._wrong: dict[str, tuple[float, int]] = {}  # since when, and how many
 
     def check(self, peer: str) -> None:
-        """Raises CallError for an address that has to wait."""
-        since, many = self._wrong.get(peer, (0.0, 0))
+        """Raises CallError for whoever has to wait."""
+        since, many = self._wrong.get(range_of(peer), (0.0, 0))
         if many >= MOST_WRONG and (left_s := since + WRONG_PER_S - self._clock()) > 0:
             told = f"{many} codes were wrong: wait for {left_s:.0f} s, then sign in with a new one"
             raise CallError(Code.RESOURCE_EXHAUSTED, told)
 
     def wrong(self, peer: str) -> None:
         """Count one."""
-        now_s = self._clock()
-        since, many = self._wrong.pop(peer, (now_s, 0))
+        now_s, place = self._clock(), range_of(peer)
+        since, many = self._wrong.pop(place, (now_s, 0))
         if now_s - since >= WRONG_PER_S:
             since, many = now_s, 0
-        while len(self._wrong) >= MOST_ADDRESSES:
+        while len(self._wrong) >= MOST_RANGES:
             del self._wrong[next(iter(self._wrong))]  # who was wrong longest ago
-        self._wrong[peer] = (since, many + 1)
+        self._wrong[place] = (since, many + 1)
