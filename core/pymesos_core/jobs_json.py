@@ -7,6 +7,7 @@ import json
 from pymesos_core.json_dialect import Json, amounts_json, iso
 from pymesos_core.states import reason_name, state_name
 from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1 import operator_pb2
 
 
 def job_json(view: pb.JobView) -> Json:
@@ -283,7 +284,15 @@ def applied_json(view: pb.ApplyJobResponse) -> Json:
         "policy": view.policy or None,
         "where": [places_json(places) for places in view.where],
         "where_note": view.where_note or None,
+        "warnings": list(view.warnings),
     }
+
+
+def silenced_json(
+    view: pb.SilenceAlertsResponse | operator_pb2.SilenceClusterAlertsResponse,
+) -> Json:
+    """What became of a wish that nobody is told."""
+    return {"replaced": view.replaced or None}
 
 
 def places_json(view: pb.TaskPlaces) -> Json:

@@ -120,6 +120,13 @@ def test_the_example_of_each_route_is_a_body_by_its_schema(h: MasterHarness) -> 
 ELSEWHERE = ("/v1/access-tokens/", "/v1/sign-", "/v1/webhooks/test", "/v1/cluster-alerts/test")
 
 
+async def test_a_silence_that_is_replaced_is_told(h: MasterHarness, answering: Answering) -> None:
+    path, body = "/v1/cluster-alerts/silence", {"when": "disk_full", "for_s": 60, "why": "a test"}
+    assert await post_json(answering, path, body) == {"replaced": None}
+    said = (await post_json(answering, path, {**body, "for_s": 0}))["replaced"]
+    assert said.startswith("they were silenced until 20") and said.endswith(": a test")
+
+
 @pytest.mark.parametrize(
     "route",
     [route for route in POSTS if not route.path.startswith(ELSEWHERE)],

@@ -101,7 +101,33 @@ def changes(answer: pb.ApplyJobResponse) -> list[tuple[str, str, str]]:
     return [(each.path, each.before, each.after) for each in answer.changes]
 
 
+def test_a_silence_that_takes_the_place_of_another_says_so(desk: Desk, shop: str) -> None:
+    request = pb.SilenceAlertsRequest(job_id=shop, for_s=60, why="a new disk")
+    assert desk.call("SilenceAlerts", request, "operator/lead").replaced == ""
+    other = pb.SilenceAlertsRequest(job_id=shop, task_name="web", for_s=60)
+    assert desk.call("SilenceAlerts", other, "operator/lead").replaced == ""
+    for for_s in (90, 0):
+        request.for_s = for_s
+        said = desk.call("SilenceAlerts", request, "operator/lead").replaced
+        assert said.startswith("they were silenced by operator/lead until 20")
+        assert said.endswith(": a new disk")
+    assert desk.call("SilenceAlerts", request, "operator/lead").replaced == ""
+
+
 class TestApply:
+    def test_instances_beyond_the_bounds_of_a_scale_are_warned_of(self, desk: Desk) -> None:
+        scale = {"min": 2, "max": 4, "target": {"cpu": "70%"}}
+        for dry_run in (True, False):
+            for given, begins in ((9, 4), (1, 2)):
+                text = document({**WEB, "instances": given, "scale": scale})
+                (warning,) = desk.apply(text, dry_run=dry_run).warnings
+                assert warning == (
+                    f"web: instances is {given}, and its scale goes from 2 to 4: it begins with"
+                    f" {begins}"
+                )
+        assert not desk.apply(document({**WEB, "instances": 3, "scale": scale})).warnings
+        assert not desk.apply(document(WEB)).warnings
+
     def test_a_job_is_started_and_then_left_alone(self, desk: Desk) -> None:
         planned = desk.apply(document(WEB), dry_run=True)
         assert (planned.created, planned.changed, planned.tasks[0].start) == (True, True, 2)

@@ -315,6 +315,15 @@ async def test_who_may_not_read_or_change_is_refused() -> None:
     assert (await refused(made.older("state", caller=FRAMEWORK)))[0] == 403
     for path in ("metrics/snapshot", "system/stats.json", "logging/toggle"):
         assert (await refused(made.older(path, caller=FRAMEWORK)))[0] == 403, path
+    for who, known_by in (
+        (FRAMEWORK, "by your credentials"),
+        (replace(FRAMEWORK, method=Method.ADDRESS), "by the address that you ask from"),
+    ):
+        _, said = await refused(made.older("state", caller=who))
+        assert "framework/f may not read in any role" in said and known_by in said
+        assert "'Authorization: Bearer TOKEN': `pymesos-cli token make` prints" in said
+    _, said = await refused(made.older("state", caller=replace(FRAMEWORK, method=Method.CERT)))
+    assert "Bearer" not in said
     teardown = made.ask("TEARDOWN", FRAMEWORK, framework_id={"value": framework_id})
     assert (await refused(teardown))[0] == 403
     drain = made.ask("DRAIN_AGENT", FRAMEWORK, agent_id={"value": agent_id})

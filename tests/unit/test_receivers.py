@@ -59,7 +59,14 @@ team:
     team = read["team"]
     assert isinstance(team, Email) and str(team.server) == "mail.example.org:587"
     assert (team.tls, team.to) == (Tls.STARTTLS, ("a@example.org", "b@example.org"))
-    assert read_receivers_file(written(tmp_path, "# none yet\n")) == {}
+
+
+@pytest.mark.parametrize("text", ["", "# none yet\n", "{}"])
+def test_a_file_without_any_is_warned_of(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read_receivers_file(written(tmp_path, text)) == {}
+    assert "names no receivers: nobody is told of any alert" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,9 @@ async def silence(
         request = pb.SilenceAlertsRequest(
             job_id=job.job_id, task_name=task, when=when, for_s=round(for_s), why=why
         )
-        await stub.SilenceAlerts(request, timeout=cluster.timeout_s)
+        answer = await stub.SilenceAlerts(request, timeout=cluster.timeout_s)
+    if answer.replaced:
+        note(f"{answer.replaced}; that is no more")
     which = f"{when or 'all'} alerts of {job.job_id}{f'/{task}' if task else ''}"
     if not for_s:
         print(f"{which}: somebody is told again")
@@ -164,9 +166,11 @@ async def silence_cluster(
     request = operator_pb2.SilenceClusterAlertsRequest(
         when=when, subject=subject, for_s=round(for_s), why=why
     )
-    await cluster.call(
+    answer = await cluster.call(
         lambda stub, timeout_s: stub.SilenceClusterAlerts(request, timeout=timeout_s)
     )
+    if answer.replaced:
+        note(f"{answer.replaced}; that is no more")
     which = f"{when or 'all'} alerts of {subject or 'the cluster'}"
     if not for_s:
         print(f"{which}: somebody is told again")

@@ -16,6 +16,7 @@ import grpc.aio
 
 from pymesos_binpack.hosting import HostError, host
 from pymesos_binpack.jobfiles.parsing import parse_job, read_job_file
+from pymesos_binpack.jobfiles.scaling import scale_warnings
 from pymesos_binpack.specs import Job, JobError
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
 from pymesos_cli.finding import find_task
@@ -122,6 +123,8 @@ async def run_job(
     framework is hosted whoever else serves jobs.
     """
     show_output = is_command
+    for warning in scale_warnings(job):
+        note(warning)
     serves = None if here else await serving_of(cluster, job.role)
     progress = Progress(quiet=show_output)
     if serves is None:

@@ -104,6 +104,8 @@ async def _where(
 def _show_plan(name: str, answer: pb.ApplyJobResponse, *, planned: bool) -> None:
     """Say what would change, or changes."""
     called = answer.job_id or name
+    for warning in answer.warnings:
+        note(warning)
     if not answer.changed:
         print(f"nothing to do: {called} is what the file says (version {answer.version})")
         return

@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from pymesos_core.clock import utc
 from pymesos_core.lifecycle import Story
 from pymesos_core.outgoing.alert_life import ALERT_LIFE, State, Turn
+from pymesos_core.text import cut
 
 ROUNDING_S = 1e-6  # what Unix times lose as numbers
 TOLD = (State.FIRING, State.RESOLVED)  # what receivers are told
@@ -123,6 +125,12 @@ class Alert:
         """Why its times cannot be, as they were read; None: they can."""
         times = (self.since_s, self.fired_s, self.ended_s)
         return None if all(map(is_time, times)) else "has an impossible time"
+
+
+def silence_told(until_s: float, by: str, why: str) -> str:
+    """Return the sentence for a silence that another takes the place of."""
+    who = f" by {by}" if by else ""
+    return cut(f"they were silenced{who} until {utc(until_s)}{f': {why}' if why else ''}", 1000)
 
 
 def is_time(value: object) -> bool:

@@ -7,6 +7,7 @@ alertmanagers: {kind: alertmanager, urls: ["http://am1:9093", "http://am2:9093"]
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from pymesos_core.addresses import AddressError, HostPort, parse_host_port
 from pymesos_core.documents import DocumentError, Items, Plain, Section, read_yaml
 from pymesos_core.outgoing.secret_files import secret_problem
 from pymesos_core.text import os_problem, quoted
+
+log = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 256 * 1024
 MAX_RECEIVERS = 1000
@@ -103,9 +106,12 @@ def read_receivers_file(path: Path) -> Mapping[str, Receiver]:
     if len(text) > MAX_FILE_BYTES:
         raise ReceiversError(f"{path} has more than {MAX_FILE_BYTES} bytes")
     try:
-        return read_receivers(text)
+        found = read_receivers(text)
     except DocumentError as error:
         raise ReceiversError(f"{path}: {error}") from None
+    if not found:
+        log.warning("%s names no receivers: nobody is told of any alert", path)
+    return found
 
 
 def read_receivers(text: str) -> Mapping[str, Receiver]:

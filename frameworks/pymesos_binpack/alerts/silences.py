@@ -52,6 +52,10 @@ class Silences:
     def __iter__(self) -> Iterator[Silence]:
         return iter(self.by_key.values())
 
+    def get(self, job_id: str, task: str, when: str) -> Silence | None:
+        """The one that another of the same alerts would take the place of."""
+        return self.by_key.get(f"{job_id}/{task}/{when}")
+
     def of(self, alert: Alert) -> Silence | None:
         """The one that lasts longest of those that cover an alert."""
         if not self.by_key:

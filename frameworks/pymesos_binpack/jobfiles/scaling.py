@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from pymesos_binpack.specs import JobError, NamedPort, ScaleRules
+from pymesos_binpack.specs import Job, JobError, NamedPort, ScaleRules
 
 PERCENT = 100
+MAX_WARNINGS = 100
+
+
+def scale_warnings(job: Job) -> list[str]:
+    """Return what a job file says of numbers of instances that has no effect, as sentences."""
+    if not any(task.scale for task in job.tasks):
+        return []
+    said = {task["name"]: task.get("instances") for task in json.loads(job.document)["tasks"]}
+    return [
+        f"{task.name}: instances is {said[task.name]}, and its scale goes from {task.scale.min} to"
+        f" {task.scale.max}: it begins with {task.instances}"
+        for task in job.tasks
+        if task.scale is not None and said[task.name] not in (None, task.instances)
+    ][:MAX_WARNINGS]
 
 
 def scale_rules(

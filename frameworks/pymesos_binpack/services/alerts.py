@@ -7,6 +7,7 @@ from pymesos_binpack.alerts.state import Alert
 from pymesos_binpack.services.asked import Asked, Call, answering, who
 from pymesos_binpack.specs import When
 from pymesos_core.ids import name_problem, size_of
+from pymesos_core.outgoing.alert import silence_told
 from pymesos_core.outgoing.lanes import UnsentError
 from pymesos_core.outgoing.views import receiver_views
 from pymesos_core.text import cut, quoted
@@ -68,11 +69,13 @@ class AlertCalls(Asked):
                 f"why: one line of at most {MAX_WHY_BYTES} bytes, without blanks around it and"
                 f" characters that nobody sees, is expected",
             )
+        before = self.binpack.core.silences.get(job.job_id, request.task_name, request.when)
         with answering():
             await self.binpack.silence_alerts(
                 job.job_id, request.task_name, request.when, request.for_s, who(call), request.why
             )
-        return pb.SilenceAlertsResponse()
+        told = silence_told(before.until_s, before.by, before.why) if before is not None else ""
+        return pb.SilenceAlertsResponse(replaced=told)
 
     async def TestReceiver(  # noqa: N802
         self, request: pb.TestReceiverRequest, call: Call

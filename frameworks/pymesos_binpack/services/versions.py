@@ -15,6 +15,7 @@ from pymesos_binpack.jobfiles.differences import (
     is_of_environment,
     without_environments,
 )
+from pymesos_binpack.jobfiles.scaling import scale_warnings
 from pymesos_binpack.jobs.dependencies import remade
 from pymesos_binpack.jobs.foreseeing import TaskChange, foresee
 from pymesos_binpack.jobs.history import RESTART, ROLLBACK, SCALE, SUBMIT, Version
@@ -142,6 +143,7 @@ class JobChanges(VariableCalls):
             version=1,
             created=True,
             changed=True,
+            warnings=scale_warnings(job),
             tasks=[
                 task_change(change)
                 for change in foresee(None, job, first, self.binpack.core.agents)
@@ -178,6 +180,7 @@ class JobChanges(VariableCalls):
             changes=[field_change(each) for each in found[:MAX_CHANGES]],
             more_changes=max(0, len(found) - MAX_CHANGES),
             tasks=[task_change(each) for each in tasks],
+            warnings=scale_warnings(made.job),
         )
 
     async def ScaleJob(  # noqa: N802

@@ -308,6 +308,11 @@ SCHEMAS: dict[str, Json] = {
         policy=MAYBE_TEXT,
         where=many(ref("TaskPlaces")),
         where_note=MAYBE_TEXT,
+        warnings=many(TEXT),
+    ),
+    "Silenced": record(
+        "Alerts of which nobody is told; `replaced` tells the silence that was in force before.",
+        replaced=MAYBE_TEXT,
     ),
     "TaskPlaces": record(
         "Where the new instances of a task would go now: beside those that stay or are replaced."

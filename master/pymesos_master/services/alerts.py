@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pymesos_core.outgoing.alert import silence_told
 from pymesos_core.outgoing.lanes import UnsentError
 from pymesos_core.outgoing.views import receiver_views
 from pymesos_core.text import quoted
@@ -35,8 +36,10 @@ class ClusterAlertCalls:
     ) -> pb.SilenceClusterAlertsResponse:
         """Have nobody told for a while; answered once that is durable."""
         with self._leadership.asked() as leader:
+            before = leader.core.state.silences.get(f"{request.when}/{request.subject}")
             await leader.commands.silence_alerts(caller_of(call), request)
-        return pb.SilenceClusterAlertsResponse()
+        told = silence_told(before.until_s, before.by, before.why) if before is not None else ""
+        return pb.SilenceClusterAlertsResponse(replaced=told)
 
     async def TestClusterReceiver(  # noqa: N802
         self, request: pb.TestClusterReceiverRequest, call: Call

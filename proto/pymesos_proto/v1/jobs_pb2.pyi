@@ -51,7 +51,7 @@ class ApplyJobRequest(_message.Message):
     def __init__(self, job_json: _Optional[str] = ..., request_id: _Optional[str] = ..., job_id: _Optional[str] = ..., dry_run: _Optional[bool] = ..., if_version: _Optional[int] = ..., keep_counts: _Optional[bool] = ..., rerun: _Optional[bool] = ..., job_text: _Optional[str] = ..., agents: _Optional[_Iterable[_Union[_operator_pb2.AgentView, _Mapping]]] = ..., agents_left_out: _Optional[int] = ...) -> None: ...
 
 class ApplyJobResponse(_message.Message):
-    __slots__ = ("job_id", "version", "created", "changed", "changes", "more_changes", "tasks", "policy", "where", "where_note")
+    __slots__ = ("job_id", "version", "created", "changed", "changes", "more_changes", "tasks", "policy", "where", "where_note", "warnings")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,7 @@ class ApplyJobResponse(_message.Message):
     POLICY_FIELD_NUMBER: _ClassVar[int]
     WHERE_FIELD_NUMBER: _ClassVar[int]
     WHERE_NOTE_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     version: int
     created: bool
@@ -72,7 +73,8 @@ class ApplyJobResponse(_message.Message):
     policy: str
     where: _containers.RepeatedCompositeFieldContainer[TaskPlaces]
     where_note: str
-    def __init__(self, job_id: _Optional[str] = ..., version: _Optional[int] = ..., created: _Optional[bool] = ..., changed: _Optional[bool] = ..., changes: _Optional[_Iterable[_Union[FieldChange, _Mapping]]] = ..., more_changes: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[TaskChange, _Mapping]]] = ..., policy: _Optional[str] = ..., where: _Optional[_Iterable[_Union[TaskPlaces, _Mapping]]] = ..., where_note: _Optional[str] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, job_id: _Optional[str] = ..., version: _Optional[int] = ..., created: _Optional[bool] = ..., changed: _Optional[bool] = ..., changes: _Optional[_Iterable[_Union[FieldChange, _Mapping]]] = ..., more_changes: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[TaskChange, _Mapping]]] = ..., policy: _Optional[str] = ..., where: _Optional[_Iterable[_Union[TaskPlaces, _Mapping]]] = ..., where_note: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class TaskPlaces(_message.Message):
     __slots__ = ("task_name", "places", "waiting", "why", "never", "preempting", "preempted")
@@ -825,8 +827,10 @@ class SilenceAlertsRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., task_name: _Optional[str] = ..., when: _Optional[str] = ..., for_s: _Optional[int] = ..., why: _Optional[str] = ...) -> None: ...
 
 class SilenceAlertsResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("replaced",)
+    REPLACED_FIELD_NUMBER: _ClassVar[int]
+    replaced: str
+    def __init__(self, replaced: _Optional[str] = ...) -> None: ...
 
 class TestReceiverRequest(_message.Message):
     __slots__ = ("receiver",)

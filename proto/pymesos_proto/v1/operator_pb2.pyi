@@ -1334,8 +1334,10 @@ class SilenceClusterAlertsRequest(_message.Message):
     def __init__(self, when: _Optional[str] = ..., subject: _Optional[str] = ..., for_s: _Optional[int] = ..., why: _Optional[str] = ...) -> None: ...
 
 class SilenceClusterAlertsResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("replaced",)
+    REPLACED_FIELD_NUMBER: _ClassVar[int]
+    replaced: str
+    def __init__(self, replaced: _Optional[str] = ...) -> None: ...
 
 class TestClusterReceiverRequest(_message.Message):
     __slots__ = ("receiver",)

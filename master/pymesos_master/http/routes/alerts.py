@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pymesos_core.jobs_json import silenced_json
 from pymesos_core.json_access import (
     cluster_alert_json,
     cluster_silence_json,
@@ -48,6 +49,8 @@ ROUTES: tuple[Route, ...] = (
             whole("for_s", "For so many seconds; 0 tells again.", 0, MAX_SILENCE_S, required=True),
             text("why", "For those who wonder later."),
         ),
+        schema=ref("Silenced"),
+        to_json=silenced_json,
     ),
     deed(
         "/v1/cluster-alerts/test",

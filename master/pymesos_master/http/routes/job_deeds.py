@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from pymesos_core.ids import size_of
-from pymesos_core.jobs_json import applied_json, changed_json, rollout_json, run_json
+from pymesos_core.jobs_json import applied_json, changed_json, rollout_json, run_json, silenced_json
 from pymesos_core.json_dialect import Json
 from pymesos_core.limits import JOB, JOB_TEXT, MAX_JOB_VERSION, VARIABLE_VALUE
 from pymesos_core.transport import CallError, Code
@@ -382,6 +382,8 @@ ROUTES: tuple[Route, ...] = (
             text("why", "For those who wonder later."),
             IN_FRAMEWORK,
         ),
+        ref("Silenced"),
+        silenced_json,
     ),
     _do(
         "/v1/alerts/test",

@@ -95,16 +95,18 @@ def deed(
     call: str,
     to_request: Callable[[Asked], Any],
     body: tuple[Parameter, ...],
+    schema: Json = DONE,
+    to_json: Callable[[Any], Json] = lambda answer: {},
     **more: Any,
 ) -> Route:
-    """A route by which something is changed, and nothing but that is answered."""
+    """A route by which something is changed; usually nothing but that is answered."""
     return Route(
         path,
         what,
         call,
-        DONE,
+        schema,
         to_request,
-        lambda answer: {},
+        to_json,
         method="POST",
         body=body,
         **more,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pymesos_core.caller import Caller
+from pymesos_core.caller import Caller, Method
 from pymesos_core.errors import ProblemKind, RequestError
 from pymesos_core.mesos import media
 from pymesos_core.mesos.json_messages import compact, to_object
@@ -39,6 +39,7 @@ STATUSES = {
 _OPEN = (Call.GET_HEALTH, Call.GET_VERSION, Call.GET_MASTER)  # of which nothing is secret
 MORE_LOGS = "Operator.GetPolicy"  # who may do what that needs may have more written to the log
 _OF_A_MOMENT = (Call.GET_METRICS, Call.GET_LOGGING_LEVEL)  # which no event of the core changes
+SHOWN = {Method.ADDRESS: "the address that you ask from", Method.BASIC: "your credentials"}
 _NO_FILES = "no file of this master is served: `pymesos-cli logs` has those of tasks"
 
 
@@ -51,9 +52,16 @@ class Done:
     content_type: str = ""
 
 
-def refused(error: RequestError) -> RefusalError:
-    """Return how Mesos would refuse what ours refuses."""
-    return RefusalError(STATUSES[error.problem.kind], error.problem.message)
+def refused(error: RequestError, caller: Caller) -> RefusalError:
+    """Return how Mesos would refuse what ours refuses, with how to be let in."""
+    said = error.problem.message
+    if error.problem.kind is ProblemKind.DENIED and caller.method in SHOWN:
+        said += (
+            f". You are {caller.principal} by {SHOWN[caller.method]}; ask as an operator who may,"
+            f" with the header 'Authorization: Bearer TOKEN': `pymesos-cli token make` prints a"
+            f" token"
+        )
+    return RefusalError(STATUSES[error.problem.kind], said)
 
 
 class Operators:
@@ -94,7 +102,7 @@ class Operators:
                 return await self._together.answer(what, make)
             return await self._together.answer(what, make, lambda: leader.revision)
         except RequestError as error:
-            raise refused(error) from None
+            raise refused(error, caller) from None
 
     async def _written(self, response: Response, to: Media) -> Done:
         size = len(response.get_tasks.tasks) + len(response.get_tasks.completed_tasks)

@@ -88,7 +88,7 @@ class Endpoints:
         try:
             return await self._here(request)
         except RequestError as error:
-            raise refused(error) from None
+            raise refused(error, request.caller) from None
 
     async def _here(self, request: Request) -> Done | None:
         if "/".join(request.path) in _MACHINE:
@@ -127,7 +127,7 @@ class Endpoints:
             what = (request.path, urlencode(sorted(request.query.items())), *who(request.caller))
             return await self._together.answer(what, made, lambda: leader.revision)
         except RequestError as error:
-            raise refused(error) from None
+            raise refused(error, request.caller) from None
 
     # What is read.
 

@@ -65,7 +65,7 @@ class Streams:
                 write = await begin()
                 await _go_on(watch, told, first, to, write)
         except RequestError as error:
-            raise refused(error) from None
+            raise refused(error, caller) from None
         finally:
             self.of_one[caller.taker] -= 1
             if not self.of_one[caller.taker]:
