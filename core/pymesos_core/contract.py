@@ -252,6 +252,11 @@ RULES: Mapping[str, Rule] = {
     "SetVariableRequest.name": _VARIABLE_NAME,
     "SetVariableRequest.value": _sized(limits.VARIABLE_VALUE),
     "RemoveVariableRequest.name": _anything,  # it is there or not
+    "ClusterSilenceView.when": _LINE,
+    "ClusterSilenceView.subject": _LINE,
+    "ClusterSilenceView.until_s": _TIME,
+    "ClusterSilenceView.by": _LINE,
+    "ClusterSilenceView.why": _LINE,
     "BackupVariable.name": _VARIABLE_NAME,
     "BackupVariable.value": _sized(limits.VARIABLE_VALUE),
     "job_id": _ID,

@@ -26,7 +26,7 @@ from pymesos_core.resources import parse, to_proto
 from pymesos_core.security.policy_file import NEW_CLUSTER
 from pymesos_proto.v1 import backup_pb2 as pb
 from pymesos_proto.v1 import jobs_pb2, types_pb2
-from pymesos_proto.v1.operator_pb2 import SealedSecret
+from pymesos_proto.v1.operator_pb2 import ClusterSilenceView, SealedSecret, SetWebhookRequest
 
 names = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=50)
@@ -93,6 +93,16 @@ backups = st.builds(
     few(names, lambda name: name),
     few(jobs(), lambda job: job.job_id),
     few(texts, lambda text: text),
+    webhooks=few(
+        st.builds(
+            SetWebhookRequest, name=names, url=st.just("https://h/x"), link_local=st.booleans()
+        ),
+        lambda webhook: webhook.name,
+    ),
+    silences=few(
+        st.builds(ClusterSilenceView, subject=names, until_s=st.floats(1, 1e10), why=names),
+        lambda silence: silence.subject,
+    ),
 )
 
 

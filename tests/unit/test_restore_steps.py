@@ -39,6 +39,8 @@ class FakeCluster:
             "GetPolicy": pb.GetPolicyResponse(document=NEW_CLUSTER),
             "ListRoles": pb.ListRolesResponse(),
             "ListRevocations": pb.ListRevocationsResponse(),
+            "ListWebhooks": pb.ListWebhooksResponse(),
+            "ListClusterAlerts": pb.ListClusterAlertsResponse(),
             **answers,
         }
         self.answers_by: dict[str, Any] = {}  # by calling what is there

@@ -13,6 +13,7 @@ import grpc.aio
 from pymesos_binpack.jobfiles.parsing import load_document
 from pymesos_binpack.specs import JobError
 from pymesos_cli.backup.records import FORMAT, Backup, SavedJob
+from pymesos_cli.backup.telling import told_of
 from pymesos_cli.backup.writing import (
     INCOMPLETE,
     STDOUT,
@@ -103,6 +104,8 @@ def _said(backup: Backup) -> str:
         count_of(len(backup.agents), "agent"),
         count_of(len(backup.revoked), "revocation"),
         count_of(len(backup.variables), "variable"),
+        count_of(len(backup.webhooks), "webhook"),
+        count_of(len(backup.silences), "silence"),
         f"{count_of(len(backup.jobs), 'job')} ({count_of(versions, 'version')})",
     ]
     return ", ".join(parts)
@@ -134,6 +137,7 @@ async def gather(cluster: Cluster) -> Gathered:
     variables: dict[tuple[str, str], backup_pb.BackupVariable] = {}
     jobs, without = await _jobs(cluster, variables)
     missing += without
+    webhooks, silences = await told_of(cluster, missing)
     left_out = [cut(what, MAX_LEFT_OUT_CHARS) for what in (*missing, *lost_of(agents))]
     begin = backup_pb.BackupBegin(
         format=FORMAT, made_at_s=time.time(), made_with=VERSION, made_by=me.principal
@@ -148,6 +152,8 @@ async def gather(cluster: Cluster) -> Gathered:
         tuple(jobs),
         tuple(left_out),
         tuple(variables[key] for key in sorted(variables)),
+        tuple(webhooks),
+        tuple(silences),
     )
     return Gathered(backup, complete=not missing)
 

@@ -24,7 +24,7 @@ from pymesos_core.security.policy_file import PolicyError, read_policy
 from pymesos_core.text import count_of, cut, quoted
 from pymesos_proto.v1 import backup_pb2 as pb
 from pymesos_proto.v1 import jobs_pb2
-from pymesos_proto.v1.operator_pb2 import SealedSecret
+from pymesos_proto.v1.operator_pb2 import ClusterSilenceView, SealedSecret, SetWebhookRequest
 
 FORMAT = 1
 MAX_LINE_BYTES = 4 * limits.MIB  # a job of 512 KiB, whose JSON is written as a text in JSON
@@ -80,6 +80,8 @@ class Backup:
     jobs: tuple[SavedJob, ...] = ()
     left_out: tuple[str, ...] = ()  # what is not in it, in words
     variables: tuple[pb.BackupVariable, ...] = ()
+    webhooks: tuple[SetWebhookRequest, ...] = ()
+    silences: tuple[ClusterSilenceView, ...] = ()  # of alerts of the cluster
 
     def records(self) -> Iterator[pb.BackupRecord]:
         """Return each record, but for the one that ends the file."""
@@ -92,6 +94,8 @@ class Backup:
         yield from (pb.BackupRecord(agent=agent) for agent in self.agents)
         yield from (pb.BackupRecord(revoked=name) for name in self.revoked)
         yield from (pb.BackupRecord(variable=variable) for variable in self.variables)
+        yield from (pb.BackupRecord(webhook=webhook) for webhook in self.webhooks)
+        yield from (pb.BackupRecord(silence=silence) for silence in self.silences)
         for job in self.jobs:
             yield from job.records()
 
@@ -141,6 +145,8 @@ class _Reading:
         self._jobs: dict[str, list[pb.BackupJobVersion]] = {}
         self._left_out: list[str] = []
         self._variables: dict[tuple[str, str], pb.BackupVariable] = {}
+        self._webhooks: dict[str, SetWebhookRequest] = {}
+        self._silences: dict[tuple[str, str], ClusterSilenceView] = {}
 
     def take(self, line: bytes) -> None:
         """Take the next line. Raises BackupError."""
@@ -210,6 +216,8 @@ class _Reading:
             jobs,
             tuple(self._left_out),
             tuple(self._variables.values()),
+            tuple(self._webhooks.values()),
+            tuple(self._silences.values()),
         )
 
     def _add(self, record: pb.BackupRecord) -> str | None:
@@ -246,6 +254,13 @@ class _Reading:
                 of_role = record.variable
                 twice = _put(self._variables, (of_role.role, of_role.name), of_role)
                 return _variable_problem(of_role) or _twice("variable", twice)
+            case "webhook":
+                twice = _put(self._webhooks, record.webhook.name, record.webhook)
+                return _webhook_problem(record.webhook) or _twice("webhook", twice)
+            case "silence":
+                one = record.silence
+                twice = _put(self._silences, (one.when, one.subject), one)
+                return _twice("silence", twice)
             case "left_out":
                 self._left_out.append(record.left_out)
                 return None
@@ -312,6 +327,12 @@ def _secret_problem(secret: SealedSecret) -> str | None:
 def _variable_problem(variable: pb.BackupVariable) -> str | None:
     if not (variable.role and variable.name):
         return "a variable with a role and a name was expected"
+    return None
+
+
+def _webhook_problem(webhook: SetWebhookRequest) -> str | None:
+    if not (webhook.name and webhook.url):
+        return "a webhook with a name and where it sends was expected"
     return None
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pymesos_cli.backup.records import Backup, BackupError, read_backup
 from pymesos_cli.backup.restored_jobs import steps_of_jobs
+from pymesos_cli.backup.restored_telling import steps_of_silences, steps_of_webhooks
 from pymesos_cli.backup.steps import Found, Kind, Step, steps_of
 from pymesos_cli.backup.variables import steps_of_variables
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_NO_MASTER, EXIT_USAGE, CliError, Cluster
@@ -46,6 +47,8 @@ async def restore(
         note(printable(f"the backup lacks {left_out}"))
     async with AsyncExitStack() as stack:
         steps = await steps_of(cluster, backup, keyring)
+        steps += await steps_of_webhooks(cluster, backup.webhooks)
+        steps += await steps_of_silences(cluster, backup.silences)
         steps += await steps_of_variables(cluster, backup.variables, stack)
         steps += await steps_of_jobs(cluster, backup.jobs, stack)
         if plan:

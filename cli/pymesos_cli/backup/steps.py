@@ -40,6 +40,8 @@ class Kind(StrEnum):
     CORDONS = "cordons"
     MAINTENANCE = "maintenance windows"
     RESERVATIONS = "reservations"
+    WEBHOOKS = "webhooks"
+    SILENCES = "silences"
     VARIABLES = "variables"
     JOBS = "jobs"
 
