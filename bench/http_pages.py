@@ -176,7 +176,7 @@ async def measure_pages(
         "tasks_per_s": [round(rate) for rate in rates],
         "master_cpu_ms_per_task": [round(cpu, 3) for cpu in cpus],
         "cost": round(cpus[1] / cpus[0] - 1, 3),
-        "bytes_per_page": round(came / pages / (turns * tasks)),
+        "bytes_per_page": round(came / max(1, pages) / (turns * tasks)),  # 0 without pages
     }
 
 
