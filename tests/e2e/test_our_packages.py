@@ -87,7 +87,7 @@ class Shop:
             timeout=120,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        assert re.search(r"nginx\s+1.0.0\s+1.0.0\s+running", done.stdout), done.stdout
+        assert re.search(r"nginx\s+1.0.0\s+1.0.0\s+ours\s+running", done.stdout), done.stdout
 
     def start_agent(self, host: str) -> Role:
         return self.roles.agent(
@@ -344,7 +344,13 @@ def test_it_goes_back_and_never_down_unasked(shop: Shop) -> None:
     assert [page(at) for at in shop.wait("nginx")] == ["hello"] * 2
     assert shop.version("nginx") == "1.0.0"
     (job,) = (each for each in shop.ask("/v1/jobs")["jobs"] if each["name"] == "nginx")
-    assert job["package"] == {"name": "nginx", "version": "1.0.0"}
+    made_of = job["package"]
+    assert (made_of["name"], made_of["version"], made_of["repository"]) == (
+        "nginx",
+        "1.0.0",
+        "ours",
+    )
+    assert made_of["repository_key"].startswith("ed25519:")
 
 
 def test_what_is_removed_leaves_its_volume(shop: Shop) -> None:
