@@ -134,6 +134,7 @@ async def measure(
     in_flight: int,
     alive: int,
     tls: Callable[[str], Path] | None = None,
+    gateways: int = 0,
 ) -> dict[str, object]:
     """Run the tasks, then the echo; `tls` has certificates of principals."""
 
@@ -150,6 +151,7 @@ async def measure(
             "--agent-ping-timeout",
             "15",
             *HELD,
+            *("--gateways", str(gateways)),
             *flags("master/m"),
         )
         stay_on_each = -(-alive // agents)
@@ -172,6 +174,8 @@ async def measure(
             900,
         )
         pids = {"master": master.process.pid, "agents": load.pid, "framework": os.getpid()}
+        for number, child in enumerate(psutil.Process(master.process.pid).children()):
+            pids[f"gateway-{number + 1}"] = child.pid
         cpu_s = {name: cpu_s_of(pid) for name, pid in pids.items()}
         begin = time.perf_counter()
         messages = load.last["messages"]
@@ -194,6 +198,7 @@ async def measure(
         "agents": agents,
         "tasks": tasks,
         "alive": stay_on_each * agents,
+        "gateways": gateways,
         "tasks_per_s": round(tasks / took_s, 1),
         "accept_to_running_ms": {
             "p50": round(cuts[49] * 1000, 1),
@@ -214,11 +219,20 @@ async def measure(
 @click.option("--at-once", default=16, show_default=True, help="How many fit on one agent.")
 @click.option("--in-flight", default=1000, show_default=True, help="How many at a time in all.")
 @click.option("--alive", default=0, show_default=True, help="How many others run meanwhile.")
+@click.option("--gateways", default=0, show_default=True, help="Processes that hold the streams.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(agents: int, tasks: int, at_once: int, in_flight: int, alive: int, as_json: bool) -> None:
+def main(
+    agents: int,
+    tasks: int,
+    at_once: int,
+    in_flight: int,
+    alive: int,
+    gateways: int,
+    as_json: bool,
+) -> None:
     """Measure whole lives of tasks through one master, beside a bare echo."""
     with tempfile.TemporaryDirectory(prefix="pymesos-bench-") as folder:
-        measured = measure(Path(folder), agents, tasks, at_once, in_flight, alive)
+        measured = measure(Path(folder), agents, tasks, at_once, in_flight, alive, None, gateways)
         result = asyncio.run(measured)
     if as_json:
         print(json.dumps(result))

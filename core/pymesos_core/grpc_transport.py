@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import grpc
@@ -17,10 +18,10 @@ from pymesos_core.budgets import PeerBudgets, host_of
 from pymesos_core.caller import Caller
 from pymesos_core.complaints import Complaints
 from pymesos_core.grpc_wakeups import prepare
+from pymesos_core.guarding import Guard, refusal_of
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
 from pymesos_core.security.identities import Kind
 from pymesos_core.security.revocations import Revocations
-from pymesos_core.security.validity import while_valid
 from pymesos_core.transport import CallError, Code, Dial, Method, Service, served
 
 if TYPE_CHECKING:
@@ -119,9 +120,8 @@ class Adapter(grpc.aio.ServerInterceptor):
         gate: Gate,
         revocations: Revocations | None = None,
     ) -> None:
-        self._budgets = budgets
+        self._guard = Guard(budgets, revocations)
         self._gate = gate
-        self._revocations = revocations or Revocations()
         self._complaints = complaints
 
     async def intercept_service(
@@ -151,12 +151,8 @@ class Adapter(grpc.aio.ServerInterceptor):
         async def handle(data: bytes, context: Context) -> Any:
             try:
                 call = GrpcCall(context, self._caller(method, context), None, decode)
-                taker = call.caller.taker or host_of(call.peer)
-                with self._budgets.counted(method, taker):
-                    await self._budgets.turn(taker)
-                    request = self._decoded(data, decode, context)
-                    async with while_valid(call.caller, self._revocations):
-                        return await behaviour(request, call)
+                read = partial(self._decoded, data, decode, context)
+                return await self._guard.one(method, behaviour, read, call)
             except Exception as error:
                 await self._abort(method, error, context)
 
@@ -173,10 +169,7 @@ class Adapter(grpc.aio.ServerInterceptor):
                     requests,
                     lambda data: self._decoded(data, decode, context),
                 )
-                with self._budgets.counted(method, call.caller.taker or host_of(call.peer)):
-                    timed = self._budgets.timed(call)
-                    async with while_valid(call.caller, self._revocations):
-                        await behaviour(timed)
+                await self._guard.many(method, behaviour, call)
             except Exception as error:
                 await self._abort(method, error, context)
 
@@ -200,13 +193,9 @@ class Adapter(grpc.aio.ServerInterceptor):
             raise CallError(Code.INTERNAL, str(error)) from None
 
     async def _abort(self, method: str, error: Exception, context: Context) -> NoReturn:
-        if isinstance(error, CallError):
-            refusal = error
-        elif isinstance(error, grpc.aio.AioRpcError):
-            refusal = call_error(error)
-        else:
-            log.error("a fault in the handler of %s", method, exc_info=error)
-            refusal = CallError(Code.INTERNAL, f"{method} failed; the server's log has more")
+        if isinstance(error, grpc.aio.AioRpcError):
+            error = call_error(error)
+        refusal = refusal_of(method, error)
         trailing = tuple(refusal.trailing.items())
         await context.abort(_STATUS[refusal.code], refusal.message, trailing)
 

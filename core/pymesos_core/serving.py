@@ -9,6 +9,7 @@ import resource
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import grpc.aio
 
@@ -29,6 +30,7 @@ from pymesos_core.security.gate import (
     open_gate,
     telling,
 )
+from pymesos_core.text import os_problem
 
 SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + 65536),
@@ -79,11 +81,13 @@ def make_server(
     *,
     for_joining: bool = False,
     on_refused: OnRefused | None = None,
+    shares_port: bool = False,
 ) -> grpc.aio.Server:
     """A server that no peer can take all of: see pymesos_core.budgets for `limits`.
 
     With credentials it is `bind` with the same that has it ask for certificates; one `for_joining`
-    does not, and is for nothing else. `on_refused` is told of what the gate refuses.
+    does not, and is for nothing else. `on_refused` is told of what the gate refuses. One that
+    `shares_port` takes a part of the connections to a port that others of this user serve, too.
 
     As many descriptors as the process may have are asked for, and some of them are kept back from
     connections.
@@ -97,6 +101,8 @@ def make_server(
     prepare(asyncio.get_running_loop())
     revocations = None if credentials is None else credentials.revocations
     options = dict(SERVER_OPTIONS) | {"grpc.max_allowed_incoming_connections": connections}
+    if shares_port:
+        options["grpc.so_reuseport"] = 1
     if for_joining:
         options["grpc.max_receive_message_length"] = MAX_JOIN_BYTES
     gate = make_gate(credentials, for_joining=for_joining, on_refused=on_refused)
@@ -129,10 +135,11 @@ def bind(
     flags: str = "--port or --ip",
     *,
     for_joining: bool = False,
+    shares_port: bool = False,
 ) -> int:
-    """Bind and return the port. Raises ServingError."""
+    """Bind and return the port, as with `make_server`. Raises ServingError."""
     target = str(HostPort(listen.ip, listen.port))
-    problem = _why_not(listen)
+    problem = None if shares_port else _why_not(listen)
     if problem is None:
         with contextlib.suppress(RuntimeError):
             if credentials is None:
@@ -143,18 +150,47 @@ def bind(
             if port:
                 return port
         problem = "it was taken just now"
-    raise ServingError(
+    raise _cannot_listen(target, problem, flags)
+
+
+def reserve_port(listen: Listen, flags: str = "--port or --ip") -> socket.socket:
+    """Bind a socket, which nothing connects to, so that servers that share the port can be bound.
+
+    Raises ServingError.
+    """
+    problem = _why_not(listen)
+    if problem is None:
+        reserved = None
+        try:
+            family, kind, protocol, _, address = _resolved(listen)
+            reserved = socket.socket(family, kind, protocol)
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            reserved.bind(address)
+            return reserved
+        except OSError as error:
+            if reserved is not None:
+                reserved.close()
+            problem = os_problem(error)
+    raise _cannot_listen(str(HostPort(listen.ip, listen.port)), problem, flags)
+
+
+def _cannot_listen(target: str, problem: str, flags: str) -> ServingError:
+    return ServingError(
         f"cannot listen on {target} ({problem}): the port is taken or the address is not this"
         f" machine's; choose another with {flags}"
     )
 
 
+def _resolved(listen: Listen) -> Any:
+    return socket.getaddrinfo(
+        listen.ip, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+    )[0]
+
+
 def _why_not(listen: Listen) -> str | None:
     """What keeps a server from listening; gRPC would write it to stderr as a line of its own."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            listen.ip, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-        )[0]
+        family, kind, protocol, _, address = _resolved(listen)
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)

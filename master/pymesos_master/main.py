@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from pymesos_core import VERSION
+from pymesos_core.budgets import PeerBudgets
 from pymesos_core.clock import Now
 from pymesos_core.coordination import Contender, Detector, MasterInfo, RegistryError, Term
 from pymesos_core.coordination.standalone import StandaloneContender, StandaloneDetector
@@ -20,7 +21,7 @@ from pymesos_core.discovery.server import NameServer
 from pymesos_core.exits import RoleError
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.grpc_transport import Server, add_prefix, add_service
-from pymesos_core.limits import PEER_AGENTS, PEER_SCHEDULERS, PEER_WATCHERS
+from pymesos_core.guarding import Guard
 from pymesos_core.outgoing.notifier import Notifier
 from pymesos_core.outgoing.telling import TellsNobody
 from pymesos_core.outside import OUTSIDE, Outside, outside_with
@@ -39,9 +40,12 @@ from pymesos_core.store import Records
 from pymesos_core.streams import in_thread
 from pymesos_core.tasks import beside, running
 from pymesos_core.text import duration, os_problem
+from pymesos_core.transport import Service
 from pymesos_master import metrics
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import MasterCore
+from pymesos_master.gateways.calls import GatewayCalls
+from pymesos_master.gateways.starting import Gateways
 from pymesos_master.health import Health
 from pymesos_master.http.answering import Answering
 from pymesos_master.http.routes import CALLS
@@ -63,6 +67,7 @@ from pymesos_master.services.sandbox_calls import SandboxCalls
 from pymesos_master.services.sandbox_relay import PREFIX as SANDBOX_PREFIX
 from pymesos_master.services.sandbox_relay import SandboxRelay
 from pymesos_master.services.scheduler import SchedulerService
+from pymesos_master.serving_limits import SERVER_LIMITS
 from pymesos_master.settings import MasterSettings
 from pymesos_master.shell import Leader
 from pymesos_master.webhooks import Webhooks
@@ -76,13 +81,6 @@ MakeCore = Callable[[MasterSettings, Records, str, Now], MasterCore]
 AFTER_A_FAULT_MIN_S, AFTER_A_FAULT_MAX_S = 1.0, 60.0
 GOOD_TERM_S = 600.0  # so long without a fault, and the next one is the first
 
-SERVER_LIMITS = {
-    "/pymesos.v1.Scheduler/Connect": PEER_SCHEDULERS,
-    "/pymesos.v1.Agent/Connect": PEER_AGENTS,
-    "/pymesos.v1.Names/Follow": PEER_AGENTS,
-    "/pymesos.v1.Operator/WatchEvents": PEER_WATCHERS,
-}
-
 
 async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     """Serve until the process is to stop. Raises RoleError."""
@@ -90,7 +88,12 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     credentials = await settings.credentials(Kind.MASTER)
     files = settings.open_audit(settings.work_dir)
     audit = Audit(files)
-    server, address = process.bind(SERVER_LIMITS, credentials, on_refused=at_gate(audit))
+    gateways = Gateways(settings, process) if settings.gateways else None
+    server = None
+    if gateways is None:
+        server, address = process.bind(SERVER_LIMITS, credentials, on_refused=at_gate(audit))
+    else:
+        address = gateways.address
     me = MasterInfo(str(OUTSIDE.uuid()), address, settings.listen_at.name(), VERSION)
     leadership = Leadership(
         me,
@@ -103,20 +106,21 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     webhooks = Webhooks(leadership)
     leadership.webhook_problems = lambda: webhooks.problems
     leadership.test_webhook = webhooks.test
-    add_service(server, SchedulerService(leadership))
-    add_service(server, AgentService(leadership))
     operator = OperatorService(leadership)
     relay = SandboxRelay(leadership)
     sandboxes = SandboxCalls(leadership, relay)
     operators = OperatorCalls(leadership, [operator, sandboxes], CALLS)
-    add_service(server, operator)
-    add_service(server, NamesService(leadership))
-    add_service(server, MastersService(leadership, operators))
-    add_prefix(server, SANDBOX_PREFIX, relay.relay)
+    services: list[Service] = [
+        SchedulerService(leadership),
+        AgentService(leadership),
+        operator,
+        NamesService(leadership),
+        MastersService(leadership, operators),
+    ]
     join_server = None
     if credentials is not None and signer is not None:
         join_server = _serve_certificates(
-            settings, process, credentials, signer, leadership, server
+            settings, process, credentials, signer, leadership, services
         )
     http = _http(settings, process, credentials, leadership, operators, sandboxes)
     names = _names(settings, process, leadership.outside)
@@ -132,7 +136,16 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         await detector.start(patient=True)
         leadership.known_leader = lambda: detector.leader
         leadership.masters = detector.masters
-    await process.start(server)
+    passed_on = {SANDBOX_PREFIX: relay.relay}
+    ready = None
+    if gateways is not None:
+        ready = await _serve_gateways(gateways, process, services, passed_on, credentials, audit)
+    elif server is not None:
+        for service in services:
+            add_service(server, service)
+        for prefix, handle in passed_on.items():
+            add_prefix(server, prefix, handle)
+        await process.start(server)
     if join_server is not None:
         await process.start(join_server)
     health = Health(leadership, settings.work_dir, settings.core.receivers, settings.alert_for_s)
@@ -149,8 +162,12 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         if names is not None
         else contextlib.nullcontext(),
         beside(mesos.run()) if mesos is not None else contextlib.nullcontext(),
+        beside(gateways.run()) if gateways is not None else contextlib.nullcontext(),
     ):
         ends = {contending, stopping, auditing}
+        if ready is not None:
+            async with running(ready) as letting_in:
+                await asyncio.wait({*ends, letting_in}, return_when=asyncio.FIRST_COMPLETED)
         if settings.zk is None:
             # It leads as soon as its epoch is written; who reads the line below may rely on that.
             await asyncio.wait({*ends, leading}, return_when=asyncio.FIRST_COMPLETED)
@@ -167,6 +184,24 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
             if ended.done():
                 await ended
         log.info("stopping")
+
+
+async def _serve_gateways(
+    gateways: Gateways,
+    process: RoleProcess,
+    services: list[Service],
+    passed_on: Mapping[str, Callable[[str, Any], Awaitable[None]]],
+    credentials: Credentials | None,
+    audit: Audit,
+) -> Coroutine[Any, Any, None]:
+    """Answer what gateways pass on; what is returned ends when all of them let peers in.
+
+    Raises RoleError.
+    """
+    guard = Guard(PeerBudgets(SERVER_LIMITS), credentials.revocations if credentials else None)
+    calls = GatewayCalls(services, guard, passed_on, at_gate(audit))
+    await gateways.listen(process, calls)
+    return calls.ready(gateways.count)
 
 
 def _signer(settings: MasterSettings) -> Signer | None:
@@ -227,15 +262,17 @@ def _serve_certificates(
     credentials: Credentials,
     signer: Signer,
     leadership: Leadership,
-    server: Server,
+    services: list[Service],
 ) -> Server | None:
     """Serve those who renew, and make the server for those who join, if there is an authority.
 
     Raises RoleError.
     """
     leadership.signer, cluster = signer, credentials.identity.cluster
-    add_service(server, CertificatesService(leadership, cluster, signer))
-    add_service(server, EnrolmentService(leadership, cluster, signer, passes_on=False))
+    services += [
+        CertificatesService(leadership, cluster, signer),
+        EnrolmentService(leadership, cluster, signer, passes_on=False),
+    ]
     if not signer.is_there:
         log.warning(
             "this master has no authority: nobody joins or renews while it leads. `pymesos-cli"

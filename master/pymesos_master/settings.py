@@ -75,6 +75,14 @@ class MasterSettings(AuditedSettings):
     """All that a master may be told."""
 
     port: int = listen_port(DEFAULT_PORT)
+    gateways: int = whole(
+        0,
+        0,
+        64,
+        help="How many processes hold the streams of agents, frameworks and operators on --port for"
+        " this master, which then only decides: for thousands of agents, on a machine with cores to"
+        " spare. 0: it holds them itself.",
+    )
     join_port: int = whole(
         DEFAULT_JOIN_PORT,
         0,

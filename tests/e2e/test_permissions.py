@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pymesos_testing.cli import Cli
@@ -24,7 +25,7 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "operators-guide.md"
 def cluster() -> Iterator[TlsCluster]:
     with passable_folder() as folder, contextlib.closing(Roles(folder)) as roles:
         (file := roles.folder / "policy.yaml").write_text(POLICY)
-        yield TlsCluster(roles, ("--policy", str(file)), "prod/ci")
+        yield TlsCluster(roles, ("--policy", str(file), "--gateways", "2"), "prod/ci")
 
 
 def denied(cli: Cli, *argv: str) -> str:
@@ -93,3 +94,27 @@ def test_the_policy_is_shown_checked_and_set(cluster: TlsCluster) -> None:
     denied(bob, "tasks")
     alice.ok("policy", "set", str(more), "--instead-of", "1")
     bob.ok("tasks")
+
+
+def test_a_gateway_that_is_killed_costs_its_peers_a_reconnect(cluster: TlsCluster) -> None:
+    alice = cluster.cli_of("operator/alice")
+    (file := cluster.roles.folder / "stays.json").write_text(
+        '{"name": "stays", "role": "prod/ci", "tasks": [{"name": "t", "kind": "service",'
+        ' "command": "sleep 600", "resources": {"cpus": 0.1, "mem": 32}}]}'
+    )
+    alice.ok("run", str(file))
+    alice.wait_for_tasks(1, state="TASK_RUNNING")
+    (before,) = alice.tasks(state="TASK_RUNNING")
+    gateways = psutil.Process(cluster.master.process.pid).children()
+    assert len(gateways) == 2, "as --gateways says"
+    for gateway in gateways:
+        gateway.kill()
+    wait_for("an answer", lambda: alice.run("whoami").returncode == 0)
+    wait_for("its agent", lambda: alice.json("agents")[0]["state"] == "active")
+    alice.ok("scale", "stays.t=2")
+    alice.wait_for_tasks(2, state="TASK_RUNNING")
+    running = {task["task_id"] for task in alice.tasks(state="TASK_RUNNING")}
+    assert before["task_id"] in running
+    left = psutil.Process(cluster.master.process.pid).children()
+    assert len(left) == 2 and not {one.pid for one in left} & {one.pid for one in gateways}
+    alice.ok("stop", "stays")

@@ -54,7 +54,9 @@ ROOMS = {
     "core/pymesos_core": {
         "coordination", "discovery", "mesos", "outgoing", "settings", "security",
     },
-    "master/pymesos_master": {"core", "allocator", "http", "mesos", "queries", "services"},
+    "master/pymesos_master": {
+        "core", "allocator", "gateways", "http", "mesos", "queries", "services",
+    },
     "cli/pymesos_cli": {
         "access", "backup", "certificates", "contexts", "draining", "jobs", "migrating", "tasks",
         "operators",

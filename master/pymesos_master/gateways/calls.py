@@ -1,0 +1,215 @@
+"""Calls that come through a gateway are answered as if they had come here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from pymesos_core.caller import Caller, Method
+from pymesos_core.complaints import Complaints
+from pymesos_core.guarding import Guard, refusal_of
+from pymesos_core.outbox import Outbox
+from pymesos_core.security.gate import OnRefused
+from pymesos_core.streams import serve_stream
+from pymesos_core.tasks import Background
+from pymesos_core.text import quoted
+from pymesos_core.transport import CallError, ClientStream, Code, Served, Service, served
+from pymesos_master.gateways.flow import Flow
+from pymesos_proto.v1 import gateways_pb2 as pb
+from pymesos_proto.v1 import masters_pb2
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[["GatewayCall"], Awaitable[None]]
+
+
+class GatewayCall:
+    """A ServerCall that came through a gateway."""
+
+    def __init__(
+        self, opened: pb.CallOpened, caller: Caller, flow: Flow, method: Served | None
+    ) -> None:
+        self.peer = opened.peer
+        self.caller = caller
+        self.metadata: Mapping[str, str] = dict(opened.metadata)
+        self.flow = flow
+        self._decode = bytes if method is None else method.decode
+        self._encode = None if method is None else method.encode
+
+    async def read(self) -> Any | None:
+        """See ServerCall."""
+        data = await self.flow.read()
+        if data is None:
+            return None
+        try:
+            return self._decode(data)
+        except DecodeError as error:
+            raise CallError(Code.INTERNAL, str(error)) from None
+
+    async def write(self, message: Any) -> None:
+        """See ServerCall."""
+        await self.flow.write(message if self._encode is None else self._encode(message))
+
+
+class GatewayCalls:
+    """Answers the calls that gateways pass on, by the services of this master."""
+
+    def __init__(
+        self,
+        services: Iterable[Service],
+        guard: Guard,
+        prefixes: Mapping[str, Callable[[str, Any], Awaitable[None]]],
+        on_refused: OnRefused = lambda caller, method, reason: None,
+    ) -> None:
+        """`prefixes` have what answers all methods below each, with their messages as they are."""
+        self._methods = {method.path: method for one in services for method in served(one)}
+        self._prefixes = prefixes
+        self._guard = guard
+        self._on_refused = on_refused
+        self._complaints = Complaints(log)
+        self._ready = 0
+        self._changed = asyncio.Event()
+
+    async def ready(self, gateways: int) -> None:
+        """Return once so many gateways let peers in."""
+        while self._ready < gateways:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def serve(self, stream: ClientStream) -> None:
+        """Serve one gateway to its end. Raises CallError."""
+        connected = _Connected(self)
+
+        async def read() -> None:
+            while (batch := await stream.read()) is not None:
+                for told in batch.told:
+                    if told.WhichOneof("what") == "ready":
+                        self._count(connected, 1)
+                    connected.take(told)
+
+        async def write(answers: list[Any]) -> None:
+            await stream.write(pb.GatewayAnswers(answer=answers))
+
+        try:
+            await serve_stream(connected.outbox, read(), write, connected.lost)
+        finally:
+            self._count(connected, -1)
+            await connected.background.close()
+
+    def _count(self, connected: _Connected, change: int) -> None:
+        if connected.is_ready is not (change > 0):
+            connected.is_ready = change > 0
+            self._ready += change
+            self._changed.set()
+
+    async def answer(self, opened: pb.CallOpened, call: GatewayCall) -> None:
+        """Answer one call. Raises CallError."""
+        method = self._methods.get(opened.method)
+        if method is None or method.many_requests:
+            handle = self._passing_on(opened.method) if method is None else method.handle
+            await self._guard.many(opened.method, handle, call)
+            return
+        request = await call.read()
+        if request is None:
+            raise CallError(Code.INTERNAL, "the call has no request")
+        answer = await self._guard.one(method.path, method.handle, lambda: request, call)
+        if not method.many_responses:
+            await call.write(answer)
+
+    def _passing_on(self, path: str) -> Callable[[Any], Awaitable[None]]:
+        """What answers a method with its messages as they are. Raises CallError."""
+        for prefix, handle in self._prefixes.items():
+            if path.startswith(prefix):
+                return partial(handle, path)
+        raise CallError(Code.UNIMPLEMENTED, f"there is no method {quoted(path)}")
+
+    def method(self, path: str) -> Served | None:
+        """A method by its path; None: its messages are bytes."""
+        return self._methods.get(path)
+
+    def refused(self, told: pb.CallRefused) -> None:
+        """A gateway has let somebody not in."""
+        self._on_refused(read_caller(told.caller), told.method, told.reason)
+
+
+class _Connected:
+    """One gateway, and the calls that are open on it."""
+
+    def __init__(self, service: GatewayCalls) -> None:
+        self.is_ready = False
+        self.outbox: Outbox[pb.GatewayAnswer] = Outbox()
+        self.background = Background("a call that came through a gateway")
+        self._service = service
+        self._flows: dict[int, Flow] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    def take(self, told: pb.GatewayTold) -> None:
+        """What a gateway says."""
+        number = told.call
+        match told.WhichOneof("what"):
+            case "message":
+                if flow := self._flows.get(number):
+                    flow.came(told.message)
+            case "taken_bytes":
+                if flow := self._flows.get(number):
+                    flow.taken(told.taken_bytes)
+            case "opened":
+                self._open(number, told.opened)
+            case "said_all":
+                if flow := self._flows.get(number):
+                    flow.end()
+            case "gone":
+                if task := self._tasks.get(number):
+                    task.cancel()
+            case "refused":
+                self._service.refused(told.refused)
+
+    def _open(self, number: int, opened: pb.CallOpened) -> None:
+        flow = Flow(
+            lambda message: self._put(pb.GatewayAnswer(call=number, message=message)),
+            lambda taken: self._put(pb.GatewayAnswer(call=number, taken_bytes=taken)),
+        )
+        self._flows[number] = flow
+        self._tasks[number] = self.background.start(self._answer(number, opened, flow))
+
+    async def _answer(self, number: int, opened: pb.CallOpened, flow: Flow) -> None:
+        ended = pb.CallEnded()
+        try:
+            method = self._service.method(opened.method)
+            call = GatewayCall(opened, read_caller(opened.caller), flow, method)
+            await self._service.answer(opened, call)
+        except Exception as error:
+            refusal = refusal_of(opened.method, error)
+            ended = pb.CallEnded(
+                code=refusal.code.value, message=refusal.message, trailing=refusal.trailing
+            )
+        finally:
+            del self._flows[number], self._tasks[number]
+        self._put(pb.GatewayAnswer(call=number, ended=ended))
+
+    def _put(self, answer: pb.GatewayAnswer) -> None:
+        self.outbox.put(answer, bounded=False)  # each call has its window
+
+    def lost(self) -> None:
+        """The gateway has ended: so have its peers' calls."""
+        for task in self._tasks.values():
+            task.cancel()
+
+
+def read_caller(said: masters_pb2.RelayedCaller) -> Caller:
+    """Return who calls, as a gateway knows it."""
+    return Caller(
+        said.principal,
+        Method(said.credential) if said.credential else None,
+        said.credential_id,
+        said.peer,
+        "grpc",
+        said.ends_s or math.inf,
+        tuple(said.vouched_by),
+    )
