@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Gateways:
-    """Those of one master. Their socket is in a folder that only its user may enter."""
+    """The gateways of one master, and their socket in a folder that only its user may enter."""
 
     def __init__(self, settings: MasterSettings, process: RoleProcess) -> None:
         """Raises ServingError, RoleError."""
