@@ -107,7 +107,8 @@ class Agents:
 @asynccontextmanager
 async def gateway(*services: Any, **options: Any) -> AsyncIterator[tuple[Line, Wire]]:
     limits = options.pop("limits", {})
-    calls = GatewayCalls(services, Guard(PeerBudgets(limits)), options.pop("prefixes", {}), **options)
+    prefixes = options.pop("prefixes", {})
+    calls = GatewayCalls(services, Guard(PeerBudgets(limits)), prefixes, **options)
     near, far = Wire(), Wire()
     near.peer, far.peer = far, near
     line = Line()
