@@ -83,7 +83,7 @@ class Health:
     def __getattr__(self, name: str) -> Any:
         return self.ReportHealth
 
-    async def ReportHealth(self, request: Any, call: ServerCall[Any, Any]) -> Any:  # noqa: N802
+    async def ReportHealth(self, request: Any, call: ServerCall[Any, Any]) -> Any:
         self.calls.append(call)
         if request.address == "none":
             raise CallError(Code.NOT_FOUND, "no such master", {LEADER_KEY: "10.0.0.1:5050"})
@@ -100,7 +100,7 @@ class Agents:
     def __init__(self, serve: Callable[[ServerCall[Any, Any]], Any]) -> None:
         self.serve = serve
 
-    async def Connect(self, call: ServerCall[Any, Any]) -> None:  # noqa: N802
+    async def Connect(self, call: ServerCall[Any, Any]) -> None:
         await self.serve(call)
 
 
