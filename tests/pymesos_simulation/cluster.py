@@ -250,7 +250,8 @@ class Cluster:
             out.append(f"ghost frameworks {ghosts} hold tasks or offers")
         known = len(leader.core.state.agent_by_connection)
         known += len(leader.core.state.framework_by_connection)
-        if known > (there := self.network.open_at(leader)):
+        holders = leader.gateways or [leader]
+        if known > (there := sum(map(self.network.open_at, holders))):
             out.append(f"the leader knows {known} streams, {there} are open")
         if written := self._unlike_the_registry(leader.core.state):
             out.append(f"the registry says otherwise of {written}")

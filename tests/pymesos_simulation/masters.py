@@ -19,6 +19,7 @@ from pymesos_core.security.audit import DONE
 from pymesos_core.security.auditing import Audit
 from pymesos_core.security.identities import Kind
 from pymesos_core.store import Change, Records
+from pymesos_core.transport import Service
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Client, Grant, Quota, Settings
 from pymesos_master.commands import Commands
@@ -40,6 +41,7 @@ from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.accounted import Integral, asked_cpus, asked_cpus_of
 from pymesos_simulation.coordinator import URL, Coordinator, client_of, detector_of
+from pymesos_simulation.gateways import GatewayNode, serve_gateways
 from pymesos_simulation.network import Handler, Network, handlers_of, outside_of
 from pymesos_simulation.registries import InOrderRegistry
 from pymesos_simulation.secrets import SimulatedKeys, check_step, check_written
@@ -269,6 +271,7 @@ class MasterNode(Node):
         self.leadership: Leadership | None = None
         self.acknowledged = 0  # changes of operators, in this life
         self.file = SimulatedAudit(self)
+        self.gateways: list[GatewayNode] = []
         coordinator.masters.append(self)
 
     @property
@@ -280,6 +283,14 @@ class MasterNode(Node):
 
     def on_start(self) -> None:
         self.spawn(self._serve())
+
+    def add_gateway(self) -> None:
+        """From its next start on it leaves its streams to one."""
+        self.gateways.append(GatewayNode(self, self.network, self.address, self._socket))
+
+    @property
+    def _socket(self) -> HostPort:
+        return HostPort(self.address.host, 1)
 
     async def _serve(self) -> None:
         """As the main program does."""
@@ -297,18 +308,29 @@ class MasterNode(Node):
             registry=WatchedRegistry,
         )
         detector = detector_of(self, self.coordinator)
-        handlers: dict[str, Handler] = {}
-        for service in (SchedulerService, AgentService, OperatorService, NamesService):
-            handlers |= handlers_of(service(leadership))
+        services: list[Service] = [
+            SchedulerService(leadership),
+            AgentService(leadership),
+            OperatorService(leadership),
+            NamesService(leadership),
+        ]
         await detector.start(patient=True)
         leadership.known_leader = lambda: detector.leader
-        self.network.listen(self, self.address, handlers)
+        if self.gateways:
+            serve_gateways(self, self.network, self._socket, self.gateways, services)
+        else:
+            handlers: dict[str, Handler] = {}
+            for service in services:
+                handlers |= handlers_of(service)
+            self.network.listen(self, self.address, handlers)
         await contend(SETTINGS, contender, leadership, watched_core)
 
     def on_crash(self) -> None:
         self.leadership = None
         self.network.died(self)
         self.coordinator.died(self)
+        for gateway in self.gateways:
+            gateway.master_is_gone()
 
     def on_pause(self, seconds: float) -> None:
         self.coordinator.stopped(self, seconds)

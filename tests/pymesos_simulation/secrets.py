@@ -14,6 +14,7 @@ from pymesos_agent.files.memory import Memory
 from pymesos_core.security.secrets import Keyring
 from pymesos_master.services.leading import Keys
 from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import gateways_pb2
 
 if TYPE_CHECKING:
     from pymesos_simulation.world import World
@@ -69,6 +70,8 @@ def check_written(world: World, data: bytes, where: str) -> None:
 def check_sent(world: World, receiver: str, message: Any, data: bytes) -> None:
     """A secret is sent to agents with a task that uses it, in a message of its own."""
     if not world.secrets or PLANTED not in data:
+        return
+    if isinstance(message, gateways_pb2.GatewayAnswers):  # on its machine; then it goes to an agent
         return
     assert isinstance(message, agent_pb.MasterBatch), f"{type(message).__name__} has a secret"
     for each in message.message:
