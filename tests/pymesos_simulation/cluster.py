@@ -204,6 +204,9 @@ class Cluster:
         """Nothing runs any more."""
         for node in self.everybody():
             node.loop.kill()
+        for master in self.masters:
+            for gateway in master.gateways:
+                gateway.loop.kill()
 
     def converged(self) -> bool:
         """All work done, all acknowledged, and the leader's view is the agents'."""
@@ -253,6 +256,12 @@ class Cluster:
         holders = leader.gateways or [leader]
         if known > (there := sum(map(self.network.open_at, holders))):
             out.append(f"the leader knows {known} streams, {there} are open")
+        if leader.calls is not None:
+            carried = sum(gateway.open for gateway in leader.gateways)
+            if leader.calls.open > carried:
+                out.append(
+                    f"the leader answers {leader.calls.open} calls, its gateways carry {carried}"
+                )
         if written := self._unlike_the_registry(leader.core.state):
             out.append(f"the registry says otherwise of {written}")
         if withheld := [

@@ -25,6 +25,7 @@ FAULTS = (
     "cut",
     "crash",
     "crash in a step",
+    "gateway crash",
     "pause",
     "partition",
     "session",

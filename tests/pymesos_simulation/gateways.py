@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from google.protobuf.message_factory import GetMessageClass
@@ -63,7 +64,7 @@ class GatewayNode(Node):
         self.spawn(self._serve())
         if self.world.faulty:
             gap_s = self.world.aside.expovariate(1 / CRASH_GAP_S)
-            self.soon(gap_s, self._crash_in_bad_weather)
+            self.world.at(gap_s, partial(self._crash_in_bad_weather, self.generation))
 
     async def _serve(self) -> None:
         """As its main program does."""
@@ -84,8 +85,8 @@ class GatewayNode(Node):
 
         return handle
 
-    def _crash_in_bad_weather(self) -> None:
-        if self.world.faulty:
+    def _crash_in_bad_weather(self, generation: int) -> None:
+        if self.world.faulty and self.generation == generation:
             self.world.counts["gateway crash"] += 1
             self.crash()
 
@@ -98,6 +99,11 @@ class GatewayNode(Node):
         if self._master.alive and not self.alive:
             self.start()
 
+    @property
+    def open(self) -> int:
+        """How many calls it carries."""
+        return self._line.open if self.alive else 0
+
     def master_is_gone(self) -> None:
         """Its line ends with its master, and so does it."""
         self.world.at(END_S, self.crash)
@@ -109,7 +115,7 @@ def serve_gateways(
     socket: HostPort,
     gateways: list[GatewayNode],
     services: list[Service],
-) -> None:
+) -> GatewayCalls:
     """Have the gateways of a master carry the calls of these services."""
     calls = GatewayCalls(services, Guard(PeerBudgets()), {})
 
@@ -120,6 +126,7 @@ def serve_gateways(
     for gateway in gateways:
         gateway.responses = dict(_responses(services))
         gateway.begin()
+    return calls
 
 
 def _responses(services: list[Service]) -> Iterator[tuple[str, type[Any]]]:

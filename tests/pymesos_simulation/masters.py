@@ -28,6 +28,7 @@ from pymesos_master.core import effects as fx
 from pymesos_master.core import events as ev
 from pymesos_master.core.registry import ACCOUNTING, AGENT, FRAMEWORK
 from pymesos_master.core.state import ClusterState, Task
+from pymesos_master.gateways.calls import GatewayCalls
 from pymesos_master.main import contend
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.leading import Leadership
@@ -272,6 +273,7 @@ class MasterNode(Node):
         self.acknowledged = 0  # changes of operators, in this life
         self.file = SimulatedAudit(self)
         self.gateways: list[GatewayNode] = []
+        self.calls: GatewayCalls | None = None  # that come through them
         coordinator.masters.append(self)
 
     @property
@@ -317,7 +319,7 @@ class MasterNode(Node):
         await detector.start(patient=True)
         leadership.known_leader = lambda: detector.leader
         if self.gateways:
-            serve_gateways(self, self.network, self._socket, self.gateways, services)
+            self.calls = serve_gateways(self, self.network, self._socket, self.gateways, services)
         else:
             handlers: dict[str, Handler] = {}
             for service in services:

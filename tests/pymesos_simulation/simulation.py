@@ -33,7 +33,7 @@ HOST_PORT = 50
 PAGED_EVERY = 5  # of so many seeds one has somebody who is paged; of those with a pair all
 NAMES_EVERY = 4  # of so many seeds one has resolvers
 DESK_EVERY = 5  # of so many seeds the last has an operator who watches all
-GATEWAY_EVERY = 4  # of so many seeds one has masters whose streams are held by a gateway
+GATEWAY_EVERY = 7  # of so many seeds one has masters whose streams are held by a gateway
 LOOK_S = 0.02  # of simulated time, between two looks at whether it has
 HEALED_S = 3600.0  # simulated seconds within which a healed cluster must have converged
 
@@ -170,7 +170,7 @@ def build_cluster(world: World) -> Cluster:
     world.secrets = world.seed % SECRETS_EVERY == SECRETS_EVERY - 3
     for _ in range(random.randint(1, 3)):
         master = cluster.add_master()
-        if world.seed % GATEWAY_EVERY == GATEWAY_EVERY - 2:
+        if world.seed % GATEWAY_EVERY == GATEWAY_EVERY - 5:
             master.add_gateway()
     for _ in range(random.randint(1, 5)):
         cluster.add_agent(random.choice([2, 4, 8]))

@@ -88,6 +88,7 @@ from pymesos_master.core.effects import PersistRegistry
 from pymesos_master.core.lifecycles import DrainEvent, DrainState
 from pymesos_master.core.reported import ReportedTask, read_task
 from pymesos_master.core.state import Agent, AgentRecord, RoleTerms
+from pymesos_master.gateways import line
 from pymesos_master.history import Happened, History
 from pymesos_master.naming import Naming
 from pymesos_master.services import agent as agent_service
@@ -119,6 +120,11 @@ def answer_before_the_end_of_a_job_is_stored(patch: pytest.MonkeyPatch) -> None:
         self._feed(bp.JobStopped(job_id, now=now))
 
     patch.setattr(Binpack, "stop_job", stop_job)
+
+
+def give_a_call_the_number_of_another(patch: pytest.MonkeyPatch) -> None:
+    """A gateway begins again with its numbers while calls of these are open."""
+    patch.setattr(line, "itertools", SimpleNamespace(count=lambda _: itertools.cycle((1, 2, 3))))
 
 
 def place_a_daemon_on_any_agent(patch: pytest.MonkeyPatch) -> None:
@@ -1002,6 +1008,7 @@ def account_for_what_is_new_as_if_it_had_been_there(patch: pytest.MonkeyPatch) -
 
 
 BUGS: list[Patch] = [
+    give_a_call_the_number_of_another,
     tell_nobody_of_what_fired_before,
     page_before_that_is_stored,
     look_at_alerts_only_when_something_happens,
@@ -1114,6 +1121,7 @@ FOUND_BY: dict[str, int] = {
     "forget_the_versions_of_a_backup": 8,
     "forget_to_kill_again": 48,
     "forget_which_runs_were_begun": 26,
+    "give_a_call_the_number_of_another": 16,
     "give_any_port_for_a_host_port": 4,
     "give_secrets_of_any_task": 22,
     "keep_from_watchers_what_is_durable": 4,

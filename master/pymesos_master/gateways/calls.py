@@ -73,25 +73,31 @@ class GatewayCalls:
         self._guard = guard
         self._on_refused = on_refused
         self._complaints = Complaints(log)
-        self._ready = 0
+        self._connected: list[_Connected] = []
         self._changed = asyncio.Event()
+
+    @property
+    def open(self) -> int:
+        """How many calls come through all gateways now."""
+        return sum(connected.open for connected in self._connected)
 
     async def ready(self, gateways: int) -> None:
         """Return once so many gateways let peers in."""
-        while self._ready < gateways:
+        while sum(connected.is_ready for connected in self._connected) < gateways:
             self._changed.clear()
             await self._changed.wait()
 
     async def serve(self, stream: ClientStream) -> None:
         """Serve one gateway to its end. Raises CallError."""
         connected = _Connected(self)
+        self._connected.append(connected)
 
         async def read() -> None:
             while (batch := await stream.read()) is not None:
                 for told in batch.told:
-                    if told.WhichOneof("what") == "ready":
-                        self._count(connected, 1)
                     connected.take(told)
+                    if told.HasField("ready"):
+                        self._changed.set()
 
         async def write(answers: list[Any]) -> None:
             await stream.write(pb.GatewayAnswers(answer=answers))
@@ -99,14 +105,8 @@ class GatewayCalls:
         try:
             await serve_stream(connected.outbox, read(), write, connected.lost)
         finally:
-            self._count(connected, -1)
+            self._connected.remove(connected)
             await connected.background.close()
-
-    def _count(self, connected: _Connected, change: int) -> None:
-        if connected.is_ready is not (change > 0):
-            connected.is_ready = change > 0
-            self._ready += change
-            self._changed.set()
 
     async def answer(self, opened: pb.CallOpened, call: GatewayCall) -> None:
         """Answer one call. Raises CallError."""
@@ -149,6 +149,11 @@ class _Connected:
         self._flows: dict[int, Flow] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
+    @property
+    def open(self) -> int:
+        """How many calls are."""
+        return len(self._flows)
+
     def take(self, told: pb.GatewayTold) -> None:
         """What a gateway says."""
         number = told.call
@@ -167,6 +172,8 @@ class _Connected:
             case "gone":
                 if task := self._tasks.get(number):
                     task.cancel()
+            case "ready":
+                self.is_ready = True
             case "refused":
                 self._service.refused(told.refused)
 

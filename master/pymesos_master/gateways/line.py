@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from typing import Any
 
@@ -10,7 +11,7 @@ from pymesos_core.following import LEADER_KEY
 from pymesos_core.outbox import Outbox
 from pymesos_core.relaying import caller_to_proto
 from pymesos_core.streams import use_stream
-from pymesos_core.tasks import running
+from pymesos_core.tasks import beside
 from pymesos_core.transport import CallError, ClientStream, Code, ServerCall
 from pymesos_master.gateways.flow import Flow
 from pymesos_proto.v1 import gateways_pb2 as pb
@@ -29,6 +30,11 @@ class Line:
         self._flows: dict[int, Flow] = {}
         self._numbers = itertools.count(1)
         self._is_lost = False
+
+    @property
+    def open(self) -> int:
+        """How many calls it carries."""
+        return len(self._flows)
 
     async def run(self, stream: ClientStream) -> None:
         """Carry until the stream to the master ends. Raises CallError."""
@@ -66,7 +72,7 @@ class Line:
         self._flows[number] = flow
         self._put(pb.GatewayTold(call=number, opened=opened))
         try:
-            async with running(self._pass_on(number, flow, call)):
+            async with beside(self._pass_on(number, flow, call)):
                 while (message := await flow.read()) is not None:
                     await call.write(message)
         finally:
@@ -75,9 +81,10 @@ class Line:
                 self._put(pb.GatewayTold(call=number, gone=pb.GatewayTold.Gone()))
 
     async def _pass_on(self, number: int, flow: Flow, call: ServerCall[bytes, bytes]) -> None:
-        while (message := await call.read()) is not None:
-            await flow.write(message)
-        self._put(pb.GatewayTold(call=number, said_all=pb.GatewayTold.SaidAll()))
+        with contextlib.suppress(CallError):  # of which whoever reads hears, too
+            while (message := await call.read()) is not None:
+                await flow.write(message)
+            self._put(pb.GatewayTold(call=number, said_all=pb.GatewayTold.SaidAll()))
 
     def _hear(self, answers: Any) -> None:
         for answer in answers.answer:
