@@ -253,7 +253,7 @@ class Cluster:
             out.append(f"ghost frameworks {ghosts} hold tasks or offers")
         known = len(leader.core.state.agent_by_connection)
         known += len(leader.core.state.framework_by_connection)
-        holders = leader.gateways or [leader]
+        holders: Sequence[Node] = leader.gateways or [leader]
         if known > (there := sum(map(self.network.open_at, holders))):
             out.append(f"the leader knows {known} streams, {there} are open")
         if leader.calls is not None:
