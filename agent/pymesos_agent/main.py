@@ -220,6 +220,10 @@ def _config(
         offered = machine.with_overrides(machine.measure(work_dir), settings.resources)
     except resources.ResourceError as error:
         raise RoleError(f"--resources: {error}") from error
+    if settings.revocable_margin is not None and resources.is_revocable(offered):
+        raise RoleError(
+            "--revocable-margin: what is revocable by --resources is so for good: give one of them"
+        )
     isolation = dict(runtimes[0].isolation) if runtimes else {}
     for runtime in runtimes[1:]:
         isolation |= {f"{runtime.name} {name}": what for name, what in runtime.isolation.items()}
@@ -239,6 +243,9 @@ def _config(
         boot_id=machine.boot_id(),
         executors_at=str(executors_at),
         sandbox_max_age_s=settings.sandbox_max_age_days * DAY_S,
+        revocable_margin=None
+        if settings.revocable_margin is None
+        else settings.revocable_margin / 100,
     )
 
 

@@ -11,6 +11,7 @@ from pymesos_agent.containers.sessions import Entry, EntryError
 from pymesos_agent.containers.usage import ContainerUsage, read_usage
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core.executors.executor import Executor
+from pymesos_agent.core.slack import Measured
 from pymesos_agent.core.tasks.task import Task
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.sandbox import Files
@@ -24,6 +25,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 TaskKey = tuple[str, str]  # framework id, task id
 
+MIB = 1024 * 1024
 MILLI_MIB = 1024 * 1024 / 1000
 
 
@@ -124,6 +126,20 @@ class Queries:
             raise CheckError("its container is gone")
         spec = self._folders.spec(self._core.start_of(owner))
         return await read_gauge(owner.info.measure, spec, container.pid)
+
+    async def measured(self) -> dict[str, Measured]:
+        """What has been used, by container: of all that run and can be measured."""
+        pids = {
+            container_id: owner.container.pid
+            for container_id, owner in self._core.state.owners.items()
+            if owner.container is not None and owner.container.pid and not owner.ended
+        }
+        read = await asyncio.to_thread(lambda: {c: self._usage_of(p) for c, p in pids.items()})
+        return {
+            container_id: Measured(usage.cpu_s, usage.mem_bytes / MIB)
+            for container_id, usage in read.items()
+            if usage is not None
+        }
 
     async def task_usage(self, framework_id: str, task_id: str) -> list[sandbox_pb.TaskUsage]:
         """What tasks that run use now; empty ids mean all."""

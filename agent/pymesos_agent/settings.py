@@ -135,6 +135,14 @@ class AgentSettings(ServerSettings):
         2**22,
         help="Processes and threads of a task that does not say how many; 0: no limit.",
     )
+    revocable_margin: int | None = whole(
+        None,
+        5,
+        90,
+        default_text="none",
+        help="Offer what no task uses as revocable CPUs and memory, less so many percent of the"
+        " agent. Tasks on it are killed when its owners use it.",
+    )
     log_max_size_mib: int = whole(
         10,
         1,

@@ -57,7 +57,13 @@ from pymesos_agent.files.artifacts import Artifacts
 from pymesos_agent.files.config import Rendering
 from pymesos_agent.files.fetching import Fetching
 from pymesos_agent.health.checks import Checks
-from pymesos_agent.health.watching import report_usage, watch_disk_space, watch_disks, watch_forks
+from pymesos_agent.health.watching import (
+    report_usage,
+    watch_disk_space,
+    watch_disks,
+    watch_forks,
+    watch_slack,
+)
 from pymesos_agent.host import HOST, Host
 from pymesos_agent.queries import Queries
 from pymesos_agent.runtimes.interface import Runtime, RuntimeUnavailableError
@@ -154,6 +160,7 @@ class Shell:
 
     async def _serve(self, detector: Detector) -> None:
         await self._recover()
+        offers_slack = self._core.config.revocable_margin is not None
         await until_first(
             self._wait_for_exit(),
             follow(
@@ -174,6 +181,7 @@ class Shell:
             watch_disk_space(self._work_dir, self.feed, self._host),
             watch_disks(self._core, self._runtimes, self._folders, self.feed),
             watch_forks(self._core, self.feed, self._host.forks()),
+            *([watch_slack(self._core, self.queries, self.feed)] if offers_slack else ()),
             *(self._wait_for(runtime) for runtime in self._awaited),
         )
 

@@ -403,6 +403,17 @@ def tagged(tag: Tag, bag: Resources) -> Resources:
 
 
 EMPTY = Resources()
+REVOCABLE = Tag(revocable=True)
+
+
+def is_revocable(resources: Resources) -> bool:
+    """Return whether any of it may be taken back."""
+    return any(tag.revocable for tag in resources.tagged)
+
+
+def for_good(resources: Resources) -> Resources:
+    """Return the part that is not revocable."""
+    return resources.where(lambda tag: not tag.revocable)
 
 
 def format_milli(value_milli: int) -> str:

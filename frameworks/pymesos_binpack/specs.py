@@ -160,6 +160,7 @@ class TaskSpec:
     exposure: Exposure | None = None  # what load balancers pass on to it
     depends_on: tuple[Dependency, ...] = ()  # what comes before it
     scale: ScaleRules | None = None  # its number of instances follows what is measured
+    revocable: bool = False  # it runs on what others hold and do not use
     digest: str = ""  # of what a running task of it is: see jobfiles.revisions
 
     @property

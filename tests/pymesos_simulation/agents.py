@@ -29,6 +29,7 @@ from pymesos_simulation.disk import Disk, SimulatedStore
 from pymesos_simulation.executors import CONNECT
 from pymesos_simulation.machine import host_on
 from pymesos_simulation.network import Network, outside_of
+from pymesos_simulation.revocable import check_agent, margin_of
 from pymesos_simulation.runtime import NAME, Machine, SimulatedRuntime
 from pymesos_simulation.secrets import SimulatedMemory, check_step
 from pymesos_simulation.threads import Killed
@@ -47,6 +48,7 @@ class WatchedAgent(AgentCore):
         try:
             effects = super().step(now, event)
             self.node.check(event, effects)
+            check_agent(self.node, self, effects)
             check_step(self.node.world, event, effects)
         except Exception as error:
             self.node.world.fail(error)
@@ -81,6 +83,7 @@ class AgentNode(Node):
         self.sent: dict[str, list[bytes]] = {}  # task id → its updates, in the order first sent
         self.said_ended: dict[str, bytes] = {}  # task id → the update that tells its end
         self.boots = 0
+        self.crowded_since_s = 0.0  # since when it has had more guests than fit
         self._stop = asyncio.Event()
         self._runtime = SimulatedRuntime(self)
         self.shell: Shell | None = None
@@ -99,7 +102,7 @@ class AgentNode(Node):
             world.counts["too small for its tasks"] += 1
             self.machine.total = restored
             core = self._core(store)
-        self.core = core
+        self.core, self.crowded_since_s = core, 0.0
         self.known = set()
         self._stop = asyncio.Event()
         self._runtime = SimulatedRuntime(self)
@@ -146,7 +149,14 @@ class AgentNode(Node):
         )
         tag = f"{self.name}.{self.generation}"
         core = WatchedAgent(
-            Config(info, (NAME,), TASK_UIDS, boot_id=f"{self.name}.{self.boots}", resend_min_s=5.0),
+            Config(
+                info,
+                (NAME,),
+                TASK_UIDS,
+                boot_id=f"{self.name}.{self.boots}",
+                resend_min_s=5.0,
+                revocable_margin=margin_of(self.world),
+            ),
             store.load(),
             (f"{tag}-{n}" for n in itertools.count()),
             (f"{tag}-{n}".encode() for n in itertools.count()),

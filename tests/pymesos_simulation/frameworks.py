@@ -33,7 +33,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, FrameworkError, Scheduler
 from pymesos_sdk import core as sdk
 from pymesos_sdk.ledger import GIVEN_UP, is_over
-from pymesos_simulation import daemons, dependencies, periodic, restored, scaling
+from pymesos_simulation import daemons, dependencies, periodic, restored, revocable, scaling
 from pymesos_simulation.budgets import Budgets
 from pymesos_simulation.coordinator import URL, Coordinator, detector_of
 from pymesos_simulation.disk import Disk, SimulatedStore
@@ -293,7 +293,10 @@ class WatchedBinpack(bp.BinpackCore):
     def _advance(self, event: bp.Event) -> None:
         updated = event.status.task_id if isinstance(event, bp.TaskUpdated) else ""
         known = self.instance_of(updated)
+        status = event.status if isinstance(event, bp.TaskUpdated) else pb.TaskStatus()
+        failed = revocable.failures_of(self, status)
         super()._advance(event)
+        revocable.check_failures(self, status, failed)
         if known is not None and self.node.breaks_over(updated):
             self._ctx.at = known.job_id
             raise PlantedError("planted")
@@ -350,7 +353,12 @@ class FrameworkNode(SchedulerNode):
             name=name,
             roles=[self.role],
             failover_timeout_s=1e7,
-            capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE, pb.INVERSE_OFFERS],
+            capabilities=[
+                pb.PARTITION_AWARE,
+                pb.TASK_KILLING_STATE,
+                pb.INVERSE_OFFERS,
+                pb.REVOCABLE_RESOURCES,
+            ],
             jobs_address=str(self.address) if self.world.certified else "",
         )
 

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.containers.usage import ContainerUsage
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.health.checking import CheckError
 from pymesos_agent.host import Host
 from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_simulation import revocable, scaling
 from pymesos_simulation.runtime import Machine
-from pymesos_simulation.scaling import usage_of
 from pymesos_simulation.threads import Killed
-from pymesos_simulation.world import here
+from pymesos_simulation.world import World, here
 
 
 class NoForks:
@@ -76,6 +77,10 @@ async def _run_check(
     await asyncio.sleep(world.random.uniform(0.001, 0.1))
 
 
+def _usage_of(world: World) -> ContainerUsage | None:
+    return revocable.usage_of(world) if revocable.revocable_seed(world) else scaling.usage_of(world)
+
+
 def host_on(machine: Machine) -> Host:
     """What an agent on a simulated machine takes from it."""
     return Host(
@@ -84,7 +89,7 @@ def host_on(machine: Machine) -> Host:
         cap_cpu=lambda pid, cpus_milli: None,
         ask=_run_check,
         usage=lambda work_dir, containers: agent_pb.Usage(containers=containers),
-        usage_of=lambda pid: usage_of(machine.node.world),
+        usage_of=lambda pid: _usage_of(machine.node.world),
         disk_used_fraction=lambda work_dir: 0.1,
     )
 

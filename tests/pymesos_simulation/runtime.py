@@ -12,7 +12,7 @@ from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core import events as ev
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_core.reservations import origin, retagged
-from pymesos_core.resources import EMPTY, Resources, total
+from pymesos_core.resources import EMPTY, Resources, for_good, total
 from pymesos_simulation.executors import EXECUTOR_ID, SimulatedExecutor, environment_of
 from pymesos_simulation.secrets import PLANTED
 
@@ -101,10 +101,11 @@ class Machine:
         return out
 
     def check_room(self) -> None:
-        """No more runs than there is."""
+        """No more runs than there is, but for what may be taken back: see `revocable`."""
         own = total(executor.own for executor in self.executors.values() if executor.alive)
         running = own + total(retagged(one, origin) for one in self.live().values())
-        assert self.total.contains(running), f"{self.node.name} runs {running} of {self.total}"
+        held = for_good(running)
+        assert self.total.contains(held), f"{self.node.name} runs {held} of {self.total}"
 
     def _live(self, container_id: str, command: str) -> None:
         """`service` runs on, `batch` for some seconds, `N` for N seconds; unless it fails."""

@@ -17,6 +17,7 @@ from pymesos_simulation.frameworks import side_of
 from pymesos_simulation.machine import simulated
 from pymesos_simulation.pages import ONCALL
 from pymesos_simulation.periodic import periodic_jobs, set_clocks_back
+from pymesos_simulation.revocable import revocable_jobs
 from pymesos_simulation.rude import MANNERS
 from pymesos_simulation.scaling import scaled_jobs
 from pymesos_simulation.secrets import NAME
@@ -193,6 +194,7 @@ def build_cluster(world: World) -> Cluster:
                 *periodic_jobs(world),
                 *dependent_jobs(world),
                 *scaled_jobs(world),
+                *revocable_jobs(world),
             ]
         if world.seed % PAGED_EVERY == PAGED_EVERY - 4:
             jobs[0] = _with_alerts(jobs[0])

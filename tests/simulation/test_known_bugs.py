@@ -19,6 +19,7 @@ import pytest
 from pymesos_agent.core import effects as agent_fx
 from pymesos_agent.core import recovery as agent_recovery
 from pymesos_agent.core import runtimes, sandboxes, session
+from pymesos_agent.core import slack as agent_slack
 from pymesos_agent.core.context import Context as AgentContext
 from pymesos_agent.core.executors import calls as executors
 from pymesos_agent.core.tasks import endings, life, updates
@@ -37,6 +38,7 @@ from pymesos_binpack.core.context import Context as BinpackContext
 from pymesos_binpack.core.effects import Tell
 from pymesos_binpack.core.then import InstanceDurable, KillStored, LaunchStored, LeavingStored
 from pymesos_binpack.jobs import aligning
+from pymesos_binpack.jobs import endings as job_endings
 from pymesos_binpack.jobs.history import VERSION
 from pymesos_binpack.jobs.rollouts import holding
 from pymesos_binpack.jobs.rollouts.seen import Seen
@@ -62,6 +64,7 @@ from pymesos_core.store import Change, CommitQueue
 from pymesos_core.streams import serve_stream
 from pymesos_master.allocator.drf import DrfAllocator
 from pymesos_master.allocator.refusals import BUCKETS_PER_S, Refusals
+from pymesos_master.allocator.state import AllocatorState
 from pymesos_master.core import accounting as master_accounting
 from pymesos_master.core import (
     admission,
@@ -1007,8 +1010,32 @@ def account_for_what_is_new_as_if_it_had_been_there(patch: pytest.MonkeyPatch) -
     patch.setattr(Accounts, "_change", add_first)
 
 
+def leave_guests_where_owners_want_their_own(patch: pytest.MonkeyPatch) -> None:
+    """What runs on what others did not use goes on when they do."""
+    patch.setattr(agent_slack, "too_many", lambda ctx: [])
+
+
+def count_what_was_revoked_as_ended(patch: pytest.MonkeyPatch) -> None:
+    """A task that is killed since others use what it ran on has had its run."""
+    others = job_endings._WITH_ITS_AGENT - {pb.REASON_RESOURCES_REVOKED}
+    patch.setattr(job_endings, "_WITH_ITS_AGENT", others)
+
+
+def offer_what_is_used_again(patch: pytest.MonkeyPatch) -> None:
+    """The master offers all that an agent says nobody else uses, whoever runs on it already."""
+    usual = AllocatorState.set_revocable
+    patch.setattr(
+        AllocatorState,
+        "set_revocable",
+        lambda state, agent, there, _: usual(state, agent, there, EMPTY),
+    )
+
+
 BUGS: list[Patch] = [
     give_a_call_the_number_of_another,
+    leave_guests_where_owners_want_their_own,
+    count_what_was_revoked_as_ended,
+    offer_what_is_used_again,
     tell_nobody_of_what_fired_before,
     page_before_that_is_stored,
     look_at_alerts_only_when_something_happens,
@@ -1105,6 +1132,9 @@ BUGS: list[Patch] = [
 # Where a bug was found last, of those that the first seeds do not find: that one is tried first.
 FOUND_BY: dict[str, int] = {
     "sync_nothing": 7,
+    "count_what_was_revoked_as_ended": 2,
+    "leave_guests_where_owners_want_their_own": 62,
+    "offer_what_is_used_again": 2,
     "a_stream_ends_without_its_close": 13,
     "account_from_the_launch_again": 5,
     "answer_before_the_end_of_a_job_is_stored": 49,

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pymesos_core.resources import Resources
+from pymesos_core.resources import Resources, is_revocable
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +50,19 @@ class Limits:
     mem_bytes: int  # 0: DEFAULT_MEM_BYTES
     pids_max: int = 0  # 0: no limit
     cpu_quota: bool = False  # whether cpus_milli is also the most
+    yields: bool = False  # it runs on what is others', and has the least weight
 
 
 def limits_of(resources: Resources) -> Limits:
     """The limits that an amount of resources sets, without a CPU quota."""
     amounts = resources.quantities
-    return Limits(amounts.get("cpus", 0), int(amounts.get("mem", 0) * MIB / 1000))
+    mem_bytes = int(amounts.get("mem", 0) * MIB / 1000)
+    return Limits(amounts.get("cpus", 0), mem_bytes, yields=is_revocable(resources))
+
+
+def weight_of(resources: Resources) -> int:
+    """The CPU shares of a container; the least for one on what is others'."""
+    return cpu_shares(0 if is_revocable(resources) else resources.quantities.get("cpus", 0))
 
 
 class CgroupError(Exception):
@@ -160,7 +167,7 @@ class Cgroups:
                 _write(group / name, value)
 
     def _limit_cpu(self, group: Path, limits: Limits) -> None:
-        shares = cpu_shares(limits.cpus_milli)
+        shares = cpu_shares(0 if limits.yields else limits.cpus_milli)
         quota_us = cpu_quota_us(limits.cpus_milli)
         if self.version == 1:
             _write(group / "cpu.shares", str(shares))

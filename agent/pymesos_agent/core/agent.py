@@ -70,6 +70,7 @@ class AgentCore:
             events.DiskExceeded: life.on_disk_exceeded,
             events.ProcessesRefused: life.on_processes_refused,
             events.DiskMeasured: sandboxes.on_disk_measured,
+            events.UsesMeasured: endings.on_uses_measured,
             events.ExecutorSaid: calls.on_said,
             events.ExecutorLeft: calls.on_left,
             events.Checkpointed: lambda ctx, event: ctx.checkpointed(event.token),

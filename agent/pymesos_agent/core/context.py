@@ -9,6 +9,7 @@ from pymesos_agent.core.containers import Container
 from pymesos_agent.core.effects import Checkpoint, Complain, Effect, TellExecutor, TellMaster
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.lifecycles import CONTAINER_LIFE, ContainerEvent, TaskEffect
+from pymesos_agent.core.slack import Slack
 from pymesos_agent.core.tasks.checks import HEALTH, READINESS
 from pymesos_agent.core.tasks.outcomes import LIFETIME
 from pymesos_agent.core.tasks.task import Task
@@ -45,6 +46,7 @@ class Config:
     resend_min_s: float = 10.0
     resend_max_s: float = 600.0
     kill_grace_s: float = 3.0
+    revocable_margin: float | None = None  # a part of the agent; None: nothing is revocable
     checkpoint_retry_s: float = 1.0
     max_sandboxes: int = 1000
     max_ended_told: int = 100  # tasks, to a master that is new to the agent
@@ -116,6 +118,7 @@ class Context:
     out: list[Effect] = field(default_factory=list)
     connection: Connection | None = None
     usage_interval_s: float = 5.0  # by the latest ping
+    slack: Slack = field(default_factory=Slack)
     agent_id_durable: bool = False  # nobody hears an id that may be forgotten
     epoch_durable: int = 0  # obeyed masters have this one or a later
     reserved_durable: Resources = EMPTY

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pymesos_agent.core.slack import Measured
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -28,6 +29,13 @@ class ContainersRecovered:
     """What the runtimes found, by container id. Nothing is launched before."""
 
     containers: Mapping[str, ContainerState]
+
+
+@dataclass(frozen=True, slots=True)
+class UsesMeasured:
+    """What the tasks that run have used, by container; what cannot be measured is not there."""
+
+    measured: Mapping[str, Measured]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +215,7 @@ class TasksEnding:
 Event = (
     Tick
     | ContainersRecovered
+    | UsesMeasured
     | RuntimeAway
     | RuntimeBack
     | RuntimeBroken

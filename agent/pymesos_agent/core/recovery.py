@@ -19,7 +19,14 @@ from pymesos_agent.core.tasks.task import TASK, Task
 from pymesos_core.exits import RoleError
 from pymesos_core.ids import id_problem
 from pymesos_core.reservations import with_reserved
-from pymesos_core.resources import ResourceError, Resources, checked_total, from_proto
+from pymesos_core.resources import (
+    ResourceError,
+    Resources,
+    checked_total,
+    for_good,
+    from_proto,
+    is_revocable,
+)
 from pymesos_core.store import Records
 from pymesos_core.text import count_of, duration
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
@@ -74,7 +81,7 @@ def load(ctx: Context, records: Records) -> None:
             f"{error}; to give its volumes and reservations up, as a new agent:"
             f" `pymesos-agent recover --discard`"
         ) from error
-    if not mine.contains(held):
+    if not mine.contains(held if is_revocable(mine) else for_good(held)):
         raise RecoveryError(
             f"the tasks of this agent hold {held}, more than its resources are now ({mine}):"
             f" restore the flags it had, or give the tasks up with"

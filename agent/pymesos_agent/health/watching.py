@@ -7,7 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pymesos_agent.core import AgentCore
-from pymesos_agent.core.events import DiskExceeded, DiskMeasured, Event, ProcessesRefused
+from pymesos_agent.core.events import (
+    DiskExceeded,
+    DiskMeasured,
+    Event,
+    ProcessesRefused,
+    UsesMeasured,
+)
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.sandbox import disk_usage
@@ -25,6 +31,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 DISK_SPACE_INTERVAL_S = 5.0
 DISK_INTERVAL_S = 2.0
 FORKS_INTERVAL_S = 1.0
+SLACK_INTERVAL_S = 1.0
 MAX_USES = 5000  # so that a message stays below its limit
 MILLI_MIB = 1024 * 1024 / 1000
 MAX_MEASURED_MS = 86_400_000
@@ -70,6 +77,13 @@ async def watch_forks(core: AgentCore, feed: Feed, watch: Forks) -> None:
         }
         for container_id, count in (await asyncio.to_thread(watch.look, pids)).items():
             feed(ProcessesRefused(container_id, count))
+
+
+async def watch_slack(core: AgentCore, queries: Queries, feed: Feed) -> None:
+    """Measure what tasks use, for ever: what nobody uses is offered as revocable."""
+    while True:
+        feed(UsesMeasured(await queries.measured()))
+        await asyncio.sleep(SLACK_INTERVAL_S)
 
 
 async def report_usage(

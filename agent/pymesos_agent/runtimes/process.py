@@ -37,7 +37,7 @@ from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnava
 from pymesos_agent.runtimes.trials import Trials
 from pymesos_agent.supervision import hiding, spawning, supervisor
 from pymesos_agent.supervision.supervised import Ids, Supervised
-from pymesos_core.resources import Resources
+from pymesos_core.resources import Resources, is_revocable
 from pymesos_core.stop_signals import TERM
 from pymesos_core.text import duration, os_problem
 
@@ -198,6 +198,7 @@ class ProcessRuntime:
                     mem_bytes,
                     spec.info.container.pids_max or self._settings.pids_max,
                     spec.info.container.cpu_quota,
+                    is_revocable(spec.resources),
                 )
                 group = self._cgroups.create(spec.container_id, limits)
                 self._groups[spec.container_id] = group

@@ -188,6 +188,7 @@ NEEDS: Mapping[str, Need] = {
     "AgentMessage.ended_tasks": OWN,
     "AgentMessage.leaving": OWN,
     "AgentMessage.secrets_wanted": OWN,
+    "AgentMessage.slack": OWN,
     # Executors, of their agent.
     "Executor.Connect": OWN,
     "ExecutorCall.subscribe": OWN,

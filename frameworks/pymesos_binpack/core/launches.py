@@ -213,6 +213,7 @@ def _running(ctx: Context, role: str) -> Iterator[RunningTask]:
         job = ctx.roster.job_of(instance).job
         ends = instance.killing or instance.saved.preempted
         ends = ends or instance.saved.agent_id in ctx.draining  # nothing of which is offered
+        ends = ends or instance.spec.revocable  # what it runs on is for nothing else
         if job.role == role and instance.saved.state == pb.TASK_RUNNING and not ends:
             yield running_task(instance, job.priority)
 

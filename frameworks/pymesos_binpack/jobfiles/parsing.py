@@ -29,6 +29,7 @@ from pymesos_binpack.jobfiles.documents import read_document, read_text
 from pymesos_binpack.jobfiles.periodic import periodic_rules
 from pymesos_binpack.jobfiles.ports import check_neighbours, exposure, named_ports, with_named_ports
 from pymesos_binpack.jobfiles.revisions import digest
+from pymesos_binpack.jobfiles.revocable import revocable_problem
 from pymesos_binpack.jobfiles.scaling import scale_rules
 from pymesos_binpack.jobfiles.templates import references
 from pymesos_binpack.jobfiles.trial import launch_problem
@@ -272,7 +273,9 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
             f" may come back, since its data are there: leave the key out, or say `migrate:"
             f" lose_data` of each volume"
         )
-    if problem := _of_services_problem(task) or daemon_problem(task, constraints):
+    if problem := (
+        _of_services_problem(task) or daemon_problem(task, constraints) or revocable_problem(task)
+    ):
         raise JobError(f"{where}.{problem}")
     sidecars = _parse_sidecars(task, where)
     for sidecar in sidecars:
@@ -294,6 +297,7 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
         kill_grace_s=float(shutdown.get("grace_s", task.get("kill_grace_s", 3))),
         kill_signal=shutdown.get("signal", TERM),
         gang=task.get("gang", False),
+        revocable=task.get("revocable", False),
         volumes=_parse_volumes(task.get("volumes", ()), where),
         container=container_spec(task),
         sidecars=sidecars,

@@ -72,6 +72,7 @@ def pending_task(instance: Instance, priority: int) -> PendingTask:
         signals=spec.kill_signal != TERM,
         config=any("config" in each.container.keys for each in (spec, *spec.sidecars)),
         host_ports=spec.host_ports,
+        revocable=spec.revocable,
     )
 
 

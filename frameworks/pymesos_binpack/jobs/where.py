@@ -15,14 +15,14 @@ from pymesos_binpack.jobs.instance import Home, Instance, Saved
 from pymesos_binpack.jobs.launching import pending_task
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
-from pymesos_binpack.placement.hand import AgentOffers
+from pymesos_binpack.placement.hand import AgentOffers, offers_of
 from pymesos_binpack.placement.packing import Policy
 from pymesos_binpack.placement.planner import Plan, Situation, plan
 from pymesos_binpack.placement.preemption import MakingRoom, RunningTask
 from pymesos_binpack.placement.reasons import explain
 from pymesos_binpack.placement.tasks import Cause, PendingTask
 from pymesos_binpack.specs import Job, TaskSpec
-from pymesos_core.resources import Resources, from_proto, tagged, total
+from pymesos_core.resources import Resources, for_good, from_proto, tagged, total
 from pymesos_core.text import count_of
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import operator_pb2, types_pb2
@@ -60,9 +60,10 @@ def room_of(views: Iterable[operator_pb2.AgentView], role: str) -> Room:
     agents = {view.info.agent_id: _agent(view) for view in active}
     drained = {view.info.agent_id for view in active if view.HasField("drain")}
     offers = [
-        AgentOffers((view.info.agent_id,), agents[view.info.agent_id], _free(view, role))
+        offer
         for view in active
         if view.info.agent_id not in drained
+        for offer in offers_of((view.info.agent_id,), agents[view.info.agent_id], _free(view, role))
     ]
     return Room(agents, offers, drained)
 
@@ -74,7 +75,7 @@ def _agent(view: operator_pb2.AgentView) -> OfferedAgent:
     return OfferedAgent(
         info.agent_id,
         attributes,
-        from_proto(view.total or info.resources),
+        for_good(from_proto(view.total or info.resources)),
         tuple(info.runtimes),
         knows_secrets=types_pb2.SECRETS in info.capabilities,
         knows_signals=types_pb2.KILL_SIGNAL in info.capabilities,

@@ -5,23 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pymesos_binpack.placement.agents import OfferedAgent
-from pymesos_core.resources import EMPTY, Resources, from_proto
+from pymesos_core.resources import EMPTY, Resources, for_good, from_proto, is_revocable
 from pymesos_proto.v1 import types_pb2 as pb
 
 
 @dataclass(frozen=True)
 class AgentOffers:
-    """All that one agent offers, by one or several offers."""
+    """All that one agent offers, by one or several offers: for good, or as revocable."""
 
     offer_ids: tuple[str, ...]
     agent: OfferedAgent
     available: Resources
+    revocable: bool = False
 
 
 def agent_of(offer: pb.Offer) -> OfferedAgent:
     """What an offer tells of its agent."""
     attributes = {a.name: a.text for a in offer.attributes} | {"hostname": offer.hostname}
-    total = from_proto(offer.agent_total or offer.resources)
+    total = for_good(from_proto(offer.agent_total or offer.resources))
     can = offer.agent_capabilities
     return OfferedAgent(
         offer.agent_id,
@@ -33,6 +34,17 @@ def agent_of(offer: pb.Offer) -> OfferedAgent:
         knows_config=pb.CONFIG in can,
         ip=offer.agent_ip,
     )
+
+
+def offers_of(
+    ids: tuple[str, ...], agent: OfferedAgent, available: Resources
+) -> tuple[AgentOffers, ...]:
+    """What an agent offers, apart what may be taken back: no task has some of both."""
+    if not is_revocable(available):
+        return (AgentOffers(ids, agent, available),)
+    revocable = available.where(lambda tag: tag.revocable)
+    both = AgentOffers(ids, agent, for_good(available)), AgentOffers(ids, agent, revocable, True)
+    return tuple(each for each in both if each.available)
 
 
 @dataclass
@@ -62,11 +74,11 @@ class OffersInHand:
         grouped: dict[str, list[pb.Offer]] = {}
         for offer in self.offers.values():
             grouped.setdefault(offer.agent_id, []).append(offer)
-        out = []
+        out: list[AgentOffers] = []
         for offers in grouped.values():
             available = EMPTY
             for offer in offers:
                 available = available + from_proto(offer.resources)
             ids = tuple(offer.offer_id for offer in offers)
-            out.append(AgentOffers(ids, agent_of(offers[0]), available))
+            out += offers_of(ids, agent_of(offers[0]), available)
         return out

@@ -203,11 +203,13 @@ class Placement(Generic[W]):
         """
         units: dict[str, list[PendingTask]] = {}
         for task in round_.tasks:
-            if task.task_id in round_.unplaced and may_preempt(round_.who[task.task_id]):
+            may = not task.revocable and may_preempt(round_.who[task.task_id])
+            if may and task.task_id in round_.unplaced:
                 units.setdefault(task.gang or task.task_id, []).append(task)
         if not units:
             return []
-        free = {offer.agent.agent_id: offer.available for offer in round_.offers}
+        lasting = (offer for offer in round_.offers if not offer.revocable)
+        free = {offer.agent.agent_id: offer.available for offer in lasting}
         kept = dict(round_.situation.kept)
         there = list(running())
         out: list[Eviction[W]] = []

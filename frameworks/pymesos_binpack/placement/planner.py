@@ -162,7 +162,10 @@ class _Attempts:
     def __init__(self, offers: Sequence[AgentOffers], policy: Policy, situation: Situation) -> None:
         self.offers, self.known, self.placed = offers, situation.known, situation.placed
         self._nodes = [_node(offer) for offer in offers]
-        self._rows = {offer.agent.agent_id: row for row, offer in enumerate(offers)}
+        self._rows = {
+            offer.agent.agent_id: row for row, offer in enumerate(offers) if not offer.revocable
+        }
+        self._some_revocable = any(offer.revocable for offer in offers)
         self._devices = [sorted(devices(usable(offer.available))) for offer in offers]
         self.policy = policy
         self._kept = situation.kept
@@ -182,9 +185,9 @@ class _Attempts:
 
     def that_run(self, task: PendingTask) -> Allowed:
         """The agents that can run it and are not kept from it."""
-        key = (task.runtimes, *task.needs, task.priority if self._kept else 0)
+        key = (task.runtimes, *task.needs, task.revocable, task.priority if self._kept else 0)
         if key not in self._runs:
-            every = all(
+            every = not (self._some_revocable or task.revocable) and all(
                 lacks(task, offer.agent) is None and not self.is_kept_from(task, offer.agent)
                 for offer in self.offers
             )
@@ -212,14 +215,20 @@ class _Attempts:
                 rows[row] = False
                 rules.add(against, agent.hostname, detail)
         ruled_out = rules.ruled_out()
-        if others := len(self.offers) - len(looked_at):
+        if task.is_of_agent and (others := len(self.offers) - len(looked_at)):
             ruled_out = (*ruled_out, RuledOut(ANOTHER, others))
         return Allowed(None if rows.all() else rows, ruled_out)
 
     def rows_for(self, task: PendingTask) -> Sequence[int]:
-        """The agents that are asked whether they do for a task: all, or the one that it is of."""
+        """The agents that are asked whether they do for a task: all, or the one that it is of.
+
+        What is offered as revocable is for revocable tasks, and nothing else is.
+        """
         if not task.is_of_agent:
-            return range(len(self.offers))
+            rows = range(len(self.offers))
+            if not (self._some_revocable or task.revocable):
+                return rows
+            return [row for row in rows if self.offers[row].revocable == task.revocable]
         row = self._rows.get(task.home)
         return () if row is None else (row,)
 
@@ -373,12 +382,12 @@ def _shape(task: PendingTask) -> Shape:
 
 
 def usable(resources: Resources) -> Resources:
-    """What a task may be given as it comes: no volume, nothing that may be taken back."""
+    """What a task may be given as it comes: no volume."""
     return resources.where(_is_usable)
 
 
 def _is_usable(tag: Tag) -> bool:
-    return tag.volume is None and not tag.revocable
+    return tag.volume is None
 
 
 def has_volumes(resources: Resources, task: PendingTask) -> bool:

@@ -42,6 +42,12 @@ def explain(
     if for_others and not any(_fits(task, f) for _, f in free):
         text = "what is free is kept for tasks of higher priority, for which others were killed"
         return Refusal(f"needs {_amounts(task)}; {text}", lasting=False, cause=Cause.KEPT)
+    if not free and task.revocable:
+        text = (
+            f"needs {_amounts(task)} that may be taken back; no agent offers what nobody uses of it"
+            f" now, as those do that have `--revocable-margin`"
+        )
+        return Refusal(text, lasting=False)
     if not free:
         return _not_offered(task, {reason for reason, _, _ in refused if reason is not None})
     where = ""

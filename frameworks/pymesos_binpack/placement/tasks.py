@@ -34,6 +34,7 @@ class PendingTask:
     signals: bool = False  # it is to be ended by another one than SIGTERM
     host_ports: tuple[int, ...] = ()
     config: bool = False  # it has config files
+    revocable: bool = False  # it runs on what others may take back, and on nothing else
 
     @property
     def needs(self) -> tuple[bool, ...]:
@@ -64,6 +65,7 @@ class PendingTask:
             self.home,
             self.needs,
             self.host_ports,
+            self.revocable,
         )
 
 

@@ -172,6 +172,12 @@ class DrfAllocator:
         if agent is not None:
             self._state.deactivate_agent(agent)
 
+    def set_revocable(self, agent_id: str, there: Resources, used: Resources) -> None:
+        """See Allocator."""
+        agent = self._state.agents.get(agent_id)
+        if agent is not None:
+            self._state.set_revocable(agent, there, used)
+
     # What comes back.
 
     def recover(

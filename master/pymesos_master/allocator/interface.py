@@ -150,6 +150,12 @@ class Allocator(Protocol):
     def deactivate_agent(self, agent_id: str) -> None:
         """Nothing of it is granted until it is added again; what it holds stays counted."""
 
+    def set_revocable(self, agent_id: str, there: Resources, used: Resources) -> None:
+        """So much of an agent is revocable now, and tasks use that much; nothing of it is offered.
+
+        What they use beyond what is there does not come back.
+        """
+
     def recover(
         self,
         framework_id: str,

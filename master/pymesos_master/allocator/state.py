@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pymesos_core.reservations import unreserved
-from pymesos_core.resources import EMPTY, Resources
+from pymesos_core.resources import EMPTY, Resources, for_good
 from pymesos_core.timers import Timers
 from pymesos_master.allocator.interface import PLAIN_TERMS, Client, Settings, Terms
 from pymesos_master.allocator.minimum import Minimum, Scalars
@@ -149,6 +149,15 @@ class AllocatorState:
         self.tree.change_total(total.quantities, 1)
         self.set_available(agent, available)
         self.dirty[agent_id] = None
+
+    def set_revocable(self, agent: AgentEntry, there: Resources, used: Resources) -> None:
+        """Another part of an agent is revocable than was."""
+        self.tree.change_total(agent.total.quantities, -1)
+        agent.total = for_good(agent.total) + there
+        self.tree.change_total(agent.total.quantities, 1)
+        agent.owed = for_good(agent.owed) + used.minus_what_is_there(there)
+        self.set_available(agent, for_good(agent.available) + there.minus_what_is_there(used))
+        self.look_at(agent)
 
     def remove_agent(self, agent: AgentEntry) -> None:
         """Forget an agent, with all that anybody holds of it."""

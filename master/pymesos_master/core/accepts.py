@@ -257,7 +257,7 @@ def on_converted(ctx: Context, done: reservations.Conversion) -> None:
     agent.reserved = done.reserved
     if agent.state == AgentState.ACTIVE:
         base = resources.from_proto(agent.info.resources)
-        agent.total = with_reserved(base, agent.reserved)
+        agent.total = with_reserved(base, agent.reserved) + agent.slack
         reservations.tell_reserved(ctx, agent)
     if done.request_id is not None:
         ctx.answer(done.request_id)

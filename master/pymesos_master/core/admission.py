@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pymesos_core import VERSION, contract, reservations, resources
 from pymesos_core.limits import MAX_SAID
-from pymesos_core.resources import EMPTY, ResourceError, Resources
+from pymesos_core.resources import EMPTY, ResourceError, Resources, for_good, is_revocable
 from pymesos_core.text import cut
 from pymesos_master.core import agents, drains, names, takeover
 from pymesos_master.core import reported as reported_tasks
@@ -79,7 +79,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         return
     # It says so itself when it starts, unless it came back smaller before it was told what an
     # operator had reserved meanwhile.
-    if not total.contains(held_now):
+    if not total.contains(held_now if is_revocable(total) else for_good(held_now)):
         refuse_agent(
             ctx,
             event.connection_id,
@@ -205,7 +205,7 @@ def _admit(
         ctx.agents_awaited -= 1
     agent.info = info
     base = resources.from_proto(info.resources)
-    agent.total = reservations.with_reserved(base, agent.reserved)
+    agent.total, agent.slack = reservations.with_reserved(base, agent.reserved), EMPTY
     ctx.state.agent_at[address_of(info)] = agent.agent_id
     agent.connection_id, agent.incarnation_id = event.connection_id, event.incarnation_id
     agent.leaving = event.leaving

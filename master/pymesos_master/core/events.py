@@ -90,6 +90,15 @@ class AgentUsageReported:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentSlackTold:
+    """An agent says what nobody uses of it now."""
+
+    connection_id: int
+    slack: agent_pb.AgentMessage.Slack
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutorTold:
     """An executor has something for its framework, or has ended."""
 
@@ -490,6 +499,7 @@ Event = (
     | AgentLeaving
     | TaskStatusUpdated
     | AgentUsageReported
+    | AgentSlackTold
     | ExecutorTold
     | AgentWantsSecrets
     | FrameworkSubscribing

@@ -7,7 +7,7 @@ from typing import Any
 
 from pymesos_core.clock import Now
 from pymesos_core.ids import numbered
-from pymesos_core.resources import Resources
+from pymesos_core.resources import Resources, for_good
 from pymesos_core.store import Change, Records
 from pymesos_core.timers import earlier
 from pymesos_master.allocator import Allocator
@@ -33,6 +33,7 @@ from pymesos_master.core import (
     quarantine,
     recovery,
     reservations,
+    revocable,
     revocations,
     roles,
     secrets,
@@ -78,6 +79,7 @@ class MasterCore:
             events.AgentToldEnded: takeover.on_told_ended,
             events.AgentLeaving: agents.on_leaving,
             events.AgentUsageReported: agents.on_usage,
+            events.AgentSlackTold: revocable.on_told,
             events.ExecutorTold: executors.on_told,
             events.AgentWantsSecrets: secrets.on_wanted,
             events.TaskStatusUpdated: tasks.on_status_update,
@@ -262,9 +264,13 @@ def check_agent(state: ClusterState, agent: Agent) -> None:
         promised: Resources = agent.allocated() + agent.offered()
         for conversion in reservations.converting(state, agent):
             promised = promised + conversion.held
-        assert agent.total.contains(promised), (
+        assert for_good(agent.total).contains(for_good(promised)), (
             f"agent {agent.agent_id} has {agent.total}, promised {promised}"
         )
+        # What is used of it may be more than there is now: that is ending.
+        left = agent.total.minus_what_is_there(promised - agent.offered())
+        offered = agent.offered().where(lambda tag: tag.revocable)
+        assert left.contains(offered), f"of {agent.agent_id} {offered} is offered, {left} is there"
     else:
         assert not agent.offers, f"offers of {agent.agent_id}, which is {agent.state}"
     assert not (agent.withheld and agent.offers), (

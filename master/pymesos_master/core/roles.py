@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pymesos_core import limits, resources
 from pymesos_core.errors import ProblemKind
 from pymesos_core.ids import role_problem
-from pymesos_core.resources import ResourceError, format_milli
+from pymesos_core.resources import ResourceError, for_good, format_milli
 from pymesos_master.allocator.interface import Quota
 from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.core import permission
@@ -210,7 +210,9 @@ def _capacity_problem(
     guaranteed = {name for quota in changed.values() for name in quota.guarantees}
     top = [q.guarantees for r, q in quotas.items() if r.rpartition("/")[0] not in quotas]
     lost = (AgentState.UNREACHABLE, AgentState.GONE)
-    there = _sum([a.total.quantities for a in ctx.state.agents.values() if a.state not in lost])
+    there = _sum(
+        [for_good(a.total).quantities for a in ctx.state.agents.values() if a.state not in lost]
+    )
     for name, value in _sum(top).items():
         if value > there.get(name, 0) and name in guaranteed:
             return (

@@ -180,6 +180,7 @@ class Agent:
     changed_at_s: float = 0.0  # when it became unreachable or gone
     usage: agent_pb.Usage | None = None
     reserved: Resources = EMPTY  # dynamically, by the registry
+    slack: Resources = EMPTY  # revocable, as it says: what nobody uses
     story: Story = ()
     drain: Drain = field(init=False)
     maintenance: Maintenance | None = None  # as it is stored
@@ -212,7 +213,7 @@ class Agent:
 
     def total_message(self) -> Iterable[pb.Resource]:
         """The wire form of all it has."""
-        return to_proto(self.total) if self.reserved else self.info.resources
+        return to_proto(self.total) if self.reserved or self.slack else self.info.resources
 
     def holders(self) -> Iterator[Task | Executor]:
         """Its tasks and executors that hold resources."""

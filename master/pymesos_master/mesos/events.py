@@ -31,7 +31,7 @@ _REASONS: Mapping[int, Any] = {
     number: mesos.TaskStatus.Reason.Value(name)
     for name, number in pb.Reason.items()
     if name in mesos.TaskStatus.Reason.keys()  # noqa: SIM118
-}
+} | {pb.REASON_RESOURCES_REVOKED: mesos.TaskStatus.REASON_CONTAINER_PREEMPTED}
 _SOURCES = {
     pb.SOURCE_MASTER: mesos.TaskStatus.SOURCE_MASTER,
     pb.SOURCE_AGENT: mesos.TaskStatus.SOURCE_AGENT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from pymesos_core.resources import for_good
 from pymesos_core.security.policy import EVERY_ROLE, Roles
 from pymesos_core.slices import in_slices
 from pymesos_core.states import state_name
@@ -39,7 +40,7 @@ async def summary(state: ClusterState, may: Roles = EVERY_ROLE) -> Summary:
             out.drains[agent.drain.state.value] += 1
         if agent.state is not AgentState.ACTIVE:
             continue
-        total.update(agent.total.amounts())
+        total.update(for_good(agent.total).amounts())
         if (usage := agent.usage) is not None:
             used["cpus"] += round(usage.cpus_used * 1000)
             used["mem"] += round(usage.mem_used_mib * 1000)
@@ -54,8 +55,8 @@ async def summary(state: ClusterState, may: Roles = EVERY_ROLE) -> Summary:
         if agent.state is not AgentState.ACTIVE:
             continue
         async for holder in in_slices(agent.holders()):
-            allocated.update(holder.resources.amounts())
+            allocated.update(for_good(holder.resources).amounts())
         for offer in agent.offers.values():
             if not offer.copy_of:
-                offered.update(offer.resources.amounts())
+                offered.update(for_good(offer.resources).amounts())
     return out

@@ -16,6 +16,7 @@ from pymesos_master.core.events import (
     AgentHeard,
     AgentLeaving,
     AgentRegistering,
+    AgentSlackTold,
     AgentToldEnded,
     AgentUsageReported,
     AgentWantsSecrets,
@@ -184,6 +185,8 @@ class _Registration:
                 self._feed(AgentLeaving(self._connection_id, self._caller))
             case "usage":
                 self._feed(AgentUsageReported(self._connection_id, message.usage, self._caller))
+            case "slack":
+                self._feed(AgentSlackTold(self._connection_id, message.slack, self._caller))
             case "secrets_wanted":
                 wanted = message.secrets_wanted
                 of = (wanted.framework_id, wanted.task_id)

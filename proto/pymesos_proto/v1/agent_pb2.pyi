@@ -130,7 +130,7 @@ class ExecutorMessage(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class AgentMessage(_message.Message):
-    __slots__ = ("register", "more_tasks", "pong", "update", "usage", "executor_message", "executor_exited", "ended_tasks", "leaving", "secrets_wanted")
+    __slots__ = ("register", "more_tasks", "pong", "update", "usage", "executor_message", "executor_exited", "ended_tasks", "leaving", "secrets_wanted", "slack")
     class Pong(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
@@ -157,6 +157,11 @@ class AgentMessage(_message.Message):
         framework_id: str
         task_id: str
         def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
+    class Slack(_message.Message):
+        __slots__ = ("revocable",)
+        REVOCABLE_FIELD_NUMBER: _ClassVar[int]
+        revocable: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+        def __init__(self, revocable: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
     REGISTER_FIELD_NUMBER: _ClassVar[int]
     MORE_TASKS_FIELD_NUMBER: _ClassVar[int]
     PONG_FIELD_NUMBER: _ClassVar[int]
@@ -167,6 +172,7 @@ class AgentMessage(_message.Message):
     ENDED_TASKS_FIELD_NUMBER: _ClassVar[int]
     LEAVING_FIELD_NUMBER: _ClassVar[int]
     SECRETS_WANTED_FIELD_NUMBER: _ClassVar[int]
+    SLACK_FIELD_NUMBER: _ClassVar[int]
     register: Register
     more_tasks: MoreTasks
     pong: AgentMessage.Pong
@@ -177,7 +183,8 @@ class AgentMessage(_message.Message):
     ended_tasks: EndedTasks
     leaving: AgentMessage.Leaving
     secrets_wanted: AgentMessage.SecretsWanted
-    def __init__(self, register: _Optional[_Union[Register, _Mapping]] = ..., more_tasks: _Optional[_Union[MoreTasks, _Mapping]] = ..., pong: _Optional[_Union[AgentMessage.Pong, _Mapping]] = ..., update: _Optional[_Union[StatusUpdate, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., executor_message: _Optional[_Union[ExecutorMessage, _Mapping]] = ..., executor_exited: _Optional[_Union[AgentMessage.ExecutorExited, _Mapping]] = ..., ended_tasks: _Optional[_Union[EndedTasks, _Mapping]] = ..., leaving: _Optional[_Union[AgentMessage.Leaving, _Mapping]] = ..., secrets_wanted: _Optional[_Union[AgentMessage.SecretsWanted, _Mapping]] = ...) -> None: ...
+    slack: AgentMessage.Slack
+    def __init__(self, register: _Optional[_Union[Register, _Mapping]] = ..., more_tasks: _Optional[_Union[MoreTasks, _Mapping]] = ..., pong: _Optional[_Union[AgentMessage.Pong, _Mapping]] = ..., update: _Optional[_Union[StatusUpdate, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., executor_message: _Optional[_Union[ExecutorMessage, _Mapping]] = ..., executor_exited: _Optional[_Union[AgentMessage.ExecutorExited, _Mapping]] = ..., ended_tasks: _Optional[_Union[EndedTasks, _Mapping]] = ..., leaving: _Optional[_Union[AgentMessage.Leaving, _Mapping]] = ..., secrets_wanted: _Optional[_Union[AgentMessage.SecretsWanted, _Mapping]] = ..., slack: _Optional[_Union[AgentMessage.Slack, _Mapping]] = ...) -> None: ...
 
 class MasterBatch(_message.Message):
     __slots__ = ("epoch", "message")

@@ -54,6 +54,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_TASK_GROUP_INVALID: _ClassVar[Reason]
     REASON_EXECUTOR_REGISTRATION_TIMEOUT: _ClassVar[Reason]
     REASON_AGENT_DRAINING: _ClassVar[Reason]
+    REASON_RESOURCES_REVOKED: _ClassVar[Reason]
 
 class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -130,6 +131,7 @@ REASON_TASK_CHECK_STATUS_UPDATED: Reason
 REASON_TASK_GROUP_INVALID: Reason
 REASON_EXECUTOR_REGISTRATION_TIMEOUT: Reason
 REASON_AGENT_DRAINING: Reason
+REASON_RESOURCES_REVOKED: Reason
 SOURCE_UNSPECIFIED: Source
 SOURCE_MASTER: Source
 SOURCE_AGENT: Source

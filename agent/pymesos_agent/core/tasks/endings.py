@@ -3,19 +3,29 @@ the agent."""
 
 from __future__ import annotations
 
-from pymesos_agent.core import sandboxes
+from pymesos_agent.core import sandboxes, slack
 from pymesos_agent.core.context import KILL, Context, Owner
 from pymesos_agent.core.effects import DestroyGroup, Exit, KillContainer
+from pymesos_agent.core.events import UsesMeasured
 from pymesos_agent.core.executors import life as executors
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.lifecycles import ContainerEvent, TaskEvent
 from pymesos_agent.core.tasks import updates
-from pymesos_agent.core.tasks.outcomes import DRAIN, ENDING, GROUP, LIFETIME, grace_s
+from pymesos_agent.core.tasks.outcomes import (
+    DRAIN,
+    ENDING,
+    GROUP,
+    LIFETIME,
+    REVOKED,
+    grace_s,
+)
 from pymesos_agent.core.tasks.task import Task
 from pymesos_core.copies import copy_of
 from pymesos_core.stop_signals import first_signal
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
+
+REVOKED_GRACE_S = 5.0  # at most, of those whose resources others want back
 
 
 def on_kill(ctx: Context, message: agent_pb.MasterMessage.KillTask) -> None:
@@ -84,6 +94,23 @@ def end_for(ctx: Context, owner: Owner, what: str, why: str, *, force: bool = Fa
     kill(ctx, owner, owner.info.kill_policy)
     if force:
         kill_for_good(ctx, owner.container_id)
+
+
+def on_uses_measured(ctx: Context, event: UsesMeasured) -> None:
+    """Kill the revocable tasks that no longer fit, and say what may be offered now.
+
+    What the first look after a start finds has no rate yet, so nobody is killed for it.
+    """
+    slack.note(ctx, event.measured)
+    if ctx.slack.looks < 2:
+        return
+    for task in slack.too_many(ctx):
+        task.killed_for, task.killed_why = REVOKED, ""
+        policy = copy_of(task.info.kill_policy)
+        given_s = grace_s(policy, task.info, ctx.config.kill_grace_s)
+        policy.grace_period_s = min(REVOKED_GRACE_S, given_s)
+        kill(ctx, task, policy)
+    slack.tell(ctx)
 
 
 def end_group_of(ctx: Context, task: Task) -> None:

@@ -12,6 +12,7 @@ from pymesos_agent.core.tasks.task import Task
 from pymesos_proto.v1 import types_pb2 as pb
 
 LIFETIME, DISK, GROUP, ENDING, DRAIN = "lifetime", "disk", "group", "ending", "drain"
+REVOKED = "revoked"
 MIB = 1024 * 1024
 # As in Mesos: one that is not well is killed, one that takes too long has failed.
 ENDED_BY_AGENT = {
@@ -29,9 +30,14 @@ ENDED_BY_AGENT = {
     GROUP: (TaskEvent.KILLED, pb.REASON_UNSPECIFIED, "Killed with its group"),
     ENDING: (TaskEvent.KILLED, pb.REASON_AGENT_REMOVED, "Killed with its agent, which is ending"),
     DRAIN: (TaskEvent.KILLED, pb.REASON_AGENT_DRAINING, "Killed, for its agent is being drained"),
+    REVOKED: (
+        TaskEvent.KILLED,
+        pb.REASON_RESOURCES_REVOKED,
+        "Killed, for what it ran on was revocable, and is used by others",
+    ),
 }
 # What holds however far a task had come.
-OF_THE_AGENT = frozenset({ENDING, DRAIN})
+OF_THE_AGENT = frozenset({ENDING, DRAIN, REVOKED})
 
 
 def grace_s(policy: pb.KillPolicy | None, own: pb.TaskInfo, default_s: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from docker.types import LogConfig
 
-from pymesos_agent.containers.cgroups import cpu_shares
+from pymesos_agent.containers.cgroups import weight_of
 from pymesos_agent.containers.disks import device_path, disk_of
 from pymesos_agent.containers.environment import task_argv, task_environment
 from pymesos_agent.containers.facets import engine_arguments
@@ -42,7 +42,7 @@ def host_config_of(spec: ContainerSpec, settings: Settings) -> dict[str, Any]:
         },
         "mem_limit": mem_bytes,
         "memswap_limit": mem_bytes,
-        "cpu_shares": cpu_shares(amounts.get("cpus", 0)),
+        "cpu_shares": weight_of(spec.resources),
         "log_config": LogConfig(
             type=LogConfig.types.JSON,
             config={

@@ -357,7 +357,7 @@ class DockerRuntime:
                 name,
                 mem_limit=mem_bytes,
                 memswap_limit=mem_bytes,
-                cpu_shares=cpu_shares(limits.cpus_milli),
+                cpu_shares=cpu_shares(0 if limits.yields else limits.cpus_milli),
             )
 
     def kill(self, container_id: str, *, force: bool, first: str = TERM) -> None:

@@ -384,7 +384,7 @@ def _resources(spec: ContainerSpec) -> dict[str, Any]:
     ]
     return {
         "memory": {"limit": mem_bytes, "swap": mem_bytes},
-        "cpu": {"shares": cgroups.cpu_shares(amounts.get("cpus", 0))},
+        "cpu": {"shares": cgroups.weight_of(spec.resources)},
         "devices": [{"allow": False, "access": "rwm"}, *allowed],
     }
 
