@@ -55,6 +55,8 @@ def check_begun(core: BinpackCore, accept: Accept, begun: Begun) -> None:
         instance = core.instance_of(main_task_id(info.task_id))
         if instance is not None and instance.spec.periodic is not None:
             run = core.jobs[instance.job_id].runs[instance.spec.name].latest
+            if instance.saved.leaving:
+                continue  # another run has begun while the launch was being stored: it is killed
             assert run is not None and run.run_id == instance.saved.run, f"{info.task_id}: {run}"
             which = (instance.job_id, instance.spec.name, instance.index, run.due_s)
             first = begun.setdefault(which, instance.key)
