@@ -44,6 +44,8 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 
+LARGE_BYTES = 16 * 1024  # of a message of a stream; from here on its decoding is waited for
+
 log = logging.getLogger(__name__)
 
 Server: TypeAlias = grpc.aio.Server
@@ -75,11 +77,14 @@ class GrpcCall:
         caller: Caller,
         requests: AsyncIterator[bytes] | None,
         decode: Decode,
+        large: asyncio.Lock | None = None,
     ) -> None:
+        """`large` is the server's: who has it decodes a large message."""
         self._context = context
         self.caller = caller
         self._requests = requests
         self._decode = decode
+        self._large = large or asyncio.Lock()
 
     @property
     def peer(self) -> str:
@@ -99,7 +104,14 @@ class GrpcCall:
         """See ServerCall."""
         assert self._requests is not None, "a call with one request is given it"
         data = await anext(self._requests, None)
-        return None if data is None else self._decode(data)
+        if data is None or len(data) < LARGE_BYTES:
+            return None if data is None else self._decode(data)
+        # The agents of a new leader all register at once: others come between each of these, and
+        # what is decoded is dealt with before the next is.
+        async with self._large:
+            message = self._decode(data)
+            await asyncio.sleep(0)
+        return message
 
     async def write(self, message: Any) -> None:
         """See ServerCall."""
@@ -123,6 +135,7 @@ class Adapter(grpc.aio.ServerInterceptor):
         self._guard = Guard(budgets, revocations)
         self._gate = gate
         self._complaints = complaints
+        self._large = asyncio.Lock()
 
     async def intercept_service(
         self,
@@ -168,6 +181,7 @@ class Adapter(grpc.aio.ServerInterceptor):
                     self._caller(method, context),
                     requests,
                     lambda data: self._decoded(data, decode, context),
+                    self._large,
                 )
                 await self._guard.many(method, behaviour, call)
             except Exception as error:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TypeVar
 
 SLICE_S = 0.01
+CHUNK = 1000
 
 Item = TypeVar("Item")
 
@@ -37,4 +38,13 @@ async def in_slices(items: Iterable[Item], slice_s: float = SLICE_S) -> AsyncIte
     slices = Slices(slice_s)
     for item in list(items):
         yield item
+        await slices.pause()
+
+
+async def in_chunks(items: Iterable[Item], size: int = CHUNK) -> AsyncIterator[Sequence[Item]]:
+    """Yield all items of a copy of `items`, many together: for work that costs less than the yield
+    of each would. As `in_slices` else."""
+    slices, copied = Slices(), list(items)
+    for begin in range(0, len(copied), size):
+        yield copied[begin : begin + size]
         await slices.pause()

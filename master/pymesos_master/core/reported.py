@@ -21,7 +21,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 @dataclass(frozen=True, slots=True)
 class ReportedTask:
-    """A task as its agent says that it is, in copies: nothing keeps the message that it was in."""
+    """A task as its agent says that it is. Nothing keeps it: `info` is a part of what was said."""
 
     framework_id: str
     task_id: str
@@ -80,7 +80,7 @@ def read_task(record: agent_pb.TaskRecord) -> ReportedTask:
         record.task_info.task_id,
         record.role,
         record.state,
-        copy_of(record.task_info),
+        record.task_info,
         _resources_of(record),
         time_of(record.launched_at_s),
         time_of(record.started_at_s),
