@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pymesos_core.caller import Caller, taker_text
 from pymesos_core.limits import PEER_CALLS, Limit
 from pymesos_core.text import duration
-from pymesos_core.transport import CallError, Code, ServerCall
+from pymesos_core.transport import CallError, Code, StreamedCall
 from pymesos_core.turns import Turns
 
 FIRST_MESSAGE_S = 10.0
@@ -30,7 +30,7 @@ def host_of(peer: str) -> str:
 class TimedCall:
     """A ServerCall of which the first message must come in time."""
 
-    def __init__(self, call: ServerCall[Any, Any], timeout_s: float) -> None:
+    def __init__(self, call: StreamedCall[Any, Any], timeout_s: float) -> None:
         self._call = call
         self._timeout_s: float | None = timeout_s
         self.write = call.write
@@ -52,11 +52,16 @@ class TimedCall:
 
     async def read(self) -> Any | None:
         """See ServerCall."""
+        decode = await self.receive()
+        return None if decode is None else decode()
+
+    async def receive(self) -> Callable[[], Any] | None:
+        """See ServerCall."""
         if self._timeout_s is None:
-            return await self._call.read()
+            return await self._call.receive()
         try:
             async with asyncio.timeout(self._timeout_s):
-                first = await self._call.read()
+                first = await self._call.receive()
         except TimeoutError:
             raise CallError(
                 Code.DEADLINE_EXCEEDED,
@@ -100,6 +105,6 @@ class PeerBudgets:
         """Let a short call in: one of each at each turn of the loop."""
         await self._turns.next(taker)
 
-    def timed(self, call: ServerCall[Any, Any]) -> TimedCall:
+    def timed(self, call: StreamedCall[Any, Any]) -> TimedCall:
         """A call whose peer must begin in time."""
         return TimedCall(call, self._first_message_s)

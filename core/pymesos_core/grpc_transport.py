@@ -44,8 +44,6 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 
-LARGE_BYTES = 16 * 1024  # of a message of a stream; from here on its decoding is waited for
-
 log = logging.getLogger(__name__)
 
 Server: TypeAlias = grpc.aio.Server
@@ -77,14 +75,11 @@ class GrpcCall:
         caller: Caller,
         requests: AsyncIterator[bytes] | None,
         decode: Decode,
-        large: asyncio.Lock | None = None,
     ) -> None:
-        """`large` is the server's: who has it decodes a large message."""
         self._context = context
         self.caller = caller
         self._requests = requests
         self._decode = decode
-        self._large = large or asyncio.Lock()
 
     @property
     def peer(self) -> str:
@@ -100,18 +95,16 @@ class GrpcCall:
             if isinstance(value, str)
         }
 
-    async def read(self) -> Any | None:
+    async def receive(self) -> Callable[[], Any] | None:
         """See ServerCall."""
         assert self._requests is not None, "a call with one request is given it"
         data = await anext(self._requests, None)
-        if data is None or len(data) < LARGE_BYTES:
-            return None if data is None else self._decode(data)
-        # The agents of a new leader all register at once: others come between each of these, and
-        # what is decoded is dealt with before the next is.
-        async with self._large:
-            message = self._decode(data)
-            await asyncio.sleep(0)
-        return message
+        return None if data is None else partial(self._decode, data)
+
+    async def read(self) -> Any | None:
+        """See ServerCall."""
+        decode = await self.receive()
+        return None if decode is None else decode()
 
     async def write(self, message: Any) -> None:
         """See ServerCall."""
@@ -135,7 +128,6 @@ class Adapter(grpc.aio.ServerInterceptor):
         self._guard = Guard(budgets, revocations)
         self._gate = gate
         self._complaints = complaints
-        self._large = asyncio.Lock()
 
     async def intercept_service(
         self,
@@ -181,7 +173,6 @@ class Adapter(grpc.aio.ServerInterceptor):
                     self._caller(method, context),
                     requests,
                     lambda data: self._decoded(data, decode, context),
-                    self._large,
                 )
                 await self._guard.many(method, behaviour, call)
             except Exception as error:

@@ -81,6 +81,16 @@ class ServerCall(Protocol[Request, Response]):
         """Send a message; waits while the peer does not read. Raises CallError."""
 
 
+class StreamedCall(ServerCall[Request, Response], Protocol):
+    """The call of a peer that streams, from over the wire."""
+
+    async def receive(self) -> Callable[[], Request] | None:
+        """As `read`, but what comes is not decoded yet: a call does it, once there is time to.
+
+        Until then it takes a fraction of the memory. Raises CallError, and the call does so.
+        """
+
+
 class ClientStream(Protocol):
     """A stream that this process has opened."""
 

@@ -170,6 +170,11 @@ class End:
 
     async def read(self) -> Any | None:
         """See transport."""
+        decode = await self.receive()
+        return None if decode is None else decode()
+
+    async def receive(self) -> Callable[[], Any] | None:
+        """See transport."""
         while not self._inbox:
             if self.error is not None:
                 raise self.error
@@ -186,7 +191,7 @@ class End:
         kind, data = item
         self.unread_bytes -= len(data)
         self._stream.other(self)._let_write()
-        return kind.FromString(data)  # type: ignore[attr-defined]
+        return partial(kind.FromString, data)  # type: ignore[attr-defined]
 
     async def write(self, message: Any) -> None:
         """See transport."""

@@ -32,7 +32,7 @@ from pymesos_agent.services.sandbox import SandboxService
 from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Watch
-from pymesos_core import following
+from pymesos_core import following, turns
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller
 from pymesos_core.clock import read_clock
@@ -48,7 +48,7 @@ from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import events as ev
 from pymesos_master.core.state import Task
-from pymesos_master.services.agent import AgentService
+from pymesos_master.services.agent import REGISTERED_AT_ONCE, AgentService, _Registration
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.operator import OperatorService
 from pymesos_master.services.sandbox_relay import SandboxRelay
@@ -82,6 +82,10 @@ class FakeCall:
         if not self._batches and self._hangs:
             await asyncio.Event().wait()
         return self._batches.pop(0) if self._batches else None
+
+    async def receive(self) -> Callable[[], Any] | None:
+        message = await self.read()
+        return None if message is None else lambda: message
 
     async def write(self, message: Any) -> None:
         await asyncio.sleep(0)
@@ -246,6 +250,61 @@ async def test_an_agent(master: Master) -> None:
         master.check,
     )
     assert master.opened
+
+
+class RegisteringCall(FakeCall):
+    """An agent that registers with tasks; what is decoded and not read to its end is counted."""
+
+    decoded = most = 0
+
+    def __init__(self, number: int) -> None:
+        address = pb.Address(hostname="h", ip="127.0.0.1", port=number + 1)
+        register = agent_pb.Register(
+            agent_info=pb.AgentInfo(agent_id=f"a{number}", address=address), incarnation_id="i"
+        )
+        for n in range(10):
+            info = pb.TaskInfo(task_id=f"t{n}", agent_id=f"a{number}")
+            register.tasks.add(framework_id="f", task_info=info, state=pb.TASK_RUNNING)
+        super().__init__(agent_pb.AgentBatch(message=[agent_pb.AgentMessage(register=register)]))
+        self.caller = Caller(peer=f"ipv4:127.0.1.{number}", via="grpc")
+
+    async def receive(self) -> Callable[[], Any] | None:
+        decode = await super().receive()
+        assert decode is not None
+
+        def counted() -> Any:
+            kind = RegisteringCall
+            kind.decoded += 1
+            kind.most = max(kind.most, kind.decoded)
+            return decode()
+
+        return counted
+
+
+async def test_few_of_many_agents_that_register_at_once_are_decoded(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ROUND_S", "MIN_SLICE_S"):
+        monkeypatch.setattr(turns, name, 0.0)  # each task waits for a round
+
+    complete = _Registration._add
+
+    async def add(self: _Registration, *arguments: Any) -> None:
+        await complete(self, *arguments)
+        RegisteringCall.decoded -= 1
+
+    monkeypatch.setattr(_Registration, "_add", add)
+    service = AgentService(master.leadership)
+    streams = [asyncio.create_task(service.Connect(RegisteringCall(n))) for n in range(20)]
+    try:
+        async with asyncio.timeout(20):
+            while len(master.opened) < 20:
+                await asyncio.sleep(0.01)
+    finally:
+        for stream in streams:
+            stream.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
+    assert RegisteringCall.most == REGISTERED_AT_ONCE
 
 
 async def test_a_peer_that_breaks_the_rules(master: Master) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator
 from itertools import chain
@@ -9,7 +11,7 @@ from itertools import chain
 from pymesos_core import limits
 from pymesos_core.complaints import Complaints
 from pymesos_core.resources import ResourceError
-from pymesos_core.transport import ServerCall
+from pymesos_core.transport import StreamedCall
 from pymesos_core.turns import Turn
 from pymesos_master.core.events import (
     AgentDisconnected,
@@ -30,6 +32,8 @@ from pymesos_proto.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
 
+REGISTERED_AT_ONCE = 4
+
 
 class AgentService:
     """Messages become events of the core, its effects become messages on the stream."""
@@ -38,10 +42,13 @@ class AgentService:
 
     def __init__(self, leadership: Leadership) -> None:
         self._leadership = leadership
+        # A new leader's agents all register at once: what some say is read to its end, and the rest
+        # is not decoded meanwhile. So the first can be offered soon, and what waits is small.
+        self._registering = asyncio.Semaphore(REGISTERED_AT_ONCE)
         self._complaints = Complaints(log, leadership.outside.mono_s)
 
     async def Connect(  # noqa: N802
-        self, call: ServerCall[pb.AgentBatch, pb.MasterBatch]
+        self, call: StreamedCall[pb.AgentBatch, pb.MasterBatch]
     ) -> None:
         """Serve one agent."""
         leader = self._leadership.here()
@@ -50,9 +57,10 @@ class AgentService:
         async def read(connection: Connection) -> None:
             registration = _Registration(connection, epoch)
             host = connection.caller.peer
-            while (batch := await call.read()) is not None:
-                async with self._leadership.turns.turn(host) as turn:
-                    for message in batch.message:
+            while (decode := await call.receive()) is not None:
+                few = contextlib.nullcontext() if registration.complete else self._registering
+                async with few, self._leadership.turns.turn(host) as turn:
+                    for message in decode().message:
                         if registration.complete:
                             registration.pass_on(message)
                         else:

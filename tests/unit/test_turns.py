@@ -1,0 +1,33 @@
+"""Much that comes at once leaves the loop its turns."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from pymesos_core.turns import ROUND_S, TURNS_BETWEEN, Turns
+
+
+async def test_the_loop_turns_for_others_between_two_rounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """gRPC takes in one new call in each turn of the loop, however long that is."""
+    now_s, turned, turned_at = 0.0, 0, list[int]()
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now_s)
+
+    async def turn_loop() -> None:
+        nonlocal turned
+        while True:
+            turned += 1
+            await asyncio.sleep(0)
+
+    turning = asyncio.create_task(turn_loop())
+    async with Turns().turn("h") as turn:
+        for _ in range(4):
+            now_s += 2 * ROUND_S
+            await turn.pause()
+            turned_at.append(turned)
+    turning.cancel()
+    assert all(after - before > TURNS_BETWEEN for before, after in pairwise(turned_at)), turned_at
