@@ -10,9 +10,10 @@ it speaks over the real wire. The leading master is measured, and then killed wi
 - first_page_ms, filtered_ms, searched_ms, sorted_ms, explain_ms: answers of the leader while all
   tasks run, the median of five and the longest.
 - lag: how long somebody else's request waited (bench/lag.py), in each phase: p50, p99, longest.
-- elected_s, first_offer_s, all_known_s, all_told_s: after the leader's death, until the framework
-  finds the next, until it has an offer of that, until that counts N running tasks, and until the
-  framework has been told of each (it asks for all).
+- elected_s, subscribed_s, first_offer_s, last_agent_s, all_known_s, all_told_s: after the leader's
+  death, until the framework finds the next, is subscribed to that and has an offer of it, until the
+  last agent is registered, until the next leader counts N running tasks, and until the framework
+  has been told of each (it asks for all).
 - lost, doubled: tasks that do not run by the next leader's word, and that were started twice. Both
   must be 0.
 """
@@ -89,9 +90,14 @@ class Launcher(Scheduler):
         self.all_told_s = 0.0
         self.offered = asyncio.Event()
         self.first_offer_s = 0.0  # since `offered` was cleared
+        self.subscribed_s = 0.0
         self._in_flight = in_flight
         self._template = template()
         self._held: dict[str, pb.Offer] = {}
+
+    def subscribed(self, driver: Driver, framework_id: str) -> None:
+        """See Scheduler."""
+        self.subscribed_s = time.monotonic()
 
     def offers(self, driver: Driver, offers: Sequence[pb.Offer]) -> None:
         """See Scheduler."""
@@ -287,7 +293,9 @@ class Cluster:
             await until("each task told", lambda: launcher.tells == self.tasks, TIMEOUT_S)
         return {
             "elected_s": round(elected_s - killed_s, 2),
+            "subscribed_s": round(launcher.subscribed_s - killed_s, 2),
             "first_offer_s": round(launcher.first_offer_s - killed_s, 2),
+            "last_agent_s": round(self.load.last["last_registered_s"] - killed_s, 2),
             "all_known_s": round(known_s - killed_s, 2),
             "all_told_s": round(launcher.all_told_s - killed_s, 2),
             "lost": self.tasks - launcher.runs,
