@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -99,6 +100,7 @@ class Turns:
         self._calls: Counter[str] = Counter()
         self._locks: dict[str, asyncio.Lock] = {}
         self._round_due = False
+        self._round_began_s = -math.inf
 
     def turn(self, host: str) -> Turn:
         """To say something, in slices."""
@@ -136,16 +138,19 @@ class Turns:
         """Let the loop turn for what else there is before the next round.
 
         gRPC takes in one new call in each turn: with a whole round in each, the streams of a
-        thousand agents and whoever comes behind them took a thousand rounds to be heard.
+        thousand agents and whoever comes behind them took a thousand rounds to be heard. What comes
+        so may not take longer than a round does.
         """
-        if left:
-            asyncio.get_running_loop().call_soon(self._come_round, left - 1)
+        loop = asyncio.get_running_loop()
+        if left and loop.time() < self._round_began_s + 2 * ROUND_S:
+            loop.call_soon(self._come_round, left - 1)
         else:
             self._begin_round()
 
     def _begin_round(self) -> None:
         """The loop has come round: those who wait come in, and all begin anew."""
         self._round_due = False
+        self._round_began_s = asyncio.get_running_loop().time()
         for host, address in list(self.addresses.items()):
             address.spent_s = 0.0
             if not address.peers:
