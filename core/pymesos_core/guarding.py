@@ -9,7 +9,7 @@ from typing import Any
 from pymesos_core.budgets import PeerBudgets, host_of
 from pymesos_core.security.revocations import Revocations
 from pymesos_core.security.validity import while_valid
-from pymesos_core.transport import CallError, Code, ServerCall
+from pymesos_core.transport import CallError, Code, ServerCall, StreamedCall
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Guard:
                 return await behaviour(request, call)
 
     async def many(
-        self, method: str, behaviour: Callable[[Any], Awaitable[Any]], call: ServerCall[Any, Any]
+        self, method: str, behaviour: Callable[[Any], Awaitable[Any]], call: StreamedCall[Any, Any]
     ) -> None:
         """Serve a call of many requests. Raises CallError."""
         with self._budgets.counted(method, call.caller.taker or host_of(call.peer)):

@@ -44,9 +44,15 @@ class GatewayCall:
 
     async def read(self) -> Any | None:
         """See ServerCall."""
+        decode = await self.receive()
+        return None if decode is None else decode()
+
+    async def receive(self) -> Callable[[], Any] | None:
+        """See StreamedCall."""
         data = await self.flow.read()
-        if data is None:
-            return None
+        return None if data is None else partial(self._decoded, data)
+
+    def _decoded(self, data: bytes) -> Any:
         try:
             return self._decode(data)
         except DecodeError as error:
