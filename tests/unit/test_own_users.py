@@ -249,6 +249,37 @@ def test_they_are_given_in_turn() -> None:
     assert [uid - GIVEN.base for uid in given] == [0, 1, 2, 3, 0, 1]
 
 
+def test_a_crash_of_the_machine_gives_none_of_them_again() -> None:
+    """What a task left in /tmp or in a volume is there still, and the write of its launch is not."""
+    h = AgentHarness(task_uids=UidRange(100_000, 80))
+    h.connect()
+    synced: dict[tuple[str, str], bytes] = {}
+    for number in range(25):
+        h.synced.clear()
+        h.run(f"t{number}")
+        if h.synced[0]:  # the launch; the update after it may be lost as well
+            synced["users", ""] = h.records["users", ""]
+        after = AgentHarness(dict(synced), generation=2, task_uids=UidRange(100_000, 80))
+        after.connect()
+        after.run("after")
+        given = {s.own_uid for s in h.started}
+        assert len(given) == number + 1
+        assert after.started[0].own_uid not in given
+
+
+def test_few_launches_wait_for_the_disk_for_their_users_sake() -> None:
+    uids = Uids(UidRange(100_000, 80))
+    stored = []
+    for _ in range(25):
+        uids.take()
+        stored.append(uids.to_store())
+    told = {number: uid - 100_000 for number, uid in enumerate(stored) if uid is not None}
+    assert told == {0: 11, 11: 22, 22: 33}
+    uids.not_stored()
+    uids.take()
+    assert uids.to_store() == 100_000 + 26 + 10
+
+
 class TestWhoNamesOne:
     """A user that is given to one task alone cannot be asked for by another."""
 

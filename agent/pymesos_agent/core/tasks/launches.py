@@ -101,14 +101,17 @@ def launch(
         for owner in owners:
             if owner.container is not None:
                 ctx.uids.free(owner.container.own_uid)
+        ctx.uids.not_stored()
 
     changes = [owner.change() for owner in owners]
-    if any(owner.container is not None and owner.container.own_uid for owner in owners):
-        next_user = checkpoint_pb.UsersRecord(next=ctx.uids.next)
+    next_uid = ctx.uids.to_store()
+    if next_uid is not None:
+        next_user = checkpoint_pb.UsersRecord(next=next_uid)
         changes.append(Change(USERS, "", next_user.SerializeToString()))
     # A crash of the machine ends the container as well, and nobody has been told of it before there
-    # is an update, which is synced and all before it: so a launch need only outlive the agent.
-    ctx.checkpoint(tuple(changes), durable, failed, synced=False)
+    # is an update, which is synced and all before it: so a launch need only outlive the agent. Files
+    # of its user outlive that: whoever has the user next would have them.
+    ctx.checkpoint(tuple(changes), durable, failed, synced=next_uid is not None)
 
 
 def _check(ctx: Context, framework_id: str, role: str, infos: Sequence[pb.TaskInfo]) -> None:
