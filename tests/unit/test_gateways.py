@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,14 +15,18 @@ import pytest
 from pymesos_core.budgets import PeerBudgets
 from pymesos_core.caller import NOBODY, Caller, Method
 from pymesos_core.following import LEADER_KEY
+from pymesos_core.frames import MAX_FRAME_BYTES
 from pymesos_core.guarding import Guard
 from pymesos_core.limits import Limit
+from pymesos_core.outbox import BATCH_BYTES
 from pymesos_core.tasks import running
 from pymesos_core.transport import CallError, Code, ServerCall
-from pymesos_master.gateways.calls import GatewayCalls
+from pymesos_master.gateways.calls import MAX_ANSWER_BYTES, GatewayCalls
 from pymesos_master.gateways.flow import WINDOW_BYTES, Flow
 from pymesos_master.gateways.line import Line
-from pymesos_proto.v1 import agent_pb2, masters_pb2
+from pymesos_master.gateways.process import remove_if_deserted
+from pymesos_master.gateways.starting import Gateways
+from pymesos_proto.v1 import agent_pb2, gateways_pb2, masters_pb2
 
 ALICE = Caller("operator/alice", Method.CERT, "7f", "ipv4:10.0.0.7", "grpc", 5e9, ("1", "2"))
 READ_AUDIT, AGENT = "/pymesos.v1.Masters/ReportHealth", "/pymesos.v1.Agent/Connect"
@@ -210,6 +217,71 @@ async def test_when_the_peer_is_gone_its_handler_ends_and_only_that() -> None:
         peers[1].ask()
         await second
         assert len(ends) == 2 and len(peers[1].told) == 1
+
+
+async def test_of_a_call_that_ends_before_it_begins_nothing_is_kept() -> None:
+    """Both may be said in one breath, and whoever does that often must not fill the memory."""
+    calls = GatewayCalls((Health(),), Guard(PeerBudgets({})), {})
+    near, far = Wire(), Wire()
+    near.peer, far.peer = far, near
+    opened = gateways_pb2.CallOpened(method=READ_AUDIT)
+    gone = gateways_pb2.GatewayTold.Gone()
+    told = [
+        gateways_pb2.GatewayTold(call=1, opened=opened),
+        gateways_pb2.GatewayTold(call=1, gone=gone),
+        gateways_pb2.GatewayTold(call=2, opened=opened),
+        gateways_pb2.GatewayTold(ready=gateways_pb2.GatewayTold.Ready()),
+    ]
+    async with running(calls.serve(far)):
+        await near.write(gateways_pb2.GatewayBatch(told=told))
+        await calls.ready(1)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert calls.open == 1, "the second"
+
+
+async def test_an_answer_that_no_peer_takes_ends_only_its_call() -> None:
+    async def echo(method: str, call: ServerCall[bytes, bytes]) -> None:
+        await call.write(bytes(int(await call.read() or b"")))
+
+    async with gateway(prefixes={"/pymesos.v1.Sandbox/": echo}) as (line, _):
+        peers = {size: Peer() for size in (MAX_ANSWER_BYTES, MAX_ANSWER_BYTES + 1)}
+        for size, peer in peers.items():
+            peer.says.put_nowait(b"%d" % size)
+        await line.relay("/pymesos.v1.Sandbox/X", peers[MAX_ANSWER_BYTES])
+        with pytest.raises(CallError, match="ask for less") as refused:
+            await line.relay("/pymesos.v1.Sandbox/X", peers[MAX_ANSWER_BYTES + 1])
+    assert refused.value.code == Code.RESOURCE_EXHAUSTED
+    assert [len(told) for told in peers[MAX_ANSWER_BYTES].told] == [MAX_ANSWER_BYTES]
+    assert MAX_FRAME_BYTES > MAX_ANSWER_BYTES + BATCH_BYTES
+
+
+async def test_a_gateway_removes_the_socket_of_a_master_that_is_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "gateways" / "master.sock"
+    path.parent.mkdir()
+    server = await asyncio.start_unix_server(lambda _, writer: writer.close(), str(path))
+    await remove_if_deserted(path)
+    assert path.exists(), "the next gateway connects to it"
+    server.close()
+    await server.wait_closed()
+    path.unlink(missing_ok=True)
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))
+    left.close()  # a master that was killed
+    await remove_if_deserted(path)
+    assert not path.parent.exists()
+
+
+async def test_a_gateway_that_cannot_be_started_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(*argv: str) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+    gateways = object.__new__(Gateways)
+    monkeypatch.setattr(gateways, "_argv", lambda: ["python"], raising=False)
+    assert await gateways._run_one() == "cannot be started: Resource temporarily unavailable"
 
 
 async def test_when_the_gateway_is_lost_all_its_calls_end() -> None:

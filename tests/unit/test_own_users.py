@@ -250,7 +250,7 @@ def test_they_are_given_in_turn() -> None:
 
 
 def test_a_crash_of_the_machine_gives_none_of_them_again() -> None:
-    """What a task left in /tmp or in a volume is there still, and the write of its launch is not."""
+    """What a task left in /tmp or a volume is there still, and the write of its launch is not."""
     h = AgentHarness(task_uids=UidRange(100_000, 80))
     h.connect()
     synced: dict[tuple[str, str], bytes] = {}

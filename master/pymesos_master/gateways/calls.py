@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from pymesos_core.caller import Caller, Method
 from pymesos_core.complaints import Complaints
 from pymesos_core.guarding import Guard, refusal_of
-from pymesos_core.outbox import Outbox
+from pymesos_core.outbox import MAX_MESSAGE_BYTES, Outbox
 from pymesos_core.security.gate import OnRefused
 from pymesos_core.streams import serve_stream
 from pymesos_core.tasks import Background
@@ -27,6 +27,7 @@ from pymesos_proto.v1 import masters_pb2
 log = logging.getLogger(__name__)
 
 Handler = Callable[["GatewayCall"], Awaitable[None]]
+MAX_ANSWER_BYTES = MAX_MESSAGE_BYTES + 65536  # what peers take
 
 
 class GatewayCall:
@@ -60,7 +61,13 @@ class GatewayCall:
 
     async def write(self, message: Any) -> None:
         """See ServerCall."""
-        await self.flow.write(message if self._encode is None else self._encode(message))
+        data = message if self._encode is None else self._encode(message)
+        if len(data) > MAX_ANSWER_BYTES:  # the gateway would take it for damage, and end
+            raise CallError(
+                Code.RESOURCE_EXHAUSTED,
+                f"the answer has {len(data)} bytes, and may have {MAX_ANSWER_BYTES}: ask for less",
+            )
+        await self.flow.write(data)
 
 
 class GatewayCalls:
@@ -189,7 +196,12 @@ class _Connected:
             lambda taken: self._put(pb.GatewayAnswer(call=number, taken_bytes=taken)),
         )
         self._flows[number] = flow
-        self._tasks[number] = self.background.start(self._answer(number, opened, flow))
+        task = self._tasks[number] = self.background.start(self._answer(number, opened, flow))
+        # Not by the task: one that is ended before it begins does nothing, not even at its end.
+        task.add_done_callback(lambda _: self._forget(number))
+
+    def _forget(self, number: int) -> None:
+        del self._flows[number], self._tasks[number]
 
     async def _answer(self, number: int, opened: pb.CallOpened, flow: Flow) -> None:
         ended = pb.CallEnded()
@@ -202,8 +214,6 @@ class _Connected:
             ended = pb.CallEnded(
                 code=refusal.code.value, message=refusal.message, trailing=refusal.trailing
             )
-        finally:
-            del self._flows[number], self._tasks[number]
         self._put(pb.GatewayAnswer(call=number, ended=ended))
 
     def _put(self, answer: pb.GatewayAnswer) -> None:

@@ -53,9 +53,23 @@ async def serve(
         except CallError as error:
             raise RoleError(f"the line to the master broke: {error.message}") from None
         finally:
-            # A master that was killed leaves the socket to whoever is last.
-            shutil.rmtree(socket.parent, ignore_errors=True)
+            await remove_if_deserted(socket)
     raise RoleError("the master of this gateway has ended")
+
+
+async def remove_if_deserted(socket: Path) -> None:
+    """Remove the socket's folder unless a master listens: one that was killed has left it.
+
+    A master whose line to one gateway broke needs it for the next one.
+    """
+    try:
+        _, writer = await asyncio.open_unix_connection(str(socket))
+    except (ConnectionRefusedError, FileNotFoundError):
+        shutil.rmtree(socket.parent, ignore_errors=True)
+    except OSError:
+        pass  # it is there, and busy
+    else:
+        writer.close()
 
 
 @click.command()

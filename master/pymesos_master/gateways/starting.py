@@ -87,21 +87,27 @@ class Gateways:
         backoff = Backoff(*RESTART_S, OUTSIDE.random)
         while True:
             began_s = OUTSIDE.mono_s()
-            gateway = await asyncio.create_subprocess_exec(*self._argv())
-            try:
-                status = await gateway.wait()
-            finally:
-                await _end(gateway)
+            what = await self._run_one()
             backoff.after(OUTSIDE.mono_s() - began_s)
             wait_s = backoff.next_s()
             log.warning(
-                "gateway %d has ended with status %d; another begins in %.1f s: its peers connect"
-                " again",
+                "gateway %d %s; another begins in %.1f s: its peers connect again",
                 number,
-                status,
+                what,
                 wait_s,
             )
             await asyncio.sleep(wait_s)
+
+    async def _run_one(self) -> str:
+        """Run a gateway to its end; return what became of it."""
+        try:
+            gateway = await asyncio.create_subprocess_exec(*self._argv())
+        except OSError as error:  # the machine has no room for a process now
+            return f"cannot be started: {os_problem(error)}"
+        try:
+            return f"has ended with status {await gateway.wait()}"
+        finally:
+            await _end(gateway)
 
     def _argv(self) -> Sequence[str]:
         settings = self._settings

@@ -109,8 +109,8 @@ def launch(
         next_user = checkpoint_pb.UsersRecord(next=next_uid)
         changes.append(Change(USERS, "", next_user.SerializeToString()))
     # A crash of the machine ends the container as well, and nobody has been told of it before there
-    # is an update, which is synced and all before it: so a launch need only outlive the agent. Files
-    # of its user outlive that: whoever has the user next would have them.
+    # is an update, which is synced and all before it: so a launch need only outlive the agent. What
+    # files it left outlive the machine: whoever has its user next would have them.
     ctx.checkpoint(tuple(changes), durable, failed, synced=next_uid is not None)
 
 
