@@ -113,7 +113,7 @@ def test_a_line_has_all_that_is_set_at_once(h: MasterHarness) -> None:
     h.feed(ev.OperatorSetQuotas(2, (("a", cpu), ("b", pb.Quota())), True, ALICE))
     weights, quotas = lines(h)
     assert weights["object"] == {"role": "a, b", "weights": ["a: 2.5", "b: 3"]}
-    shown = ['a: guarantees { name: "cpus" scalar: 1 }', "b: "]
+    shown = ['a: guarantees { name: "cpus" scalar: 1.0 }', "b: "]
     assert quotas["object"] == {"role": "a, b", "force": True, "quotas": shown}
 
 
