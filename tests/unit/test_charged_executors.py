@@ -13,6 +13,7 @@ from pymesos_core.executors import held_problem, own_resources
 from pymesos_core.resources import Resources, from_proto, parse, to_proto, total
 from pymesos_master.core import events as master_ev
 from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.agent_executors import COMMAND, launch, say, subscribe
 from pymesos_testing.agent_harness import AgentHarness
@@ -153,6 +154,21 @@ class TestMaster:
         assert [one.executor_id for one in agent.executors.values()] == ["x"]
         h.agent(agent_id=c.agent_id, capabilities=KNOWS, port=1)
         assert not h.core.state.agents[c.agent_id].allocated(), "it has ended meanwhile"
+
+    def test_one_without_tasks_ends_with_its_framework(self) -> None:
+        """Else it would hold what it has until its agent finds that it is idle."""
+        c = Cluster("t")
+        c.end("t")
+        status = c.h.last(c.framework)
+        acknowledge = scheduler_pb.Call.Acknowledge(
+            agent_id=c.agent_id, task_id="t", uuid=status.uuid
+        )
+        c.h.call(c.framework, acknowledge=acknowledge)
+        c.h.call(c.framework, teardown=scheduler_pb.Call.Teardown())
+        said = [m.shutdown_framework.framework_id for m in c.h.agent_inbox[c.agent]]
+        assert c.framework_id in said
+        c.exit(held=True, status=0)
+        assert not c.allocated()
 
     def test_nothing_is_held_on_an_agent_that_is_lost(self) -> None:
         c = Cluster("t")

@@ -323,9 +323,16 @@ def _removed(ctx: Context, framework: Framework, reason: str) -> None:
 
 
 def _end_tasks(ctx: Context, framework: Framework) -> None:
-    """Agents kill the tasks. Ours: resources come free when they have, not before."""
-    shutdown = agent_pb.MasterMessage.ShutdownFramework(framework_id=framework.framework_id)
-    for agent_id in dict.fromkeys(task.agent_id for task in framework.tasks.values()):
+    """Agents kill tasks and executors. Ours: resources come free when they have, not before."""
+    framework_id = framework.framework_id
+    shutdown = agent_pb.MasterMessage.ShutdownFramework(framework_id=framework_id)
+    of_tasks = (task.agent_id for task in framework.tasks.values())
+    of_executors = (  # also of those that have no task now
+        agent.agent_id
+        for agent in ctx.state.agents.values()
+        if any(owner == framework_id for owner, _ in agent.executors)
+    )
+    for agent_id in dict.fromkeys((*of_tasks, *of_executors)):
         ctx.tell_agent(
             ctx.state.agents[agent_id], agent_pb.MasterMessage(shutdown_framework=shutdown)
         )
