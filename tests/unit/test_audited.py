@@ -109,11 +109,11 @@ def test_a_change_is_told_once_it_is_durable_and_before_it_is_answered(h: Master
 
 def test_a_line_has_all_that_is_set_at_once(h: MasterHarness) -> None:
     h.feed(ev.OperatorSetWeights(1, (("a", 2.5), ("b", 3.0)), ALICE))
-    cpu = pb.Quota(guarantees=[pb.Resource(name="cpus", scalar=1)])
+    cpu = pb.Quota(guarantees=[pb.Resource(name="cpus", scalar=1.5)])
     h.feed(ev.OperatorSetQuotas(2, (("a", cpu), ("b", pb.Quota())), True, ALICE))
     weights, quotas = lines(h)
     assert weights["object"] == {"role": "a, b", "weights": ["a: 2.5", "b: 3"]}
-    shown = ['a: guarantees { name: "cpus" scalar: 1.0 }', "b: "]
+    shown = ['a: guarantees { name: "cpus" scalar: 1.5 }', "b: "]
     assert quotas["object"] == {"role": "a, b", "force": True, "quotas": shown}
 
 
