@@ -23,7 +23,7 @@ from pymesos_core.tasks import running
 from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_master.gateways.calls import MAX_ANSWER_BYTES, GatewayCalls
 from pymesos_master.gateways.flow import WINDOW_BYTES, Flow
-from pymesos_master.gateways.line import Line
+from pymesos_master.gateways.line import MAX_REFUSALS, Line
 from pymesos_master.gateways.process import remove_if_deserted
 from pymesos_master.gateways.starting import Gateways
 from pymesos_proto.v1 import agent_pb2, gateways_pb2, masters_pb2
@@ -395,3 +395,15 @@ async def test_an_end_comes_after_what_was_sent_before() -> None:
     with pytest.raises(CallError, match="over"):
         await flow.write(b"too late")
     assert put == []
+
+
+async def test_of_a_flood_of_refusals_the_first_are_kept() -> None:
+    line = Line()
+    for number in range(2 * MAX_REFUSALS):
+        line.refused(NOBODY, AGENT, str(number))
+    box = line._outbox
+    box.close()
+    waiting = 0
+    while (batch := await box.batch()) is not None:
+        waiting += len(batch)
+    assert waiting == MAX_REFUSALS

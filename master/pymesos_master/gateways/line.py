@@ -16,6 +16,8 @@ from pymesos_core.transport import CallError, ClientStream, Code, ServerCall
 from pymesos_master.gateways.flow import Flow
 from pymesos_proto.v1 import gateways_pb2 as pb
 
+MAX_REFUSALS = 1000  # that wait for a master that does not read
+
 
 def _lost() -> CallError:
     """What peers are told: the master has ended, and another may lead by now."""
@@ -30,6 +32,7 @@ class Line:
         self._flows: dict[int, Flow] = {}
         self._numbers = itertools.count(1)
         self._is_lost = False
+        self._refusals = 0  # that wait
 
     @property
     def open(self) -> int:
@@ -42,6 +45,7 @@ class Line:
         async def write() -> None:
             while (batch := await self._outbox.batch()) is not None:
                 await stream.write(pb.GatewayBatch(told=batch))
+                self._refusals = 0
 
         await use_stream(stream, self._outbox, write(), lambda: None, self._hear, self._end_all)
 
@@ -50,7 +54,10 @@ class Line:
         self._put(pb.GatewayTold(ready=pb.GatewayTold.Ready()))
 
     def refused(self, caller: Caller, method: str, reason: str) -> None:
-        """Tell the master whom the gate has refused."""
+        """Tell the master whom the gate has refused; of a flood of them, the first."""
+        if self._refusals >= MAX_REFUSALS:
+            return
+        self._refusals += 1
         told = pb.CallRefused(caller=caller_to_proto(caller), method=method, reason=reason)
         self._put(pb.GatewayTold(refused=told))
 
