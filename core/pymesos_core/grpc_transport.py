@@ -270,7 +270,8 @@ class GrpcStream:
 
     async def done_writing(self) -> None:
         """See ClientStream."""
-        await self._call.done_writing()
+        with self._errors():
+            await self._call.done_writing()
 
     def cancel(self) -> None:
         """See ClientStream."""
@@ -294,6 +295,8 @@ class GrpcStream:
             raise call_error(error) from None
         except asyncio.InvalidStateError as error:
             raise CallError(Code.CANCELLED, str(error)) from None
+        except grpc.aio.InternalError as error:  # as of a connection that is given up meanwhile
+            raise CallError(Code.UNAVAILABLE, str(error)) from None
 
 
 class GrpcChannel:

@@ -199,7 +199,7 @@ async def _serve_gateways(
     Raises RoleError.
     """
     guard = Guard(PeerBudgets(SERVER_LIMITS), credentials.revocations if credentials else None)
-    calls = GatewayCalls(services, guard, passed_on, at_gate(audit))
+    calls = GatewayCalls(services, guard, passed_on, at_gate(audit), gateways.end_silent)
     await gateways.listen(process, calls)
     return calls.ready(gateways.count)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from pymesos_core.limits import Limit
 from pymesos_core.outbox import BATCH_BYTES
 from pymesos_core.tasks import running
 from pymesos_core.transport import CallError, Code, ServerCall
+from pymesos_master.gateways import calls
 from pymesos_master.gateways.calls import MAX_ANSWER_BYTES, GatewayCalls
 from pymesos_master.gateways.flow import WINDOW_BYTES, Flow
 from pymesos_master.gateways.line import MAX_REFUSALS, Line
@@ -407,3 +409,16 @@ async def test_of_a_flood_of_refusals_the_first_are_kept() -> None:
     while (batch := await box.batch()) is not None:
         waiting += len(batch)
     assert waiting == MAX_REFUSALS
+
+
+async def test_a_gateway_that_says_nothing_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "PING_S", 0.01)
+    monkeypatch.setattr(calls, "SILENT_S", 0.03)
+    silent: asyncio.Queue[int] = asyncio.Queue()
+    async with gateway(Health(), on_silent=silent.put_nowait) as (line, near):
+        await line.relay(READ_AUDIT, health("here"))
+        for _ in range(20):  # its pongs come
+            await asyncio.sleep(0.01)
+        assert silent.empty()
+        monkeypatch.setattr(near, "peer", Wire())  # what it says goes nowhere from here on
+        assert await silent.get() == os.getpid()

@@ -17,7 +17,7 @@ from pymesos_core.guarding import Guard, refusal_of
 from pymesos_core.outbox import MAX_MESSAGE_BYTES, Outbox
 from pymesos_core.security.gate import OnRefused
 from pymesos_core.streams import serve_stream
-from pymesos_core.tasks import Background
+from pymesos_core.tasks import Background, beside
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, ClientStream, Code, Served, Service, served
 from pymesos_master.gateways.flow import Flow
@@ -25,6 +25,9 @@ from pymesos_proto.v1 import gateways_pb2 as pb
 from pymesos_proto.v1 import masters_pb2
 
 log = logging.getLogger(__name__)
+
+PING_S = 5.0
+SILENT_S = 15.0
 
 Handler = Callable[["GatewayCall"], Awaitable[None]]
 MAX_ANSWER_BYTES = MAX_MESSAGE_BYTES + 65536  # what peers take
@@ -79,12 +82,17 @@ class GatewayCalls:
         guard: Guard,
         prefixes: Mapping[str, Callable[[str, Any], Awaitable[None]]],
         on_refused: OnRefused = lambda caller, method, reason: None,
+        on_silent: Callable[[int], None] | None = None,
     ) -> None:
-        """`prefixes` have what answers all methods below each, with their messages as they are."""
+        """`prefixes` have what answers all methods below each, with their messages as they are.
+
+        `on_silent` is told the pid of a gateway that has answered no ping for SILENT_S.
+        """
         self._methods = {method.path: method for one in services for method in served(one)}
         self._prefixes = prefixes
         self._guard = guard
         self._on_refused = on_refused
+        self._on_silent = on_silent
         self._complaints = Complaints(log)
         self._connected: list[_Connected] = []
         self._changed = asyncio.Event()
@@ -107,6 +115,7 @@ class GatewayCalls:
 
         async def read() -> None:
             while (batch := await stream.read()) is not None:
+                connected.unanswered = 0
                 for told in batch.told:
                     connected.take(told)
                     if told.HasField("ready"):
@@ -116,10 +125,19 @@ class GatewayCalls:
             await stream.write(pb.GatewayAnswers(answer=answers))
 
         try:
-            await serve_stream(connected.outbox, read(), write, connected.lost)
+            async with beside(self._ping(connected)):
+                await serve_stream(connected.outbox, read(), write, connected.lost)
         finally:
             self._connected.remove(connected)
             await connected.background.close()
+
+    async def _ping(self, connected: _Connected) -> None:
+        while self._on_silent is not None:
+            await asyncio.sleep(PING_S)
+            if connected.unanswered * PING_S >= SILENT_S:
+                self._on_silent(connected.pid)
+            connected.unanswered += 1
+            connected.ping()
 
     async def answer(self, opened: pb.CallOpened, call: GatewayCall) -> None:
         """Answer one call. Raises CallError."""
@@ -156,6 +174,8 @@ class _Connected:
 
     def __init__(self, service: GatewayCalls) -> None:
         self.is_ready = False
+        self.pid = 0
+        self.unanswered = 0  # pings
         self.outbox: Outbox[pb.GatewayAnswer] = Outbox()
         self.background = Background("a call that came through a gateway")
         self._service = service
@@ -187,6 +207,7 @@ class _Connected:
                     task.cancel()
             case "ready":
                 self.is_ready = True
+                self.pid = told.ready.pid
             case "refused":
                 self._service.refused(told.refused)
 
@@ -218,6 +239,10 @@ class _Connected:
 
     def _put(self, answer: pb.GatewayAnswer) -> None:
         self.outbox.put(answer, bounded=False)  # each call has its window
+
+    def ping(self) -> None:
+        """Ask it for a sign of life."""
+        self._put(pb.GatewayAnswer(ping=pb.GatewayAnswer.Ping()))
 
     def lost(self) -> None:
         """The gateway has ended: so have its peers' calls."""

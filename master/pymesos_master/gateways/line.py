@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 from typing import Any
 
 from pymesos_core.caller import Caller
@@ -51,7 +52,7 @@ class Line:
 
     def ready(self) -> None:
         """Tell the master that peers are let in."""
-        self._put(pb.GatewayTold(ready=pb.GatewayTold.Ready()))
+        self._put(pb.GatewayTold(ready=pb.GatewayTold.Ready(pid=os.getpid())))
 
     def refused(self, caller: Caller, method: str, reason: str) -> None:
         """Tell the master whom the gate has refused; of a flood of them, the first."""
@@ -95,6 +96,9 @@ class Line:
 
     def _hear(self, answers: Any) -> None:
         for answer in answers.answer:
+            if answer.HasField("ping"):
+                self._put(pb.GatewayTold(pong=pb.GatewayTold.Pong()))
+                continue
             flow = self._flows.get(answer.call)
             if flow is None:
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from pymesos_core.frames import FrameStream
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.grpc_transport import add_prefix
 from pymesos_core.log import LEVELS
+from pymesos_core.processes import hear_of_parents_end
 from pymesos_core.role import STOP_GRACE_S, RoleProcess, serve_role
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.serving import Listen, bind, make_server
@@ -30,6 +32,7 @@ async def serve(
     socket: Path, listen: Listen, tls: Path | None, process: RoleProcess
 ) -> ExitStatus | None:
     """Carry calls to the master until it ends, or this is to. Raises RoleError."""
+    hear_of_parents_end(signal.SIGCONT)  # it reads the end of its line, even if it was stopped
     credentials = None if tls is None else Credentials(tls)
     line = Line()
     server = make_server(SERVER_LIMITS, credentials, on_refused=line.refused, shares_port=True)

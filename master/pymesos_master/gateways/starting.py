@@ -36,6 +36,7 @@ class Gateways:
     def __init__(self, settings: MasterSettings, process: RoleProcess) -> None:
         """Raises ServingError, RoleError."""
         self._settings = settings
+        self._running: list[asyncio.subprocess.Process] = []
         self._reserved = reserve_port(settings.listen_at)
         process.close_later(self._reserved.close)
         self.address: HostPort = settings.listen_at.advertised(self._port)
@@ -77,6 +78,13 @@ class Gateways:
             raise RoleError(f"gateways cannot connect: {os_problem(error)}") from error
         process.close_later(server.close)
 
+    def end_silent(self, pid: int) -> None:
+        """Kill a gateway that hangs: another begins."""
+        for gateway in self._running:
+            if gateway.pid == pid and gateway.returncode is None:
+                log.warning("the gateway of pid %d says nothing, and is killed", pid)
+                gateway.kill()
+
     async def run(self) -> None:
         """Keep all of them running until this is cancelled; they have ended then."""
         async with asyncio.TaskGroup() as group:
@@ -104,9 +112,11 @@ class Gateways:
             gateway = await asyncio.create_subprocess_exec(*self._argv())
         except OSError as error:  # the machine has no room for a process now
             return f"cannot be started: {os_problem(error)}"
+        self._running.append(gateway)
         try:
             return f"has ended with status {await gateway.wait()}"
         finally:
+            self._running.remove(gateway)
             await _end(gateway)
 
     def _argv(self) -> Sequence[str]:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from pymesos_proto.v1 import masters_pb2 as pymesos__proto_dot_v1_dot_masters__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpymesos_proto/v1/gateways.proto\x12\npymesos.v1\x1a\x1epymesos_proto/v1/masters.proto\"5\n\x0cGatewayBatch\x12%\n\x04told\x18\x01 \x03(\x0b\x32\x17.pymesos.v1.GatewayTold\"\xbe\x01\n\nCallOpened\x12\x0e\n\x06method\x18\x01 \x01(\t\x12)\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x19.pymesos.v1.RelayedCaller\x12\x36\n\x08metadata\x18\x03 \x03(\x0b\x32$.pymesos.v1.CallOpened.MetadataEntry\x12\x0c\n\x04peer\x18\x04 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"X\n\x0b\x43\x61llRefused\x12)\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x19.pymesos.v1.RelayedCaller\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xd2\x02\n\x0bGatewayTold\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x04\x12(\n\x06opened\x18\x02 \x01(\x0b\x32\x16.pymesos.v1.CallOpenedH\x00\x12\x11\n\x07message\x18\x03 \x01(\x0cH\x00\x12\x33\n\x08said_all\x18\x04 \x01(\x0b\x32\x1f.pymesos.v1.GatewayTold.SaidAllH\x00\x12,\n\x04gone\x18\x05 \x01(\x0b\x32\x1c.pymesos.v1.GatewayTold.GoneH\x00\x12\x15\n\x0btaken_bytes\x18\x06 \x01(\x04H\x00\x12.\n\x05ready\x18\x07 \x01(\x0b\x32\x1d.pymesos.v1.GatewayTold.ReadyH\x00\x12*\n\x07refused\x18\x08 \x01(\x0b\x32\x17.pymesos.v1.CallRefusedH\x00\x1a\x07\n\x05Ready\x1a\t\n\x07SaidAll\x1a\x06\n\x04GoneB\x06\n\x04what\";\n\x0eGatewayAnswers\x12)\n\x06\x61nswer\x18\x01 \x03(\x0b\x32\x19.pymesos.v1.GatewayAnswer\"\x92\x01\n\tCallEnded\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x35\n\x08trailing\x18\x03 \x03(\x0b\x32#.pymesos.v1.CallEnded.TrailingEntry\x1a/\n\rTrailingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"w\n\rGatewayAnswer\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x04\x12\x11\n\x07message\x18\x02 \x01(\x0cH\x00\x12&\n\x05\x65nded\x18\x03 \x01(\x0b\x32\x15.pymesos.v1.CallEndedH\x00\x12\x15\n\x0btaken_bytes\x18\x04 \x01(\x04H\x00\x42\x06\n\x04whatb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpymesos_proto/v1/gateways.proto\x12\npymesos.v1\x1a\x1epymesos_proto/v1/masters.proto\"5\n\x0cGatewayBatch\x12%\n\x04told\x18\x01 \x03(\x0b\x32\x17.pymesos.v1.GatewayTold\"\xbe\x01\n\nCallOpened\x12\x0e\n\x06method\x18\x01 \x01(\t\x12)\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x19.pymesos.v1.RelayedCaller\x12\x36\n\x08metadata\x18\x03 \x03(\x0b\x32$.pymesos.v1.CallOpened.MetadataEntry\x12\x0c\n\x04peer\x18\x04 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"X\n\x0b\x43\x61llRefused\x12)\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x19.pymesos.v1.RelayedCaller\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x95\x03\n\x0bGatewayTold\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x04\x12(\n\x06opened\x18\x02 \x01(\x0b\x32\x16.pymesos.v1.CallOpenedH\x00\x12\x11\n\x07message\x18\x03 \x01(\x0cH\x00\x12\x33\n\x08said_all\x18\x04 \x01(\x0b\x32\x1f.pymesos.v1.GatewayTold.SaidAllH\x00\x12,\n\x04gone\x18\x05 \x01(\x0b\x32\x1c.pymesos.v1.GatewayTold.GoneH\x00\x12\x15\n\x0btaken_bytes\x18\x06 \x01(\x04H\x00\x12.\n\x05ready\x18\x07 \x01(\x0b\x32\x1d.pymesos.v1.GatewayTold.ReadyH\x00\x12*\n\x07refused\x18\x08 \x01(\x0b\x32\x17.pymesos.v1.CallRefusedH\x00\x12,\n\x04pong\x18\t \x01(\x0b\x32\x1c.pymesos.v1.GatewayTold.PongH\x00\x1a\x14\n\x05Ready\x12\x0b\n\x03pid\x18\x01 \x01(\r\x1a\x06\n\x04Pong\x1a\t\n\x07SaidAll\x1a\x06\n\x04GoneB\x06\n\x04what\";\n\x0eGatewayAnswers\x12)\n\x06\x61nswer\x18\x01 \x03(\x0b\x32\x19.pymesos.v1.GatewayAnswer\"\x92\x01\n\tCallEnded\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x35\n\x08trailing\x18\x03 \x03(\x0b\x32#.pymesos.v1.CallEnded.TrailingEntry\x1a/\n\rTrailingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xaf\x01\n\rGatewayAnswer\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x04\x12\x11\n\x07message\x18\x02 \x01(\x0cH\x00\x12&\n\x05\x65nded\x18\x03 \x01(\x0b\x32\x15.pymesos.v1.CallEndedH\x00\x12\x15\n\x0btaken_bytes\x18\x04 \x01(\x04H\x00\x12.\n\x04ping\x18\x05 \x01(\x0b\x32\x1e.pymesos.v1.GatewayAnswer.PingH\x00\x1a\x06\n\x04PingB\x06\n\x04whatb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,19 +45,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLREFUSED']._serialized_start=327
   _globals['_CALLREFUSED']._serialized_end=415
   _globals['_GATEWAYTOLD']._serialized_start=418
-  _globals['_GATEWAYTOLD']._serialized_end=756
-  _globals['_GATEWAYTOLD_READY']._serialized_start=722
-  _globals['_GATEWAYTOLD_READY']._serialized_end=729
-  _globals['_GATEWAYTOLD_SAIDALL']._serialized_start=731
-  _globals['_GATEWAYTOLD_SAIDALL']._serialized_end=740
-  _globals['_GATEWAYTOLD_GONE']._serialized_start=742
-  _globals['_GATEWAYTOLD_GONE']._serialized_end=748
-  _globals['_GATEWAYANSWERS']._serialized_start=758
-  _globals['_GATEWAYANSWERS']._serialized_end=817
-  _globals['_CALLENDED']._serialized_start=820
-  _globals['_CALLENDED']._serialized_end=966
-  _globals['_CALLENDED_TRAILINGENTRY']._serialized_start=919
-  _globals['_CALLENDED_TRAILINGENTRY']._serialized_end=966
-  _globals['_GATEWAYANSWER']._serialized_start=968
-  _globals['_GATEWAYANSWER']._serialized_end=1087
+  _globals['_GATEWAYTOLD']._serialized_end=823
+  _globals['_GATEWAYTOLD_READY']._serialized_start=768
+  _globals['_GATEWAYTOLD_READY']._serialized_end=788
+  _globals['_GATEWAYTOLD_PONG']._serialized_start=790
+  _globals['_GATEWAYTOLD_PONG']._serialized_end=796
+  _globals['_GATEWAYTOLD_SAIDALL']._serialized_start=798
+  _globals['_GATEWAYTOLD_SAIDALL']._serialized_end=807
+  _globals['_GATEWAYTOLD_GONE']._serialized_start=809
+  _globals['_GATEWAYTOLD_GONE']._serialized_end=815
+  _globals['_GATEWAYANSWERS']._serialized_start=825
+  _globals['_GATEWAYANSWERS']._serialized_end=884
+  _globals['_CALLENDED']._serialized_start=887
+  _globals['_CALLENDED']._serialized_end=1033
+  _globals['_CALLENDED_TRAILINGENTRY']._serialized_start=986
+  _globals['_CALLENDED_TRAILINGENTRY']._serialized_end=1033
+  _globals['_GATEWAYANSWER']._serialized_start=1036
+  _globals['_GATEWAYANSWER']._serialized_end=1211
+  _globals['_GATEWAYANSWER_PING']._serialized_start=1197
+  _globals['_GATEWAYANSWER_PING']._serialized_end=1203
 # @@protoc_insertion_point(module_scope)

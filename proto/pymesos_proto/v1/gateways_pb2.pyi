@@ -43,8 +43,13 @@ class CallRefused(_message.Message):
     def __init__(self, caller: _Optional[_Union[_masters_pb2.RelayedCaller, _Mapping]] = ..., method: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class GatewayTold(_message.Message):
-    __slots__ = ("call", "opened", "message", "said_all", "gone", "taken_bytes", "ready", "refused")
+    __slots__ = ("call", "opened", "message", "said_all", "gone", "taken_bytes", "ready", "refused", "pong")
     class Ready(_message.Message):
+        __slots__ = ("pid",)
+        PID_FIELD_NUMBER: _ClassVar[int]
+        pid: int
+        def __init__(self, pid: _Optional[int] = ...) -> None: ...
+    class Pong(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
     class SaidAll(_message.Message):
@@ -61,6 +66,7 @@ class GatewayTold(_message.Message):
     TAKEN_BYTES_FIELD_NUMBER: _ClassVar[int]
     READY_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    PONG_FIELD_NUMBER: _ClassVar[int]
     call: int
     opened: CallOpened
     message: bytes
@@ -69,7 +75,8 @@ class GatewayTold(_message.Message):
     taken_bytes: int
     ready: GatewayTold.Ready
     refused: CallRefused
-    def __init__(self, call: _Optional[int] = ..., opened: _Optional[_Union[CallOpened, _Mapping]] = ..., message: _Optional[bytes] = ..., said_all: _Optional[_Union[GatewayTold.SaidAll, _Mapping]] = ..., gone: _Optional[_Union[GatewayTold.Gone, _Mapping]] = ..., taken_bytes: _Optional[int] = ..., ready: _Optional[_Union[GatewayTold.Ready, _Mapping]] = ..., refused: _Optional[_Union[CallRefused, _Mapping]] = ...) -> None: ...
+    pong: GatewayTold.Pong
+    def __init__(self, call: _Optional[int] = ..., opened: _Optional[_Union[CallOpened, _Mapping]] = ..., message: _Optional[bytes] = ..., said_all: _Optional[_Union[GatewayTold.SaidAll, _Mapping]] = ..., gone: _Optional[_Union[GatewayTold.Gone, _Mapping]] = ..., taken_bytes: _Optional[int] = ..., ready: _Optional[_Union[GatewayTold.Ready, _Mapping]] = ..., refused: _Optional[_Union[CallRefused, _Mapping]] = ..., pong: _Optional[_Union[GatewayTold.Pong, _Mapping]] = ...) -> None: ...
 
 class GatewayAnswers(_message.Message):
     __slots__ = ("answer",)
@@ -95,13 +102,18 @@ class CallEnded(_message.Message):
     def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ..., trailing: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class GatewayAnswer(_message.Message):
-    __slots__ = ("call", "message", "ended", "taken_bytes")
+    __slots__ = ("call", "message", "ended", "taken_bytes", "ping")
+    class Ping(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
     CALL_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
     TAKEN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PING_FIELD_NUMBER: _ClassVar[int]
     call: int
     message: bytes
     ended: CallEnded
     taken_bytes: int
-    def __init__(self, call: _Optional[int] = ..., message: _Optional[bytes] = ..., ended: _Optional[_Union[CallEnded, _Mapping]] = ..., taken_bytes: _Optional[int] = ...) -> None: ...
+    ping: GatewayAnswer.Ping
+    def __init__(self, call: _Optional[int] = ..., message: _Optional[bytes] = ..., ended: _Optional[_Union[CallEnded, _Mapping]] = ..., taken_bytes: _Optional[int] = ..., ping: _Optional[_Union[GatewayAnswer.Ping, _Mapping]] = ...) -> None: ...
