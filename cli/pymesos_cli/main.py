@@ -67,7 +67,7 @@ ROOMS = {
     "top": ("tasks", "Show what tasks use, the busiest first, until Ctrl-C."),
     "trigger": ("jobs", "Have a run of a periodic task begin now."),
     "unreserve": ("operators", "End what is reserved of an agent for a role."),
-    "variables": ("variables", "Set values that jobs of a role share; list, show, remove."),
+    "variables": ("variables", "Set values that jobs of a role share; list, history, remove."),
     "volumes": ("jobs", "List what tasks have kept for their next runs; remove it."),
     "watch": ("jobs", "Follow a job until it is done, or its services run."),
     "web": ("web", "Open the web page of the cluster, as you."),

@@ -46,7 +46,7 @@ def print_table(
     for row in (headers, *rows):
         cells = [_cut(c, width, ellipsis) for c, width in zip(row, widths, strict=True) if width]
         print((" " * GAP).join(cells).rstrip())
-    if left_out := [h for h, width in zip(headers, widths, strict=True) if not width]:
+    if left_out := [h for h, width in zip(headers, widths, strict=True) if h and not width]:
         said = f"left out: {', '.join(left_out)}; a wider terminal, a pipe or --json shows them"
         print(said)
 

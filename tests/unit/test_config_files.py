@@ -8,6 +8,7 @@ import jinja2
 import pytest
 
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.files.confined_templates import _Environment, render
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.jobfiles.templates import references
@@ -201,3 +202,11 @@ def test_an_executor_has_no_config_with_secrets() -> None:
     assert "Executor asks for secrets" in str(
         _executor_problem(pb.TaskInfo(executor=made), grouped=False)
     )
+
+
+def test_what_is_not_there_is_told_with_what_is() -> None:
+    context = {"env": {"B": "2", "A": "1"}}
+    said = render(_Environment(), "a\n{{ env.NOPE }}", context, quiet=False)
+    assert said == {"error": "line 2: there is no 'NOPE' there; there is: A, B"}
+    assert "'nope' is undefined" in render(_Environment(), "{{ nope }}", {}, quiet=False)["error"]
+    assert "NOPE" not in render(_Environment(), "{{ env.NOPE }}", context, quiet=True)["error"]

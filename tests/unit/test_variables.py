@@ -154,7 +154,7 @@ class TestJobs:
         request = pb.ApplyJobRequest(job_json=document(), request_id="a", dry_run=True)
         refused = desk.refused("ApplyJob", request)
         assert refused.code == Code.FAILED_PRECONDITION
-        assert "pymesos-cli variables set * level VALUE" in refused.message
+        assert "pymesos-cli variables set '*' level VALUE" in refused.message
         submitted = pb.SubmitJobRequest(job_json=document(), request_id="b")
         assert "'level'" in desk.refused("SubmitJob", submitted).message
         assert missing_problem(parse_job(json.loads(document()))) is not None

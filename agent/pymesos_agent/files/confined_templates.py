@@ -40,12 +40,25 @@ FIRST = (
     "{% x %}",
 )
 
+MAX_NAMES = 20  # that an error tells
+
+
+class _Undefined(jinja2.StrictUndefined):
+    """What a template names and is not there; the error tells what is."""
+
+    @property
+    def _undefined_message(self) -> str:
+        if isinstance(self._undefined_obj, Mapping) and self._undefined_hint is None:
+            there = ", ".join(map(str, sorted(self._undefined_obj)[:MAX_NAMES])) or "nothing"
+            return f"there is no {self._undefined_name!r} there; there is: {there}"
+        return super()._undefined_message
+
 
 class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
     """As templates are rendered."""
 
     def __init__(self) -> None:
-        super().__init__(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+        super().__init__(undefined=_Undefined, keep_trailing_newline=True)
 
 
 def main() -> None:

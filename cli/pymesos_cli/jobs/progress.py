@@ -37,7 +37,6 @@ class Progress:
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
-            self._live.start()
 
     def say(self, line: str) -> None:
         """A line of its own."""
@@ -55,6 +54,8 @@ class Progress:
                 self._instances[name_of(instance)] = instance
         self._state = view.state or self._state
         if self._live is not None:
+            if not self._live.is_started:  # before that a command may end by an error
+                self._live.start()
             self._live.update(self._render())
             return
         lines: Counter[str] = Counter()

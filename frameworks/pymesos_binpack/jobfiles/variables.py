@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -109,6 +110,6 @@ def missing_problem(job: Job) -> str | None:
     name = job.missing[0]
     return (
         f"the job refers to the variable {quoted(name)}, which the role {job.role} does not have:"
-        f" `pymesos-cli variables set {job.role} {name} VALUE` sets it, or give it a value below"
-        f" `variables:` in the job file"
+        f" `pymesos-cli variables set {shlex.quote(job.role)} {name} VALUE` sets it, or give it a"
+        f" value below `variables:` in the job file"
     )

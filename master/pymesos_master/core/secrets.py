@@ -8,6 +8,7 @@ not know, the master believes the agent that registers with it.
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -191,12 +192,13 @@ def launch_problem(agent: Agent, info: pb.TaskInfo) -> str | None:
 
 
 def _missing(state: ClusterState, role: str, names: Iterable[str]) -> str | None:
-    there = state.secrets()
+    there, typed = state.secrets(), shlex.quote(role)  # * is a role, and files to a shell
     for name in names:
         if key_of(role, name) not in there:
             return (
                 f"it uses the secret {name}, which the role {role} does not have: `pymesos-cli"
-                f" secret set {role} {name}` sets it, `pymesos-cli secret list {role}` shows others"
+                f" secret set {typed} {name}` sets it, `pymesos-cli secret list {typed}` shows"
+                f" others"
             )
     return None
 
