@@ -44,13 +44,18 @@ def _less(amount: int, reserve: int) -> int:
     return amount - reserve if amount > 2 * reserve else amount // 2
 
 
+def names_in(given: Resources) -> set[str]:
+    """Return the names of all that is there of some resources."""
+    return {n for _, bag in given.parts() for n in (*bag.scalars, *bag.ranges, *bag.sets)}
+
+
 def with_overrides(measured: Resources, given: Resources) -> Resources:
     """What the flags name replaces what was measured. Each GPU is a device of its own.
 
     `gpus:2` are the devices 0 and 1, `gpus:{GPU-8a56,GPU-77c1}` have names of their own. Raises
     ResourceError.
     """
-    named = {n for _, bag in given.parts() for n in (*bag.scalars, *bag.ranges, *bag.sets)}
+    named = names_in(given)
     measured = Resources(
         {n: v for n, v in measured.scalars.items() if n not in named},
         {n: r for n, r in measured.ranges.items() if n not in named},

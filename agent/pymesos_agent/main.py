@@ -47,6 +47,7 @@ from pymesos_core.exits import RemovedError, RoleError
 from pymesos_core.grpc_transport import add_service
 from pymesos_core.limits import PEER_EXECUTORS
 from pymesos_core.outside import Outside, outside_with
+from pymesos_core.resource_names import meant_resource
 from pymesos_core.role import STOP_GRACE_S, RoleProcess, serve_role
 from pymesos_core.security.identities import Kind
 from pymesos_core.settings import resolved, takes
@@ -224,6 +225,11 @@ def _config(
         raise RoleError(
             "--revocable-margin: what is revocable by --resources is so for good: give one of them"
         )
+    for name in sorted(machine.names_in(settings.resources)):
+        if (meant := meant_resource(name)) is not None:
+            log.warning(
+                "--resources: %s is a resource of this agent's own; is %s meant?", name, meant
+            )
     isolation = dict(runtimes[0].isolation) if runtimes else {}
     for runtime in runtimes[1:]:
         isolation |= {f"{runtime.name} {name}": what for name, what in runtime.isolation.items()}

@@ -14,8 +14,6 @@ from pymesos_binpack.containers import ContainerSpec
 from pymesos_binpack.periodic.rules import PeriodicRules
 from pymesos_core.stop_signals import TERM
 
-KNOWN_RESOURCES = ("cpus", "mem", "disk", "gpus", "ports")
-
 
 class JobError(ValueError):
     """A job that cannot be: the message says where, what was expected, and what came near."""

@@ -9,6 +9,7 @@ import click
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.output import note, print_json, print_table
+from pymesos_core.confirming import asking
 from pymesos_core.ids import role_problem, secret_name_problem
 from pymesos_core.json_access import secret_json
 from pymesos_core.json_dialect import iso
@@ -28,7 +29,8 @@ def _value(file: Path | None) -> bytes:
     if str(file) == "-":
         file = None
     if file is None and sys.stdin.isatty():
-        written: str = click.prompt("the value", hide_input=True, err=True)
+        with asking():
+            written: str = click.prompt("the value", hide_input=True, err=True)
         value = written.encode("utf-8", "surrogateescape")
     else:
         try:

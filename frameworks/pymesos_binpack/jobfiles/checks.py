@@ -10,10 +10,11 @@ from typing import Any
 
 import jsonschema
 
-from pymesos_binpack.specs import KNOWN_RESOURCES, JobError
+from pymesos_binpack.specs import JobError
 from pymesos_core.documents import written_at
 from pymesos_core.expressions import compile_expression
 from pymesos_core.ids import hidden_character, size_of
+from pymesos_core.resource_names import KNOWN_RESOURCES
 from pymesos_core.text import cut
 
 MAX_DEPTH = 24

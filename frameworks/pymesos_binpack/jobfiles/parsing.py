@@ -6,7 +6,6 @@ would be sent, before it is stored anywhere.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
 import sys
@@ -37,7 +36,6 @@ from pymesos_binpack.jobs.rollouts.rules import RulesError
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.placement.packing.shape import ShapeError, shape_of
 from pymesos_binpack.specs import (
-    KNOWN_RESOURCES,
     Job,
     JobError,
     PackageSpec,
@@ -48,6 +46,7 @@ from pymesos_binpack.specs import (
 from pymesos_core import limits
 from pymesos_core.ids import role_problem, secret_name_problem, size_of
 from pymesos_core.images import image_problem
+from pymesos_core.resource_names import meant_resource
 from pymesos_core.resources import ResourceError, to_milli
 from pymesos_core.stop_signals import TERM
 from pymesos_core.text import quoted
@@ -60,10 +59,6 @@ UNREACHABLE_REPLACE_S = 60.0  # of a service without volumes
 LOSE_DATA = "lose_data"  # what a volume may say of `migrate`
 MAX_ERRORS = 100  # that are looked at for the one to tell
 DEFAULT_SCALARS = {"cpus": 100, "mem": 32_000}
-
-_OTHER_WORDS = {"core": "cpus", "cores": "cpus", "vcpu": "cpus", "vcpus": "cpus", "memory": "mem",
-                "ram": "mem", "storage": "disk"}  # fmt: skip
-_UNITS = ("_mib", "_mb", "_gib", "_gb", "_milli", "_m")
 
 
 @cache
@@ -212,20 +207,6 @@ def _check_references(tasks: tuple[TaskSpec, ...], role: str) -> None:
                 f"tasks[{index}].volumes: volumes are of reserved disk, and nothing can be reserved"
                 f" for the role '*': give the job another role"
             )
-
-
-def meant_resource(name: str) -> str | None:
-    """The resource that every agent knows, where `name` is a slip for it; else None.
-
-    Other names are of resources that agents have by their own flags.
-    """
-    if name in KNOWN_RESOURCES:
-        return None
-    lowered = name.lower()
-    for unit in _UNITS:
-        lowered = lowered.removesuffix(unit)
-    near = difflib.get_close_matches(lowered, KNOWN_RESOURCES, 1, 0.8)
-    return _OTHER_WORDS.get(lowered) or (near[0] if near else None)
 
 
 def _parse_scalars(given: Mapping[str, Any], where: str) -> dict[str, int]:

@@ -10,7 +10,7 @@ from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placemen
 from pymesos_binpack.placement.eligibility import refusal_of_agent
 from pymesos_binpack.placement.ports import has_ports, ranges_of
 from pymesos_binpack.placement.tasks import Cause, PendingTask, Refusal
-from pymesos_binpack.specs import KNOWN_RESOURCES
+from pymesos_core.resource_names import KNOWN_RESOURCES
 from pymesos_core.resources import MILLI, Resources, count, devices, format_milli
 from pymesos_core.text import count_of
 

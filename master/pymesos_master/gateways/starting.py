@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from pymesos_core.frames import FrameStream
 from pymesos_core.outside import OUTSIDE
 from pymesos_core.role import RoleProcess
 from pymesos_core.serving import reserve_port
-from pymesos_core.text import os_problem
+from pymesos_core.text import count_of, os_problem
 from pymesos_core.transport import CallError
 from pymesos_master.gateways.calls import GatewayCalls
 from pymesos_master.settings import MasterSettings
@@ -87,6 +88,14 @@ class Gateways:
 
     async def run(self) -> None:
         """Keep all of them running until this is cancelled; they have ended then."""
+        cores = os.cpu_count() or 1
+        log.info("%s of --gateways hold the streams", count_of(self.count, "process", "processes"))
+        if self.count >= cores:
+            log.warning(
+                "--gateways %d: this machine has %d CPUs for them and the master; fewer are faster",
+                self.count,
+                cores,
+            )
         async with asyncio.TaskGroup() as group:
             for number in range(self._settings.gateways):
                 group.create_task(self._keep(number + 1))
