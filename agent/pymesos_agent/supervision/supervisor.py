@@ -507,6 +507,7 @@ class Supervisor:
             for number in CHANGEABLE_SIGNALS:
                 with contextlib.suppress(OSError, ValueError):
                     signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())  # as the spawner does
             os.setsid()
             if "user" in spec:  # of an agent that speaks version 2
                 spec["ids"] = ids_of(spec["user"])
