@@ -88,7 +88,7 @@ def test_an_error_says_nothing_of_a_secret(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a\n\n{{ variables.none }}", "line 3: 'dict object' has no attribute 'none'"),
+        ("a\n\n{{ variables.none }}", "line 3: there is no 'none' there"),
         ("a\n{{ nobody }}", "line 2: 'nobody' is undefined"),
         ("{{ 1 / 0 }}", "line 1: division by zero"),
         ("a\n{% if %}", "line 2: Expected an expression"),
