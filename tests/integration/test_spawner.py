@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import pickle
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from pymesos_agent.runtimes.process import ProcessRuntime
 from pymesos_agent.supervision import spawning, supervised
 from pymesos_agent.supervision.spawning import Spawner, SpawnerError, request_of
-from pymesos_agent.supervision.supervisor import Supervisor
 from pymesos_testing.components import supervisors
 from pymesos_testing.rigs import process_rig
 from pymesos_testing.waiting import until
@@ -29,6 +31,14 @@ grep -E '^(Groups|NoNewPrivs|Sig[BIC]|Cap)' /proc/self/status
 readlink /proc/$$/fd/*
 read -r _ _ _ _ group session _ < /proc/$$/stat; [ $group = $$ ] && [ $session = $$ ] && echo leads
 awk '{print $4}' /proc/$$/stat; read -r line || echo "nothing to read"; echo words >&2; exit 7
+"""
+
+FRESH = """
+import base64, os, pickle, sys
+os.set_inheritable(int(sys.argv[2]), False)
+from pymesos_agent.supervision.supervisor import Supervisor
+spec = pickle.loads(base64.b64decode(sys.argv[1]))
+Supervisor.turn_into(None, spec, int(sys.argv[2]))
 """
 
 Spec = dict[str, Any]
@@ -61,13 +71,11 @@ def spawner(program: str) -> Iterator[Spawner]:
 
 
 def forked(spec: Spec, error_fd: int) -> int:
-    pid = os.fork()
-    if pid == 0:
-        os.closerange(3, error_fd)  # what our own parent left open
-        highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
-        os.closerange(error_fd + 1, highest + 1)
-        Supervisor.turn_into(cast("Any", None), spec, error_fd)
-    return pid
+    """As a supervisor does that has just begun: what this process has been through is not in it."""
+    argv = [sys.executable, "-c", FRESH, base64.b64encode(pickle.dumps(spec)).decode()]
+    child = subprocess.Popen([*argv, str(error_fd)], pass_fds=[error_fd])
+    child.returncode = 0  # whoever waits for it is `result`
+    return child.pid
 
 
 def result(spec: Spec, start: Start) -> tuple[str, int, str, str]:
