@@ -1183,7 +1183,7 @@ FOUND_BY: dict[str, int] = {
     "page_before_that_is_stored": 1,
     "pass_over_what_is_kept_no_longer": 4,
     "place_a_daemon_on_any_agent": 13,
-    "reserve_what_may_be_used_meanwhile": 35,
+    "reserve_what_may_be_used_meanwhile": 91,
     "reserve_without_telling": 21,
     "sell_an_agent_twice": 5,
     "show_events_of_every_role": 10,
