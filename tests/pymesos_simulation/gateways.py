@@ -95,7 +95,7 @@ class GatewayNode(Node):
         self.world.at(self.world.aside.uniform(*RESTART_S), self.begin)
 
     def begin(self) -> None:
-        """Its master has it run."""
+        """Start it, as its master does, unless that is gone or it runs."""
         if self._master.alive and not self.alive:
             self.start()
 
@@ -105,7 +105,7 @@ class GatewayNode(Node):
         return self._line.open if self.alive else 0
 
     def master_is_gone(self) -> None:
-        """Its line ends with its master, and so does it."""
+        """End it soon, as it does when its line to the master ends."""
         self.world.at(END_S, self.crash)
 
 

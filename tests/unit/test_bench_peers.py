@@ -82,6 +82,6 @@ def test_what_is_not_installed_says_how_to_get_it(tmp_path: Path) -> None:
 
 
 def test_peers_can_be_read_without_what_they_need() -> None:
-    """Their drivers run in other Pythons, where ours is not."""
+    """The drivers of peers run in other Pythons, which do not have our packages."""
     code = "import peering.systems, sys; sys.exit('pymesos_core' in sys.modules)"
     subprocess.run([sys.executable, "-S", "-c", code], cwd=peers.BENCH, check=True)

@@ -51,7 +51,7 @@ class Cluster:
         self.h.accept(self.framework, [offer.offer_id], *infos)
 
     def charged(self) -> list[bool]:
-        """Of each launch whether its agent is to start an executor."""
+        """Return, for each launch, whether its agent is to start an executor."""
         said = self.h.agent_inbox[self.agent]
         return [m.launch.launch_executor for m in said if m.HasField("launch")]
 

@@ -532,7 +532,7 @@ class TestKillAndReconcile:
         assert (killed is None) == as_mesos
 
     def test_a_command_that_says_nothing(self, h: MasterHarness) -> None:
-        """It is launched for who is told of every start, and starts and fails there."""
+        """The master launches it for a framework that is told of every start; there it fails."""
         capabilities = [pb.PARTITION_AWARE, pb.TASK_STARTING_STATE]
         agent, framework = h.agent(), h.subscribe(capabilities=capabilities)
         (offer,) = h.offers(framework)

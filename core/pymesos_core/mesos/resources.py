@@ -25,7 +25,7 @@ def from_mesos(resource: mesos.Resource) -> pb.Resource:
 
 
 def from_checked(resource: mesos.Resource) -> pb.Resource:
-    """Return the same of one that was looked at, alone or with what it is of."""
+    """Return our form of a resource that was checked before, alone or within its message."""
     out = pb.Resource(name=resource.name)
     match resource.type:
         case mesos.Value.SCALAR if resource.HasField("scalar"):

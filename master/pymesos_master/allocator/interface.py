@@ -151,7 +151,7 @@ class Allocator(Protocol):
         """Nothing of it is granted until it is added again; what it holds stays counted."""
 
     def set_revocable(self, agent_id: str, there: Resources, used: Resources) -> None:
-        """So much of an agent is revocable now, and tasks use that much; nothing of it is offered.
+        """Set what of an agent is revocable now, and what tasks use of that; none of it is offered.
 
         What they use beyond what is there does not come back.
         """

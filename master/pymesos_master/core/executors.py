@@ -133,7 +133,7 @@ def forget_all(ctx: Context, agent: Agent) -> None:
 
 
 def _release(ctx: Context, agent: Agent, key: TaskKey) -> None:
-    """It has ended: what it held comes free."""
+    """Free what an executor held that has ended."""
     executor = forget(ctx, agent, key)
     if executor is not None:
         ctx.allocator.recover(

@@ -216,7 +216,7 @@ class Agent:
         return to_proto(self.total) if self.reserved or self.slack else self.info.resources
 
     def holders(self) -> Iterator[Task | Executor]:
-        """Its tasks and executors that hold resources."""
+        """Yield the tasks and executors of this agent that hold resources."""
         yield from (task for task in self.tasks.values() if task.holds_resources)
         yield from self.executors.values()
 

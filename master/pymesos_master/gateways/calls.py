@@ -11,6 +11,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from pymesos_core.budgets import host_of
 from pymesos_core.caller import Caller, Method
 from pymesos_core.complaints import Complaints
 from pymesos_core.guarding import Guard, refusal_of
@@ -29,7 +30,6 @@ log = logging.getLogger(__name__)
 PING_S = 5.0
 SILENT_S = 15.0
 
-Handler = Callable[["GatewayCall"], Awaitable[None]]
 MAX_ANSWER_BYTES = MAX_MESSAGE_BYTES + 65536  # what peers take
 
 
@@ -37,12 +37,18 @@ class GatewayCall:
     """A ServerCall that came through a gateway."""
 
     def __init__(
-        self, opened: pb.CallOpened, caller: Caller, flow: Flow, method: Served | None
+        self,
+        opened: pb.CallOpened,
+        caller: Caller,
+        flow: Flow,
+        method: Served | None,
+        complaints: Complaints,
     ) -> None:
         self.peer = opened.peer
         self.caller = caller
         self.metadata: Mapping[str, str] = dict(opened.metadata)
         self.flow = flow
+        self._complaints = complaints
         self._decode = bytes if method is None else method.decode
         self._encode = None if method is None else method.encode
 
@@ -60,6 +66,7 @@ class GatewayCall:
         try:
             return self._decode(data)
         except DecodeError as error:
+            self._complaints.say(host_of(self.peer), "no message", str(error))
             raise CallError(Code.INTERNAL, str(error)) from None
 
     async def write(self, message: Any) -> None:
@@ -93,7 +100,7 @@ class GatewayCalls:
         self._guard = guard
         self._on_refused = on_refused
         self._on_silent = on_silent
-        self._complaints = Complaints(log)
+        self.complaints = Complaints(log)
         self._connected: list[_Connected] = []
         self._changed = asyncio.Event()
 
@@ -228,7 +235,8 @@ class _Connected:
         ended = pb.CallEnded()
         try:
             method = self._service.method(opened.method)
-            call = GatewayCall(opened, read_caller(opened.caller), flow, method)
+            caller = read_caller(opened.caller)
+            call = GatewayCall(opened, caller, flow, method, self._service.complaints)
             await self._service.answer(opened, call)
         except Exception as error:
             refusal = refusal_of(opened.method, error)

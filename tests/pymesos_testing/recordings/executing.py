@@ -43,7 +43,7 @@ class Player:
         before_ms, before_s = float(self._log[0]["at_ms"]), time.monotonic()
         for index, entry in enumerate(self._log):
             if "event" in entry:
-                # Of an acknowledgement others may have been told before what it is of was noted.
+                # An acknowledgement may have been told before its update was noted.
                 if entry["event"]["type"] != "ACKNOWLEDGED":
                     wanted.append(_gist(entry["event"]))
                 before_ms, before_s = float(entry["at_ms"]), self._wait(wanted)
