@@ -127,12 +127,18 @@ def too_many(ctx: Context) -> list[Task]:
     there = unused(ctx, margin / 2)
     going = [t for t in ctx.state.tasks.values() if is_revocable(t) and not t.ended]
     staying = sorted((t for t in going if t.kill is None), key=lambda task: task.launched_at_s)
+    held = _held(staying)
     out: list[Task] = []
-    while staying and any(v > there.get(n, 0) for n, v in _held(staying).items()):
+    while staying and any(held[name] > there[name] for name in NAMES):
         latest = staying[-1]
         together = [t for t in staying if t is latest or t.group_id == latest.group_id != ""]
+        for name, value in _held(together).items():
+            held[name] -= value
         out += together
-        staying = [t for t in staying if t not in together]
+        if len(together) == 1:
+            staying.pop()
+        else:
+            staying = [t for t in staying if t.group_id != latest.group_id]
     return out
 
 
