@@ -111,6 +111,7 @@ def test_a_database_finds_its_data_again(cluster: Cluster) -> None:
     cli.wait_for_agents(2)
     volumes = [p["volume"] for a in cli.json("agents") for p in a["reserved"]]
     assert volume in volumes
+    wait_for("its framework is back", lambda: cli.run("jobs").stderr == "")
     cli.ok("stop", job_id)
     wait_for("it has ended", lambda: not cli.tasks(state="TASK_RUNNING"))
     data = list((cluster.roles.folder / hostname / "guarded/volumes").rglob("log"))

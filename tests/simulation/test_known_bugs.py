@@ -581,9 +581,13 @@ def start_before_checkpoint(patch: pytest.MonkeyPatch) -> None:
     original = AgentContext.checkpoint
 
     def checkpoint(
-        self: AgentContext, changes: Any, done: Any = lambda: None, failed: Any = lambda _: None
+        self: AgentContext,
+        changes: Any,
+        done: Any = lambda: None,
+        failed: Any = lambda _: None,
+        **options: Any,
     ) -> None:
-        original(self, changes, lambda: None, failed)
+        original(self, changes, lambda: None, failed, **options)
         done()
 
     patch.setattr(AgentContext, "checkpoint", checkpoint)
