@@ -84,15 +84,21 @@ def check_agent(node: AgentNode, core: AgentCore, effects: list[fx.Effect]) -> N
 
 
 def _is_too_much(node: AgentNode) -> bool:
-    """What is really there, whoever knows of it."""
+    """What is really there, whoever knows of it. One that is still being started uses no more than
+    it asked for, so that the agent need not know what it cannot measure yet."""
     there = node.machine.total.quantities
+    containers = node.machine.containers.values()
+    starting = {c.key for c in containers if c.container_id not in node.known}
     used = dict.fromkeys(NAMES, 0)
     has_guests = False
-    for resources in node.machine.live().values():
+    for key, resources in node.machine.live().items():
         held = resources.quantities
+        use = int(1000 * used_by_each(node.world))
+        if key in starting:
+            use = min(use, held.get("cpus", 0))
         guest = holds_revocable(resources)
         has_guests |= guest
-        used["cpus"] += held.get("cpus", 0) if guest else int(1000 * used_by_each(node.world))
+        used["cpus"] += held.get("cpus", 0) if guest else use
         used["mem"] += held.get("mem", 0) if guest else 1000 * MEM_MIB
     return has_guests and any(used[name] > there.get(name, 0) for name in NAMES)
 
