@@ -215,6 +215,45 @@ def test_a_role_at_its_limit_still_gets_what_is_reserved_for_it() -> None:
     assert grant.resources == parse("cpus(db):3")
 
 
+def test_what_is_revocable_counts_for_no_quota() -> None:
+    drf = DrfAllocator()
+    drf.set_quota("db", Quota({"cpus": 2000}, {"cpus": 2000, "mem": 0}))
+    drf.add_framework("f", ("db",), active=True, terms=Terms(revocable=True))
+    guests, own = parse("cpus{REV}:3;mem{REV}:300"), parse("cpus:2")
+    drf.add_agent("a", parse("cpus:4;mem:400") + guests, {("f", "db"): guests + own})
+    drf.add_agent("b", parse("cpus:4;mem:400") + guests, {("f", "db"): parse("cpus:2")})
+    (grant,) = drf.allocate(0)
+    assert (grant.agent_id, grant.resources) == ("b", guests), "it is beyond its limit"
+    assert drf.held("db")["cpus"] == 10_000 and drf.charged("db")["cpus"] == 4000
+    drf.recover("f", "b", "db", parse("cpus:2"), now_s=0)
+    assert not drf.allocate(0)
+    drf.recover("f", "a", "db", own, now_s=0)
+    drf.answered("f", "b")
+    (grant,) = drf.allocate(0)
+    assert grant.resources == own, "it is guaranteed as much, and all it holds is revocable"
+    drf.remove_framework("f")  # and is back, with what it holds
+    drf.add_framework("f", ("db",), active=True, terms=Terms(revocable=True))
+    assert drf.held("db")["cpus"] == 8000 and drf.charged("db")["cpus"] == 2000
+    drf.remove_agent("a")
+    drf.remove_agent("b")
+    assert not any(drf.held("db").values()) and not any(drf.charged("db").values())
+
+
+def test_a_role_at_its_limit_is_offered_what_becomes_revocable() -> None:
+    drf = DrfAllocator()
+    drf.set_quota("db", Quota({}, {"cpus": 1000, "mem": 0}))
+    drf.add_framework("f", ("db",), active=True, terms=Terms(revocable=True))
+    drf.add_agent("a", parse("cpus:4;mem:400"), {("f", "db"): parse("cpus:1")})
+    assert not drf.allocate(0)
+    guests = parse("cpus{REV}:3;mem{REV}:300")
+    drf.set_revocable("a", guests, EMPTY)
+    (grant,) = drf.allocate(0)
+    assert grant.resources == guests
+    drf.recover("f", "a", "db", guests, now_s=0)
+    drf.set_revocable("a", EMPTY, EMPTY)
+    assert not drf.allocate(0)
+
+
 def test_the_largest_part_of_an_agent_in_one_offer() -> None:
     drf = DrfAllocator(Settings(max_fraction=0.5))
     for name in ("f", "g"):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pymesos_core.resources import EMPTY, MILLI, Resources, parse, tagged
+from pymesos_core.resources import EMPTY, MILLI, REVOCABLE, Resources, parse, tagged
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Grant, Quota, Terms
 from pymesos_master.allocator.state import AgentEntry
@@ -372,14 +372,16 @@ def test_limits_hold_and_guarantees_come_first(
         allocator.set_quota(role, Quota({"cpus": guarantee * MILLI}, limit))
     roles = [r for r in ("eng", "ops", "*", "free") if data.draw(st.booleans(), label=r)]
     for role in roles:
-        allocator.add_framework(f"f-{role}", (role,), active=True)
+        terms = Terms(revocable=data.draw(st.booleans()))
+        allocator.add_framework(f"f-{role}", (role,), active=True, terms=terms)
     for number, cpus in enumerate(agents):
-        allocator.add_agent(f"a{number}", parse(f"cpus:{cpus};mem:{cpus * 100}"), {})
+        guests = tagged(REVOCABLE, parse(f"cpus:{data.draw(st.integers(0, 3))}"))
+        allocator.add_agent(f"a{number}", parse(f"cpus:{cpus};mem:{cpus * 100}") + guests, {})
     now_s = 0.0
     for _ in range(6):
         now_s += 1.0
         offers = allocator.allocate(now_s)
-        held = {role: allocator.held(role).get("cpus", 0) for role in {*roles, *quotas}}
+        held = {role: allocator.charged(role).get("cpus", 0) for role in {*roles, *quotas}}
         total = sum(agents) * MILLI
         for role, (guarantee, more) in quotas.items():
             assert held[role] <= (guarantee + more) * MILLI

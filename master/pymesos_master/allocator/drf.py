@@ -196,7 +196,7 @@ class DrfAllocator:
         agent = state.agents.get(agent_id)
         if agent is None or not resources:
             return
-        state.hold(agent, (framework_id, role), resources.quantities, -1)
+        state.hold(agent, (framework_id, role), resources, -1)
         granted_with = None
         if refuse_s is not None or (framework_id, role) not in agent.held:
             granted_with = agent.granted_with.pop((framework_id, role), None)
@@ -270,8 +270,8 @@ class DrfAllocator:
     def transfer(self, agent_id: str, resources: Resources, giver: Client, taker: Client) -> None:
         """See Allocator."""
         agent = self._state.agents[agent_id]
-        self._state.hold(agent, giver, resources.quantities, -1)
-        self._state.hold(agent, taker, resources.quantities, 1)
+        self._state.hold(agent, giver, resources, -1)
+        self._state.hold(agent, taker, resources, 1)
         self._state.less_held = True
 
     # Roles.
@@ -296,6 +296,13 @@ class DrfAllocator:
         """See Allocator."""
         node = self._state.tree.find(role)
         return {n: v for n, v in node.held.items() if v} if node is not None else {}
+
+    def charged(self, role: str) -> Scalars:
+        """See Allocator."""
+        node = self._state.tree.find(role)
+        if node is None:
+            return {}
+        return {name: node.charged(name) for name in (*node.held, *node.reserved)}
 
     def held_by(self, framework_id: str) -> Scalars:
         """See Allocator."""

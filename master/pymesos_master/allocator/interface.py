@@ -190,6 +190,9 @@ class Allocator(Protocol):
     def held(self, role: str) -> Scalars:
         """What a role and those below it hold, offered or used."""
 
+    def charged(self, role: str) -> Scalars:
+        """What counts against the quota of a role, and against those above it."""
+
     def held_by(self, framework_id: str) -> Scalars:
         """What a framework holds, offered or used."""
 

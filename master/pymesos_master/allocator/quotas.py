@@ -1,7 +1,7 @@
 """Quota: what roles are to get first, and what they may hold at most (docs/quota.md of Mesos).
 
 A role's consumption is what it and those below it hold, offers included: else outstanding offers
-would break a limit.
+would break a limit. What is revocable and not reserved counts for none, as its owners pay for it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Iterator, Mapping
 
 from pymesos_core.resources import Resources, Tag
-from pymesos_master.allocator.interface import Quota
+from pymesos_master.allocator.interface import NOTHING, Quota
 from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.allocator.tree import Node, Tree
 
@@ -119,6 +119,13 @@ class Quotas:
                 out[name] = min(out.get(name, left), left)
             node = node.parent
         return out
+
+
+def uncharged(resources: Resources) -> Scalars:
+    """What of these resources counts against no quota."""
+    if not resources.tagged:
+        return NOTHING
+    return resources.where(lambda tag: tag.revocable and not tag.role).quantities
 
 
 def chop(resources: Resources, at_most: Mapping[str, int]) -> Resources:

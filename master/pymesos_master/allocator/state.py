@@ -9,9 +9,9 @@ from typing import NamedTuple
 from pymesos_core.reservations import unreserved
 from pymesos_core.resources import EMPTY, Resources, for_good
 from pymesos_core.timers import Timers
-from pymesos_master.allocator.interface import PLAIN_TERMS, Client, Settings, Terms
+from pymesos_master.allocator.interface import NOTHING, PLAIN_TERMS, Client, Settings, Terms
 from pymesos_master.allocator.minimum import Minimum, Scalars
-from pymesos_master.allocator.quotas import Quotas
+from pymesos_master.allocator.quotas import Quotas, uncharged
 from pymesos_master.allocator.refusals import AgentRefusals, Refusals
 from pymesos_master.allocator.tree import Node, Tree
 
@@ -48,9 +48,17 @@ class AgentEntry:
     has_gpus: bool = False
     granted_with: dict[Client, Scalars] = field(default_factory=dict)  # the room of who was asked
     was_cut: bool = False  # less was granted of it than is usable: it comes first the next time
+    uncharged: dict[Client, dict[str, int]] = field(default_factory=dict)  # of `held`, if any
 
-    def hold(self, client: Client, scalars: Scalars, sign: int) -> None:
+    def hold(self, client: Client, resources: Resources, sign: int) -> None:
         """A client holds more of it, or less."""
+        scalars = resources.quantities
+        if free := uncharged(resources):
+            mine = self.uncharged.setdefault(client, {})
+            for name, value in free.items():
+                mine[name] = mine.get(name, 0) + sign * value
+            if not any(mine.values()):
+                del self.uncharged[client]
         held = self.held.get(client)
         if held is None and sign > 0:
             self.held[client] = dict(scalars)
@@ -145,16 +153,16 @@ class AllocatorState:
         for client, resources in used.items():
             agent.owed = agent.owed + resources.minus_what_is_there(available)
             available = available.minus_what_is_there(resources)
-            self.hold(agent, client, resources.quantities, 1)
-        self.tree.change_total(total.quantities, 1)
+            self.hold(agent, client, resources, 1)
+        self._change_total(total, 1)
         self.set_available(agent, available)
         self.dirty[agent_id] = None
 
     def set_revocable(self, agent: AgentEntry, there: Resources, used: Resources) -> None:
         """Another part of an agent is revocable than was."""
-        self.tree.change_total(agent.total.quantities, -1)
+        self._change_total(agent.total, -1)
         agent.total = for_good(agent.total) + there
-        self.tree.change_total(agent.total.quantities, 1)
+        self._change_total(agent.total, 1)
         agent.owed = for_good(agent.owed) + used.minus_what_is_there(there)
         self.set_available(agent, for_good(agent.available) + there.minus_what_is_there(used))
         self.look_at(agent)
@@ -166,10 +174,13 @@ class AllocatorState:
         del self.agents[agent.agent_id]
         self.gpu_agents -= agent.has_gpus
         self.kept_back.pop(agent.agent_id, None)
-        for client, scalars in list(agent.held.items()):
-            self.hold(agent, client, dict(scalars), -1)
-        self.tree.change_total(agent.total.quantities, -1)
+        for client, scalars in agent.held.items():
+            self._hold_in_tree(client, scalars, -1, agent.uncharged.get(client, NOTHING))
+        self._change_total(agent.total, -1)
         self.refusals.forget_agent(agent.agent_id)
+
+    def _change_total(self, total: Resources, sign: int) -> None:
+        self.tree.change_total(total.quantities, sign, uncharged(total))
 
     def deactivate_agent(self, agent: AgentEntry) -> None:
         """Nothing of it is free."""
@@ -178,12 +189,15 @@ class AllocatorState:
             agent.active = False
             self.dirty.pop(agent.agent_id, None)
 
-    def hold(self, agent: AgentEntry, client: Client, scalars: Scalars, sign: int) -> None:
+    def hold(self, agent: AgentEntry, client: Client, resources: Resources, sign: int) -> None:
         """A client holds more of an agent, or less."""
-        agent.hold(client, scalars, sign)
+        agent.hold(client, resources, sign)
+        self._hold_in_tree(client, resources.quantities, sign, uncharged(resources))
+
+    def _hold_in_tree(self, client: Client, scalars: Scalars, sign: int, free: Scalars) -> None:
         framework = self.frameworks.get(client[0])
         if framework is not None:
-            self.tree.hold(self.leaf(framework, client[1]), scalars, sign)
+            self.tree.hold(self.leaf(framework, client[1]), scalars, sign, free)
             if sign < 0:
                 self.forget_if_left(framework, client[1])
 
@@ -192,7 +206,8 @@ class AllocatorState:
         for agent in self.agents.values():
             for client, scalars in agent.held.items():
                 if client[0] == framework.framework_id:
-                    self.tree.hold(self.leaf(framework, client[1]), scalars, sign)
+                    free = agent.uncharged.get(client, NOTHING)
+                    self.tree.hold(self.leaf(framework, client[1]), scalars, sign, free)
 
     def set_available(self, agent: AgentEntry, resources: Resources) -> None:
         """Set how much of an agent is available now."""

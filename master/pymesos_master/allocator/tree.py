@@ -21,6 +21,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Mapping
 
+from pymesos_master.allocator.interface import NOTHING
 from pymesos_master.allocator.minimum import Minimum
 
 SHARE_BITS = 208
@@ -32,7 +33,7 @@ class Node:
 
     __slots__ = (
         "children", "framework_id", "full", "heap", "held", "limits", "order", "parent", "rank",
-        "ratio", "reserved", "role", "stamp", "wanting", "watched", "weight",
+        "ratio", "reserved", "revocable", "role", "stamp", "wanting", "watched", "weight",
     )  # fmt: skip
 
     def __init__(self, role: str, parent: Node | None, order: int, framework_id: str = "") -> None:
@@ -43,6 +44,7 @@ class Node:
         self.weight = 1.0
         self.ratio: tuple[int, int] | None = None  # the weight as a fraction, unless it is 1
         self.held: dict[str, int] = {}  # scalar → thousandths, of all below
+        self.revocable: dict[str, int] = {}  # of what is held
         self.reserved: dict[str, int] = {}  # for all below, and held by nobody
         self.limits: Mapping[str, int] = {}
         self.full = False  # so near to its limits that nothing it may get is worth an offer
@@ -59,8 +61,11 @@ class Node:
         self.ratio = None if weight == 1.0 else weight.as_integer_ratio()
 
     def charged(self, name: str) -> int:
-        """What counts against a quota: what is held, and what is reserved (docs/quota.md)."""
-        return self.held.get(name, 0) + self.reserved.get(name, 0)
+        """What counts against a quota: what it holds for good, or is reserved (docs/quota.md)."""
+        held = self.held.get(name, 0)
+        if self.revocable:
+            held -= self.revocable.get(name, 0)
+        return held + self.reserved.get(name, 0)
 
 
 class Tree:
@@ -70,6 +75,7 @@ class Tree:
         self._minimum = minimum
         self.root = Node("", None, 0)
         self.total: dict[str, int] = {}
+        self._revocable: dict[str, int] = {}  # of the total
         self._roles: dict[str, Node] = {}
         self.weights: dict[str, float] = {}
         self._limits: dict[str, Mapping[str, int]] = {}
@@ -173,8 +179,9 @@ class Tree:
 
     def _check_limits(self, node: Node) -> None:
         left = {name: limit - node.charged(name) for name, limit in node.limits.items()}
-        # What is reserved is within the limits already.
-        full = not self._minimum.met_within(left) and not any(node.reserved.values())
+        # What is reserved is within the limits already, and what is revocable is held to none.
+        more = any(node.reserved.values()) or any(self._revocable.values())
+        full = not more and not self._minimum.met_within(left)
         if full != node.full:
             node.full = full
             self._touch(node)
@@ -183,14 +190,27 @@ class Tree:
         """The weight of a role."""
         return self.weights.get(role, 1.0)
 
-    def change_total(self, scalars: Mapping[str, int], sign: int) -> None:
-        """An agent came, or went."""
-        for name, value in scalars.items():
-            self.total[name] = self.total.get(name, 0) + sign * value
+    def change_total(
+        self, scalars: Mapping[str, int], sign: int, revocable: Mapping[str, int] = NOTHING
+    ) -> None:
+        """An agent came, or went, with so much that is revocable among the rest."""
+        _add(self.total, scalars, sign)
         self._stale = True
+        if revocable:
+            there_was = any(self._revocable.values())
+            _add(self._revocable, revocable, sign)
+            if any(self._revocable.values()) != there_was:
+                for role in self._watched & self._roles.keys():
+                    self._check_limits(self._roles[role])
 
-    def hold(self, leaf: Node, scalars: Mapping[str, int], sign: int) -> None:
-        """A leaf holds more, or less."""
+    def hold(
+        self,
+        leaf: Node,
+        scalars: Mapping[str, int],
+        sign: int,
+        revocable: Mapping[str, int] = NOTHING,
+    ) -> None:
+        """A leaf holds more, or less, with so much that is revocable among the rest."""
         change = scalars if sign > 0 else {name: -value for name, value in scalars.items()}
         node = leaf
         while (above := node.parent) is not None:
@@ -198,6 +218,8 @@ class Tree:
             for name, value in change.items():
                 held[name] = now = held.get(name, 0) + value
                 assert now >= 0, f"{leaf.framework_id} holds {now} of {name}"
+            if revocable:
+                _add(node.revocable, revocable, sign)
             if node.watched:
                 self.changed.add(node.role)
                 self._check_limits(node)
@@ -213,8 +235,7 @@ class Tree:
         """More is reserved for a role and held by nobody, or less."""
         node = below = self.role(role)
         while node.parent is not None:
-            for name, value in scalars.items():
-                node.reserved[name] = node.reserved.get(name, 0) + sign * value
+            _add(node.reserved, scalars, sign)
             if node.watched:
                 self.changed.add(node.role)
                 self._check_limits(node)
@@ -312,3 +333,8 @@ class Tree:
     def find(self, role: str) -> Node | None:
         """A role that is there."""
         return self._roles.get(role)
+
+
+def _add(to: dict[str, int], scalars: Mapping[str, int], sign: int) -> None:
+    for name, value in scalars.items():
+        to[name] = to.get(name, 0) + sign * value

@@ -98,7 +98,7 @@ def _limits_met(allocator: Allocator, state: ClusterState, role: str, needs: Sca
     """Which limits of a role, and of those above it, leave no room for as much."""
     parts = []
     for above in upwards(role):
-        held = allocator.held(above)
+        held = allocator.charged(above)
         for name, limit in state.terms(above).quota.limits.items():
             left = limit - held.get(name, 0)
             if left <= 0 or left < needs.get(name, 0):
@@ -112,7 +112,7 @@ def _guarantees_open(allocator: Allocator, state: ClusterState, role: str) -> li
     mine = set(upwards(role))
     parts = []
     for other, terms in sorted(state.roles().items()):
-        held = allocator.held(other) if terms.quota.guarantees and other not in mine else {}
+        held = allocator.charged(other) if terms.quota.guarantees and other not in mine else {}
         for name, guarantee in terms.quota.guarantees.items() if other not in mine else ():
             if held.get(name, 0) < guarantee:
                 has = f"{other} holds {format_milli(held.get(name, 0))} {name}"
