@@ -7,13 +7,15 @@ import contextlib
 import logging
 import signal
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pymesos_core.complaints import Complaints
 from pymesos_core.exits import RoleError
-from pymesos_lb.config import Layout, write
+from pymesos_lb.certificates import Certificate, Certificates
+from pymesos_lb.config import Doors, Layout, write
 from pymesos_lb.routes import Address, Route, Routes
 from pymesos_lb.slots import FeedError, HaProxy
 
@@ -47,18 +49,22 @@ class Balancer:
 
     program: str
     folder: Path
-    ip: str
+    doors: Doors
     mono_s: Callable[[], float]
     can_listen: Callable[[str, int], bool] = can_listen
+    certificates: Certificates | None = None
+    wall_s: Callable[[], float] = time.time
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     _layout: Layout = field(default_factory=lambda: Layout({}))
     _left_out: dict[int, float] = field(default_factory=dict)  # ports, and until when
+    _shown: Mapping[str, Certificate] | None = None  # by HAProxy
     _served_at_s: dict[Route, float] = field(default_factory=dict)
 
     async def run(self, routes: Callable[[], Routes]) -> None:
         """Keep it until this is cancelled. Raises BrokenError."""
         self._complaints = Complaints(log, self.mono_s)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await self._look_at_certificates()
         self._write({})
         process = await asyncio.create_subprocess_exec(
             self.program, "-W", "-db", "-f", str(self.folder / CONFIG)
@@ -68,6 +74,8 @@ class Balancer:
                 raise BrokenError(f"HAProxy does not start with {self.folder / CONFIG}: {ABOVE}")
             while process.returncode is None:
                 await self._follow(process, routes())
+                if self.certificates is not None:
+                    await self._show_certificates(process, self.certificates)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.changed.wait(), LOOK_AGAIN_S)
                 self.changed.clear()
@@ -94,6 +102,37 @@ class Balancer:
                 self.changed.set()
                 await asyncio.sleep(0.2)
 
+    async def _look_at_certificates(self) -> None:
+        """Read those that are new before HAProxy is started with them."""
+        if self.certificates is None:
+            return
+        problems = await asyncio.to_thread(self.certificates.look, self.wall_s())
+        for name, said in problems.items():
+            self._complaints.say(name, "certificate", said)
+
+    async def _show_certificates(
+        self, process: asyncio.subprocess.Process, certificates: Certificates
+    ) -> None:
+        """Have clients be shown those that there are now, without starting HAProxy anew."""
+        await self._look_at_certificates()
+        for route in self._layout.slots:
+            if route.port in self.doors.tls_ports and not certificates.has(route.host):
+                said = f"no certificate in {certificates.source} is of it, and clients are refused"
+                self._complaints.say(route.backend, "certificate", said)
+        if certificates.held is self._shown:
+            return
+        try:
+            haproxy = HaProxy(str(self.folder / SOCKET))
+            refused = await haproxy.show(self.doors.certificates, certificates.held)
+        except FeedError as error:
+            self._complaints.say("HAProxy", "certificates", str(error))
+            return
+        self._shown = certificates.held
+        if refused:
+            said = "its socket does not take it: it is started anew, and reads the file"
+            self._complaints.say(", ".join(refused), "certificate", said)
+            process.send_signal(signal.SIGUSR2)
+
     async def _start_anew(
         self, process: asyncio.subprocess.Process, served: Mapping[Route, frozenset[Address]]
     ) -> None:
@@ -103,7 +142,7 @@ class Balancer:
         """
         new = sorted({route.port for route in served} - self._ports())
         # A process that cannot listen has those before it pause for a moment.
-        free = [port for port in new if self.can_listen(self.ip, port)]
+        free = [port for port in new if self.can_listen(self.doors.ip, port)]
         for port in set(new).difference(free):
             self._leave_out([port])
         possible = self._ports().union(free)
@@ -149,14 +188,15 @@ class Balancer:
         for wanted in (layout, before):
             self._layout = wanted
             self._write(served)
+            self._shown = None
             process.send_signal(signal.SIGUSR2)
             if await self._takes(process, wanted):
                 return wanted is layout
         return False
 
-    def _ports(self) -> set[int]:
+    def _ports(self) -> frozenset[int]:
         """Where it listens."""
-        return {route.port for route in self._layout.slots}
+        return self.doors.always | {route.port for route in self._layout.slots}
 
     def _remembered(self, routes: Routes) -> Mapping[Route, frozenset[Address]]:
         """What serves, and the routes that somebody has served lately."""
@@ -174,7 +214,7 @@ class Balancer:
 
     def _write(self, served: Mapping[Route, frozenset[Address]]) -> None:
         new = self.folder / f"{CONFIG}.new"
-        new.write_text(write(self._layout, served, self.ip, str(self.folder / SOCKET)))
+        new.write_text(write(self._layout, served, self.doors, str(self.folder / SOCKET)))
         new.replace(self.folder / CONFIG)
 
     async def _takes(self, process: asyncio.subprocess.Process, layout: Layout) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -20,10 +21,24 @@ from pymesos_core.serving import Listen
 from pymesos_core.settings.server import read_ip, read_master
 from pymesos_core.tasks import until_first
 from pymesos_lb.balancer import Balancer
+from pymesos_lb.certificates import Certificates
+from pymesos_lb.config import HTTPS_PORT, Doors
 from pymesos_lb.routes import routes_of
 from pymesos_proto.v1.names_pb2 import NamesBatch
 
+COPIES = "certificates"  # in --folder
+PORT = click.IntRange(1, 65535)
 PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
+
+
+@dataclass(frozen=True)
+class Balancing:
+    """What an operator says of HAProxy."""
+
+    program: str
+    folder: Path
+    doors: Doors
+    certificates: Path | None  # where the operator puts them
 
 
 class Told(Names):
@@ -41,9 +56,7 @@ class Told(Names):
         return changed
 
 
-async def serve(
-    process: RoleProcess, master: str, tls: Path | None, ip: str, folder: Path, program: str
-) -> None:
+async def serve(process: RoleProcess, master: str, tls: Path | None, balancing: Balancing) -> None:
     """Balance until the process is to stop. Raises RoleError."""
     credentials = Credentials(tls) if tls is not None else None
     if credentials is not None:
@@ -52,7 +65,13 @@ async def serve(
     detector = detector_for(master)
     process.close_later(detector.close)
     await detector.start(patient=True)
-    balancer = Balancer(program, folder, ip, outside.mono_s)
+    folder, source = balancing.folder, balancing.certificates
+    copies = Path(balancing.doors.certificates)
+    certificates = None if source is None else Certificates(source, copies)
+    balancer = Balancer(
+        balancing.program, folder, balancing.doors, outside.mono_s,
+        certificates=certificates, wall_s=outside.wall_s,
+    )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     names = Told(balancer.changed)
     following = Following(names, outside, folder / FILE)
@@ -80,6 +99,22 @@ def _ip(context: click.Context, option: click.Parameter, written: str) -> str:
         raise click.BadParameter(str(error)) from error
 
 
+def doors_of(
+    ip: str, folder: Path, source: Path | None, ports: tuple[int, ...], redirect_port: int | None
+) -> Doors:
+    """Return where clients come to. Raises UsageError."""
+    if source is None:
+        if ports or redirect_port is not None:
+            raise click.UsageError(
+                "--tls-port and --redirect-port need certificates: give --certificates, too"
+            )
+        return Doors(ip)
+    ports = ports or (HTTPS_PORT,)
+    if redirect_port in ports:
+        raise click.UsageError("--redirect-port is a --tls-port, too: clients come there by TLS")
+    return Doors(ip, ports, redirect_port, str(folder / COPIES))
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--master", envvar="PYMESOS_MASTER", required=True, callback=_master,
@@ -98,20 +133,38 @@ def _ip(context: click.Context, option: click.Parameter, written: str) -> str:
     type=click.Path(file_okay=False, path_type=Path),
     help="For HAProxy's configuration and socket, and what a restart begins with.",
 )  # fmt: skip
+@click.option(
+    "--certificates", "source", type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="A folder with NAME.pem (certificates, then the key) or NAME/fullchain.pem and "
+    "NAME/privkey.pem; what is new there is used within seconds.",
+)  # fmt: skip
+@click.option(
+    "--tls-port", "tls_ports", type=PORT, multiple=True,
+    help="A port at which clients come by TLS; may be given again.  [default: 443]",
+)  # fmt: skip
+@click.option(
+    "--redirect-port", type=PORT,
+    help="Where requests for a host of the (first) port of TLS are sent there by 308, as 80.",
+)  # fmt: skip
 @click.option("--haproxy", default="haproxy", show_default=True, help="The program.")
 @click.option("--log-level", default="info", show_default=True)
 def main(
-    master: str, tls: Path | None, ip: str, folder: Path, haproxy: str, log_level: str
-) -> None:
+    master: str, tls: Path | None, ip: str, folder: Path, source: Path | None,
+    tls_ports: tuple[int, ...], redirect_port: int | None, haproxy: str, log_level: str,
+) -> None:  # fmt: skip
     """Balance the load of what jobs expose, with HAProxy."""
     program = shutil.which(haproxy) or shutil.which(haproxy, path=PATH)
     if program is None:
         raise click.ClickException(
             f"{haproxy} is not there: install it (Debian's package is haproxy), or give --haproxy"
         )
+    folder = folder.absolute()
+    balancing = Balancing(
+        program, folder, doors_of(ip, folder, source, tls_ports, redirect_port), source
+    )
     serve_role(
         "pymesos-lb",
         Listen(ip, 0, None, None),
         log_level,
-        lambda process: serve(process, master, tls, ip, folder.absolute(), program),
+        lambda process: serve(process, master, tls, balancing),
     )

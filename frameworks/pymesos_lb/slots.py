@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from pymesos_lb.certificates import Certificate
 from pymesos_lb.routes import Address
 
 ANSWERS_WITHIN_S = 5.0
@@ -93,6 +94,29 @@ class HaProxy:
                     writer.close()
         except (OSError, TimeoutError) as error:
             raise FeedError(f"HAProxy does not answer at {self.path}: {error!r}") from error
+
+    async def show(self, folder: str, wanted: Mapping[str, Certificate]) -> list[str]:
+        """Make clients be shown these certificates, which are copies in a folder.
+
+        Returns what it did not take, as too large for its socket. Raises FeedError.
+        """
+        refused: list[str] = []
+        listed = set((await self.ask(f"show ssl crt-list {folder}")).split()) - {"#", folder}
+        for path, certificate in wanted.items():
+            there = await self.ask(f"show ssl cert {path}")
+            if certificate.fingerprint not in there:
+                if "Filename:" not in there:
+                    await self.ask(f"new ssl cert {path}")
+                await self.ask(f"set ssl cert {path} <<\n{certificate.pem.decode()}")
+                if "Success" not in await self.ask(f"commit ssl cert {path}"):
+                    refused.append(path)
+                    continue
+            if path not in listed:
+                await self.ask(f"add ssl crt-list {folder} {path}")
+        for path in listed.difference(wanted):
+            await self.ask(f"del ssl crt-list {folder} {path}")
+            await self.ask(f"del ssl cert {path}")
+        return refused
 
     async def give(self, backend: str, wanted: Set[Address]) -> int:
         """Make a backend serve from these addresses; returns how many commands that took.

@@ -7,12 +7,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 
 from pymesos_core.complaints import Complaints
 from pymesos_lb.balancer import CONFIG, TRY_AGAIN_S, Balancer, log
-from pymesos_lb.config import Layout
+from pymesos_lb.certificates import Certificates
+from pymesos_lb.config import Doors, Layout
+from pymesos_lb.main import doors_of
 from pymesos_lb.routes import Route, Routes
+from pymesos_lb.slots import HaProxy
 
 HERE = frozenset({("10.0.0.1", 31000)})
 
@@ -26,7 +30,7 @@ class Machine:
         self.balancer = Balancer(
             "haproxy",
             folder,
-            "0.0.0.0",
+            Doors("0.0.0.0"),
             lambda: self.now_s,
             lambda ip, port: port not in self.taken,
         )
@@ -108,3 +112,35 @@ async def test_for_a_port_that_is_taken_nothing_is_started_anew(tmp_path: Path) 
     it.taken.clear()
     it.now_s += TRY_AGAIN_S
     assert await it.look("a:80", "late:22", "b:80") == {"a:80", "late:22", "b:80"}
+
+
+async def test_what_haproxys_socket_does_not_take_is_read_by_one_that_is_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it, asked = Machine(tmp_path), 0
+
+    async def show(*_: object) -> list[str]:
+        nonlocal asked
+        asked += 1
+        return ["large.pem"]
+
+    monkeypatch.setattr(HaProxy, "show", show)
+    held = Certificates(tmp_path, tmp_path / "copies")
+    it.balancer.certificates = held
+    await it.look("a:80")
+    for _ in range(2):
+        await it.balancer._show_certificates(it.process, held)
+        assert (asked, it.starts) == (1, 2), "once for each change"
+
+
+@pytest.mark.parametrize("ports, redirect", [((443,), None), ((), 80)])
+def test_ports_of_tls_need_certificates(ports: tuple[int, ...], redirect: int | None) -> None:
+    with pytest.raises(click.UsageError, match="give --certificates"):
+        doors_of("127.0.0.1", Path("/x"), None, ports, redirect)
+
+
+def test_where_clients_come_by_tls() -> None:
+    doors = doors_of("127.0.0.1", Path("/x"), Path("/y"), (), 80)
+    assert (doors.tls_ports, doors.certificates) == ((443,), "/x/certificates")
+    with pytest.raises(click.UsageError, match="is a --tls-port, too"):
+        doors_of("127.0.0.1", Path("/x"), Path("/y"), (80,), 80)

@@ -10,7 +10,7 @@ from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job, read_job_file
 from pymesos_binpack.specs import JobError
 from pymesos_core import contract
-from pymesos_lb.config import SLOTS, Layout, write
+from pymesos_lb.config import SLOTS, Doors, Layout, write
 from pymesos_lb.routes import Route, routes_of
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.names_pb2 import Exposed, NamedTask, ServedPort, ServedTask
@@ -59,7 +59,7 @@ class TestConfig:
 
     def test_what_is_written(self) -> None:
         served = {SHOP: frozenset({("10.0.0.1", 31000), ("2001:db8::1", 31001)})}
-        text = write(Layout({SHOP: 3, Route(80, "b"): 1}), served, "127.0.0.1", "/run/s")
+        text = write(Layout({SHOP: 3, Route(80, "b"): 1}), served, Doors("127.0.0.1"), "/run/s")
         assert "\nfrontend 80\n  bind 127.0.0.1:80\n" in text
         assert (
             "  use_backend shop.example.org:80 if { var(txn.host) -m str shop.example.org }" in text
@@ -67,6 +67,31 @@ class TestConfig:
         assert "  server slot1 10.0.0.1:31000\n  server slot2 [2001:db8::1]:31001\n" in text
         assert "  server slot3 127.0.0.1:1 disabled\n" in text
         assert text.count("\nfrontend ") == 1 and text.count("\nbackend ") == 3
+
+    def test_tls_and_what_is_sent_there(self) -> None:
+        routes = {Route(443, "a"): 1, Route(443, "b"): 1, Route(80, "b"): 1}
+        doors = Doors("127.0.0.1", (443,), 80, "/etc/certificates")
+        text = write(Layout(routes), {}, doors, "/run/s")
+        assert "ssl-min-ver TLSv1.2" in text
+        plain, tls = text.split("\nfrontend ")[1:]
+        assert "  bind 127.0.0.1:443 ssl crt /etc/certificates strict-sni alpn h2,http/1.1\n" in tls
+        assert "X-Forwarded-Proto https" in tls and "redirect" not in tls
+        assert "  bind 127.0.0.1:80\n" in plain and "X-Forwarded-Proto http\n" in plain
+        sent = [line for line in plain.splitlines() if "redirect prefix" in line]
+        (only,) = sent  # as b serves there itself
+        assert "prefix https://a code 308 if { var(txn.host) -m str a }" in only
+        assert "use_backend b:80" in plain
+
+    def test_it_listens_for_tls_before_there_is_a_route_and_says_another_port(self) -> None:
+        doors = Doors("127.0.0.1", (8443, 9443), 8080, "/c")
+        empty = write(Layout({}), {}, doors, "/run/s")
+        assert empty.count("\nfrontend ") == 3 and empty.count("strict-sni") == 2
+        text = write(Layout({Route(8443, "a"): 1}), {}, doors, "/run/s")
+        assert "redirect prefix https://a:8443 code 308" in text
+
+    def test_without_certificates_nothing_is_of_tls(self) -> None:
+        text = write(Layout({Route(443, "a"): 1}), {}, Doors("127.0.0.1"), "/run/s")
+        assert "ssl" not in text and "redirect prefix" not in text
 
 
 class TestJobFiles:
