@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
+from pymesos_binpack.ahead import Ahead
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.life import (
     JOBS_LIMITS,
@@ -99,8 +100,11 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
         outside=outside,
         tells=telling(options),
     )
-    begin = partial(begin_life, info, partial(read_core, options), make)
-    stand_by = partial(_stand_by, me, detector, options.settings.master, outside)
+    ahead = Ahead(outside.mono_s)
+    begin = partial(begin_life, info, partial(_read_core, options, ahead), make)
+    master = options.settings.master
+    follow = partial(ahead.follow, contender.records)
+    stand_by = partial(_stand_by, me, detector, master, outside, follow)
     async with (
         running(audit.run()) as auditing,
         running(contend(contender, service, begin, outside, stand_by)) as contending,
@@ -119,9 +123,19 @@ def leading_core(service: JobsService) -> BinpackCore | None:
     return service.leads.core if service.leads is not None else None
 
 
-async def _stand_by(me: MasterInfo, detector: Detector, master: str, outside: Outside) -> None:
+def _read_core(options: Options, ahead: Ahead, records: Records) -> BinpackCore:
+    """Take over with what was parsed ahead. Raises RoleError."""
+    try:
+        return read_core(options, records, ahead.parse)
+    finally:
+        ahead.forget()
+
+
+async def _stand_by(
+    me: MasterInfo, detector: Detector, master: str, outside: Outside, follow: StandBy
+) -> None:
     """Do what an instance does that does not lead."""
-    async with beside(_keep_renewed(master, outside)):
+    async with beside(_keep_renewed(master, outside)), beside(follow()):
         await compare(me, detector)
 
 

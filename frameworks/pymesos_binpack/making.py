@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pymesos_binpack.core.effects import MakeJob
 from pymesos_binpack.core.events import JobMade
-from pymesos_binpack.jobfiles.parsing import load_document, parse_job
+from pymesos_binpack.jobfiles.parsing import parse_stored
 from pymesos_binpack.jobfiles.variables import with_variables
 from pymesos_binpack.specs import Job
 
@@ -34,6 +34,6 @@ def made_job(wanted: MakeJob) -> Job | Exception:
     """Return a job as it is wanted, or why it cannot be: the core says whose fault that is."""
     try:
         document = with_variables(wanted.document, wanted.values)
-        return parse_job(load_document(document, only_json=True))
+        return parse_stored(document)
     except Exception as error:
         return error

@@ -18,7 +18,7 @@ from typing import Any
 
 from pymesos_binpack.alerts.silences import SILENCE, Silence, read_silence
 from pymesos_binpack.alerts.state import ALERT, Alert, read_alert
-from pymesos_binpack.jobfiles.parsing import load_document, parse_job
+from pymesos_binpack.jobfiles.parsing import load_document, parse_stored
 from pymesos_binpack.jobs.aligning import is_settled
 from pymesos_binpack.jobs.history import SUBMIT, VERSION, History, Version
 from pymesos_binpack.jobs.instance import INSTANCE, Instance, Saved, instance_key, version_of
@@ -47,6 +47,7 @@ _KEY = re.compile(
     r"[^/]+/(?P<task>[^/]+)/(?P<index>[0-9]{1,9})(?:/(?P<mark>v[0-9]{1,10}(?:r[0-9]{1,10})?))?"
 )
 Row = tuple[str, str, bytes]  # kind, key, value
+Parse = Callable[[str], Job]
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,11 @@ class Restored:
     rows: dict[str, list[Row]] = field(default_factory=dict)  # by job
 
 
-def restore(records: Records) -> Restored:
-    """Read all. Raises ValueError when the framework's own id cannot be read."""
+def restore(records: Records, parse: Parse = parse_stored) -> Restored:
+    """Read all; `parse` reads the document of each job.
+
+    Raises ValueError when the framework's own id cannot be read.
+    """
     out = Restored()
     for (kind, key), value in records.items():
         if kind == FRAMEWORK:
@@ -185,7 +189,7 @@ def restore(records: Records) -> Restored:
             if reason := _why_set_aside(rows):
                 out.quarantined[job_id] = Quarantined(job_id, reason, tuple(rows))
             else:
-                out.jobs.append(load_job(job_id, rows))
+                out.jobs.append(load_job(job_id, rows, parse))
         except Exception as error:  # whatever it is, it is of this job alone
             out.quarantined[job_id] = Quarantined(job_id, why(error), tuple(rows))
     return out
@@ -218,7 +222,7 @@ def set_aside(job_id: str, reason: str) -> Change:
     return Change(QUARANTINE, job_id, reason[:MAX_REASON].encode("utf-8", "backslashreplace"))
 
 
-def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
+def load_job(job_id: str, rows: Iterable[Row], parse: Parse = parse_stored) -> JobState:
     """Read a job back. Raises JobError, ValueError, KeyError, TypeError."""
     if problem := id_problem(job_id):
         raise ValueError(f"its id: {problem}")
@@ -257,7 +261,7 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
         raise ValueError(
             "its record has another time, or another `stopping` or `hurried`, than can be"
         )
-    job = scaled(_parse(document), scalings)
+    job = scaled(parse(document), scalings)
     latest = _latest_version(record)
     older = [versions[number] for number in sorted(versions) if number < latest.number]
     history = History((*older, latest))
@@ -320,7 +324,7 @@ def _know(job: JobState, number: int) -> None:
     version = job.history.get(number)
     if version is None:
         raise ValueError(f"its version {number} is needed, and is not there")
-    job.know(version, _parse(version.document))
+    job.know(version, parse_stored(version.document))
 
 
 def _fill(job: JobState) -> None:
@@ -331,10 +335,6 @@ def _fill(job: JobState) -> None:
         for index in range(0 if later else spec.instances):
             if (spec.name, index) not in there:
                 job.add(spec, index)
-
-
-def _parse(document: str) -> Job:
-    return parse_job(load_document(document, only_json=True))
 
 
 def _latest_version(record: Mapping[str, Any]) -> Version:
@@ -379,7 +379,7 @@ def _rerun_of(read: Mapping[str, Any]) -> Set[str]:
     """The tasks that run again; earlier this was a flag, for all or none. Raises ValueError."""
     rerun = read["rerun"]
     if rerun is True:
-        return {task.name for task in _parse(str(read["document"])).tasks}
+        return {task.name for task in parse_stored(str(read["document"])).tasks}
     if rerun is False:
         return frozenset()
     if not (isinstance(rerun, list) and all(map(_is_text, rerun))):

@@ -25,7 +25,8 @@ from pymesos_core.coordination import (
     RegistryError,
     StaleEpochError,
 )
-from pymesos_core.coordination.zookeeper import MAX_RECORD_BYTES, ZkContender, ZkDetector
+from pymesos_core.coordination.zk_registry import MAX_RECORD_BYTES
+from pymesos_core.coordination.zookeeper import ZkContender, ZkDetector
 from pymesos_core.security.authority import certificate_pem, key_pem, new_key
 from pymesos_core.store import Change
 from pymesos_testing.cli import Cli, job

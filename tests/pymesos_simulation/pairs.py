@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
+from pymesos_binpack.ahead import Ahead
 from pymesos_binpack.electing import begin_life, contend, elsewhere
 from pymesos_binpack.jobs.instance import INSTANCE
 from pymesos_binpack.placement.packing import read_policy
@@ -81,10 +82,6 @@ class InstanceRegistry(InOrderRegistry):
         super().__init__(WatchedClient(client, epoch_version), path, epoch_version)
 
 
-async def _stand_by() -> None:
-    """Do nothing: the certificate lasts for the whole run."""
-
-
 class Kept:
     """What ZooKeeper has of a framework now, to be looked at by the simulation."""
 
@@ -124,7 +121,10 @@ class ElectedNode(FrameworkNode):
         )
         self.network.listen(self, self.address, handlers_of(AuditedJobs(service, Audit())))
         outside = outside_of(self, self.network)
-        await contend(contender, service, self._begin, outside, _stand_by)
+        self.ahead = Ahead(outside.mono_s)
+        # The certificate lasts for the whole run.
+        stand_by = partial(self.ahead.follow, contender.records)
+        await contend(contender, service, self._begin, outside, stand_by)
 
     def _begin(self, term: Term, store: StateStore, records: Records) -> Binpack:
         make = partial(
@@ -147,7 +147,8 @@ class ElectedNode(FrameworkNode):
     def _read(self, records: Records) -> WatchedBinpack:
         """Take over from what is stored."""
         with self.world.fatal():
-            self.core = core = WatchedBinpack(read_policy("default"), records, (self.role,))
+            roles, parse = (self.role,), self.ahead.parse
+            self.core = core = WatchedBinpack(read_policy("default"), records, roles, parse)
             core.node, core.budgets, core.offered = self, Budgets(), {}
             core.promises = Promises(records)
             missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}

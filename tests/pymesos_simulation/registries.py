@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pymesos_core.coordination.zookeeper import ZkRegistry
+from pymesos_core.coordination.zk_registry import ZkRegistry
 from pymesos_core.store import Change
 from pymesos_simulation.world import here
 

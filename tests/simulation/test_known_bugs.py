@@ -54,8 +54,8 @@ from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack
+from pymesos_core.coordination.zk_registry import ZkRegistry
 from pymesos_core.coordination.zk_store import ZkStore
-from pymesos_core.coordination.zookeeper import ZkRegistry
 from pymesos_core.outbox import Outbox
 from pymesos_core.outgoing.alert import TOLD
 from pymesos_core.resources import EMPTY, Resources

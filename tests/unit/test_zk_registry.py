@@ -17,7 +17,7 @@ from kazoo.handlers.threading import KazooTimeoutError, SequentialThreadingHandl
 
 from pymesos_core.coordination import RegistryError
 from pymesos_core.coordination.zk_client import in_words
-from pymesos_core.coordination.zookeeper import ZkRegistry
+from pymesos_core.coordination.zk_registry import ZkRegistry
 from pymesos_core.store import Change
 
 

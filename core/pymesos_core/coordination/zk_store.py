@@ -64,9 +64,9 @@ class ZkStore:
         records: dict[tuple[str, str], bytes] = {}
         self._parts = {}
         for (kind, key), value in raw.items():
-            if not _FOLDER.fullmatch(kind):
+            if not (of := kind_of(kind)):
                 continue  # parts, or something that is not of this store
-            place = kind.rpartition(".")[0], key.removeprefix(MARK)
+            place = of, key.removeprefix(MARK)
             if value.startswith(IN_PARTS):
                 value = self._joined(*place, value, raw)
             records[place] = value
@@ -138,6 +138,11 @@ class ZkStore:
             ) from error
         self._parts[kind, key] = number
         return b"".join([value, *rest])
+
+
+def kind_of(folder: str) -> str:
+    """Return the kind of the records that a folder of the registry has; or nothing, of others."""
+    return folder.rpartition(".")[0] if _FOLDER.fullmatch(folder) else ""
 
 
 def kept_bytes(kind: str, key: str, value: bytes) -> int:

@@ -19,17 +19,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote
 
 from kazoo.client import KazooClient, KazooState
 from kazoo.exceptions import (
-    BadVersionError,
-    ConnectionLoss,
     KazooException,
     NoAuthError,
     NodeExistsError,
     NoNodeError,
-    RolledBackError,
 )
 from kazoo.handlers.threading import KazooTimeoutError
 
@@ -38,20 +34,18 @@ from pymesos_core.coordination.interface import (
     CoordinationError,
     MasterInfo,
     RegistryError,
-    StaleEpochError,
     Term,
     read_epoch,
 )
 from pymesos_core.coordination.zk_client import MakeClient, in_words, make_client
+from pymesos_core.coordination.zk_registry import ZkRecords, ZkRegistry
 from pymesos_core.coordination.zk_rights import close_registry, make_path, readable
-from pymesos_core.store import MAX_GROUP_BYTES, Change, Records, weight_bytes
 from pymesos_core.tasks import Background
 from pymesos_core.text import duration
 
 log = logging.getLogger(__name__)
 
 PREFIX = "json.info_"
-MAX_RECORD_BYTES = 512 * 1024  # ZooKeeper's jute.maxbuffer is 1 MiB for a whole batch
 DEFAULT_SESSION_TIMEOUT_S = 10.0
 SAY_AFTER_S = 1.0  # that a server is waited for
 RESIGN_S = 2.0
@@ -110,124 +104,6 @@ def _candidates(children: list[str]) -> list[str]:
     )
 
 
-class ZkRegistry:
-    """Records as znodes. A deposed leader's write fails on the epoch's version."""
-
-    def __init__(self, client: KazooClient, path: str, epoch_version: int) -> None:
-        self._client = client
-        self._root = f"{path}/registry"
-        self._epoch_path = f"{path}/epoch"
-        self._epoch_version = epoch_version
-        self._known: set[str] = set()
-        self._asked: Any = None  # the answer that a write waits for
-        self._given_up = False
-
-    def load(self) -> Records:
-        """All records. Raises RegistryError."""
-        records: dict[tuple[str, str], bytes] = {}
-        try:
-            self._client.ensure_path(self._root)
-            folders = self._client.get_children(self._root)
-            # All requests at once: one after the other, ten thousand take seconds.
-            listed = [
-                (kind, self._client.get_children_async(f"{self._root}/{kind}")) for kind in folders
-            ]
-            asked = [
-                (kind, name, self._client.get_async(f"{self._root}/{kind}/{name}"))
-                for kind, names in listed
-                for name in names.get()
-            ]
-            for kind, name, answer in asked:
-                records[kind, unquote(name)] = answer.get()[0]
-                self._known.add(f"{self._root}/{kind}/{name}")
-        except (KazooException, KazooTimeoutError) as error:
-            raise RegistryError(
-                f"the registry in ZooKeeper cannot be read: {in_words(error)}"
-            ) from error
-        return records
-
-    def commit(self, changes: list[Change]) -> None:
-        """Write in one batch what ZooKeeper takes in one. Raises StaleEpochError, RegistryError.
-
-        A CommitQueue asks for more only for a single request that is larger, as when very many
-        agents are forgotten; that one may be written in part.
-        """
-        latest = {(change.kind, change.key): change for change in changes}
-        batch: list[Change] = []
-        size = 0
-        for change in latest.values():
-            weight = weight_bytes([change])
-            if weight > MAX_RECORD_BYTES:
-                raise RegistryError(
-                    f"the record {change.kind}/{change.key} has {weight} bytes;"
-                    f" at most {MAX_RECORD_BYTES} are kept"
-                )
-            if batch and size + weight > MAX_GROUP_BYTES:
-                self._write(batch)
-                batch, size = [], 0
-            batch.append(change)
-            size += weight
-        if batch or not latest:
-            self._write(batch)
-
-    def give_up(self) -> None:
-        """Have the write that waits fail now, and all later ones.
-
-        kazoo keeps what it is asked for while it reaches no server, however long that takes. A
-        write that arrives after all is taken only if no epoch was raised since.
-        """
-        self._given_up = True
-        if (asked := self._asked) is not None:
-            asked.set_exception(ConnectionLoss())
-
-    def _answer(self, asked: Any) -> Any:
-        self._asked = asked
-        try:
-            if self._given_up:  # between the two
-                raise ConnectionLoss
-            return asked.get()
-        finally:
-            self._asked = None
-
-    def _write(self, changes: list[Change]) -> None:
-        if self._given_up:
-            raise RegistryError("the registry in ZooKeeper is not written: leadership was given up")
-        try:
-            for kind in dict.fromkeys(c.kind for c in changes):
-                if f"{self._root}/{kind}" not in self._known:
-                    self._answer(self._client.ensure_path_async(f"{self._root}/{kind}"))
-                    self._known.add(f"{self._root}/{kind}")
-            transaction = self._client.transaction()
-            transaction.check(self._epoch_path, self._epoch_version)
-            after = set(self._known)
-            for change in changes:
-                node = f"{self._root}/{change.kind}/{quote(change.key, safe='')}"
-                if change.value is None:
-                    if node in after:
-                        transaction.delete(node)
-                        after.discard(node)
-                elif node in after:
-                    transaction.set_data(node, change.value)
-                else:
-                    transaction.create(node, change.value)
-                    after.add(node)
-            results = self._answer(transaction.commit_async())
-        except (KazooException, KazooTimeoutError) as error:
-            raise RegistryError(
-                f"the registry in ZooKeeper cannot be written: {in_words(error)}"
-            ) from error
-        failures = [
-            r for r in results if isinstance(r, Exception) and not isinstance(r, RolledBackError)
-        ]
-        if failures:
-            if isinstance(results[0], BadVersionError | NoNodeError):
-                raise StaleEpochError("another one has raised the epoch")
-            raise RegistryError(
-                f"the registry in ZooKeeper refused a write: {in_words(failures[0])}"
-            )
-        self._known = after
-
-
 MakeRegistry = Callable[[Any, str, int], ZkRegistry]
 
 
@@ -260,6 +136,11 @@ class ZkContender:
         self._node: str | None = None
         self._started = False
         self._patience: asyncio.TimerHandle | None = None  # while suspended
+
+    @property
+    def records(self) -> ZkRecords:
+        """What is written by who leads, for others to read."""
+        return ZkRecords(self._client, self._url.path)
 
     async def lead(self) -> Term:
         """Wait until this master's znode is the lowest, then raise the epoch."""

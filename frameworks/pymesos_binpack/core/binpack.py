@@ -81,6 +81,7 @@ from pymesos_binpack.core.then import (
     Then,
     VersionStored,
 )
+from pymesos_binpack.jobfiles.parsing import parse_stored
 from pymesos_binpack.jobs.daemons import Agents
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.roster import wanted_of
@@ -89,7 +90,7 @@ from pymesos_binpack.jobs.variables import Variables
 from pymesos_binpack.jobs.volumes import KeptVolume, Volumes
 from pymesos_binpack.placement.by_role import PlacementByRole
 from pymesos_binpack.placement.packing import Policy
-from pymesos_binpack.restoring import Quarantined, restore, set_aside, why
+from pymesos_binpack.restoring import Parse, Quarantined, restore, set_aside, why
 from pymesos_core.clock import Now
 from pymesos_core.security import policy as security
 from pymesos_core.store import Change, Records
@@ -113,19 +114,25 @@ class JobFault(Exception):  # noqa: N818 - of the job, as far as the others are 
 class BinpackCore:
     """Deterministic: same state, event and time give the same effects."""
 
-    def __init__(self, policy: Policy, records: Records, roles: Iterable[str] = ("*",)) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        records: Records,
+        roles: Iterable[str] = ("*",),
+        parse: Parse = parse_stored,
+    ) -> None:
         """Take over from the state directory. Raises ValueError when it cannot be read.
 
-        `roles` are those that it is in whatever jobs it has.
+        `roles` are those that it is in whatever jobs it has, and `parse` reads their documents.
         """
         always = tuple(roles)
         self._ctx = Context(PlacementByRole(policy, always), always, always)
         self._to_store: list[Change] = []  # what loading changed
         self._begun = False
-        self._load(records)
+        self._load(records, parse)
 
-    def _load(self, records: Records) -> None:
-        ctx, restored = self._ctx, restore(records)
+    def _load(self, records: Records, parse: Parse) -> None:
+        ctx, restored = self._ctx, restore(records, parse)
         ctx.framework_id = restored.framework_id
         for value in restored.volumes:
             ctx.volumes.load(value)

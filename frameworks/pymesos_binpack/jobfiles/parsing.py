@@ -51,7 +51,16 @@ from pymesos_core.resources import ResourceError, to_milli
 from pymesos_core.stop_signals import TERM
 from pymesos_core.text import quoted
 
-__all__ = ["Job", "JobError", "TaskSpec", "VolumeSpec", "load_document", "parse_job", "schema"]
+__all__ = [
+    "Job",
+    "JobError",
+    "TaskSpec",
+    "VolumeSpec",
+    "load_document",
+    "parse_job",
+    "parse_stored",
+    "schema",
+]
 
 MAX_BYTES = limits.JOB.most
 MAX_INSTANCES = 20_000
@@ -130,6 +139,11 @@ def parse_job(document: Any) -> Job:
     if problem := launch_problem(job):
         raise JobError(problem)
     return job
+
+
+def parse_stored(document: str) -> Job:
+    """Read a job back from its document. Raises JobError."""
+    return parse_job(load_document(document, only_json=True))
 
 
 def _parse(document: Mapping[str, Any], stored: str) -> Job:
