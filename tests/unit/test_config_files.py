@@ -12,6 +12,7 @@ from pymesos_agent.files.confined_templates import _Environment, render
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.jobfiles.templates import references
+from pymesos_binpack.jobfiles.trial import env_problem
 from pymesos_binpack.specs import JobError
 from pymesos_core import contract
 from pymesos_core.containers import fitting_runtimes, secret_names
@@ -174,6 +175,54 @@ def test_nothing_of_a_template_is_computed(
     computed: list[str] = []
     monkeypatch.setitem(jinja2.filters.FILTERS, "computed", computed.append)
     assert not references(expression).variables and not computed
+
+
+NAMES = {
+    "env": {"A": "1"},
+    "ports": [{"name": "http"}, {"name": "admin-api"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("template", "missing"),
+    [
+        ("{{ env.A }}{{ env.PORT0 }}{{ env.PORT1 }}{{ env['PORT_HTTP'] }}", ""),
+        ("{{ env.PORT_ADMIN_API }}{{ env.PYMESOS_INSTANCE }}", ""),
+        ("{{ env.PORT2 }}", "PORT2"),
+        ("{{ env.A }}\n{{ env.NOPE }}", "NOPE"),
+        ("{% if env.NOPE %}{% endif %}", "NOPE"),
+        ("{{ env['NOPE'] }}", "NOPE"),
+        ("{{ env.PYMESOS_RUN }}", "PYMESOS_RUN"),
+        ("{{ env.NOPE | default('x') }}", ""),
+        ("{% if env.NOPE is defined %}{{ env.NOPE }}{% endif %}", ""),
+        ("{% if 'NOPE' in env %}{{ env.NOPE }}{% endif %}", ""),
+        ("{{ env.get('NOPE') }}", ""),
+        ("{{ env[task.name] }}", ""),
+        ("{% set env = {'NOPE': 1} %}{{ env.NOPE }}", ""),
+    ],
+)
+def test_a_name_that_env_does_not_have_is_found_beforehand(template: str, missing: str) -> None:
+    read = document({"path": "plain", "content": "x"}, {"path": "a", "template": template})
+    read["tasks"][0] |= NAMES
+    problem = env_problem(parse_job(read))
+    if not missing:
+        assert problem is None
+        return
+    assert problem == (
+        f"tasks[0] (t).config[1].template: there is no env.{missing}; of the task's environment"
+        f" templates have A, PORT0, PORT1, PORT_ADMIN_API, PORT_HTTP, PYMESOS_INSTANCE"
+    )
+
+
+def test_what_a_run_or_a_sidecar_has_in_its_environment() -> None:
+    read = document({"path": "a", "template": "{{ env.DAY }}{{ env.PYMESOS_RUN }}"})
+    read["tasks"][0] |= {"kind": "periodic", "parameters": [{"name": "DAY"}]}
+    assert env_problem(parse_job(read)) is None
+    sidecar = {"name": "s", "command": "y", "config": [{"path": "b", "template": "{{ env.A }}"}]}
+    read["tasks"][0] |= {"sidecars": [sidecar], "env": {"A": "1"}}
+    assert "tasks[0] (s).config[0]" in (env_problem(parse_job(read)) or ""), "it has its own"
+    read["tasks"][0]["sidecars"][0]["env"] = {"A": "2"}
+    assert env_problem(parse_job(read)) is None
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,34 @@ class TestApply:
         assert not desk.apply(document({**WEB, "instances": 3, "scale": scale})).warnings
         assert not desk.apply(document(WEB)).warnings
 
+    def test_a_secret_that_its_role_does_not_have_is_warned_of(self, desk: Desk) -> None:
+        template = {"path": "a", "template": "{{ secrets.key }}"}
+        text = document({**WEB, "secrets": [{"name": "db"}], "config": [template]})
+        assert not desk.apply(text, dry_run=True).warnings, "no master has told of them yet"
+        desk.h.feed(c.SecretsTold("*", (("key", 1, 1.0),)))
+        assert not desk.apply(text, dry_run=True).warnings, "nor whether there are others"
+        desk.h.feed(c.SecretsTold("*", (("key", 1, 1.0),), complete=True))
+        for dry_run in (True, False):
+            (warning,) = desk.apply(text, dry_run=dry_run).warnings
+            assert warning == (
+                "web: the role '*' has no secret db yet, and until it has none of its tasks starts:"
+                " `pymesos-cli secret set '*' db` sets it"
+            )
+        desk.h.feed(c.SecretsTold("*", (("db", 1, 2.0),)))
+        assert not desk.apply(text, dry_run=True).warnings
+        desk.h.feed(c.SecretsTold("*", (), removed="key"))
+        (warning,) = desk.apply(text, dry_run=True).warnings
+        assert "no secret key yet" in warning
+
+    def test_a_template_of_what_the_environment_does_not_have_is_refused(self, desk: Desk) -> None:
+        file = {"path": "a", "template": "{{ env.PORT_HTTP }}"}
+        with pytest.raises(
+            CallError, match=r"\(web\)\.config\[0\]\.template: there is no env\.PORT_"
+        ):
+            desk.apply(document({**WEB, "config": [file]}))
+        assert not desk.h.core.jobs
+        desk.apply(document({**WEB, "config": [file], "ports": [{"name": "http"}]}))
+
     def test_a_job_is_started_and_then_left_alone(self, desk: Desk) -> None:
         planned = desk.apply(document(WEB), dry_run=True)
         assert (planned.created, planned.changed, planned.tasks[0].start) == (True, True, 2)

@@ -8,7 +8,7 @@ found out by reconciliation: the master does not know the task, and it is planne
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 from pymesos_binpack.alerts.silences import Silences
 from pymesos_binpack.alerts.state import Alerts
@@ -228,6 +228,10 @@ class BinpackCore:
     def variables(self) -> Variables:
         """The variables of roles."""
         return self._ctx.variables
+
+    def secret_names(self, role: str) -> Set[str] | None:
+        """The names of all secrets of a role, if the master has told of it."""
+        return self._ctx.secret_names.get(role)
 
     def users_of(self, role: str, name: str) -> Iterator[JobState]:
         """Each job of a role that has not ended and refers to a variable."""

@@ -48,6 +48,7 @@ class Context:
     alerts: Alerts = field(default_factory=Alerts)
     silences: Silences = field(default_factory=Silences)
     secrets: dict[str, Seen] = field(default_factory=dict)  # by the keys of their records
+    secret_names: dict[str, set[str]] = field(default_factory=dict)  # of roles told of as a whole
     variables: Variables = field(default_factory=Variables)
     spreading_secrets: dict[str, Spread] = field(default_factory=dict)  # by the same keys
     spreading_variables: dict[str, Spread] = field(default_factory=dict)

@@ -29,6 +29,7 @@ def begin(ctx: Context) -> None:
 
 def on_told(ctx: Context, event: SecretsTold) -> None:
     """Note at which versions secrets are, and begin with those that are at another."""
+    _note_names(ctx, event)
     changes: list[Change] = []
     for name, version, set_at_s in event.secrets:
         now = Seen(event.role, name, version, set_at_s)
@@ -43,6 +44,15 @@ def on_told(ctx: Context, event: SecretsTold) -> None:
     changes += _forget_removed(ctx, event)
     if changes:
         ctx.store("secrets are at other versions", *changes)
+
+
+def _note_names(ctx: Context, event: SecretsTold) -> None:
+    """Note which secrets a role has, if the master tells of all of them."""
+    if event.complete:
+        ctx.secret_names[event.role] = set()
+    if (names := ctx.secret_names.get(event.role)) is not None:
+        names.update(name for name, _, _ in event.secrets)
+        names.discard(event.removed)
 
 
 def on_due(ctx: Context, key: str) -> None:

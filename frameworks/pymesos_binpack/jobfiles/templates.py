@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from pymesos_binpack.specs import JobError
 from pymesos_core.ids import secret_name_problem, variable_name_problem
 from pymesos_core.text import cut, quoted
 
+if TYPE_CHECKING:
+    from jinja2 import nodes
+
 NAMED = ("variables", "secrets")
 KNOWN = (*NAMED, "env", "task")
+ASKING = ("default", "d", "defined", "undefined")  # filters and tests of what may not be there
+METHODS = frozenset(dir(dict))  # as of env.get("X")
 MAX_SAID = 300  # characters
 
 
@@ -24,6 +30,7 @@ class References:
 
     variables: tuple[str, ...]
     secrets: tuple[str, ...]
+    env: tuple[str, ...] = ()  # that have to be there, as nothing in it asks whether they are
 
 
 @lru_cache(maxsize=256)
@@ -67,7 +74,32 @@ def references(template: str) -> References:
         raise JobError("it is nested too deeply") from None
     except ValueError as error:  # as of a number with thousands of digits
         raise JobError(cut(str(error), MAX_SAID)) from None
-    return References(tuple(found["variables"]), tuple(found["secrets"]))
+    return References(tuple(found["variables"]), tuple(found["secrets"]), _needed_of_env(tree))
+
+
+def _needed_of_env(tree: nodes.Template) -> tuple[str, ...]:
+    """The names of `env` without which the template fails, each where it comes to it.
+
+    One that it also asks about (`env.X is defined`, `env.X|default("y")`) is none of them, nor is
+    any where it looks at all of `env`, or has one of its own.
+    """
+    from jinja2 import nodes
+
+    names = [each for each in tree.find_all(nodes.Name) if each.name == "env"]
+    needed: dict[str, None] = {}
+    asked_about: set[str] = set()
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        assert isinstance(node, nodes.Getattr | nodes.Getitem)
+        if isinstance(node.node, nodes.Name) and node.node.name == "env":
+            needed[_name_of(node, nodes.Const)] = None
+            names.remove(node.node)
+    if names or "" in needed or needed.keys() & METHODS:
+        return ()
+    for asking in tree.find_all((nodes.Filter, nodes.Test)):
+        assert isinstance(asking, nodes.Filter | nodes.Test)
+        if asking.name in ASKING and asking.node is not None:
+            asked_about.add(_name_of(asking.node, nodes.Const))
+    return tuple(name for name in needed if name not in asked_about)
 
 
 _PROBLEMS = {"variables": variable_name_problem, "secrets": secret_name_problem}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping
 
+from pymesos_binpack.jobfiles.templates import references
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import pending_task, task_infos, with_volumes
 from pymesos_binpack.periodic.rules import MAX_VALUE
@@ -23,9 +24,11 @@ from pymesos_core.resources import (
     checked_total,
     from_proto,
 )
+from pymesos_core.text import cut
 from pymesos_proto.v1 import types_pb2 as pb
 
 GPUS = "gpus"
+MAX_NAMES, MAX_NAME = 20, 100  # that a sentence tells; and characters of one
 DEVICES_MAX = 64  # of one agent, as far as the size of a message goes
 JOB_ID_END = "-00000000"
 ATTEMPTS = 10**9
@@ -58,11 +61,28 @@ def launch_problem(job: Job) -> str | None:
     return None
 
 
+def env_problem(job: Job) -> str | None:
+    """Why a template of the job would fail that says `env.NAME`, or None.
+
+    It is asked of what is sent, and not of jobs that were taken before anybody asked.
+    """
+    for index, spec in enumerate(job.tasks):
+        each = (spec, *spec.sidecars)
+        if any("config" in one.container.keys for one in each):
+            for one, info in zip(each, _build(job, spec), strict=True):
+                if problem := _env_problem(one, info):
+                    return f"tasks[{index}] ({one.name}).{problem}"
+    return None
+
+
 def _build(job: Job, spec: TaskSpec) -> tuple[pb.TaskInfo, ...]:
     """What would be sent, through the wire and back. Raises ResourceError and what it finds."""
     instance = Instance(job.name + JOB_ID_END, job.name, spec, max(spec.instances, 1) - 1)
     parameters = spec.periodic.parameters if spec.periodic is not None else ()
-    instance.amend(attempts=ATTEMPTS, args={each.name: "x" * MAX_VALUE for each in parameters})
+    run = "a run" if spec.periodic is not None else ""
+    instance.amend(
+        attempts=ATTEMPTS, run=run, args={each.name: "x" * MAX_VALUE for each in parameters}
+    )
     task = pending_task(instance, job.priority)
     given = _resources(task.scalars, task.ports, task.host_ports)
     launch = Launch(task, AgentOffers(("o",), AGENT, given), given)
@@ -102,6 +122,20 @@ def _size_problem(infos: tuple[pb.TaskInfo, ...], ports: int) -> str | None:
             return problem
     if len(infos) > 1:
         return limits.GROUP.problem(sum(sizes), "the task with its sidecars, as it is sent,")
+    return None
+
+
+def _env_problem(spec: TaskSpec, info: pb.TaskInfo) -> str | None:
+    there = {each.name for each in info.command.environment}
+    there |= {f"PORT{number}" for number in range(spec.ports)}
+    for index, file in enumerate(spec.container.keys.get("config", ())):
+        for name in references(file.get("template", "")).env:
+            if name not in there:
+                has = ", ".join(sorted(there)[:MAX_NAMES])
+                return (
+                    f"config[{index}].template: there is no env.{cut(name, MAX_NAME)}; of the"
+                    f" task's environment templates have {has}"
+                )
     return None
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
 from pymesos_binpack.specs import Job, TaskSpec
 from pymesos_core.store import Change
+from pymesos_core.text import quoted
 
+MAX_WARNINGS = 20
 SEEN = "secret"  # ROLE:NAME → its record
 
 
@@ -66,6 +69,28 @@ def read_seen(key: str, value: bytes) -> Seen:
 def services_with(job: Job, name: str) -> tuple[str, ...]:
     """The services of a job that are given a secret of its role."""
     return tuple(t.name for t in job.tasks if t.is_service and name in secrets_given(t))
+
+
+def secret_warnings(job: Job, there: Set[str] | None) -> list[str]:
+    """Return which secrets a job asks for that its role does not have, as sentences.
+
+    `there`: those that it has; None: nobody knows.
+    """
+    if there is None:
+        return []
+    named = quoted(job.role)
+    return [
+        f"{task.name}: the role {named} has no secret {name} yet, and until it has none of its"
+        f" tasks starts: `pymesos-cli secret set {shlex.quote(job.role)} {name}` sets it"
+        for task in job.tasks
+        for name in sorted({*secrets_given(task), *_of_images(task)} - there)
+    ][:MAX_WARNINGS]
+
+
+def _of_images(spec: TaskSpec) -> Iterator[str]:
+    """The secrets by which images are fetched."""
+    keys = (each.container.keys for each in (spec, *spec.sidecars))
+    yield from (each["image_secret"] for each in keys if each.get("image_secret"))
 
 
 def secrets_given(spec: TaskSpec) -> Set[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
+from pymesos_binpack.jobfiles.trial import env_problem
 from pymesos_binpack.jobs.groups import main_task_id
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.restoring import Quarantined
@@ -239,10 +240,14 @@ class Asked:
     async def _job_in(self, request: pb.ApplyJobRequest | pb.SubmitJobRequest) -> Job:
         """Check the job of a request. Raises CallError."""
         if request.job_json or not request.job_text:
-            return await self._read_job(request.job_json)
-        if problem := JOB_TEXT.problem(size_of(request.job_text)):
+            job = await self._read_job(request.job_json)
+        elif problem := JOB_TEXT.problem(size_of(request.job_text)):
             raise CallError(Code.INVALID_ARGUMENT, f"{problem}: send it as JSON")
-        return await self._read_job(request.job_text, only_json=False)
+        else:
+            job = await self._read_job(request.job_text, only_json=False)
+        if problem := await asyncio.to_thread(env_problem, job):
+            raise CallError(Code.INVALID_ARGUMENT, short(problem))
+        return job
 
     async def _read_job(self, text: str, *, only_json: bool = True) -> Job:
         """Check a job. Raises CallError."""

@@ -21,6 +21,7 @@ from pymesos_binpack.jobs.foreseeing import TaskChange, foresee
 from pymesos_binpack.jobs.history import RESTART, ROLLBACK, SCALE, SUBMIT, Version
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.scaling import scaled
+from pymesos_binpack.jobs.secrets import secret_warnings
 from pymesos_binpack.jobs.state import JobState, revision_of
 from pymesos_binpack.periodic.rules import PeriodicRules
 from pymesos_binpack.placement.packing import text_of
@@ -143,7 +144,7 @@ class JobChanges(VariableCalls):
             version=1,
             created=True,
             changed=True,
-            warnings=scale_warnings(job),
+            warnings=self._warnings(job),
             tasks=[
                 task_change(change)
                 for change in foresee(None, job, first, self.binpack.core.agents)
@@ -180,8 +181,13 @@ class JobChanges(VariableCalls):
             changes=[field_change(each) for each in found[:MAX_CHANGES]],
             more_changes=max(0, len(found) - MAX_CHANGES),
             tasks=[task_change(each) for each in tasks],
-            warnings=scale_warnings(made.job),
+            warnings=self._warnings(made.job),
         )
+
+    def _warnings(self, job: Job) -> list[str]:
+        """What of a job has no effect, or will not do as things are."""
+        there = self.binpack.core.secret_names(job.role)
+        return [*scale_warnings(job), *secret_warnings(job, there)]
 
     async def ScaleJob(  # noqa: N802
         self, request: pb.ScaleJobRequest, call: Call
