@@ -444,6 +444,11 @@ def double_launch_on_restart(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(agent_recovery, "recover_task", recover)
 
 
+def kill_before_why_is_stored(patch: pytest.MonkeyPatch) -> None:
+    """An agent that ends right after a kill no longer knows that it was its own."""
+    patch.setattr(AgentContext, "once_stored", lambda self, then: then())
+
+
 def sync_nothing(patch: pytest.MonkeyPatch) -> None:
     """An agent says what a crash of its machine may take back."""
     original = AgentContext.checkpoint
@@ -1124,6 +1129,7 @@ BUGS: list[Patch] = [
     reserve_without_telling,
     acknowledge_before_fsync,
     double_launch_on_restart,
+    kill_before_why_is_stored,
     sync_nothing,
     obey_anyone,
     forget_the_epoch,
@@ -1135,6 +1141,7 @@ BUGS: list[Patch] = [
 
 # Where a bug was found last, of those that the first seeds do not find: that one is tried first.
 FOUND_BY: dict[str, int] = {
+    "kill_before_why_is_stored": 511819012,
     "a_stream_ends_without_its_close": 12,
     "account_from_the_launch_again": 1,
     "answer_before_the_end_of_a_job_is_stored": 34,

@@ -173,6 +173,24 @@ class TestKill:
         h.advance(0.2)
         assert h.kills[-1] == (container, True)
 
+    @pytest.mark.parametrize("problem", [None, "the disk is full"])
+    def test_why_it_is_killed_is_stored_first(self, h: AgentHarness, problem: str | None) -> None:
+        container = h.run()
+        h.hold_writes, h.fail_writes = True, problem
+        h.kill()
+        assert h.kills == []
+        h.hold_writes = False
+        h.write()
+        assert h.kills == [(container, False)], "what cannot be stored is killed all the same"
+
+    def test_one_that_ends_before_that_is_left_alone(self, h: AgentHarness) -> None:
+        container = h.run()
+        h.hold_writes = True
+        h.kill()
+        h.feed(ev.ContainerExited(container, 0))
+        h.write()
+        assert h.kills == []
+
     def test_an_exit_of_zero_after_a_kill_is_killed(self, h: AgentHarness) -> None:
         container = h.run()
         h.kill()

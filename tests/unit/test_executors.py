@@ -120,6 +120,15 @@ def test_the_end_of_the_executor_is_the_end_of_its_tasks(h: AgentHarness) -> Non
     assert not any(kind == "sandbox" for kind, _ in h.records)
 
 
+def test_an_executor_hears_of_a_kill_when_that_is_stored(h: AgentHarness) -> None:
+    running(h, "a")
+    h.hold_writes = True
+    h.kill("a", 7)
+    assert heard(h)[-1] != ("kill", "a")
+    h.write()
+    assert heard(h)[-1] == ("kill", "a")
+
+
 def test_kill_is_the_executors_business(h: AgentHarness) -> None:
     running(h, "a")
     h.kill("a", 7)

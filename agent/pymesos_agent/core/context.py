@@ -183,6 +183,10 @@ class Context:
         self._after[self._token] = (done, failed)
         self.out.append(Checkpoint(self._token, changes, synced))
 
+    def once_stored(self, then: Callable[[], None]) -> None:
+        """Run `then` in the step that learns that all written so far is stored, or cannot be."""
+        self.checkpoint((), then, lambda _: then(), synced=False)
+
     def checkpointed(self, token: int) -> None:
         """Run what waited for this write."""
         self._after.pop(token)[0]()

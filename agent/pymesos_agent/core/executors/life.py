@@ -105,7 +105,7 @@ def move(ctx: Context, executor: Executor, event: ExecutorEvent) -> None:
             case ExecutorEffect.WELCOME:
                 ctx.timers.cancel((SUBSCRIBE, executor.container_id))
             case ExecutorEffect.SHUT_DOWN:
-                ctx.tell_executor(executor, SHUT_DOWN)
+                ctx.once_stored(lambda: ctx.tell_executor(executor, SHUT_DOWN))
             case ExecutorEffect.END_TASKS:
                 pass  # in `end`, which knows why
 
@@ -151,8 +151,12 @@ def kill(ctx: Context, task: Task, policy: pb.KillPolicy) -> None:
     """Have the executor end a task; a task that it never heard of ends here."""
     task.kill = policy
     updates.checkpoint(ctx, task)
-    if task.executor is not None:
-        tell_kill(ctx, task.executor, task.info.task_id, policy)
+
+    def tell() -> None:
+        if task.executor is not None and not task.ended:
+            tell_kill(ctx, task.executor, task.info.task_id, policy)
+
+    ctx.once_stored(tell)  # an agent that ends meanwhile has to know why the task did
 
 
 def tell_kill(
@@ -171,8 +175,12 @@ def shut_down(ctx: Context, executor: Executor) -> None:
     grace = grace_s(policy, executor.info, ctx.config.kill_grace_s)
     ctx.timers.set((KILL, executor.container_id), ctx.now.mono_s + grace)
     updates.checkpoint(ctx, executor)
-    if not executor.stream_id:
-        ctx.emit(KillContainer(executor.container_id, executor.runtime, force=False))
+
+    def signal() -> None:
+        if not (executor.stream_id or executor.ended or executor.runtime in ctx.away):
+            ctx.emit(KillContainer(executor.container_id, executor.runtime, force=False))
+
+    ctx.once_stored(signal)
 
 
 def task_ended(ctx: Context, executor: Executor) -> None:

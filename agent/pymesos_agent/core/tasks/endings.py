@@ -74,7 +74,12 @@ def _kill(ctx: Context, task: Task, policy: pb.KillPolicy) -> None:
     else:
         updates.checkpoint(ctx, task)
     first = first_signal(policy, task.info.kill_policy)
-    ctx.emit(KillContainer(task.container_id, task.runtime, grace <= 0, first))
+
+    def signal() -> None:
+        if not task.ended and task.runtime not in ctx.away:
+            ctx.emit(KillContainer(task.container_id, task.runtime, grace <= 0, first))
+
+    ctx.once_stored(signal)  # an agent that ends meanwhile has to know why the task did
 
 
 def kill_for_good(ctx: Context, container_id: str) -> None:
@@ -93,7 +98,7 @@ def end_for(ctx: Context, owner: Owner, what: str, why: str, *, force: bool = Fa
     owner.killed_for, owner.killed_why = what, why
     kill(ctx, owner, owner.info.kill_policy)
     if force:
-        kill_for_good(ctx, owner.container_id)
+        ctx.once_stored(lambda: kill_for_good(ctx, owner.container_id))
 
 
 def on_uses_measured(ctx: Context, event: UsesMeasured) -> None:
