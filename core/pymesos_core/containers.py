@@ -25,9 +25,11 @@ def fitting_runtimes(container: pb.ContainerInfo, *, grouped: bool = False) -> t
     if own_network and (grouped or limited):
         return ("oci",)
     if container.image:
-        # An engine writes a container's variables to its disk.
-        only_oci = is_on_disk(container.image) or any(use.env for use in container.secrets)
-        return ("oci",) if only_oci else ("docker", "oci")
+        if is_on_disk(container.image):
+            return ("oci",)
+        # An engine is not told of them, and so needs the image's shell.
+        in_variables = any(use.env for use in container.secrets)
+        return ("oci", "docker") if in_variables else ("docker", "oci")
     asked = {field.name for field, _ in container.ListFields()} - OF_PROCESSES
     namespaced = own_network or any(not mount.group_path for mount in container.mounts) or asked
     return ("oci",) if namespaced else ("process", "oci")

@@ -352,10 +352,11 @@ FACETS = (
     ),
     Facet(
         "secret_env",
-        "secrets in variables, which are in no file",
+        "secrets in variables, which are on no disk",
         "secrets with env",
         lambda container: any(use.env for use in container.secrets),
         process="the environment of its first process",
+        docker="the same, from a file on a tmpfs, by /bin/sh of the image",
         oci="the same; what the runtime writes down is on a tmpfs",
     ),
     Facet(

@@ -1,6 +1,7 @@
 """What an agent keeps in memory, since no disk is to have it: the secrets of its containers.
 
     /run/pymesos-0/TAG/CONTAINER/secrets/…   files, for the container's user alone
+    /run/pymesos-0/TAG/CONTAINER/variables   a file that its shell reads, if an engine runs it
     /run/pymesos-0/TAG/CONTAINER/…           what a runtime writes down that has secrets in it
 
 It outlives the agent, as containers do, and ends with the machine. What is in it is a container's,
@@ -45,6 +46,10 @@ class Memory:
         """Where the files of a container's secrets are."""
         return self.folder / container_id / "secrets"
 
+    def variables_of(self, container_id: str) -> Path:
+        """Where a file is of the variables of a container that are secrets."""
+        return self.folder / container_id / "variables"
+
     def make(self, container_id: str) -> Path:
         """Make a container's folder. Raises OSError."""
         made = self.of(container_id)
@@ -61,10 +66,19 @@ class Memory:
             raise OSError(errno.EINVAL, problem)
         folder = self.make(container_id) / "secrets"
         folder.mkdir(mode=0o700)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         for name, value in files.items():
-            with os.fdopen(os.open(folder / name, flags, 0o400), "wb") as file:
-                file.write(value)
+            _write(folder / name, value)
+
+    def put_variables(self, container_id: str, text: str) -> None:
+        """Write variables that nobody else may read yet. Raises OSError."""
+        self.make(container_id)
+        path = self.variables_of(container_id)
+        path.unlink(missing_ok=True)  # of a launch that was begun before
+        _write(path, text.encode())
+
+    def give_variables(self, container_id: str, uid: int, gid: int) -> None:
+        """Let the container's user read its variables. Raises OSError."""
+        os.chown(self.variables_of(container_id), uid, gid, follow_symlinks=False)
 
     def give(self, container_id: str, uid: int, gid: int) -> None:
         """Let the container's user read them, and nobody change which there are. Raises OSError."""
@@ -98,6 +112,12 @@ class Memory:
         """Remove the folder of this agent."""
         self.sweep(())
         try_remove_tree(self.folder)
+
+
+def _write(path: Path, value: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o400), "wb") as file:
+        file.write(value)
 
 
 def _open_up(folder: Path) -> None:

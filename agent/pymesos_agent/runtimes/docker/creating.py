@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ from docker.types import LogConfig
 
 from pymesos_agent.containers.cgroups import weight_of
 from pymesos_agent.containers.disks import device_path, disk_of
-from pymesos_agent.containers.environment import task_argv, task_environment
+from pymesos_agent.containers.environment import task_argv
 from pymesos_agent.containers.facets import engine_arguments
 from pymesos_agent.containers.hostpaths import unchangeable
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.files.memory import IN_CONTAINER
+from pymesos_agent.runtimes.docker import variables
 from pymesos_core.images import full_name
 
 SANDBOX_IN_CONTAINER = Path("/mnt/pymesos/sandbox")
@@ -68,16 +69,25 @@ def image_of(spec: ContainerSpec, settings: Settings) -> str:
     return full_name(reference) if settings.images.allowed else reference
 
 
-def container_of(spec: ContainerSpec, image: str) -> dict[str, Any]:
-    """What runs in a container, as arguments of APIClient.create_container."""
+def container_of(
+    spec: ContainerSpec, image: str, config_of: Callable[[], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What runs in a container, as arguments of APIClient.create_container.
+
+    `config_of` says what the image has. Raises VariablesError.
+    """
     argv = task_argv(spec.info.command)
     # As in Mesos a shell's command replaces what the image begins with, others are its words.
     shell = spec.info.command.shell
+    entrypoint = argv[:1] if shell else None
+    command = (argv[1:] if shell else argv) or None
+    if spec.secrets.variables:
+        entrypoint, command = variables.reading(entrypoint, command, config_of())
     return {
         "image": image,
-        "entrypoint": argv[:1] if shell else None,
-        "command": (argv[1:] if shell else argv) or None,
-        "environment": task_environment(spec, SANDBOX_IN_CONTAINER, {}),
+        "entrypoint": entrypoint,
+        "command": command,
+        "environment": variables.environment_of(spec, SANDBOX_IN_CONTAINER),
         "user": spec.info.command.user or None,
         "ports": [(p.container_port, p.protocol) for p in spec.mapped_ports()] or None,
     }
@@ -114,3 +124,6 @@ def _binds(spec: ContainerSpec, settings: Settings) -> Iterator[str]:
             yield f"{unchangeable(mount, settings.host_paths)}:{where}:{mode}"
     if spec.has_secret_files and settings.memory is not None:
         yield f"{settings.memory.secrets_of(spec.container_id)}:{IN_CONTAINER}:ro"
+    if spec.secrets.variables and settings.memory is not None:
+        where = settings.memory.variables_of(spec.container_id)
+        yield f"{where}:{variables.IN_CONTAINER}:ro"

@@ -45,6 +45,7 @@ from pymesos_agent.core.events import (
 from pymesos_agent.files.sandbox import SandboxError, opened
 from pymesos_agent.runtimes.docker.creating import (
     MIN_MEM_BYTES,
+    SANDBOX_IN_CONTAINER,
     container_of,
     host_config_of,
     image_of,
@@ -66,6 +67,7 @@ from pymesos_agent.runtimes.docker.images import (
     try_engine,
 )
 from pymesos_agent.runtimes.docker.output import Outputs
+from pymesos_agent.runtimes.docker.variables import VariablesError, explained, script_of
 from pymesos_agent.runtimes.image_troubles import trouble_with_image
 from pymesos_agent.runtimes.interface import ContainerEvent, OnEvent
 from pymesos_agent.runtimes.trials import Trials
@@ -120,7 +122,7 @@ class DockerRuntime:
         """See Runtime."""
         facets = DECLARED["docker"].keys() - {"user_namespace", "volumes"}
         if os.geteuid() != 0 or self._settings.memory is None or self._engine.holds:
-            facets -= {"secrets"}  # its user could not be given them
+            facets -= {"secrets", "secret_env"}  # its user could not be given them
         holds = dict.fromkeys(facets, self._engine.kind) | self._engine.holds
         mine = {"disk": "watched", "bridge": "bridge", "guard": "yes"}
         return {**holds, **mine, **self._settings.holds}
@@ -252,12 +254,12 @@ class DockerRuntime:
                 self._start(spec, launch)
         except StoppedError:
             return
-        except (HostPathError, users.UserError) as error:
+        except (HostPathError, users.UserError, VariablesError) as error:
             problem = str(error)
         except PullError as error:
             problem, image = str(error), trouble_with_image(str(error))
         except APIError as error:
-            problem = str(error.explanation or error)
+            problem = explained(str(error.explanation or error), spec)
         except ENGINE_ERRORS as error:
             problem = why_away(error)
             self._engine.look()
@@ -307,6 +309,11 @@ class DockerRuntime:
             )
 
     def _create(self, spec: ContainerSpec, name: str) -> None:
+        image = image_of(spec, self._settings)
+        told = container_of(spec, image, lambda: self._engine.client.inspect_image(image)["Config"])
+        if spec.secrets.variables and self._settings.memory is not None:
+            text = script_of(spec, SANDBOX_IN_CONTAINER)
+            self._settings.memory.put_variables(spec.container_id, text)
         host_config = self._engine.client.create_host_config(**host_config_of(spec, self._settings))
         labels = {
             ID_LABEL: spec.container_id,
@@ -314,10 +321,7 @@ class DockerRuntime:
             SANDBOX_LABEL: str(spec.sandbox),
         }
         self._engine.client.create_container(
-            **container_of(spec, image_of(spec, self._settings)),
-            name=name,
-            host_config=host_config,
-            labels=labels,
+            **told, name=name, host_config=host_config, labels=labels
         )
 
     def _give_sandbox(self, spec: ContainerSpec, name: str) -> None:
@@ -336,8 +340,12 @@ class DockerRuntime:
                 os.chown(path, user.uid, user.gid)
 
     def _give_secrets(self, spec: ContainerSpec, uid: int, gid: int) -> None:
-        if spec.has_secret_files and self._settings.memory is not None:
-            self._settings.memory.give(spec.container_id, uid, gid)
+        if (memory := self._settings.memory) is None:
+            return
+        if spec.has_secret_files:
+            memory.give(spec.container_id, uid, gid)
+        if spec.secrets.variables:
+            memory.give_variables(spec.container_id, uid, gid)
 
     @property
     def can_resize(self) -> bool:
@@ -401,6 +409,8 @@ class DockerRuntime:
 
     def _destroy(self, container_id: str) -> None:
         self._outputs.forget(container_id)
+        if self._settings.memory is not None:
+            self._settings.memory.variables_of(container_id).unlink(missing_ok=True)
         with contextlib.suppress(NotFound):
             self._engine.client.remove_container(engine_name(container_id), force=True, v=True)
 
