@@ -6,9 +6,7 @@ the files beside it and is imported when they run. Main knows of each command it
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import os
 import re
 import sys
 from collections.abc import Mapping
@@ -17,8 +15,13 @@ from typing import Any
 import click
 
 from pymesos_cli import terminal
+from pymesos_core.nearest import hint
 from pymesos_core.text import cut, quoted
 
+# What those type who know other programs, where a command has what they mean.
+_OTHER_FLAGS = {
+    "-n": "--tail", "--lines": "--tail", "-o": "--json", "--output": "--json", "--format": "--json",
+}  # fmt: skip
 _WORD = re.compile(r"\S{81,}")  # longer than anything of ours: somebody typed it
 
 
@@ -27,10 +30,12 @@ class Command(click.Command):
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         """See click.Command."""
-        _refuse_empty_texts(self, context, arguments)
         before_dashes = arguments[0] if arguments else None
         try:
+            _refuse_empty_texts(self, context, arguments)
             return super().parse_args(context, arguments)
+        except click.NoSuchOption as error:
+            raise _unknown_option(self, context, error.option_name) from error
         except click.MissingParameter as error:
             if isinstance(error.param, click.Option):
                 raise _lacks_option(context, error.param) from error
@@ -52,6 +57,17 @@ def _lacks_option(
 ) -> click.UsageError:
     wanted = f"{option.opts[0]} {option.make_metavar(context)}"
     return click.UsageError(f"{wanted} is expected{given}: {option.help}", context)
+
+
+def _unknown_option(command: click.Command, context: click.Context, given: str) -> click.UsageError:
+    """Return the error for an option that a command does not have: which one may be meant."""
+    options = [p for p in command.get_params(context) if isinstance(p, click.Option)]
+    known = [name for p in options if not p.hidden for name in (*p.opts, *p.secondary_opts)]
+    meant = _OTHER_FLAGS.get(given, "")
+    if meant not in known and len(given) == len("-n"):
+        meant = next((name for name in known if name.startswith(f"-{given}")), "")
+    told = f"did you mean {meant}?" if meant in known else hint(given, known, "there are")
+    return click.UsageError(f"there is no option {quoted(given)}; {told}", context)
 
 
 def _refuse_empty_texts(
@@ -85,8 +101,11 @@ class Room(click.Group):
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         """See click.Group."""
-        _refuse_empty_texts(self, context, arguments)
-        return super().parse_args(context, arguments)
+        try:
+            _refuse_empty_texts(self, context, arguments)
+            return super().parse_args(context, arguments)
+        except click.NoSuchOption as error:
+            raise _unknown_option(self, context, error.option_name) from error
 
     def resolve_command(
         self, context: click.Context, arguments: list[str]
@@ -95,9 +114,8 @@ class Room(click.Group):
         name = arguments[0] if arguments else ""
         if self.get_command(context, name) is None and not name.startswith("-"):
             known = self.list_commands(context)
-            near = difflib.get_close_matches(name[:100], known, 1, 0.6)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise click.UsageError(f"there is no command {quoted(name)}; {hint}", context)
+            meant = hint(name, known, "there are")
+            raise click.UsageError(f"there is no command {quoted(name)}; {meant}", context)
         return super().resolve_command(context, arguments)
 
 
@@ -148,7 +166,6 @@ class LazyGroup(Room):
 
     def main(self, *arguments: Any, **settings: Any) -> Any:
         """See click.Command: whatever a command prints or raises is fit for people."""
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before it is imported
         with terminal.guarded():
             try:
                 settings["standalone_mode"] = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+from pymesos_core.nearest import nearest
 
 KNOWN_RESOURCES = ("cpus", "mem", "disk", "gpus", "ports")
 _OTHER_WORDS = {
@@ -27,5 +27,4 @@ def meant_resource(name: str) -> str | None:
     lowered = name.lower()
     for unit in _UNITS:
         lowered = lowered.removesuffix(unit)
-    near = difflib.get_close_matches(lowered, KNOWN_RESOURCES, 1, 0.8)
-    return _OTHER_WORDS.get(lowered) or (near[0] if near else None)
+    return _OTHER_WORDS.get(lowered) or nearest(lowered, KNOWN_RESOURCES, 0.8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pymesos_binpack.specs import Job, JobError
 from pymesos_core.directories import default_directory
 from pymesos_core.exits import ExitStatus
 from pymesos_core.garbage import collect_seldom
+from pymesos_core.nearest import nearest
 from pymesos_core.role import RoleProcess, serve_role
 from pymesos_core.settings import resolved, takes
 from pymesos_core.text import quoted
@@ -38,7 +38,7 @@ class _Main(click.Command):
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """See click.Command: what nearly is that command, and no file, is answered with it."""
         word = args[0] if args else ""
-        if difflib.get_close_matches(word[:100], [MOVE], 1, 0.6) and not Path(word).exists():
+        if nearest(word, [MOVE]) and not Path(word).exists():
             raise click.UsageError(
                 f"there is neither a command nor a job file {quoted(word)}; did you mean {MOVE}?",
                 context,

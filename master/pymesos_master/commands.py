@@ -95,12 +95,14 @@ class Commands:
         start_s: float,
         duration_s: float,
         instead_of: types_pb2.Unavailability | None = None,
+        *,
+        also_past: bool = False,
     ) -> None:
         """Plan when agents may be away; see `OperatorScheduledMaintenance.instead_of`."""
         named = tuple(agent_ids)
         await self._decide(
             lambda i: OperatorScheduledMaintenance(
-                i, named, start_s, duration_s, caller, instead_of
+                i, named, start_s, duration_s, caller, instead_of, also_past
             )
         )
 

@@ -159,6 +159,7 @@ def test_quota_and_weights(cluster: Cluster) -> None:
         (("quota", "set", "x"), "give --guarantee, --limit, or both"),
         (("quota", "set", "x", "--guarantee", "cpus:a"), "is not a number"),
         (("quota", "set", "x", "--guarantee", "cpus:100"), "the cluster has 8; --force"),
+        (("quota", "set", "x", "--guarantee", "cpu:4"), "did you mean cpus?"),
         (("quota", "set", "x/", "--guarantee", "cpus:1"), "invalid part"),
         (("quota", "remove", "x"), "the role 'x' has no quota"),
         (("weights", "x"), "is not ROLE=WEIGHT"),
@@ -412,7 +413,7 @@ class TestWrongUse:
     @pytest.mark.parametrize(
         ("arguments", "code", "says"),
         [
-            (["tasks", "--nope"], 2, "No such option"),
+            (["tasks", "--nope"], 2, "there is no option"),
             (["nope"], 2, "there is no command 'nope'"),
             (["run"], 2, "give a job file, or a command after --"),
             (["run", "/no/such/file"], 2, "cannot read /no/such/file"),

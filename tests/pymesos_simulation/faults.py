@@ -278,7 +278,9 @@ class Faults:
         def plan(commands: Commands) -> Awaitable[None]:
             if not start_s:
                 return commands.cancel_maintenance(self._operator, [agent_id])
-            return commands.schedule_maintenance(self._operator, [agent_id], start_s, 60.0)
+            return commands.schedule_maintenance(
+                self._operator, [agent_id], start_s, 60.0, also_past=True
+            )
 
         self.cluster.operators.ask(leader, ("window", agent_id), start_s, plan)
 

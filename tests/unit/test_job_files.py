@@ -96,6 +96,10 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
         ),
         (MINIMAL % "instnaces: 3", "tasks[0]: unknown key 'instnaces'; did you mean 'instances'?"),
         (MINIMAL % "zzz: 3", "unknown key 'zzz'; known are add_capabilities, alerts"),
+        ("name: a\ntaks: [{name: t, command: x}]", "unknown key 'taks'; did you mean 'tasks'?"),
+        ("nmae: a\ntasks: [{name: t, command: x}]", "unknown key 'nmae'; did you mean 'name'?"),
+        ("name: a\ntasks: [{naem: t}]", "tasks[0]: unknown key 'naem'; did you mean 'name'?"),
+        ("name: a\nzzz: 3", "'tasks' is missing"),
         (MINIMAL % "instances: 0", "tasks[0].instances: 0 is out of range; at least 1"),
         (MINIMAL % "instances: 1.5", "instances"),
         (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pymesos_master.core import events as ev
@@ -129,6 +131,39 @@ class TestWindows:
         schedule(h, agent_id, start_s=start_s, duration_s=duration_s)
         assert said in (h.answers[1] or "")
         assert h.core.state.agents[agent_id].maintenance is None
+
+    @pytest.mark.parametrize(
+        ("ago_s", "duration_s", "said"),
+        [
+            (
+                7200.0,
+                7200.0,
+                "the window ended at 2023-11-14T22:30:00Z: it is 2023-11-14T22:30",
+            ),
+            (7200.0, 7201.0, None),  # it has begun, and is not over
+            (3601.0, 0.0, "the window began at 2023-11-14T21:29:59Z, and how long it lasts is not"),
+            (3599.0, 0.0, None),  # just now
+        ],
+    )
+    def test_a_window_that_is_past_is_none_to_plan(
+        self, h: MasterHarness, ago_s: float, duration_s: float, said: str | None
+    ) -> None:
+        agent_id = h.agent_id(h.agent())
+        start_s = h.now.wall_s - ago_s
+        schedule(h, agent_id, start_s=start_s, duration_s=duration_s)
+        told = h.answers[1]
+        assert told is None if said is None else told is not None and told.startswith(said)
+        assert (h.core.state.agents[agent_id].maintenance is None) == (said is not None)
+
+    @pytest.mark.parametrize("more", [{"also_past": True}, {"instead_of": pb.Unavailability()}])
+    def test_a_backup_and_mesos_name_windows_that_are_over(
+        self, h: MasterHarness, more: Any
+    ) -> None:
+        agent_id = h.agent_id(h.agent())
+        h.feed(ev.OperatorScheduledMaintenance(1, (agent_id,), 1.0, 2.0, **more))
+        h.advance(0)
+        assert h.answers[1] is None
+        assert h.core.state.agents[agent_id].maintenance is not None
 
 
 class TestInverseOffers:

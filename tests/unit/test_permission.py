@@ -156,7 +156,7 @@ DECISIONS: list[tuple[Ask, Verb, str]] = [
     (lambda h, f, c: ev.OperatorDrainedAgents(1, (agent_of(h),), 9, False, c), Verb.AGENTS, ""),
     (lambda h, f, c: ev.OperatorActivatedAgents(1, (agent_of(h),), c), Verb.AGENTS, ""),
     (
-        lambda h, f, c: ev.OperatorScheduledMaintenance(1, (agent_of(h),), 9, 9, c),
+        lambda h, f, c: ev.OperatorScheduledMaintenance(1, (agent_of(h),), 2e9, 9, c),
         Verb.AGENTS,
         "",
     ),

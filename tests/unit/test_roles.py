@@ -75,6 +75,8 @@ def test_a_limit_of_a_role_holds_for_those_below_it(h: MasterHarness) -> None:
         ("a b", quota("cpus:1"), "white space"),
         ("eng", quota("cpus:2", "cpus:1"), "the guarantee of cpus (2) is more than its limit (1)"),
         ("eng", quota("cpus:99"), "the cluster has 4; --force"),
+        ("eng", quota("cpu:1"), "no agent has a resource cpu; did you mean cpus? --force"),
+        ("eng", quota("", "memory:1"), "no agent has a resource memory; did you mean mem? --force"),
         ("eng", quota("ports:[1-2]"), "a quota is of scalars"),
         ("top/child", quota("cpus:2"), "raise that first"),
         ("top/child", quota("", "cpus:9"), "a role below top would be limited to 9 cpus"),
@@ -89,6 +91,12 @@ def test_what_cannot_be_is_said(h: MasterHarness, role: str, made: pb.Quota, pro
 
 def test_force_guarantees_more_than_there_is(h: MasterHarness) -> None:
     assert set_quota(h, "eng", quota("cpus:99"), force=True) is None
+    assert set_quota(h, "eng", quota("cpu:1"), force=True) is None
+
+
+def test_a_resource_of_an_agents_own_is_no_slip(h: MasterHarness) -> None:
+    h.agent("cpus:4;cpu:4;mem:4096")
+    assert set_quota(h, "eng", quota("cpu:1")) is None
 
 
 def test_weights(h: MasterHarness) -> None:

@@ -96,4 +96,9 @@ def check_needed(
         )
     if not works and not needed:
         why = "; ".join(f"{runtime.name}: {problem}" for runtime, problem in away.items())
-        raise NoRuntimeError(f"no runtime works here: {why}")
+        others = (
+            ""
+            if any(runtime.name == "process" for runtime in away)
+            else ("; --runtime process needs nothing that is installed")
+        )
+        raise NoRuntimeError(f"no runtime works here: {why}{others}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,8 @@ from pymesos_binpack.jobfiles.checks import below, resolved
 from pymesos_binpack.jobfiles.parsing import schema
 from pymesos_cli.cluster import EXIT_USAGE, CliError
 from pymesos_core.documents import DocumentError, Section, put, read_yaml
-from pymesos_core.text import QUOTED, cut, quoted
+from pymesos_core.nearest import hint
+from pymesos_core.text import cut, quoted
 
 
 def apply_settings(document: Any, settings: tuple[str, ...]) -> Any:
@@ -72,9 +72,8 @@ def _apply(document: Any, path: list[str], text: str, setting: str) -> None:
 def _unknown(key: str, node: Mapping[str, Any], setting: str) -> CliError:
     """The error for a key that is not there, with the nearest one, or with all that are."""
     known = sorted(resolved(node, schema()).get("properties", ()))
-    near = difflib.get_close_matches(key[:QUOTED], known, 1, 0.6)
-    hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}" * bool(known)
-    return CliError(f"--set {cut(setting)}: there is no key {quoted(key)}{hint}", EXIT_USAGE)
+    meant = f"; {hint(key, known)}" if known else ""
+    return CliError(f"--set {cut(setting)}: there is no key {quoted(key)}{meant}", EXIT_USAGE)
 
 
 def _value(text: str, node: Mapping[str, Any], setting: str) -> Any:

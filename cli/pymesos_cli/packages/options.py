@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +14,7 @@ from pymesos_cli.packages.parts import MAX_OPTIONS, MAX_VALUE_BYTES, PackageErro
 from pymesos_cli.packages.template import Values, as_text
 from pymesos_core.documents import DocumentError, Plain, read_yaml
 from pymesos_core.expressions import compile_expression
+from pymesos_core.nearest import hint
 from pymesos_core.text import quoted
 
 _SCALAR = {"type": ["string", "number", "boolean"], "maxLength": MAX_VALUE_BYTES}
@@ -123,10 +123,8 @@ class Options:
                 raise PackageError(f"there is no option {quoted(name)}{self._hint(name)}")
 
     def _hint(self, name: str) -> str:
-        near = difflib.get_close_matches(name[:80], self.known, 1, 0.6)
-        if near:
-            return f"; did you mean {near[0]}?"
-        return f"; there are {', '.join(sorted(self.known))}" if self.known else "; there are none"
+        known = sorted(self.known)
+        return f"; {hint(name, known, 'there are')}" if known else "; there are none"
 
 
 def parse_options(schema: Any) -> Options:

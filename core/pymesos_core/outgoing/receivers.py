@@ -6,7 +6,6 @@ alertmanagers: {kind: alertmanager, urls: ["http://am1:9093", "http://am2:9093"]
 
 from __future__ import annotations
 
-import difflib
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pymesos_core.addresses import AddressError, HostPort, parse_host_port
 from pymesos_core.documents import DocumentError, Items, Plain, Section, read_yaml
+from pymesos_core.nearest import hint
 from pymesos_core.outgoing.secret_files import secret_problem
 from pymesos_core.text import os_problem, quoted
 
@@ -223,11 +223,7 @@ class _Keys:
         """Refuse keys that nobody asked for."""
         for key in self._section:
             if key not in self._asked:
-                near = difflib.get_close_matches(key[:100], self._asked, 1, 0.6)
-                known = (
-                    f"did you mean {near[0]}?" if near else f"known are {', '.join(self._asked)}"
-                )
-                raise self.wrong(key[:100], f"unknown key; {known}")
+                raise self.wrong(key[:100], f"unknown key; {hint(key, self._asked)}")
 
 
 def _alertmanager(keys: _Keys) -> Receiver:

@@ -10,6 +10,7 @@ from pymesos_core import limits
 from pymesos_core.documents import DocumentError, Items, Plain, Section, read_yaml
 from pymesos_core.ids import id_problem, role_problem, size_of
 from pymesos_core.images import image_problem
+from pymesos_core.nearest import hint
 from pymesos_core.security.identities import Kind
 from pymesos_core.security.policy import CLUSTER_VERBS, EVERY, LaunchAs, Policy, Rule, Verb
 from pymesos_core.text import quoted
@@ -133,7 +134,9 @@ def _verbs(words: tuple[str, ...], line: int) -> frozenset[Verb]:
         elif word in set(Verb):
             out.add(Verb(word))
         else:
-            raise DocumentError(f"{quoted(word)} is no verb; these are: {', '.join(Verb)}", line)
+            raise DocumentError(
+                f"{quoted(word)} is no verb; {hint(word, Verb, 'these are:')}", line
+            )
     return frozenset(out)
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pymesos_core.caller import Caller
 from pymesos_core.ids import role_problem
 from pymesos_core.limits import RIGHT, RIGHTS
+from pymesos_core.nearest import hint
 from pymesos_core.security.roles import (
     CLUSTER_VERBS,
     EVERY,
@@ -50,7 +51,7 @@ def read_right(written: str) -> Right:
         elif word in set(Verb):
             do.add(Verb(word))
         else:
-            raise ValueError(f"{quoted(word)} is no verb; these are: {', '.join(Verb)}")
+            raise ValueError(f"{quoted(word)} is no verb; {hint(word, Verb, 'these are:')}")
     if not colon and "*" not in words and do <= CLUSTER_VERBS:
         return Right(frozenset(do), EVERY)
     if role != EVERY and (role == "*/**" or role_problem(role.removesuffix("/**"))):

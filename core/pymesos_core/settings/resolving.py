@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from pymesos_core.nearest import nearest
 from pymesos_core.settings.declaring import Setting, Settings, settings_of
 from pymesos_core.settings.kinds import Raw
-from pymesos_core.settings.sources import Entry, near
+from pymesos_core.settings.sources import Entry
 from pymesos_core.text import os_problem
 
 S = TypeVar("S", bound=Settings)
@@ -154,7 +155,7 @@ def _unknown_keys(settings: Sequence[Setting], sources: Sources) -> Iterator[str
             continue
         if isinstance(entry.value, dict):
             hint = "settings stand at the top, in no table"
-        elif found := by_field.get(entry.key) or near(entry.key, names):
+        elif found := by_field.get(entry.key) or nearest(entry.key, names):
             hint = f"did you mean {found}?"
         else:
             hint = f"`pymesos-{sources.role} --print-config` lists all"
@@ -169,6 +170,6 @@ def _warnings(settings: Sequence[Setting], sources: Sources) -> Iterator[str]:
     known = {setting.variable(sources.role) for setting in settings} | sources.not_settings
     for variable in sorted(sources.environment):
         if variable.startswith(prefix) and variable not in known:
-            found = near(variable.removeprefix(prefix), names)
+            found = nearest(variable.removeprefix(prefix), names)
             hint = f"; did you mean {prefix}{found.upper()}?" if found else ""
             yield f"the variable {ascii(variable)[1:-1]} sets nothing{hint}"

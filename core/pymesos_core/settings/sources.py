@@ -5,12 +5,10 @@ A file is a flat table of settings by their names. It is read whole, at most 64 
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,9 +126,3 @@ def _read_yaml(path: Path, text: str) -> list[Entry]:
 
 def _place(name: str, line: int | None) -> str:
     return name if line is None else f"{name}:{line}"
-
-
-def near(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is nearest, if one is near."""
-    found = difflib.get_close_matches(name[:100].lower().replace("-", "_"), [*known], 1, 0.6)
-    return found[0] if found else None

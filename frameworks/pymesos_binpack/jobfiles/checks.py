@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,7 @@ from pymesos_binpack.specs import JobError
 from pymesos_core.documents import written_at
 from pymesos_core.expressions import compile_expression
 from pymesos_core.ids import hidden_character, size_of
+from pymesos_core.nearest import hint, nearest
 from pymesos_core.resource_names import KNOWN_RESOURCES
 from pymesos_core.text import cut
 
@@ -197,6 +198,8 @@ def _problem(error: jsonschema.ValidationError, written: str | None) -> str:
     match error.validator:
         case "additionalProperties" if isinstance(value, dict):
             return _unknown_key(value, error.schema)
+        case "required" if isinstance(value, dict) and (slip := _slip(value, error.schema, said)):
+            return slip
         case "required":
             return error.message.replace("is a required property", "is missing")[:300]
         case "maxLength":
@@ -232,15 +235,19 @@ def _wrong_type(value: Any, name: str, kinds: list[str]) -> str:
     return f"{name} is not {expected}{hint}"
 
 
-def _unknown_key(value: Mapping[str, Any], node: Any) -> str:
-    import difflib
+def _slip(value: Mapping[str, Any], node: Any, required: Iterable[str]) -> str | None:
+    """Why an unknown key of a mapping is one that is missing, written wrong; or None."""
+    missing = [key for key in required if key not in value]
+    unknown = (key for key in value if key not in node.get("properties", {}))
+    meant = ((key, nearest(key, missing)) for key in unknown)
+    return next((f"unknown key {shown(k)}; did you mean {m!r}?" for k, m in meant if m), None)
 
+
+def _unknown_key(value: Mapping[str, Any], node: Any) -> str:
     known = sorted(node.get("properties", {}))
     key = next(key for key in value if key not in known)
     if key in KNOWN_RESOURCES and "resources" in known:
         return f"unknown key {shown(key)}; it goes below resources: {{{key}: …}}"
     if key in node.get("$defs", {}).get("task", {}).get("properties", {}):
         return f"unknown key {shown(key)}; it is one of a task: tasks: [{{{key}: …}}]"
-    near = difflib.get_close_matches(key[:SHOWN], known, 1, 0.6)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
-    return f"unknown key {shown(key)}{hint}"
+    return f"unknown key {shown(key)}; {hint(key, known, shown=repr)}"

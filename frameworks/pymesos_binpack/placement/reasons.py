@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 
 from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
 from pymesos_binpack.placement.eligibility import refusal_of_agent
 from pymesos_binpack.placement.ports import has_ports, ranges_of
 from pymesos_binpack.placement.tasks import Cause, PendingTask, Refusal
+from pymesos_core.nearest import hint
 from pymesos_core.resource_names import KNOWN_RESOURCES
 from pymesos_core.resources import MILLI, Resources, count, devices, format_milli
 from pymesos_core.text import count_of
@@ -175,9 +175,8 @@ def _too_large(task: PendingTask, known: KnownAgents) -> Refusal | None:
 
 def _did_you_mean(name: str, known: KnownAgents) -> str:
     there = sorted(known.largest().keys() | {"ports"})
-    near = [] if name in KNOWN_RESOURCES else get_close_matches(name, there, 1, 0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(there)}"
-    return f": no agent has any; {hint}"
+    meant = hint("" if name in KNOWN_RESOURCES else name, there, "there are", repr, 0.5)
+    return f": no agent has any; {meant}"
 
 
 def _unwelcome(task: PendingTask, known: KnownAgents, placed: Placements) -> Refusal | None:

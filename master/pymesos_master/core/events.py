@@ -216,6 +216,7 @@ class OperatorScheduledMaintenance:
     duration_s: float
     caller: Caller = NOBODY
     instead_of: pb.Unavailability | None = None  # only if it is this now; empty: if none is planned
+    also_past: bool = False  # may be over: Mesos' API, where one names all windows again
 
 
 @dataclass(frozen=True, slots=True)

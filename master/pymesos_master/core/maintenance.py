@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from pymesos_core.clock import utc
 from pymesos_core.contract import MAX_TIME_S, TEN_YEARS_S
 from pymesos_core.errors import ProblemKind
 from pymesos_core.states import is_terminal
@@ -36,6 +37,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 CHANGED = "the agent's maintenance window has changed"
+JUST_NOW_S = 3600.0  # so long ago a window without an end may have begun
 NOT_CONCERNED = "the framework has nothing on the agent any more, or that has no window"
 
 
@@ -54,10 +56,10 @@ class WindowSet:
 def on_schedule(ctx: Context, event: OperatorScheduledMaintenance) -> None:
     """Plan when agents may be away, in the place of what was planned for them."""
     window = Maintenance(event.start_s, event.duration_s, event.caller.principal, ctx.now.wall_s)
-    _decide(ctx, event, "Operator.ScheduleMaintenance", window, _problem(event))
+    _decide(ctx, event, "Operator.ScheduleMaintenance", window, _problem(ctx.now.wall_s, event))
 
 
-def _problem(event: OperatorScheduledMaintenance) -> str | None:
+def _problem(now_s: float, event: OperatorScheduledMaintenance) -> str | None:
     if not 0 <= event.start_s <= MAX_TIME_S:
         return (
             f"the window begins at {event.start_s:g}; expected is a Unix time before the year 10000"
@@ -67,7 +69,20 @@ def _problem(event: OperatorScheduledMaintenance) -> str | None:
             f"the window lasts {duration(event.duration_s)}; expected is a number of seconds up to"
             f" ten years, or 0 where that is not known"
         )
+    if not event.also_past and event.instead_of is None:
+        return _past_problem(now_s, event.start_s, event.duration_s)
     return None
+
+
+def _past_problem(now_s: float, start_s: float, duration_s: float) -> str | None:
+    """Why a window is none to come, or None: one that has begun may be told of until it is over."""
+    if duration_s and start_s + duration_s <= now_s:
+        what = f"the window ended at {utc(start_s + duration_s)}"
+    elif not duration_s and start_s < now_s - JUST_NOW_S:
+        what = f"the window began at {utc(start_s)}, and how long it lasts is not said"
+    else:
+        return None
+    return f"{what}: it is {utc(now_s)} now; expected is a time to come"
 
 
 def on_cancel(ctx: Context, event: OperatorCancelledMaintenance) -> None:

@@ -13,6 +13,7 @@ from pymesos_core import contract, reservations, resources
 from pymesos_core.errors import ProblemKind
 from pymesos_core.lifecycle import Story
 from pymesos_core.limits import MAX_SAID
+from pymesos_core.resource_names import meant_resource
 from pymesos_core.resources import (
     EMPTY,
     ResourceError,
@@ -313,6 +314,7 @@ def on_reserve(ctx: Context, event: OperatorReserved) -> None:
         if not free.contains(taken):
             raise ResourceError(
                 f"{taken} is wanted, and {free} is neither used by a task nor reserved"
+                f"{_slip(taken, free)}"
             )
         _Size(reserved).check(reserved, given)
     except ResourceError as error:
@@ -369,8 +371,16 @@ def _reserved_for(free: Resources, role: str, asked: Resources) -> Resources:
                 out = out + tagged(tag, there if tag.volume else part)
                 break
         else:
-            raise ResourceError(f"{tagged(wanted, part)} is not free; of {role} this is: {mine}")
+            raise ResourceError(
+                f"{tagged(wanted, part)} is not free; of {role} this is: {mine}{_slip(part, mine)}"
+            )
     return out
+
+
+def _slip(part: Resources, there: Resources) -> str:
+    """What is meant by resources of which there are none, where that can be told."""
+    meant = (meant_resource(name) for name in part.quantities if name not in there.quantities)
+    return next((f"; did you mean {name}?" for name in meant if name), "")
 
 
 def _is_meant(tag: Tag, wanted: Tag) -> bool:

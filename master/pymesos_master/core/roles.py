@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pymesos_core import limits, resources
 from pymesos_core.errors import ProblemKind
 from pymesos_core.ids import role_problem
+from pymesos_core.resource_names import meant_resource
 from pymesos_core.resources import ResourceError, for_good, format_milli
 from pymesos_master.allocator.interface import Quota
 from pymesos_master.allocator.minimum import Scalars
@@ -157,6 +158,7 @@ def _quotas_problem(ctx: Context, changed: Mapping[str, Quota], *, force: bool) 
     terms = {role: replace(_terms(ctx, role), quota=quota) for role, quota in changed.items()}
     return (
         _tree_problem(changed, quotas)
+        or (None if force else _slip_problem(ctx, changed))
         or (None if force else _capacity_problem(ctx, changed, quotas))
         or _unwritable(ctx, terms)
     )
@@ -200,6 +202,20 @@ def _problem_below(role: str, above: Quota, children: list[Quota]) -> str | None
                     f"a role below {role} would be limited to {format_milli(limit)} {name},"
                     f" and {role} to {format_milli(above.limits[name])}"
                 )
+    return None
+
+
+def _slip_problem(ctx: Context, changed: Mapping[str, Quota]) -> str | None:
+    """Why resources are not what was meant: no agent has any, and there is another by that word."""
+    named = {name for quota in changed.values() for name in (*quota.guarantees, *quota.limits)}
+    for name in sorted(named):
+        if (meant := meant_resource(name)) is None:
+            continue
+        if not any(name in agent.total.quantities for agent in ctx.state.agents.values()):
+            return (
+                f"no agent has a resource {name}; did you mean {meant}? --force sets it all the"
+                f" same"
+            )
     return None
 
 

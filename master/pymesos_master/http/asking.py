@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from urllib.parse import parse_qsl, unquote
 
 from pymesos_core.json_dialect import Json
+from pymesos_core.nearest import hint
 from pymesos_core.numbers import NumberSyntaxError, parse_real
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code
@@ -100,8 +101,7 @@ def read_query(query: str, parameters: Sequence[Parameter]) -> Asked:
     for name, value in pairs:
         parameter = by_name.get(name)
         if parameter is None:
-            known = ", ".join(by_name) or "it takes none"
-            raise _bad(f"there is no parameter {quoted(name)} here; these are: {known}")
+            raise _bad(f"there is no parameter {quoted(name)} here; {_instead(name, by_name)}")
         read = _from_text(parameter, value)
         if parameter.many:
             given[name] = [*given.get(name, ()), read]
@@ -111,6 +111,10 @@ def read_query(query: str, parameters: Sequence[Parameter]) -> Asked:
             given[name] = read
     _check_required(parameters, given, "the query has no parameter")
     return Asked(given)
+
+
+def _instead(name: str, known: Mapping[str, Parameter]) -> str:
+    return hint(name, known, "these are:") if known else "it takes none"
 
 
 def read_part(part: str, parameter: Parameter) -> Any:
@@ -130,8 +134,7 @@ def read_body(body: bytes, fields: Sequence[Parameter]) -> Asked:
     for name, value in said.items():
         field = by_name.get(name)
         if field is None:
-            known = ", ".join(by_name) or "it takes none"
-            raise _bad(f"there is no field {quoted(name)} here; these are: {known}")
+            raise _bad(f"there is no field {quoted(name)} here; {_instead(name, by_name)}")
         if value is None:  # as if it was left out: what is not known is null
             continue
         try:

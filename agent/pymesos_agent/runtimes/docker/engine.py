@@ -59,7 +59,10 @@ def find_engine(host: str | None) -> str:
     for path in SOCKETS:
         if Path(path).exists():
             return f"unix://{path}"
-    raise RuntimeUnavailableError(f"no engine's socket is there ({', '.join(SOCKETS)})")
+    raise RuntimeUnavailableError(
+        f"no engine's socket is there ({', '.join(SOCKETS)}): start Docker or Podman, after it is"
+        f" installed (Debian: apt-get install docker.io), or say with --docker-host where it is"
+    )
 
 
 class Engine:
@@ -106,7 +109,10 @@ class Engine:
             self._follow()
         except ENGINE_ERRORS as error:
             why = why_away(error)
-            raise RuntimeUnavailableError(f"{self.address} does not answer: {why}") from error
+            raise RuntimeUnavailableError(
+                f"{self.address} does not answer: {why}. See that the engine runs, and that the"
+                f" agent's user may use its socket"
+            ) from error
         self._here.set()
         threading.Thread(target=self._keep, name="docker-keeper", daemon=True).start()
 

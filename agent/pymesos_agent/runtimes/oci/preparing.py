@@ -76,7 +76,9 @@ def check_user_namespaces(directory: Path) -> None:
         allowed = 0
     if not allowed:
         raise RuntimeUnavailableError(
-            f"it has no user namespaces: {USER_NAMESPACES} is 0 or not there"
+            f"it has no user namespaces: {USER_NAMESPACES} is 0 or not there; `sysctl"
+            f" user.max_user_namespaces=10000` allows some, and without --user-namespace-base none"
+            f" are needed"
         )
     for folder in directory.absolute().parents:
         if not folder.stat().st_mode & 0o001:

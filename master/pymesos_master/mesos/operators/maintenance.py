@@ -122,7 +122,7 @@ async def update(reading: Reading, wanted: mesos_master.Schedule) -> None:
     for agent_id, planned in chosen.items():
         by_window.setdefault(planned, []).append(agent_id)
     for (start_s, duration_s), agent_ids in by_window.items():
-        await commands.schedule_maintenance(caller, agent_ids, start_s, duration_s)
+        await commands.schedule_maintenance(caller, agent_ids, start_s, duration_s, also_past=True)
 
 
 def _check(wanted: mesos_master.Schedule) -> None:
