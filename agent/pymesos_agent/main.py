@@ -18,6 +18,7 @@ import click
 from pymesos_agent import machine, metrics
 from pymesos_agent.claims import check_passable, claim
 from pymesos_agent.commands import purge, recover
+from pymesos_agent.containers.settings import gateway_of
 from pymesos_agent.core import AgentCore, Config
 from pymesos_agent.core.records import uids_of
 from pymesos_agent.core.uids import UidRange
@@ -94,8 +95,14 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     limits = await asyncio.to_thread(volume_limits, work_dir, settings.volume_limits)
     if why := await asyncio.to_thread(protect, work_dir):
         log.info("set-uid programs and devices are not switched off where tasks write: %s", why)
+    outside = outside_with(credentials)
+    names = _names(settings, process, outside, work_dir)
+    networks = settings.containers.networks
+    if names is not None:
+        networks = replace(networks, name_server=names.bridge_ip)
     containers = replace(
         settings.containers,
+        networks=networks,
         task_uids=task_uids,
         volume_limits=limits,
         protected=not why,
@@ -124,7 +131,6 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
         agent_ids=(f"{name}-{uuid.uuid4().hex[:8]}" for _ in itertools.count()),
     )
     awaited = {r: why for r, why in away.items() if r.name in needed or r.name == "docker"}
-    outside = outside_with(credentials)
     shell = Shell(core, store, works, work_dir, containers, awaited, outside)
     holder.append(shell)
     add_service(server, SandboxService(shell.queries))
@@ -134,7 +140,6 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     await process.start(server)
     if executor_server is not server:
         await process.start(executor_server)
-    names = _names(settings, process, outside, work_dir)
     process.announce(address)
     if names is not None:
         click.echo(f"dns {names.address}")
@@ -164,7 +169,11 @@ def _names(
     """The name server, bound, unless there is to be none. Raises RoleError."""
     if settings.dns_port is None:
         return None
-    names = NameServer(settings.ip, settings.dns_port, settings.dns_domain, outside, work_dir)
+    has_bridge = os.geteuid() == 0 and settings.runtime in ("auto", "oci")
+    names = NameServer(
+        settings.ip, settings.dns_port, settings.dns_domain, outside, work_dir,
+        bridge_ip=gateway_of(settings.bridge_subnet) if has_bridge else "",
+    )  # fmt: skip
     process.close_later(names.close)
     return names
 

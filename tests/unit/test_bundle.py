@@ -12,7 +12,8 @@ import pytest
 from pymesos_agent.containers.environment import DEFAULT_PATH, path_of_everybody
 from pymesos_agent.containers.settings import AllowedPath, Settings
 from pymesos_agent.containers.spec import ContainerSpec
-from pymesos_agent.runtimes.oci.bundle import Host, Image, write_bundle
+from pymesos_agent.runtimes.oci import bundle as bundles
+from pymesos_agent.runtimes.oci.bundle import Host, Image, write_bridge_names, write_bundle
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -64,3 +65,31 @@ def test_what_a_mount_of_the_machine_forbids_stays_so(
     options = {Path(m["destination"]).name: set(m["options"]) for m in config["mounts"]}
     assert options["strict"] - options["usual"] == {"ro", "noexec"}
     assert options["usual"] - options["strict"] == {"rw"}
+
+
+def test_only_containers_on_the_bridge_ask_the_agent_for_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = tmp_path / "machine"
+    machine.write_text("search example.org\nnameserver 10.0.0.2\nnameserver 10.0.0.3\n")
+    monkeypatch.setattr(bundles, "RESOLVED", machine)
+    names = tmp_path / "names"
+    (tmp_path / "sandbox").mkdir()
+    write_bridge_names(names, "10.213.0.1")
+    assert names.read_text() == "nameserver 10.213.0.1\nsearch example.org\n"
+    for network in ("bridge", "other", "none", ""):
+        info = pb.TaskInfo(
+            command=pb.CommandInfo(shell=True, value="true"),
+            container=pb.ContainerInfo(network=network),
+        )
+        spec = ContainerSpec("c", "f", "", None, info, parse("cpus:1"), tmp_path / "sandbox")
+        host, bundle = Host(bridge_names=names), tmp_path / f"bundle-{network}"
+        write_bundle(bundle, spec, None, Settings(), host, "/group").held.close()
+        mounts = json.loads((bundle / "config.json").read_text())["mounts"]
+        found = [m["source"] for m in mounts if m["destination"] == "/etc/resolv.conf"]
+        expected = {"bridge": [str(names)], "other": [str(machine)]}
+        assert found == expected.get(network, []), network
+    inode = names.stat().st_ino
+    write_bridge_names(names, "")
+    assert names.read_text() == machine.read_text()
+    assert names.stat().st_ino == inode, "it is mounted in containers that run"

@@ -1,6 +1,6 @@
 """A packet with a question of DNS, and the packet that answers it: bytes in, bytes out.
 
-It answers for one domain with authority, asks nobody else, and refuses what is outside. What comes
+It answers for one domain with authority, and refuses what is outside. What comes
 in is read here, by what a question may be and no more: one name without pointers, one OPT record.
 So nothing that somebody sends costs more than its length. dnslib makes the answers.
 """
@@ -40,6 +40,7 @@ LEAST_RECORD_BYTES = 16
 REFRESH_S, RETRY_S, EXPIRE_S = 60, 10, 3600  # of the SOA record, for secondaries that we have not
 RR_HEADER = struct.Struct("!HHIH")
 HEADER = struct.Struct("!HHHHHH")
+LENGTH_BYTES = 2  # before each message, by TCP
 OPT = 41
 OPCODE_SHIFT, OPCODE = 11, 0xF
 RESPONSE, RECURSION_DESIRED = 0x8000, 0x0100
@@ -92,6 +93,32 @@ def answer(packet: bytes, zone: Zone, *, is_known: bool, udp: bool) -> bytes | N
         reply.ar = [record for record in reply.ar if record.rtype == OPT]
         packed = bytes(reply.pack())
     return packed if len(packed) <= most else _cut(question)
+
+
+def is_elsewhere(packet: bytes, domain: str) -> bool:
+    """Whether a packet is a question of a name that is not below a domain."""
+    if len(packet) < HEADER.size:
+        return False
+    flags = HEADER.unpack_from(packet)[1]
+    if flags & RESPONSE or flags >> OPCODE_SHIFT & OPCODE:
+        return False
+    try:
+        question = read(packet)
+    except FormatError:
+        return False
+    return question.dns_class == CLASS.IN and _below(question.labels, domain) is None
+
+
+def question_bytes(packet: bytes) -> bytes:
+    """Return the name, type and class of a packet that `is_elsewhere`, as they were written."""
+    _, at = _read_name(packet, HEADER.size)
+    return packet[HEADER.size : at + 4]
+
+
+def failure(packet: bytes) -> bytes:
+    """Return that a question with a header is not answered now."""
+    query_id, flags, *_ = HEADER.unpack_from(packet)
+    return _empty(query_id, flags, RCODE.SERVFAIL)
 
 
 def read(packet: bytes) -> Question:

@@ -6,24 +6,30 @@ import asyncio
 import logging
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from pymesos_core.addresses import HostPort
-from pymesos_core.discovery.answering import MAX_ASKED_BYTES, answer
+from pymesos_core.discovery.answering import LENGTH_BYTES, MAX_ASKED_BYTES, answer, is_elsewhere
+from pymesos_core.discovery.forwarding import Forwarder
 from pymesos_core.discovery.held import Held, Key
 from pymesos_core.discovery.limiting import Limiter
 from pymesos_core.discovery.zone import Zone
 from pymesos_core.exits import RoleError
+from pymesos_core.tasks import Background
 from pymesos_proto.v1 import names_pb2 as pb
 
 MAX_CONNECTIONS, MAX_CONNECTIONS_OF_ONE = 200, 20
 IDLE_S = 5.0
 TRIES = 20  # to find a port that is free for both
-LENGTH_BYTES = 2  # before each message, by TCP
+IP_FREEBIND = 15  # of Linux: an address that this machine has not yet
 
 log = logging.getLogger(__name__)
+
+
+class CannotListenError(RoleError):
+    """A port of DNS is another's, or needs rights: the message says what to do."""
 
 
 class Names:
@@ -53,16 +59,32 @@ class Names:
         """Return what is to be sent."""
         return answer(packet, self.zone, is_known=self.held.is_known, udp=udp)
 
+    def is_elsewhere(self, packet: bytes) -> bool:
+        """Whether somebody else is to be asked, if anybody is."""
+        return is_elsewhere(packet, self.zone.domain)
+
 
 class Resolver:
-    """Answers by what is held. Raises RoleError if it cannot listen."""
+    """Answers by what is held. Raises CannotListenError."""
 
-    def __init__(self, names: Names, ip: str, port: int, mono_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        names: Names,
+        ip: str,
+        port: int,
+        mono_s: Callable[[], float],
+        forwarder: Forwarder | None = None,
+    ) -> None:
+        """With a `forwarder` it answers for other names, too, and listens at `ip` before the
+        machine has that address.
+        """
         self._names = names
+        self._forwarder = forwarder
+        self._forwarding = Background("asking another name server")
         self._mono_s = mono_s
         self._limiter = Limiter()
         self._connections: Counter[str] = Counter()
-        self._tcp, self._udp = _bind(ip, port)
+        self._tcp, self._udp = _bind(ip, port, early=forwarder is not None)
         self.address = HostPort(ip, self._tcp.getsockname()[1])
 
     async def run(self) -> None:
@@ -74,6 +96,7 @@ class Resolver:
             async with server:
                 await server.serve_forever()
         finally:
+            await self._forwarding.close()
             transport.close()
 
     def close(self) -> None:
@@ -81,11 +104,23 @@ class Resolver:
         self._tcp.close()
         self._udp.close()
 
-    def answer(self, packet: bytes, address: str, *, udp: bool) -> bytes | None:
-        """Return what is to be sent to an address."""
+    def answer(
+        self, packet: bytes, address: str, *, udp: bool
+    ) -> bytes | Coroutine[Any, Any, bytes] | None:
+        """Return what is to be sent to an address; a coroutine where others are asked for it."""
         if not self._limiter.may(address, self._mono_s()):
             return None
+        if self._forwarder is not None and self._names.is_elsewhere(packet):
+            return self._forwarder.ask(packet, address, udp=udp)
         return self._names.answer(packet, udp=udp)
+
+    def answer_datagram(self, packet: bytes, address: str, send: Callable[[bytes], object]) -> None:
+        """Send what is to be sent, at once or when others have answered."""
+        answered = self.answer(packet, address, udp=True)
+        if isinstance(answered, bytes):
+            send(answered)
+        elif answered is not None:
+            self._forwarding.start(_send_later(answered, send))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = str((writer.get_extra_info("peername") or ("",))[0])
@@ -102,7 +137,7 @@ class Resolver:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str
     ) -> bool:
         """Answer a question; whether there may be another one."""
-        async with asyncio.timeout(IDLE_S):
+        async with asyncio.timeout(IDLE_S) as idle:
             length = int.from_bytes(await reader.readexactly(LENGTH_BYTES), "big")
             if length > MAX_ASKED_BYTES:
                 return False
@@ -110,6 +145,10 @@ class Resolver:
             answered = self.answer(packet, peer, udp=False)
             if answered is None:
                 return False
+            if not isinstance(answered, bytes):
+                idle.reschedule(None)  # it takes as long as it takes
+                answered = await answered
+                idle.reschedule(asyncio.get_running_loop().time() + IDLE_S)
             writer.write(len(answered).to_bytes(LENGTH_BYTES, "big") + answered)
             await writer.drain()
         return True
@@ -139,12 +178,20 @@ class _Udp(asyncio.DatagramProtocol):
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        answered = self._resolver.answer(data, str(addr[0]), udp=True)
-        if answered is not None and self._transport is not None:
-            self._transport.sendto(answered, addr)
+        transport = self._transport
+        assert transport is not None
+        self._resolver.answer_datagram(
+            data, str(addr[0]), lambda answered: transport.sendto(answered, addr)
+        )
 
 
-def _bind(ip: str, port: int) -> tuple[socket.socket, socket.socket]:
+async def _send_later(
+    answered: Coroutine[Any, Any, bytes], send: Callable[[bytes], object]
+) -> None:
+    send(await answered)
+
+
+def _bind(ip: str, port: int, *, early: bool) -> tuple[socket.socket, socket.socket]:
     """Sockets of TCP and UDP on the same port. Raises RoleError."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     problem: OSError | None = None
@@ -153,6 +200,8 @@ def _bind(ip: str, port: int) -> tuple[socket.socket, socket.socket]:
         udp = socket.socket(family, socket.SOCK_DGRAM)
         try:
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            for each in (tcp, udp) if early else ():
+                each.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
             tcp.bind((ip, port))
             udp.bind((ip, tcp.getsockname()[1]))
             for each in (tcp, udp):
@@ -163,7 +212,7 @@ def _bind(ip: str, port: int) -> tuple[socket.socket, socket.socket]:
             tcp.close()
             udp.close()
     why = problem.strerror if problem is not None else "no port is free"
-    raise RoleError(
+    raise CannotListenError(
         f"DNS cannot be served at {HostPort(ip, port)} ({why}): choose another port with"
         f" --dns-port; below 1024 it needs root or CAP_NET_BIND_SERVICE"
     )

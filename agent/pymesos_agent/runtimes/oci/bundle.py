@@ -25,6 +25,7 @@ from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.files.memory import IN_CONTAINER
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.runtimes.oci import programs, seccomp
+from pymesos_agent.runtimes.oci.networks import BRIDGE
 from pymesos_agent.runtimes.oci.tools import ROOT, HostMount, Overlay, Prepared
 from pymesos_core.resources import devices
 from pymesos_proto.v1 import types_pb2 as pb
@@ -77,6 +78,7 @@ class Host:
     hostname: str = "localhost"
     disk: tuple[int, int] | None = None  # that has the sandboxes
     root: Path | None = None  # see make_host_root
+    bridge_names: Path | None = None  # the resolv.conf of containers on the bridge, if they ask us
 
 
 @dataclass(frozen=True)
@@ -244,6 +246,21 @@ def make_host_root(root: Path) -> None:
             (root / name).symlink_to(path.readlink())
 
 
+def write_bridge_names(path: Path, name_server: str) -> None:
+    """Write the resolv.conf of containers on the bridge, also of those that run: as the machine's,
+    with another name server unless that is empty. Raises OSError.
+
+    It is written in place, since they have the file itself.
+    """
+    own = RESOLVED if RESOLVED.exists() else Path("/etc/resolv.conf")
+    lines = own.read_text(errors="replace").splitlines() if own.exists() else []
+    if name_server:
+        kept = [line for line in lines if line.split()[:1] != ["nameserver"]]
+        lines = [f"nameserver {name_server}", *kept]
+    path.write_text("".join(f"{line}\n" for line in lines))
+    path.chmod(0o644)
+
+
 def _mounts_below_its_sandbox(spec: ContainerSpec) -> bool:
     paths = [volume.container_path for volume in spec.volumes]
     paths += [mount.container_path for mount in spec.info.container.mounts]
@@ -275,7 +292,9 @@ def _mounts(
         for where in WRITABLE:
             yield _mount(where, "tmpfs", "nosuid", "nodev", "mode=1777")
     if spec.info.container.network != "none":
-        if spec.own_network and RESOLVED.exists():
+        if spec.info.container.network == BRIDGE and host.bridge_names is not None:
+            yield _bind(host.bridge_names, "/etc/resolv.conf", read_only=True)
+        elif spec.own_network and RESOLVED.exists():
             # The machine's own file may name a resolver on its loopback interface.
             yield _bind(RESOLVED, "/etc/resolv.conf", read_only=True)
         elif image is not None and Path("/etc/resolv.conf").exists():

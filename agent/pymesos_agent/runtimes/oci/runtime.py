@@ -51,6 +51,7 @@ from pymesos_agent.runtimes.oci.bundle import (
     Image,
     make_host_root,
     remove_bundle,
+    write_bridge_names,
     write_bundle,
     write_process,
 )
@@ -156,6 +157,17 @@ class OciRuntime:
             "init": Path(self._host.init).name if self._host.init else "none",
         }
 
+    def _bridge_names(self, name_server: str) -> Path | None:
+        """The resolv.conf of containers on the bridge, if they ask this agent, or did so before.
+
+        Raises OSError.
+        """
+        path = self._directory / "resolv.conf"
+        if not name_server and not path.exists():
+            return None
+        write_bridge_names(path, name_server)
+        return path
+
     async def start(self, on_event: OnEvent) -> None:
         """Look for a tool that works, and connect to the supervisor."""
         self._on_event = on_event
@@ -178,7 +190,8 @@ class OciRuntime:
             disk = disk_of(self._directory)
             environment = host_environment()
             environment["PATH"] = path_of_everybody(environment["PATH"])
-            self._host = Host(environment, init, socket.gethostname(), disk, root)
+            names = self._bridge_names(self._settings.networks.name_server)
+            self._host = Host(environment, init, socket.gethostname(), disk, root, names)
             self._tool = await working_tool(
                 self._tools.values(), self._settings.oci_tool, self._trial
             )
@@ -441,7 +454,11 @@ class OciRuntime:
         remove_bundle(self._bundles / container_id)
 
     async def close(self) -> None:
-        """See Runtime."""
+        """See Runtime. Containers ask the machine's name servers while there is no agent."""
+        try:
+            self._bridge_names("")
+        except OSError as error:
+            log.warning("containers on the bridge ask this agent still: %s", error)
         await self._background.close()
         for held in self._held.values():
             held.close()

@@ -1,0 +1,150 @@
+"""Containers on the bridge find what the cluster serves, and everything else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dnslib
+import pytest
+
+from pymesos_agent.containers.settings import NetworkSettings, Settings, gateway_of
+from pymesos_core.discovery import forwarding
+from pymesos_core.discovery.forwarding import PORT, Forwarder, Server
+from pymesos_core.discovery.resolver import CannotListenError, Names, Resolver
+from pymesos_core.tasks import beside
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.names_pb2 import NamedTask, NamesBatch, ServedPort, ServedTask
+from pymesos_testing.components import free_port
+from pymesos_testing.rigs import oci_rig
+
+WEB = "web.shop.pymesos"
+BRIDGE_IP = gateway_of(NetworkSettings.bridge_subnet)
+
+
+class Other(asyncio.DatagramProtocol):
+    """A name server of everything, at 10.9.9.9; one that lies sends nonsense before."""
+
+    def __init__(self, *, lies: bool = False) -> None:
+        self.lies = lies
+        self.asked: list[str] = []
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def answered(self, packet: bytes) -> bytes:
+        asked = dnslib.DNSRecord.parse(packet)
+        self.asked.append(str(asked.q.qname))
+        reply = asked.reply(ra=1, aa=0)
+        reply.add_answer(*dnslib.RR.fromZone(f"{asked.q.qname} 60 A 10.9.9.9"))
+        return bytes(reply.pack())
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        good = self.answered(data)
+        if self.lies:
+            self.transport.sendto(bytes([good[0] ^ 1]) + good[1:-1] + b"\x01", addr)
+        self.transport.sendto(good, addr)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        packet = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
+        good = self.answered(packet)
+        writer.write(len(good).to_bytes(2, "big") + good)
+        await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def other(*, lies: bool = False) -> AsyncIterator[tuple[Other, Server]]:
+    loop, port, it = asyncio.get_running_loop(), free_port(), Other(lies=lies)
+    transport, _ = await loop.create_datagram_endpoint(lambda: it, ("127.0.0.1", port))
+    async with await asyncio.start_server(it.serve, "127.0.0.1", port):
+        try:
+            yield it, ("127.0.0.1", port)
+        finally:
+            transport.close()
+
+
+def names() -> Names:
+    task = ServedTask(
+        task_id="t", agent_id="a", role="*", job="shop", task="web", order=1,
+        ports=[ServedPort(name="http", port=31000)],
+    )  # fmt: skip
+    known = Names("pymesos")
+    served = NamedTask(framework_id="f", ip="10.0.0.1", task=task)
+    known.take(NamesBatch(epoch=1, serves=[served], whole=True))
+    return known
+
+
+def resolver(
+    servers: Callable[[], Sequence[Server]], ip: str = "127.0.0.1", port: int = 0
+) -> Resolver:
+    return Resolver(names(), ip, port, time.monotonic, Forwarder(servers, random.Random(1)))
+
+
+async def ask(port: int, name: str, *, tcp: bool) -> dnslib.DNSRecord:
+    question = dnslib.DNSRecord.question(name)
+    packet = await asyncio.to_thread(question.send, "127.0.0.1", port, tcp=tcp, timeout=5)
+    answered = dnslib.DNSRecord.parse(packet)
+    assert answered.header.id == question.header.id
+    return answered
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_other_names_are_asked_of_others(tcp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forwarding, "WITHIN_S", 0.3)
+    async with other(lies=True) as (it, server):
+        silent = ("127.0.0.1", free_port())
+        known = [silent, server]
+        here = resolver(lambda: known)
+        port = here.address.port
+        async with beside(here.run()):
+            for name, ip in ((WEB, "10.0.0.1"), ("example.org", "10.9.9.9")):
+                assert [str(r.rdata) for r in (await ask(port, name, tcp=tcp)).rr] == [ip]
+            assert it.asked == ["example.org."], "nobody is asked of what is ours"
+            known[:] = [silent]
+            nobody = await ask(port, "example.org", tcp=tcp)
+            assert dnslib.RCODE.get(nobody.header.rcode) == "SERVFAIL"
+            assert (await ask(port, "no.pymesos", tcp=tcp)).header.rcode == dnslib.RCODE.NXDOMAIN
+        here.close()
+
+
+async def test_one_container_that_asks_much_leaves_others_their_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forwarding, "MAX_ASKING_OF_ONE", 2)
+    async with other() as (_, server):
+        packet = bytes(dnslib.DNSRecord.question("example.org").pack())
+        asking = Forwarder(lambda: [server], random.Random(1))
+        many = [asking.ask(packet, peer, udp=True) for peer in ("a", "a", "a", "b")]
+        rcodes = [dnslib.DNSRecord.parse(p).header.rcode for p in await asyncio.gather(*many)]
+        assert rcodes == [0, 0, dnslib.RCODE.SERVFAIL, 0]
+        assert dnslib.DNSRecord.parse(await asking.ask(packet, "a", udp=True)).header.rcode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="networks need root")
+async def test_a_container_on_the_bridge_asks_the_bridge(tmp_path: Path) -> None:
+    async with other() as (it, server):
+        try:
+            here = resolver(lambda: [server], BRIDGE_IP, PORT)  # before the bridge is there
+        except CannotListenError as error:
+            pytest.skip(str(error))
+        networks = replace(NetworkSettings(), name_server=BRIDGE_IP)
+        async with (
+            oci_rig(tmp_path, Settings(networks=networks)) as rig,
+            beside(here.run()),
+        ):
+            asks = f"getent ahostsv4 {WEB}; getent ahostsv4 example.org"
+            spec = await rig.run(asks, container=pb.ContainerInfo(network="bridge"))
+            await rig.exited(spec)
+            said = (spec.sandbox / "stdout").read_text().split()
+            assert "10.0.0.1" in said and "10.9.9.9" in said and "example.org." in it.asked
+            rig.runtime.destroy(spec.container_id)
+        here.close()
+        assert BRIDGE_IP not in (tmp_path / "oci/resolv.conf").read_text(), "it is given back"

@@ -1,0 +1,80 @@
+"""Which questions of DNS go to others, and what is taken for their answer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import dnslib
+import pytest
+
+from pymesos_agent.containers.settings import gateway_of
+from pymesos_core.discovery.forwarding import Upstream, is_answer
+from pymesos_core.discovery.resolver import Names
+
+
+def packet(name: str, kind: str = "A") -> bytes:
+    return bytes(dnslib.DNSRecord.question(name, kind).pack())
+
+
+@pytest.mark.parametrize(
+    "name, is_elsewhere",
+    [
+        ("example.org", True),
+        ("pymesos.org", True),
+        ("notpymesos", True),
+        ("1.0.0.10.in-addr.arpa", True),
+        ("web.shop.pymesos", False),
+        ("nothing.PYMESOS", False),
+        ("pymesos", False),
+    ],
+)
+def test_what_is_outside_the_domain_goes_to_others(name: str, is_elsewhere: bool) -> None:
+    assert Names("pymesos").is_elsewhere(packet(name)) is is_elsewhere
+
+
+def test_what_is_no_question_goes_to_nobody() -> None:
+    names, good = Names("pymesos"), packet("example.org")
+    update = good[:2] + b"\x28" + good[3:]
+    reply = bytes(dnslib.DNSRecord.parse(good).reply().pack())
+    chaos = good[:-1] + b"\x03"
+    two = good[:5] + b"\x02" + good[6:]
+    for bad in (b"", good[:11], good[:-1], update, reply, chaos, two):
+        assert not names.is_elsewhere(bad)
+    assert names.is_elsewhere(good)
+
+
+def test_only_the_answer_to_what_was_asked_is_taken() -> None:
+    asked = packet("example.org")
+    reply = dnslib.DNSRecord.parse(asked).reply()
+    reply.add_answer(*dnslib.RR.fromZone("example.org 60 A 10.0.0.9"))
+    good = bytes(reply.pack())
+    assert is_answer(good, asked)
+    other_id = bytes([good[0] ^ 1]) + good[1:]
+    other_name = bytes(dnslib.DNSRecord.parse(packet("example.net")).reply().pack())
+    other_name = asked[:2] + other_name[2:]
+    other_type = (
+        asked[:2] + bytes(dnslib.DNSRecord.question("example.org", "AAAA").reply().pack())[2:]
+    )
+    for bad in (b"", good[:11], asked, other_id, other_name, other_type):
+        assert not is_answer(bad, asked)
+
+
+def test_the_name_servers_of_a_machine_as_they_are_now(tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    servers = Upstream(path, own_ip="10.213.0.1")
+    assert servers() == ()
+    path.write_text(
+        "# nameserver 10.9.9.9\nsearch a.b\nnameserver\nnameserver 10.213.0.1\n"
+        "nameserver 10.0.0.2\n nameserver fe80::1%eth0 \nnameserver 10.0.0.4\n"
+    )
+    assert servers() == (("10.0.0.2", 53), ("fe80::1%eth0", 53)), "three, of which one is ours"
+    path.write_text("nameserver 10.0.0.5\n")
+    os.utime(path, ns=(1, 1))
+    assert servers() == (("10.0.0.5", 53),)
+    path.unlink()
+    assert servers() == (("10.0.0.5", 53),)
+
+
+def test_the_address_of_a_bridge() -> None:
+    assert gateway_of("10.213.0.0/16") == "10.213.0.1"
