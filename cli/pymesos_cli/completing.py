@@ -224,7 +224,7 @@ async def live_jobs(cluster: Cluster, _: click.Context, _incomplete: str) -> Ite
     from pymesos_cli.jobs.hosted import hosted_jobs
     from pymesos_cli.services import ask_jobs
 
-    answers = await ask_jobs(cluster, ended=False)
+    answers = await ask_jobs(cluster, ended=False, patient=False)
     served = [name for _, job in answers.items for name in (job.job_id, job.name)]
     hosted = [name for job in await hosted_jobs(cluster) for name in (job.job_id, job.name)]
     return served + hosted
@@ -235,7 +235,7 @@ async def jobs_of_packages(cluster: Cluster, _: click.Context, _incomplete: str)
     """Ids and names of jobs that were made from packages."""
     from pymesos_cli.services import ask_jobs
 
-    jobs = [job for _, job in (await ask_jobs(cluster, ended=False)).items]
+    jobs = [job for _, job in (await ask_jobs(cluster, ended=False, patient=False)).items]
     made = [job for job in jobs if job.HasField("package")]
     return [name for job in made for name in (job.job_id, job.name)]
 
@@ -249,7 +249,9 @@ async def receivers(cluster: Cluster, _: click.Context, _incomplete: str) -> Ite
     from pymesos_proto.v1 import operator_pb2
 
     told, _silent = await of_each(
-        cluster, lambda _, stub: stub.ListAlerts(pb.ListAlertsRequest(page_size=1), timeout=ASK_S)
+        cluster,
+        lambda _, stub: stub.ListAlerts(pb.ListAlertsRequest(page_size=1), timeout=ASK_S),
+        patient=False,
     )
     names = [name for response in told for name in response.receivers]
     try:
@@ -271,7 +273,7 @@ async def variables(cluster: Cluster, context: click.Context, _incomplete: str) 
 
     request = pb.ListVariablesRequest(role=context.params.get("role") or "")
     told, _silent = await of_each(
-        cluster, lambda _, stub: stub.ListVariables(request, timeout=ASK_S)
+        cluster, lambda _, stub: stub.ListVariables(request, timeout=ASK_S), patient=False
     )
     return [view.name for response in told for view in response.variables]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
 
 MAX_PAGES = 10_000
+COMES_BACK_S = 6.0  # a framework finds the next leader within that (following.RECONNECT_S)
+ASK_AGAIN_S = 0.5
 
 Item = TypeVar("Item")
 _SILENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -53,6 +57,36 @@ class Answers:
 async def serving(cluster: Cluster) -> list[operator_pb2.FrameworkView]:
     """The frameworks that serve jobs, connected or not."""
     return [view for view in await cluster.frameworks() if view.info.jobs_address]
+
+
+async def serving_again(cluster: Cluster) -> list[operator_pb2.FrameworkView]:
+    """The same, once those are back that have been away only just now, or after a while.
+
+    After a failover of the masters all of them are away for a moment.
+    """
+    views = await serving(cluster)
+    wait_s = min(COMES_BACK_S, cluster.timeout_s)
+    deadline_s = time.monotonic() + wait_s
+    told = False
+    while (away := next(filter(_just_left, views), None)) is not None:
+        if not told:
+            told = True
+            name = f"{away.info.name} ({away.info.framework_id})"
+            note(
+                f"framework {name} is disconnected since a moment ago: waiting up to {wait_s:.0f} s"
+                f" for it to come back"
+            )
+        if time.monotonic() >= deadline_s:
+            break
+        await asyncio.sleep(ASK_AGAIN_S)
+        views = await serving(cluster)
+    return views
+
+
+def _just_left(view: operator_pb2.FrameworkView) -> bool:
+    """Whether a framework is away, and was not before, or not to this leader; other clocks do."""
+    at_s = view.disconnected_at_s
+    return bool(at_s) and not_connected(view) is not None and time.time() - at_s < COMES_BACK_S
 
 
 def not_connected(view: operator_pb2.FrameworkView) -> Silent | None:
@@ -102,11 +136,13 @@ class SilentError(CliError):
 async def of_each(
     cluster: Cluster,
     ask: Callable[[operator_pb2.FrameworkView, JobsAsyncStub], Awaitable[Item]],
+    *,
+    patient: bool = True,
 ) -> tuple[list[Item], list[Silent]]:
-    """What each service answers, and those that do not."""
+    """What each service answers, and those that do not; `patient` as in `serving_again`."""
     items: list[Item] = []
     silent: list[Silent] = []
-    for view in await serving(cluster):
+    for view in await (serving_again if patient else serving)(cluster):
         if (apart := not_connected(view)) is not None:
             silent.append(apart)
             continue
@@ -120,8 +156,8 @@ async def of_each(
     return items, silent
 
 
-async def ask_jobs(cluster: Cluster, *, ended: bool) -> Answers:
-    """Every job with the address of the service that has it."""
+async def ask_jobs(cluster: Cluster, *, ended: bool, patient: bool = True) -> Answers:
+    """Every job with the address of the service that has it; `patient` as in `serving_again`."""
 
     async def ask(
         view: operator_pb2.FrameworkView, stub: JobsAsyncStub
@@ -129,7 +165,7 @@ async def ask_jobs(cluster: Cluster, *, ended: bool) -> Answers:
         jobs = await all_jobs(stub, cluster.timeout_s, ended=ended)
         return [(view.info.jobs_address, job) for job in jobs]
 
-    found, silent = await of_each(cluster, ask)
+    found, silent = await of_each(cluster, ask, patient=patient)
     return Answers([item for items in found for item in items], silent)
 
 

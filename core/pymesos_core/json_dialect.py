@@ -248,6 +248,7 @@ def framework_json(view: pb.FrameworkView) -> Json:
         "suppressed_roles": list(view.suppressed_roles),
         "offer_conflicts": view.offer_conflicts,
         "registered_at": iso(view.registered_at_s),
+        "disconnected_at": iso(view.disconnected_at_s),
     }
 
 

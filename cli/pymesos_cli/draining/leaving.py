@@ -48,7 +48,7 @@ async def _others(
     if not wanted:
         return out
     try:
-        answers = await ask_jobs(cluster, ended=False)
+        answers = await ask_jobs(cluster, ended=False, patient=False)
         for address, job in answers.items:
             if job.job_id in wanted:
                 async for instance in _instances(cluster, address, job.job_id):

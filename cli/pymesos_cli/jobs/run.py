@@ -26,6 +26,8 @@ from pymesos_cli.jobs.hosted import end_orphans, mark
 from pymesos_cli.jobs.leftovers import state_folder
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.services import (
+    ASK_AGAIN_S,
+    COMES_BACK_S,
     Silent,
     SilentError,
     not_connected,
@@ -43,8 +45,6 @@ from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1.operator_pb2 import FrameworkView
 
-COMES_BACK_S = 6.0  # a framework finds the next leader within that (following.RECONNECT_S)
-ASK_AGAIN_S = 0.5
 GLANCE_S = 4.0  # how long `run` without --wait looks for tasks that do not fit
 # How long the tasks of a job that this command runs itself outlive its connection. A change of
 # leaders takes a moment of it, since a new leader begins to count when it leads, and who cannot be

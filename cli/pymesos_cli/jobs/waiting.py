@@ -43,7 +43,7 @@ def was_called_off(instance: pb.InstanceView) -> bool:
 
 async def ask_services(cluster: Cluster, text: str) -> Known:
     """Return what waits of the jobs that `text` may be of, and what is said of their others."""
-    answers = await ask_jobs(cluster, ended=False)
+    answers = await ask_jobs(cluster, ended=False, patient=False)
     known = Known(silent=answers.silent)
     known.at = {job.job_id: address for address, job in answers.items}
     begins = text.partition(".")[0]  # no name of a job has a dot

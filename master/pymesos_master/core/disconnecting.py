@@ -39,7 +39,8 @@ def _disconnected(ctx: Context, framework: Framework) -> None:
 
 
 def start_failover_timer(ctx: Context, framework: Framework) -> None:
-    """Remove the framework unless it subscribes again in time."""
+    """Remove the framework, which is away from now on, unless it subscribes again in time."""
+    framework.disconnected_at_s = ctx.now.wall_s
     timeout_s = min(framework.info.failover_timeout_s, MAX_FAILOVER_TIMEOUT_S)
     ctx.timers.set(("failover", framework.framework_id), ctx.now.mono_s + timeout_s)
 

@@ -191,6 +191,7 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
     _end_subscription(ctx, framework)
     framework.connection_id, framework.caller = event.connection_id, event.caller
     FRAMEWORK_LIFE.move(framework, FrameworkEvent.SUBSCRIBED, ctx.now.wall_s)
+    framework.disconnected_at_s = 0.0
     ctx.timers.cancel(("failover", framework.framework_id))
     _schedule_heartbeat(ctx, framework)
     subscribed = scheduler_pb.Event.Subscribed(

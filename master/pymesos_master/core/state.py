@@ -244,6 +244,7 @@ class Framework:
         default_factory=dict
     )  # agent → its offers not answered in a row
     registered_at_s: float = 0.0
+    disconnected_at_s: float = 0.0  # Unix time, since this leader leads; 0: it is connected
     answer_s: float = 0.0  # what its last answer to an offer took
     removed_for: str = ""  # why it is no more
     silent: bool = False  # its last offer ended without an answer

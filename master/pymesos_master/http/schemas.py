@@ -179,6 +179,7 @@ SCHEMAS: dict[str, Json] = {
         suppressed_roles=many(TEXT),
         offer_conflicts=WHOLE,
         registered_at=TIME,
+        disconnected_at=TIME,
     ),
     "Task": record(
         "A task. `quarantined` is null here: frameworks know of that.",

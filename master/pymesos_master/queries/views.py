@@ -123,6 +123,7 @@ def framework_view(allocator: Allocator, framework: Framework) -> pb.FrameworkVi
         dominant_share=allocator.dominant_share(framework.framework_id),
         suppressed_roles=sorted(framework.suppressed),
         offer_conflicts=framework.offer_conflicts,
+        disconnected_at_s=framework.disconnected_at_s,
     )
 
 

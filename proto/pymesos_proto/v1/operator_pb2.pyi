@@ -240,7 +240,7 @@ class ListAgentsResponse(_message.Message):
     def __init__(self, agents: _Optional[_Iterable[_Union[AgentView, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class FrameworkView(_message.Message):
-    __slots__ = ("info", "state", "allocated", "offered", "registered_at_s", "tasks", "dominant_share", "suppressed_roles", "offer_conflicts")
+    __slots__ = ("info", "state", "allocated", "offered", "registered_at_s", "tasks", "dominant_share", "suppressed_roles", "offer_conflicts", "disconnected_at_s")
     INFO_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     ALLOCATED_FIELD_NUMBER: _ClassVar[int]
@@ -250,6 +250,7 @@ class FrameworkView(_message.Message):
     DOMINANT_SHARE_FIELD_NUMBER: _ClassVar[int]
     SUPPRESSED_ROLES_FIELD_NUMBER: _ClassVar[int]
     OFFER_CONFLICTS_FIELD_NUMBER: _ClassVar[int]
+    DISCONNECTED_AT_S_FIELD_NUMBER: _ClassVar[int]
     info: _types_pb2.FrameworkInfo
     state: str
     allocated: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
@@ -259,7 +260,8 @@ class FrameworkView(_message.Message):
     dominant_share: float
     suppressed_roles: _containers.RepeatedScalarFieldContainer[str]
     offer_conflicts: int
-    def __init__(self, info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., state: _Optional[str] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., registered_at_s: _Optional[float] = ..., tasks: _Optional[int] = ..., dominant_share: _Optional[float] = ..., suppressed_roles: _Optional[_Iterable[str]] = ..., offer_conflicts: _Optional[int] = ...) -> None: ...
+    disconnected_at_s: float
+    def __init__(self, info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., state: _Optional[str] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., registered_at_s: _Optional[float] = ..., tasks: _Optional[int] = ..., dominant_share: _Optional[float] = ..., suppressed_roles: _Optional[_Iterable[str]] = ..., offer_conflicts: _Optional[int] = ..., disconnected_at_s: _Optional[float] = ...) -> None: ...
 
 class ListFrameworksRequest(_message.Message):
     __slots__ = ("page", "include_completed", "id_prefix", "serving_jobs")
