@@ -22,6 +22,7 @@ from pymesos_agent.containers.settings import gateway_of
 from pymesos_agent.core import AgentCore, Config
 from pymesos_agent.core.records import uids_of
 from pymesos_agent.core.uids import UidRange
+from pymesos_agent.files.addresses import Addresses
 from pymesos_agent.files.disks import volume_limits
 from pymesos_agent.files.memory import memory_of
 from pymesos_agent.files.mounting import protect
@@ -43,7 +44,10 @@ from pymesos_core import VERSION, resources
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
+from pymesos_core.discovery.following import FILE, Following
+from pymesos_core.discovery.resolver import Names
 from pymesos_core.discovery.server import NameServer
+from pymesos_core.discovery.zone import DOMAIN
 from pymesos_core.exits import RemovedError, RoleError
 from pymesos_core.grpc_transport import add_service
 from pymesos_core.limits import PEER_EXECUTORS
@@ -131,7 +135,8 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
         agent_ids=(f"{name}-{uuid.uuid4().hex[:8]}" for _ in itertools.count()),
     )
     awaited = {r: why for r, why in away.items() if r.name in needed or r.name == "docker"}
-    shell = Shell(core, store, works, work_dir, containers, awaited, outside)
+    addresses = _addresses(names, outside, work_dir)
+    shell = Shell(core, store, works, work_dir, containers, awaited, outside, addresses=addresses)
     holder.append(shell)
     add_service(server, SandboxService(shell.queries))
     add_service(executor_server, ExecutorService(shell.executors, shell.feed))
@@ -146,6 +151,7 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     if mesos is not None:
         click.echo(f"mesos {mesos.address}")
     async with (
+        beside(addresses.run(detector)),
         beside(names.run(detector)) if names is not None else nullcontext(),
         beside(mesos.serve(shell.queries, shell.executors, shell.feed))
         if mesos is not None
@@ -176,6 +182,14 @@ def _names(
     )  # fmt: skip
     process.close_later(names.close)
     return names
+
+
+def _addresses(names: NameServer | None, outside: Outside, work_dir: Path) -> Addresses:
+    """What tasks are told of the addresses of others: as DNS, if this agent answers any."""
+    if names is not None:
+        return Addresses(names.held)
+    own = Names(DOMAIN)
+    return Addresses(own.held, Following(own, outside, work_dir / FILE))
 
 
 async def run(
@@ -250,7 +264,7 @@ def _config(
         runtimes=[runtime.name for runtime in runtimes],
         isolation=isolation,
         version=VERSION,
-        capabilities=[pb.SECRETS, pb.KILL_SIGNAL, pb.CONFIG, pb.EXECUTOR_RESOURCES],
+        capabilities=[pb.SECRETS, pb.KILL_SIGNAL, pb.CONFIG, pb.EXECUTOR_RESOURCES, pb.ADDRESSES],
     )
     return Config(
         info,

@@ -53,9 +53,11 @@ from pymesos_agent.core.events import (
     TasksEnding,
     Tick,
 )
+from pymesos_agent.files.addresses import Addresses
 from pymesos_agent.files.artifacts import Artifacts
 from pymesos_agent.files.config import Rendering
 from pymesos_agent.files.fetching import Fetching
+from pymesos_agent.files.renewing import Renewing
 from pymesos_agent.health.checks import Checks
 from pymesos_agent.health.watching import (
     report_usage,
@@ -74,6 +76,7 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.complaints import Complaints
 from pymesos_core.containers import secret_names
 from pymesos_core.coordination import Detector
+from pymesos_core.discovery.held import Held
 from pymesos_core.following import RECONNECT_S, follow
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE, Outside
@@ -108,6 +111,7 @@ class Shell:
         awaited: Mapping[Runtime, str] | None = None,
         outside: Outside = OUTSIDE,
         host: Host = HOST,
+        addresses: Addresses | None = None,
     ) -> None:
         """`awaited` are runtimes that do not answer yet, and why."""
         self._core = core
@@ -132,8 +136,14 @@ class Shell:
         )
         rendering = Rendering()
         self._secrets = Secrets(settings.memory, self._tell_registered, rendering)
-        self._fetching = Fetching(self._artifacts, self.feed, self._secrets.give, rendering)
+        addresses = addresses or Addresses(Held())
+        self._fetching = Fetching(
+            self._artifacts, self.feed, self._secrets.give, rendering, addresses
+        )
         self._folders = host.folders(work_dir, bool(settings.volume_limits))
+        self._renewing = Renewing(
+            core, addresses, rendering, self._runtimes, self._folders.spec, self.feed
+        )
         self._checks = Checks(self._runtimes, self._folders, self.feed, host.ask)
         self.queries = Queries(core, self._runtimes, self._folders, outside.clock, host.usage_of)
         self.executors = ExecutorStreams()
@@ -181,6 +191,7 @@ class Shell:
             watch_disk_space(self._work_dir, self.feed, self._host),
             watch_disks(self._core, self._runtimes, self._folders, self.feed),
             watch_forks(self._core, self.feed, self._host.forks()),
+            self._renewing.run(self._outside.mono_s),
             *([watch_slack(self._core, self.queries, self.feed)] if offers_slack else ()),
             *(self._wait_for(runtime) for runtime in self._awaited),
         )

@@ -13,6 +13,11 @@ from pymesos_proto.v1 import types_pb2 as pb
 CONTAINER_KEYS = tuple(
     field.name for field in pb.ContainerInfo.DESCRIPTOR.fields if field.name != "image"
 )
+ON_CHANGE = {
+    "none": pb.ON_CHANGE_NONE,
+    "signal": pb.ON_CHANGE_SIGNAL,
+    "restart": pb.ON_CHANGE_RESTART,
+}
 TIMES = ("delay_s", "interval_s", "timeout_s", "grace_period_s", "consecutive_failures")
 
 
@@ -120,10 +125,17 @@ def container_info(image: str | None, container: ContainerSpec) -> pb.ContainerI
             for mount in mounts
         ],
         secrets=[_secret_use(secret) for secret in secrets],
-        config=[pb.ConfigFile(**file) for file in config],
+        config=[_config_file(**file) for file in config],
         port_mappings=[pb.PortMapping(**mapping) for mapping in mappings],
         **keys,
     )
+
+
+def _config_file(*, on_change: str = "none", signal: str = "", **keys: Any) -> pb.ConfigFile:
+    made = pb.ConfigFile(**keys, on_change=ON_CHANGE[on_change])
+    if on_change == "signal":
+        made.signal = signal or "SIGHUP"
+    return made
 
 
 def _secret_use(secret: Mapping[str, Any]) -> pb.SecretUse:

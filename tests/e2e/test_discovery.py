@@ -70,6 +70,24 @@ def shop(instances: int, *, version: int = 1) -> str:
     return json.dumps({"name": "shop", "tasks": [web]})
 
 
+def front() -> str:
+    """A job whose config file has the addresses of the service, and that is told of each change."""
+    peers = {
+        "path": "peers",
+        "template": "{% for each in addresses['shop.web'] %}{{ each.ports.http }} {% endfor %}\n",
+        "on_change": "signal",
+    }
+    task = {
+        "name": "front",
+        "kind": "service",
+        "command": "trap 'cat peers' HUP; cat peers; while :; do sleep 0.1; done",
+        "resources": {"cpus": 0.1, "mem": 32},
+        "constraints": ["kind:IS:plain"],
+        "config": [peers],
+    }
+    return json.dumps({"name": "front", "tasks": [task]})
+
+
 def answers(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), 2):
@@ -89,6 +107,8 @@ def kept(path: Path) -> list[int]:
 def test_what_serves_is_found_everywhere(roles: Roles) -> None:
     master = roles.master("master", "--dns-port", "0")
     agents = [roles.agent(master.address, f"agent{n}", *SERVE) for n in range(2)]
+    plain = ("--runtime", "process", "--kill-tasks-on-exit", "--attributes", "kind:plain")
+    roles.agent(master.address, "plain", *plain)  # it answers no DNS
     roles.binpack(master.address)
     ports = [dns_of(role) for role in (master, *agents)]
     cli = Cli(master.address)
@@ -103,11 +123,17 @@ def test_what_serves_is_found_everywhere(roles: Roles) -> None:
         assert ask(port, "example.org").header.rcode == dnslib.RCODE.REFUSED
     assert all(map(answers, targets(ports[0])))
 
+    def heard() -> list[int]:
+        return sorted(map(int, cli.ok("logs", "front").splitlines()[-1].split()))
+
     before = targets(ports[0])
+    cli.ok("apply", "-", "--wait", text=front())
+    assert heard() == before
     cli.ok("apply", "-", "--wait", text=shop(3, version=2))
     for port in ports:
         wait_for_targets(port, lambda found: not set(before) & set(found))
         assert len(targets(port)) == 3
+    wait_for("a config file that is new", lambda: heard() == targets(ports[0]))
 
     # The last answers live on without a master, also over a restart of an agent.
     last = targets(ports[1])

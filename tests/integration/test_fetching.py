@@ -15,11 +15,13 @@ import pytest
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling
 from pymesos_agent.files import fetching
+from pymesos_agent.files.addresses import Addresses
 from pymesos_agent.files.artifacts import Artifacts
 from pymesos_agent.files.config import Rendering
 from pymesos_agent.files.fetching import Fetching
 from pymesos_agent.runtimes.interface import ContainerEvent
 from pymesos_agent.secrets import Secrets
+from pymesos_core.discovery.held import Held
 from pymesos_core.resources import EMPTY
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.waiting import until
@@ -34,7 +36,9 @@ class Bench:
         self.launched: list[str] = []
         self.artifacts = Artifacts(folder / "cache", (), 1)
         self.secrets = Secrets(None, lambda message: False, Rendering())
-        self.fetching = Fetching(self.artifacts, self.events.append, self.secrets.give, Rendering())
+        self.fetching = Fetching(
+            self.artifacts, self.events.append, self.secrets.give, Rendering(), Addresses(Held())
+        )
 
     def start(self, *uris: str, **artifact: object) -> None:
         sandbox = self.folder / "sandbox"

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pymesos_agent.containers.spec import ContainerSpec
-from pymesos_agent.files.config import ConfigError, secret_config, write_config
+from pymesos_agent.files.config import (
+    NEW,
+    ConfigError,
+    rewrite_config,
+    secret_config,
+    write_config,
+)
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -44,6 +51,54 @@ def test_files_are_made_below_the_sandbox(tmp_path: Path) -> None:
     assert (tmp_path / "etc/b.conf").read_text() == "{{ not a template }}\n"
     assert (tmp_path / "new/folder/c.conf").read_text("utf-8") == "ü"
     assert (tmp_path / "a.conf").stat().st_mode & 0o777 == 0o644
+
+
+PEERS = "{% for peer in addresses.web %}{{ peer.address }} {{ peer.ports.http }}\n{% endfor %}"
+
+
+def test_addresses_are_made_anew_where_they_have_changed(tmp_path: Path) -> None:
+    use = pb.AddressesUse(name="web", role="*", job="shop", task="web")
+    spec = spec_of(
+        tmp_path,
+        pb.ConfigFile(path="plain", content="as it is"),
+        pb.ConfigFile(path="etc/peers", template=PEERS, addresses=[use]),
+    )
+    one = {"address": "10.0.0.1:80", "ports": {"http": 80}}
+    other = {"address": "10.0.0.2:81", "ports": {"http": 81}}
+    write_config(spec, {"etc/peers": {"web": [one]}})
+    assert (tmp_path / "etc/peers").read_text() == "10.0.0.1:80 80\n"
+    (tmp_path / "plain").write_text("as its task wants it")
+    assert rewrite_config(spec, {"etc/peers": {"web": [one]}}) == []
+    assert rewrite_config(spec, {"etc/peers": {"web": [one, other]}}) == ["etc/peers"]
+    assert (tmp_path / "etc/peers").read_text() == "10.0.0.1:80 80\n10.0.0.2:81 81\n"
+    assert (tmp_path / "plain").read_text() == "as its task wants it"
+    assert not (tmp_path / "etc" / NEW).exists()
+
+
+def test_nothing_is_made_anew_through_what_a_task_has_put_there(tmp_path: Path) -> None:
+    use = pb.AddressesUse(name="web", role="*", job="shop", task="web")
+    sandbox, outside = tmp_path / "sandbox", tmp_path / "outside"
+    for folder in (sandbox, outside):
+        folder.mkdir()
+    (outside / "peers").write_text("of another")
+    file = pb.ConfigFile(path="etc/peers", template="{{ addresses.web|length }}", addresses=[use])
+    spec = spec_of(sandbox, file)
+    told: dict[str, Any] = {"etc/peers": {"web": []}}
+    with pytest.raises(ConfigError):
+        rewrite_config(spec, told)  # its folder is gone, and stays so
+    assert not (sandbox / "etc").exists()
+    (sandbox / "etc").symlink_to(outside)
+    with pytest.raises(ConfigError):
+        rewrite_config(spec, told)
+    (sandbox / "etc").unlink()
+    (sandbox / "etc").mkdir()
+    (sandbox / "etc/peers").symlink_to(outside / "peers")
+    assert rewrite_config(spec, told) == ["etc/peers"], "the link is replaced"
+    assert (outside / "peers").read_text() == "of another"
+    (sandbox / "etc/peers").unlink()
+    os.mkfifo(sandbox / "etc/peers")
+    assert rewrite_config(spec, told) == ["etc/peers"], "nobody waits for what would write to it"
+    assert (sandbox / "etc/peers").read_text() == "0"
 
 
 def test_a_template_has_variables_environment_and_task(tmp_path: Path) -> None:

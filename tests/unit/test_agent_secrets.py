@@ -17,10 +17,12 @@ from pymesos_agent.containers.environment import task_environment
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed
 from pymesos_agent.files import memory as memories
+from pymesos_agent.files.addresses import Addresses
 from pymesos_agent.files.config import ConfigError, Rendering, secret_config, write_config
 from pymesos_agent.files.fetching import Fetching
 from pymesos_agent.files.memory import Memory, is_in_memory, memory_of
 from pymesos_agent.secrets import Secrets, SecretsError
+from pymesos_core.discovery.held import Held
 from pymesos_core.resources import EMPTY
 from pymesos_proto.v1 import agent_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -271,7 +273,7 @@ async def test_what_nobody_foresaw_ends_a_task_that_waits_for_its_secrets() -> N
     async def give(spec: ContainerSpec) -> ContainerSpec:
         raise BlockingIOError("hush")
 
-    fetching = Fetching(cast(Any, None), told.append, give, Rendering())
+    fetching = Fetching(cast(Any, None), told.append, give, Rendering(), Addresses(Held()))
     fetching.start(spec_of(FILE), (), lambda spec: None)
     async with asyncio.timeout(20):
         while list(fetching):
@@ -309,5 +311,5 @@ def test_what_renders_is_ended_once_it_is_not_wanted(tmp_path: Path) -> None:
     spec = replace(spec_of(), sandbox=tmp_path)
     spec.info.container.config.add(path="a", template="{{ 1 }}")
     with pytest.raises(ConfigError, match="it is not wanted any more"):
-        write_config(spec, lambda: True)
+        write_config(spec, {}, lambda: True)
     assert not (tmp_path / "a").exists()

@@ -71,6 +71,7 @@ class AgentCore:
             events.ProcessesRefused: life.on_processes_refused,
             events.DiskMeasured: sandboxes.on_disk_measured,
             events.UsesMeasured: endings.on_uses_measured,
+            events.ConfigChanged: endings.on_config_changed,
             events.ExecutorSaid: calls.on_said,
             events.ExecutorLeft: calls.on_left,
             events.Checkpointed: lambda ctx, event: ctx.checkpointed(event.token),

@@ -39,6 +39,13 @@ class UsesMeasured:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigChanged:
+    """Config files of a task that runs are others now, and it is to begin anew by them."""
+
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeAway:
     """A runtime does not answer: nobody knows how its containers are, and none can be launched."""
 
@@ -216,6 +223,7 @@ Event = (
     Tick
     | ContainersRecovered
     | UsesMeasured
+    | ConfigChanged
     | RuntimeAway
     | RuntimeBack
     | RuntimeBroken

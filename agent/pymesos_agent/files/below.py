@@ -85,6 +85,23 @@ def _target_of(root: int, name: str) -> str | None:
 
 
 @contextlib.contextmanager
+def folder_of(root: int, parts: Sequence[str], _: object = None) -> Iterator[int]:
+    """A descriptor of the folder of the last part, as `parent_of`, and nothing is made.
+
+    Raises OutsideError and OSError.
+    """
+    folder = os.dup(root)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        yield folder
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
 def parent_of(
     root: int, parts: Sequence[str], owner: tuple[int, int] | None = None
 ) -> Iterator[int]:

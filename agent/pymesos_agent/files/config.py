@@ -9,17 +9,18 @@ import importlib.util
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pymesos_agent.containers.spec import ContainerSpec
-from pymesos_agent.files.below import FOLDER, OutsideError, parent_of, parts_of
+from pymesos_agent.files.below import FOLDER, OutsideError, folder_of, parent_of, parts_of
 from pymesos_core.ids import secret_name_problem
 from pymesos_core.streams import to_the_end
 from pymesos_core.text import cut, os_problem
@@ -39,6 +40,10 @@ MAX_SAID = 500  # characters
 
 
 Stopped = Callable[[], bool]  # whether nobody waits for it any more
+Found = Mapping[str, Sequence[Mapping[str, Any]]]  # addresses, by the names that a template has
+NOTHING: Mapping[str, Found] = {}
+NO_WAIT = os.O_NONBLOCK | os.O_CLOEXEC  # as a pipe would have us wait
+NEW = ".pymesos-config.new"  # how a file is called until it is whole
 Made = TypeVar("Made")
 
 
@@ -68,11 +73,36 @@ def never() -> bool:
     return False
 
 
-def write_config(spec: ContainerSpec, stopped: Stopped = never) -> None:
-    """Write the files that need no secrets into the sandbox. Blocks. Raises ConfigError."""
+def write_config(
+    spec: ContainerSpec, told: Mapping[str, Found] = NOTHING, stopped: Stopped = never
+) -> None:
+    """Write the files that need no secrets into the sandbox. Blocks. Raises ConfigError.
+
+    `told` is whose addresses each of them uses, by its path.
+    """
     for file in spec.info.container.config:
         if not file.secrets:
-            _write(spec, file, made_of(spec, file, {}, stopped))
+            data = made_of(spec, file, {}, stopped, told.get(file.path, {}))
+            with _folder_of(spec, file, parent_of) as folder:
+                _write(spec, file, data, folder)
+
+
+def rewrite_config(
+    spec: ContainerSpec, told: Mapping[str, Found], stopped: Stopped = never
+) -> list[str]:
+    """Make those files anew that have addresses, beside the task that runs; return which differ.
+
+    Blocks. Raises ConfigError.
+    """
+    changed = []
+    for file in spec.info.container.config:
+        if file.addresses:
+            data = made_of(spec, file, {}, stopped, told.get(file.path, {}))
+            with _folder_of(spec, file, folder_of) as folder:
+                if _read(folder, parts_of(file.path)[-1]) != data:
+                    _write(spec, file, data, folder)
+                    changed.append(file.path)
+    return changed
 
 
 def secret_config(
@@ -87,7 +117,11 @@ def secret_config(
 
 
 def made_of(
-    spec: ContainerSpec, file: pb.ConfigFile, secrets: Mapping[str, bytes], stopped: Stopped = never
+    spec: ContainerSpec,
+    file: pb.ConfigFile,
+    secrets: Mapping[str, bytes],
+    stopped: Stopped = never,
+    addresses: Found | None = None,
 ) -> bytes:
     """Return what a file has. Blocks. Raises ConfigError."""
     if not file.template:
@@ -103,6 +137,7 @@ def made_of(
     context = {
         "variables": dict(file.variables),
         "secrets": used,
+        "addresses": dict(addresses or {}),
         "env": env,
         "task": {"id": spec.info.task_id, "name": spec.info.name},
     }
@@ -164,8 +199,13 @@ def _run(job: Mapping[str, object], stopped: Stopped) -> dict[str, str]:
     return {"error": f"the process that renders it ended with status {process.returncode}"}
 
 
-def _write(spec: ContainerSpec, file: pb.ConfigFile, data: bytes) -> None:
-    """Put it in the place of what is there, and through no link. Raises ConfigError."""
+Opens = Callable[..., contextlib.AbstractContextManager[int]]
+
+
+@contextlib.contextmanager
+def _folder_of(spec: ContainerSpec, file: pb.ConfigFile, opens: Opens) -> Iterator[int]:
+    """The folder that a file is to be in, through no link. Raises ConfigError, for what is done
+    there, too."""
     try:
         parts = parts_of(file.path)
         if not parts:
@@ -173,16 +213,33 @@ def _write(spec: ContainerSpec, file: pb.ConfigFile, data: bytes) -> None:
         with contextlib.ExitStack() as opened:
             root = os.open(spec.sandbox, FOLDER)
             opened.callback(os.close, root)
-            folder = opened.enter_context(parent_of(root, parts, spec.owner))
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(parts[-1], dir_fd=folder)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            made = os.open(parts[-1], flags, 0o644, dir_fd=folder)
-            with os.fdopen(made, "wb") as stream:
-                stream.write(data)
-                if spec.owner is not None:
-                    os.fchown(stream.fileno(), *spec.owner)
+            yield opened.enter_context(opens(root, parts, spec.owner))
     except OutsideError as error:
         raise _wrong(file, f"its path {error}") from None
     except OSError as error:
         raise _wrong(file, os_problem(error)) from None
+
+
+def _write(spec: ContainerSpec, file: pb.ConfigFile, data: bytes, folder: int) -> None:
+    """Put it whole in the place of what is there. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(NEW, dir_fd=folder)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    made = os.open(NEW, flags, 0o644, dir_fd=folder)
+    with os.fdopen(made, "wb") as stream:
+        stream.write(data)
+        if spec.owner is not None:
+            os.fchown(stream.fileno(), *spec.owner)
+    os.rename(NEW, parts_of(file.path)[-1], src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _read(folder: int, name: str) -> bytes | None:
+    """What a file has now; None: nothing that could be ours. Raises OSError."""
+    try:
+        there = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | NO_WAIT, dir_fd=folder)
+    except OSError:
+        return None
+    with os.fdopen(there, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(there).st_mode):
+            return None
+        return stream.read(MAX_OUTPUT_BYTES + 1)

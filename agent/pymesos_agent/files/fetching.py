@@ -16,6 +16,7 @@ from pathlib import Path
 from pymesos_agent.containers import users
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling, killed_early
+from pymesos_agent.files.addresses import Addresses
 from pymesos_agent.files.artifacts import ArtifactError, Artifacts, OnSocket
 from pymesos_agent.files.config import ConfigError, Rendering, write_config
 from pymesos_agent.files.handing import hand_over
@@ -46,8 +47,10 @@ class Fetching:
         tell: Callable[[ContainerPulling | ContainerFailed], None],
         give_secrets: Callable[[ContainerSpec], Awaitable[ContainerSpec]],
         rendering: Rendering,
+        addresses: Addresses,
     ) -> None:
         self._artifacts = artifacts
+        self._addresses = addresses
         self._rendering = rendering
         self._give_secrets = give_secrets
         self._tell = tell
@@ -106,7 +109,11 @@ class Fetching:
                     await self._in_thread(partial(self._fetch_one, artifact, spec))
             if any(not file.secrets for file in spec.info.container.config):
                 self._tell(ContainerPulling(spec.container_id, "Making its config files"))
-                await self._rendering.make(write_config, spec)
+                if any(file.addresses for file in spec.info.container.config):
+                    await self._addresses.known()
+                told = self._addresses.told(spec.info.container)
+                self._addresses.given[spec.container_id] = told
+                await self._rendering.make(write_config, spec, told)
             if secret_names(spec.info.container):
                 self._tell(ContainerPulling(spec.container_id, "Waiting for its secrets"))
                 spec = await self._give_secrets(spec)

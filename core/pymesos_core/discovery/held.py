@@ -26,6 +26,7 @@ class Held:
 
     def __init__(self) -> None:
         self.epoch = 0
+        self.changes = 0  # how often any of it has changed
         self.is_known = False  # what serves, or that nothing does
         self._tasks: dict[Key, pb.NamedTask] = {}
         self._told: set[Key] = set()  # on this stream
@@ -66,6 +67,7 @@ class Held:
         if self._whole and settled:
             self._awaited -= settled
             self._drop_untold(changed, settled.__contains__)
+        self.changes += bool(changed)
         return changed
 
     def _tell(self, named: pb.NamedTask, changed: dict[Key, pb.NamedTask | None]) -> None:
@@ -105,5 +107,6 @@ class Held:
         if not now_s - KEPT_S <= kept.heard_at_s <= now_s + KEPT_S:
             return ()
         self.epoch, self.is_known = kept.epoch, True
+        self.changes += 1
         self._tasks = {(n.framework_id, n.task.task_id): n for n in kept.serves}
         return self._tasks.values()

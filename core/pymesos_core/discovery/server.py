@@ -33,6 +33,7 @@ class NameServer:
         """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         names = Names(domain)
+        self.held = names.held
         resolver = Resolver(names, ip, port, outside.mono_s)
         self._following = Following(names, outside, folder / FILE)
         self.address = resolver.address

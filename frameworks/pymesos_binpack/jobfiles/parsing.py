@@ -30,7 +30,7 @@ from pymesos_binpack.jobfiles.ports import check_neighbours, exposure, named_por
 from pymesos_binpack.jobfiles.revisions import digest
 from pymesos_binpack.jobfiles.revocable import revocable_problem
 from pymesos_binpack.jobfiles.scaling import scale_rules
-from pymesos_binpack.jobfiles.templates import references
+from pymesos_binpack.jobfiles.templates import References, references
 from pymesos_binpack.jobfiles.trial import launch_problem
 from pymesos_binpack.jobs.rollouts.rules import RulesError
 from pymesos_binpack.jobs.updating import rules_of
@@ -151,10 +151,12 @@ def _parse(document: Mapping[str, Any], stored: str) -> Job:
     if problem := role_problem(role):
         raise JobError(f"role: {problem}")
     for index, task in enumerate(document["tasks"]):
-        _check_templates(task, f"tasks[{index}]")
+        _check_templates(task, f"tasks[{index}]", document)
     values = document.get(variables.KEY, {})
     tasks = tuple(
-        _parse_task(variables.with_values(task, values), f"tasks[{index}]")
+        _parse_task(
+            variables.with_values(task, values, (role, document["name"])), f"tasks[{index}]"
+        )
         for index, task in enumerate(document["tasks"])
     )
     _check_unique("tasks", (task.name for task in tasks))
@@ -181,20 +183,47 @@ def _package(given: Mapping[str, Any] | None) -> PackageSpec | None:
     return PackageSpec(given["name"], given["version"], source["name"], source["key"])
 
 
-def _check_templates(task: Mapping[str, Any], where: str) -> None:
+def _check_templates(task: Mapping[str, Any], where: str, document: Mapping[str, Any]) -> None:
     """Raises JobError for a template that cannot be rendered, with its line."""
     for index, file in enumerate(task.get("config", ())):
         try:
             used = references(file.get("template", ""))
         except JobError as error:
             raise JobError(f"{where}.config[{index}].template: {error}") from None
+        if problem := _addresses_problem(file, used, document):
+            raise JobError(f"{where}.config[{index}]{problem}")
         if used.secrets and (problem := secret_name_problem(file["path"])):
             raise JobError(
                 f"{where}.config[{index}].path: with secrets it is a file in $PYMESOS_SECRETS, and"
                 f" {problem}"
             )
     for index, sidecar in enumerate(task.get("sidecars", ())):
-        _check_templates(sidecar, f"{where}.sidecars[{index}]")
+        _check_templates(sidecar, f"{where}.sidecars[{index}]", document)
+
+
+def _addresses_problem(
+    file: Mapping[str, Any], used: References, document: Mapping[str, Any]
+) -> str | None:
+    """What is wrong with whose addresses a template uses, or None."""
+    if not used.addresses:
+        given = next((key for key in ("on_change", "signal") if key in file), None)
+        return given and (
+            f".{given}: it is for a template that uses addresses, since what else changes reaches"
+            f" tasks by rollouts: leave it out"
+        )
+    if used.secrets:
+        return ".template: it uses addresses and secrets: make a file of each"
+    if "signal" in file and file.get("on_change") != "signal":
+        return ".signal: it goes with on_change: signal"
+    names = [task["name"] for task in document["tasks"]]
+    for name in used.addresses:
+        job, _, task = name.rpartition(".")
+        if job in ("", document["name"]) and task not in names:
+            return (
+                f".template: it uses the addresses of {quoted(task)}, and the job has the tasks"
+                f" {', '.join(names[:10])}; one of another job is addresses['JOB.TASK']"
+            )
+    return None
 
 
 def _check_unique(where: str, names: Iterable[str]) -> None:

@@ -1,11 +1,12 @@
 """Templates of config files, checked before a job is taken: their syntax, and what they refer to.
 
-They are parsed here, and nothing of them is computed. Who refers to a variable or a secret says so
-by its name, so that what it is given is known beforehand.
+They are parsed here, and nothing of them is computed. Who refers to a variable, a secret, or the
+addresses of a task says so by its name, so that what it is given is known beforehand.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from pymesos_core.text import cut, quoted
 if TYPE_CHECKING:
     from jinja2 import nodes
 
-NAMED = ("variables", "secrets")
+NAMED = ("variables", "secrets", "addresses")
 KNOWN = (*NAMED, "env", "task")
 ASKING = ("default", "d", "defined", "undefined")  # filters and tests of what may not be there
 METHODS = frozenset(dir(dict))  # as of env.get("X")
@@ -30,6 +31,7 @@ class References:
 
     variables: tuple[str, ...]
     secrets: tuple[str, ...]
+    addresses: tuple[str, ...] = ()  # of tasks: TASK, or JOB.TASK
     env: tuple[str, ...] = ()  # that have to be there, as nothing in it asks whether they are
 
 
@@ -74,7 +76,8 @@ def references(template: str) -> References:
         raise JobError("it is nested too deeply") from None
     except ValueError as error:  # as of a number with thousands of digits
         raise JobError(cut(str(error), MAX_SAID)) from None
-    return References(tuple(found["variables"]), tuple(found["secrets"]), _needed_of_env(tree))
+    named_by = {name: tuple(found[name]) for name in NAMED}
+    return References(**named_by, env=_needed_of_env(tree))
 
 
 def _needed_of_env(tree: nodes.Template) -> tuple[str, ...]:
@@ -102,7 +105,21 @@ def _needed_of_env(tree: nodes.Template) -> tuple[str, ...]:
     return tuple(name for name in needed if name not in asked_about)
 
 
-_PROBLEMS = {"variables": variable_name_problem, "secrets": secret_name_problem}
+def _task_problem(name: str) -> str | None:
+    """Why a name is none of a task whose addresses there could be, or None."""
+    if name in METHODS:
+        return f"a task of this name is to be named with its job, as in addresses['JOB.{name}']"
+    if _TASK.fullmatch(name):
+        return None
+    return f"{quoted(name)} is neither the name of a task nor JOB.TASK"
+
+
+_TASK = re.compile(r"([A-Za-z0-9_-]{1,63}\.)?[A-Za-z0-9_-]{1,63}")
+_PROBLEMS = {
+    "variables": variable_name_problem,
+    "secrets": secret_name_problem,
+    "addresses": _task_problem,
+}
 
 
 def _to_be_named(what: str) -> str:

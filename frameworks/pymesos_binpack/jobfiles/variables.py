@@ -34,22 +34,27 @@ def _names_of(task: Mapping[str, Any]) -> Iterator[str]:
         yield from _names_of(sidecar)
 
 
-def with_values(task: Mapping[str, Any], values: Mapping[str, str]) -> Mapping[str, Any]:
-    """Return a task with values for what refers to them, and what of secrets its templates use.
+Of = tuple[str, str]  # the role and the name of a job
 
-    What has no value stays as it is.
+
+def with_values(task: Mapping[str, Any], values: Mapping[str, str], of: Of) -> Mapping[str, Any]:
+    """Return a task with values for what refers to them, and with what else its templates use.
+
+    What has no value stays as it is. `of` which job it is.
     """
     made = dict(task)
     if "env" in task:
         made["env"] = {name: _filled(text, values) for name, text in task["env"].items()}
     if "config" in task:
-        made["config"] = [_with_what_it_uses(file, values) for file in task["config"]]
+        made["config"] = [_with_what_it_uses(file, values, of) for file in task["config"]]
     if "sidecars" in task:
-        made["sidecars"] = [with_values(sidecar, values) for sidecar in task["sidecars"]]
+        made["sidecars"] = [with_values(sidecar, values, of) for sidecar in task["sidecars"]]
     return made
 
 
-def _with_what_it_uses(file: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+def _with_what_it_uses(
+    file: Mapping[str, Any], values: Mapping[str, str], of: Of
+) -> dict[str, Any]:
     if "template" not in file:
         return dict(file)
     used = references(file["template"])
@@ -58,7 +63,15 @@ def _with_what_it_uses(file: Mapping[str, Any], values: Mapping[str, str]) -> di
         **({"secrets": list(used.secrets)} if used.secrets else {}),
         **({"variables": {n: values[n] for n in used.variables if n in values}}
            if used.variables else {}),
+        **({"addresses": [_addresses(name, of) for name in used.addresses]}
+           if used.addresses else {}),
     }  # fmt: skip
+
+
+def _addresses(name: str, of: Of) -> dict[str, str]:
+    role, own = of
+    job, _, task = name.rpartition(".")
+    return {"name": name, "role": role, "job": job or own, "task": task}
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

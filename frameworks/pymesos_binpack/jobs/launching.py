@@ -71,9 +71,14 @@ def pending_task(instance: Instance, priority: int) -> PendingTask:
         secrets=any(_uses_secrets(each) for each in (spec, *spec.sidecars)),
         signals=spec.kill_signal != TERM,
         config=any("config" in each.container.keys for each in (spec, *spec.sidecars)),
+        addresses=any(_uses_addresses(each) for each in (spec, *spec.sidecars)),
         host_ports=spec.host_ports,
         revocable=spec.revocable,
     )
+
+
+def _uses_addresses(spec: TaskSpec) -> bool:
+    return any(file.get("addresses") for file in spec.container.keys.get("config", ()))
 
 
 def _uses_secrets(spec: TaskSpec) -> bool:

@@ -80,6 +80,7 @@ def _agent(view: operator_pb2.AgentView) -> OfferedAgent:
         knows_secrets=types_pb2.SECRETS in info.capabilities,
         knows_signals=types_pb2.KILL_SIGNAL in info.capabilities,
         knows_config=types_pb2.CONFIG in info.capabilities,
+        knows_addresses=types_pb2.ADDRESSES in info.capabilities,
     )
 
 

@@ -26,6 +26,7 @@ class OfferedAgent:
     knows_secrets: bool = True
     knows_signals: bool = True
     knows_config: bool = True
+    knows_addresses: bool = True
     ip: str = ""  # where ports of its tasks are reached
 
     @property

@@ -39,6 +39,8 @@ def lacks(task: PendingTask, agent: OfferedAgent) -> str | None:
         return "it is of a version that ends tasks by SIGTERM only"
     if task.config and not agent.knows_config:
         return "it is of a version that makes no config files"
+    if task.addresses and not agent.knows_addresses:
+        return "it is of a version whose config files have no addresses"
     return None
 
 

@@ -32,6 +32,7 @@ def agent_of(offer: pb.Offer) -> OfferedAgent:
         knows_secrets=pb.SECRETS in can,
         knows_signals=pb.KILL_SIGNAL in can,
         knows_config=pb.CONFIG in can,
+        knows_addresses=pb.ADDRESSES in can,
         ip=offer.agent_ip,
     )
 

@@ -34,12 +34,13 @@ class PendingTask:
     signals: bool = False  # it is to be ended by another one than SIGTERM
     host_ports: tuple[int, ...] = ()
     config: bool = False  # it has config files
+    addresses: bool = False  # of others are in some of them
     revocable: bool = False  # it runs on what others may take back, and on nothing else
 
     @property
     def needs(self) -> tuple[bool, ...]:
         """What agents of earlier versions lack."""
-        return self.secrets, self.signals, self.config
+        return self.secrets, self.signals, self.config, self.addresses
 
     @property
     def is_of_agent(self) -> bool:

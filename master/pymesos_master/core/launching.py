@@ -86,6 +86,8 @@ def not_capable(agent: Agent, info: pb.TaskInfo) -> str | None:
     config = info.container.config or info.executor.container.config
     if config and pb.CONFIG not in agent.info.capabilities:
         return "Task has config files, for which its agent is too old: upgrade the agent"
+    if any(file.addresses for file in config) and pb.ADDRESSES not in agent.info.capabilities:
+        return "Task has config files with addresses, for which its agent is too old: upgrade it"
     if info.executor.resources and pb.EXECUTOR_RESOURCES not in agent.info.capabilities:
         return (
             "Task has an executor with resources of its own (ExecutorInfo.resources), which its"

@@ -187,6 +187,8 @@ def _executor_problem(info: pb.TaskInfo, *, grouped: bool) -> str | None:
         return "Executor asks for a network of its own, from which it does not reach its agent"
     if secret_names(executor.container):
         return "Executor asks for secrets, which only tasks with containers of their own can have"
+    if any(file.addresses for file in executor.container.config):
+        return "Executor has config files with addresses, which only tasks can have"
     if executor.container.port_mappings or any(m.group_path for m in executor.container.mounts):
         return "Executor asks for mapped ports or folders of a group, and can have neither"
     return None
@@ -214,6 +216,9 @@ def _config_problem(container: pb.ContainerInfo) -> str | None:
     places += [(bool(file.secrets), file.path) for file in container.config]
     if len(set(places)) != len(places):
         return "Task has two config files, or one and a secret, with the same path"
+    for file in container.config:
+        if file.addresses and file.secrets:
+            return "Task has a config file with secrets and addresses: make a file of each"
     for has_secrets, path in places:
         if has_secrets and (problem := secret_name_problem(path)):
             return f"Task has a config file with secrets whose path is no plain name: {problem}"

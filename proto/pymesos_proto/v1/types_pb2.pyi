@@ -55,6 +55,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_EXECUTOR_REGISTRATION_TIMEOUT: _ClassVar[Reason]
     REASON_AGENT_DRAINING: _ClassVar[Reason]
     REASON_RESOURCES_REVOKED: _ClassVar[Reason]
+    REASON_CONFIG_CHANGED: _ClassVar[Reason]
 
 class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -62,6 +63,12 @@ class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SOURCE_MASTER: _ClassVar[Source]
     SOURCE_AGENT: _ClassVar[Source]
     SOURCE_EXECUTOR: _ClassVar[Source]
+
+class OnChange(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ON_CHANGE_NONE: _ClassVar[OnChange]
+    ON_CHANGE_SIGNAL: _ClassVar[OnChange]
+    ON_CHANGE_RESTART: _ClassVar[OnChange]
 
 class ImageTrouble(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -89,6 +96,7 @@ class AgentCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KILL_SIGNAL: _ClassVar[AgentCapability]
     CONFIG: _ClassVar[AgentCapability]
     EXECUTOR_RESOURCES: _ClassVar[AgentCapability]
+    ADDRESSES: _ClassVar[AgentCapability]
 TASK_STATE_UNSPECIFIED: TaskState
 TASK_STAGING: TaskState
 TASK_STARTING: TaskState
@@ -132,10 +140,14 @@ REASON_TASK_GROUP_INVALID: Reason
 REASON_EXECUTOR_REGISTRATION_TIMEOUT: Reason
 REASON_AGENT_DRAINING: Reason
 REASON_RESOURCES_REVOKED: Reason
+REASON_CONFIG_CHANGED: Reason
 SOURCE_UNSPECIFIED: Source
 SOURCE_MASTER: Source
 SOURCE_AGENT: Source
 SOURCE_EXECUTOR: Source
+ON_CHANGE_NONE: OnChange
+ON_CHANGE_SIGNAL: OnChange
+ON_CHANGE_RESTART: OnChange
 IMAGE_TROUBLE_UNSPECIFIED: ImageTrouble
 IMAGE_REFUSED: ImageTrouble
 IMAGE_UNAVAILABLE: ImageTrouble
@@ -154,6 +166,7 @@ SECRETS: AgentCapability
 KILL_SIGNAL: AgentCapability
 CONFIG: AgentCapability
 EXECUTOR_RESOURCES: AgentCapability
+ADDRESSES: AgentCapability
 
 class Range(_message.Message):
     __slots__ = ("begin", "end")
@@ -346,7 +359,7 @@ class ContainerInfo(_message.Message):
     def __init__(self, image: _Optional[str] = ..., runtime: _Optional[str] = ..., network: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[ContainerMount, _Mapping]]] = ..., read_only: _Optional[bool] = ..., cpu_quota: _Optional[bool] = ..., pids_max: _Optional[int] = ..., ulimits: _Optional[_Iterable[_Union[Ulimit, _Mapping]]] = ..., add_capabilities: _Optional[_Iterable[str]] = ..., drop_capabilities: _Optional[_Iterable[str]] = ..., port_mappings: _Optional[_Iterable[_Union[PortMapping, _Mapping]]] = ..., read_mib_per_s: _Optional[int] = ..., write_mib_per_s: _Optional[int] = ..., network_in_mbit_per_s: _Optional[int] = ..., network_out_mbit_per_s: _Optional[int] = ..., secrets: _Optional[_Iterable[_Union[SecretUse, _Mapping]]] = ..., image_secret: _Optional[str] = ..., config: _Optional[_Iterable[_Union[ConfigFile, _Mapping]]] = ...) -> None: ...
 
 class ConfigFile(_message.Message):
-    __slots__ = ("path", "content", "template", "secrets", "variables")
+    __slots__ = ("path", "content", "template", "secrets", "variables", "addresses", "on_change", "signal")
     class VariablesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -359,12 +372,30 @@ class ConfigFile(_message.Message):
     TEMPLATE_FIELD_NUMBER: _ClassVar[int]
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    ON_CHANGE_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
     path: str
     content: str
     template: str
     secrets: _containers.RepeatedScalarFieldContainer[str]
     variables: _containers.ScalarMap[str, str]
-    def __init__(self, path: _Optional[str] = ..., content: _Optional[str] = ..., template: _Optional[str] = ..., secrets: _Optional[_Iterable[str]] = ..., variables: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    addresses: _containers.RepeatedCompositeFieldContainer[AddressesUse]
+    on_change: OnChange
+    signal: str
+    def __init__(self, path: _Optional[str] = ..., content: _Optional[str] = ..., template: _Optional[str] = ..., secrets: _Optional[_Iterable[str]] = ..., variables: _Optional[_Mapping[str, str]] = ..., addresses: _Optional[_Iterable[_Union[AddressesUse, _Mapping]]] = ..., on_change: _Optional[_Union[OnChange, str]] = ..., signal: _Optional[str] = ...) -> None: ...
+
+class AddressesUse(_message.Message):
+    __slots__ = ("name", "role", "job", "task")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    role: str
+    job: str
+    task: str
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., job: _Optional[str] = ..., task: _Optional[str] = ...) -> None: ...
 
 class SecretUse(_message.Message):
     __slots__ = ("name", "path", "env")

@@ -6,12 +6,13 @@ from __future__ import annotations
 from pymesos_agent.core import sandboxes, slack
 from pymesos_agent.core.context import KILL, Context, Owner
 from pymesos_agent.core.effects import DestroyGroup, Exit, KillContainer
-from pymesos_agent.core.events import UsesMeasured
+from pymesos_agent.core.events import ConfigChanged, UsesMeasured
 from pymesos_agent.core.executors import life as executors
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.lifecycles import ContainerEvent, TaskEvent
 from pymesos_agent.core.tasks import updates
 from pymesos_agent.core.tasks.outcomes import (
+    CONFIG,
     DRAIN,
     ENDING,
     GROUP,
@@ -116,6 +117,13 @@ def on_uses_measured(ctx: Context, event: UsesMeasured) -> None:
         policy.grace_period_s = min(REVOKED_GRACE_S, given_s)
         kill(ctx, task, policy)
     slack.tell(ctx)
+
+
+def on_config_changed(ctx: Context, event: ConfigChanged) -> None:
+    """Kill a task that is to begin anew; its framework runs it again."""
+    owner = ctx.state.owners.get(event.container_id)
+    if isinstance(owner, Task):
+        end_for(ctx, owner, CONFIG, "")
 
 
 def end_group_of(ctx: Context, task: Task) -> None:

@@ -61,7 +61,7 @@ class Task:
     kill: pb.KillPolicy | None = None
     end_durable: bool = False  # its end is stored, and what it had is given back
     resend_s: float = 0.0
-    killed_for: str = ""  # HEALTH, LIFETIME, DISK, GROUP, ENDING, DRAIN, REVOKED: the agent ends it
+    killed_for: str = ""  # HEALTH, LIFETIME, DISK, GROUP, ENDING, DRAIN, REVOKED, CONFIG: we end it
     killed_why: str = ""
     healthy: bool | None = None
     ready: bool | None = None

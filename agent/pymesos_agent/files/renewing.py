@@ -1,0 +1,114 @@
+"""Config files of tasks that run, made anew when the addresses in them have changed.
+
+Then the task is told by a signal, or begins anew, as its job wants it. Those that are to begin anew
+do so at moments of their own, so that not all of a service are away at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+
+from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.core import AgentCore
+from pymesos_agent.core.effects import StartContainer
+from pymesos_agent.core.events import ConfigChanged
+from pymesos_agent.core.tasks.task import Task
+from pymesos_agent.files.addresses import Addresses
+from pymesos_agent.files.config import ConfigError, Found, Rendering, rewrite_config
+from pymesos_agent.runtimes.interface import Runtime
+from pymesos_core.stop_signals import STOP_SIGNALS
+from pymesos_proto.v1 import types_pb2 as pb
+
+LOOK_S = 2.0  # so often a task is told of something at most
+SPLAY_S = 15.0  # within which those begin anew that have the same addresses
+
+log = logging.getLogger(__name__)
+
+
+class Renewing:
+    """Of one agent, whose tasks `core` knows."""
+
+    def __init__(
+        self,
+        core: AgentCore,
+        addresses: Addresses,
+        rendering: Rendering,
+        runtimes: Mapping[str, Runtime],
+        spec_of: Callable[[StartContainer], ContainerSpec],
+        feed: Callable[[ConfigChanged], None],
+    ) -> None:
+        self._core = core
+        self._addresses = addresses
+        self._rendering = rendering
+        self._runtimes = runtimes
+        self._spec_of = spec_of
+        self._feed = feed
+        self._seen: dict[str, Mapping[str, Found]] = {}  # by container: what its files have
+        self._as_of = -1
+        self._due: dict[str, float] = {}  # containers that are to begin anew, and when
+
+    async def run(self, now_s: Callable[[], float]) -> None:
+        """Look again and again, until this is cancelled. `now_s` is monotonic."""
+        while True:
+            await self.look(now_s())
+            await asyncio.sleep(LOOK_S)
+
+    async def look(self, now_s: float) -> None:
+        """Make anew what has changed, and have begin anew what is due."""
+        running = {task.container_id: task for task in self._running()}
+        if running:
+            self._addresses.want()
+        self._seen = {c: told for c, told in self._seen.items() if c in running}
+        given = self._addresses.given
+        for container_id in given.keys() - self._core.state.owners.keys():
+            del given[container_id]
+        self._due = {c: when_s for c, when_s in self._due.items() if c in running}
+        for container_id in [c for c, when_s in self._due.items() if when_s <= now_s]:
+            del self._due[container_id]
+            self._feed(ConfigChanged(container_id))
+        if not self._addresses.is_known:
+            return
+        is_new = self._as_of != self._addresses.changes
+        self._as_of = self._addresses.changes
+        for container_id, task in running.items():
+            if is_new or container_id not in self._seen:
+                await self._renew(task, now_s)
+
+    def _running(self) -> Iterator[Task]:
+        """The tasks that have such files, and are not to end."""
+        for task in self._core.state.tasks.values():
+            if (
+                task.state == pb.TASK_RUNNING
+                and task.kill is None
+                and task.inside is None
+                and any(file.addresses for file in task.info.container.config)
+            ):
+                yield task
+
+    async def _renew(self, task: Task, now_s: float) -> None:
+        told = self._addresses.told(task.info.container)
+        given = self._addresses.given.pop(task.container_id, None)
+        if self._seen.get(task.container_id, given) == told:
+            self._seen[task.container_id] = told
+            return
+        self._seen[task.container_id] = told
+        try:
+            spec = self._spec_of(self._core.start_of(task))
+            changed = await self._rendering.make(rewrite_config, spec, told)
+        except (ConfigError, LookupError) as error:
+            log.warning("%s keeps its config files as they were: %s", task.info.task_id, error)
+            return
+        files = [file for file in task.info.container.config if file.path in changed]
+        if task.kill is not None or task.state != pb.TASK_RUNNING:
+            return  # meanwhile
+        if any(file.on_change == pb.ON_CHANGE_RESTART for file in files):
+            splay_s = zlib.crc32(task.container_id.encode()) / 2**32 * SPLAY_S
+            self._due.setdefault(task.container_id, now_s + splay_s)
+            return
+        wanted = {file.signal for file in files if file.on_change == pb.ON_CHANGE_SIGNAL}
+        for signal in sorted(wanted & set(STOP_SIGNALS)):
+            if (runtime := self._runtimes.get(task.runtime)) is not None:
+                runtime.kill(task.container_id, force=False, first=signal)
