@@ -17,6 +17,13 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 IN_PACKAGE = "pymesos_agent/supervision/pymesos-spawner"
+# It runs with the agent's rights on texts of tasks, so a mistake in it is to end it, and no more.
+HARDENED = (
+    "-fstack-protector-strong",
+    *("-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"),  # some compilers define it by themselves
+    *("-fPIE", "-pie", "-Wl,-z,relro,-z,now"),
+)
+FLAGS = ("-O2", "-Wall", "-Wextra", "-s", *HARDENED)
 
 
 class Spawner(BuildHookInterface):  # type: ignore[type-arg]
@@ -44,9 +51,9 @@ def compile_spawner(agent: Path, program: Path) -> bool:
     source = agent / "pymesos_agent/supervision/spawner.c"
     made = program.with_name(f".{program.name}.{os.getpid()}")
     compiler = os.environ.get("CC", "cc")
-    flags = ("-O2", "-Wall", "-Wextra", "-s", "-o")
     try:
-        subprocess.run([compiler, *flags, made, source], check=True, capture_output=True)
+        command = [compiler, *FLAGS, "-o", made, source]
+        subprocess.run(command, check=True, capture_output=True)
         made.replace(program)  # one that runs is not written over
     except (OSError, subprocess.CalledProcessError) as error:
         made.unlink(missing_ok=True)

@@ -85,7 +85,8 @@ class Writes(Generic[Event]):
 
     commit: Callable[[list[Change]], None]  # blocks, so it is called in a thread
     written: Callable[[int, Exception | None], Event | None]  # the event that a token is written
-    # The same, for what need only outlive the process; None: there is no faster way.
+    # The same, for what need only outlive the process: it takes less than a thread would, so it is
+    # called in the loop. None: there is no faster way.
     commit_unsynced: Callable[[list[Change]], None] | None = None
     goes_on: bool = False  # after a write that failed; see CommitQueue
 
@@ -266,12 +267,12 @@ class Runner(Generic[Event, Effect]):
 
     async def _write(self, thread: ThreadPoolExecutor, changes: list[Change]) -> Exception | None:
         assert self._writes is not None
-        commit = self._writes.commit
-        if self._writes.commit_unsynced is not None and not self._queue.synced:
-            commit = self._writes.commit_unsynced
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(thread, commit, changes)
+            if self._writes.commit_unsynced is not None and not self._queue.synced:
+                self._writes.commit_unsynced(changes)
+            else:
+                await loop.run_in_executor(thread, self._writes.commit, changes)
         except Exception as error:
             return error
         return None

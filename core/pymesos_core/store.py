@@ -31,6 +31,8 @@ class StoreError(RoleError):
         self.damaged = damaged
 
 
+CHECKPOINT_PAGES = 1000  # of SQLite's log, which is then emptied, as is its default
+
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 _NOT_OURS = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
 _IN_USE = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -123,7 +125,7 @@ class Store:
         """Apply all changes, or none, so that they outlive this process. Raises StoreError.
 
         A crash of the machine may take them back, the latest first, until the next `commit`: it
-        syncs all that was written before it.
+        syncs all that was written before it. It takes a moment, so it may be called in a loop.
         """
         self._write(changes, None, synced=False)
 
@@ -131,6 +133,8 @@ class Store:
         """Have commits wait for the disk from now on, or not. Raises sqlite3.Error."""
         if synced != self._synced:
             self._db.execute(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
+            # What is not synced waits for no disk, so the log is emptied by those that are.
+            self._db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES if synced else 0}")
             self._synced = synced
 
     def _write(

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pymesos_agent.files.memory import memory_of
 from pymesos_agent.runtimes.starting import tag_of
 from pymesos_testing.cli import Cli
 from pymesos_testing.components import Roles, supervisors, wait_for
@@ -45,6 +46,13 @@ def cgroups_of(folder: Path) -> list[Path]:
     return [group for top in tops for group in top.glob("*") if group.is_dir()]
 
 
+def pipes_of(folder: Path) -> list[Path]:
+    """The folders of the named pipes of an agent's containers."""
+    memory = memory_of(tag_of(folder))
+    in_memory = [] if memory is None else list(memory.folder.glob("pipes-*"))
+    return [*folder.glob("pipes"), *folder.glob("oci/pipes"), *in_memory]
+
+
 def count(agent: int, folder: Path) -> Counts:
     processes = [psutil.Process(pid) for pid in (agent, *supervisors(folder))]
     mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
@@ -55,7 +63,7 @@ def count(agent: int, folder: Path) -> Counts:
         len([mount for mount in mounts if not mount.startswith(OTHERS) or str(folder) in mount]),
         len(cgroups_of(folder)),
         len([*folder.glob("oci/containers/*"), *folder.glob("oci/runc/*")]),
-        len([*folder.glob("pipes/*"), *folder.glob("oci/pipes/*")]),
+        len([pipe for pipes in pipes_of(folder) for pipe in pipes.iterdir()]),
     )
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import os
 import pickle
 import re
+import selectors
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,11 +22,12 @@ import pytest
 
 from pymesos_agent.runtimes.process import ProcessRuntime
 from pymesos_agent.supervision import spawning, supervised
-from pymesos_agent.supervision.spawning import Spawner, SpawnerError, request_of
+from pymesos_agent.supervision.spawning import Spawner, request_of
 from pymesos_testing.components import supervisors
 from pymesos_testing.rigs import process_rig
 from pymesos_testing.waiting import until
 
+ROOT = Path(__file__).parents[2]
 SOURCE = Path(spawning.__file__).with_name("spawner.c")
 # All that a process has of those who started it, but for numbers that differ each time.
 PROBE = r"""
@@ -46,11 +50,20 @@ Spec = dict[str, Any]
 Start = Callable[[Spec, int], int]
 
 
+def flags_of_the_build() -> Sequence[str]:
+    """Those of deploy/hatch_build.py, which only a build can import."""
+    tree = ast.parse((ROOT / "deploy/hatch_build.py").read_text())
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+    there = {ast.unparse(node.targets[0]): ast.unparse(node.value) for node in assigned}
+    found = eval(there["FLAGS"], {"HARDENED": eval(there["HARDENED"])})
+    assert isinstance(found, tuple)
+    return found
+
+
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> str:
     made = tmp_path_factory.mktemp("spawner") / "pymesos-spawner"
-    strict = ("-O2", "-Wall", "-Wextra", "-Werror")
-    subprocess.run(["cc", *strict, "-o", made, SOURCE], check=True)
+    subprocess.run(["cc", *flags_of_the_build(), "-Werror", "-o", made, SOURCE], check=True)
     return str(made)
 
 
@@ -62,13 +75,43 @@ def folder() -> Iterator[Path]:
         yield Path(made)
 
 
+class Heard(Spawner):
+    """A spawner whose answers are waited for, which no supervisor does."""
+
+    def __init__(self, program: str) -> None:
+        self.loop = selectors.DefaultSelector()
+        super().__init__(program, self.loop)
+
+    def hear_all(self) -> None:
+        while self.is_waiting and self.loop.select(10):
+            self.hear()
+        assert not self.is_waiting
+
+    def is_ready(self) -> bool:
+        super().is_ready()
+        self.hear_all()
+        return super().is_ready()
+
+    def start(self, spec: Spec, error_fd: int) -> int:
+        """As a supervisor has it started."""
+        said: list[int | None] = []
+        request = request_of(spec)
+        assert request is not None
+        assert self.spawn(request, error_fd, said.append)
+        self.hear_all()
+        (pid,) = said
+        assert pid is not None
+        return pid
+
+
 @pytest.fixture
-def spawner(program: str) -> Iterator[Spawner]:
-    spawner = Spawner(program)
+def spawner(program: str) -> Iterator[Heard]:
+    spawner = Heard(program)
     assert spawner.is_ready()
     yield spawner
     spawner.end()
-    os.waitpid(spawner.pid, 0)
+    if spawner.pid:
+        os.waitpid(spawner.pid, 0)
 
 
 def forked(spec: Spec, error_fd: int) -> int:
@@ -123,18 +166,26 @@ def without_ignored_internals(done: tuple[str, int, str, str]) -> tuple[str, int
     return said, status, ignored.sub(lambda m: f"{int(m[0], 16) & ~(0b11 << 31):016x}", out), err
 
 
-def both(spec: Spec, spawner: Spawner) -> tuple[str, int, str, str]:
+def both(spec: Spec, spawner: Heard) -> tuple[str, int, str, str]:
     """What comes of it, which has to be the same either way."""
-    request = request_of(spec)
-    assert request is not None
-    ours = result(spec, lambda _, error_fd: spawner.spawn(request, error_fd))
+    ours = result(spec, spawner.start)
     theirs = without_ignored_internals(result(spec, forked))
     assert ours[2].splitlines() == theirs[2].splitlines()
     assert ours == theirs
     return ours
 
 
-def test_a_process_is_the_same_either_way(folder: Path, spawner: Spawner) -> None:
+def test_a_mistake_in_it_is_to_end_it_and_no_more(program: str) -> None:
+    """It runs with the agent's rights on texts of tasks."""
+    said = subprocess.check_output(["readelf", "-hlds", "--dyn-syms", "-W", program], text=True)
+    assert "DYN (Position-Independent" in said
+    assert "GNU_RELRO" in said
+    assert re.search(r"FLAGS(_1)?\).*NOW", said)
+    assert "__stack_chk_fail" in said
+    assert re.search(r"__\w+_chk@", said.replace("__stack_chk_fail", "")), "checked calls"
+
+
+def test_a_process_is_the_same_either_way(folder: Path, spawner: Heard) -> None:
     spec = spec_in(folder)
     said, status, out, err = both(spec, spawner)
     assert (said, status, err) == ("", 7, "words\n")
@@ -152,7 +203,7 @@ def test_a_process_is_the_same_either_way(folder: Path, spawner: Spawner) -> Non
 @pytest.mark.parametrize("argv", [["env"], ["absent"], ["/absent"], ["/etc/passwd"], ["./sandbox"]])
 @pytest.mark.parametrize("path", [None, "", "/absent:/usr/bin:/bin", "LOCKED", "/bin:LOCKED"])
 def test_programs_are_found_the_same_way(
-    folder: Path, spawner: Spawner, argv: list[str], path: str | None
+    folder: Path, spawner: Heard, argv: list[str], path: str | None
 ) -> None:
     locked = folder / "locked"
     (locked / "bin").mkdir(parents=True)
@@ -179,40 +230,72 @@ def test_programs_are_found_the_same_way(
         ({"ulimits": [("RLIMIT_CORE", 2, 1)]}, "cannot limit it: "),
     ],
 )
-def test_what_fails_is_said(folder: Path, spawner: Spawner, changes: Spec, said: str) -> None:
+def test_what_fails_is_said(folder: Path, spawner: Heard, changes: Spec, said: str) -> None:
     spec = spec_in(folder) | changes
-    request = request_of(spec)
-    assert request is not None
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
-    pid = spawner.spawn(request, write_end)
+    pid = spawner.start(spec, write_end)
     os.close(write_end)
     with os.fdopen(read_end) as errors:
         assert errors.read().startswith(said)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 127
 
 
-def test_a_large_request_arrives_whole(folder: Path, spawner: Spawner) -> None:
+def test_a_large_request_arrives_whole(folder: Path, spawner: Heard) -> None:
     spec = spec_in(folder)
-    spec |= {"argv": ["/bin/sh", "-c", "echo ${#V3}"]}
-    spec["env"] |= {f"V{number}": "x" * 100_000 for number in range(12)}
-    assert result(spec, lambda s, e: spawner.spawn(request_of(s) or b"", e))[2] == "100000\n"
+    spec |= {"argv": ["/bin/sh", "-c", "echo ${#V}"]}
+    spec["env"] |= {"V": "x" * 60_000}
+    assert result(spec, spawner.start)[2] == "60000\n"
+    spec["env"] |= {"V": "x" * 70_000}
+    assert request_of(spec) is None, "left to a fork"
 
 
-def test_one_that_has_ended_is_started_again(folder: Path, spawner: Spawner) -> None:
+def test_one_that_has_ended_is_started_again(folder: Path, spawner: Heard) -> None:
+    """What it was asked for before its end is nobody's to know; what comes after is not asked."""
     spec = spec_in(folder)
     request = request_of(spec) or b""
+    said: list[int | None] = []
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    os.kill(spawner.pid, signal.SIGSTOP)
+    assert spawner.spawn(request, write_end, said.append)
     os.kill(spawner.pid, signal.SIGKILL)
-    with pytest.raises(SpawnerError):
-        spawner.spawn(request, 1)
+    spawner.hear_all()
+    assert said == [None]
+    assert not spawner.is_ready(), "it is not reaped yet"
+    os.waitpid(spawner.pid, 0)
+    spawner.reaped()
+    assert spawner.is_ready()
+    os.kill(spawner.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, spawner.pid, os.WEXITED | os.WNOWAIT)
+    assert not spawner.spawn(request, write_end, said.append), "nothing was sent"
+    assert said == [None]
     os.waitpid(spawner.pid, 0)
     spawner.reaped()
     assert spawner.is_ready()
     assert both(spec, spawner)[1] == 7
+    os.close(read_end)
+    os.close(write_end)
+
+
+def test_one_that_does_not_answer_holds_nobody_up(folder: Path, spawner: Heard) -> None:
+    request = request_of(spec_in(folder)) or b""
+    said: list[int | None] = []
+    os.kill(spawner.pid, signal.SIGSTOP)
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    asked = 0
+    while spawner.spawn(request, write_end, said.append):
+        asked += 1
+    assert asked > 0
+    spawner.look_at(time.monotonic() + spawning.ANSWER_TIMEOUT_S - 1)
+    assert said == []
+    spawner.look_at(time.monotonic() + spawning.ANSWER_TIMEOUT_S + 1)
+    assert said == [None] * asked
+    os.close(read_end)
+    os.close(write_end)
 
 
 @pytest.mark.parametrize("program", ["/absent", str(SOURCE), "/bin/false"])
 def test_one_that_does_not_work_here_is_left_out(program: str) -> None:
-    spawner = Spawner(program)
+    spawner = Heard(program)
     assert not spawner.is_ready()
     assert not spawner.is_ready()
     if spawner.pid:

@@ -202,9 +202,12 @@ class TestMemory:
     def test_what_an_earlier_run_left_goes(self, memory: Memory) -> None:
         for container_id in ("kept", "left"):
             memory.put(container_id, {"a": b"1"})
+        memory.pipes("process").mkdir()
+        memory.pipes("oci").mkdir()
+        (memory.pipes("oci") / "kept.stdout").touch()
         memory.sweep({"kept"})
         memory.close()
-        assert [folder.name for folder in memory.folder.iterdir()] == ["kept"]
+        assert {folder.name for folder in memory.folder.iterdir()} == {"kept", "pipes-oci"}
         memory.remove_all()
         assert not memory.folder.exists()
 

@@ -223,6 +223,24 @@ class TestFilters:
         h.call(framework, revive=scheduler_pb.Call.Revive())
         assert len(h.offers(framework)) == 1
 
+    def test_an_idle_cluster_offers_at_once_to_who_revives(self, h: MasterHarness) -> None:
+        """What comes free waits for its other half, and so does who asks again and again."""
+        agent, framework = h.agent(), h.subscribe()
+        h.run(framework, "t")
+        h.decline(framework, [h.offers(framework)[0].offer_id], 3600)
+        delay_s = Config().allocation_delay_s
+        h.advance(1)
+        h.call(framework, revive=scheduler_pb.Call.Revive())
+        assert h.core.next_deadline_s() == h.now_s
+        (offer,) = h.offers(framework)
+        h.decline(framework, [offer.offer_id], 3600)
+        h.call(framework, revive=scheduler_pb.Call.Revive())
+        assert h.core.next_deadline_s() == h.now_s + delay_s, "it was just looked at"
+        h.advance(1)
+        h.update(agent, h.framework_id(framework), "t", pb.TASK_FINISHED, b"v")
+        h.call(framework, revive=scheduler_pb.Call.Revive())
+        assert h.core.next_deadline_s() == h.now_s + delay_s, "something has come free"
+
     def test_a_filter_ends_when_the_agent_has_more(self, h: MasterHarness) -> None:
         agent, framework = h.agent(), h.subscribe()
         h.run(framework, "t")

@@ -227,6 +227,36 @@ def stories() -> Any:
     raise RuntimeError("half a step")
 
 
+async def test_what_is_not_synced_is_written_in_the_loop_and_the_rest_in_a_thread() -> None:
+    wrote: list[tuple[str, bool]] = []
+
+    def commit(kind: str) -> Callable[[list[Change]], None]:
+        def write(changes: list[Change]) -> None:
+            wrote.append((kind, threading.current_thread() is threading.main_thread()))
+            if changes[0].key == "bad":
+                raise StoreError("full")
+
+        return write
+
+    writes = Writes(
+        commit("synced"),
+        lambda token, error: f"{token} {error}",
+        commit("unsynced"),
+        goes_on=True,
+    )
+    core = Script()
+    one: Runner[str, str] = Runner(core, lambda _: None, "tick", lambda _: None, writes, read_clock)
+    running = asyncio.create_task(one.run())
+    for token, (key, synced) in enumerate((("a", False), ("bad", False), ("b", True))):
+        one.commit(token, (Change("k", key, b""),), synced=synced)
+        await one.flushed()
+    assert wrote == [("unsynced", True), ("unsynced", True), ("synced", False)]
+    assert core.stepped == ["0 None", "1 full", "2 None"]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
 def test_a_crash_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What happened, to whom, and where; for its owner only, and harmless in a terminal."""
     now = read_clock()

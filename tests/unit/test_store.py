@@ -58,11 +58,16 @@ def test_only_what_must_outlive_the_machine_waits_for_the_disk(tmp_path: Path) -
     def level() -> int:
         return int(store._db.execute("PRAGMA synchronous").fetchone()[0])
 
+    def empties_its_log() -> bool:
+        return bool(store._db.execute("PRAGMA wal_autocheckpoint").fetchone()[0])
+
     assert level() == full
     store.commit_unsynced([Change("k", "a", b"1")])
     assert level() == normal
+    assert not empties_its_log(), "that waits for the disk"
     store.commit([Change("k", "b", b"2")])
     assert level() == full
+    assert empties_its_log()
     store.commit_unsynced([Change("k", "a", None), Change("k", "c", b"3")])
     other = Store(tmp_path / "s.sqlite")  # as after the end of the process
     assert other.load() == {("k", "b"): b"2", ("k", "c"): b"3"}

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from pymesos_agent.supervision import supervisor as module
+from pymesos_agent.supervision.spawning import Spawner
 from pymesos_agent.supervision.supervisor import Container, Supervisor
+
+NOBODY = 2**22 + 1  # no process has such a number
 
 
 @pytest.fixture
@@ -22,6 +25,8 @@ def supervisor() -> Supervisor:
     made.selector = selectors.DefaultSelector()
     made.containers, made.lingering, made.callers = {}, {}, {}
     made.client, made.client_pid = None, 0
+    made.by_pid, made.orphans = {}, {}
+    made.spawner = Spawner("/absent", made.selector)
     made.told_to_end, made.problem = False, ""
     made.idle_since, made.next_sample = time.monotonic(), 0.0
     return made
@@ -153,3 +158,75 @@ def test_what_is_being_started_uses_no_memory_of_its_own(
     container.error_fd = None
     supervisor.sample()
     assert killed == [("c", signal.SIGKILL)]
+
+
+def being_started(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Container, int, list[dict[str, Any]]]:
+    """A container that the spawner was asked for, the end of its pipe, and what the agent hears."""
+    said: list[dict[str, Any]] = []
+    monkeypatch.setattr(supervisor, "send", said.append)
+    container = Container("c", 0, {"cgroup_procs": "/absent"})
+    container.error_fd, error_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    supervisor.selector.register(container.error_fd, selectors.EVENT_READ)
+    supervisor.containers["c"] = container
+    return container, error_write, said
+
+
+def test_who_has_ended_before_the_spawner_says_who_it_is(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container, error_write, said = being_started(supervisor, monkeypatch)
+    monkeypatch.setattr(module, "children", set)
+    supervisor.reaped(NOBODY, 3)
+    supervisor.spawned(container, NOBODY)
+    assert (container.status, said, supervisor.by_pid) == (3, [], {})
+    os.close(error_write)
+    supervisor.on_executed(container)
+    assert [message["ev"] for message in said] == ["started", "exited"]
+    assert said[1]["status"] == 3
+
+
+def test_a_spawner_that_says_nothing_has_started_nothing(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it may have started is killed, and the pipe of that heard no more."""
+    container, error_write, said = being_started(supervisor, monkeypatch)
+    killed: list[str] = []
+    monkeypatch.setattr(supervisor, "end_unknown", killed.append)
+    supervisor.spawned(container, None)
+    os.close(error_write)
+    supervisor.on_executed(container)
+    assert killed == ["c"]
+    assert said == [
+        {"ev": "failed", "id": "c", "error": "cannot start it: its spawner does not answer"}
+    ]
+    assert not supervisor.containers
+    assert not supervisor.selector.get_map()
+
+
+def test_what_is_killed_before_the_spawner_says_who_it_is(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container, error_write, _ = being_started(supervisor, monkeypatch)
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append((pid, number)))
+    monkeypatch.setattr(supervisor, "search", lambda _: [])
+    supervisor.kill(container, signal.SIGTERM)
+    supervisor.kill(container, signal.SIGKILL)
+    assert killed == []
+    supervisor.spawned(container, NOBODY)
+    assert killed == [(NOBODY, signal.SIGKILL)]
+    os.close(error_write)
+
+
+def test_what_the_spawner_starts_just_now_is_no_remains_of_another(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its forks have no environment yet, and are nobody's as far as is known."""
+    monkeypatch.setattr(module, "children", lambda: {NOBODY})
+    monkeypatch.setattr(module, "environment", lambda _: b"")
+    monkeypatch.setattr(module, "unfinished", list)
+    assert supervisor.in_doubt()
+    monkeypatch.setattr(Spawner, "is_waiting", True)
+    assert not supervisor.in_doubt()

@@ -79,6 +79,9 @@ class Cgroups:
         self._join_file = "tasks" if version == 1 else "cgroup.procs"
         self._roots = roots
         self._folders = tuple(dict.fromkeys(roots.values()))
+        # As texts: what is made and removed for each container goes without pathlib.
+        self._bases = {name: f"{root}/" for name, root in roots.items()}
+        self._all_bases = tuple(dict.fromkeys(self._bases.values()))
         self._own_procs = _own_procs(mount / "memory" if version == 1 else mount)
 
     @property
@@ -102,14 +105,15 @@ class Cgroups:
     def create(self, container_id: str, limits: Limits) -> Group:
         """Make a container's groups with their limits. Raises CgroupError."""
         try:
-            for folder in self._folders:
-                (folder / container_id).mkdir(exist_ok=True)
+            for base in self._all_bases:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(base + container_id)  # noqa: PTH102
             mem_bytes = max(limits.mem_bytes or DEFAULT_MEM_BYTES, MIN_MEM_BYTES)
-            self._limit_memory(self._roots["memory"] / container_id, mem_bytes)
-            if "cpu" in self._roots:
-                self._limit_cpu(self._roots["cpu"] / container_id, limits)
-            if "pids" in self._roots and limits.pids_max:
-                _write(self._roots["pids"] / container_id / "pids.max", str(limits.pids_max))
+            self._limit_memory(self._bases["memory"] + container_id, mem_bytes)
+            if "cpu" in self._bases:
+                self._limit_cpu(self._bases["cpu"] + container_id, limits)
+            if "pids" in self._bases and limits.pids_max:
+                _write(f"{self._bases['pids']}{container_id}/pids.max", str(limits.pids_max))
         except OSError as error:
             self.destroy(container_id)
             raise CgroupError(f"cannot make its cgroup: {error}") from error
@@ -132,10 +136,10 @@ class Cgroups:
             if now != "max" and int(now) < mem_bytes:
                 if self.version == 1:
                     with contextlib.suppress(OSError):  # never below the other, so it goes first
-                        _write(memory / "memory.memsw.limit_in_bytes", str(mem_bytes))
-                _write(memory / name, str(mem_bytes))
+                        _write(f"{memory}/memory.memsw.limit_in_bytes", str(mem_bytes))
+                _write(f"{memory}/{name}", str(mem_bytes))
             if "cpu" in folders:
-                self._limit_cpu(folders["cpu"], limits)
+                self._limit_cpu(str(folders["cpu"]), limits)
         except FileNotFoundError:
             return  # it has ended, or is only being made: then it has these from the start
         except OSError as error:
@@ -143,47 +147,47 @@ class Cgroups:
 
     def group(self, container_id: str) -> Group:
         """A container's groups, as they are once made."""
-        memory = self._roots["memory"] / container_id
-        join = tuple(str(folder / container_id / self._join_file) for folder in self._folders)
-        pids = self._roots.get("pids")
-        pids_file = str(pids / container_id / "pids.events") if pids else ""
+        memory = self._bases["memory"] + container_id
+        join = tuple(f"{base}{container_id}/{self._join_file}" for base in self._all_bases)
+        pids = self._bases.get("pids")
+        pids_file = f"{pids}{container_id}/pids.events" if pids else ""
         oom, peak = (
             ("memory.oom_control", "memory.max_usage_in_bytes")
             if self.version == 1
             else ("memory.events", "memory.peak")
         )
-        procs = str(memory / "cgroup.procs")
-        return Group(join, procs, str(memory / oom), str(memory / peak), pids_file)
+        procs = f"{memory}/cgroup.procs"
+        return Group(join, procs, f"{memory}/{oom}", f"{memory}/{peak}", pids_file)
 
-    def _limit_memory(self, group: Path, mem_bytes: int) -> None:
+    def _limit_memory(self, group: str, mem_bytes: int) -> None:
         if self.version == 1:
-            _write(group / "memory.limit_in_bytes", str(mem_bytes))
+            _write(f"{group}/memory.limit_in_bytes", str(mem_bytes))
             with contextlib.suppress(OSError):  # kernels without swap accounting
-                _write(group / "memory.memsw.limit_in_bytes", str(mem_bytes))
+                _write(f"{group}/memory.memsw.limit_in_bytes", str(mem_bytes))
             return
-        _write(group / "memory.max", str(mem_bytes))
+        _write(f"{group}/memory.max", str(mem_bytes))
         for name, value in (("memory.swap.max", "0"), ("memory.oom.group", "1")):
             with contextlib.suppress(OSError):
-                _write(group / name, value)
+                _write(f"{group}/{name}", value)
 
-    def _limit_cpu(self, group: Path, limits: Limits) -> None:
+    def _limit_cpu(self, group: str, limits: Limits) -> None:
         shares = cpu_shares(0 if limits.yields else limits.cpus_milli)
         quota_us = cpu_quota_us(limits.cpus_milli)
         if self.version == 1:
-            _write(group / "cpu.shares", str(shares))
+            _write(f"{group}/cpu.shares", str(shares))
             if limits.cpu_quota:
-                _write(group / "cpu.cfs_period_us", str(CPU_PERIOD_US))
-                _write(group / "cpu.cfs_quota_us", str(quota_us))
+                _write(f"{group}/cpu.cfs_period_us", str(CPU_PERIOD_US))
+                _write(f"{group}/cpu.cfs_quota_us", str(quota_us))
             return
         # The mapping of the OCI runtimes (containers/crun, "cgroup v2").
-        _write(group / "cpu.weight", str(1 + ((shares - 2) * 9999) // 262142))
+        _write(f"{group}/cpu.weight", str(1 + ((shares - 2) * 9999) // 262142))
         if limits.cpu_quota:
-            _write(group / "cpu.max", f"{quota_us} {CPU_PERIOD_US}")
+            _write(f"{group}/cpu.max", f"{quota_us} {CPU_PERIOD_US}")
 
     def destroy(self, container_id: str) -> None:
         """Remove a container's groups; one that is still busy is tried a few times."""
-        for folder in self._folders:
-            _remove(folder / container_id)
+        for base in self._all_bases:
+            _remove(base + container_id)
 
     def path(self, container_id: str) -> str:
         """A container's path below the mount of cgroups, as an OCI runtime expects it."""
@@ -196,7 +200,7 @@ class Cgroups:
         mounts = sorted(self._mount.iterdir()) if self.version == 1 else [self._mount]
         for mount in mounts:
             if not mount.is_symlink() and (mount / path).is_dir():
-                _remove(mount / path)
+                _remove(f"{mount}/{path}")
 
     def close(self) -> None:
         """Remove the agent's own groups, unless containers live on in them."""
@@ -211,7 +215,7 @@ class Cgroups:
         """
         if self._own_procs is not None:
             with contextlib.suppress(OSError):
-                _write(self._own_procs, str(os.getpid()))
+                _write(str(self._own_procs), str(os.getpid()))
 
     def leftovers(self) -> set[str]:
         """The container ids that have a group of any controller: a crash may leave but one."""
@@ -228,7 +232,7 @@ def cpu_quota_us(cpus_milli: int) -> int:
     return max(1000, cpus_milli * CPU_PERIOD_US // 1000)
 
 
-def _write(path: Path, value: str) -> None:
+def _write(path: str, value: str) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         os.write(file, value.encode("ascii"))
@@ -236,10 +240,10 @@ def _write(path: Path, value: str) -> None:
         os.close(file)
 
 
-def _remove(group: Path) -> None:
+def _remove(group: str) -> None:
     for attempt in range(5):
         try:
-            group.rmdir()
+            os.rmdir(group)  # noqa: PTH106
             return
         except FileNotFoundError:
             return
@@ -316,7 +320,7 @@ def _detect_v2(agent_tag: str, root: Path) -> Cgroups:
     elif processes == [str(os.getpid())]:
         # Processes may live in leaves only, so the agent moves into one (Delegate=yes lets it).
         (own / "agent").mkdir(exist_ok=True)
-        _write(own / "agent" / "cgroup.procs", str(os.getpid()))
+        _write(f"{own}/agent/cgroup.procs", str(os.getpid()))
         base = own
     elif processes:
         base = root  # not ours alone: only root may make a group at the top
@@ -332,8 +336,8 @@ def _detect_v2(agent_tag: str, root: Path) -> Cgroups:
             group = group / part if part else group
             group.mkdir(exist_ok=True)
             if part != agent_tag:
-                _write(group / "cgroup.subtree_control", _enable(controllers))
-        _write(group / "cgroup.subtree_control", _enable(controllers))
+                _write(f"{group}/cgroup.subtree_control", _enable(controllers))
+        _write(f"{group}/cgroup.subtree_control", _enable(controllers))
     except OSError as error:
         raise CgroupError(
             f"cannot write {base}: {error.strerror} (systemd's Delegate=yes gives an agent its own)"

@@ -27,10 +27,12 @@ def guarded(work_dir: Path, folder: Path, name: str) -> Path:
     """Where what is called so is, or is to be, of a folder of the work directory; its parent is its
     guard, unless it is one from before there were any.
     """
-    guard, before = work_dir / GUARDED / folder / name, work_dir / folder / name
-    if not guard.exists() and before.is_dir() and not before.is_symlink():
-        return before
-    return guard / name
+    guard = f"{work_dir}/{GUARDED}/{folder}/{name}"  # each launch comes here: without pathlib
+    if not os.path.exists(guard):  # noqa: PTH110
+        before = Path(f"{work_dir}/{folder}/{name}")
+        if os.path.isdir(before) and not before.is_symlink():  # noqa: PTH112
+            return before
+    return Path(f"{guard}/{name}")
 
 
 def make_guard(guard: Path) -> None:

@@ -1,8 +1,9 @@
-"""What an agent keeps in memory, since no disk is to have it: the secrets of its containers.
+"""What an agent keeps in memory: secrets, since no disk is to have them, and what no disk needs.
 
     /run/pymesos-0/TAG/CONTAINER/secrets/…   files, for the container's user alone
     /run/pymesos-0/TAG/CONTAINER/variables   a file that its shell reads, if an engine runs it
     /run/pymesos-0/TAG/CONTAINER/…           what a runtime writes down that has secrets in it
+    /run/pymesos-0/TAG/pipes-RUNTIME/…       what containers write goes through these
 
 It outlives the agent, as containers do, and ends with the machine. What is in it is a container's,
 and goes with that.
@@ -28,6 +29,7 @@ KINDS = ("tmpfs", "ramfs")  # file systems without a disk
 MOUNTS = Path("/proc/self/mountinfo")
 RUN = Path("/run")
 SHARED = Path("/dev/shm")  # noqa: S108 - it is looked at whose the folder in it is
+PIPES = "pipes-"  # with which the names of their folders begin; no container's does
 IN_CONTAINER = "/run/secrets"  # where containers with namespaces find the files
 VARIABLE = "PYMESOS_SECRETS"  # that names the folder
 
@@ -49,6 +51,14 @@ class Memory:
     def variables_of(self, container_id: str) -> Path:
         """Where a file is of the variables of a container that are secrets."""
         return self.folder / container_id / "variables"
+
+    def pipes(self, runtime: str) -> Path:
+        """Where the named pipes of a runtime's containers are.
+
+        A file system on a disk takes long to make and remove them: one without a journal may look
+        at all that was removed in the last minutes.
+        """
+        return self.folder / f"{PIPES}{runtime}"
 
     def make(self, container_id: str) -> Path:
         """Make a container's folder. Raises OSError."""
@@ -99,14 +109,15 @@ class Memory:
     def sweep(self, kept: Collection[str]) -> None:
         """Remove what an earlier run left of containers that are no more."""
         for folder in self.folder.iterdir():
-            if folder.name not in kept:
+            if folder.name not in kept and not folder.name.startswith(PIPES):
                 log.info("removing the secrets of %s, which an earlier run left", folder.name)
                 self.remove(folder.name)
 
     def close(self) -> None:
         """Remove the folder of this agent if no container has anything in it."""
-        with contextlib.suppress(OSError):
-            self.folder.rmdir()
+        for folder in (*self.folder.glob(f"{PIPES}*"), self.folder):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def remove_all(self) -> None:
         """Remove the folder of this agent."""

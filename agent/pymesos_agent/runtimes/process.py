@@ -62,6 +62,7 @@ class ProcessRuntime:
             settings.logs,
             lambda c: sandbox_path(directory, c),
             self._watch,
+            settings.memory,
         )
         self._cgroups: cgroups.Cgroups | None = None
         self._on_event: OnEvent = lambda event: None
@@ -230,7 +231,9 @@ class ProcessRuntime:
         joins: tuple[str, ...],
     ) -> dict[str, Any]:
         """What becomes a process of a container, the first or another one: see `become`."""
-        own = _folders_of(spec, self._settings.memory)
+        hidden = self._hidden
+        if hidden:
+            hidden = {**hidden, "but": _folders_of(spec, self._settings.memory)}
         return {
             "argv": argv,
             "env": env,
@@ -239,7 +242,7 @@ class ProcessRuntime:
             "cgroups": joins,
             "ulimits": ulimits(spec.info.container),
             "no_new_privileges": True,
-            "hidden": self._hidden and {**self._hidden, "but": own},
+            "hidden": hidden,
             "has_path_of_agent": env["PATH"] == self._inherited["PATH"],
         }
 

@@ -112,20 +112,30 @@ def end_as(status: int) -> NoReturn:
     os._exit(code if code >= 0 else 128 - code)
 
 
+def content(path: str) -> bytes:
+    """What a file of the kernel's says, in as few calls as can be. Raises OSError."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(file, 65536):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(file)
+
+
 def children() -> set[int]:
     """The children of this process. Raises OSError."""
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children") as listed:
-            return {int(pid) for pid in listed.read().split()}
+        return {int(pid) for pid in content(f"/proc/self/task/{os.getpid()}/children").split()}
     except FileNotFoundError:  # of a kernel that does not list them
         return {pid for pid, parent in process_table()[0].items() if parent == os.getpid()}
 
 
 def stat_of(pid: int) -> list[bytes]:
     """What the kernel says of a process: its state, parent, group, session… Raises OSError."""
-    with open(f"/proc/{pid}/stat", "rb") as stat:
-        # The command in parentheses may hold anything, so count from its end.
-        return stat.read().rpartition(b")")[2].split()
+    # The command in parentheses may hold anything, so count from its end.
+    return content(f"/proc/{pid}/stat").rpartition(b")")[2].split()
 
 
 def process_table() -> tuple[dict[int, int], dict[int, int], set[int]]:

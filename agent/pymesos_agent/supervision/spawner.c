@@ -3,15 +3,16 @@
  * A fork of an interpreter costs more than all else of a short task: its page tables, and a page
  * fault on each page that either side touches next. This process has next to no memory, so its
  * forks are cheap. It is a child of the supervisor, whose requests come over standard input, a
- * stream socket, and its forks are the supervisor's children, too (CLONE_PARENT): so the supervisor
+ * socket of messages, and its forks are the supervisor's children, too (CLONE_PARENT): so the supervisor
  * reaps and kills them as those that it forks by itself, and nothing depends on this process when
  * they run.
  *
- * A request is a length (8 bytes, of this machine) that comes with a descriptor, and as many bytes:
- * texts that end in NUL, of which spawning.py says the order. The answer is the pid, or minus errno
- * (8 bytes); to a length of 0, which asks whether this program works here, it is 0. What the new process cannot do it writes to the descriptor, in the words of becoming.py,
- * of which this is the twin: what is changed there is changed here. That descriptor closes as the
- * program is executed.
+ * A request is one message that comes with a descriptor: texts that end in NUL, of which
+ * spawning.py says the order. The answer is the pid, or minus errno (8 bytes); to a message without
+ * a descriptor, which asks whether this program works here, it is 0. What the new process cannot do
+ * it writes to the descriptor, in the words of becoming.py, of which this is the twin: what is
+ * changed there is changed here. That descriptor closes as the program is executed, and not before
+ * the answer is there.
  *
  * Until the new process is the task's user it has nothing of the task's but bytes: this program has
  * an empty environment, and searches for the task's program as late as becoming.py does. It ends
@@ -35,9 +36,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAX_REQUEST_BYTES (8u * 1024 * 1024) /* twice a line that the supervisor takes */
-#define KEPT_BYTES (64u * 1024)              /* of memory for requests, once a larger one is done */
-#define DEFAULT_PATH "/bin:/usr/bin"         /* as os.defpath */
+#define MAX_REQUEST_BYTES (64 * 1024) /* as in spawning.py, which asks for nothing larger */
+#define DEFAULT_PATH "/bin:/usr/bin"  /* as os.defpath */
 
 static int error_fd = -1;
 static const char *step = "read its request";
@@ -225,10 +225,10 @@ static void execute(char **argv, char **env)
 }
 
 /* In the new process: turn into the container's main process, or say why not and end. */
-static void become(char *request, size_t bytes)
+static void become(char *said, size_t bytes)
 {
-    next = request;
-    end = request + bytes;
+    next = said;
+    end = said + bytes;
     step = "have a session of its own";
     check(setsid());
     join_groups();
@@ -253,39 +253,37 @@ static void become(char *request, size_t bytes)
     execute(argv, env);
 }
 
-/* Read as many bytes, the first with a descriptor into `error_fd` if one is asked for. */
-static int receive(void *into, size_t bytes, int with_descriptor)
+static char request[MAX_REQUEST_BYTES];
+
+/* Read the next request, with its descriptor into `error_fd`; 0 or less when no more come. */
+static ssize_t receive(void)
 {
-    char *out = into;
-    while (bytes > 0) {
-        union {
-            struct cmsghdr header;
-            char bytes[CMSG_SPACE(sizeof(int))];
-        } control;
-        struct iovec part = {out, bytes};
-        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-        if (with_descriptor && error_fd < 0) {
-            message.msg_control = control.bytes;
-            message.msg_controllen = sizeof control.bytes;
-        }
-        ssize_t got = recvmsg(0, &message, MSG_CMSG_CLOEXEC);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return -1;
-        struct cmsghdr *first = message.msg_control ? CMSG_FIRSTHDR(&message) : NULL;
-        if (first && first->cmsg_type == SCM_RIGHTS)
-            memcpy(&error_fd, CMSG_DATA(first), sizeof error_fd);
-        out += got;
-        bytes -= got;
-    }
-    return 0;
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {request, sizeof request};
+    struct msghdr message = {
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof control.bytes,
+    };
+    ssize_t got;
+    do
+        got = recvmsg(0, &message, MSG_CMSG_CLOEXEC);
+    while (got < 0 && errno == EINTR);
+    if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+        return -1;
+    struct cmsghdr *first = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    error_fd = -1;
+    if (first && first->cmsg_type == SCM_RIGHTS)
+        memcpy(&error_fd, CMSG_DATA(first), sizeof error_fd);
+    return got;
 }
 
 int main(void)
 {
-    char *request = NULL;
-    size_t room = 0;
     prctl(PR_SET_NAME, "pymesos-spawner");
     syscall(SYS_close_range, 3, ~0U, 0);
     /* What our forks inherit. The library keeps two signals to itself, which posix_spawn ignores. */
@@ -293,39 +291,21 @@ int main(void)
     for (int each = 1; each < NSIG; each++)
         syscall(SYS_rt_sigaction, each, by_default, NULL, sizeof(uint64_t));
     for (;;) {
-        uint64_t bytes;
         int64_t pid = 0;
-        if (receive(&bytes, sizeof bytes, 1) < 0)
-            return 0;
-        if (bytes == 0) {
-            if (write(0, &pid, sizeof pid) != sizeof pid)
-                return 1;
-            continue;
+        ssize_t bytes = receive();
+        if (bytes <= 0)
+            return bytes < 0;
+        if (error_fd >= 0) {
+            pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+            if (pid == 0)
+                become(request, bytes);
+            if (pid < 0)
+                pid = -errno;
         }
-        if (bytes > MAX_REQUEST_BYTES || error_fd < 0)
-            return 1;
-        if (bytes > room) {
-            free(request);
-            room = bytes > KEPT_BYTES ? bytes : KEPT_BYTES;
-            if ((request = malloc(room)) == NULL)
-                return 1;
-        }
-        if (receive(request, bytes, 0) < 0)
-            return 1;
-        pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
-        if (pid == 0)
-            become(request, bytes);
-        if (pid < 0)
-            pid = -errno;
         explicit_bzero(request, bytes); /* environments hold secrets */
-        if (room > KEPT_BYTES) {
-            free(request);
-            request = NULL;
-            room = 0;
-        }
-        close(error_fd);
-        error_fd = -1;
         if (write(0, &pid, sizeof pid) != sizeof pid)
             return 1;
+        if (error_fd >= 0)
+            close(error_fd);
     }
 }

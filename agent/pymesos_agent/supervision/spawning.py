@@ -10,25 +10,26 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import selectors
 import signal
 import socket
 import struct
+import time
+from collections import deque
 
 TYPE_CHECKING = False  # as in typing, without its import
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     Message = dict[str, Any]
+    Told = Callable[[int | None], None]
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "pymesos-spawner")
 NAME = "pymesos-spawner"  # as /proc has it
 ANSWER_TIMEOUT_S = 5.0  # it answers within a millisecond, or has been stopped
+MAX_REQUEST_BYTES = 64 * 1024  # as in spawner.c; what is larger is forked, which takes a while
 NUMBER = struct.Struct("=q")
-
-
-class SpawnerError(Exception):
-    """The spawner has not said what it started: the message says why."""
 
 
 def is_built() -> bool:
@@ -62,7 +63,8 @@ def request_of(spec: Message) -> bytes | None:
         return None
     if not spec["argv"] or any(b"\0" in field for field in fields):
         return None
-    return b"\0".join(fields) + b"\0"
+    request = b"\0".join(fields) + b"\0"
+    return request if len(request) <= MAX_REQUEST_BYTES else None
 
 
 def _counted(items: Sequence[Any]) -> tuple[Any, ...]:
@@ -77,63 +79,95 @@ def _entries(env: Mapping[str, str]) -> list[str]:
 
 
 class Spawner:
-    """The program, which is started when it is first needed, and again should it have ended."""
+    """The program, which is started when it is first needed, and again should it have ended.
 
-    def __init__(self, program: str) -> None:
+    Nobody waits for it: what it answers is heard by the loop that it is registered with.
+    """
+
+    def __init__(self, program: str, selector: selectors.BaseSelector) -> None:
         """Hold the program as it is now: an upgrade puts another version in its place."""
-        self.pid = 0  # while it runs
+        self.pid = 0  # until it is reaped
+        self._selector = selector
         self._socket: socket.socket | None = None
+        self._works = False
+        # Who is to be told what it answers, and since when.
+        self._waiting: deque[tuple[Told, float]] = deque()
         self._program = -1
         with contextlib.suppress(OSError):
             self._program = os.open(program, os.O_PATH | os.O_CLOEXEC)
 
     def is_ready(self) -> bool:
-        """Start it unless it runs; whether it does."""
-        if self._socket is None and self._program >= 0:
+        """Return whether it takes requests; start it if it does not run."""
+        if self._socket is None and self._program >= 0 and not self.pid:
+            self._works = False
             try:
-                self._socket = self._start()
-                self._ask(b"", ())
-            except (OSError, SpawnerError):
-                # Built for another machine or its libraries, say: nobody tries again.
-                self.end()
-                os.close(self._program)
-                self._program = -1
-        return self._socket is not None
+                self._start()
+            except OSError:
+                self._greeted(None)
+            else:
+                self._ask(b"?", (), self._greeted)
+        return self._works
 
-    def spawn(self, request: bytes, error_fd: int) -> int:
-        """Start what a request says, when it is ready; the new process is our child.
+    def _greeted(self, answer: int | None) -> None:
+        """Take note of whether it works here: nobody tries again one built for another machine."""
+        self._works = answer == 0
+        if not self._works and self._program >= 0:
+            os.close(self._program)
+            self._program = -1
 
-        `error_fd` closes as that executes its program, or is told first why it cannot. Raises
-        OSError when nothing was started, SpawnerError when nobody knows: see `unfinished`.
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there are requests that it has not answered."""
+        return bool(self._waiting)
+
+    def spawn(self, request: bytes, error_fd: int, told: Told) -> bool:
+        """Have it start what a request says; whether it was asked, which is when `told` is called.
+
+        `told` is given the pid of the new process, which is our child, or minus errno when nothing
+        was started, or None when nobody knows: see `unfinished`. `error_fd` closes as that executes
+        its program, and after the answer is there, or is told first why it cannot.
         """
-        rights = ((socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", error_fd)),)
-        try:
-            pid = self._ask(request, rights)
-        except (OSError, SpawnerError) as error:
-            self.end()
-            raise SpawnerError(f"its spawner does not answer: {error}") from error
-        if pid < 0:
-            raise OSError(-pid, os.strerror(-pid))
-        return pid
+        return self._ask(request, (error_fd,), told)
 
-    def _ask(self, request: bytes, rights: Iterable[tuple[int, int, bytes]]) -> int:
-        """Raises OSError, SpawnerError."""
+    def _ask(self, request: bytes, descriptors: Sequence[int], told: Told) -> bool:
         assert self._socket is not None
-        whole = NUMBER.pack(len(request)) + request
-        sent = self._socket.sendmsg([whole], rights)
-        if sent < len(whole):
-            self._socket.sendall(whole[sent:])
-        answer = self._socket.recv(NUMBER.size, socket.MSG_WAITALL)
-        if len(answer) < NUMBER.size:
-            raise SpawnerError("it has ended")
-        return int(NUMBER.unpack(answer)[0])
+        rights = [
+            (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", each)) for each in descriptors
+        ]
+        try:
+            self._socket.sendmsg([request], rights)  # all of it, or nothing
+        except BlockingIOError:
+            return False  # it is busy, or was stopped
+        except OSError:
+            self.end()
+            return False
+        self._waiting.append((told, time.monotonic()))
+        return True
 
-    def _start(self) -> socket.socket:
+    def hear(self) -> None:
+        """Take the answers that are there."""
+        while self._socket is not None:
+            try:
+                answer = self._socket.recv(NUMBER.size)
+            except BlockingIOError:
+                return
+            except OSError:
+                answer = b""
+            if len(answer) < NUMBER.size or not self._waiting:
+                self.end()
+                return
+            told, _ = self._waiting.popleft()
+            told(NUMBER.unpack(answer)[0])
+
+    def look_at(self, now_s: float) -> None:
+        """End it if it has not answered for too long."""
+        if self._waiting and self._waiting[0][1] + ANSWER_TIMEOUT_S < now_s:
+            self.end()
+
+    def _start(self) -> None:
         """Raises OSError."""
-        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        # Not by `settimeout`, which would have each call poll first.
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(ANSWER_TIMEOUT_S))
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(ANSWER_TIMEOUT_S))
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
         streams: list[tuple[Any, ...]] = [
             (os.POSIX_SPAWN_DUP2, its.fileno(), 0),
             (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
@@ -153,25 +187,26 @@ class Spawner:
             raise
         finally:
             its.close()
-        return ours
+        self._socket = ours
+        self._selector.register(ours, selectors.EVENT_READ, self.hear)
 
     def end(self) -> None:
-        """End it. It is not reaped here, but with everything else."""
+        """End it, and tell who waits. It is not reaped here, but with everything else."""
         if self._socket is not None:
+            self._selector.unregister(self._socket)
             self._socket.close()
             self._socket = None
         if self.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+        self._works = False
+        while self._waiting:
+            self._waiting.popleft()[0](None)
 
     def reaped(self) -> None:
         """Take note that it has ended; the next request starts another."""
         self.pid = 0
         self.end()
-
-
-def _timeval(seconds: float) -> bytes:
-    return struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
 
 
 def unfinished(pids: Iterable[int]) -> list[int]:

@@ -30,6 +30,7 @@ from pymesos_agent.core.events import (
     RuntimeBack,
     killed_early,
 )
+from pymesos_agent.files.memory import Memory
 from pymesos_agent.runtimes.interface import OnEvent
 from pymesos_agent.supervision import supervisor
 from pymesos_core.stop_signals import TERM
@@ -63,13 +64,16 @@ class Supervised:
         logs: LogLimits,
         sandbox_of: Callable[[str], Path],
         watch: Callable[[str], Message],
+        memory: Memory | None = None,
     ) -> None:
         """`name` is the runtime's; `watch` says how the limits of a container are looked after: see
-        supervisor.Container."""
+        supervisor.Container. The named pipes of containers are in `memory`, where there is some."""
         self._name = name
         self._directory = directory
         self._sandbox_of = sandbox_of
-        self._pipes = directory / "pipes"
+        self._scratch = directory / "pipes"
+        # Of a container of an earlier version, or one without memory, they are on the disk.
+        self._pipes = self._scratch if memory is None else memory.pipes(name)
         self._logs = logs
         self._watch = watch
         self._on_event: OnEvent = lambda event: None
@@ -86,7 +90,8 @@ class Supervised:
     async def start(self, on_event: OnEvent) -> None:
         """Connect to the supervisor that is there, or start one. Raises OSError, TimeoutError."""
         self._on_event = on_event
-        self._pipes.mkdir(mode=0o700, exist_ok=True)
+        for folder in (self._scratch, self._pipes):
+            folder.mkdir(mode=0o700, exist_ok=True)
         await self._connect()
 
     async def _connect(self) -> None:
@@ -256,16 +261,19 @@ class Supervised:
                 "op": "adopt",
                 "id": container_id,
                 "pid": pid,
-                "logs": self._log_parameters(container_id, self._sandbox_of(container_id), None),
+                "logs": self._log_parameters(
+                    container_id, self._sandbox_of(container_id), None, self._pipes_of(container_id)
+                ),
                 "watch": self._watch(container_id),
             }
         )
 
     def remove_pipes(self, known: Collection[str]) -> None:
         """Remove the pipes of containers of an earlier supervisor that are no more."""
-        for path in self._pipes.iterdir():
-            if path.name.rpartition(".")[0] not in known:
-                path.unlink(missing_ok=True)
+        for folder in dict.fromkeys((self._scratch, self._pipes)):
+            for path in folder.iterdir():
+                if path.name.rpartition(".")[0] not in known:
+                    path.unlink(missing_ok=True)
 
     def found(self, foreign: Collection[str] = ()) -> Mapping[str, ContainerState]:
         """What the supervisor held when this agent connected, but for what is another's.
@@ -286,7 +294,9 @@ class Supervised:
 
     def may_adopt(self, container_id: str) -> bool:
         """Whether an earlier supervisor of this directory started it: its pipes are here."""
-        return (self._pipes / f"{container_id}.stdout").exists()
+        return any(
+            (folder / f"{container_id}.stdout").exists() for folder in (self._pipes, self._scratch)
+        )
 
     def launch(
         self,
@@ -299,7 +309,7 @@ class Supervised:
         message = {
             "op": "launch",
             "id": container_id,
-            "logs": self._log_parameters(container_id, spec.sandbox, owner),
+            "logs": self._log_parameters(container_id, spec.sandbox, owner, self._pipes),
             "watch": self._watch(container_id),
             **what,
         }
@@ -328,20 +338,25 @@ class Supervised:
         """For a supervisor that knows less than we do: what it starts becomes the container."""
         what = {key: message.pop(key) for key in OF_ITSELF if key in message}
         container_id = message["id"]
-        message["argv"], _ = becoming(self._pipes, container_id, what)
+        message["argv"], _ = becoming(self._scratch, container_id, what)
         message["env"] = {"PYMESOS_CONTAINER_ID": container_id}
         message["cwd"] = "/"
 
     def entry(self, container_id: str, what: Message) -> tuple[list[str], Path]:
         """A command that turns into one more process of a container: see `becoming`."""
-        return becoming(self._pipes, container_id, what)
+        return becoming(self._scratch, container_id, what)
+
+    def _pipes_of(self, container_id: str) -> Path:
+        """Where those of a container are that is there already."""
+        before = (self._scratch / f"{container_id}.stdout").exists()
+        return self._scratch if before else self._pipes
 
     def _log_parameters(
-        self, container_id: str, sandbox: Path, owner: tuple[int, int] | None
+        self, container_id: str, sandbox: Path, owner: tuple[int, int] | None, pipes: Path
     ) -> Message:
         return {
             "folder": str(sandbox),
-            "pipes": [str(self._pipes / f"{container_id}.{n}") for n in ("stdout", "stderr")],
+            "pipes": [f"{pipes}/{container_id}.{name}" for name in ("stdout", "stderr")],
             "max_bytes": self._logs.max_bytes,
             "files": self._logs.files,
             "owner": owner,

@@ -78,11 +78,12 @@ from pymesos_agent.supervision.becoming import become
 from pymesos_agent.supervision.keeping import (
     become_subreaper,
     children,
+    content,
     keep,
     process_table,
     stat_of,
 )
-from pymesos_agent.supervision.spawning import Spawner, SpawnerError, request_of, unfinished
+from pymesos_agent.supervision.spawning import Spawner, request_of, unfinished
 
 TYPE_CHECKING = False  # as in typing, without its import
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ class Supervisor:
         self.next_sample = 0.0
         self.lingering: dict[str, Container] = {}  # their main process ended, others are left
         self.told_to_end = False  # by SIGTERM
-        self.spawner = Spawner(spawning.PROGRAM)
+        self.spawner = Spawner(spawning.PROGRAM, self.selector)
         self.problem = ""  # what it said last of its own faults
         self.listener = self.listen()
         self.wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -237,6 +238,7 @@ class Supervisor:
             for key, _ in self.selector.select(self.wait_s()):
                 self.attempt(key.data)
             now = time.monotonic()
+            self.attempt(self.spawner.look_at, now)
             if now >= self.next_sample and self.watched():
                 self.next_sample = now + SAMPLE_S
                 self.attempt(self.sample)
@@ -264,6 +266,8 @@ class Supervisor:
             return LINGER_S
         if self.watched():
             return max(0.0, self.next_sample - time.monotonic())
+        if self.spawner.is_waiting:
+            return spawning.ANSWER_TIMEOUT_S
         return None if self.client or self.containers else 0.5
 
     def on_sigterm(self, *_: object) -> None:
@@ -439,17 +443,16 @@ class Supervisor:
         container.helper = spec.get("helper")
         try:
             self.open_outputs(container, spec["logs"])
-            pid = self.spawn(spec) if container.helper else self.fork(container, spec)
+            if container.helper:
+                container.pid = self.spawn(spec)
+                self.by_pid[container.pid] = container
+            else:
+                self.fork(container, spec)
         except Exception as error:
             self.close_outputs(container)
             self.send({"ev": "failed", "id": spec["id"], "error": f"cannot start it: {error}"})
             return
-        if container.helper or spec.get("cgroups"):
-            container.pid = pid
-        else:
-            container.keeper = pid
         self.containers[container.id] = container
-        self.by_pid[pid] = container
 
     def spawn(self, spec: Message) -> int:
         """Start a helper, without the copy of ourselves that a fork makes. Raises OSError."""
@@ -465,36 +468,62 @@ class Supervisor:
             setsigdef=CHANGEABLE_SIGNALS,
         )
 
-    def fork(self, container: Container, spec: Message) -> int:
-        """Start a container's main process, or its keeper. Raises OSError."""
+    def fork(self, container: Container, spec: Message) -> None:
+        """Start a container's main process, or its keeper. Raises OSError.
+
+        Its spawner says later what it has started: see `spawned`.
+        """
         request = request_of(spec) if self.spawner.is_ready() else None
         error_read, error_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            if request is None:
-                pid = os.fork()
-            else:
-                pid = self.spawner.spawn(request, error_write)
-        except (OSError, SpawnerError):
+            if request is None or not self.spawner.spawn(
+                request, error_write, lambda pid: self.spawned(container, pid)
+            ):
+                self.fork_here(container, spec, error_write)
+        except OSError:
             os.close(error_read)
-            os.close(error_write)
-            self.end_unknown(spec["id"])
             raise
-        if pid == 0:
-            if spec.get("cgroups"):
-                self.turn_into(spec, error_write)
-            own_uid = spec.get("own_uid", 0)
-            keep(lambda: self.turn_into(spec, error_write), error_write, own_uid)
-        os.close(error_write)
+        finally:
+            os.close(error_write)
         container.error_fd = error_read
         self.selector.register(
             error_read, selectors.EVENT_READ, lambda: self.on_executed(container)
         )
-        return pid
+
+    def fork_here(self, container: Container, spec: Message, error_fd: int) -> None:
+        """Start it without a spawner. Raises OSError."""
+        pid = os.fork()
+        if pid == 0:
+            if spec.get("cgroups"):
+                self.turn_into(spec, error_fd)
+            keep(lambda: self.turn_into(spec, error_fd), error_fd, spec.get("own_uid", 0))
+        if spec.get("cgroups"):
+            container.pid = pid
+        else:
+            container.keeper = pid
+        self.by_pid[pid] = container
+
+    def spawned(self, container: Container, pid: int | None) -> None:
+        """The spawner has said what it started; None: it has ended without a word."""
+        if pid is not None and pid > 0:
+            container.pid = pid
+            self.by_pid[pid] = container
+            if pid in self.orphans:
+                self.reaped(pid, self.orphans.pop(pid)[0])
+            elif container.pending_signal == signal.SIGKILL and not container.gone:
+                self.kill(container, signal.SIGKILL)
+            return
+        why = "its spawner does not answer" if pid is None else os.strerror(-pid)
+        if pid is None:
+            self.end_unknown(container.id)
+        if not container.gone:
+            self.close_error_pipe(container)
+            self.failed(container, f"cannot start it: {why}")
 
     def end_unknown(self, container_id: str) -> None:
         """Kill what the spawner may have started of a container before it failed."""
         with contextlib.suppress(OSError):
-            others = children() - self.by_pid.keys() - {self.spawner.pid}
+            others = self.unknown_children()
             own = [pid for pid in others if environment_id(pid) == container_id]
             for pid in (*own, *unfinished(others)):
                 with contextlib.suppress(ProcessLookupError):
@@ -550,7 +579,10 @@ class Supervisor:
     def on_executed(self, container: Container) -> None:
         """The launch pipe closed: executed, unless the child wrote why not."""
         problem = b""
-        assert container.error_fd is not None
+        if container.keeper == container.pid == 0:
+            self.spawner.hear()  # whose answer was there before
+        if container.error_fd is None:
+            return  # it was started by nobody
         with contextlib.suppress(BlockingIOError):
             problem = os.read(container.error_fd, 4096)
         if container.keeper and not container.pid:
@@ -561,9 +593,7 @@ class Supervisor:
                 container.pid = int(first)
                 if not problem:
                     return  # it executes its program next, or says why it cannot
-        self.selector.unregister(container.error_fd)
-        os.close(container.error_fd)
-        container.error_fd = None
+        self.close_error_pipe(container)
         if problem:
             self.failed(container, problem.decode("utf-8", "replace"))
             return
@@ -572,6 +602,12 @@ class Supervisor:
             self.finish(container)
         elif container.pending_signal:
             self.kill(container, container.pending_signal)
+
+    def close_error_pipe(self, container: Container) -> None:
+        if container.error_fd is not None:
+            self.selector.unregister(container.error_fd)
+            os.close(container.error_fd)
+            container.error_fd = None
 
     def failed(self, container: Container, error: str) -> None:
         container.gone = True
@@ -606,6 +642,7 @@ class Supervisor:
     def on_wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self.wake_read, 65536)
+        self.spawner.hear()  # or what it has started were nobody's
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -615,6 +652,8 @@ class Supervisor:
                 break
             self.reaped(pid, os.waitstatus_to_exitcode(status))
         # The kernel gives us the child of a helper a moment before it lets us reap the helper.
+        if self.spawner.is_waiting:
+            return  # they may be what it has started just now
         long_ago = time.monotonic() - ORPHAN_S
         self.orphans = {p: (s, at) for p, (s, at) in self.orphans.items() if at > long_ago}
 
@@ -633,32 +672,26 @@ class Supervisor:
     def main_ended(self, container: Container) -> None:
         container.main_ended = True
         self.check_oom(container)
-        with (
-            contextlib.suppress(OSError, ValueError),
-            open(container.watch.get("pids_file", "")) as file,
-        ):
-            container.pids_refused = int(file.read().removeprefix("max "))
+        if path := container.watch.get("pids_file"):
+            with contextlib.suppress(OSError, ValueError):
+                container.pids_refused = int(content(path).removeprefix(b"max "))
         if container.error_fd is None and not container.gone:
             self.finish(container)
 
     def finish(self, container: Container) -> None:
         """Kill what the main process left behind; when nothing is left, report."""
-        members = (
-            []
-            if container.namespaced
-            else self.members(container, thorough=container.id in self.lingering)
-        )
-        if members:
-            self.lingering[container.id] = container
-            for pid in members:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
-            return
-        if not container.namespaced and container.doubts < MAX_DOUBTS and self.in_doubt():
-            # One that executes a program just now has no environment to tell whose it is.
-            container.doubts += 1
-            self.lingering[container.id] = container
-            return
+        if not (container.namespaced or self.is_surely_over(container)):
+            if members := self.members(container):
+                self.lingering[container.id] = container
+                for pid in members:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, signal.SIGKILL)
+                return
+            if container.doubts < MAX_DOUBTS and self.in_doubt():
+                # One that executes a program just now has no environment to tell whose it is.
+                container.doubts += 1
+                self.lingering[container.id] = container
+                return
         self.lingering.pop(container.id, None)
         container.gone = True
         if container.adopted_fd is not None:
@@ -683,36 +716,40 @@ class Supervisor:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(container.pid, number)
             return
-        for pid in self.members(container, thorough=True):
+        for pid in self.members(container):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
         if number == signal.SIGKILL and container.main_ended and container.error_fd is None:
             self.lingering[container.id] = container
 
-    def members(self, container: Container, thorough: bool) -> list[int]:
+    def members(self, container: Container) -> list[int]:
         """The live processes of a container, its main process first.
 
-        By its cgroup where it has one; else by session, ancestry and the id in the environment. The
-        quick way, for a main process that just ended, looks at its process group and at our
-        children; what is found there is followed up thoroughly.
+        By its cgroup where it has one, and by session, ancestry and the id in the environment.
         """
         found: dict[int, None] = {}
         if not container.main_ended and not container.keeper:
             found[container.pid] = None
-        if path := container.watch.get("cgroup_procs"):
-            with contextlib.suppress(OSError), open(path) as procs:
-                found.update((int(line), None) for line in procs)
-        if not thorough:
-            if not found and self.quiet(container):
-                return []
-            thorough = True
-        if thorough:
-            found.update((pid, None) for pid in self.search(container))
+        found.update(dict.fromkeys(self.grouped(container)))
+        found.update((pid, None) for pid in self.search(container))
         found.pop(os.getpid(), None)
         return list(found)
 
-    def quiet(self, container: Container) -> bool:
-        """Whether neither its process group nor an orphan among our children is left."""
+    def grouped(self, container: Container) -> list[int]:
+        """Those in its cgroup, if it has one."""
+        if path := container.watch.get("cgroup_procs"):
+            with contextlib.suppress(OSError):
+                return [int(pid) for pid in content(path).split()]
+        return []
+
+    def is_surely_over(self, container: Container) -> bool:
+        """Whether there is nothing that could be left of it, which is told quickly.
+
+        Neither a process in its cgroup or its process group, nor an orphan among our children. What
+        was found once is followed up thoroughly.
+        """
+        if container.id in self.lingering or self.grouped(container):
+            return False
         try:
             os.killpg(container.pid, 0)
             return False
@@ -721,16 +758,28 @@ class Supervisor:
         except PermissionError:
             return False
         try:
-            return children() <= {self.spawner.pid, *self.by_pid}
+            return not self.orphaned_children()
         except OSError:
             return False
 
     def in_doubt(self) -> bool:
         """Whether there is an orphan among our children of which nobody knows whose it is."""
         with contextlib.suppress(OSError):
-            others = children() - self.by_pid.keys() - {self.spawner.pid}
-            return any(environment(pid) == b"" for pid in others)
+            return any(environment(pid) == b"" for pid in self.orphaned_children())
         return False
+
+    def unknown_children(self) -> set[int]:
+        """Those of our children that we did not start. Raises OSError."""
+        return children() - self.by_pid.keys() - {self.spawner.pid}
+
+    def orphaned_children(self) -> set[int]:
+        """The same, without those that the spawner is starting just now. Raises OSError."""
+        others = self.unknown_children()
+        if others and self.spawner.is_waiting:
+            self.spawner.hear()  # what it has said by now
+            others -= self.by_pid.keys()
+            others.difference_update(unfinished(others))
+        return others
 
     def search(self, container: Container) -> list[int]:
         """All processes that descend from it, share its session, or carry its id; the main first.
@@ -791,14 +840,16 @@ class Supervisor:
         path = container.watch.get("oom_file")
         if not path or container.limit:
             return
-        with contextlib.suppress(OSError), open(path) as lines:
-            for line in lines:
-                name, _, value = line.partition(" ")
-                if name == "oom_kill" and int(value) > 0:
+        with contextlib.suppress(OSError):
+            for line in content(path).splitlines():
+                name, _, value = line.partition(b" ")
+                if name == b"oom_kill" and int(value) > 0:
                     container.limit = "memory"
+        if not container.limit:
+            return  # nobody asks for its peak
         peak_path = container.watch.get("peak_file", "")
-        with contextlib.suppress(OSError, ValueError), open(peak_path) as peak:
-            container.peak_bytes = max(container.peak_bytes, int(peak.read()))
+        with contextlib.suppress(OSError, ValueError):
+            container.peak_bytes = max(container.peak_bytes, int(content(peak_path)))
 
     # Its own death.
 

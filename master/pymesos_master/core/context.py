@@ -38,6 +38,7 @@ from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 TimerKey = tuple[str, str]
 ALLOCATE: TimerKey = ("allocate", "")
+IDLE_DELAYS = 10  # how many times the usual delay there was no allocation in an idle cluster
 FIRST_LACK_S = 0.05  # after it has none left: by then it may have new ones
 MAX_INTERNED = 4096
 
@@ -60,6 +61,7 @@ class Context:
     watched: bool = True  # whether anybody watches the cluster's events
     rounds: dict[int, deque[Any]] = field(default_factory=dict)  # see telling.py; by connection
     agents_awaited: int = 0  # so many must come back before anything is offered
+    allocated_at_s: float = float("-inf")  # when it was last looked at what may be offered
     suspended: bool = False  # it is in doubt whether this master still leads
     event: object = None  # what the step in progress is about: who asked for what is written now
     changed: bool = True  # whether that step may have changed anything; a handler that looks first
@@ -166,10 +168,17 @@ class Context:
         if agent.maintenance is not None or agent.inverse_offers:
             self.timers.set(("maintenance", agent.agent_id), self.now.mono_s)
 
-    def schedule_allocation(self) -> None:
-        """Allocate soon, together with what else happens until then."""
+    def schedule_allocation(self, *, at_once: bool = False) -> None:
+        """Allocate soon, together with what else happens until then.
+
+        With `at_once` nothing has come free, whose other half may follow: a cluster that was idle
+        need not wait then.
+        """
         if ALLOCATE not in self.timers:
-            self.timers.set(ALLOCATE, self.now.mono_s + self.config.allocation_delay_s)
+            delay_s = self.config.allocation_delay_s
+            if at_once and self.allocated_at_s + IDLE_DELAYS * delay_s <= self.now.mono_s:
+                delay_s = 0.0
+            self.timers.set(ALLOCATE, self.now.mono_s + delay_s)
 
     def publish(
         self,

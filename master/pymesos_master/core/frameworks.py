@@ -411,6 +411,8 @@ def _change_suppression(ctx: Context, framework: Framework, kind: str, roles: li
     if kind == "revive":
         framework.suppressed -= frozenset(roles or mine)
         ctx.allocator.revive(framework.framework_id, roles)
+        if ctx.allocator.changed and ctx.agents_awaited == 0:
+            ctx.schedule_allocation(at_once=True)
         if not framework.offers:
             ctx.look_for_lack(framework)
     else:

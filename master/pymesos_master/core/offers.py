@@ -30,6 +30,7 @@ def allocate(ctx: Context) -> None:
     """Turn the allocator's grants into offers."""
     if ctx.agents_awaited > 0:
         return
+    ctx.allocated_at_s = ctx.now.mono_s
     by_framework: dict[str, list[Offer]] = {}
     asking = optimistic.frameworks_asking(ctx)
     for grant in ctx.allocator.allocate(ctx.now.mono_s):

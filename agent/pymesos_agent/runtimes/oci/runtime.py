@@ -129,6 +129,7 @@ class OciRuntime:
             settings.logs,
             lambda c: sandbox_path(work_dir, c),
             self._watch,
+            settings.memory,
         )
 
     @property
