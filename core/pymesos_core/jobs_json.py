@@ -244,6 +244,21 @@ def alert_json(view: pb.AlertView, framework_id: str) -> Json:
     }
 
 
+def job_silence_json(view: pb.JobSilenceView, framework_id: str) -> Json:
+    """A silence of alerts of a job."""
+    return {
+        "job_id": view.job_id,
+        "job_name": view.job_name,
+        "role": view.role,
+        "task_name": view.task_name or None,
+        "when": view.when or None,
+        "until": iso(view.until_s),
+        "by": view.by or None,
+        "why": view.why or None,
+        "framework_id": framework_id,
+    }
+
+
 def variable_json(view: pb.VariableView, framework_id: str) -> Json:
     """A variable of a role; its value is null for those who may not `read-env`."""
     return {

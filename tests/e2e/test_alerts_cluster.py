@@ -189,6 +189,8 @@ def test_silenced_listed_and_tested(roles: Roles, tmp_path: Path, hook: Hook) ->
     cli.ok("apply", "-", text=json.dumps(job))
     said = cli.ok("alerts", "silence", "waits", "--for", "1h", "--why", "known to us")
     assert "nobody is told for 1 hour" in said
+    told = cli.run("alerts", "list").stderr  # also while there is no alert
+    assert "all alerts of waits-" in told and ": known to us" in told
     task["alerts"] = [rule]
     cli.ok("apply", "-", text=json.dumps(job))
     wait_for("it to fire", lambda: cli.json("alerts", "list")[0]["state"] == "firing")

@@ -43,6 +43,8 @@ class Framework:
         self.what = "apply"
         self.others: list[pb.JobView] = []
         self.env_hidden = False
+        self.silences: list[pb.JobSilenceView] = []
+        self.more_silences = 0
         self.next_page_token = ""
         self.forgets: Callable[[], object] = lambda: None  # after it told of the versions
 
@@ -65,6 +67,11 @@ class Framework:
     ) -> pb.ListVariablesResponse:
         return pb.ListVariablesResponse()
 
+    async def ListAlerts(
+        self, request: pb.ListAlertsRequest, timeout: float
+    ) -> pb.ListAlertsResponse:
+        return pb.ListAlertsResponse(silences=self.silences, more_silences=self.more_silences)
+
     async def DescribeJob(
         self, request: pb.DescribeJobRequest, timeout: float
     ) -> pb.DescribeJobResponse:
@@ -78,7 +85,9 @@ class Framework:
 
 
 def gathered(
-    monkeypatch: pytest.MonkeyPatch, frameworks: Iterable[Framework]
+    monkeypatch: pytest.MonkeyPatch,
+    frameworks: Iterable[Framework],
+    silences: dict[str, list[pb.JobSilenceView]] | None = None,
 ) -> tuple[list[SavedJob], list[str]]:
     by_id = {each.view.info.framework_id: each for each in frameworks}
 
@@ -92,7 +101,7 @@ def gathered(
     monkeypatch.setattr(services, "service", service)
     monkeypatch.setattr(services, "serving", serving)
     cluster: Any = SimpleNamespace(timeout_s=1.0)
-    return asyncio.run(gathering._jobs(cluster, {}))
+    return asyncio.run(gathering._jobs(cluster, {}, {} if silences is None else silences))
 
 
 GOOD = {1: file_of("shop"), 2: file_of("shop", about="new")}
@@ -310,3 +319,15 @@ def test_an_unfit_name_is_refused_before_anything_is_asked(
     (tmp_path / "b.incomplete").mkdir()
     with pytest.raises(CliError, match=r"with \.incomplete at its end"):
         told.backed_up(tmp_path / "b")
+
+
+def test_silences_of_jobs_are_gathered_and_those_beyond_are_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = Framework("F1", {"shop-1": GOOD})
+    mine.silences = [pb.JobSilenceView(job_id="shop-1", when=when) for when in ("", "below")]
+    mine.more_silences = 3
+    found: dict[str, list[pb.JobSilenceView]] = {}
+    _, left_out = gathered(monkeypatch, [mine], found)
+    assert found == {"shop-1": mine.silences}
+    assert left_out == ["3 silences of alerts of jobs"]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pymesos_cli.backup.records import Backup, BackupError, lines_of
+from pymesos_cli.backup.records import Backup, BackupError, SavedJob, lines_of, read_backup
 from pymesos_cli.backup.restored_telling import steps_of_silences, steps_of_webhooks
 from pymesos_cli.backup.steps import Found, Step
 from pymesos_cli.backup.telling import setting_of, told_of
 from pymesos_cli.cluster import EXIT_NO_MASTER, CliError
 from pymesos_proto.v1 import backup_pb2 as backup_pb
+from pymesos_proto.v1 import jobs_pb2
 from pymesos_proto.v1 import operator_pb2 as pb
 
 DISK = pb.ClusterSilenceView(when="disk_full", until_s=time.time() + 3600, by="op", why="a new one")
@@ -22,6 +24,13 @@ HOOK = pb.WebhookView(
     name="chat", url="https://chat.example/x", kinds=[pb.ClusterEvent.QUOTA_SET],
     secret_role="ops", secret_name="key", link_local=True, set_by="operator/a", problem="away",
 )  # fmt: skip
+OF_JOB = jobs_pb2.JobSilenceView(job_id="shop-1", job_name="shop", role="*", until_s=1e9)
+JOB = SavedJob(
+    "shop-1",
+    "*",
+    "shop",
+    (jobs_pb2.JobVersion(version=1, job_json='{"name": "shop", "tasks": []}'),),
+)
 
 
 class FakeCluster:
@@ -117,9 +126,18 @@ def test_a_silence_lasts_for_as_long_as_is_left() -> None:
         ({"webhooks": (setting_of(HOOK),) * 2}, "second time"),
         ({"silences": (DISK, DISK)}, "second time"),
         ({"silences": (pb.ClusterSilenceView(until_s=1e15),)}, "Unix time"),
+        ({"jobs": (JOB,), "job_silences": (OF_JOB, OF_JOB)}, "second time"),
+        ({"job_silences": (OF_JOB,)}, "a version of 'shop-1' was expected before"),
         ({"silences": (pb.ClusterSilenceView(until_s=float("nan")),)}, "Unix time"),
     ],
 )
 def test_what_cannot_be_is_refused(saved: dict[str, Any], said: str) -> None:
     with pytest.raises(BackupError, match=said):
         list(lines_of(Backup(backup_pb.BackupBegin(format=1), **saved)))
+
+
+def test_silences_of_jobs_are_read_again() -> None:
+    begin = backup_pb.BackupBegin(format=1)
+    task = jobs_pb2.JobSilenceView(job_id="shop-1", task_name="web", until_s=1e9)
+    backup = Backup(begin, jobs=(JOB,), job_silences=(OF_JOB, task))
+    assert read_backup(io.BytesIO(b"".join(lines_of(backup)))) == backup

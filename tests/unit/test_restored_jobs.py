@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
@@ -13,9 +14,11 @@ import grpc.aio
 import pytest
 
 from pymesos_cli.backup import restored_jobs
-from pymesos_cli.backup.records import SavedJob
+from pymesos_cli.backup.records import Backup, SavedJob
+from pymesos_cli.backup.restored_silences import steps_of_job_silences
 from pymesos_cli.backup.steps import Found, Step
 from pymesos_cli.cluster import EXIT_NO_MASTER, CliError
+from pymesos_proto.v1 import backup_pb2
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import FrameworkView
 from pymesos_proto.v1.types_pb2 import FrameworkInfo
@@ -36,6 +39,7 @@ class Jobs:
         self.refusals: list[grpc.aio.AioRpcError] = []  # of the calls that change something
         self.plan_refusal: grpc.aio.AioRpcError | None = None
         self.views: list[pb.JobView] = []
+        self.silences: list[pb.JobSilenceView] = []
         self.asked: list[Any] = []
         self.times_looked_for = self.times_dialled = 0
         self.is_open = False
@@ -85,6 +89,17 @@ class Jobs:
 
     async def ListJobs(self, request: pb.ListJobsRequest, timeout: float) -> pb.ListJobsResponse:
         return pb.ListJobsResponse(jobs=self.views)
+
+    async def ListAlerts(
+        self, request: pb.ListAlertsRequest, timeout: float
+    ) -> pb.ListAlertsResponse:
+        return pb.ListAlertsResponse(silences=self.silences)
+
+    async def SilenceAlerts(
+        self, request: pb.SilenceAlertsRequest, timeout: float
+    ) -> pb.SilenceAlertsResponse:
+        self._do(request)
+        return pb.SilenceAlertsResponse()
 
 
 @pytest.fixture
@@ -278,3 +293,68 @@ def test_a_framework_that_falls_silent_is_named(service: Jobs) -> None:
     (step,) = restored(saved("shop", 1))
     assert step.found is Found.STUCK
     assert "framework binpack (F1)" in step.why and "connection refused" in step.why
+
+
+def silence(job_id: str = "shop-0", task: str = "", left_s: float = 3600.0) -> pb.JobSilenceView:
+    return pb.JobSilenceView(
+        job_id=job_id, job_name=job_id.rpartition("-")[0], role="*", task_name=task,
+        when="below", until_s=time.time() + left_s, by="operator/eve", why="known",
+    )  # fmt: skip
+
+
+def silenced(*silences: pb.JobSilenceView, does: bool = False) -> list[Step]:
+    """The steps for silences of the job `shop`, of which there is another later in the file."""
+    document = '{"name": "shop", "tasks": [{"name": "web"}]}'
+    versions = (pb.JobVersion(version=1, job_json=document),)
+    jobs = tuple(SavedJob(job_id, "*", "shop", versions) for job_id in ("shop-0", "shop-1"))
+    backup = Backup(backup_pb2.BackupBegin(), jobs=jobs, job_silences=silences)
+    cluster: Any = SimpleNamespace(timeout_s=1.0)
+
+    async def run() -> list[Step]:
+        async with AsyncExitStack() as stack:
+            steps = await steps_of_job_silences(cluster, backup, stack)
+            for step in steps:
+                if does and step.do is not None:
+                    await step.do()
+        return steps
+
+    return asyncio.run(run())
+
+
+def test_alerts_of_a_restored_job_are_silenced_for_as_long_as_is_left(service: Jobs) -> None:
+    service.views = [
+        pb.JobView(job_id="shop-5", name="shop", role="*", state="running"),
+        pb.JobView(job_id="shop-4", name="shop", role="*", state="ended"),
+        pb.JobView(job_id="shop-3", name="shop", role="ops", state="running"),
+    ]
+    (step,) = silenced(silence(task="web"), does=True)
+    assert step.found is Found.MISSING and "below alerts of the job shop.web" in step.what
+    (asked,) = service.asked
+    assert (asked.job_id, asked.task_name, asked.when) == ("shop-5", "web", "below")
+    assert asked.why == "known" and 3590 <= asked.for_s <= 3600
+
+
+def test_silences_that_are_there_and_those_without_a_place(service: Jobs) -> None:
+    service.silences = [silence(), silence(task="web", left_s=60)]
+    same, differs, over, gone, later, nobody = silenced(
+        silence(), silence(task="web"), silence(left_s=-5), silence(task="db"),
+        silence("shop-1"), silence("other-1"),
+    )  # fmt: skip
+    assert (same.found, differs.found) == (Found.SAME, Found.DIFFERS)
+    assert "there is one until" in differs.why
+    for step, why in (
+        (over, "it is over"),
+        (gone, "no such task"),
+        (later, "its job is left out"),
+        (nobody, "its job is left out"),
+    ):
+        assert step.found is Found.LEFT_OUT and why in step.why
+    service.serves = None
+    (step,) = silenced(silence())
+    assert step.found is Found.LEFT_OUT and "nobody takes jobs of the role *" in step.why
+
+
+def test_alerts_of_a_job_that_was_not_restored_are_not_silenced(service: Jobs) -> None:
+    with pytest.raises(CliError, match="0 jobs of the name shop run"):
+        silenced(silence(), does=True)
+    assert not service.asked

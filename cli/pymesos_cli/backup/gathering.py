@@ -13,7 +13,7 @@ import grpc.aio
 from pymesos_binpack.jobfiles.parsing import load_document
 from pymesos_binpack.specs import JobError
 from pymesos_cli.backup.records import FORMAT, Backup, SavedJob
-from pymesos_cli.backup.telling import told_of
+from pymesos_cli.backup.telling import silences_of_jobs, told_of
 from pymesos_cli.backup.writing import (
     INCOMPLETE,
     STDOUT,
@@ -105,7 +105,7 @@ def _said(backup: Backup) -> str:
         count_of(len(backup.revoked), "revocation"),
         count_of(len(backup.variables), "variable"),
         count_of(len(backup.webhooks), "webhook"),
-        count_of(len(backup.silences), "silence"),
+        count_of(len(backup.silences) + len(backup.job_silences), "silence"),
         f"{count_of(len(backup.jobs), 'job')} ({count_of(versions, 'version')})",
     ]
     return ", ".join(parts)
@@ -135,7 +135,8 @@ async def gather(cluster: Cluster) -> Gathered:
         for one in aside
     ]
     variables: dict[tuple[str, str], backup_pb.BackupVariable] = {}
-    jobs, without = await _jobs(cluster, variables)
+    job_silences: dict[str, list[jobs_pb2.JobSilenceView]] = {}
+    jobs, without = await _jobs(cluster, variables, job_silences)
     missing += without
     webhooks, silences = await told_of(cluster, missing)
     left_out = [cut(what, MAX_LEFT_OUT_CHARS) for what in (*missing, *lost_of(agents))]
@@ -154,6 +155,7 @@ async def gather(cluster: Cluster) -> Gathered:
         tuple(variables[key] for key in sorted(variables)),
         tuple(webhooks),
         tuple(silences),
+        tuple(one for job in jobs for one in job_silences.get(job.job_id, ())),
     )
     return Gathered(backup, complete=not missing)
 
@@ -214,9 +216,12 @@ def lost_of(views: Iterable[pb.AgentView]) -> Iterable[str]:
 
 
 async def _jobs(
-    cluster: Cluster, variables: dict[tuple[str, str], backup_pb.BackupVariable]
+    cluster: Cluster,
+    variables: dict[tuple[str, str], backup_pb.BackupVariable],
+    silences: dict[str, list[jobs_pb2.JobSilenceView]],
 ) -> tuple[list[SavedJob], list[str]]:
-    """The jobs that have not ended, and what is left out, in words; variables are put to others.
+    """The jobs that have not ended, and what is left out, in words; variables and
+    silences, these by job, are put to others.
 
     Raises CliError.
     """
@@ -228,6 +233,8 @@ async def _jobs(
             if variables.setdefault((each.role, each.name), each) != each:
                 who = f"framework {view.info.name} ({view.info.framework_id})"
                 left_out.append(f"the variable {each.name} of {each.role} of {who}: another has it")
+        for silence in await silences_of_jobs(stub, cluster.timeout_s, left_out):
+            silences.setdefault(silence.job_id, []).append(silence)
         for job in await _jobs_of(stub, cluster.timeout_s, left_out):
             if jobs.setdefault(job.job_id, job) is not job:
                 who = f"framework {view.info.name} ({view.info.framework_id})"

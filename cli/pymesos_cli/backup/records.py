@@ -82,6 +82,7 @@ class Backup:
     variables: tuple[pb.BackupVariable, ...] = ()
     webhooks: tuple[SetWebhookRequest, ...] = ()
     silences: tuple[ClusterSilenceView, ...] = ()  # of alerts of the cluster
+    job_silences: tuple[jobs_pb2.JobSilenceView, ...] = ()  # of alerts of `jobs`
 
     def records(self) -> Iterator[pb.BackupRecord]:
         """Return each record, but for the one that ends the file."""
@@ -98,6 +99,7 @@ class Backup:
         yield from (pb.BackupRecord(silence=silence) for silence in self.silences)
         for job in self.jobs:
             yield from job.records()
+        yield from (pb.BackupRecord(job_silence=silence) for silence in self.job_silences)
 
 
 def lines_of(backup: Backup) -> Iterator[bytes]:
@@ -147,6 +149,7 @@ class _Reading:
         self._variables: dict[tuple[str, str], pb.BackupVariable] = {}
         self._webhooks: dict[str, SetWebhookRequest] = {}
         self._silences: dict[tuple[str, str], ClusterSilenceView] = {}
+        self._job_silences: dict[tuple[str, str, str], jobs_pb2.JobSilenceView] = {}
 
     def take(self, line: bytes) -> None:
         """Take the next line. Raises BackupError."""
@@ -218,6 +221,7 @@ class _Reading:
             tuple(self._variables.values()),
             tuple(self._webhooks.values()),
             tuple(self._silences.values()),
+            tuple(self._job_silences.values()),
         )
 
     def _add(self, record: pb.BackupRecord) -> str | None:
@@ -261,6 +265,12 @@ class _Reading:
                 one = record.silence
                 twice = _put(self._silences, (one.when, one.subject), one)
                 return _twice("silence", twice)
+            case "job_silence":
+                of_job = record.job_silence
+                if of_job.job_id not in self._jobs:
+                    return f"a version of {quoted(of_job.job_id)} was expected before its silence"
+                key = (of_job.job_id, of_job.task_name, of_job.when)
+                return _twice("silence", _put(self._job_silences, key, of_job))
             case "left_out":
                 self._left_out.append(record.left_out)
                 return None

@@ -60,7 +60,7 @@ async def steps_of_jobs(
             steps.append(Step(Kind.JOBS, what, Found.LEFT_OUT, why))
             continue
         if job.role not in serving:
-            serving[job.role] = await _serves(cluster, job.role, stack)
+            serving[job.role] = await serves_of(cluster, job.role, stack)
         serves = serving[job.role]
         if isinstance(serves, CliError):
             steps.append(Step(Kind.JOBS, what, Found.STUCK, serves.format_message()))
@@ -92,8 +92,8 @@ def kept_versions(versions: Sequence[pb.JobVersion]) -> list[pb.JobVersion]:
     return kept
 
 
-async def _serves(cluster: Cluster, role: str, stack: AsyncExitStack) -> Serving | CliError:
-    """Who takes jobs of a role, or why nobody does."""
+async def serves_of(cluster: Cluster, role: str, stack: AsyncExitStack) -> Serving | CliError:
+    """Return who takes jobs of a role, or why nobody does."""
     try:
         found = await serving_of(cluster, role)
     except CliError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pymesos_cli.backup.records import Backup, BackupError, read_backup
 from pymesos_cli.backup.restored_jobs import steps_of_jobs
+from pymesos_cli.backup.restored_silences import steps_of_job_silences
 from pymesos_cli.backup.restored_telling import steps_of_silences, steps_of_webhooks
 from pymesos_cli.backup.steps import Found, Kind, Step, steps_of
 from pymesos_cli.backup.variables import steps_of_variables
@@ -51,6 +52,7 @@ async def restore(
         steps += await steps_of_silences(cluster, backup.silences)
         steps += await steps_of_variables(cluster, backup.variables, stack)
         steps += await steps_of_jobs(cluster, backup.jobs, stack)
+        steps += await steps_of_job_silences(cluster, backup, stack)
         if plan:
             return _show(steps, existing, len(backup.left_out))
         _check(steps, existing, partly=partly)

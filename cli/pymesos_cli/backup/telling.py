@@ -1,9 +1,16 @@
-"""Who is told of what, for a backup: webhooks, and silences of alerts of the cluster."""
+"""Who is told of what, for a backup: webhooks, and silences of alerts."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pymesos_cli.cluster import EXIT_NO_MASTER, CliError, Cluster
+from pymesos_core.text import count_of
+from pymesos_proto.v1 import jobs_pb2
 from pymesos_proto.v1 import operator_pb2 as pb
+
+if TYPE_CHECKING:
+    from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
 
 Told = tuple[list[pb.SetWebhookRequest], list[pb.ClusterSilenceView]]
 
@@ -44,6 +51,19 @@ async def silences_of(cluster: Cluster) -> list[pb.ClusterSilenceView]:
     answer = await cluster.call(
         lambda s, t: s.ListClusterAlerts(pb.ListClusterAlertsRequest(), timeout=t)
     )
+    return list(answer.silences)
+
+
+async def silences_of_jobs(
+    stub: JobsAsyncStub, timeout_s: float, left_out: list[str]
+) -> list[jobs_pb2.JobSilenceView]:
+    """Return the silences of alerts of a framework's jobs that are in force.
+
+    What is not told is put to what is left out, in words. Raises grpc.aio.AioRpcError.
+    """
+    answer = await stub.ListAlerts(jobs_pb2.ListAlertsRequest(page_size=1), timeout=timeout_s)
+    if answer.more_silences:
+        left_out.append(f"{count_of(answer.more_silences, 'silence')} of alerts of jobs")
     return list(answer.silences)
 
 

@@ -62,7 +62,10 @@ async def list_alerts(cluster: Cluster, *, as_json: bool) -> None:
     names = ("OF", "WHEN", "STATE", "FOR", "TO", "SUMMARY")
     print_table(names, rows, "no alerts", ("SUMMARY", "STATE"))
     for silence in masters.silences:
-        note(_silenced(silence))
+        note(_silenced(silence, silence.subject or "the cluster"))
+    for _, pages in told:
+        for one in (silence for page in pages for silence in page.silences):
+            note(_silenced(one, f"{one.job_id}/{one.task_name}".removesuffix("/")))
     for name, of, view in _receivers(told, masters):
         if view.problem:
             since = utc(view.problem_since_s)
@@ -75,8 +78,8 @@ def _shown(alert: pb.AlertView | operator_pb2.ClusterAlertView) -> tuple[str, st
     return shown_state(alert), for_, alert.receiver, alert.summary
 
 
-def _silenced(view: operator_pb2.ClusterSilenceView) -> str:
-    which = f"{view.when or 'all'} alerts of {view.subject or 'the cluster'}"
+def _silenced(view: operator_pb2.ClusterSilenceView | pb.JobSilenceView, of: str) -> str:
+    which = f"{view.when or 'all'} alerts of {of}"
     by = f" by {view.by}" if view.by else ""
     why = f": {view.why}" if view.why else ""
     return f"{which} are silenced{by} until {utc(view.until_s)}{why}"

@@ -10,6 +10,7 @@ from pymesos_core.ids import name_problem, size_of
 from pymesos_core.outgoing.alert import silence_told
 from pymesos_core.outgoing.lanes import UnsentError
 from pymesos_core.outgoing.views import receiver_views
+from pymesos_core.security.roles import Roles
 from pymesos_core.text import cut, quoted
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb
@@ -19,6 +20,7 @@ MAX_PAGE_SIZE = 500
 MAX_SILENCE_S = 30 * 86400
 MAX_WHY_BYTES = 255
 MAX_RECEIVERS = 1000
+MAX_SILENCES = 1000
 NO_RECEIVERS = "there are none: pymesos-binpack --receivers FILE names them (see docs/alerts.md)"
 
 
@@ -34,12 +36,25 @@ class AlertCalls(Asked):
         size = min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         after = (a for a in core.alerts if a.key > request.page_token and a.role in seen)
         found = sorted(after, key=lambda alert: alert.key)
+        silences = [] if request.page_token else self._silences(seen)
         return pb.ListAlertsResponse(
             alerts=[alert_view(alert, core.silences.of(alert)) for alert in found[:size]],
             next_page_token=found[size - 1].key if len(found) > size else "",
             receivers=sorted(self.binpack.receivers)[:MAX_RECEIVERS],
             unreached=[view for view in receiver_views(self.binpack.tells) if view.problem],
+            silences=silences[:MAX_SILENCES],
+            more_silences=max(0, len(silences) - MAX_SILENCES),
         )
+
+    def _silences(self, seen: Roles) -> list[pb.JobSilenceView]:
+        """Those in force, of the jobs of roles that are seen, by job."""
+        core = self.binpack.core
+        out: list[pb.JobSilenceView] = []
+        for silence in sorted(core.silences, key=lambda silence: silence.key):
+            job = core.jobs.get(silence.job_id)
+            if job is not None and job.job.role in seen:
+                out.append(_silence_view(silence, job.job.name, job.job.role))
+        return out
 
     async def SilenceAlerts(  # noqa: N802
         self, request: pb.SilenceAlertsRequest, call: Call
@@ -94,6 +109,19 @@ class AlertCalls(Asked):
             text = f"{request.receiver} has not taken a test: {error}"
             raise CallError(Code.FAILED_PRECONDITION, text) from None
         return pb.TestReceiverResponse()
+
+
+def _silence_view(silence: Silence, job: str, role: str) -> pb.JobSilenceView:
+    return pb.JobSilenceView(
+        job_id=silence.job_id,
+        job_name=job,
+        role=role,
+        task_name=silence.task,
+        when=silence.when,
+        until_s=silence.until_s,
+        by=silence.by,
+        why=silence.why,
+    )
 
 
 def alert_view(alert: Alert, silence: Silence | None) -> pb.AlertView:

@@ -243,6 +243,18 @@ SCHEMAS: dict[str, Json] = {
         problem_since=TIME,
         framework_id=TEXT,
     ),
+    "JobSilence": record(
+        "Alerts of a job of which nobody is told; null: of all its tasks, or whatever is wrong.",
+        job_id=TEXT,
+        job_name=TEXT,
+        role=TEXT,
+        task_name=MAYBE_TEXT,
+        when=MAYBE_TEXT,
+        until=TIME,
+        by=MAYBE_TEXT,
+        why=MAYBE_TEXT,
+        framework_id=TEXT,
+    ),
     "Alert": record(
         "An alert of a job: `pending`, `firing`, or `resolved` and its receiver does not know yet."
         " `known`: the receiver has taken that it fires.",

@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class BackupRecord(_message.Message):
-    __slots__ = ("begin", "policy", "role", "secret", "agent", "revoked", "job_version", "end", "variable", "webhook", "silence", "left_out")
+    __slots__ = ("begin", "policy", "role", "secret", "agent", "revoked", "job_version", "end", "variable", "webhook", "silence", "job_silence", "left_out")
     BEGIN_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +22,7 @@ class BackupRecord(_message.Message):
     VARIABLE_FIELD_NUMBER: _ClassVar[int]
     WEBHOOK_FIELD_NUMBER: _ClassVar[int]
     SILENCE_FIELD_NUMBER: _ClassVar[int]
+    JOB_SILENCE_FIELD_NUMBER: _ClassVar[int]
     LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     begin: BackupBegin
     policy: BackupPolicy
@@ -34,8 +35,9 @@ class BackupRecord(_message.Message):
     variable: BackupVariable
     webhook: _operator_pb2.SetWebhookRequest
     silence: _operator_pb2.ClusterSilenceView
+    job_silence: _jobs_pb2.JobSilenceView
     left_out: str
-    def __init__(self, begin: _Optional[_Union[BackupBegin, _Mapping]] = ..., policy: _Optional[_Union[BackupPolicy, _Mapping]] = ..., role: _Optional[_Union[BackupRole, _Mapping]] = ..., secret: _Optional[_Union[_operator_pb2.SealedSecret, _Mapping]] = ..., agent: _Optional[_Union[BackupAgent, _Mapping]] = ..., revoked: _Optional[str] = ..., job_version: _Optional[_Union[BackupJobVersion, _Mapping]] = ..., end: _Optional[_Union[BackupEnd, _Mapping]] = ..., variable: _Optional[_Union[BackupVariable, _Mapping]] = ..., webhook: _Optional[_Union[_operator_pb2.SetWebhookRequest, _Mapping]] = ..., silence: _Optional[_Union[_operator_pb2.ClusterSilenceView, _Mapping]] = ..., left_out: _Optional[str] = ...) -> None: ...
+    def __init__(self, begin: _Optional[_Union[BackupBegin, _Mapping]] = ..., policy: _Optional[_Union[BackupPolicy, _Mapping]] = ..., role: _Optional[_Union[BackupRole, _Mapping]] = ..., secret: _Optional[_Union[_operator_pb2.SealedSecret, _Mapping]] = ..., agent: _Optional[_Union[BackupAgent, _Mapping]] = ..., revoked: _Optional[str] = ..., job_version: _Optional[_Union[BackupJobVersion, _Mapping]] = ..., end: _Optional[_Union[BackupEnd, _Mapping]] = ..., variable: _Optional[_Union[BackupVariable, _Mapping]] = ..., webhook: _Optional[_Union[_operator_pb2.SetWebhookRequest, _Mapping]] = ..., silence: _Optional[_Union[_operator_pb2.ClusterSilenceView, _Mapping]] = ..., job_silence: _Optional[_Union[_jobs_pb2.JobSilenceView, _Mapping]] = ..., left_out: _Optional[str] = ...) -> None: ...
 
 class BackupBegin(_message.Message):
     __slots__ = ("format", "made_at_s", "made_with", "made_by")

@@ -801,16 +801,40 @@ class ListAlertsRequest(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListAlertsResponse(_message.Message):
-    __slots__ = ("alerts", "next_page_token", "receivers", "unreached")
+    __slots__ = ("alerts", "next_page_token", "receivers", "unreached", "silences", "more_silences")
     ALERTS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     RECEIVERS_FIELD_NUMBER: _ClassVar[int]
     UNREACHED_FIELD_NUMBER: _ClassVar[int]
+    SILENCES_FIELD_NUMBER: _ClassVar[int]
+    MORE_SILENCES_FIELD_NUMBER: _ClassVar[int]
     alerts: _containers.RepeatedCompositeFieldContainer[AlertView]
     next_page_token: str
     receivers: _containers.RepeatedScalarFieldContainer[str]
     unreached: _containers.RepeatedCompositeFieldContainer[_operator_pb2.ReceiverView]
-    def __init__(self, alerts: _Optional[_Iterable[_Union[AlertView, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., receivers: _Optional[_Iterable[str]] = ..., unreached: _Optional[_Iterable[_Union[_operator_pb2.ReceiverView, _Mapping]]] = ...) -> None: ...
+    silences: _containers.RepeatedCompositeFieldContainer[JobSilenceView]
+    more_silences: int
+    def __init__(self, alerts: _Optional[_Iterable[_Union[AlertView, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., receivers: _Optional[_Iterable[str]] = ..., unreached: _Optional[_Iterable[_Union[_operator_pb2.ReceiverView, _Mapping]]] = ..., silences: _Optional[_Iterable[_Union[JobSilenceView, _Mapping]]] = ..., more_silences: _Optional[int] = ...) -> None: ...
+
+class JobSilenceView(_message.Message):
+    __slots__ = ("job_id", "job_name", "role", "task_name", "when", "until_s", "by", "why")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    JOB_NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_S_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    job_name: str
+    role: str
+    task_name: str
+    when: str
+    until_s: float
+    by: str
+    why: str
+    def __init__(self, job_id: _Optional[str] = ..., job_name: _Optional[str] = ..., role: _Optional[str] = ..., task_name: _Optional[str] = ..., when: _Optional[str] = ..., until_s: _Optional[float] = ..., by: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
 class SilenceAlertsRequest(_message.Message):
     __slots__ = ("job_id", "task_name", "when", "for_s", "why")

@@ -11,6 +11,7 @@ from pymesos_core.jobs_json import (
     described_json,
     instance_json,
     job_json,
+    job_silence_json,
     placement_json,
     quarantined_json,
     rollout_json,
@@ -110,6 +111,15 @@ def _receivers(page: Joined) -> list[Json]:
             told = receiver_json(unreached.get(name) or ReceiverView(name=name))
             seen[of, name] = {**told, "framework_id": of}
     return [*seen.values()]
+
+
+def _silences(page: Joined) -> list[Json]:
+    """The silences of the frameworks whose first alerts are on a page."""
+    return [
+        job_silence_json(silence, view.info.framework_id)
+        for view, answer in page.answers
+        for silence in answer.silences
+    ]
 
 
 def _joined(name: str, page: Joined, rows: Callable[[Any, str], Iterable[Json]]) -> Json:
@@ -300,9 +310,9 @@ ROUTES: tuple[Route, ...] = (
     ),
     _read(
         "/v1/alerts",
-        "Alerts of jobs that are not quiet, and the receivers of the frameworks that have them.",
+        "Alerts of jobs that are not quiet, and the silences and receivers of their frameworks.",
         "ListAlerts",
-        of_frameworks("alerts", "Alert", receivers="JobReceiver"),
+        of_frameworks("alerts", "Alert", receivers="JobReceiver", silences="JobSilence"),
         lambda asked: _of_all(
             asked,
             lambda size, token: pb.ListAlertsRequest(page_size=size, page_token=token),
@@ -310,7 +320,7 @@ ROUTES: tuple[Route, ...] = (
         ),
         lambda page: (
             _joined("alerts", page, lambda answer, of: (alert_json(a, of) for a in answer.alerts))
-            | {"receivers": _receivers(page)}
+            | {"receivers": _receivers(page), "silences": _silences(page)}
         ),
         *PAGES,
         FRAMEWORK,
