@@ -1,15 +1,17 @@
 """What do open pages cost a master?  python bench/http_pages.py [--json]
 
-One standalone master, simulated agents (bench/loadgen.py) and a framework that launches tasks that
-end at once, as in throughput.py. Then pages are open, too, 20 of each address, in a process of its
-own: each hears `/v1/events` and asks for lists, as the web page does where much happens. The
-master's CPU for a task is compared, in turns without and then with them: wall time would count what
-the readers take of the same cores. (Once a page was open, events are kept for five minutes, which
-costs a little, so the turns do not alternate.)
+Three standalone masters take turns. Each has simulated agents (bench/loadgen.py) and a framework
+that launches tasks that end at once, as in throughput.py. Nobody watches the first. The second
+notes what happens, since it was watched a moment ago. The third has pages open, 20 of each address,
+in a process of their own: each hears `/v1/events` and asks for lists, as the web page does where
+much happens. What counts is the masters' CPU, compared within a round of turns: wall time would
+count what the readers take of the same cores, and all cores are slower at times.
 Then many tasks run, and pages of their list are asked for by HTTP.
 
-- tasks_per_s, master_cpu_ms_per_task: without and with pages, the median of the turns.
-- cost: the part of the master's CPU for a task that pages add.
+- tasks_per_s, master_cpu_ms_per_task: of the three, the median of their turns.
+- noting: how much more CPU a task takes on the second than on the first.
+- pages_cpu_ms_per_s: what the pages take of the third beside that, however many tasks there are.
+- cost: the part of the throughput that both take of a master that uses all of a core.
 - bytes_per_page: what a page was sent for each task.
 - list_ms: a page of 100 of all tasks, the median and the longest; `list_cpu_ms`: the master's CPU.
   The list is as it is, sorted, sorted by another key each time, or searched.
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import statistics
 import sys
@@ -42,7 +45,8 @@ OF_AN_ADDRESS = 20
 # What a page asks for again and again, how often, and how old the answers may be.
 LISTS = ("/v1/overview?failures=50", "/v1/tasks?limit=200&sort=-launched")
 ASKS_EVERY_S = 5.0
-HEADERS = "Host: 127.0.0.1\r\nConnection: close\r\nCache-Control: max-age=1\r\n\r\n"
+HEADERS = "Host: 127.0.0.1\r\nCache-Control: max-age=1\r\n\r\n"
+LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 AT_ONCE, IN_FLIGHT = 16, 500
 LISTED, ASKED = 100, 24  # tasks on a page, and how many pages are asked for
 REST_S = 0.3  # between two of them; what was sorted is good for two seconds
@@ -79,17 +83,16 @@ async def read_pages(port: int, query: str, pages: int, *, asks: bool) -> None:
         nonlocal came
         own = f"127.0.0.{number // OF_AN_ADDRESS + 2}"
         await asyncio.sleep(ASKS_EVERY_S * number / pages)
+        # One connection for all that a page asks, as browsers have it.
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(own, 0))
         while True:
             for path in LISTS:
-                reader, writer = await asyncio.open_connection(
-                    "127.0.0.1", port, local_addr=(own, 0)
-                )
                 writer.write(f"GET {path} HTTP/1.1\r\n{HEADERS}".encode())
-                said = await reader.read(-1)
-                if not said.startswith(b"HTTP/1.1 200"):
-                    raise RuntimeError(f"{path}: {said[:300]!r}")
-                came += len(said)
-                writer.close()
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = LENGTH.search(head)
+                if not head.startswith(b"HTTP/1.1 200") or length is None:
+                    raise RuntimeError(f"{path}: {head!r}")
+                came += len(head) + len(await reader.readexactly(int(length[1])))
             await asyncio.sleep(ASKS_EVERY_S)
 
     reading = [asyncio.create_task(read(number)) for number in range(pages)]
@@ -131,52 +134,77 @@ class Pages:
         return int(said)
 
 
+class Side:
+    """One master, with its agents and a framework that sprints when it is told."""
+
+    def __init__(self, roles: Roles, name: str, agents: int) -> None:
+        self.port = free_port()
+        quiet = ("--log-level", "warning", "--agent-ping-timeout", "15")
+        self._master = roles.master(name, *quiet, *HELD, "--http-port", str(self.port))
+        self._agents = agents
+        self._load = LoadGenerator()
+        self._sprinter = Sprinter(0, IN_FLIGHT, 0)
+        info = pb.FrameworkInfo(name="bench", capabilities=[pb.PARTITION_AWARE])
+        self._driver = Driver(self._sprinter, info, self._master.address)
+        self.turns: list[tuple[float, float]] = []
+
+    async def begin(self, running: list[asyncio.Task[None]]) -> None:
+        """Return once all agents are there."""
+        resources = f"cpus:{AT_ONCE};mem:{AT_ONCE * 32};disk:1000"
+        load = self._load.run(self._master.address, self._agents, resources)
+        running.append(asyncio.create_task(load))
+        await until("all agents", lambda: self._load.last["registered"] == self._agents, 180)
+        running.append(asyncio.create_task(self._driver.run()))
+
+    async def turn(self, tasks: int) -> None:
+        """Note the tasks per second, and the master's CPU for each in milliseconds."""
+        pid, began_s = self._master.process.pid, time.perf_counter()
+        cpu_s = cpu_s_of(pid)
+        self._sprinter.more(self._driver, tasks)
+        await asyncio.wait_for(self._sprinter.done.wait(), 600)
+        took_s = time.perf_counter() - began_s
+        self.turns.append((tasks / took_s, (cpu_s_of(pid) - cpu_s) / tasks * 1000))
+
+
 async def measure_pages(
     folder: Path, agents: int, tasks: int, turns: int, pages: int, query: str, *, asks: bool
 ) -> dict[str, Any]:
-    """Launch tasks, without pages and then with them."""
-    port = free_port()
-    roles, load = Roles(folder), LoadGenerator()
+    """Launch tasks on masters that nobody watches, that note what happens, and with pages."""
+    roles = Roles(folder)
+    sides = [Side(roles, name, agents) for name in ("never", "noted", "pages")]
     running: list[asyncio.Task[None]] = []
     try:
-        quiet = ("--log-level", "warning", "--agent-ping-timeout", "15")
-        master = roles.master("master", *quiet, *HELD, "--http-port", str(port))
-        resources = f"cpus:{AT_ONCE};mem:{AT_ONCE * 32};disk:1000"
-        running.append(asyncio.create_task(load.run(master.address, agents, resources)))
-        await until("all agents", lambda: load.last["registered"] == agents, 180)
-        sprinter = Sprinter(10**9, IN_FLIGHT, 0)  # until the end
-        info = pb.FrameworkInfo(name="bench", capabilities=[pb.PARTITION_AWARE])
-        driver = Driver(sprinter, info, master.address)
-        running.append(asyncio.create_task(driver.run()))
-        sprinter.sprint(driver)
-
-        async def turn() -> tuple[float, float]:
-            """Tasks per second, and the master's CPU for each in milliseconds."""
-            first, began_s, cpu_s = sprinter.ended, time.perf_counter(), cpu_s_of(pid)
-            await until("the tasks", lambda: sprinter.ended >= first + tasks, 600)
-            done, took_s = sprinter.ended - first, time.perf_counter() - began_s
-            return done / took_s, (cpu_s_of(pid) - cpu_s) / done * 1000
-
-        pid, opened = master.process.pid, Pages(port, query, pages, asks=asks)
-        await until("the first tasks", lambda: sprinter.ended >= tasks, 600)
-        without = [await turn() for _ in range(turns)]
+        for side in sides:
+            await side.begin(running)
+        glance = Pages(sides[1].port, query, 1, asks=False)
+        await glance.open()
+        await glance.close()
+        opened = Pages(sides[2].port, query, pages, asks=asks)
         await opened.open()
-        with_pages = [await turn() for _ in range(turns)]
+        await asyncio.sleep(ASKS_EVERY_S)  # in which each has begun to ask
+        for number in range(turns + 1):
+            for at in range(len(sides)):
+                await sides[(number + at) % len(sides)].turn(tasks)
         came = await opened.close()
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         roles.close()
+    rounds = list(zip(*(side.turns[1:] for side in sides), strict=True))  # in the first all is new
     rates, cpus = (
-        [statistics.median(one[part] for one in some) for some in (without, with_pages)]
+        [statistics.median(one[at][part] for one in rounds) for at in range(len(sides))]
         for part in (0, 1)
     )
+    noting = statistics.median(noted[1] / never[1] - 1 for never, noted, _ in rounds)
+    pages_ms_per_s = statistics.median((to[1] - noted[1]) * to[0] for _, noted, to in rounds)
     return {
         "tasks_per_s": [round(rate) for rate in rates],
         "master_cpu_ms_per_task": [round(cpu, 3) for cpu in cpus],
-        "cost": round(cpus[1] / cpus[0] - 1, 3),
-        "bytes_per_page": round(came / max(1, pages) / (turns * tasks)),  # 0 without pages
+        "noting": round(noting, 3),
+        "pages_cpu_ms_per_s": round(pages_ms_per_s, 1),
+        "cost": round(1 - (1 - pages_ms_per_s / 1000) / (1 + noting), 3),
+        "bytes_per_page": round(came / max(1, pages) / ((turns + 1) * tasks)),  # 0 without pages
     }
 
 
@@ -230,8 +258,8 @@ def free_port() -> int:
 
 @click.command()
 @click.option("--agents", default=100, show_default=True, help="How many agents.")
-@click.option("--tasks", default=5000, show_default=True, help="How many tasks in a turn.")
-@click.option("--turns", default=3, show_default=True, help="How many turns of each kind.")
+@click.option("--tasks", default=2000, show_default=True, help="How many tasks in a turn.")
+@click.option("--turns", default=15, show_default=True, help="How many turns each master has.")
 @click.option("--pages", default=200, show_default=True, help="How many pages are open.")
 @click.option("--query", default=OF_THE_PAGE, show_default=True, help="Of their streams.")
 @click.option("--listed", default=100_000, show_default=True, help="Tasks in the list; 0: none.")

@@ -86,6 +86,12 @@ class Sprinter(Scheduler):
         self._sprints = True
         self._launch(driver)
 
+    def more(self, driver: Driver, tasks: int) -> None:
+        """So many more are to end; `done` says when."""
+        self.done.clear()
+        self.tasks += tasks
+        self.sprint(driver)
+
     def _launch(self, driver: Driver) -> None:
         while self._sprints and self._held and self._launched < self.tasks:
             room = self._in_flight - (self._launched - self.ended)

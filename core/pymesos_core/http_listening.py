@@ -182,10 +182,10 @@ class Listener:
         """At the limit of connections, end one of the address that has most.
 
         It is the one that was answered longest ago. False: there is none to end, since all have
-        a slot.
+        a slot. Beside each stream there is room for one more, by which who reads it asks.
         """
         most = self._most_connections or MOST_CONNECTIONS
-        if len(self._open) - self.streams_open() < most:
+        if len(self._open) - 2 * self.streams_open() < most:
             return True
         of_address = Counter(state.ip for state in self._open.values())
         idle = [task for task, state in self._open.items() if not state.has_slot]

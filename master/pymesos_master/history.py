@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from itertools import islice
 
@@ -47,11 +47,10 @@ class Cursor:
 
 @dataclass(slots=True)
 class Happened:
-    """An event with its number."""
+    """An event with its number, for who reads it."""
 
     effect: PublishEvent
     sequence: int
-    kept_bytes: int
     message: pb.ClusterEvent | None = None  # made for the first who reads it
 
     def is_wanted(self, wanted: EventFilter) -> bool:
@@ -98,34 +97,50 @@ def _kept_bytes(effect: PublishEvent) -> int:
     size, resources = len(effect.message) + len(effect.task_id), effect.resources
     if resources is EMPTY:  # as of most
         return size
-    entries = sum(
-        len(bag.scalars) + sum(map(len, bag.ranges.values())) + sum(map(len, bag.sets.values()))
-        for bag in (resources, *resources.tagged.values())
-    )
+    entries = _entries(resources)
+    for bag in resources.tagged.values():
+        entries += _entries(bag)
     return size + ENTRY_BYTES * entries
 
 
+def _entries(bag: Resources) -> int:
+    found = len(bag.scalars)
+    if bag.ranges or bag.sets:
+        found += sum(map(len, bag.ranges.values())) + sum(map(len, bag.sets.values()))
+    return found
+
+
 class History:
-    """The latest events of one leader, numbered without a gap as long as they are kept."""
+    """The latest events of one leader, numbered without a gap as long as they are kept.
+
+    Most are read by nobody, or counted alone: what readers need is made for those that are read.
+    """
 
     def __init__(self, max_events: int = MAX_EVENTS) -> None:
         self.latest = 0
         self._max_events = max_events
-        self._events: deque[Happened] = deque()
+        self._events: deque[PublishEvent] = deque()
+        self._sizes: deque[int] = deque()  # of each of them, in bytes
         self._kept_bytes = 0
+        self._read: dict[int, Happened] = {}  # by their numbers, of those that are kept
 
     def add(self, effect: PublishEvent) -> None:
         """Note an event that happened."""
         self.latest += 1
         size = _kept_bytes(effect)
-        self._events.append(Happened(effect, self.latest, size))
+        self._events.append(effect)
+        self._sizes.append(size)
         self._kept_bytes += size
         while len(self._events) > self._max_events or self._kept_bytes > MAX_KEPT_BYTES:
-            self._kept_bytes -= self._events.popleft().kept_bytes
+            self._read.pop(self.latest - len(self._events) + 1, None)
+            self._events.popleft()
+            self._kept_bytes -= self._sizes.popleft()
 
     def forget(self) -> None:
         """What happens from now on is not noted, so nobody can go on from here."""
         self._events.clear()
+        self._sizes.clear()
+        self._read.clear()
         self._kept_bytes = 0
         self.latest += 1
 
@@ -135,9 +150,23 @@ class History:
 
     def since(self, sequence: int, most: int) -> list[Happened]:
         """The events after this one; at most so many of them."""
+        events = self._since(sequence, most)
+        return [self._happened(effect, at) for at, effect in enumerate(events, sequence + 1)]
+
+    def kinds_since(self, sequence: int, most: int) -> Counter[pb.ClusterEvent.Kind]:
+        """How many of these events there are of each kind."""
+        return Counter(effect.kind for effect in self._since(sequence, most))
+
+    def _since(self, sequence: int, most: int) -> list[PublishEvent]:
         newer = self.latest - sequence
         older = len(self._events) - newer
         if older < newer:
             return list(islice(self._events, older, older + most))
         # Who is up to date looks at the end only, however much is kept.
         return list(islice(reversed(self._events), newer))[::-1][:most]
+
+    def _happened(self, effect: PublishEvent, sequence: int) -> Happened:
+        found = self._read.get(sequence)
+        if found is None:
+            found = self._read[sequence] = Happened(effect, sequence)
+        return found

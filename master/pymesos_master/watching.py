@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -185,14 +185,18 @@ class Watch:
 
     def _latest(self, end: int) -> Batch:
         """The latest of all that has happened since its place; the others are counted."""
-        happened = self._history.since(self._place, end - self._place)
+        place = self._place
+        if self._seen.every and self._view.wanted.is_empty:  # then none is looked at to be counted
+            place = max(place, end - self._view.latest)
+        left_out = self._history.kinds_since(self._place, place - self._place)
+        happened = self._history.since(place, end - place)
         shown = [one for one in happened if self._is_for_it(one)]
         events: list[pb.ClusterEvent] = []
         size = 0
         while shown and len(events) < self._view.latest and size < BATCH_BYTES:
             events.append(shown.pop().to_message(self._seen))
             size += events[-1].ByteSize()
-        left_out = Counter(one.effect.kind for one in shown)
+        left_out.update(one.effect.kind for one in shown)
         return Batch(events[::-1], self._at(end), left_out=left_out)
 
     def _is_for_it(self, happened: Happened) -> bool:
@@ -254,9 +258,10 @@ class Watching:
     def publish(self, effect: PublishEvent) -> None:
         """Publish an event that happened."""
         self.history.add(effect)
-        asleep, self._asleep = self._asleep, {}
-        for wake in asleep:
-            wake.set()
+        if self._asleep:
+            asleep, self._asleep = self._asleep, {}
+            for wake in asleep:
+                wake.set()
 
     async def something(self, wake: asyncio.Event) -> None:
         """Return once something has happened, or `wake` is set."""

@@ -170,6 +170,25 @@ async def test_streams_take_slots_of_their_own(
             assert not any(reading.ended for reading in readings[1:])
 
 
+async def test_who_reads_a_stream_keeps_a_connection_to_ask_by(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else 200 pages that ask every few seconds have to connect for each question."""
+    async with running(server) as url, contextlib.AsyncExitStack() as stack:
+        for _ in range(2):
+            reading = await stack.enter_async_context(watching(url))
+            await reading.heard("complete")
+        monkeypatch.setattr(http_listening, "MOST_CONNECTIONS", 0)
+        host, _, port = url.partition("//")[2].rpartition(":")
+        asking = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
+        assert await asking[0][0].read() == b"", "each stream has one"
+        for reader, writer in asking[1:]:
+            writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert await asyncio.wait_for(reader.readline(), 20) == b"HTTP/1.1 200 OK\r\n"
+        for _, writer in asking:
+            writer.close()
+
+
 async def test_who_does_not_read_is_ended(
     server: HttpServer, leadership: Leadership, monkeypatch: pytest.MonkeyPatch
 ) -> None:

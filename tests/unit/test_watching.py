@@ -201,6 +201,20 @@ def test_a_history_is_bounded_by_what_its_events_keep() -> None:
     assert usual.has_all_since(0)
 
 
+def test_what_is_read_of_a_history_is_made_once_and_goes_with_the_rest() -> None:
+    history = History(max_events=3)
+    for number in range(1, 6):
+        history.add(fx.PublishEvent(1.0, ClusterEvent.TASK_ADDED, task_id=f"t{number}"))
+        read = history.since(number - 1, 9)
+        assert [(one.sequence, one.effect.task_id) for one in read] == [(number, f"t{number}")]
+        assert read[0] is history.since(number - 1, 1)[0]
+    assert [one.sequence for one in history.since(2, 2)] == [3, 4]
+    assert history.kinds_since(2, 2) == {ClusterEvent.TASK_ADDED: 2}
+    assert history.kinds_since(5, 0) == {} and len(history._read) == 3
+    history.forget()
+    assert not history._read and not history.has_all_since(5) and history.has_all_since(6)
+
+
 @pytest.mark.parametrize(
     ("kind", "readable", "seen"),
     [
@@ -214,7 +228,7 @@ def test_a_task_whose_role_is_not_known_is_shown_to_who_may_read_all(
     kind: ClusterEvent.Kind, readable: tuple[str, ...], seen: bool
 ) -> None:
     effect = fx.PublishEvent(1.0, kind, framework_id="f", roles=("eng", "secret"))
-    happened = Happened(effect, 1, 0)
+    happened = Happened(effect, 1)
     assert happened.is_seen_by(Roles(exact=frozenset(readable))) is seen
 
 
