@@ -267,6 +267,7 @@ def task_json(view: pb.TaskView, quarantined: str | None = None) -> Json:
         "reason": reason_name(status.reason) or None,
         "message": status.message or None,
         "resources": task_resources_json(info.resources),
+        "revocable": any(resource.revocable for resource in info.resources),
         "image": info.container.image or None,
         "launched_at": iso(view.launched_at_s),
         "started_at": iso(view.started_at_s),

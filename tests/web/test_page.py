@@ -413,6 +413,39 @@ def test_a_daemon_and_a_periodic_task(seen: Seen) -> None:
     seen.site.cli.ok("stop", "kinds")
 
 
+def test_variables_and_what_is_scaled(seen: Seen) -> None:
+    cli = seen.site.cli
+    cli.ok("variables", "set", "*", "level", "info")
+    task = {
+        "name": "web",
+        "kind": "service",
+        "command": "sleep 100000",
+        "env": {"LEVEL": "{{ variables.level }}"},
+        "resources": {"cpus": 0.1, "mem": 32},
+        "scale": {"min": 1, "max": 4, "target": {"cpu": "60%"}},
+    }
+    cli.ok("apply", "-", text=json.dumps({"name": "levels", "tasks": [task]}))
+    page = seen.open("/variables")
+    expect(rows(page, "Variables")).to_contain_text("info")
+    page.get_by_role("link", name="level").click()
+    expect(page.locator("main h1")).to_have_text("level")
+    expect(page.locator(".facts")).to_contain_text("1 job")
+    page.get_by_role("button", name="Set", exact=True).click()
+    page.locator("dialog").get_by_label("Value").fill("debug it")
+    line = "pymesos-cli variables set '*' level 'debug it'"
+    expect(page.locator("dialog .cli code")).to_have_text(line)
+    page.locator("dialog").get_by_role("button", name="Set", exact=True).click()
+    expect(rows(page, "Values of level").first).to_contain_text("debug it")
+    assert flaws(page) == []
+    page = seen.open("/jobs/levels")
+    scaled = page.get_by_role("region", name="Scaled task web")
+    expect(scaled).to_contain_text("1, from 1 to 4")
+    expect(scaled).to_contain_text("It has not been scaled yet.")
+    expect(page.get_by_role("button", name="Scale", exact=True)).to_have_count(0)
+    assert flaws(page) == []
+    cli.ok("stop", "levels")
+
+
 def text_of(name: str, command: str, instances: int = 2) -> str:
     """The file of a job of one service."""
     task = {"name": "web", "kind": "service", "instances": instances, "command": command}

@@ -14,7 +14,10 @@ FOLDER = Path(__file__).with_name("web")
 MOST_BYTES = 200 * 1024  # of all files together
 # The first part of an address that the page shows something at; the page itself knows the rest.
 VIEWS = frozenset(
-    {"", "jobs", "tasks", "agents", "frameworks", "fairness", "alerts", "events", "whatif"}
+    {
+        *("", "jobs", "tasks", "agents", "frameworks", "fairness", "variables", "alerts"),
+        *("events", "whatif"),
+    }
 )
 TYPES = {
     ".html": "text/html; charset=utf-8",

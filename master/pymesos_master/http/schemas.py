@@ -193,6 +193,7 @@ SCHEMAS: dict[str, Json] = {
         reason=MAYBE_TEXT,
         message=MAYBE_TEXT,
         resources=ref("TaskAmounts"),
+        revocable=FLAG,
         image=MAYBE_TEXT,
         launched_at=TIME,
         started_at=TIME,

@@ -12,6 +12,7 @@ import * as frameworks from "./views/frameworks.js";
 import * as jobs from "./views/jobs.js";
 import * as overview from "./views/overview.js";
 import * as tasks from "./views/tasks.js";
+import * as variables from "./views/variables.js";
 import * as whatif from "./views/whatif.js";
 
 /** @typedef {{title: (at: import("./router.js").Route) => string, view: (at: import("./router.js").Route) => any}} View */
@@ -24,6 +25,7 @@ const VIEWS = [
   ["agents", "Agents", "a", agents],
   ["frameworks", "Frameworks", "f", frameworks],
   ["fairness", "Fairness", "s", fairness],
+  ["variables", "Variables", "v", variables],
   ["alerts", "Alerts", "l", alerts],
   ["events", "Events", "e", events],
   ["whatif", "What if", "w", whatif],

@@ -121,8 +121,8 @@ function lacking(instances) {
 /** @param {any} job @param {any[]} instances */
 function deeds(job, instances) {
   const name = quoted(job.job_id);
-  // Each agent has one of a daemon, and each run what its task says.
-  const others = new Set([...job.daemons, ...job.periodic].map((/** @type {any} */ d) => d.task_name));
+  // Each agent has one of a daemon, each run what its task says, and what is measured scales the others.
+  const others = new Set([...job.daemons, ...job.periodic, ...job.scaling].map((/** @type {any} */ d) => d.task_name));
   const tasks = [...new Set(instances.map((i) => i.task_name))].filter((task) => !others.has(task)).slice(0, 20);
   const now = Object.fromEntries(tasks.map((task) => [task, new Set(instances.filter((i) => i.task_name === task && !i.leaving).map((i) => i.instance)).size]));
   const changed = (/** @type {Record<string, number>} */ values) => Object.entries(values).filter(([task, many]) => many !== now[task] && many > 0);

@@ -1,4 +1,4 @@
-// What jobs are beside services: daemons, with the agents that they are for, and periodic tasks, with their runs.
+// What jobs are beside plain services: daemons, with their agents, periodic tasks, with their runs, and what is scaled.
 
 import { ago, count, number, state } from "../format.js";
 import { act, facts, quoted } from "../parts.js";
@@ -18,6 +18,34 @@ function daemon(d) {
     h("div", { class: "stack", role: "img", "aria-label": `${d.running} of ${d.wanted} run` }, h("span", { style: part(d.running) }), h("span", { class: "made", style: part(d.wanted - d.running) })),
     h("span", { class: "row" }, h("span", { class: "key" }, `${number(d.running)} running`), h("span", { class: "key made" }, `${number(d.wanted - d.running)} not`), h("span", null, `${count(d.wanted, "agent")} wanted`), h("span", null, `${number(d.not_eligible)} not eligible, of ${number(d.agents)} that are known`)),
     d.examples.length > 0 && h("details", null, h("summary", null, "Not eligible"), h("ul", null, d.examples.map((/** @type {any} */ e) => h("li", { key: e.agent_id }, link(to("agents", e.agent_id), e.hostname || e.agent_id), ": ", e.why ?? "not looked at yet")), more > 0 && h("li", null, `and ${number(more)} more`))),
+  );
+}
+
+/** How many instances a task has by what is measured of them, and why. @param {any} s */
+function scaled(s) {
+  return h(
+    "section",
+    { key: s.task_name, "aria-label": `Scaled task ${s.task_name}` },
+    h("h2", null, s.task_name, h("span", { class: "faint" }, " · scaled by what is measured")),
+    facts([
+      ["Instances", `${number(s.count)}, from ${number(s.min)} to ${number(s.max)}`],
+      ["Target", s.target],
+    ]),
+    s.note && h("p", { class: "notice" }, s.note),
+    table({
+      name: `steps of ${s.task_name}`,
+      label: `Steps of ${s.task_name}`,
+      fixed: true,
+      rows: [...s.steps].reverse(),
+      known: { at: 1, error: null },
+      empty: "It has not been scaled yet.",
+      key: (step) => `${step.at} ${step.before} ${step.after}`,
+      columns: [
+        { title: "Step", num: true, width: "8rem", cell: (step) => `${number(step.before)} → ${number(step.after)}` },
+        { title: "At", num: true, width: "9rem", cell: (step) => ago(step.at) },
+        { title: "Why", cell: (step) => h("span", { class: "said", title: step.why }, step.why) },
+      ],
+    }),
   );
 }
 
@@ -73,5 +101,5 @@ function trigger(job, p, spec) {
 export function kinds(job, path, ended) {
   const document = job.periodic.length > 0 ? use(`${path}/document`, 60000).data : null;
   const spec = (/** @type {string} */ name) => document?.job?.tasks?.find((/** @type {any} */ t) => t.name === name);
-  return [job.daemons.map(daemon), job.periodic.map((/** @type {any} */ p) => periodic(job, p, spec(p.task_name), ended))];
+  return [job.daemons.map(daemon), job.scaling.map(scaled), job.periodic.map((/** @type {any} */ p) => periodic(job, p, spec(p.task_name), ended))];
 }

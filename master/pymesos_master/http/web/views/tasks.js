@@ -63,6 +63,7 @@ function one(framework, id) {
       ["Framework", frameworkLink(task.framework_id)],
       ["Role", task.role],
       ["Resources", `${number(task.resources.cpus)} CPUs, ${amount("mem", task.resources.mem)}${task.resources.disk ? `, ${amount("disk", task.resources.disk)} disk` : ""}`],
+      ["Runs on", task.revocable ? "what others do not use: it ends when they do" : null],
       ["Uses now", task.usage && `${number(task.usage.cpus)} CPUs, ${amount("mem", task.usage.mem)}`],
       ["Ports", task.resources.ports.slice(0, 20).join(", ")],
       ["Image", task.image],
