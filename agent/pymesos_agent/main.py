@@ -264,7 +264,14 @@ def _config(
         runtimes=[runtime.name for runtime in runtimes],
         isolation=isolation,
         version=VERSION,
-        capabilities=[pb.SECRETS, pb.KILL_SIGNAL, pb.CONFIG, pb.EXECUTOR_RESOURCES, pb.ADDRESSES],
+        capabilities=[
+            pb.SECRETS,
+            pb.KILL_SIGNAL,
+            pb.CONFIG,
+            pb.EXECUTOR_RESOURCES,
+            pb.GROUP_EXECUTORS,
+            pb.ADDRESSES,
+        ],
     )
     return Config(
         info,

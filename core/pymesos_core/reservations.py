@@ -91,6 +91,37 @@ def before_create(volumes: Resources) -> Resources:
     return retagged(volumes, lambda tag: replace(tag, volume=None, shared=False))
 
 
+def grown(volume: Resources, addition: Resources) -> Resources:
+    """Return a volume with more disk of its reservation. Raises ResourceError."""
+    tag = _resized(volume, addition)
+    return volume + retagged(addition, lambda _: tag)
+
+
+def shrunk(volume: Resources, subtraction: Resources) -> Resources:
+    """Return what a volume and its disk are when a part is no volume any more. Raises
+    ResourceError."""
+    tag = _resized(volume, subtraction)
+    part = retagged(subtraction, lambda _: tag)
+    if volume.amounts()["disk"] <= part.amounts()["disk"]:
+        raise ResourceError(f"{subtraction} is not less than the volume, which is {volume}")
+    return volume.minus_what_is_there(part) + subtraction
+
+
+def _resized(volume: Resources, part: Resources) -> Tag:
+    """The tag of a volume that is to have this part more or less. Raises ResourceError."""
+    tags, others = [tag for tag, _ in volume.parts()], [tag for tag, _ in part.parts()]
+    if len(tags) != 1 or len(others) != 1 or set(part.amounts()) != {"disk"}:
+        raise ResourceError("it names more or less than one volume and a part of its disk")
+    (tag,), (other,) = tags, others
+    if tag.volume is None:
+        raise ResourceError("it names no volume")
+    if tag.shared:
+        raise ResourceError("a shared volume cannot be resized")
+    if other != replace(tag, volume=None):
+        raise ResourceError(f"{part} has not the reservation of the volume {volume}")
+    return tag
+
+
 def size_bytes(reserved: Resources) -> int:
     """How large it is as a part of a record or a message."""
     return sum(message.ByteSize() + 4 for message in to_proto(reserved))

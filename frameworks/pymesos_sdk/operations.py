@@ -48,3 +48,24 @@ def destroy(volumes: Resources, operation_id: str = "") -> tuple[pb.Operation, R
     """Delete volumes and their data. Raises ResourceError."""
     operation = pb.Operation.Destroy(volumes=to_proto(volumes))
     return pb.Operation(id=operation_id, destroy=operation), reservations.before_create(volumes)
+
+
+def grow(
+    volume: Resources, addition: Resources, operation_id: str = ""
+) -> tuple[pb.Operation, Resources]:
+    """Make a volume larger by offered disk of its reservation. Raises ResourceError."""
+    larger = reservations.grown(volume, addition)
+    (old,), (more,) = to_proto(volume), to_proto(addition)
+    operation = pb.Operation.GrowVolume(volume=old, addition=more)
+    return pb.Operation(id=operation_id, grow_volume=operation), larger
+
+
+def shrink(
+    volume: Resources, subtraction: Resources, operation_id: str = ""
+) -> tuple[pb.Operation, Resources]:
+    """Make a volume smaller by disk of its reservation; the volume and the disk. Raises
+    ResourceError."""
+    given = reservations.shrunk(volume, subtraction)
+    (old,), (less,) = to_proto(volume), to_proto(subtraction)
+    operation = pb.Operation.ShrinkVolume(volume=old, subtraction=less)
+    return pb.Operation(id=operation_id, shrink_volume=operation), given

@@ -145,7 +145,7 @@ class AgentNode(Node):
             address=pb.Address(hostname=self.name, ip=self.address.host, port=self.address.port),
             resources=to_proto(self.machine.total),
             runtimes=[NAME],
-            capabilities=[pb.SECRETS, pb.KILL_SIGNAL, pb.EXECUTOR_RESOURCES],
+            capabilities=[pb.SECRETS, pb.KILL_SIGNAL, pb.EXECUTOR_RESOURCES, pb.GROUP_EXECUTORS],
         )
         tag = f"{self.name}.{self.generation}"
         core = WatchedAgent(

@@ -312,6 +312,13 @@ class Cluster:
             for executor in agent.core.state.owners.values()
             if isinstance(executor, Executor) and executor.held
         }
+        held |= {
+            key
+            for agent in self.agents
+            if agent.core is not None
+            for key, tasks in agent.core.state.group_executors.items()
+            if not all(task.end_durable for task in tasks)
+        }
         if held != (charged := {key for agent in state.agents.values() for key in agent.executors}):
             out.append(f"executors {held} hold resources, {charged} are charged")
         cores = {f.framework_id: f.core for f in self.owners if f.core is not None}

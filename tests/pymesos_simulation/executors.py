@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_core.copies import copy_of
 from pymesos_core.resources import EMPTY, Resources, from_proto, parse
 from pymesos_core.states import is_terminal
 from pymesos_core.transport import CallError
@@ -40,6 +42,20 @@ def in_executor(info: pb.TaskInfo) -> pb.TaskInfo:
             resource.scalar -= OWN_CPUS  # so that both fit where the task would
             out.executor.executor_id = CHARGED
             out.executor.resources.add(name="cpus", scalar=OWN_CPUS)
+            break
+    return out
+
+
+def in_group_executor(infos: Sequence[pb.TaskInfo]) -> tuple[pb.TaskInfo, ...]:
+    """Return the same group, with an executor that holds a part of what its first task had."""
+    out = tuple(map(copy_of, infos))
+    for resource in out[0].resources:
+        plain = not (resource.reservations or resource.device or resource.revocable)
+        if resource.name == "cpus" and plain and resource.scalar > OWN_CPUS:
+            resource.scalar -= OWN_CPUS
+            for info in out:
+                info.group_executor_id = "pod"
+                info.group_executor_resources.add(name="cpus", scalar=OWN_CPUS)
             break
     return out
 

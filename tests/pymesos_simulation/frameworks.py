@@ -37,7 +37,7 @@ from pymesos_simulation import daemons, dependencies, periodic, restored, revoca
 from pymesos_simulation.budgets import Budgets
 from pymesos_simulation.coordinator import URL, Coordinator, detector_of
 from pymesos_simulation.disk import Disk, SimulatedStore
-from pymesos_simulation.executors import in_executor
+from pymesos_simulation.executors import in_executor, in_group_executor
 from pymesos_simulation.network import Network, handlers_of, outside_of
 from pymesos_simulation.pages import Pager, Paging, Promises
 from pymesos_simulation.world import Node, World, here
@@ -510,7 +510,9 @@ class FrameworkNode(SchedulerNode):
                 for task_id in ended:
                     self._withdrawn(task_id)
             case bp.Accept() if self.executors:
-                return [replace(effect, tasks=tuple(map(in_executor, effect.tasks)))]
+                groups = tuple(map(in_group_executor, effect.groups))
+                tasks = tuple(map(in_executor, effect.tasks))
+                return [replace(effect, tasks=tasks, groups=groups)]
         return [effect]
 
     def _withdrawn(self, task_id: str) -> None:

@@ -9,7 +9,7 @@ from pymesos_core.states import reason_name, state_name
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.coordinator import Coordinator
-from pymesos_simulation.executors import in_executor
+from pymesos_simulation.executors import in_executor, in_group_executor
 from pymesos_simulation.frameworks import DriverNode
 from pymesos_simulation.network import Network
 from pymesos_simulation.world import World
@@ -120,4 +120,4 @@ class ScriptedFramework(DriverNode):
             if in_one_executor:
                 self.calls.accept([offer_id], map(in_executor, tasks), refuse_s=0)
             else:
-                self.calls.accept([offer_id], groups=[tasks], refuse_s=0)
+                self.calls.accept([offer_id], groups=[in_group_executor(tasks)], refuse_s=0)

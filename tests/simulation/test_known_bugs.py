@@ -22,6 +22,7 @@ from pymesos_agent.core import runtimes, sandboxes, session
 from pymesos_agent.core import slack as agent_slack
 from pymesos_agent.core.context import Context as AgentContext
 from pymesos_agent.core.executors import calls as executors
+from pymesos_agent.core.executors import groups as group_executors
 from pymesos_agent.core.tasks import endings, life, updates
 from pymesos_agent.core.tasks.task import Task as AgentTask
 from pymesos_agent.core.uids import Uids
@@ -537,6 +538,11 @@ def free_twice(patch: pytest.MonkeyPatch) -> None:
         )
 
     patch.setattr(tasks, "complete", complete)
+
+
+def forget_the_executor_of_a_group(patch: pytest.MonkeyPatch) -> None:
+    """An agent does not say what the executors of its groups hold when it registers."""
+    patch.setattr(group_executors, "held", lambda ctx: [])
 
 
 def keep_what_an_executor_held(patch: pytest.MonkeyPatch) -> None:
@@ -1070,6 +1076,7 @@ BUGS: list[Patch] = [
     forget_how_tasks_were_scaled,
     take_what_is_not_measured_for_idle,
     look_out_for_no_agent,
+    forget_the_executor_of_a_group,
     forget_which_runs_were_begun,
     begin_again_what_the_clock_shows_again,
     begin_a_run_beside_another,
@@ -1159,6 +1166,7 @@ FOUND_BY: dict[str, int] = {
     "forget_the_versions_of_a_backup": 8,
     "forget_to_kill_again": 123,
     "forget_unacknowledged_updates": 1,
+    "forget_the_executor_of_a_group": 18,
     "forget_which_runs_were_begun": 26,
     "give_a_call_the_number_of_another": 16,
     "give_any_port_for_a_host_port": 4,

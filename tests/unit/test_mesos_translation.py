@@ -20,7 +20,7 @@ from pymesos_core.mesos.resources import attribute_to_mesos, from_mesos, to_meso
 from pymesos_core.mesos.unsupported import UnsupportedError
 from pymesos_master.mesos import calls, validating
 from pymesos_master.mesos.events import Here, Places, translate
-from pymesos_master.mesos.frameworks import Format, fixed_problem, info_of
+from pymesos_master.mesos.frameworks import ALWAYS, Format, fixed_problem, info_of
 from pymesos_master.mesos.tasks import executor_id_of, task_of
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
@@ -330,10 +330,33 @@ def test_what_is_not_supported_is_refused_by_name(said: dict[str, Any], named: s
 # Operations.
 
 
+def test_a_volume_is_made_larger_or_smaller() -> None:
+    reserved = {
+        "name": "disk",
+        "type": "SCALAR",
+        "reservations": [{"type": "DYNAMIC", "role": "dev"}],
+    }
+    persistence = {"persistence": {"id": "v"}, "volume": {"container_path": "d", "mode": "RW"}}
+    volume = {**reserved, "scalar": {"value": 64}, "disk": persistence}
+    grow = {"volume": volume, "addition": {**reserved, "scalar": {"value": 16}}}
+    shrink = {"volume": volume, "subtract": {"value": 30}}
+    translation = accept(
+        {"type": "GROW_VOLUME", "grow_volume": grow},
+        {"type": "SHRINK_VOLUME", "shrink_volume": shrink},
+    )
+    assert translation.call is not None and translation.told == []
+    growing, shrinking = translation.call.accept.operations
+    assert growing.grow_volume.volume.disk.persistence_id == "v"
+    assert growing.grow_volume.addition.scalar == 16
+    less = shrinking.shrink_volume.subtraction
+    assert (less.scalar, less.HasField("disk")) == (30, False)
+    assert less.reservations == shrinking.shrink_volume.volume.reservations
+
+
 def test_operations_that_are_not_there_are_refused_to_those_who_ask() -> None:
     translation = accept(
-        {"type": "GROW_VOLUME", "id": {"value": "op"}},
-        {"type": "SHRINK_VOLUME"},
+        {"type": "CREATE_DISK", "id": {"value": "op"}},
+        {"type": "DESTROY_DISK"},
         {"type": "NO_SUCH_OPERATION"},
         {"type": "LAUNCH"},
     )
@@ -341,7 +364,7 @@ def test_operations_that_are_not_there_are_refused_to_those_who_ask() -> None:
     (told,) = translation.told
     status = told.update_operation_status.status
     assert (status.operation_id.value, status.state) == ("op", mesos.OPERATION_ERROR)
-    assert "GROW_VOLUME" in status.message
+    assert "CREATE_DISK" in status.message
 
 
 def group(*infos: mesos.TaskInfo, **executor: Any) -> dict[str, Any]:
@@ -536,9 +559,8 @@ def test_what_a_framework_declares() -> None:
         )
     )
     assert list(info.roles) == ["dev"] and info.failover_timeout_s == 5
-    assert set(info.capabilities) == {
-        pb.PARTITION_AWARE, pb.TASK_STARTING_STATE, pb.INVERSE_OFFERS, pb.MESOS_RECONCILIATION,
-    }  # fmt: skip
+    assert set(info.capabilities) == {pb.PARTITION_AWARE, *ALWAYS}
+    assert pb.CHECKPOINT_COUNTS in ALWAYS
 
 
 @pytest.mark.parametrize(

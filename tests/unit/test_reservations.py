@@ -10,7 +10,7 @@ import pytest
 from pymesos_core import resources
 from pymesos_core.caller import Caller, Method
 from pymesos_core.reservations import reserve_for
-from pymesos_core.resources import Resources, from_proto, parse, to_proto
+from pymesos_core.resources import ResourceError, Resources, from_proto, parse, to_proto
 from pymesos_master.core import events as ev
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -353,6 +353,52 @@ class TestVolumes:
         assert outcomes(h, db)[-1] == ("d", Update.FINISHED)
         assert not offered(h, db).contains(volume)
         assert told(h, agent)[-1] == reserve_for(parse("disk:500"), "db", "")
+
+    def test_it_is_made_larger_and_smaller(self) -> None:
+        h, agent, db, volume, _ = self.created()
+        h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)
+        (offer,) = h.offers(db)
+        reserving, more = operations.reserve(parse("disk:100"), "db")
+        growing, larger = operations.grow(volume, more, "g")
+        accept(h, db, offer, reserving, growing)
+        assert outcomes(h, db)[-1] == ("g", Update.FINISHED)
+        assert larger.amounts() == parse("disk:600").amounts()
+        assert offered(h, db).contains(larger) and told(h, agent)[-1] == larger
+        (offer,) = h.offers(db)
+        _, less = operations.reserve(parse("disk:200"), "db")
+        shrinking, given = operations.shrink(larger, less, "s")
+        accept(h, db, offer, shrinking)
+        assert outcomes(h, db)[-1] == ("s", Update.FINISHED)
+        (tag,) = volume.tagged
+        assert given == Resources(tagged={tag: parse("disk:400")}) + less
+        assert offered(h, db).contains(given) and told(h, agent)[-1] == given
+
+    def test_what_is_no_resizing_is_refused(self) -> None:
+        h, agent, db, volume, _ = self.created()
+        h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)
+        (other,) = reserve_for(parse("disk:10"), "web", "").tagged
+        of_another = Resources(tagged={other: parse("disk:10")})
+        for part, says in (
+            (parse("disk:10"), "has not the reservation of the volume"),
+            (of_another, "has not the reservation of the volume"),
+            (reserve_for(parse("cpus:1"), "db", ""), "more or less than one volume"),
+            (reserve_for(parse("disk:500"), "db", ""), "is not less than the volume"),
+        ):
+            (offer,) = h.offers(db)
+            shrink = scheduler_pb.Operation.ShrinkVolume(
+                volume=to_proto(volume)[0], subtraction=to_proto(part)[0]
+            )
+            accept(h, db, offer, scheduler_pb.Operation(id="s", shrink_volume=shrink))
+            assert outcomes(h, db)[-1] == ("s", Update.ERROR)
+            said = [e for e in h.framework_inbox[db] if e.HasField("operation_update")][-1]
+            assert says in said.operation_update.message
+            h.advance(10)
+        assert offered(h, db).contains(volume)
+
+    def test_a_shared_one_keeps_its_size(self) -> None:
+        _, _, _, volume, _ = self.created(shared=True)
+        with pytest.raises(ResourceError, match="shared volume"):
+            operations.grow(volume, reserve_for(parse("disk:10"), "db", ""))
 
     def test_an_operator_destroys_what_is_named(self) -> None:
         h, agent, db, _, _ = self.created()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pymesos_agent.core.containers import Container
 from pymesos_agent.core.effects import Checkpoint, Complain, Effect, TellExecutor, TellMaster
@@ -24,6 +25,9 @@ from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
+
+if TYPE_CHECKING:
+    from pymesos_agent.core.executors.groups import GroupExecutor
 
 Owner = Task | Executor  # of a container
 TimerKey = tuple[str, str]
@@ -65,7 +69,7 @@ class Connection:
     silence_s: float = 0.0  # after this long without a message the master is taken for lost
     silent_at_s: float | None = None  # when that is, by the monotonic clock; each message moves it
     held_back: list[agent_pb.MasterMessage] | None = None  # until its epoch is durable
-    executors: list[Executor] = field(
+    executors: list[Executor | GroupExecutor] = field(
         default_factory=list
     )  # said to hold resources, till it answers
 
@@ -83,6 +87,7 @@ class AgentState:
     owners: dict[str, Owner] = field(default_factory=dict)  # of containers, by container id
     reserved: Resources = EMPTY  # dynamically, with the volumes; by the latest checkpoint written
     sandboxes: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
+    group_executors: dict[tuple[str, str], list[Task]] = field(default_factory=dict)  # that hold
     in_executors: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
     set_aside: dict[str, str] = field(default_factory=dict)  # container with a damaged record → why
     frameworks: dict[str, pb.FrameworkInfo] = field(default_factory=dict)
@@ -236,6 +241,9 @@ class Context:
         self.state.by_key[owner.key] = owner
         if owner.group_id:
             self.state.groups.setdefault(owner.group_id, []).append(owner)
+            if owner.info.group_executor_resources:
+                key = (owner.framework_id, owner.info.group_executor_id)
+                self.state.group_executors.setdefault(key, []).append(owner)
 
     def forget(self, owner: Owner) -> None:
         """Drop an owner whose end is acknowledged, or that is not launched after all."""
@@ -259,3 +267,12 @@ class Context:
             members.remove(task)
             if not members:
                 del self.state.groups[task.group_id]
+            self._forget_in_group_executor(task)
+
+    def _forget_in_group_executor(self, task: Task) -> None:
+        key = (task.framework_id, task.info.group_executor_id)
+        if task.info.group_executor_resources:
+            of_executor = self.state.group_executors[key]
+            of_executor.remove(task)
+            if not of_executor:
+                del self.state.group_executors[key]

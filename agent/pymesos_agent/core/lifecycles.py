@@ -22,6 +22,7 @@ class TaskEvent(StrEnum):
     FINISHED = "it ended well"
     FAILED = "it ended otherwise"
     KILLED = "it ended because it was killed"
+    LOST = "it ended because its agent was started again"
     DROPPED = "it was not launched"
     ERROR = "it cannot be launched"
 
@@ -55,6 +56,7 @@ TASK_LIFE: Lifecycle[pb.TaskState, TaskEvent, TaskEffect] = Lifecycle(
         Row(_LIVE, TaskEvent.FINISHED, pb.TASK_FINISHED, _END),
         Row(_LIVE, TaskEvent.FAILED, pb.TASK_FAILED, _END),
         Row(_LIVE, TaskEvent.KILLED, pb.TASK_KILLED, _END),
+        Row(_LIVE, TaskEvent.LOST, pb.TASK_LOST, _END),
         Row(_BEGINNING, TaskEvent.DROPPED, pb.TASK_DROPPED, _END),
         Row(_LIVE, TaskEvent.ERROR, pb.TASK_ERROR, _END),
     ),

@@ -14,8 +14,9 @@ from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.lifecycles import ContainerEvent, TaskEvent
 from pymesos_agent.core.records import RecordError, read_next_user, read_owner, read_sandbox
 from pymesos_agent.core.tasks import endings, launches, life, updates
-from pymesos_agent.core.tasks.outcomes import GROUP
+from pymesos_agent.core.tasks.outcomes import GROUP, RESTARTED
 from pymesos_agent.core.tasks.task import TASK, Task
+from pymesos_core.copies import copy_of
 from pymesos_core.exits import RoleError
 from pymesos_core.ids import id_problem
 from pymesos_core.reservations import with_reserved
@@ -163,12 +164,15 @@ def on_recovered(ctx: Context, event: events.ContainersRecovered) -> None:
         if container_id not in ctx.state.owners:
             end_stray(ctx, container_id, "", container)
     for owner in ctx.state.recorded():
+        found = event.containers.get(owner.container_id)
+        if found is None or found.exit is None:
+            _end_with_agent(owner)
         if owner.runtime in ctx.away and owner.container is not None:
             ctx.unrecovered.add(owner.container_id)
             if isinstance(owner, Task):
                 updates.say_unknown(ctx, owner)
         else:
-            recover(ctx, owner, event.containers.get(owner.container_id))
+            recover(ctx, owner, found)
     for group_id, tasks in list(ctx.state.groups.items()):
         for task in tasks:
             endings.end_group_of(ctx, task)
@@ -178,6 +182,16 @@ def on_recovered(ctx: Context, event: events.ContainersRecovered) -> None:
             endings.end_for(ctx, task, GROUP, f"the record {record} of another is set aside")
     if ctx.connection is not None:
         session.register(ctx)
+
+
+def _end_with_agent(owner: Owner) -> None:
+    """Have end what a framework without checkpoints has here: the agent was started again.
+
+    A task in an executor ends with that.
+    """
+    live = owner.ends_with_agent and not owner.ended and owner.kill is None
+    if live and owner.container is not None:
+        owner.kill, owner.killed_for = copy_of(owner.info.kill_policy), RESTARTED
 
 
 def end_stray(

@@ -195,10 +195,8 @@ def _obey(ctx: Context, message: agent_pb.MasterMessage) -> None:
             _note_framework(ctx, message.launch)
             launches.launch_task(ctx, message.launch)
         case "launch_group":
-            group = message.launch_group
-            _note_framework(ctx, group)
-            infos = [copy_of(info) for info in group.task_infos]
-            launches.launch(ctx, group.framework_id, group.role, infos, next(ctx.container_ids))
+            _note_framework(ctx, message.launch_group)
+            launches.launch_group(ctx, message.launch_group)
         case "kill":
             endings.on_kill(ctx, message.kill)
         case "shutdown_framework":

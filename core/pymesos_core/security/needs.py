@@ -176,6 +176,8 @@ NEEDS: Mapping[str, Need] = {
     "Operation.unreserve": _RESERVE,
     "Operation.create": _RESERVE,
     "Operation.destroy": _RESERVE,
+    "Operation.grow_volume": _RESERVE,
+    "Operation.shrink_volume": _RESERVE,
     # Agents speak of themselves and of their tasks.
     "Agent.Connect": OWN,
     "AgentMessage.register": OWN,

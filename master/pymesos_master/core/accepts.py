@@ -7,6 +7,7 @@ from functools import partial
 
 from pymesos_core import limits, resources
 from pymesos_core.caller import NOBODY, Caller
+from pymesos_core.executors import executor_of
 from pymesos_core.reservations import with_reserved, without
 from pymesos_core.resources import EMPTY, Resources, total
 from pymesos_master.core import (
@@ -336,12 +337,12 @@ def _launch_all(
         for info, mine in zip(each.launching.infos, each.needed, strict=True):
             _add(ctx, framework, agent, role, info, mine)
         if each.of_executor:
-            executor = each.launching.infos[0].executor
+            first = each.launching.infos[0]
             held = ReportedExecutor(
                 framework.framework_id,
-                executor.executor_id,
+                executor_of(first)[0],
                 role,
-                executor.name,
+                first.executor.name,
                 each.of_executor,
                 ctx.now.wall_s,
             )
@@ -395,6 +396,7 @@ def _tell_launch(
     if launching.grouped:
         launch = message.launch_group
         launch.task_infos.extend(launching.infos)
+        launch.launch_executor = bool(planned.of_executor)
     else:
         launch = message.launch
         launch.task_info.CopyFrom(launching.infos[0])

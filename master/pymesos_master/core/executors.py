@@ -1,14 +1,15 @@
-"""Custom executors: what passes between them and their frameworks, and what they hold.
+"""Executors: what passes between custom ones and their frameworks, and what all of them hold.
 
 An executor that asks for resources of its own is charged once, with the first task that is launched
 in it on an agent, and holds them until its agent says that it has ended (as `Slave::executors` of
-Mesos' master). Of the others, which live on what their tasks were given, nothing need be known.
+Mesos' master). So is the executor that groups of tasks name, which is no process. Of the others,
+which live on what their tasks were given, nothing need be known.
 """
 
 from __future__ import annotations
 
 from pymesos_core import contract, resources
-from pymesos_core.executors import held_problem
+from pymesos_core.executors import executor_of, held_problem
 from pymesos_core.resources import EMPTY, ResourceError, Resources
 from pymesos_master.core import accounting
 from pymesos_master.core.context import Context
@@ -90,9 +91,10 @@ def _event(
 
 def asked(info: pb.TaskInfo) -> Resources:
     """What the executor of a task is to hold of its own. Raises ResourceError."""
-    if not info.HasField("executor") or not info.executor.resources:
+    _, said = executor_of(info)
+    if not said:
         return EMPTY
-    held = resources.from_proto(info.executor.resources)
+    held = resources.from_proto(said)
     if problem := held_problem(held):
         raise ResourceError(f"ExecutorInfo.resources: {problem}")
     return held

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pymesos_core import limits
-from pymesos_core.resources import EMPTY, ResourceError, Resources
+from pymesos_core.executors import executor_of
+from pymesos_core.resources import EMPTY, ResourceError, Resources, total
 from pymesos_core.stop_signals import TERM, first_signal
 from pymesos_master.core import executors, secrets
 from pymesos_master.core.reservations import Launching
@@ -30,7 +31,7 @@ class Launched:
     """What the same call launches before."""
 
     task_ids: set[str] = field(default_factory=set)
-    executor_ids: set[str] = field(default_factory=set)  # that are to hold resources
+    held: dict[str, Resources] = field(default_factory=dict)  # what executors are to hold
 
 
 def plan_one(
@@ -44,36 +45,50 @@ def plan_one(
         info = launching.infos[0]
         needed, problem = task_problem(framework, agent, info, rest, launched=launched.task_ids)
         of_all = [needed]
-        if problem is None and info.HasField("executor"):
-            of_executor, problem = _of_executor(framework, agent, info, rest - needed, launched)
+    if problem is None and (launching.grouped or launching.infos[0].HasField("executor")):
+        of_executor, problem = _of_executor(
+            framework, agent, launching, rest - total(of_all), launched
+        )
     if problem is None:
         problems = (not_capable(agent, each) for each in launching.infos)
         problem = next(filter(None, problems), None)
     if problem is None:
         launched.task_ids.update(info.task_id for info in launching.infos)
         if of_executor:
-            launched.executor_ids.add(launching.infos[0].executor.executor_id)
+            executor_id, _ = executor_of(launching.infos[0])
+            launched.held[executor_id] = of_executor
     return Planned(launching, of_all, problem, of_executor)
 
 
 def _of_executor(
-    framework: Framework, agent: Agent, info: pb.TaskInfo, rest: Resources, launched: Launched
+    framework: Framework, agent: Agent, launching: Launching, rest: Resources, launched: Launched
 ) -> tuple[Resources, str | None]:
-    """What is taken for the executor of a task, if that holds nothing yet; or why it cannot be."""
-    executor_id = info.executor.executor_id
+    """What is taken for the executor of tasks, if that holds nothing yet; or why it cannot be."""
+    info = launching.infos[0]
+    executor_id, said = executor_of(info)
     try:
         asked = executors.asked(info)
     except ResourceError as error:
         return EMPTY, f"Executor uses invalid resources: {error}"
-    key = (framework.framework_id, executor_id)
-    if not asked or key in agent.executors or executor_id in launched.executor_ids:
+    if any(executor_of(other) != (executor_id, said) for other in launching.infos[1:]):
+        return EMPTY, "The tasks of a group have one executor; these name several"
+    if asked and not executor_id:
+        return EMPTY, "The executor of the group has resources, and no id"
+    if not asked:
+        return EMPTY, None
+    known = agent.executors.get((framework.framework_id, executor_id))
+    holds = launched.held.get(executor_id) if known is None else known.resources
+    if holds is not None:
+        if launching.grouped and holds != asked:
+            return EMPTY, f"The executor {executor_id} is there with other resources: {holds}"
         return EMPTY, None
     if problem := limits.AGENT_EXECUTORS.problem(len(agent.executors) + 1):
         return EMPTY, problem
+    what = "group" if launching.grouped else "task"
     if not rest.contains(asked):
         return EMPTY, (
-            f"Total resources required by task and its executor is more than available: the"
-            f" executor {executor_id} asks for {asked}, and its task leaves {rest}"
+            f"Total resources required by {what} and its executor is more than available: the"
+            f" executor {executor_id} asks for {asked}, and its {what} leaves {rest}"
         )
     return asked, None
 
@@ -92,6 +107,11 @@ def not_capable(agent: Agent, info: pb.TaskInfo) -> str | None:
         return (
             "Task has an executor with resources of its own (ExecutorInfo.resources), which its"
             " agent is too old to know: upgrade the agent"
+        )
+    if info.group_executor_resources and pb.GROUP_EXECUTORS not in agent.info.capabilities:
+        return (
+            "The executor of the group has resources (ExecutorInfo.resources), which its agent is"
+            " too old to know: upgrade the agent"
         )
     return secrets.launch_problem(agent, info)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from urllib.parse import unquote, urlsplit
 
@@ -134,6 +134,7 @@ def permitted(
 
 def _roles_of(operation: scheduler_pb.Operation, role: str) -> Iterable[str]:
     """What an operation is done to: a role is offered what is reserved for those above it, too."""
+    changed: Sequence[pb.Resource]
     match operation.WhichOneof("operation"):
         case "unreserve":
             changed = operation.unreserve.resources
@@ -141,6 +142,10 @@ def _roles_of(operation: scheduler_pb.Operation, role: str) -> Iterable[str]:
             changed = operation.create.volumes
         case "destroy":
             changed = operation.destroy.volumes
+        case "grow_volume":
+            changed = [operation.grow_volume.volume, operation.grow_volume.addition]
+        case "shrink_volume":
+            changed = [operation.shrink_volume.volume]
         case _:
             return (role,)
     if contract.problem(operation) is not None:

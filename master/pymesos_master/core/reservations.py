@@ -184,6 +184,14 @@ def _conversion(
             if any(tag.shared for tag in given.tagged) and not framework.has(pb.SHARED_RESOURCES):
                 raise ResourceError("the framework does not declare SHARED_RESOURCES")
             return reservations.before_create(given), given
+        case "grow_volume":
+            volume = resources.from_proto([operation.grow_volume.volume])
+            addition = resources.from_proto([operation.grow_volume.addition])
+            return volume + addition, reservations.grown(volume, addition)
+        case "shrink_volume":
+            volume = resources.from_proto([operation.shrink_volume.volume])
+            part = resources.from_proto([operation.shrink_volume.subtraction])
+            return volume, reservations.shrunk(volume, part)
         case _:
             taken = resources.from_proto(operation.destroy.volumes)
             _check_unused(agent, taken)

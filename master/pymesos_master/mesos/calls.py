@@ -168,6 +168,8 @@ def _accept(said: Call.Accept) -> Translation:
             _Operation.UNRESERVE,
             _Operation.CREATE,
             _Operation.DESTROY,
+            _Operation.GROW_VOLUME,
+            _Operation.SHRINK_VOLUME,
         ):
             try:
                 accept.operations.append(_conversion(kind, operation))
@@ -224,6 +226,16 @@ def _conversion(kind: str, operation: mesos.Offer.Operation) -> scheduler_pb.Ope
     part = getattr(operation, kind)
     if kind == "reserve" and part.source:
         raise UnsupportedError("Reserve.source is not supported here: RESERVE refines by one")
+    if kind == "grow_volume":
+        out.grow_volume.volume.CopyFrom(from_mesos(part.volume))
+        out.grow_volume.addition.CopyFrom(from_mesos(part.addition))
+        return out
+    if kind == "shrink_volume":
+        for one in (out.shrink_volume.volume, out.shrink_volume.subtraction):
+            one.CopyFrom(from_mesos(part.volume))
+        out.shrink_volume.subtraction.ClearField("disk")
+        out.shrink_volume.subtraction.scalar = part.subtract.value
+        return out
     name = "volumes" if kind in ("create", "destroy") else "resources"
     getattr(out, kind).SetInParent()
     getattr(getattr(out, kind), name).extend(map(from_mesos, getattr(part, name)))

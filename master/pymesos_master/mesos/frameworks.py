@@ -22,7 +22,12 @@ _CAPABILITIES: Mapping[int, pb.FrameworkCapability] = {
 }
 _DECLARED = {ours: _KINDS.Type.Name(theirs) for theirs, ours in _CAPABILITIES.items()}
 # What every framework of Mesos is told, whatever it declares.
-ALWAYS = (pb.TASK_STARTING_STATE, pb.INVERSE_OFFERS, pb.MESOS_RECONCILIATION)
+ALWAYS = (
+    pb.TASK_STARTING_STATE,
+    pb.INVERSE_OFFERS,
+    pb.MESOS_RECONCILIATION,
+    pb.CHECKPOINT_COUNTS,
+)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,15 @@
 """Task groups, as Mesos describes them and as we do.
 
 Mesos' default executor runs the tasks of a group as nested containers, and kills all when one fails
-or is killed. Here the agent does that itself: there is no process to be started, and so nothing
-that `ExecutorInfo.resources` would be taken for. What is refused is from
-`src/master/validation.cpp`.
+or is killed. Here the agent does that itself: there is no process to be started. It is charged what
+its framework says all the same, as in Mesos. What is refused is from `src/master/validation.cpp`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pymesos_core.mesos.resources import from_mesos
+from pymesos_core.mesos.resources import from_checked
 from pymesos_core.mesos.unsupported import UnsupportedError, check
 from pymesos_master.mesos.containers import mapping_of
 from pymesos_master.mesos.tasks import ports_of, task_of
@@ -21,6 +20,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 def group_of(executor: mesos.ExecutorInfo, infos: Sequence[mesos.TaskInfo]) -> list[pb.TaskInfo]:
     """Return our tasks of a group. Raises UnsupportedError that names what there is not here."""
     _check_executor(executor)
+    held = [from_checked(resource) for resource in executor.resources]
     tasks = []
     for info in infos:
         try:
@@ -32,6 +32,7 @@ def group_of(executor: mesos.ExecutorInfo, infos: Sequence[mesos.TaskInfo]) -> l
         except UnsupportedError as error:
             raise UnsupportedError(f"Task '{info.task_id.value[:255]}': {error}") from None
         task.group_executor_id = executor.executor_id.value
+        task.group_executor_resources.extend(held)
         tasks.append(task)
     if executor.container.network_infos and tasks:
         _add_network(executor.container.network_infos, tasks)
@@ -48,8 +49,6 @@ def _check_executor(executor: mesos.ExecutorInfo) -> None:
         )
     if executor.HasField("command"):
         raise UnsupportedError("'ExecutorInfo.command' must not be set for 'DEFAULT' executor")
-    for resource in executor.resources:
-        from_mesos(resource)
     if not executor.HasField("container"):
         return
     container = executor.container

@@ -25,7 +25,7 @@ from pymesos_master.mesos.events import Here, Places
 from pymesos_master.mesos.frameworks import Format, fixed_problem
 from pymesos_master.mesos.pacing import Pace
 from pymesos_master.mesos.subscriptions import Direct, Subscription
-from pymesos_master.mesos.tasks import executor_id_of
+from pymesos_master.mesos.tasks import executor_id_of, has_address
 from pymesos_master.services.leading import Leadership, run_stream
 from pymesos_master.shell import Connection, Leader
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
@@ -236,7 +236,7 @@ def _ip_of(leader: Leader, framework_id: str, status: pb.TaskStatus) -> str:
     framework = leader.core.state.frameworks.get(framework_id)
     task = framework.tasks.get(status.task_id) if framework is not None else None
     agent = leader.core.state.agents.get(status.agent_id)
-    if task is None or agent is None or task.info.container.network not in ("", "host"):
+    if task is None or agent is None or not has_address(task.info, status.state):
         return ""
     return agent.info.address.ip
 

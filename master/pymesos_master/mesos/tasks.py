@@ -134,6 +134,15 @@ def executor_id_of(task: pb.TaskInfo) -> str:
     return task.executor.executor_id or task.group_executor_id
 
 
+def has_address(info: pb.TaskInfo, state: pb.TaskState) -> bool:
+    """Whether the address of a task in that state is its agent's.
+
+    That of another network is not known here; a task of a group has none before it runs.
+    """
+    starts = state == pb.TASK_STARTING and bool(info.group_executor_id)
+    return info.container.network in ("", "host") and not starts
+
+
 def policy_of(policy: mesos.KillPolicy) -> pb.KillPolicy:
     """Return our kill policy. Raises UnsupportedError."""
     period_s = policy.grace_period.nanoseconds / NANO

@@ -209,16 +209,18 @@ class LaunchTask(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., launch_executor: _Optional[bool] = ...) -> None: ...
 
 class LaunchGroup(_message.Message):
-    __slots__ = ("framework_id", "role", "task_infos", "framework_info")
+    __slots__ = ("framework_id", "role", "task_infos", "framework_info", "launch_executor")
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     TASK_INFOS_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_INFO_FIELD_NUMBER: _ClassVar[int]
+    LAUNCH_EXECUTOR_FIELD_NUMBER: _ClassVar[int]
     framework_id: str
     role: str
     task_infos: _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskInfo]
     framework_info: _types_pb2.FrameworkInfo
-    def __init__(self, framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_infos: _Optional[_Iterable[_Union[_types_pb2.TaskInfo, _Mapping]]] = ..., framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ...) -> None: ...
+    launch_executor: bool
+    def __init__(self, framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_infos: _Optional[_Iterable[_Union[_types_pb2.TaskInfo, _Mapping]]] = ..., framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., launch_executor: _Optional[bool] = ...) -> None: ...
 
 class MasterMessage(_message.Message):
     __slots__ = ("registered", "refused", "ping", "launch", "kill", "acknowledgement", "shutdown_framework", "set_reserved", "launch_group", "executor_message", "shutdown_executor", "set_revoked", "secrets")

@@ -25,7 +25,7 @@ class UsersRecord(_message.Message):
     def __init__(self, next: _Optional[int] = ...) -> None: ...
 
 class TaskCheckpoint(_message.Message):
-    __slots__ = ("container_id", "framework_id", "role", "task_info", "state", "runtime", "user", "unacknowledged", "kill", "pid", "killing_state", "killed_for", "healthy", "ready", "started_at_s", "group_id", "executor_container_id", "executor", "executor_token", "updates_seen", "launched_at_s", "acknowledged", "own_uid")
+    __slots__ = ("container_id", "framework_id", "role", "task_info", "state", "runtime", "user", "unacknowledged", "kill", "pid", "killing_state", "killed_for", "healthy", "ready", "started_at_s", "group_id", "executor_container_id", "executor", "executor_token", "updates_seen", "launched_at_s", "acknowledged", "own_uid", "ends_with_agent")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,7 @@ class TaskCheckpoint(_message.Message):
     LAUNCHED_AT_S_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
     OWN_UID_FIELD_NUMBER: _ClassVar[int]
+    ENDS_WITH_AGENT_FIELD_NUMBER: _ClassVar[int]
     container_id: str
     framework_id: str
     role: str
@@ -72,7 +73,8 @@ class TaskCheckpoint(_message.Message):
     launched_at_s: float
     acknowledged: _types_pb2.TaskStatus
     own_uid: int
-    def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., runtime: _Optional[str] = ..., user: _Optional[str] = ..., unacknowledged: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., kill: _Optional[_Union[_types_pb2.KillPolicy, _Mapping]] = ..., pid: _Optional[int] = ..., killing_state: _Optional[bool] = ..., killed_for: _Optional[str] = ..., healthy: _Optional[bool] = ..., ready: _Optional[bool] = ..., started_at_s: _Optional[float] = ..., group_id: _Optional[str] = ..., executor_container_id: _Optional[str] = ..., executor: _Optional[_Union[_types_pb2.ExecutorInfo, _Mapping]] = ..., executor_token: _Optional[str] = ..., updates_seen: _Optional[_Iterable[bytes]] = ..., launched_at_s: _Optional[float] = ..., acknowledged: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., own_uid: _Optional[int] = ...) -> None: ...
+    ends_with_agent: bool
+    def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., runtime: _Optional[str] = ..., user: _Optional[str] = ..., unacknowledged: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., kill: _Optional[_Union[_types_pb2.KillPolicy, _Mapping]] = ..., pid: _Optional[int] = ..., killing_state: _Optional[bool] = ..., killed_for: _Optional[str] = ..., healthy: _Optional[bool] = ..., ready: _Optional[bool] = ..., started_at_s: _Optional[float] = ..., group_id: _Optional[str] = ..., executor_container_id: _Optional[str] = ..., executor: _Optional[_Union[_types_pb2.ExecutorInfo, _Mapping]] = ..., executor_token: _Optional[str] = ..., updates_seen: _Optional[_Iterable[bytes]] = ..., launched_at_s: _Optional[float] = ..., acknowledged: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., own_uid: _Optional[int] = ..., ends_with_agent: _Optional[bool] = ...) -> None: ...
 
 class SandboxRecord(_message.Message):
     __slots__ = ("container_id", "framework_id", "task_id", "ended_at_s", "executor_container_id", "task", "own_uid")

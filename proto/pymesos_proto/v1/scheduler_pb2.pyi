@@ -215,7 +215,7 @@ class Filters(_message.Message):
     def __init__(self, refuse_seconds: _Optional[float] = ...) -> None: ...
 
 class Operation(_message.Message):
-    __slots__ = ("id", "launch", "reserve", "unreserve", "create", "destroy", "launch_group")
+    __slots__ = ("id", "launch", "reserve", "unreserve", "create", "destroy", "launch_group", "grow_volume", "shrink_volume")
     class Launch(_message.Message):
         __slots__ = ("task_infos",)
         TASK_INFOS_FIELD_NUMBER: _ClassVar[int]
@@ -246,6 +246,20 @@ class Operation(_message.Message):
         VOLUMES_FIELD_NUMBER: _ClassVar[int]
         volumes: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
         def __init__(self, volumes: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
+    class GrowVolume(_message.Message):
+        __slots__ = ("volume", "addition")
+        VOLUME_FIELD_NUMBER: _ClassVar[int]
+        ADDITION_FIELD_NUMBER: _ClassVar[int]
+        volume: _types_pb2.Resource
+        addition: _types_pb2.Resource
+        def __init__(self, volume: _Optional[_Union[_types_pb2.Resource, _Mapping]] = ..., addition: _Optional[_Union[_types_pb2.Resource, _Mapping]] = ...) -> None: ...
+    class ShrinkVolume(_message.Message):
+        __slots__ = ("volume", "subtraction")
+        VOLUME_FIELD_NUMBER: _ClassVar[int]
+        SUBTRACTION_FIELD_NUMBER: _ClassVar[int]
+        volume: _types_pb2.Resource
+        subtraction: _types_pb2.Resource
+        def __init__(self, volume: _Optional[_Union[_types_pb2.Resource, _Mapping]] = ..., subtraction: _Optional[_Union[_types_pb2.Resource, _Mapping]] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     LAUNCH_FIELD_NUMBER: _ClassVar[int]
     RESERVE_FIELD_NUMBER: _ClassVar[int]
@@ -253,6 +267,8 @@ class Operation(_message.Message):
     CREATE_FIELD_NUMBER: _ClassVar[int]
     DESTROY_FIELD_NUMBER: _ClassVar[int]
     LAUNCH_GROUP_FIELD_NUMBER: _ClassVar[int]
+    GROW_VOLUME_FIELD_NUMBER: _ClassVar[int]
+    SHRINK_VOLUME_FIELD_NUMBER: _ClassVar[int]
     id: str
     launch: Operation.Launch
     reserve: Operation.Reserve
@@ -260,7 +276,9 @@ class Operation(_message.Message):
     create: Operation.Create
     destroy: Operation.Destroy
     launch_group: Operation.LaunchGroup
-    def __init__(self, id: _Optional[str] = ..., launch: _Optional[_Union[Operation.Launch, _Mapping]] = ..., reserve: _Optional[_Union[Operation.Reserve, _Mapping]] = ..., unreserve: _Optional[_Union[Operation.Unreserve, _Mapping]] = ..., create: _Optional[_Union[Operation.Create, _Mapping]] = ..., destroy: _Optional[_Union[Operation.Destroy, _Mapping]] = ..., launch_group: _Optional[_Union[Operation.LaunchGroup, _Mapping]] = ...) -> None: ...
+    grow_volume: Operation.GrowVolume
+    shrink_volume: Operation.ShrinkVolume
+    def __init__(self, id: _Optional[str] = ..., launch: _Optional[_Union[Operation.Launch, _Mapping]] = ..., reserve: _Optional[_Union[Operation.Reserve, _Mapping]] = ..., unreserve: _Optional[_Union[Operation.Unreserve, _Mapping]] = ..., create: _Optional[_Union[Operation.Create, _Mapping]] = ..., destroy: _Optional[_Union[Operation.Destroy, _Mapping]] = ..., launch_group: _Optional[_Union[Operation.LaunchGroup, _Mapping]] = ..., grow_volume: _Optional[_Union[Operation.GrowVolume, _Mapping]] = ..., shrink_volume: _Optional[_Union[Operation.ShrinkVolume, _Mapping]] = ...) -> None: ...
 
 class OfferConstraints(_message.Message):
     __slots__ = ("groups",)

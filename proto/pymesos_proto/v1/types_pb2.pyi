@@ -88,6 +88,7 @@ class FrameworkCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INVERSE_OFFERS: _ClassVar[FrameworkCapability]
     TASK_STARTING_STATE: _ClassVar[FrameworkCapability]
     MESOS_RECONCILIATION: _ClassVar[FrameworkCapability]
+    CHECKPOINT_COUNTS: _ClassVar[FrameworkCapability]
 
 class AgentCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -97,6 +98,7 @@ class AgentCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONFIG: _ClassVar[AgentCapability]
     EXECUTOR_RESOURCES: _ClassVar[AgentCapability]
     ADDRESSES: _ClassVar[AgentCapability]
+    GROUP_EXECUTORS: _ClassVar[AgentCapability]
 TASK_STATE_UNSPECIFIED: TaskState
 TASK_STAGING: TaskState
 TASK_STARTING: TaskState
@@ -161,12 +163,14 @@ SHARED_RESOURCES: FrameworkCapability
 INVERSE_OFFERS: FrameworkCapability
 TASK_STARTING_STATE: FrameworkCapability
 MESOS_RECONCILIATION: FrameworkCapability
+CHECKPOINT_COUNTS: FrameworkCapability
 AGENT_CAPABILITY_UNSPECIFIED: AgentCapability
 SECRETS: AgentCapability
 KILL_SIGNAL: AgentCapability
 CONFIG: AgentCapability
 EXECUTOR_RESOURCES: AgentCapability
 ADDRESSES: AgentCapability
+GROUP_EXECUTORS: AgentCapability
 
 class Range(_message.Message):
     __slots__ = ("begin", "end")
@@ -537,7 +541,7 @@ class ExecutorInfo(_message.Message):
     def __init__(self, executor_id: _Optional[str] = ..., name: _Optional[str] = ..., command: _Optional[_Union[CommandInfo, _Mapping]] = ..., container: _Optional[_Union[ContainerInfo, _Mapping]] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., data: _Optional[bytes] = ..., shutdown_grace_period_s: _Optional[float] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ...) -> None: ...
 
 class TaskInfo(_message.Message):
-    __slots__ = ("task_id", "name", "agent_id", "resources", "command", "container", "kill_policy", "labels", "data", "health_check", "readiness_check", "max_completion_time_s", "artifacts", "executor", "measure", "group_executor_id")
+    __slots__ = ("task_id", "name", "agent_id", "resources", "command", "container", "kill_policy", "labels", "data", "health_check", "readiness_check", "max_completion_time_s", "artifacts", "executor", "measure", "group_executor_id", "group_executor_resources")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -554,6 +558,7 @@ class TaskInfo(_message.Message):
     EXECUTOR_FIELD_NUMBER: _ClassVar[int]
     MEASURE_FIELD_NUMBER: _ClassVar[int]
     GROUP_EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    GROUP_EXECUTOR_RESOURCES_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     name: str
     agent_id: str
@@ -570,7 +575,8 @@ class TaskInfo(_message.Message):
     executor: ExecutorInfo
     measure: Measure
     group_executor_id: str
-    def __init__(self, task_id: _Optional[str] = ..., name: _Optional[str] = ..., agent_id: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., command: _Optional[_Union[CommandInfo, _Mapping]] = ..., container: _Optional[_Union[ContainerInfo, _Mapping]] = ..., kill_policy: _Optional[_Union[KillPolicy, _Mapping]] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., data: _Optional[bytes] = ..., health_check: _Optional[_Union[Check, _Mapping]] = ..., readiness_check: _Optional[_Union[Check, _Mapping]] = ..., max_completion_time_s: _Optional[float] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., executor: _Optional[_Union[ExecutorInfo, _Mapping]] = ..., measure: _Optional[_Union[Measure, _Mapping]] = ..., group_executor_id: _Optional[str] = ...) -> None: ...
+    group_executor_resources: _containers.RepeatedCompositeFieldContainer[Resource]
+    def __init__(self, task_id: _Optional[str] = ..., name: _Optional[str] = ..., agent_id: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., command: _Optional[_Union[CommandInfo, _Mapping]] = ..., container: _Optional[_Union[ContainerInfo, _Mapping]] = ..., kill_policy: _Optional[_Union[KillPolicy, _Mapping]] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., data: _Optional[bytes] = ..., health_check: _Optional[_Union[Check, _Mapping]] = ..., readiness_check: _Optional[_Union[Check, _Mapping]] = ..., max_completion_time_s: _Optional[float] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., executor: _Optional[_Union[ExecutorInfo, _Mapping]] = ..., measure: _Optional[_Union[Measure, _Mapping]] = ..., group_executor_id: _Optional[str] = ..., group_executor_resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ...) -> None: ...
 
 class TaskStatus(_message.Message):
     __slots__ = ("task_id", "state", "reason", "source", "message", "agent_id", "uuid", "timestamp_s", "exit_status", "healthy", "ready", "hostname", "data", "labels", "repeated_reason", "image_trouble")

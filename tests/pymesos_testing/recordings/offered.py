@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 from pymesos_testing.recordings.comparing import Report, compare_json, name_of
 from pymesos_testing.recordings.playing import Played
@@ -16,13 +17,17 @@ from pymesos_testing.recordings.reading import (
     Json,
     Recording,
     Step,
+    added,
+    launched,
     merged,
     offers_in,
+    quantities,
     used_offers,
 )
 from pymesos_testing.recordings.streams import volatile_of
 
 ALLOCATION_S = 1.6  # at most, from one of Mesos' allocations to the next
+ENDS = ("TASK_FINISHED", "TASK_FAILED", "TASK_KILLED")
 RUN_S = 0.5  # what is taken back within that is taken back together
 Timed = tuple[float, Json]
 
@@ -55,9 +60,11 @@ def compare_offers(report: Report, recording: Recording, played: Played) -> None
                 name = f"{name_of(step)} of an agent"
                 mapped = played.ours(agent)
                 _compare_rescinds(report, name, told, ours, (agent, mapped), played, volatile)
+                freed = _freed_late(recording, agent, _ends_s(step))
                 _compare_end(
-                    report, name, told, ours, (agent, mapped), played, volatile, shared=shared
-                )
+                    report, name, told, ours, (agent, mapped), played, volatile, freed,
+                    shared=shared,
+                )  # fmt: skip
 
 
 def _timed(step: Step) -> list[Timed]:
@@ -192,12 +199,14 @@ def _compare_end(
     agent: tuple[str, str],
     played: Played,
     volatile: frozenset[str],
+    freed: list[Json],
     *,
     shared: bool,
 ) -> None:
     """What is offered at the end, or was before the last of Mesos' allocations.
 
-    `shared`: among several frameworks, so that it may be another's turn here.
+    `freed`: what Mesos had no time to offer. `shared`: among several frameworks, so that it may be
+    another's turn here.
     """
     expected = _held(theirs, agent[0], iter(played.used))[-1][1]
     mine = _held(ours, agent[1], iter(played.used))
@@ -206,7 +215,9 @@ def _compare_end(
     late = [held for (_, held), end_s in zip(mine, until_s, strict=True)
             if end_s > ended_s - ALLOCATION_S]  # fmt: skip
     found = next((h for h in late if _amounts(h) == _amounts(expected)), mine[-1][1])
-    if expected and found:
+    if expected and freed and _sum(found) == added([_sum(expected), quantities(freed)]):
+        report.compare(f"{name}, at the end", "offered at the end", True, True)
+    elif expected and found:
         _compare_held(report, f"{name}, at the end", expected, found, played, volatile)
     elif not shared:
         report.compare(f"{name}, at the end", "offered at the end", bool(expected), bool(found))
@@ -214,3 +225,25 @@ def _compare_end(
 
 def _amounts(offers: list[Json]) -> object:
     return merged(offers)["resources"] if offers else None
+
+
+def _sum(offers: list[Json]) -> dict[str, Any]:
+    return added([quantities(one["resources"]) for one in offers])
+
+
+def _freed_late(recording: Recording, agent: str, ends_s: float) -> list[Json]:
+    """What tasks had on an agent that ended too late for Mesos to offer it again."""
+    told = (
+        (at_ms / 1000, (event.get("update") or {}).get("status") or {})
+        for step in recording.steps
+        for at_ms, event in step.events
+    )
+    ended = {
+        status["task_id"]["value"] for at_s, status in told
+        if status.get("state") in ENDS and ends_s - ALLOCATION_S < at_s <= ends_s
+    }  # fmt: skip
+    return [
+        resource for task in launched(recording)
+        if task["task_id"]["value"] in ended and task["agent_id"]["value"] == agent
+        for resource in task["resources"]
+    ]  # fmt: skip

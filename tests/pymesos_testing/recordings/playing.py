@@ -161,10 +161,9 @@ class Player:
         stream = opened.stream
         framework = (await stream.event("SUBSCRIBED"))["subscribed"]["framework_id"]
         headers["Mesos-Stream-Id"] = stream_id
-        for turn, task in enumerate(there.tasks):
+        for turn, (task, launch) in enumerate(zip(there.tasks, there.launches, strict=True)):
             offer = (await stream.event("OFFERS", turn))["offers"]["offers"][0]
             task["agent_id"] = offer["agent_id"]
-            launch = {"type": "LAUNCH", "launch": {"task_infos": [task]}}
             filters = {"refuse_seconds": 0}
             accept: Json = {"offer_ids": [offer["id"]], "operations": [launch], "filters": filters}
             said = {"type": "ACCEPT", "framework_id": framework, "accept": accept}

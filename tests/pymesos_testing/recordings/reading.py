@@ -271,3 +271,12 @@ def added(many: list[dict[str, Any]]) -> dict[str, Any]:
             else:
                 out[key] = out.get(key, 0) + amount
     return out
+
+
+def launched(recording: Recording) -> Iterator[Json]:
+    """Yield the tasks that LAUNCH operations of a recording name."""
+    for step in recording.steps:
+        body = (step.send or {}).get("body")
+        accept = (body.get("accept") if isinstance(body, dict) else None) or {}
+        for operation in accept.get("operations") or ():
+            yield from (operation.get("launch") or {}).get("task_infos") or ()

@@ -21,6 +21,7 @@ class Given:
     agent_id: str
     info: Json
     tasks: list[Json]  # those that end at once are `done`
+    launches: list[Json]  # the operation that launches each of them
     stream_id: str
 
 
@@ -28,6 +29,7 @@ def given(recording: Recording) -> Given | None:
     """Return what the answers of a recording say was there."""
     framework: Json | None = None
     tasks: dict[str, tuple[float, Json]] = {}
+    executors: dict[str, Json] = {}
     stream_id = ""
     for step in recording.steps:
         headers = (step.send or {}).get("headers") or {}
@@ -37,12 +39,15 @@ def given(recording: Recording) -> Given | None:
             if (task := _task(one)) is not None:
                 began = float(one["statuses"][0]["timestamp"])
                 tasks.setdefault(task["task_id"]["value"], (began, task))
+            elif (executor := _executor(one)) is not None:
+                executors.setdefault(executor["executor_id"]["value"], executor)
     if framework is None or not tasks:
         return None
     framework_id = framework.pop("id")["value"]
     in_turn = [task for _, task in sorted(tasks.values(), key=lambda item: item[0])]
     agent_id = in_turn[0]["agent_id"]["value"]
-    return Given(framework_id, agent_id, framework, in_turn, stream_id)
+    launches = [_launch(task, executors.get(task.pop("in", ""))) for task in in_turn]
+    return Given(framework_id, agent_id, framework, in_turn, launches, stream_id)
 
 
 def _dicts(value: Any) -> list[Json]:
@@ -68,7 +73,7 @@ def _framework(one: Json) -> Json | None:
 
 
 def _task(one: Json) -> Json | None:
-    """As a LAUNCH has it; one that a group had is a task of its own."""
+    """As a LAUNCH has it, and the executor that it is `in`."""
     if "statuses" not in one or "name" not in one:
         return None
     older = "slave_id" in one
@@ -80,13 +85,39 @@ def _task(one: Json) -> Json | None:
         "name": one["name"],
         "task_id": {"value": one["id"]} if older else one["task_id"],
         "agent_id": {"value": one["slave_id"]} if older else one["agent_id"],
-        "resources": [
-            {"name": name, "type": "SCALAR", "scalar": {"value": amount}}
-            for name, amount in amounts.items()
-        ],
+        "resources": _resources(amounts),
+        "in": one.get("executor_id", "") if older else one.get("executor_id", {}).get("value", ""),
         "command": {"value": "true" if one["state"] == "TASK_FINISHED" else "sleep 1000"},
     }
     labels = one.get("labels")
     if labels:
         out["labels"] = {"labels": labels} if isinstance(labels, list) else labels
     return out
+
+
+def _executor(one: Json) -> Json | None:
+    """As a LAUNCH_GROUP has it."""
+    if one.get("type") != "DEFAULT" or "executor_id" not in one:
+        return None
+    said = one["resources"]
+    if isinstance(said, dict):
+        amounts = {name: amount for name, amount in said.items() if amount}
+        executor_id = {"value": one["executor_id"]}
+    else:
+        amounts = {r["name"]: r["scalar"]["value"] for r in said}
+        executor_id = one["executor_id"]
+    return {"type": "DEFAULT", "executor_id": executor_id, "resources": _resources(amounts)}
+
+
+def _resources(amounts: dict[str, float]) -> list[Json]:
+    return [
+        {"name": name, "type": "SCALAR", "scalar": {"value": amount}}
+        for name, amount in amounts.items()
+    ]
+
+
+def _launch(task: Json, executor: Json | None) -> Json:
+    if executor is None:
+        return {"type": "LAUNCH", "launch": {"task_infos": [task]}}
+    group = {"executor": executor, "task_group": {"tasks": [task]}}
+    return {"type": "LAUNCH_GROUP", "launch_group": group}

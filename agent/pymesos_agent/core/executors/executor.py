@@ -34,6 +34,7 @@ class Executor:
     stream_id: int = 0  # 0: not connected
     latest_stream: int = 0  # on which it has subscribed
     end_durable: bool = False
+    ends_with_agent: bool = False  # as of a task
 
     @property
     def container_id(self) -> str:
@@ -121,6 +122,7 @@ class Executor:
             started_at_s=self.started_at_s,
             executor=self.executor_info,
             executor_token=self.token,
+            ends_with_agent=self.ends_with_agent,
         )
         return Change(TASK, self.container_id, record.SerializeToString())
 
@@ -138,6 +140,7 @@ class Executor:
             kill=record.kill if record.HasField("kill") else None,
             killed_for=record.killed_for,
             started_at_s=record.started_at_s,
+            ends_with_agent=record.ends_with_agent,
         )
 
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from pymesos_agent.core.context import IDLE, KILL, SUBSCRIBE, Context
 from pymesos_agent.core.effects import CloseExecutor, KillContainer, ResizeContainer
+from pymesos_agent.core.executors import groups
 from pymesos_agent.core.executors.executor import Executor
+from pymesos_agent.core.executors.groups import GroupExecutor
 from pymesos_agent.core.lifecycles import (
     EXECUTOR_LIFE,
     ContainerEvent,
@@ -21,7 +23,7 @@ from pymesos_agent.core.lifecycles import (
     TaskEvent,
 )
 from pymesos_agent.core.tasks import updates
-from pymesos_agent.core.tasks.outcomes import grace_s
+from pymesos_agent.core.tasks.outcomes import ENDED_BY_AGENT, RESTARTED, grace_s
 from pymesos_agent.core.tasks.task import Task
 from pymesos_core import contract
 from pymesos_core.text import duration
@@ -57,7 +59,13 @@ def as_task(info: pb.ExecutorInfo, token: str, agent_address: str) -> pb.TaskInf
 
 
 def add_environment_of_mesos(
-    as_task: pb.TaskInfo, framework_id: str, token: str, mesos_at: str, grace_period_s: float
+    as_task: pb.TaskInfo,
+    framework_id: str,
+    token: str,
+    mesos_at: str,
+    grace_period_s: float,
+    *,
+    checkpoint: bool,
 ) -> None:
     """Add what an executor of Mesos looks for (its docs/executor-http-api.md).
 
@@ -70,15 +78,16 @@ def add_environment_of_mesos(
         "MESOS_SLAVE_ID": as_task.agent_id,
         "MESOS_SLAVE_PID": f"slave(1)@{mesos_at}",
         "MESOS_AGENT_ENDPOINT": mesos_at,
-        "MESOS_CHECKPOINT": "1",  # the agent may be started again: subscribe again
-        "MESOS_RECOVERY_TIMEOUT": "15mins",
-        "MESOS_SUBSCRIPTION_BACKOFF_MAX": "2secs",
+        "MESOS_CHECKPOINT": "1" if checkpoint else "0",
         "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": f"{grace_period_s or SHUTDOWN_S:g}secs",
         "MESOS_EXECUTOR_AUTHENTICATION_TOKEN": token,
         "MESOS_HTTP_COMMAND_EXECUTOR": "0",
         "LIBPROCESS_IP": host,
         "LIBPROCESS_PORT": "0",
     }
+    if checkpoint:  # the agent may be started again: subscribe again
+        theirs["MESOS_RECOVERY_TIMEOUT"] = "15mins"
+        theirs["MESOS_SUBSCRIPTION_BACKOFF_MAX"] = "2secs"
     as_task.command.environment.extend(
         pb.EnvironmentVariable(name=name, value=value) for name, value in theirs.items()
     )
@@ -88,6 +97,13 @@ def find(ctx: Context, framework_id: str, info: pb.ExecutorInfo) -> Executor | N
     """The one of that id, unless it has ended or is about to."""
     executor = ctx.state.executors.get((framework_id, info.executor_id))
     return executor if executor is not None and serves(executor) else None
+
+
+def serves_tasks(ctx: Context, framework_id: str, info: pb.TaskInfo) -> bool:
+    """Whether the executor of a task is there, and takes it."""
+    if info.HasField("executor"):
+        return find(ctx, framework_id, info.executor) is not None
+    return groups.find(ctx, (framework_id, info.group_executor_id)) is not None
 
 
 def serves(executor: Executor) -> bool:
@@ -205,6 +221,9 @@ def end(ctx: Context, executor: Executor, status: int | None, why: str) -> None:
     reason = pb.REASON_EXECUTOR_REGISTRATION_TIMEOUT if late else pb.REASON_EXECUTOR_TERMINATED
     text = f"It did not subscribe within {duration(SUBSCRIBE_S)}" if late else why
     for task in list(executor.tasks):
+        if executor.killed_for == RESTARTED:
+            updates.update(ctx, task, *ENDED_BY_AGENT[RESTARTED])
+            continue
         event = TaskEvent.KILLED if task.kill is not None else TaskEvent.FAILED
         updates.update(ctx, task, event, reason, f"Its executor has ended: {text}")
     exited = agent_pb.AgentMessage.ExecutorExited(
@@ -218,8 +237,9 @@ def end(ctx: Context, executor: Executor, status: int | None, why: str) -> None:
 
 def tell_free(ctx: Context, framework_id: str, executor_id: str) -> None:
     """Nothing is held by such an executor, unless there is one: its master gives that back."""
-    executor = ctx.state.executors.get((framework_id, executor_id))
-    if executor is not None and executor.held:
+    key = (framework_id, executor_id)
+    executor = ctx.state.executors.get(key)
+    if (executor is not None and executor.held) or groups.find(ctx, key) is not None:
         return
     exited = agent_pb.AgentMessage.ExecutorExited(
         framework_id=framework_id, executor_id=executor_id, held=True, quiet=True
@@ -228,9 +248,10 @@ def tell_free(ctx: Context, framework_id: str, executor_id: str) -> None:
         ctx.tell_master(agent_pb.AgentMessage(executor_exited=exited))
 
 
-def held(ctx: Context) -> list[Executor]:
+def held(ctx: Context) -> list[Executor | GroupExecutor]:
     """Return those that hold resources of their own."""
-    return [one for one in ctx.state.owners.values() if isinstance(one, Executor) and one.held]
+    custom = [one for one in ctx.state.owners.values() if isinstance(one, Executor) and one.held]
+    return [*custom, *groups.held(ctx)]
 
 
 def on_due(ctx: Context, name: str, container_id: str) -> None:

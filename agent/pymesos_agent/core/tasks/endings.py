@@ -7,6 +7,7 @@ from pymesos_agent.core import sandboxes, slack
 from pymesos_agent.core.context import KILL, Context, Owner
 from pymesos_agent.core.effects import DestroyGroup, Exit, KillContainer
 from pymesos_agent.core.events import ConfigChanged, UsesMeasured
+from pymesos_agent.core.executors import groups
 from pymesos_agent.core.executors import life as executors
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.lifecycles import ContainerEvent, TaskEvent
@@ -17,6 +18,7 @@ from pymesos_agent.core.tasks.outcomes import (
     ENDING,
     GROUP,
     LIFETIME,
+    RESTARTED,
     REVOKED,
     grace_s,
 )
@@ -68,8 +70,9 @@ def kill(ctx: Context, owner: Owner, policy: pb.KillPolicy) -> None:
 def _kill(ctx: Context, task: Task, policy: pb.KillPolicy) -> None:
     grace = grace_s(policy, task.info, ctx.config.kill_grace_s)
     ctx.timers.set((KILL, task.container_id), ctx.now.mono_s + grace)
-    # As recorded from Mesos: one that takes too long is not said to be killed, for it has failed.
-    said = task.killing_state and task.killed_for != LIFETIME
+    # As recorded from Mesos: one that takes too long is not said to be killed, for it has failed;
+    # nor is one that is lost with the agent that ran before.
+    said = task.killing_state and task.killed_for not in (LIFETIME, RESTARTED)
     if said and task.state == pb.TASK_RUNNING:
         updates.update(ctx, task, TaskEvent.KILLING, pb.REASON_UNSPECIFIED, "")
     else:
@@ -151,6 +154,8 @@ def clean_up(ctx: Context, owner: Owner) -> None:
         executors.task_ended(ctx, owner.executor)
     else:
         destroy_group(ctx, owner.group_id)
+        if groups.asks(owner):
+            executors.tell_free(ctx, *groups.key_of(owner))
     _exit_if_empty(ctx)
 
 

@@ -11,6 +11,7 @@ from itertools import chain
 from pymesos_agent.core.containers import Container, choose_runtime
 from pymesos_agent.core.context import Context, Owner
 from pymesos_agent.core.effects import StartContainer
+from pymesos_agent.core.executors import groups
 from pymesos_agent.core.executors import life as executors
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.lifecycles import ContainerEvent, TaskEvent
@@ -25,7 +26,7 @@ from pymesos_agent.core.tasks import updates
 from pymesos_agent.core.tasks.task import InExecutor, Task
 from pymesos_core import contract
 from pymesos_core.copies import copy_of
-from pymesos_core.executors import held_problem, own_resources
+from pymesos_core.executors import executor_of, held_problem, own_resources
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.images import is_on_disk
 from pymesos_core.resources import ResourceError, check, checked_total, from_proto, to_proto
@@ -38,24 +39,38 @@ USERS = "users"
 
 
 def launch_task(ctx: Context, message: agent_pb.LaunchTask) -> None:
-    """Launch one task; what was taken for its executor is given back unless that is there.
+    """Launch one task."""
+    _launch_as_told(ctx, message, [copy_of(message.task_info)], "")
+
+
+def launch_group(ctx: Context, message: agent_pb.LaunchGroup) -> None:
+    """Launch the tasks of a group, all or none."""
+    infos = [copy_of(info) for info in message.task_infos]
+    _launch_as_told(ctx, message, infos, next(ctx.container_ids))
+
+
+def _launch_as_told(
+    ctx: Context,
+    message: agent_pb.LaunchTask | agent_pb.LaunchGroup,
+    infos: Sequence[pb.TaskInfo],
+    group_id: str,
+) -> None:
+    """Launch tasks; what was taken for their executor is given back unless that is there.
 
     A master takes it once. If the executor ends while its next task is on the way, nothing is
     taken for another one, so that task is dropped (as in Mesos: `RunTaskMessage.launch_executor`).
     """
-    info, framework_id = copy_of(message.task_info), message.framework_id
-    executor = info.executor
-    if (
-        executor.resources
-        and not message.launch_executor
-        and executors.find(ctx, framework_id, executor) is None
-    ):
-        text = f"Its executor {executor.executor_id[:255]} has ended, or is about to"
-        updates.turn_away(ctx, framework_id, info, pb.REASON_EXECUTOR_TERMINATED, text)
+    framework_id = message.framework_id
+    executor_id, asked = executor_of(infos[0]) if infos else ("", ())
+    known = not asked or message.launch_executor
+    if not known and not executors.serves_tasks(ctx, framework_id, infos[0]):
+        text = f"Its executor {executor_id[:255]} has ended, or is about to"
+        for info in infos:
+            updates.turn_away(ctx, framework_id, info, pb.REASON_EXECUTOR_TERMINATED, text)
         return
-    launch(ctx, framework_id, message.role, [info], "")
+    launch(ctx, framework_id, message.role, infos, group_id)
     if message.launch_executor:
-        executors.tell_free(ctx, framework_id, executor.executor_id)
+        executors.tell_free(ctx, framework_id, executor_id)
 
 
 def launch(
@@ -98,6 +113,8 @@ def launch(
             ctx.forget(executor)
             if executor.held:
                 executors.tell_free(ctx, *executor.key)
+        if groups.asks(tasks[0]):
+            executors.tell_free(ctx, *groups.key_of(tasks[0]))
         for owner in owners:
             if owner.container is not None:
                 ctx.uids.free(owner.container.own_uid)
@@ -128,13 +145,18 @@ def _check(ctx: Context, framework_id: str, role: str, infos: Sequence[pb.TaskIn
         if problem := contract.problem(info) if info.task_id else id_problem(info.task_id):
             raise ResourceError(f"the task is invalid: {problem}")
         check(info.resources)
-        if not info.HasField("executor"):
+        executor_id, asked = executor_of(info)
+        if not executor_id and not asked:
             continue
-        if problem := id_problem(info.executor.executor_id):
+        if problem := id_problem(executor_id):
             raise ResourceError(f"the executor's id: {problem}")
-        held = from_proto(info.executor.resources)
+        held = from_proto(asked)
         if problem := held_problem(held):
             raise ResourceError(f"the executor's resources: {problem}")
+        if groups.is_other(ctx, framework_id, info):
+            raise ResourceError(f"the executor {executor_id} is there, and is another one")
+        if not info.HasField("executor"):
+            continue
         executor = executors.find(ctx, framework_id, info.executor)
         has = executor.resources if executor is not None else own_resources(held)
         checked_total((has, from_proto(info.resources)))
@@ -143,16 +165,22 @@ def _check(ctx: Context, framework_id: str, role: str, infos: Sequence[pb.TaskIn
 
 
 def _new(ctx: Context, framework_id: str, role: str, info: pb.TaskInfo, group_id: str) -> Task:
-    wants_killing = pb.TASK_KILLING_STATE in ctx.state.framework_info(framework_id).capabilities
+    framework_info = ctx.state.framework_info(framework_id)
     return Task(
         next(ctx.container_ids),
         framework_id,
         role,
         info,
-        wants_killing,
+        pb.TASK_KILLING_STATE in framework_info.capabilities,
         group_id=group_id,
+        ends_with_agent=not has_checkpoints(framework_info),
         launched_at_s=ctx.now.wall_s,
     )
+
+
+def has_checkpoints(info: pb.FrameworkInfo) -> bool:
+    """Whether what a framework has here outlives the agent."""
+    return info.checkpoint or pb.CHECKPOINT_COUNTS not in info.capabilities
 
 
 def _place(ctx: Context, task: Task) -> Executor | None:
@@ -181,7 +209,12 @@ def _new_executor(ctx: Context, task: Task, user: str) -> Executor:
     as_task.agent_id = ctx.state.agent_id
     if ctx.config.mesos_at:
         executors.add_environment_of_mesos(
-            as_task, task.framework_id, token, ctx.config.mesos_at, info.shutdown_grace_period_s
+            as_task,
+            task.framework_id,
+            token,
+            ctx.config.mesos_at,
+            info.shutdown_grace_period_s,
+            checkpoint=not task.ends_with_agent,
         )
     container = _container(
         ctx,
@@ -191,7 +224,7 @@ def _new_executor(ctx: Context, task: Task, user: str) -> Executor:
         info.command.user or user,
         as_task,
     )
-    return Executor(container, task.role, info, token)
+    return Executor(container, task.role, info, token, ends_with_agent=task.ends_with_agent)
 
 
 def _container(

@@ -12,7 +12,7 @@ from pymesos_agent.core.tasks.task import Task
 from pymesos_proto.v1 import types_pb2 as pb
 
 LIFETIME, DISK, GROUP, ENDING, DRAIN = "lifetime", "disk", "group", "ending", "drain"
-REVOKED, CONFIG = "revoked", "config"
+REVOKED, CONFIG, RESTARTED = "revoked", "config", "restarted"
 MIB = 1024 * 1024
 # As in Mesos: one that is not well is killed, one that takes too long has failed.
 ENDED_BY_AGENT = {
@@ -39,6 +39,11 @@ ENDED_BY_AGENT = {
         TaskEvent.KILLED,
         pb.REASON_CONFIG_CHANGED,
         "Killed, to begin anew with addresses in its config files that have changed",
+    ),
+    RESTARTED: (
+        TaskEvent.LOST,
+        pb.REASON_AGENT_DISCONNECTED,
+        "Its agent was started again, and its framework has no checkpoints",
     ),
 }
 # What holds however far a task had come.

@@ -61,7 +61,7 @@ class Task:
     kill: pb.KillPolicy | None = None
     end_durable: bool = False  # its end is stored, and what it had is given back
     resend_s: float = 0.0
-    killed_for: str = ""  # HEALTH, LIFETIME, DISK, GROUP, ENDING, DRAIN, REVOKED, CONFIG: we end it
+    killed_for: str = ""  # HEALTH, LIFETIME, GROUP and the like: see `outcomes.ENDED_BY_AGENT`
     killed_why: str = ""
     healthy: bool | None = None
     ready: bool | None = None
@@ -70,6 +70,7 @@ class Task:
     acknowledged: pb.TaskStatus | None = None  # the latest that is
     checks: dict[str, CheckState] = field(default_factory=dict)
     group_id: str = ""  # the same for all that live and die together
+    ends_with_agent: bool = False  # when that is started again: its framework has no checkpoints
     unchanging: bytes = b""  # of its record, that part, serialized
 
     @property
@@ -142,6 +143,7 @@ class Task:
         record.role, record.group_id = self.role, self.group_id
         record.killing_state, record.launched_at_s = self.killing_state, self.launched_at_s
         record.task_info.CopyFrom(self.info)
+        record.ends_with_agent = self.ends_with_agent
         if self.container is not None:
             record.own_uid = self.container.own_uid
         if (place := self.place) is not None:
@@ -169,6 +171,7 @@ class Task:
             started_at_s=record.started_at_s,
             acknowledged=record.acknowledged if record.HasField("acknowledged") else None,
             group_id=record.group_id,
+            ends_with_agent=record.ends_with_agent,
         )
         if record.executor_container_id:
             seen = deque(record.updates_seen, UPDATES_SEEN)

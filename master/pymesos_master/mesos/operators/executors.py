@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from pymesos_core.executors import executor_of
 from pymesos_core.mesos.executors import executor_to_mesos
+from pymesos_core.mesos.resources import to_mesos
 from pymesos_core.resources import to_proto
 from pymesos_master.mesos.tasks import executor_id_of
 from pymesos_master.queries.looking import Look
@@ -44,6 +46,8 @@ def _of_task(task: pb.TaskView) -> mesos.ExecutorInfo:
         return executor_to_mesos(info.executor, task.framework_id, task.role)
     out = mesos.ExecutorInfo(type=mesos.ExecutorInfo.DEFAULT)
     out.executor_id.value, out.framework_id.value = info.group_executor_id, task.framework_id
+    shown = (to_mesos(one, refined=True, allocated_to=task.role) for one in executor_of(info)[1])
+    out.resources.extend(one for one in shown if one is not None)
     return out
 
 

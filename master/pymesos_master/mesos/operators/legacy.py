@@ -17,6 +17,7 @@ from pymesos_master.mesos.frameworks import info_to_mesos
 from pymesos_master.mesos.operators import showing
 from pymesos_master.mesos.operators.executors import executors, older
 from pymesos_master.mesos.operators.reading import Tasks
+from pymesos_master.mesos.tasks import executor_id_of
 from pymesos_master.queries.looking import Look
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
@@ -172,7 +173,7 @@ def task(view: pb.TaskView, aware: Container[str], places: Places) -> Json:
         "id": info.task_id,
         "name": info.name,
         "framework_id": view.framework_id,
-        "executor_id": info.executor.executor_id,
+        "executor_id": executor_id_of(info),
         "slave_id": info.agent_id,
         "state": mesos.TaskState.Name(showing.task_state(view, aware)),
         "resources": amounts(one for one in resources if one is not None),

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller
 from pymesos_master.mesos.events import Places
-from pymesos_master.mesos.tasks import executor_id_of
+from pymesos_master.mesos.tasks import executor_id_of, has_address
 from pymesos_master.queries import Listing, PageRequest, TaskFilter
 from pymesos_master.queries.paging import MAX_PAGE_SIZE
 from pymesos_master.shell import Leader
@@ -81,14 +81,14 @@ class Reading:
 
     def places(self, tasks: list[pb.TaskView] | None = None) -> Places:
         """Where agents are reached, and these tasks."""
-        by_task = {task.task_info.task_id: _ip_of(task) for task in tasks or ()}
+        by_task = {task.task_info.task_id: task for task in tasks or ()}
         executors = {
             task.task_info.task_id: executor_id
             for task in tasks or ()
             if (executor_id := executor_id_of(task.task_info))
         }
         return Places(
-            lambda status: by_task.get(status.task_id, ""),
+            lambda status: _ip_of(by_task.get(status.task_id), status),
             self.agent_at,
             lambda status: executors.get(status.task_id, ""),
         )
@@ -99,8 +99,9 @@ class Reading:
         return None if agent is None else HostPort(agent.info.address.ip, agent.info.address.port)
 
 
-def _ip_of(task: pb.TaskView) -> str:
-    return task.agent_address.ip if task.task_info.container.network in ("", "host") else ""
+def _ip_of(task: pb.TaskView | None, status: types_pb2.TaskStatus) -> str:
+    known = task is not None and has_address(task.task_info, status.state)
+    return task.agent_address.ip if task is not None and known else ""
 
 
 def _above(role: str) -> list[str]:

@@ -1422,7 +1422,7 @@ class MasterInfo(_message.Message):
 class Offer(_message.Message):
     __slots__ = ("id", "framework_id", "agent_id", "hostname", "resources", "executor_ids", "attributes", "url", "unavailability", "allocation_info", "domain")
     class Operation(_message.Message):
-        __slots__ = ("type", "launch", "reserve", "unreserve", "create", "destroy", "launch_group", "id")
+        __slots__ = ("type", "launch", "reserve", "unreserve", "create", "destroy", "launch_group", "id", "grow_volume", "shrink_volume")
         class Type(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
             __slots__ = ()
             UNKNOWN: _ClassVar[Offer.Operation.Type]
@@ -1481,6 +1481,20 @@ class Offer(_message.Message):
             VOLUMES_FIELD_NUMBER: _ClassVar[int]
             volumes: _containers.RepeatedCompositeFieldContainer[Resource]
             def __init__(self, volumes: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ...) -> None: ...
+        class GrowVolume(_message.Message):
+            __slots__ = ("volume", "addition")
+            VOLUME_FIELD_NUMBER: _ClassVar[int]
+            ADDITION_FIELD_NUMBER: _ClassVar[int]
+            volume: Resource
+            addition: Resource
+            def __init__(self, volume: _Optional[_Union[Resource, _Mapping]] = ..., addition: _Optional[_Union[Resource, _Mapping]] = ...) -> None: ...
+        class ShrinkVolume(_message.Message):
+            __slots__ = ("volume", "subtract")
+            VOLUME_FIELD_NUMBER: _ClassVar[int]
+            SUBTRACT_FIELD_NUMBER: _ClassVar[int]
+            volume: Resource
+            subtract: Value.Scalar
+            def __init__(self, volume: _Optional[_Union[Resource, _Mapping]] = ..., subtract: _Optional[_Union[Value.Scalar, _Mapping]] = ...) -> None: ...
         TYPE_FIELD_NUMBER: _ClassVar[int]
         LAUNCH_FIELD_NUMBER: _ClassVar[int]
         RESERVE_FIELD_NUMBER: _ClassVar[int]
@@ -1489,6 +1503,8 @@ class Offer(_message.Message):
         DESTROY_FIELD_NUMBER: _ClassVar[int]
         LAUNCH_GROUP_FIELD_NUMBER: _ClassVar[int]
         ID_FIELD_NUMBER: _ClassVar[int]
+        GROW_VOLUME_FIELD_NUMBER: _ClassVar[int]
+        SHRINK_VOLUME_FIELD_NUMBER: _ClassVar[int]
         type: Offer.Operation.Type
         launch: Offer.Operation.Launch
         reserve: Offer.Operation.Reserve
@@ -1497,7 +1513,9 @@ class Offer(_message.Message):
         destroy: Offer.Operation.Destroy
         launch_group: Offer.Operation.LaunchGroup
         id: OperationID
-        def __init__(self, type: _Optional[_Union[Offer.Operation.Type, str]] = ..., launch: _Optional[_Union[Offer.Operation.Launch, _Mapping]] = ..., reserve: _Optional[_Union[Offer.Operation.Reserve, _Mapping]] = ..., unreserve: _Optional[_Union[Offer.Operation.Unreserve, _Mapping]] = ..., create: _Optional[_Union[Offer.Operation.Create, _Mapping]] = ..., destroy: _Optional[_Union[Offer.Operation.Destroy, _Mapping]] = ..., launch_group: _Optional[_Union[Offer.Operation.LaunchGroup, _Mapping]] = ..., id: _Optional[_Union[OperationID, _Mapping]] = ...) -> None: ...
+        grow_volume: Offer.Operation.GrowVolume
+        shrink_volume: Offer.Operation.ShrinkVolume
+        def __init__(self, type: _Optional[_Union[Offer.Operation.Type, str]] = ..., launch: _Optional[_Union[Offer.Operation.Launch, _Mapping]] = ..., reserve: _Optional[_Union[Offer.Operation.Reserve, _Mapping]] = ..., unreserve: _Optional[_Union[Offer.Operation.Unreserve, _Mapping]] = ..., create: _Optional[_Union[Offer.Operation.Create, _Mapping]] = ..., destroy: _Optional[_Union[Offer.Operation.Destroy, _Mapping]] = ..., launch_group: _Optional[_Union[Offer.Operation.LaunchGroup, _Mapping]] = ..., id: _Optional[_Union[OperationID, _Mapping]] = ..., grow_volume: _Optional[_Union[Offer.Operation.GrowVolume, _Mapping]] = ..., shrink_volume: _Optional[_Union[Offer.Operation.ShrinkVolume, _Mapping]] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
