@@ -15,7 +15,7 @@ from pymesos_binpack.alerts.silences import SILENCE
 from pymesos_binpack.alerts.state import ALERT
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.jobfiles.parsing import parse_stored
-from pymesos_binpack.restoring import Parse
+from pymesos_binpack.loading import Parse
 from pymesos_binpack.roles import JobRoles, roles_problem
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService

@@ -75,8 +75,8 @@ ROOMS = {
 FLOORS = {
     "frameworks/pymesos_binpack": [
         "constraints", "containers", "periodic", "specs", "roles", "placement", "jobs", "jobfiles",
-        "alerts", "ahead", "restoring", "core", "calls", "making", "shell", "services", "metrics",
-        "hosting", "settings", "states", "life", "electing", "moving", "main",
+        "alerts", "ahead", "loading", "restoring", "core", "calls", "making", "shell", "services",
+        "metrics", "hosting", "settings", "states", "life", "electing", "moving", "main",
     ],
 }  # fmt: skip
 

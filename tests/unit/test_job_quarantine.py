@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pymesos_binpack import core as c
-from pymesos_binpack import restoring
+from pymesos_binpack import loading, restoring
 from pymesos_binpack.core import launches, submissions
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.jobs import launching
@@ -131,7 +131,7 @@ def test_what_an_older_version_took_is_run() -> None:
 
 
 def test_every_field_of_an_instance_is_checked() -> None:
-    assert restoring._MAY_BE.keys() == set(Saved._fields)
+    assert loading._MAY_BE.keys() == set(Saved._fields)
 
 
 def test_its_tasks_are_left_alone_and_their_ends_kept_for_it() -> None:

@@ -24,7 +24,7 @@ from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.jobs.rollouts.rules import Amount
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.updating import rules_of
-from pymesos_binpack.restoring import load_version
+from pymesos_binpack.loading import load_version
 from pymesos_binpack.services.views import instance_view, job_view
 from pymesos_binpack.specs import JobError
 from pymesos_cli.jobs.progress import ports_of

@@ -88,9 +88,10 @@ from pymesos_binpack.jobs.roster import wanted_of
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.variables import Variables
 from pymesos_binpack.jobs.volumes import KeptVolume, Volumes
+from pymesos_binpack.loading import Parse
 from pymesos_binpack.placement.by_role import PlacementByRole
 from pymesos_binpack.placement.packing import Policy
-from pymesos_binpack.restoring import Parse, Quarantined, restore, set_aside, why
+from pymesos_binpack.restoring import Quarantined, restore, set_aside, why
 from pymesos_core.clock import Now
 from pymesos_core.security import policy as security
 from pymesos_core.store import Change, Records

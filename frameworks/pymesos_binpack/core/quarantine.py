@@ -9,7 +9,8 @@ from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Kill, Reconcile, Released
 from pymesos_binpack.core.then import ReleaseAwaited, ReleaseStored
 from pymesos_binpack.jobs.state import JobState
-from pymesos_binpack.restoring import QUARANTINE, Quarantined, load_job, set_aside, why
+from pymesos_binpack.loading import load_job
+from pymesos_binpack.restoring import QUARANTINE, Quarantined, set_aside, why
 from pymesos_core.store import Change
 
 
