@@ -13,7 +13,7 @@ from pymesos_binpack.jobs.foreseeing import foresee
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.jobs.state import JobState
-from pymesos_binpack.services.versions import APPLY, Made, _next_version
+from pymesos_binpack.services.changing import APPLY, Made, next_version
 from pymesos_binpack.services.views import instance_view, job_view
 from pymesos_binpack.specs import Until
 from pymesos_proto.v1 import types_pb2 as pb
@@ -301,7 +301,7 @@ class TestRollouts:
         begin(h, *tasks, task("fetch", kind="batch"))
         after = job_of(task("web", "init", command="y"), *tasks[1:], task("fetch", kind="batch"))
         made = Made(after, APPLY)
-        foreseen = foresee(state_of(h), after, _next_version(state_of(h), made), h.core.agents)
+        foreseen = foresee(state_of(h), after, next_version(state_of(h), made), h.core.agents)
         assert {change.task: change.replace for change in foreseen} == {
             "web": 1,
             "init": 1,

@@ -16,7 +16,7 @@ from pymesos_binpack.core.scaling import LOOK_S, OLD_S
 from pymesos_binpack.jobfiles.parsing import Job, JobError, parse_job
 from pymesos_binpack.jobs.scaling import Measured, ScaleStep, Scaling, decide
 from pymesos_binpack.jobs.state import SCALING, JobState
-from pymesos_binpack.services.versions import APPLY, _check_scale, _counts
+from pymesos_binpack.services.changing import APPLY, check_scale, counts_of
 from pymesos_binpack.services.views import job_view
 from pymesos_binpack.specs import ScaleRules
 from pymesos_cli.jobs.scaling import scaling_lines
@@ -313,8 +313,8 @@ class TestForPeople:
     def test_nobody_scales_it_by_hand(self, h: BinpackHarness) -> None:
         h.submit(job_of(QUICK))
         with pytest.raises(CallError, match=r"from 2 to 6 .* change these bounds"):
-            _check_scale(state_of(h), "web")
-        assert _counts(state_of(h).job) == {}
+            check_scale(state_of(h), "web")
+        assert counts_of(state_of(h).job) == {}
 
     def test_each_step_says_why(self, h: BinpackHarness) -> None:
         h.submit(job_of(QUICK))

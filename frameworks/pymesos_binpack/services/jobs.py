@@ -10,13 +10,13 @@ from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.services.alerts import AlertCalls
+from pymesos_binpack.services.applying import ApplyCalls
 from pymesos_binpack.services.asked import Call, answering, short, who
 from pymesos_binpack.services.daemon_views import daemon_views
 from pymesos_binpack.services.job_lists import Listed, in_order, is_asked_for
 from pymesos_binpack.services.restores import JobRestores
 from pymesos_binpack.services.rollouts import RolloutCalls
 from pymesos_binpack.services.triggers import TriggerCalls
-from pymesos_binpack.services.versions import JobChanges
 from pymesos_binpack.services.views import (
     instance_view,
     job_view,
@@ -40,7 +40,7 @@ SLICE = 500
 QUARANTINED_PER_PAGE = 10
 
 
-class JobsService(JobChanges, RolloutCalls, TriggerCalls, JobRestores, AlertCalls):
+class JobsService(ApplyCalls, RolloutCalls, TriggerCalls, JobRestores, AlertCalls):
     """Submit, change, list, watch, stop; and what is in quarantine."""
 
     contract = pb.DESCRIPTOR.services_by_name["Jobs"]
