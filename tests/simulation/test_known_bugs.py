@@ -28,13 +28,12 @@ from pymesos_agent.core.tasks.task import Task as AgentTask
 from pymesos_agent.core.uids import Uids
 from pymesos_agent.shell import Shell
 from pymesos_binpack import core as bp
-from pymesos_binpack.core import alerting, launches, versions
+from pymesos_binpack.core import alerting, following, launches, versions
 from pymesos_binpack.core import daemons as core_daemons
 from pymesos_binpack.core import dependencies as core_dependencies
 from pymesos_binpack.core import scaling as core_scaling
 from pymesos_binpack.core import submissions as core_submissions
 from pymesos_binpack.core import versions as core_versions
-from pymesos_binpack.core.binpack import BinpackCore
 from pymesos_binpack.core.context import Context as BinpackContext
 from pymesos_binpack.core.effects import Tell
 from pymesos_binpack.core.then import InstanceDurable, KillStored, LaunchStored, LeavingStored
@@ -264,15 +263,15 @@ def forget_the_versions_of_a_backup(patch: pytest.MonkeyPatch) -> None:
 
 def keep_from_watchers_what_is_durable(patch: pytest.MonkeyPatch) -> None:
     """Who watches a job is not told of what has been written."""
-    original = BinpackCore._follow
+    original = following.follow
 
-    def follow(self: BinpackCore, each: Any) -> None:
-        changed = dict(self._ctx.changed)
-        original(self, each)
+    def follow(ctx: BinpackContext, each: Any) -> None:
+        changed = dict(ctx.changed)
+        original(ctx, each)
         if isinstance(each, InstanceDurable) and is_terminal(each.saved.state):  # type: ignore[arg-type]
-            self._ctx.changed = changed
+            ctx.changed = changed
 
-    patch.setattr(BinpackCore, "_follow", follow)
+    patch.setattr(following, "follow", follow)
 
 
 def keep_what_is_forgotten(patch: pytest.MonkeyPatch) -> None:

@@ -7,16 +7,17 @@ found out by reconciliation: the master does not know the task, and it is planne
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 
 from pymesos_binpack.alerts.silences import Silences
 from pymesos_binpack.alerts.state import Alerts
 from pymesos_binpack.core import (
     alerting,
+    checking,
     daemons,
     data,
     drains,
+    following,
     hearing,
     launches,
     losing,
@@ -27,12 +28,13 @@ from pymesos_binpack.core import (
     silencing,
     submissions,
     subscription,
+    timing,
     triggers,
     updates,
     variables,
     versions,
 )
-from pymesos_binpack.core.context import KEPT, Context
+from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Decline, Effect, JobChanged
 from pymesos_binpack.core.events import (
     AgentDraining,
@@ -66,25 +68,10 @@ from pymesos_binpack.core.events import (
 )
 from pymesos_binpack.core.then import (
     FrameworkStored,
-    InstanceDurable,
-    InstancesRemoved,
-    JobDurable,
-    JobStored,
-    KillStored,
-    LaunchStored,
-    LeavingStored,
-    ReleaseAwaited,
-    ReleaseStored,
-    RolloutsDurable,
-    RunsDurable,
-    ScalingsDurable,
-    Then,
-    VersionStored,
 )
 from pymesos_binpack.jobfiles.parsing import parse_stored
 from pymesos_binpack.jobs.daemons import Agents
 from pymesos_binpack.jobs.instance import Instance
-from pymesos_binpack.jobs.roster import wanted_of
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.variables import Variables
 from pymesos_binpack.jobs.volumes import KeptVolume, Volumes
@@ -96,8 +83,6 @@ from pymesos_core.clock import Now
 from pymesos_core.security import policy as security
 from pymesos_core.store import Change, Records
 from pymesos_sdk.ledger import FRAMEWORK, Ledger
-
-_OF_NO_JOB = (*launches.OF_ROLES, variables.VARIABLES, secrets.SECRETS)  # timers
 
 
 class JobFault(Exception):  # noqa: N818 - of the job, as far as the others are concerned
@@ -275,40 +260,7 @@ class BinpackCore:
 
     def check(self) -> None:
         """Assert what is kept twice for speed; for tests and the simulator."""
-        ctx = self._ctx
-        pending = {instance.key for instance in self.instances() if instance.pending}
-        noted = ctx.placements.keys() | ctx.delayed.keys()
-        assert pending == noted, f"{pending ^ noted}"
-        for job in self.jobs.values():
-            assert job.left == sum(not i.saved.done for i in job.instances), job.job_id
-            assert job.ended == (job.job_id in ctx.roster.ended), job.job_id
-            assert job.durably_left == sum(not i.durable.done for i in job.instances), job.job_id
-        going = [wanted_of(job) for job in self.jobs.values() if not job.ended]
-        assert ctx.roster.shapes == sum((w.shapes for w in going), Counter()), ctx.roster.shapes
-        ports = sum((w.host_ports for w in going), Counter[int]())
-        assert ctx.roster.host_ports == ports, ctx.roster.host_ports
-        assert ctx.roster.roles == Counter(w.role for w in going), ctx.roster.roles
-        assert ctx.roster.daemons.keys() == {
-            job.job_id for job in self.jobs.values() if job.job.has_daemon and not job.ended
-        }
-        for use, role, name in dict.fromkeys((u, w.role, n) for w in going for u, n in w.uses):
-            users = [w.role == role and (use, name) in w.uses for w in going].count(True)
-            assert len(ctx.roster.users(use, role, name)) == users, f"{use} {name} of {role}"
-        assert ctx.releasing <= ctx.quarantined.keys() - self.jobs.keys(), ctx.releasing
-        wanted = {*ctx.always, *ctx.roster.roles}
-        assert set(ctx.roles) == wanted.difference(ctx.refused_roles, ctx.apart[1:]), ctx.roles
-        assert wanted.issuperset((*ctx.refused_roles, *ctx.apart)), ctx.refused_roles
-        assert {placement.role for placement in ctx.placements} <= wanted, wanted
-        ctx.alerts.check()
-        if self._begun:
-            spread = {(variables.VARIABLES, each.key) for each in ctx.variables if each.spreading}
-            spread |= {(secrets.SECRETS, s.key) for s in ctx.secrets.values() if s.spreading}
-            making = [key for key, each in ctx.spreading_variables.items() if each.making]
-            spread -= {(variables.VARIABLES, key) for key in making}
-            assert all(timer in ctx.timers for timer in spread), f"{spread} waits for ever"
-        if not ctx.writes:
-            unsettled = [i.label for i in self.instances() if not i.settled]
-            assert not unsettled, f"{unsettled} are meant to be what nobody writes"
+        checking.check(self._ctx, begun=self._begun)
 
     # Steps.
 
@@ -341,39 +293,8 @@ class BinpackCore:
         self._handle(event)
         daemons.follow(ctx)
         for kind, key in ctx.timers.each_due(ctx.now.mono_s):
-            ctx.at = "" if kind in _OF_NO_JOB else key.partition("/")[0]
-            if kind == "unreachable":
-                updates.on_unreachable_for_long(ctx, key)
-            elif kind == data.HOME:
-                data.on_home_awaited(ctx, key)
-            elif kind == "restart":
-                updates.on_kept_back_for_long(ctx, key)
-            elif kind == versions.ROLLOUT:
-                versions.on_due(ctx, key)
-            elif kind == scaling.SCALE:
-                scaling.on_due(ctx, key)
-            elif kind == versions.DRAIN:
-                versions.on_drained(ctx, key)
-            elif kind == hearing.HEARS:
-                hearing.on_due(ctx)
-            elif kind == drains.DRAINS:
-                drains.on_due(ctx)
-            elif kind == subscription.TRY_AGAIN:
-                subscription.try_again(ctx)
-            elif kind == alerting.ALERTS:
-                alerting.on_due(ctx, key)
-            elif kind == silencing.SILENCES:
-                silencing.on_due(ctx, key)
-            elif kind == variables.VARIABLES:
-                variables.on_due(ctx, key)
-            elif kind == secrets.SECRETS:
-                secrets.on_due(ctx, key)
-            elif kind == KEPT:
-                launches.on_kept_for_long(ctx, key)
-            elif kind == launches.EXPLAIN:
-                ctx.placements.of(key).explain()
-            elif kind == launches.HOLD:
-                ctx.placements.of(key).due = True
+            ctx.at = timing.job_of(kind, key)
+            timing.on_due(ctx, kind, key)
         ctx.at = ""
         subscription.follow(ctx)
         for placement in list(ctx.placements):
@@ -434,10 +355,7 @@ class BinpackCore:
             case RolesAnswered():
                 subscription.on_answered(ctx, event)
             case PolicyTold(policy):
-                ctx.policy = policy
-                subscription.try_again(ctx)
-                # Who watches a job may have to go.
-                ctx.changed.update(dict.fromkeys(ctx.roster.jobs))
+                subscription.on_policy(ctx, policy)
             case AlertsSilenced():
                 silencing.on_asked(ctx, event)
             case VariableSet():
@@ -449,7 +367,7 @@ class BinpackCore:
             case NoticeTaken():
                 alerting.on_taken(ctx, event)
             case Stored(token):
-                self._on_stored(token)
+                following.on_stored(ctx, token)
 
     def _on_subscribed(self, framework_id: str) -> None:
         """The driver asks for the tasks of the ledger; what it does not know is asked for here."""
@@ -475,56 +393,3 @@ class BinpackCore:
         ctx.at = ""
         hearing.on_subscribed(ctx)
         serving.on_subscribed(ctx)
-
-    def _on_stored(self, token: int) -> None:
-        ctx = self._ctx
-        write = ctx.writes.stored(token)
-        ctx.at = write.about
-        for each in write.then:
-            self._follow(each)
-
-    def _follow(self, each: Then) -> None:
-        ctx = self._ctx
-        match each:
-            case InstanceDurable(instance, saved):
-                ctx.changed[instance.job_id] = None
-                if (job := ctx.roster.jobs.get(instance.job_id)) is not None:
-                    job.is_durable(instance, saved)
-                serving.note(ctx, [instance])
-            case JobDurable(job, stopping, hurried):
-                job.durably_stopping, job.durably_hurried = stopping, hurried
-                serving.note(ctx, job.instances)
-                ctx.changed[job.job_id] = None
-            case JobStored(job):
-                submissions.on_job_stored(ctx, job)
-            case VersionStored(job, number):
-                versions.on_version_stored(ctx, job, number)
-                scaling.begin(ctx, job)
-                serving.note(ctx, job.instances)
-            case RolloutsDurable(job, rollouts):
-                job.durable_rollouts = rollouts
-                serving.note(ctx, job.instances)
-                ctx.changed[job.job_id] = None
-            case ScalingsDurable(job, scalings):
-                job.durable_scalings = scalings
-                ctx.changed[job.job_id] = None
-            case RunsDurable(job, runs):
-                job.durable_runs = runs
-                ctx.changed[job.job_id] = None
-            case InstancesRemoved(job, gone):
-                versions.on_removed(ctx, job, gone)
-                serving.note(ctx, gone)
-            case LaunchStored():
-                launches.on_launch_stored(ctx, each)
-            case KillStored():
-                launches.on_kill_stored(ctx, each)
-            case LeavingStored():
-                versions.on_leaving_stored(ctx, each)
-            case ReleaseStored(job):
-                quarantine.on_release_stored(ctx, job)
-            case ReleaseAwaited(job_id, discard):
-                quarantine.on_released(ctx, job_id, discard=discard)
-            case FrameworkStored():
-                data.probe(ctx, None)
-            case _:
-                ctx.say(each)

@@ -9,6 +9,7 @@ from pymesos_binpack.core.effects import BeInRoles
 from pymesos_binpack.core.events import RolesAnswered
 from pymesos_binpack.roles import roles_problem
 from pymesos_binpack.specs import Job
+from pymesos_core.security.policy import Policy
 
 TRY_AGAIN = "roles"  # the timer of what is refused
 TRY_AGAIN_S = 60.0  # what refuses may pass without a word, as when other frameworks have left
@@ -82,3 +83,11 @@ def role_problem(ctx: Context, job: Job) -> str | None:
         return None
     problem = roles_problem(ctx.roster.roles_with_new_ones() | {job.role, *ctx.always})
     return problem and f"{problem}: end the jobs of another role first"
+
+
+def on_policy(ctx: Context, policy: Policy) -> None:
+    """By this callers are answered from now on, and roles may be had that were refused."""
+    ctx.policy = policy
+    try_again(ctx)
+    # Who watches a job may have to go.
+    ctx.changed.update(dict.fromkeys(ctx.roster.jobs))
