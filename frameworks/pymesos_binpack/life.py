@@ -15,6 +15,7 @@ from pymesos_binpack.alerts.silences import SILENCE
 from pymesos_binpack.alerts.state import ALERT
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.jobfiles.parsing import parse_stored
+from pymesos_binpack.jobs import writes
 from pymesos_binpack.loading import Parse
 from pymesos_binpack.roles import JobRoles, roles_problem
 from pymesos_binpack.services.audited import AuditedJobs
@@ -353,5 +354,5 @@ async def _tear_down(binpack: Binpack, running: asyncio.Task[None], store: State
     changes += [Change(ALERT, alert.key, None) for alert in binpack.core.alerts]
     changes += [Change(SILENCE, silence.key, None) for silence in binpack.core.silences]
     for job in list(binpack.core.jobs.values()):
-        changes += job.removal()
+        changes += writes.removal(job)
     await asyncio.to_thread(store.commit, changes)

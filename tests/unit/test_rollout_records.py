@@ -9,6 +9,7 @@ import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_binpack.jobs import writes
 from pymesos_binpack.jobs.state import JobState
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness
@@ -105,8 +106,8 @@ def test_one_of_a_task_that_is_gone_is_forgotten(h: BinpackHarness) -> None:
     assert [key for kind, key in h.records if kind == "rollout"] == [f"{JOB_ID}/web"]
     h.feed(c.JobStopped(JOB_ID))
     go_on(h, 2)
-    assert all(change.value is None for change in state_of(h).removal())
-    assert kinds(h.records).keys() <= {(ch.kind, ch.key) for ch in state_of(h).removal()}
+    assert all(change.value is None for change in writes.removal(state_of(h)))
+    assert kinds(h.records).keys() <= {(ch.kind, ch.key) for ch in writes.removal(state_of(h))}
 
 
 def test_those_of_earlier_are_read_and_parted_at_the_next_change(h: BinpackHarness) -> None:
@@ -150,15 +151,15 @@ def test_the_record_of_all_alone_counts_where_both_are_there(h: BinpackHarness) 
 
 def test_nothing_is_left_of_a_job_that_has_both(h: BinpackHarness) -> None:
     old = mixed(h)
-    removed = {(change.kind, change.key) for change in state_of(old).removal()}
+    removed = {(change.kind, change.key) for change in writes.removal(state_of(old))}
     assert kinds(old.records).keys() == {at for at in removed if at[0].startswith("rollout")}
 
 
 def test_and_when_only_ids_are_written(h: BinpackHarness) -> None:
     old = state_of(BinpackHarness(as_earlier(h.records)))
-    changes = old.id_changes()
+    changes = writes.id_changes(old)
     assert sorted(ch.kind for ch in changes) == ["rollout", "rollout", "rollouts"]
-    assert [ch.kind for ch in old.id_changes()] == ["rollouts"]
+    assert [ch.kind for ch in writes.id_changes(old)] == ["rollouts"]
 
 
 def test_a_record_that_cannot_be_sets_the_job_aside(h: BinpackHarness) -> None:

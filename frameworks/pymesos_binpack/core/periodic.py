@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pymesos_binpack.core.context import Context
+from pymesos_binpack.jobs import writes
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.periodic.runs import Outcome, Runs, decide
 from pymesos_binpack.specs import TaskSpec
@@ -40,8 +41,10 @@ def advance(ctx: Context, job: JobState) -> Advanced:
                 ctx.changed[job.job_id] = None
     if job.stopping or after == job.runs:
         return Advanced((), min(looks, default=None))
-    changes = [job.runs_change(t, runs) for t, runs in after.items() if job.runs.get(t) != runs]
-    changes += [job.runs_change(task, None) for task in job.runs.keys() - after.keys()]
+    changes = [
+        writes.runs_change(job, t, runs) for t, runs in after.items() if job.runs.get(t) != runs
+    ]
+    changes += [writes.runs_change(job, task, None) for task in job.runs.keys() - after.keys()]
     job.runs = after
     return Advanced(changes, min(looks, default=None))
 

@@ -13,6 +13,7 @@ from pymesos_binpack.core import versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.events import UsesTold
 from pymesos_binpack.core.then import ScalingsDurable
+from pymesos_binpack.jobs import writes
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.scaling import Measured, Scaling, decide
 from pymesos_binpack.jobs.state import JobState
@@ -102,7 +103,7 @@ def _take(ctx: Context, job: JobState, after: Mapping[str, Scaling]) -> None:
     ctx.roster.recount(job)
     job.unsettled = True
     why = "; ".join(f"{task}: {after[task].note}" for task in steps)
-    changes = [job.scaling_change(task, after[task]) for task in steps]
+    changes = [writes.scaling_change(job, task, after[task]) for task in steps]
     ctx.store(f"tasks are scaled: {why}", *changes, then=[ScalingsDurable(job, job.scalings)])
     versions.follow(ctx, job)
 

@@ -7,6 +7,7 @@ from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import JobAccepted, JobRefused
 from pymesos_binpack.core.events import RunTriggered
 from pymesos_binpack.core.then import RunsDurable
+from pymesos_binpack.jobs import writes
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.periodic.rules import ArgsError, Overlap, args_of
 from pymesos_binpack.periodic.runs import Run, Runs, ask
@@ -45,7 +46,7 @@ def on_triggered(ctx: Context, event: RunTriggered) -> None:
     run = Run(run_id, ctx.now.wall_s, args, event.by or "somebody")
     after = ask(rules, runs, run, ctx.now.wall_s)
     job.runs = {**job.runs, found.name: after}
-    change = job.runs_change(found.name, after)
+    change = writes.runs_change(job, found.name, after)
     ctx.store("a run is triggered", change, then=[RunsDurable(job, job.runs), accepted])
     job.unsettled = True
     versions.look_soon(ctx, job.job_id)

@@ -9,7 +9,7 @@ from pymesos_binpack.core import alerting, data, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Acknowledge, Kill
 from pymesos_binpack.core.then import InstancesRemoved, Then
-from pymesos_binpack.jobs import groups, steps
+from pymesos_binpack.jobs import groups, steps, writes
 from pymesos_binpack.jobs.backoff import how_long
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import how_it_ended, job_of_task
@@ -272,4 +272,4 @@ def _forget_old_jobs(ctx: Context) -> None:
         if job.is_over:
             ctx.roster.forget(job)
             alerting.forget(ctx, job.job_id)
-            ctx.store("a job that ended long ago is forgotten", *job.removal())
+            ctx.store("a job that ended long ago is forgotten", *writes.removal(job))

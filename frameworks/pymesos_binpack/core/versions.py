@@ -20,6 +20,7 @@ from pymesos_binpack.core.then import (
 )
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.jobfiles.variables import missing_problem, set_back
+from pymesos_binpack.jobs import writes
 from pymesos_binpack.jobs.aligning import (
     align,
     begin_rollouts,
@@ -124,7 +125,9 @@ def _put_in_force(ctx: Context, job: JobState, now: Job, version: Version) -> No
         if task.scale is not None and task.name in job.scalings
     }
     changes = job.take(now, version)
-    changes += [job.scaling_change(task, None) for task in job.scalings.keys() - kept.keys()]
+    changes += [
+        writes.scaling_change(job, task, None) for task in job.scalings.keys() - kept.keys()
+    ]
     job.scalings = kept
     job.rollouts = begin_rollouts(job, counts, ctx.steady_s)
     ctx.roster.recount(job)
@@ -137,7 +140,7 @@ def _put_in_force(ctx: Context, job: JobState, now: Job, version: Version) -> No
     for instance in waiting:
         ctx.note(instance)  # what they wait for may be another by now
     then: list[Then] = [VersionStored(job, version.number), RolloutsDurable(job, job.rollouts)]
-    ctx.store(version.what, job, *changes, *job.rollout_changes(), then=then)
+    ctx.store(version.what, job, *changes, *writes.rollout_changes(job), then=then)
     job.unsettled = not is_settled(job)
 
 
@@ -221,7 +224,7 @@ def on_asked(ctx: Context, event: RolloutAsked) -> None:
     job.rollouts = {**job.rollouts, **after}
     accepted = JobAccepted(event.request_id, job.job_id, job.version)
     durable = RolloutsDurable(job, job.rollouts)
-    ctx.store(f"a rollout: {event.what}", *job.rollout_changes(), then=[durable, accepted])
+    ctx.store(f"a rollout: {event.what}", *writes.rollout_changes(job), then=[durable, accepted])
     job.unsettled = not is_settled(job)
     follow(ctx, job)
 
@@ -248,7 +251,7 @@ def note_exit(ctx: Context, job: JobState, instance: Instance, end: End) -> None
     job.rollouts = {**job.rollouts, instance.spec.name: after}
     if after is not rollout:
         durable = RolloutsDurable(job, job.rollouts)
-        ctx.store("a rollout is told of a crash", *job.rollout_changes(), then=[durable])
+        ctx.store("a rollout is told of a crash", *writes.rollout_changes(job), then=[durable])
 
 
 def on_due(ctx: Context, job_id: str) -> None:
@@ -309,7 +312,7 @@ def _carry_out(
     then: list[Then] = [LeavingStored(tuple((i, i.saved.task_id) for i in ending))]
     then += [InstancesRemoved(job, tuple(gone)), RunsDurable(job, job.runs)]
     if changed:
-        what += job.rollout_changes()
+        what += writes.rollout_changes(job)
         then.append(RolloutsDurable(job, job.rollouts))
     if what:
         ctx.store("a job follows its version", *what, then=then)
@@ -364,7 +367,7 @@ def removals(job: JobState, instances: Sequence[Instance]) -> list[Change]:
     """Return what forgets instances, whose ids are not given again."""
     changes = [Change(INSTANCE, instance.key, None) for instance in instances]
     if job.retire(instances):
-        changes += job.id_changes()
+        changes += writes.id_changes(job)
     return changes
 
 
@@ -398,7 +401,7 @@ def go_on(ctx: Context, job: JobState, since_s: float) -> None:
     if after != job.rollouts:
         job.rollouts = after
         durable = RolloutsDurable(job, job.rollouts)
-        ctx.store("its deadlines stood still", *job.rollout_changes(), then=[durable])
+        ctx.store("its deadlines stood still", *writes.rollout_changes(job), then=[durable])
     follow(ctx, job)
 
 

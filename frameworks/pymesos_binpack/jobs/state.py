@@ -7,13 +7,12 @@ be told. `saved` and `durable` are the same object while nothing waits to be wri
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pymesos_binpack.jobs.history import SUBMIT, History, Version
 from pymesos_binpack.jobs.instance import (
-    INSTANCE,
     Home,
     Instance,
     Saved,
@@ -73,7 +72,7 @@ class JobState:
     ends_later: dict[str, Instance] = field(default_factory=dict)  # after those that began later
     # Which version no tasks as they were earlier, by these versions, go with.
     not_together: tuple[int, Mapping[str, int]] = (0, {})
-    # Those that have records of their own, see `rollout_changes`; None: what is in it is outdated.
+    # Those that have records of their own, see `writes`; None: what is in it is outdated.
     written_rollouts: Mapping[str, Rollout | None] = field(default_factory=dict)
     are_together: bool = False  # its rollouts are stored as one record, as they were earlier
     used: dict[str, int] = field(default_factory=dict)  # see `retire`
@@ -263,44 +262,10 @@ class JobState:
                 new = True
         return new
 
-    def rollout_changes(self) -> list[Change]:
-        """Return the writes of the rollouts that are others than at the last call."""
-        before, self.written_rollouts = self.written_rollouts, self.rollouts
-        changes = [
-            Change(ROLLOUT, self._rollout_key(task), json.dumps(rollout.record()).encode())
-            for task, rollout in self.rollouts.items()
-            if before.get(task) != rollout
-        ]
-        gone = sorted(before.keys() - self.rollouts.keys())
-        changes += [Change(ROLLOUT, self._rollout_key(task), None) for task in gone]
-        if self.are_together:
-            self.are_together = False
-            changes += self.id_changes()  # which is without them
-        return changes
-
-    def id_changes(self) -> list[Change]:
-        """Return the writes of the ids that are not to be given again, see `retire`."""
-        if self.are_together:
-            return self.rollout_changes()
-        record = {"used": self.used, "version": self.version}
-        return [Change(ROLLOUTS, self.job_id, json.dumps(record).encode())]
-
-    def runs_change(self, task: str, runs: Runs | None) -> Change:
-        """Return the write of the runs of a periodic task; None: they are forgotten."""
-        return Change(RUNS, f"{self.job_id}/{task}", None if runs is None else runs.record())
-
-    def scaling_change(self, task: str, scaling: Scaling | None) -> Change:
-        """Return the write of how a task is scaled; None: that is forgotten."""
-        value = None if scaling is None else scaling.record()
-        return Change(SCALING, f"{self.job_id}/{task}", value)
-
     def rescale(self) -> None:
         """Have as many instances of its tasks as these were scaled to."""
         self.job = scaled(self.job, self.scalings)
         self.know(self.history.latest, self.job)
-
-    def _rollout_key(self, task: str) -> str:
-        return f"{self.job_id}/{task}"
 
     def remove(self, gone: Set[Instance]) -> None:
         """Forget instances that are done; that is durable."""
@@ -369,20 +334,6 @@ class JobState:
             "version": self.history.latest.record(),
         }
         return Change(JOB, self.job_id, json.dumps(record).encode())
-
-    def removal(self) -> Iterator[Change]:
-        """Forget it and its instances."""
-        yield Change(JOB, self.job_id, None)
-        yield Change(ROLLOUTS, self.job_id, None)
-        for task in self.written_rollouts:
-            yield Change(ROLLOUT, self._rollout_key(task), None)
-        for task in self.runs:
-            yield self.runs_change(task, None)
-        for task in self.scalings:
-            yield self.scaling_change(task, None)
-        yield from self.history.removal(self.job_id)
-        for instance in self.instances:
-            yield Change(INSTANCE, instance.key, None)
 
 
 def revision_of(spec: TaskSpec, version: Version) -> str:
