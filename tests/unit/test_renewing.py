@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 
+from pymesos_core.clock import Now
 from pymesos_core.metrics import certificate_metrics
 from pymesos_core.outside import Outside
+from pymesos_core.security import renewing
 from pymesos_core.security.authority import Authority, certificate_pem, make_root, new_key
 from pymesos_core.security.credentials import NEXT_KEY, Credentials, CredentialsError, read_pem
 from pymesos_core.security.identities import Identity, Kind
@@ -90,6 +94,65 @@ async def test_it_goes_on_after_failures_which_are_counted(master: Master, tmp_p
         "pymesos_certificate_ends_seconds": credentials.current().ends_s,
         "pymesos_certificate_renewal_failures": 3,
     }
+
+
+class Jumping(asyncio.SelectorEventLoop):
+    """A loop that waits for nothing: its time is that of what comes next."""
+
+    now_s = 0.0
+
+    def time(self) -> float:
+        return self.now_s
+
+    def _run_once(self) -> None:
+        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
+            self.now_s = max(self.now_s, self._scheduled[0].when())  # type: ignore[attr-defined]
+        super()._run_once()  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_certificates_of_a_minute_never_end_though_the_leader_is_away_at_times(
+    master: Master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """By a clock that jumps: each is renewed, and none has less than a quarter of its life left."""
+    begun_s, loop = time.time(), Jumping()
+    monkeypatch.setattr(time, "time", lambda: begun_s + loop.now_s)
+
+    async def at_once(function: Any, *args: Any) -> Any:
+        return function(*args)
+
+    monkeypatch.setattr(renewing, "in_thread", at_once)
+    signer, credentials = Signer(master.folder, 60), master.issue(tmp_path / "a", NODE, 60)
+    outside = Outside(
+        clock=lambda: Now(loop.now_s, time.time()),
+        credentials=credentials,
+        jitter=random.Random(seed),
+    )
+    shown: dict[bytes, float] = {}
+    left_s: list[float] = []
+
+    async def ask(request: bytes) -> Issued:
+        if loop.now_s % 90 < 10:  # a failover takes so long
+            raise CallError(Code.UNAVAILABLE, "no master leads")
+        return signer.sign(read_request(request), NODE, None)
+
+    async def watch() -> None:
+        async with running(keep_renewed(outside, ask)):
+            while loop.now_s < 900:
+                await asyncio.sleep(1)
+                pem = credentials.current()
+                left_s.append(pem.ends_s - time.time())
+                shown.setdefault(pem.key, loop.now_s)
+
+    try:
+        loop.run_until_complete(watch())
+    finally:
+        loop.close()
+    assert min(left_s) >= 15, "of sixty seconds"
+    times_s = [*shown.values()]
+    apart_s = [later - earlier for earlier, later in itertools.pairwise(times_s)]
+    assert min(apart_s) >= 25 and max(apart_s) <= 45, "half a life and some, and no more often"
+    assert credentials.renewal_failures, "the leader was away when it was wanted"
 
 
 async def test_an_answer_for_another_is_not_taken(master: Master, tmp_path: Path) -> None:
