@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,6 @@ import click
 from pymesos_agent import machine, metrics
 from pymesos_agent.claims import check_passable, claim
 from pymesos_agent.commands import purge, recover
-from pymesos_agent.containers.settings import gateway_of
 from pymesos_agent.core import AgentCore, Config
 from pymesos_agent.core.records import uids_of
 from pymesos_agent.core.uids import UidRange
@@ -178,7 +178,7 @@ def _names(
     has_bridge = os.geteuid() == 0 and settings.runtime in ("auto", "oci")
     names = NameServer(
         settings.ip, settings.dns_port, settings.dns_domain, outside, work_dir,
-        bridge_ip=gateway_of(settings.bridge_subnet) if has_bridge else "",
+        bridge=IPv4Network(settings.bridge_subnet) if has_bridge else None,
     )  # fmt: skip
     process.close_later(names.close)
     return names

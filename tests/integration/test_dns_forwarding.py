@@ -9,13 +9,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
 import dnslib
 import pytest
 
-from pymesos_agent.containers.settings import NetworkSettings, Settings, gateway_of
+from pymesos_agent.containers.settings import NetworkSettings, Settings
 from pymesos_core.discovery import forwarding
 from pymesos_core.discovery.forwarding import PORT, Forwarder, Server
 from pymesos_core.discovery.resolver import CannotListenError, Names, Resolver
@@ -26,7 +27,9 @@ from pymesos_testing.components import free_port
 from pymesos_testing.rigs import oci_rig
 
 WEB = "web.shop.pymesos"
-BRIDGE_IP = gateway_of(NetworkSettings.bridge_subnet)
+BRIDGE = IPv4Network(NetworkSettings.bridge_subnet)
+BRIDGE_IP = str(BRIDGE[1])
+LOOPBACK = IPv4Network("127.0.0.0/8")
 
 
 class Other(asyncio.DatagramProtocol):
@@ -83,9 +86,14 @@ def names() -> Names:
 
 
 def resolver(
-    servers: Callable[[], Sequence[Server]], ip: str = "127.0.0.1", port: int = 0
+    servers: Callable[[], Sequence[Server]],
+    ip: str = "127.0.0.1",
+    port: int = 0,
+    clients: IPv4Network = LOOPBACK,
 ) -> Resolver:
-    return Resolver(names(), ip, port, time.monotonic, Forwarder(servers, random.Random(1)))
+    return Resolver(
+        names(), ip, port, time.monotonic, Forwarder(servers, random.Random(1), clients)
+    )
 
 
 async def ask(port: int, name: str, *, tcp: bool) -> dnslib.DNSRecord:
@@ -115,24 +123,40 @@ async def test_other_names_are_asked_of_others(tcp: bool, monkeypatch: pytest.Mo
         here.close()
 
 
+async def test_nobody_else_than_containers_has_others_asked() -> None:
+    async with other() as (it, server):
+        here = resolver(lambda: [server], clients=BRIDGE)
+        async with beside(here.run()):
+            refused = await ask(here.address.port, "example.org", tcp=False)
+            assert dnslib.RCODE.get(refused.header.rcode) == "SERVFAIL" and not it.asked
+            assert (await ask(here.address.port, WEB, tcp=False)).rr
+        here.close()
+
+
 async def test_one_container_that_asks_much_leaves_others_their_places(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(forwarding, "MAX_ASKING_OF_ONE", 2)
     async with other() as (_, server):
         packet = bytes(dnslib.DNSRecord.question("example.org").pack())
-        asking = Forwarder(lambda: [server], random.Random(1))
-        many = [asking.ask(packet, peer, udp=True) for peer in ("a", "a", "a", "b")]
+        asking = Forwarder(lambda: [server], random.Random(1), LOOPBACK)
+        many = [
+            asking.ask(packet, peer, udp=True)
+            for peer in ("127.0.0.1", "127.0.0.1", "127.0.0.1", "127.0.0.2")
+        ]
         rcodes = [dnslib.DNSRecord.parse(p).header.rcode for p in await asyncio.gather(*many)]
         assert rcodes == [0, 0, dnslib.RCODE.SERVFAIL, 0]
-        assert dnslib.DNSRecord.parse(await asking.ask(packet, "a", udp=True)).header.rcode == 0
+        assert (
+            dnslib.DNSRecord.parse(await asking.ask(packet, "127.0.0.1", udp=True)).header.rcode
+            == 0
+        )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="networks need root")
 async def test_a_container_on_the_bridge_asks_the_bridge(tmp_path: Path) -> None:
     async with other() as (it, server):
         try:
-            here = resolver(lambda: [server], BRIDGE_IP, PORT)  # before the bridge is there
+            here = resolver(lambda: [server], BRIDGE_IP, PORT, BRIDGE)  # before the bridge is there
         except CannotListenError as error:
             pytest.skip(str(error))
         networks = replace(NetworkSettings(), name_server=BRIDGE_IP)

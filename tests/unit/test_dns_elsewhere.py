@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import dnslib
 import pytest
 
-from pymesos_agent.containers.settings import gateway_of
-from pymesos_core.discovery.forwarding import Upstream, is_answer
+from pymesos_core.discovery.forwarding import Upstream, is_answer, is_below
 from pymesos_core.discovery.resolver import Names
 
 
@@ -76,5 +76,7 @@ def test_the_name_servers_of_a_machine_as_they_are_now(tmp_path: Path) -> None:
     assert servers() == (("10.0.0.5", 53),)
 
 
-def test_the_address_of_a_bridge() -> None:
-    assert gateway_of("10.213.0.0/16") == "10.213.0.1"
+def test_who_is_on_a_bridge() -> None:
+    bridge = IPv4Network("10.213.0.0/16")
+    asked = ("10.213.0.1", "10.213.9.9", "10.214.0.1", "::1", "")
+    assert [is_below(each, bridge) for each in asked] == [True, True, False, False, False]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +44,6 @@ class NetworkSettings:
     bridge_subnet: str = "10.213.0.0/16"
     config_dir: Path | None = None  # more networks: files *.conflist
     name_server: str = ""  # that containers on the bridge ask; empty: the machine's
-
-
-def gateway_of(subnet: str) -> str:
-    """Return the address that this machine has on a bridge of containers: the first."""
-    return str(ipaddress.IPv4Network(subnet)[1])
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,7 +71,11 @@ class Upstream:
 class Forwarder:
     """Asks name servers, one after the other, and hands on what they answer."""
 
-    def __init__(self, servers: Callable[[], Sequence[Server]], random: Random) -> None:
+    def __init__(
+        self, servers: Callable[[], Sequence[Server]], random: Random, clients: IPv4Network
+    ) -> None:
+        """`clients` are all for whom it asks: whoever else gets here is no container."""
+        self._clients = clients
         self._servers = servers
         self._random = random
         self._asking: Counter[str] = Counter()
@@ -115,7 +120,11 @@ class Forwarder:
     @contextmanager
     def _place(self, peer: str) -> Iterator[bool]:
         """Whether one more may be asked for somebody, which takes a place until it is answered."""
-        is_free = self._asking[peer] < MAX_ASKING_OF_ONE and self._asking.total() < MAX_ASKING
+        is_free = (
+            is_below(peer, self._clients)
+            and self._asking[peer] < MAX_ASKING_OF_ONE
+            and self._asking.total() < MAX_ASKING
+        )
         self._asking[peer] += is_free
         try:
             yield is_free
@@ -123,6 +132,14 @@ class Forwarder:
             self._asking[peer] -= is_free
             if not self._asking[peer]:
                 del self._asking[peer]
+
+
+def is_below(address: str, network: IPv4Network) -> bool:
+    """Whether an address is one of a network."""
+    try:
+        return IPv4Address(address) in network
+    except ValueError:
+        return False
 
 
 def is_answer(packet: bytes, asked: bytes) -> bool:

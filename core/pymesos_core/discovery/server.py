@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from pymesos_core.coordination import Detector
@@ -25,11 +26,11 @@ class NameServer:
         domain: str,
         outside: Outside,
         folder: Path,
-        bridge_ip: str = "",
+        bridge: IPv4Network | None = None,
     ) -> None:
         """`folder` is where it keeps what a restart begins with.
 
-        At `bridge_ip`, where containers ask, it answers for all names, if it can.
+        At the first address of a `bridge` it answers its containers for all names, if it can.
         """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         names = Names(domain)
@@ -39,8 +40,9 @@ class NameServer:
         self.address = resolver.address
         self._resolvers = [resolver]
         self.bridge_ip = ""  # where it answers containers
-        if bridge_ip:
-            forwarder = Forwarder(Upstream(own_ip=bridge_ip), outside.random)
+        if bridge is not None:
+            bridge_ip = str(bridge[1])
+            forwarder = Forwarder(Upstream(own_ip=bridge_ip), outside.random, bridge)
             try:
                 of_bridge = Resolver(names, bridge_ip, PORT, outside.mono_s, forwarder)
             except CannotListenError as error:
