@@ -19,6 +19,7 @@ from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.mesos.resources import attribute_to_mesos, from_mesos, to_mesos
 from pymesos_core.mesos.unsupported import UnsupportedError
 from pymesos_master.mesos import calls, validating
+from pymesos_master.mesos.discovery import discovery_to_mesos
 from pymesos_master.mesos.events import Here, Places, translate
 from pymesos_master.mesos.frameworks import ALWAYS, Format, fixed_problem, info_of
 from pymesos_master.mesos.tasks import executor_id_of, task_of
@@ -328,6 +329,29 @@ def test_what_is_not_supported_is_refused_by_name(said: dict[str, Any], named: s
 
 
 # Operations.
+
+
+def test_what_is_told_of_a_task_to_those_who_look_for_it() -> None:
+    said = {
+        "visibility": "EXTERNAL",
+        "name": "shop",
+        "version": "1",
+        "ports": {
+            "ports": [
+                {"number": 80, "name": "http", "protocol": "tcp", "visibility": "CLUSTER"},
+                {"number": 81, "labels": {"labels": [{"key": "a", "value": "b"}]}},
+            ]
+        },
+        "labels": {"labels": [{"key": "novalue"}]},
+    }
+    kept = task_of(task(discovery=said)).discovery
+    assert (kept.name, kept.location, [port.number for port in kept.ports]) == (
+        "shop",
+        "",
+        [80, 81],
+    )
+    assert kept.visibility == pb.DiscoveryInfo.EXTERNAL
+    assert to_object(discovery_to_mesos(kept)) == said
 
 
 def test_a_volume_is_made_larger_or_smaller() -> None:

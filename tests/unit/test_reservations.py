@@ -395,6 +395,15 @@ class TestVolumes:
             h.advance(10)
         assert offered(h, db).contains(volume)
 
+    def test_one_that_is_held_at_its_size_keeps_it(self) -> None:
+        h, agent, db, volume, _ = self.created()
+        h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)
+        h.core.state.agents[h.agent_id(agent)].info.isolation["process volumes"] = "ext4"
+        (offer,) = h.offers(db)
+        shrinking, _ = operations.shrink(volume, reserve_for(parse("disk:10"), "db", ""), "s")
+        accept(h, db, offer, shrinking)
+        assert outcomes(h, db)[-1] == ("s", Update.ERROR)
+
     def test_a_shared_one_keeps_its_size(self) -> None:
         _, _, _, volume, _ = self.created(shared=True)
         with pytest.raises(ResourceError, match="shared volume"):

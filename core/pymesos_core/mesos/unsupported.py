@@ -23,7 +23,10 @@ TRANSLATED: Mapping[str, frozenset[str]] = {
     name: frozenset(fields.split())
     for name, fields in {
         "TaskInfo": "name task_id agent_id resources executor data command health_check container"
-        " labels kill_policy max_completion_time",
+        " labels kill_policy max_completion_time discovery",
+        "DiscoveryInfo": "visibility name environment location version ports labels",
+        "Ports": "ports",
+        "Port": "number name protocol visibility labels",
         "ExecutorInfo": "executor_id data resources command name container shutdown_grace_period"
         " type",
         "CommandInfo": "uris environment value user shell arguments",
@@ -80,7 +83,6 @@ LEFT_OUT = frozenset(
         "ExecutorInfo.framework_id",
         "ExecutorInfo.labels",
         "ExecutorInfo.source",
-        "TaskInfo.discovery",
         "CommandInfo.URI.cache",
         "ContainerInfo.tty_info",
         "HealthCheck.HTTPCheckInfo.statuses",

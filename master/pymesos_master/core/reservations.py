@@ -42,6 +42,7 @@ Client = tuple[str, str]  # framework id, role
 NOBODY: Client = ("", "")
 CHANGING = "its agent's reservations change"
 Update = scheduler_pb.Event.OperationUpdate
+RESIZING = ("grow_volume", "shrink_volume")
 _ENDS = {
     OperationState.FINISHED: Update.FINISHED,
     OperationState.ERROR: Update.ERROR,
@@ -165,7 +166,13 @@ def _conversion(
     """What an operation takes, and what it gives. Raises ResourceError."""
     if problem := contract.problem(operation):
         raise ResourceError(problem)
-    match operation.WhichOneof("operation"):
+    kind = operation.WhichOneof("operation")
+    if kind in RESIZING and any(n.rpartition(" ")[2] == "volumes" for n in agent.info.isolation):
+        raise ResourceError(
+            "its agent holds each volume at its size, by a disk that is made once: make another"
+            " volume, and copy what is in this one"
+        )
+    match kind:
         case "reserve":
             given = resources.from_proto(operation.reserve.resources)
             for tag, _ in given.parts():

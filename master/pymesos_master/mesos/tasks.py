@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pymesos_core.mesos.resources import from_checked
 from pymesos_core.mesos.unsupported import UnsupportedError, check
 from pymesos_master.mesos.containers import container_of
+from pymesos_master.mesos.discovery import discovery_of
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -45,6 +46,8 @@ def task_of(info: mesos.TaskInfo) -> pb.TaskInfo:
     if info.HasField("health_check"):
         out.health_check.CopyFrom(_check_of(info.health_check))
     out.labels.extend(pb.Label(key=one.key, value=one.value) for one in info.labels.labels)
+    if info.HasField("discovery"):
+        out.discovery.CopyFrom(discovery_of(info.discovery))
     if info.HasField("max_completion_time"):
         out.max_completion_time_s = info.max_completion_time.nanoseconds / NANO
     return out

@@ -12,6 +12,7 @@ from pymesos_core.mesos.json_messages import to_object
 from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
 from pymesos_core.resources import Resources
 from pymesos_core.states import is_terminal
+from pymesos_master.mesos.discovery import discovery_to_mesos
 from pymesos_master.mesos.events import NOWHERE, Here, Places
 from pymesos_master.mesos.frameworks import info_to_mesos
 from pymesos_master.mesos.operators import showing
@@ -182,6 +183,8 @@ def task(view: pb.TaskView, aware: Container[str], places: Places) -> Json:
     }
     if info.labels:
         out["labels"] = [to_object(showing.label_to_mesos(one)) for one in info.labels]
+    if info.HasField("discovery"):
+        out["discovery"] = to_object(discovery_to_mesos(info.discovery))
     return out
 
 

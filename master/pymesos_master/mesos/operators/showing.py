@@ -8,6 +8,7 @@ from typing import Any
 from pymesos_core.mesos import VERSION
 from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
 from pymesos_core.resources import Resources, to_proto
+from pymesos_master.mesos.discovery import discovery_to_mesos
 from pymesos_master.mesos.events import (
     AGENT_PATH,
     Places,
@@ -266,6 +267,8 @@ def task_message(task: pb.TaskView, aware: Container[str], places: Places) -> me
     out.labels.labels.extend(map(label_to_mesos, info.labels))
     if not info.labels:
         out.ClearField("labels")
+    if info.HasField("discovery"):
+        out.discovery.CopyFrom(discovery_to_mesos(info.discovery))
     if info.command.user:
         out.user = info.command.user
     return out
