@@ -43,6 +43,7 @@ T = TypeVar("T")
 ROLE = "data"
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/psql"))
+DASK = Path("/opt/dask/bin")  # from PyPI: see deploy/test-deps.sh
 PROGRAMS = {
     "nginx": "/usr/sbin/nginx",
     "postgresql": str(POSTGRES[-1]) if POSTGRES else "/usr/bin/postgres",
@@ -150,7 +151,8 @@ class Shop:
         found = self.ask(f"/v1/jobs/{job}/instances")["instances"]
         if not all(one["ready"] and not one["leaving"] for one in found):
             return []
-        return [(one["address"], one["named_ports"][port]) for one in found]
+        serving = [one for one in found if port in one["named_ports"]]
+        return [(one["address"], one["named_ports"][port]) for one in serving]
 
     def version(self, job: str) -> str:
         """The version of the package that a job was made from."""
@@ -243,6 +245,22 @@ def wait_until_measured(where: tuple[str, int]) -> None:
     wait_for("Alertmanager is told", lambda: tells_alertmanager(where), 30)
 
 
+COMPUTED = """
+import sys
+from distributed import Client
+client = Client(sys.argv[1], timeout=30)
+client.wait_for_workers(2, timeout=30)
+print(client.submit(sum, client.map(abs, [-1, 2, -3])).result(timeout=30))
+"""
+
+
+def compute(where: tuple[str, int]) -> str:
+    """Have Dask's workers add something up."""
+    host, port = where
+    argv = [str(DASK / "python"), "-c", COMPUTED, f"tcp://{host}:{port}"]
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=90).stdout
+
+
 @dataclass(frozen=True)
 class Used:
     """A package, and how it is used. `options` of None: the page installs it."""
@@ -281,7 +299,12 @@ PACKAGES = {
             put_zookeeper,
             lambda at: zookeeper(at, lambda client: client.get("/kept")[0]), b"kept",
         ),
+        Used(
+            "dask", "scheduler", 1, ("--set", "cpus=0.1", "--set", "mem_mib=256"),
+            lambda _: None, lambda at: compute(at[0]), "6\n",
+        ),
     )
+    if used.name != "dask" or DASK.exists()
 }  # fmt: skip
 
 
