@@ -87,7 +87,7 @@ class Sprinter(Scheduler):
         self._launch(driver)
 
     def more(self, driver: Driver, tasks: int) -> None:
-        """So many more are to end; `done` says when."""
+        """Launch so many more; `done` says when they have ended."""
         self.done.clear()
         self.tasks += tasks
         self.sprint(driver)

@@ -82,6 +82,9 @@ async def test_it_answers(url: str) -> None:
             assert answer.status == 200 and not await answer.read()
         async with session.post("/v1/agents", json={}) as answer:
             assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+        for accept, kind in (("text/html", "text/html"), ("*/*", "application/json")):
+            async with session.get("/agent", headers={"Accept": accept}) as answer:
+                assert (answer.status, answer.content_type) == (404, kind)
 
 
 @pytest.mark.parametrize(

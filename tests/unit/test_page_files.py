@@ -36,6 +36,18 @@ def test_other_addresses_are_not_its_own() -> None:
         assert PAGE.answer("GET", target) is None, target
 
 
+def test_a_person_who_mistypes_is_shown_the_page() -> None:
+    first = PAGE.answer("GET", "/")
+    assert first is not None
+    found = PAGE.nothing("GET", "/job/web", "text/html,application/xhtml+xml,*/*;q=0.8")
+    assert found is not None
+    assert (found.status, found.body, found.headers) == (404, first.body, first.headers)
+    for method, target, accept in (
+        ("POST", "/job", "text/html"), ("GET", "/v1/job", "text/html"), ("GET", "/job", "*/*"),
+    ):  # fmt: skip
+        assert PAGE.nothing(method, target, accept) is None, target
+
+
 def test_nothing_from_elsewhere_and_no_text_becomes_code() -> None:
     first = PAGE.answer("GET", "/")
     assert first is not None

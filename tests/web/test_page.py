@@ -172,6 +172,17 @@ def test_what_there_is_not(seen: Seen) -> None:
     expect(page.locator("main")).to_contain_text("No agent is called nobody.")
     page = seen.open("/tasks/F/%3Cb%3E")
     expect(page.locator("main")).to_contain_text("knows no task <b>")
+    seen.expected = True
+    page = seen.open("/jobs/%3Cb%3E%20%26")
+    expect(page.locator("main")).to_contain_text("No job is called <b> &.")
+    expect(page.locator(".wrong")).to_have_count(0)
+    for nowhere in ("/job", "/jobs/shop/web", "/tasks/F", "/fairness/prod"):
+        page = seen.open(nowhere)
+        expect(page.locator("main h1")).to_have_text("Nothing is here")
+        expect(page.get_by_role("link", name="To the overview")).to_be_visible()
+    page = seen.open("/agents?sort=size")
+    expect(page.locator("main .wrong")).to_contain_text("expected is one of hostname")
+    expect(page.locator("main .none")).to_have_text("It could not be read.")
 
 
 def rows(page: Page, of: str) -> Locator:

@@ -26,6 +26,7 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 METHODS = ("GET", "HEAD")
+API = "/v1/"  # which is answered as programs read it, whoever asks
 FOREVER = "public, max-age=31536000, immutable"
 PRELOADS = "<!-- preloads -->"  # where the first file names the modules
 # Nothing from elsewhere, no text that becomes code, and in no frame.
@@ -90,6 +91,18 @@ class Page:
         if method not in METHODS:
             told = "the page is read with GET"
             return refusal(405, "UNIMPLEMENTED", told, {"Allow": ", ".join(METHODS)})
+        return self._read(file, if_none_match)
+
+    def nothing(self, method: str, target: str, accept: str) -> Answer | None:
+        """The page, which says that nothing is here, for a person with a browser; None: for others.
+
+        It is for addresses that nothing else answers.
+        """
+        if method not in METHODS or "text/html" not in accept or target.startswith(API):
+            return None
+        return Answer(HTTPStatus.NOT_FOUND, self._first.body, self._first.headers)
+
+    def _read(self, file: _File, if_none_match: str) -> Answer:
         if file.headers["ETag"] in (tag.strip() for tag in if_none_match.split(",")):
             return Answer(HTTPStatus.NOT_MODIFIED, b"", file.headers)
         return Answer(HTTPStatus.OK, file.body, file.headers)

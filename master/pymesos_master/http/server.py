@@ -98,6 +98,10 @@ class HttpServer(Listener):
             return await _send(request, state, file)
         admitted = self._answering.admit(_read(request))
         if isinstance(admitted, Answer):
+            if admitted.status == HTTPStatus.NOT_FOUND:
+                accept = request.headers.get("Accept", "")
+                nothing = self._page.nothing(request.method, request.raw_path, accept)
+                admitted = nothing or admitted
             return await _send(request, state, admitted)
         if admitted.route.open:  # which others do not keep waiting
             return await _send(request, state, await self._answering.answer(admitted))

@@ -30,6 +30,8 @@ const VIEWS = [
   ["events", "Events", "e", events],
   ["whatif", "What if", "w", whatif],
 ];
+/** How many parts their addresses have beside those of lists: a thing by its name, a task by its framework and its own. @type {Record<string, number>} */
+const PARTS = { jobs: 2, agents: 2, frameworks: 2, tasks: 3 };
 const KEYS = [
   ["/", "search everything"],
   ...VIEWS.map(([, name, key]) => [`g ${key}`, `go to ${name.toLowerCase()}`]),
@@ -50,7 +52,8 @@ let first = ""; // of two keys
 function draw() {
   begin();
   const at = route();
-  const found = VIEWS.find(([path]) => path === (at.path[0] ?? ""));
+  const [place = "", ...rest] = at.path;
+  const found = !rest.length || at.path.length === PARTS[place] ? VIEWS.find(([path]) => path === place) : undefined;
   const leader = use("/v1/leader", 4000);
   const shown = found ? found[3].view(at) : [h("header", { class: "head" }, h("h1", { tabindex: "-1" }, "Nothing is here")), h("p", { class: "none" }, link("/", "To the overview"))];
   document.title = `${found ? found[3].title(at) : "Not found"} · pymesos`;
@@ -69,7 +72,7 @@ function draw() {
       "nav",
       { "aria-label": "Views" },
       VIEWS.map(([path, name, key]) =>
-        h("a", { href: `/${path}`, title: `g ${key}`, "aria-current": path === (at.path[0] ?? "") ? "page" : undefined }, name),
+        h("a", { href: `/${path}`, title: `g ${key}`, "aria-current": path === place ? "page" : undefined }, name),
       ),
     ),
     h("main", { id: "main", tabindex: "-1" }, notice(leader), h("div", { key: at.path.join("/") || "overview", class: "view" }, shown)),

@@ -51,6 +51,12 @@ export function wrong(known) {
   return known.error && h("p", { class: "wrong", role: "alert" }, known.error.message);
 }
 
+/** Of what is not there: why not, as far as that is known. @param {import("./store.js").Known} known @param {string} told */
+export function absent(known, told) {
+  if (known.error && known.error.status !== 404) return wrong(known);
+  return h("p", { class: "none" }, known.at ? told : "Asking …");
+}
+
 /**
  * How much of something there is: what is allocated, what is offered, and a mark at what is used.
  * @param {string} name @param {number} total @param {number} allocated @param {number} [offered] @param {number} [used]

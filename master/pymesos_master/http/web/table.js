@@ -82,7 +82,7 @@ export function table(of) {
         space("below", (rows.length - last) * ROW_PX, columns.length),
       ),
     ),
-    rows.length ? null : h("p", { class: "none" }, !of.known || of.known.at ? (of.known?.error?.message ?? of.empty ?? "There is nothing here.") : "Asking …"),
+    rows.length ? null : h("p", { class: "none" }, !of.known || of.known.at ? (of.known?.error ? "It could not be read." : (of.empty ?? "There is nothing here.")) : "Asking …"),
     of.more && rows.length >= MOST_ROWS && h("p", { class: "none" }, `The first ${MOST_ROWS} are shown; search for fewer.`),
   );
 }

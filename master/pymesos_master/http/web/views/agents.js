@@ -2,7 +2,7 @@
 
 import { map } from "../canvas.js";
 import { ago, amount, count, number, percent, plain, state, time } from "../format.js";
-import { act, choose, facts, head, meter, quoted, searchBox, TASK, taskLink, use as share, wrong } from "../parts.js";
+import { absent, act, choose, facts, head, meter, quoted, searchBox, TASK, taskLink, use as share, wrong } from "../parts.js";
 import { h } from "../render.js";
 import { go, link, redraw, route, to } from "../router.js";
 import { address, use, useList } from "../store.js";
@@ -101,7 +101,7 @@ function useAll(search) {
 function one(id) {
   const known = use(address("/v1/agents", { id_prefix: id, limit: 1 }), 3000);
   const agent = known.data?.agents.find((/** @type {any} */ a) => a.agent_id === id);
-  if (!agent) return [head("Agent", "agents"), wrong(known), h("p", { class: "none" }, known.at ? `No agent is called ${id}.` : "Asking …")];
+  if (!agent) return [head("Agent", "agents"), absent(known, `No agent is called ${id}.`)];
   const list = useList("/v1/tasks", { agent_id: id, sort: "-launched" }, "tasks", wanted("tasks"), 3000);
   const drain = agent.drain;
   const host = quoted(agent.hostname || id);

@@ -40,7 +40,7 @@ export function view() {
         { title: "Frameworks", wide: true, cell: (r) => r.frameworks.map((/** @type {string} */ id, /** @type {number} */ n) => [n > 0 && ", ", frameworkLink(id, names.get(id))]) },
       ],
     })),
-    h("section", null, h("h2", null, "Who holds what"), table({
+    h("section", null, h("h2", null, "Who holds what"), wrong(frameworks), table({
       name: "holders",
       label: "What frameworks hold",
       fixed: true,

@@ -1,7 +1,7 @@
 // Frameworks: all, and one of them.
 
 import { ago, amount, count, number, percent, span, state } from "../format.js";
-import { facts, frameworkLink, head, quoted, searchBox, TASK, tick, wrong } from "../parts.js";
+import { absent, facts, frameworkLink, head, quoted, searchBox, TASK, tick, wrong } from "../parts.js";
 import { h } from "../render.js";
 import { use, useList } from "../store.js";
 import { inOrder, table, wanted } from "../table.js";
@@ -55,7 +55,7 @@ function all(at) {
 function one(id) {
   const known = useList("/v1/frameworks", { id_prefix: id, completed: true }, "frameworks", 1, 3000);
   const framework = known.rows.find((f) => f.framework_id === id);
-  if (!framework) return [head("Framework", "frameworks"), wrong(known), h("p", { class: "none" }, known.at ? `No framework is called ${id}.` : "Asking …")];
+  if (!framework) return [head("Framework", "frameworks"), absent(known, `No framework is called ${id}.`)];
   const list = useList("/v1/tasks", { framework_id: id, sort: "-launched", completed: true }, "tasks", wanted("tasks"));
   return [
     head(framework.name || id, `explain framework ${quoted(id)}`, state(framework.state)),

@@ -1,7 +1,7 @@
 // Jobs: all that the frameworks serve, and one: its instances, its rollouts as they move, its versions.
 
 import { ago, count, number, plain, state } from "../format.js";
-import { act, facts, frameworkLink, head, quoted, searchBox, tick, wrong } from "../parts.js";
+import { absent, act, facts, frameworkLink, head, quoted, searchBox, tick, wrong } from "../parts.js";
 import { h } from "../render.js";
 import { link, to } from "../router.js";
 import { address, use, useList } from "../store.js";
@@ -55,7 +55,7 @@ function one(id) {
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
   const known = use(path, 1500);
   const job = known.data;
-  if (!job) return [head("Job", `jobs ${quoted(id)}`), wrong(known), !known.error && h("p", { class: "none" }, "Asking …")];
+  if (!job) return [head("Job", `jobs ${quoted(id)}`), absent(known, `No job is called ${id}.`)];
   const instances = useList(`${path}/instances`, {}, "instances", wanted("instances"), 2000);
   const versions = use(`${path}/versions`, 5000);
   const ended = ["finished", "failed", "stopped"].includes(job.state);

@@ -1,7 +1,7 @@
 // Tasks: a search over all, and one of them.
 
 import { ago, amount, bytes, count, number, percent, plain, span, state, time } from "../format.js";
-import { act, agentLink, choose, cli, ending, facts, frameworkLink, head, quoted, searchBox, TASK, tick, wrong } from "../parts.js";
+import { absent, act, agentLink, choose, cli, ending, facts, frameworkLink, head, quoted, searchBox, TASK, tick, wrong } from "../parts.js";
 import { h } from "../render.js";
 import { redraw } from "../router.js";
 import { address, askBytes, use, useList } from "../store.js";
@@ -52,7 +52,7 @@ function all(at) {
 function one(framework, id) {
   const known = use(address("/v1/tasks", { framework_id: framework, id_prefix: id, completed: true, sort: "id", limit: 1 }), 2000);
   const task = known.data?.tasks.find((/** @type {any} */ t) => t.task_id === id);
-  if (!task) return [head("Task", `explain task ${quoted(id)}`), wrong(known), h("p", { class: "none" }, known.at ? `The master knows no task ${id}: it may have forgotten it.` : "Asking …")];
+  if (!task) return [head("Task", `explain task ${quoted(id)}`), absent(known, `The master knows no task ${id}: it may have forgotten it.`)];
   return [
     head(id, `explain task ${quoted(id)}`, state(task.state), !task.finished_at && kill(task)),
     wrong(known),
