@@ -211,6 +211,31 @@ class TestLists:
         found = ordering.in_order(items, lambda item: item[0], descending=descending)
         assert found == sorted(items, key=lambda item: item[0], reverse=descending)
 
+    @pytest.mark.parametrize(
+        ("wanted", "most"), [({}, None), ({"id_prefix": "ban"}, 1), ({"name": "nobody"}, 0)]
+    )
+    def test_what_is_named_is_found_before_it_is_sorted(
+        self,
+        many: MasterHarness,
+        monkeypatch: pytest.MonkeyPatch,
+        wanted: dict[str, Any],
+        most: int | None,
+    ) -> None:
+        """A page that shows one task asks for it every two seconds: all are not sorted for that."""
+        sizes: list[int] = []
+        in_order = ordering.in_order
+
+        def counted(items: list[Any], *how: Any, **more: Any) -> list[Any]:
+            sizes.append(len(items))
+            return in_order(items, *how, **more)
+
+        monkeypatch.setattr(ordering, "in_order", counted)
+        queries = Queries(many.core)
+        asked = ordering.TaskFilter(sort="-id", **wanted)
+        shown = queries.tasks(NOBODY, PageRequest(size=50), asked).views
+        assert shown or most == 0
+        assert sizes == [3 if most is None else most]
+
     def test_one_sort_serves_all_for_a_moment(self) -> None:
         now = Now(1.0, 1.0)
         sorts = ordering.Sorted(lambda: now)

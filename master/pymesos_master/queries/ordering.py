@@ -17,6 +17,7 @@ from pymesos_proto.v1 import types_pb2
 
 FRESH_S = 2.0  # so long what was sorted is shown to whoever asks for the same
 MOST_WORDS = 8
+SAMPLE = 1000  # items tell whether many have the same key
 FEW = 4  # items have one key each at least, on average, so that they are put together by it
 
 Item = TypeVar("Item")
@@ -89,6 +90,11 @@ class TaskFilter:
     search: str = ""  # words that are found somewhere in what people know of them
     sort: str = ""  # see `ordering`; empty: by framework, as they were launched
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether to find them takes less than to sort all tasks."""
+        return bool(self.id_prefix or self.agent_id or self.name)
+
     def to_predicate(self) -> Callable[[Task], bool]:
         """Whether a task is wanted: what is not asked for costs nothing."""
         checks: list[Callable[[Task], bool]] = []
@@ -139,16 +145,20 @@ class Sorted:
         items: Callable[[], Sequence[Any]],
     ) -> Sequence[Any]:
         """What there is, by one of the keys. Raises RequestError (INVALID)."""
-        name = sort.removeprefix("-")
-        if name not in keys:
-            raise invalid(f"sort is {quoted(sort)}; expected is one of {', '.join(keys)}")
         now_s = self._clock().mono_s
         self._known = {k: v for k, v in self._known.items() if now_s - v[0] < FRESH_S}
         known = self._known.get((what, sort))
         if known is None:
-            listed = in_order(items(), keys[name], descending=sort != name)
-            known = self._known[what, sort] = (now_s, listed)
+            known = self._known[what, sort] = (now_s, sorted_by(sort, keys, items()))
         return known[1]
+
+
+def sorted_by(sort: str, keys: Mapping[str, Key], items: Sequence[Item]) -> list[Item]:
+    """Return items by one of the keys. Raises RequestError (INVALID)."""
+    name = sort.removeprefix("-")
+    if name not in keys:
+        raise invalid(f"sort is {quoted(sort)}; expected is one of {', '.join(keys)}")
+    return in_order(items, keys[name], descending=sort != name)
 
 
 def in_order(items: Sequence[Item], key: Callable[[Item], Any], *, descending: bool) -> list[Item]:
@@ -157,10 +167,12 @@ def in_order(items: Sequence[Item], key: Callable[[Item], Any], *, descending: b
     Where many have the same, as a state, that takes little more than to walk through them.
     """
     keys = [key(item) for item in items]
-    distinct = set(keys)
-    if len(distinct) * FEW > len(keys):
-        return sorted(items, key=key, reverse=descending)
-    groups: dict[Any, list[Item]] = {found: [] for found in sorted(distinct, reverse=descending)}
+    sample = keys[:: max(1, len(keys) // SAMPLE)]
+    if len(set(sample)) * FEW > len(sample):
+        places = sorted(range(len(keys)), key=keys.__getitem__, reverse=descending)
+        return [items[place] for place in places]
+    distinct = sorted(set(keys), reverse=descending)
+    groups: dict[Any, list[Item]] = {found: [] for found in distinct}
     for found, item in zip(keys, items, strict=True):
         groups[found].append(item)
     return list(chain.from_iterable(groups.values()))

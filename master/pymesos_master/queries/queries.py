@@ -28,6 +28,7 @@ from pymesos_master.queries.ordering import (
     Sorted,
     TaskFilter,
     agent_has,
+    sorted_by,
     task_keys,
     task_search,
     words_of,
@@ -183,6 +184,9 @@ class Queries:
         def items() -> Sequence[Task]:
             if not wanted.sort:
                 return known()
+            if wanted.is_narrow:
+                found = [task for task in known() if is_wanted(task)]
+                return sorted_by(wanted.sort, task_keys(state), found)
             what = ("tasks", wanted.framework_id, wanted.completed)
             return self._sorted.get(what, wanted.sort, task_keys(state), known)
 
