@@ -2,8 +2,8 @@
 
 `problem(message)` looks at every field that is set, by the rule that the tables below have for it.
 The checks are made from the descriptors, and a field without a rule fails a test, so that none is
-forgotten. What a field means beside others (a task needs an id, a role must be subscribed) is for
-the core that takes the message in.
+forgotten. Most of this file is those tables, which are better whole. What a field means beside
+others (a task needs an id, a role must be subscribed) is for the core that takes the message in.
 
 Resources are left out where they are: `resources.from_proto` checks them when they are read.
 """

@@ -26,8 +26,8 @@ from pymesos_core.security.policy import Roles
 from pymesos_core.security.secrets import KeyringError, OpeningError
 from pymesos_core.streams import in_thread
 from pymesos_core.text import one_line
+from pymesos_master.core.records import WebhookRecord
 from pymesos_master.core.secrets import key_of
-from pymesos_master.core.state import WebhookRecord
 from pymesos_master.event_filter import EventFilter
 from pymesos_master.services.leading import Leadership
 from pymesos_master.shell import Leader

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pymesos_master.commands import Commands
+from pymesos_master.core.records import RoleTerms
 from pymesos_master.core.roles import read_role
-from pymesos_master.core.state import RoleTerms
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_simulation.masters import MasterNode
 

@@ -89,8 +89,9 @@ from pymesos_master.core.accounts import Accounts
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import PersistRegistry
 from pymesos_master.core.lifecycles import DrainEvent, DrainState
+from pymesos_master.core.records import AgentRecord, RoleTerms
 from pymesos_master.core.reported import ReportedTask, read_task
-from pymesos_master.core.state import Agent, AgentRecord, RoleTerms
+from pymesos_master.core.state import Agent
 from pymesos_master.gateways import line
 from pymesos_master.history import Happened, History
 from pymesos_master.naming import Naming

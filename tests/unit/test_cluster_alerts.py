@@ -14,7 +14,7 @@ from pymesos_core.outgoing.notices import Notice
 from pymesos_core.resources import to_proto
 from pymesos_master.core import Config
 from pymesos_master.core import events as ev
-from pymesos_master.core.state import ALERT, SILENCE
+from pymesos_master.core.records import ALERT, SILENCE
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb

@@ -16,7 +16,7 @@ from pymesos_master.core import events as ev
 from pymesos_master.core.alerts import looking
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import Tell
-from pymesos_master.core.state import ALERT
+from pymesos_master.core.records import ALERT
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_testing.master_harness import MasterHarness
 

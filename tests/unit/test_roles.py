@@ -11,8 +11,8 @@ from pymesos_core.resources import parse, to_proto
 from pymesos_core.security.policy_file import read_policy
 from pymesos_master.core import Config
 from pymesos_master.core import events as ev
+from pymesos_master.core.records import RoleTerms
 from pymesos_master.core.roles import read_quota
-from pymesos_master.core.state import RoleTerms
 from pymesos_master.queries.queries import Queries
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness

@@ -29,15 +29,8 @@ from pymesos_master.core.accounts import (
     held_by,
 )
 from pymesos_master.core.context import Context
-from pymesos_master.core.state import (
-    ACCOUNTING,
-    AccountingRecord,
-    Agent,
-    ClusterState,
-    Executor,
-    Framework,
-    Task,
-)
+from pymesos_master.core.records import ACCOUNTING, AccountingRecord
+from pymesos_master.core.state import Agent, ClusterState, Executor, Framework, Task
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 

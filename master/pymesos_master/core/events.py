@@ -1,6 +1,6 @@
 """What can happen to a master. A connection id is the shell's name for one open stream.
 
-What comes from outside has its `caller`.
+What comes from outside has its `caller`. This is a table, one class for each, and better whole.
 """
 
 from __future__ import annotations

@@ -29,9 +29,10 @@ from pymesos_master.core.lifecycles import (
     InverseOfferEvent,
     InverseOfferState,
 )
+from pymesos_master.core.records import Maintenance
 from pymesos_master.core.registry import AGENT
 from pymesos_master.core.reservations import offer_anew
-from pymesos_master.core.state import Agent, Framework, InverseOffer, Maintenance
+from pymesos_master.core.state import Agent, Framework, InverseOffer
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent

@@ -39,6 +39,7 @@ from pymesos_master.core.effects import Complain
 from pymesos_master.core.events import OperatorReleasedRecord
 from pymesos_master.core.frameworks import remove
 from pymesos_master.core.lifecycles import AgentState, FrameworkState
+from pymesos_master.core.records import AgentRecord, FrameworkRecord
 from pymesos_master.core.registry import (
     ACCESS_TOKEN,
     ACCOUNTING,
@@ -57,14 +58,7 @@ from pymesos_master.core.registry import (
     read_maintenance,
 )
 from pymesos_master.core.roles import read_role, terms_problem
-from pymesos_master.core.state import (
-    Agent,
-    AgentRecord,
-    Framework,
-    FrameworkRecord,
-    Quarantined,
-    address_of,
-)
+from pymesos_master.core.state import Agent, Framework, Quarantined, address_of
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pymesos_master.core.context import Context
-from pymesos_master.core.state import Framework, SecretRecord
+from pymesos_master.core.records import SecretRecord
+from pymesos_master.core.state import Framework
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 
 

@@ -12,10 +12,8 @@ from pymesos_core.registry_image import RegistryImage
 from pymesos_core.resources import EMPTY, Resources, to_proto, total
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import new_cluster
-from pymesos_core.security.secrets import Sealed
 from pymesos_core.states import is_terminal
-from pymesos_master.allocator.interface import Quota
-from pymesos_master.core.accounts import Account, Accounts, Sums
+from pymesos_master.core.accounts import Accounts
 from pymesos_master.core.alerts.state import AlertRecord, ClusterAlert, Silence
 from pymesos_master.core.lifecycles import (
     AgentState,
@@ -26,25 +24,37 @@ from pymesos_master.core.lifecycles import (
 )
 from pymesos_master.core.named import Names
 from pymesos_master.core.named import TaskKey as TaskKey
+from pymesos_master.core.records import (
+    ACCESS_TOKEN,
+    AGENT,
+    FRAMEWORK,
+    NO_TERMS,
+    NOT_DRAINED,
+    POLICY,
+    REVOCATION,
+    ROLE,
+    SECRET,
+    TOKEN,
+    WEBHOOK,
+    AccessToken,
+    AccountingRecord,
+    AgentRecord,
+    DrainRecord,
+    FrameworkRecord,
+    Maintenance,
+    PolicyRecord,
+    Revocation,
+    RoleTerms,
+    SecretRecord,
+    Token,
+    WebhookRecord,
+)
 from pymesos_master.core.task import Executor as Executor
 from pymesos_master.core.task import Task as Task
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 # The kinds of the registry's records.
-AGENT = "agent"
-FRAMEWORK = "framework"
-ROLE = "role"
-CALL = "call"
-POLICY = "policy"  # of which there is one, of that name
-ACCESS_TOKEN = "access_token"  # noqa: S105 - a kind of record
-TOKEN = "token"  # noqa: S105 - a kind of record
-REVOCATION = "revocation"
-WEBHOOK = "webhook"
-ACCOUNTING = "accounting"
-ALERT = "alert"
-SILENCE = "silence"
-SECRET = "secret"  # noqa: S105 - a kind of record
 
 
 @dataclass(frozen=True)
@@ -95,21 +105,6 @@ class Offer:
         return f"offer {self.offer_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class DrainRecord:
-    """What the registry holds of what an operator has decided of an agent."""
-
-    state: DrainState = DrainState.NONE
-    deadline_s: float = 0.0  # Unix time, when what is left on it is killed
-    within_s: float = 0.0  # which is so long after it was set
-    then_gone: bool = False  # it is marked gone when it is drained
-    set_by: str = ""
-    set_at_s: float = 0.0  # Unix time
-
-
-NOT_DRAINED = DrainRecord()
-
-
 @dataclass(slots=True)
 class Drain:
     """What is decided of an agent, as it is stored."""
@@ -123,21 +118,6 @@ class Drain:
     def label(self) -> str:
         """What its story calls it."""
         return f"the drain of {self.agent_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Maintenance:
-    """A maintenance window of an agent."""
-
-    start_s: float  # Unix time
-    duration_s: float  # 0: not known
-    set_by: str
-    set_at_s: float  # Unix time
-
-    @property
-    def unavailability(self) -> pb.Unavailability:
-        """As frameworks are told it."""
-        return pb.Unavailability(start_s=self.start_s, duration_s=self.duration_s)
 
 
 @dataclass(slots=True)
@@ -296,20 +276,6 @@ class Registration:
     mono_s: float
 
 
-NO_QUOTA = Quota()
-
-
-@dataclass(frozen=True, slots=True)
-class RoleTerms:
-    """What operators have set for a role."""
-
-    weight: float = 1.0
-    quota: Quota = NO_QUOTA
-
-
-NO_TERMS = RoleTerms()
-
-
 @dataclass(frozen=True, slots=True)
 class Quarantined:
     """A record of the registry that cannot be handled, as it is there."""
@@ -318,96 +284,6 @@ class Quarantined:
     key: str
     record: bytes
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class AgentRecord:
-    """What the registry holds of an agent: ACTIVE (it may be away for a while), or lost."""
-
-    info: pb.AgentInfo
-    state: AgentState
-    reserved: Resources
-    drain: DrainRecord = NOT_DRAINED
-    maintenance: Maintenance | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FrameworkRecord:
-    """What the registry holds of a framework."""
-
-    info: pb.FrameworkInfo
-    registered_at_s: float
-    peer: str
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyRecord:
-    """What the registry holds of the policy."""
-
-    policy: Policy
-    set_by: str
-    set_at_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """What the registry holds of a token to join with, by the digest of its secret."""
-
-    principal: str
-    ends_at_s: float  # Unix time
-    made_by: str
-    key: bytes = b""  # the digest of the public key that has used it
-
-
-@dataclass(frozen=True, slots=True)
-class AccessToken:
-    """What the registry holds of an access token, by its id."""
-
-    digest: str  # of its secret, in hexadecimal digits; the id begins it
-    principal: str  # who made it, and as whom it asks
-    rights: tuple[str, ...]
-    name: str
-    made_at_s: float  # Unix time
-    ends_at_s: float  # Unix time
-    revoked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Revocation:
-    """What the registry holds of a principal or a certificate that is let in no more."""
-
-    at_s: float  # Unix time
-    made_by: str
-
-
-@dataclass(frozen=True, slots=True)
-class SecretRecord:
-    """What the registry holds of a secret, by role and name."""
-
-    sealed: Sealed
-    version: int
-    set_by: str
-    set_at_s: float  # Unix time
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookRecord:
-    """What the registry holds of a webhook, by its name."""
-
-    url: str
-    kinds: tuple[int, ...]  # of events
-    secret: tuple[str, str]  # the role and the name of the one that signs; no name: none does
-    link_local: bool
-    set_by: str
-    set_at_s: float  # Unix time
-
-
-@dataclass(frozen=True, slots=True)
-class AccountingRecord:
-    """What the registry holds of what was used on a day, or a part of it."""
-
-    rows: tuple[tuple[Account, Sums], ...]
-    until_ms: int  # Unix time: what was held until then is in it
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pymesos_core.text import quoted
 from pymesos_master.core import permission, secrets
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorRemovedWebhook, OperatorSetWebhook
-from pymesos_master.core.state import WEBHOOK, WebhookRecord
+from pymesos_master.core.records import WEBHOOK, WebhookRecord
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
 

@@ -12,6 +12,7 @@ from pymesos_core.states import is_terminal
 from pymesos_master.allocator import Allocator
 from pymesos_master.core.lifecycles import AgentState, DrainState
 from pymesos_master.core.offers import offer_message
+from pymesos_master.core.records import SecretRecord
 from pymesos_master.core.registry import place_of, quota_message
 from pymesos_master.core.state import (
     Agent,
@@ -20,7 +21,6 @@ from pymesos_master.core.state import (
     Framework,
     Offer,
     Quarantined,
-    SecretRecord,
     Task,
 )
 from pymesos_master.queries.uses import Uses

@@ -30,7 +30,8 @@ from pymesos_master.core.context import Context
 from pymesos_master.core.effects import Tell
 from pymesos_master.core.events import MasterReported, NoticeTaken, OperatorSilencedAlerts
 from pymesos_master.core.lifecycles import AgentState
-from pymesos_master.core.state import ALERT, SILENCE, MasterHealth, Record
+from pymesos_master.core.records import ALERT, SILENCE
+from pymesos_master.core.state import MasterHealth, Record
 
 LOOK_S = 1.0  # from one look to the next, at most
 SETTLE_S = 15.0  # in which frameworks and masters come to a new leader
