@@ -199,7 +199,9 @@ async def _serve_gateways(
     Raises RoleError.
     """
     guard = Guard(PeerBudgets(SERVER_LIMITS), credentials.revocations if credentials else None)
-    calls = GatewayCalls(services, guard, passed_on, at_gate(audit), gateways.end_silent)
+    calls = GatewayCalls(
+        *(services, guard, passed_on, at_gate(audit)), gateways.end_silent, gateways.lets_in
+    )
     await gateways.listen(process, calls)
     return calls.ready(gateways.count)
 

@@ -22,7 +22,7 @@ from pymesos_core.limits import Limit
 from pymesos_core.outbox import BATCH_BYTES
 from pymesos_core.tasks import running
 from pymesos_core.transport import CallError, Code, ServerCall
-from pymesos_master.gateways import calls
+from pymesos_master.gateways import calls, starting
 from pymesos_master.gateways.calls import MAX_ANSWER_BYTES, GatewayCalls
 from pymesos_master.gateways.flow import WINDOW_BYTES, Flow
 from pymesos_master.gateways.line import MAX_REFUSALS, Line
@@ -286,6 +286,50 @@ async def test_a_gateway_that_cannot_be_started_is_tried_again(
     assert await gateways._run_one() == "cannot be started: Resource temporarily unavailable"
 
 
+class Hanging:
+    """A process that ends only when it is killed."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self.ended = asyncio.Event()
+
+    def kill(self) -> None:
+        self.returncode = -9
+        self.ended.set()
+
+    async def wait(self) -> int | None:
+        await self.ended.wait()
+        return self.returncode
+
+
+async def test_a_gateway_that_hangs_before_it_lets_anybody_in_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: asyncio.Queue[Hanging] = asyncio.Queue()
+
+    async def begin(*argv: str) -> Hanging:
+        begun.put_nowait(made := Hanging(begun.qsize() + 100))
+        return made
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", begin)
+    monkeypatch.setattr(starting, "READY_S", 0.05)
+    gateways = object.__new__(Gateways)
+    gateways._running, gateways._ready = [], set()
+    monkeypatch.setattr(gateways, "_argv", lambda: ["python"], raising=False)
+    assert await gateways._run_one() == "has ended with status -9"
+    running = asyncio.create_task(gateways._run_one())
+    await begun.get()
+    serves = await begun.get()
+    gateways.lets_in(serves.pid)
+    await asyncio.sleep(0.2)
+    assert not running.done()
+    assert gateways._ready == {serves.pid}
+    serves.kill()
+    assert await running == "has ended with status -9"
+    assert not gateways._ready, "the pid may be another's"
+
+
 async def test_when_the_gateway_is_lost_all_its_calls_end() -> None:
     ends: list[BaseException | None] = []
     begun = asyncio.Event()
@@ -415,8 +459,11 @@ async def test_a_gateway_that_says_nothing_is_told_of(monkeypatch: pytest.Monkey
     monkeypatch.setattr(calls, "PING_S", 0.01)
     monkeypatch.setattr(calls, "SILENT_S", 0.03)
     silent: asyncio.Queue[int] = asyncio.Queue()
-    async with gateway(Health(), on_silent=silent.put_nowait) as (line, near):
+    ready: list[int] = []
+    told = {"on_silent": silent.put_nowait, "on_ready": ready.append}
+    async with gateway(Health(), **told) as (line, near):
         await line.relay(READ_AUDIT, health("here"))
+        assert ready == [os.getpid()]
         for _ in range(20):  # its pongs come
             await asyncio.sleep(0.01)
         assert silent.empty()

@@ -90,16 +90,19 @@ class GatewayCalls:
         prefixes: Mapping[str, Callable[[str, Any], Awaitable[None]]],
         on_refused: OnRefused = lambda caller, method, reason: None,
         on_silent: Callable[[int], None] | None = None,
+        on_ready: Callable[[int], None] = lambda pid: None,
     ) -> None:
         """`prefixes` have what answers all methods below each, with their messages as they are.
 
-        `on_silent` is told the pid of a gateway that has answered no ping for SILENT_S.
+        `on_silent` is told the pid of a gateway that has answered no ping for SILENT_S, `on_ready`
+        that of one that lets peers in.
         """
         self._methods = {method.path: method for one in services for method in served(one)}
         self._prefixes = prefixes
         self._guard = guard
         self._on_refused = on_refused
         self._on_silent = on_silent
+        self._on_ready = on_ready
         self.complaints = Complaints(log)
         self._connected: list[_Connected] = []
         self._changed = asyncio.Event()
@@ -126,6 +129,7 @@ class GatewayCalls:
                 for told in batch.told:
                     connected.take(told)
                     if told.HasField("ready"):
+                        self._on_ready(told.ready.pid)
                         self._changed.set()
 
         async def write(answers: list[Any]) -> None:

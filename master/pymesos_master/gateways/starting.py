@@ -26,6 +26,7 @@ from pymesos_master.settings import MasterSettings
 from pymesos_proto.v1 import gateways_pb2 as pb
 
 RESTART_S = (0.1, 10.0)
+READY_S = 60.0  # in which a gateway lets peers in, on a machine that has much to do
 END_S = 3.0  # that a gateway has to end in
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class Gateways:
         """Raises ServingError, RoleError."""
         self._settings = settings
         self._running: list[asyncio.subprocess.Process] = []
+        self._ready: set[int] = set()  # the pids of those that let peers in
         self._reserved = reserve_port(settings.listen_at)
         process.close_later(self._reserved.close)
         self.address: HostPort = settings.listen_at.advertised(self._port)
@@ -86,6 +88,16 @@ class Gateways:
                 log.warning("the gateway of pid %d says nothing, and is killed", pid)
                 gateway.kill()
 
+    def lets_in(self, pid: int) -> None:
+        """Take note that a gateway lets peers in."""
+        self._ready.add(pid)
+
+    def _end_unready(self, gateway: asyncio.subprocess.Process) -> None:
+        """Kill a gateway that hangs before it says anything: another begins."""
+        if gateway.pid not in self._ready and gateway.returncode is None:
+            log.warning("the gateway of pid %d lets nobody in, and is killed", gateway.pid)
+            gateway.kill()
+
     async def run(self) -> None:
         """Keep all of them running until this is cancelled; they have ended then."""
         cores = os.cpu_count() or 1
@@ -122,9 +134,12 @@ class Gateways:
         except OSError as error:  # the machine has no room for a process now
             return f"cannot be started: {os_problem(error)}"
         self._running.append(gateway)
+        due = asyncio.get_running_loop().call_later(READY_S, self._end_unready, gateway)
         try:
             return f"has ended with status {await gateway.wait()}"
         finally:
+            due.cancel()
+            self._ready.discard(gateway.pid)
             self._running.remove(gateway)
             await _end(gateway)
 
