@@ -22,6 +22,7 @@ from pymesos_core.store import Change, CommitQueue
 from pymesos_core.streams import to_the_end
 from pymesos_core.text import one_line
 
+IDLE_S = 0.005  # without a write, after which the next one waits for no other
 MAX_WAITING = 1_000_000  # events that effects bring, before they are taken in
 
 Event = TypeVar("Event")
@@ -85,8 +86,9 @@ class Writes(Generic[Event]):
 
     commit: Callable[[list[Change]], None]  # blocks, so it is called in a thread
     written: Callable[[int, Exception | None], Event | None]  # the event that a token is written
-    # The same, for what need only outlive the process: it takes less than a thread would, so it is
-    # called in the loop. None: there is no faster way.
+    # The same, for what need only outlive the process. None: there is no faster way. It takes less
+    # than a thread would, so whoever has written nothing just now calls it in the loop; who is busy
+    # uses the thread, and more comes together meanwhile.
     commit_unsynced: Callable[[list[Change]], None] | None = None
     goes_on: bool = False  # after a write that failed; see CommitQueue
 
@@ -126,6 +128,7 @@ class Runner(Generic[Event, Effect]):
         self._timer_at_s = 0.0
         self._writes = writes
         self._queue = CommitQueue(goes_on=writes is not None and writes.goes_on)
+        self._wrote_at_s = float("-inf")
         self._ending = False
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -267,14 +270,19 @@ class Runner(Generic[Event, Effect]):
 
     async def _write(self, thread: ThreadPoolExecutor, changes: list[Change]) -> Exception | None:
         assert self._writes is not None
-        loop = asyncio.get_running_loop()
+        commit, is_quick = self._writes.commit, False
+        if self._writes.commit_unsynced is not None and not self._queue.synced:
+            commit = self._writes.commit_unsynced
+            is_quick = self._clock().mono_s >= self._wrote_at_s + IDLE_S
         try:
-            if self._writes.commit_unsynced is not None and not self._queue.synced:
-                self._writes.commit_unsynced(changes)
+            if is_quick:
+                commit(changes)
             else:
-                await loop.run_in_executor(thread, self._writes.commit, changes)
+                await asyncio.get_running_loop().run_in_executor(thread, commit, changes)
         except Exception as error:
             return error
+        finally:
+            self._wrote_at_s = self._clock().mono_s
         return None
 
     async def flushed(self) -> None:

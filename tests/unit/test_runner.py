@@ -227,8 +227,10 @@ def stories() -> Any:
     raise RuntimeError("half a step")
 
 
-async def test_what_is_not_synced_is_written_in_the_loop_and_the_rest_in_a_thread() -> None:
+async def test_who_is_idle_writes_in_the_loop_what_is_not_synced() -> None:
+    """All else is written in a thread, and so is what comes soon after another."""
     wrote: list[tuple[str, bool]] = []
+    now_s = [0.0]
 
     def commit(kind: str) -> Callable[[list[Change]], None]:
         def write(changes: list[Change]) -> None:
@@ -245,13 +247,18 @@ async def test_what_is_not_synced_is_written_in_the_loop_and_the_rest_in_a_threa
         goes_on=True,
     )
     core = Script()
-    one: Runner[str, str] = Runner(core, lambda _: None, "tick", lambda _: None, writes, read_clock)
+    one: Runner[str, str] = Runner(
+        *(core, lambda _: None, "tick", lambda _: None, writes), lambda: Now(now_s[0], 0.0)
+    )
     running = asyncio.create_task(one.run())
-    for token, (key, synced) in enumerate((("a", False), ("bad", False), ("b", True))):
+    asked = (("a", False), ("bad", False), ("b", True), ("c", False), ("d", False))
+    for token, (key, synced) in enumerate(asked):
         one.commit(token, (Change("k", key, b""),), synced=synced)
         await one.flushed()
-    assert wrote == [("unsynced", True), ("unsynced", True), ("synced", False)]
-    assert core.stepped == ["0 None", "1 full", "2 None"]
+        now_s[0] += 0.0 if key == "c" else 2 * runner.IDLE_S
+    in_loop, in_thread = ("unsynced", True), ("unsynced", False)
+    assert wrote == [in_loop, in_loop, ("synced", False), in_loop, in_thread]
+    assert core.stepped == ["0 None", "1 full", "2 None", "3 None", "4 None"]
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

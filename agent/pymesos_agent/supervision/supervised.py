@@ -78,6 +78,7 @@ class Supervised:
         self._watch = watch
         self._on_event: OnEvent = lambda event: None
         self._writer: asyncio.StreamWriter | None = None
+        self._lines: list[bytes] = []  # to be sent in this turn of the loop
         self._reading = Background("hearing the supervisor")
         self._found: list[Message] = []
         self._version = supervisor.VERSION  # that both speak
@@ -122,6 +123,7 @@ class Supervised:
             sock=connection, limit=supervisor.MAX_LINE_BYTES
         )
         self._writer = writer
+        self._lines.clear()  # of one that has ended
         secret = self._secret()
         self._send({"op": "hello", "version": supervisor.VERSION, "secret": secret})
         line = await asyncio.wait_for(reader.readline(), START_TIMEOUT_S)
@@ -394,6 +396,7 @@ class Supervised:
         self._launching.discard(container_id)
         if self._is_old and not (self._pids or self._launching or self._foreign or self._closing):
             assert self._writer is not None
+            self._flush()
             self._writer.close()  # it ends, and a new one takes its place
 
     @property
@@ -413,13 +416,22 @@ class Supervised:
         self._write(written(message))
 
     def _write(self, line: bytes) -> None:
+        """Say something, together with all else of one turn of the loop: each time wakes it."""
         if self._is_connected:
+            if not self._lines:
+                asyncio.get_running_loop().call_soon(self._flush)
+            self._lines.append(line)
+
+    def _flush(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines and self._is_connected:
             assert self._writer is not None
-            self._writer.write(line)
+            self._writer.write(b"".join(lines))
 
     async def close(self) -> None:
         """Disconnect. The supervisor ends by itself when it has no container left."""
         self._closing = True
+        self._flush()
         if self._writer is not None:
             with contextlib.suppress(ConnectionError):
                 await self._writer.drain()
