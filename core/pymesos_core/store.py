@@ -91,6 +91,8 @@ class Store:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._synced = False
             self._sync(True)
+            # What a process wrote that was killed as it synced is read, and then told to others.
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
             self._db.execute("PRAGMA busy_timeout=5000")
             self._db.execute(
                 "CREATE TABLE IF NOT EXISTS record"

@@ -117,6 +117,7 @@ class SimulatedStore(Store):
         self._disk = disk
         self._goes_on = goes_on
         self._failed = False
+        disk.sync()  # as SQLite's log is, when it is opened
 
     def load(self) -> Records:
         """See Store."""

@@ -34,6 +34,14 @@ def read(folder: Path) -> int:
     return last + 1
 
 
+def test_what_is_read_at_a_start_is_synced(tmp_path: Path) -> None:
+    """Its log was written by a process that was killed, perhaps as it synced: it is emptied."""
+    write_history(tmp_path, 3)
+    again = Store(tmp_path / "torn-s.sqlite")
+    shutil.copy(tmp_path / "torn-s.sqlite", tmp_path / "without-its-log.sqlite")
+    assert Store(tmp_path / "without-its-log.sqlite").load() == again.load() != {}
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_a_torn_log(tmp_path: Path, seed: int) -> None:
     """The power went: what was not synced is cut off, or is garbage."""
