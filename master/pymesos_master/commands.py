@@ -78,10 +78,13 @@ class Commands:
         within_s: float,
         *,
         then_gone: bool = False,
+        down: bool = False,
     ) -> None:
-        """Have agents emptied, and then perhaps marked gone."""
+        """Have agents emptied, and then perhaps marked gone; `down`: have them end at once."""
         named = tuple(agent_ids)
-        await self._decide(lambda i: OperatorDrainedAgents(i, named, within_s, then_gone, caller))
+        await self._decide(
+            lambda i: OperatorDrainedAgents(i, named, within_s, then_gone, caller, down)
+        )
 
     async def activate(self, caller: Caller, agent_ids: Iterable[str]) -> None:
         """Have agents offered again."""

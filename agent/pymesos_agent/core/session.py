@@ -263,7 +263,10 @@ def _on_set_reserved(ctx: Context, message: agent_pb.MasterMessage.SetReserved) 
 
 
 def _on_refused(ctx: Context, refused: agent_pb.MasterMessage.Refused) -> None:
-    if refused.shut_down:
+    if refused.shut_down and refused.may_return:
+        ctx.complain("the master", "has this agent end", refused.message)
+        endings.end_all(ctx, None)
+    elif refused.shut_down:
         endings.end_all(
             ctx,
             f"the master says: {refused.message}. To join again as a new agent:"

@@ -52,6 +52,11 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     if meant is not None and meant.state == AgentState.GONE:
         refuse_agent(ctx, event.connection_id, f"agent {agent_id} is being marked gone")
         return
+    if meant is not None and meant.drain.down:
+        down = agent_pb.MasterMessage(refused=agents.refused_down(agent_id))
+        ctx.out.append(TellAgent(event.connection_id, down))
+        ctx.out.append(CloseConnection(event.connection_id))
+        return
     owner = meant.info.principal if meant is not None else known.info.principal if known else ""
     if owner and owner != event.caller.principal:
         refuse_agent(ctx, event.connection_id, f"agent {agent_id} belongs to {owner}")

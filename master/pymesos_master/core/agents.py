@@ -143,6 +143,7 @@ class AgentLost:
 
     agent_id: str
     message: str
+    down: bool = False  # by an operator
 
 
 def on_lost(ctx: Context, lost: AgentLost) -> None:
@@ -166,11 +167,30 @@ def on_lost(ctx: Context, lost: AgentLost) -> None:
         elif not is_terminal(task.state):
             TASK_LIFE.move(task, TaskEvent.AGENT_LOST, ctx.now.wall_s)
             accounting.look(ctx, task)
-            tasks.tell_status(ctx, task, pb.TASK_UNREACHABLE, pb.REASON_AGENT_REMOVED, message)
+            # As recorded from Mesos: of an operator's doing everybody is told TASK_LOST.
+            told = pb.TASK_LOST if lost.down else pb.TASK_UNREACHABLE
+            tasks.tell_status(ctx, task, told, pb.REASON_AGENT_REMOVED, message)
     names.look_at_agent(ctx, agent)
     ctx.look_at_maintenance(agent)
     _tell_failure(ctx, agent)
     ctx.publish(ClusterEvent.AGENT_UNREACHABLE, agent_id=agent.agent_id, message=message)
+
+
+def take_down(ctx: Context, agent: Agent) -> None:
+    """Tell an agent to end, whose machine goes down; until it is back its tasks are unreachable."""
+    ctx.tell_agent(agent, agent_pb.MasterMessage(refused=refused_down(agent.agent_id)))
+    hostname = agent.info.address.hostname or agent.info.address.ip
+    message = f"Agent {hostname} removed: Operator initiated 'Machine DOWN'"
+    on_lost(ctx, AgentLost(agent.agent_id, message, down=True))
+
+
+def refused_down(agent_id: str) -> agent_pb.MasterMessage.Refused:
+    """Return what an agent is told whose machine is down."""
+    return agent_pb.MasterMessage.Refused(
+        message=f"the machine of agent {agent_id} is down for maintenance: start it after that",
+        shut_down=True,
+        may_return=True,
+    )
 
 
 def await_word(ctx: Context, agent: Agent) -> None:

@@ -82,6 +82,7 @@ def on_drain(ctx: Context, event: OperatorDrainedAgents) -> None:
         event.then_gone,
         event.caller.principal,
         ctx.now.wall_s,
+        event.down,
     )
     _decide(ctx, event, "Operator.DrainAgents", DrainEvent.DRAIN, record, problem)
 
@@ -154,6 +155,8 @@ def _write(ctx: Context, decided: DrainSet, *, gone: bool = False) -> None:
     meant = ctx.state.intended_agent(decided.agent_id)
     assert meant is not None, f"{decided.agent_id} is being forgotten"
     record = replace(meant, drain=decided.record)
+    if decided.event == DrainEvent.DRAIN and decided.record.down:
+        record = replace(record, state=AgentState.UNREACHABLE)
     if gone:
         record = AgentRecord(meant.info, AgentState.GONE, meant.reserved)
     ctx.persist({(AGENT, decided.agent_id): record}, decided)
@@ -171,7 +174,9 @@ def on_set(ctx: Context, done: DrainSet) -> None:
     else:
         offers.rescind_all(ctx, list(agent.offers.values()), f"the agent is {agent.drain.state}")
         ctx.allocator.deactivate_agent(agent.agent_id)
-    if agent.drain.state == DrainState.DRAINING:
+    if agent.drain.state == DrainState.DRAINING and done.record.down:
+        agents.take_down(ctx, agent)
+    elif agent.drain.state == DrainState.DRAINING:
         _tell(ctx, agent)
         _go_on(ctx, agent)
     elif was == DrainState.DRAINING and done.event != DrainEvent.EMPTIED:

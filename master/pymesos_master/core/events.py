@@ -195,6 +195,7 @@ class OperatorDrainedAgents:
     within_s: float
     then_gone: bool = False
     caller: Caller = NOBODY
+    down: bool = False  # the agents are to end at once: their machines go down
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class DrainRecord:
     then_gone: bool = False  # it is marked gone when it is drained
     set_by: str = ""
     set_at_s: float = 0.0  # Unix time
+    down: bool = False  # its machine is: it is to end, and is not let in until it is activated
 
 
 NOT_DRAINED = DrainRecord()

@@ -162,6 +162,7 @@ def _drain_message(drain: DrainRecord) -> registry_pb.DrainRecord | None:
         then_gone=drain.then_gone,
         set_by=drain.set_by,
         set_at_s=drain.set_at_s,
+        down=drain.down,
     )
 
 
@@ -175,7 +176,13 @@ def read_drain(record: registry_pb.AgentRecord) -> DrainRecord:
     if state is None or not all(map(math.isfinite, times_s)):
         raise ResourceError(f"its drain is {said.state} until {said.deadline_s}")
     return DrainRecord(
-        state, said.deadline_s, said.within_s, said.then_gone, said.set_by, said.set_at_s
+        state,
+        said.deadline_s,
+        said.within_s,
+        said.then_gone,
+        said.set_by,
+        said.set_at_s,
+        said.down,
     )
 
 

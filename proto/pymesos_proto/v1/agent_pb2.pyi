@@ -240,12 +240,14 @@ class MasterMessage(_message.Message):
         revoked: _containers.RepeatedScalarFieldContainer[str]
         def __init__(self, agent_id: _Optional[str] = ..., ping_timeout_s: _Optional[float] = ..., max_ping_timeouts: _Optional[int] = ..., master_version: _Optional[str] = ..., wants_ended_tasks: _Optional[bool] = ..., revoked: _Optional[_Iterable[str]] = ...) -> None: ...
     class Refused(_message.Message):
-        __slots__ = ("message", "shut_down")
+        __slots__ = ("message", "shut_down", "may_return")
         MESSAGE_FIELD_NUMBER: _ClassVar[int]
         SHUT_DOWN_FIELD_NUMBER: _ClassVar[int]
+        MAY_RETURN_FIELD_NUMBER: _ClassVar[int]
         message: str
         shut_down: bool
-        def __init__(self, message: _Optional[str] = ..., shut_down: _Optional[bool] = ...) -> None: ...
+        may_return: bool
+        def __init__(self, message: _Optional[str] = ..., shut_down: _Optional[bool] = ..., may_return: _Optional[bool] = ...) -> None: ...
     class Ping(_message.Message):
         __slots__ = ("usage_interval_s",)
         USAGE_INTERVAL_S_FIELD_NUMBER: _ClassVar[int]

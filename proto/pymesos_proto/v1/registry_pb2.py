@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from pymesos_proto.v1 import types_pb2 as pymesos__proto_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpymesos_proto/v1/registry.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/types.proto\"\xbb\x02\n\x0b\x41gentRecord\x12#\n\x04info\x18\x01 \x01(\x0b\x32\x15.pymesos.v1.AgentInfo\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.pymesos.v1.AgentRecord.State\x12\x14\n\x0c\x63hanged_at_s\x18\x03 \x01(\x01\x12&\n\x08reserved\x18\x04 \x03(\x0b\x32\x14.pymesos.v1.Resource\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12&\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x17.pymesos.v1.DrainRecord\x12\x32\n\x0bmaintenance\x18\x07 \x01(\x0b\x32\x1d.pymesos.v1.MaintenanceRecord\"1\n\x05State\x12\r\n\tREACHABLE\x10\x00\x12\x0f\n\x0bUNREACHABLE\x10\x01\x12\x08\n\x04GONE\x10\x02\"i\n\x11MaintenanceRecord\x12\x32\n\x0eunavailability\x18\x01 \x01(\x0b\x32\x1a.pymesos.v1.Unavailability\x12\x0e\n\x06set_by\x18\x02 \x01(\t\x12\x10\n\x08set_at_s\x18\x03 \x01(\x01\"\xdf\x01\n\x0b\x44rainRecord\x12,\n\x05state\x18\x01 \x01(\x0e\x32\x1d.pymesos.v1.DrainRecord.State\x12\x12\n\ndeadline_s\x18\x02 \x01(\x01\x12\x11\n\tthen_gone\x18\x03 \x01(\x08\x12\x0e\n\x06set_by\x18\x04 \x01(\t\x12\x10\n\x08set_at_s\x18\x05 \x01(\x01\x12\x10\n\x08within_s\x18\x06 \x01(\x01\"G\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x43ORDONED\x10\x01\x12\x0c\n\x08\x44RAINING\x10\x02\x12\x0b\n\x07\x44RAINED\x10\x03\"a\n\x0f\x46rameworkRecord\x12\'\n\x04info\x18\x01 \x01(\x0b\x32\x19.pymesos.v1.FrameworkInfo\x12\x17\n\x0fregistered_at_s\x18\x02 \x01(\x01\x12\x0c\n\x04peer\x18\x03 \x01(\t\"L\n\nRoleRecord\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12 \n\x05quota\x18\x03 \x01(\x0b\x32\x11.pymesos.v1.Quota\"S\n\x0cPolicyRecord\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06set_by\x18\x03 \x01(\t\x12\x10\n\x08set_at_s\x18\x04 \x01(\x01\"H\n\nCallRecord\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0c\n\x04\x61t_s\x18\x04 \x01(\x01\"Q\n\x0bTokenRecord\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x11\n\tends_at_s\x18\x02 \x01(\x01\x12\x0f\n\x07made_by\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\x0c\"\x8b\x01\n\x11\x41\x63\x63\x65ssTokenRecord\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x0e\n\x06rights\x18\x03 \x03(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x11\n\tmade_at_s\x18\x05 \x01(\x01\x12\x11\n\tends_at_s\x18\x06 \x01(\x01\x12\x0f\n\x07revoked\x18\x07 \x01(\x08\"\x8c\x01\n\x0cSecretRecord\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x0e\n\x06key_id\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\x0c\x12\x0e\n\x06sealed\x18\x06 \x01(\x0c\x12\x0e\n\x06set_by\x18\x07 \x01(\t\x12\x10\n\x08set_at_s\x18\x08 \x01(\x01\"1\n\x10RevocationRecord\x12\x0c\n\x04\x61t_s\x18\x01 \x01(\x01\x12\x0f\n\x07made_by\x18\x02 \x01(\t\"\xd6\x03\n\x10\x41\x63\x63ountingRecord\x12.\n\x04rows\x18\x01 \x03(\x0b\x32 .pymesos.v1.AccountingRecord.Row\x12\x10\n\x08until_ms\x18\x02 \x01(\x04\x1a#\n\x06\x41mount\x12\r\n\x05hours\x18\x01 \x01(\x04\x12\n\n\x02ms\x18\x02 \x01(\x04\x1a\xda\x02\n\x03Row\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x11\n\tframework\x18\x02 \x01(\t\x12\x0b\n\x03job\x18\x03 \x01(\t\x12\x0c\n\x04rest\x18\x04 \x01(\x08\x12\x37\n\nasked_cpus\x18\x05 \x01(\x0b\x32#.pymesos.v1.AccountingRecord.Amount\x12\x36\n\tasked_mem\x18\x06 \x01(\x0b\x32#.pymesos.v1.AccountingRecord.Amount\x12\x37\n\nasked_gpus\x18\x07 \x01(\x0b\x32#.pymesos.v1.AccountingRecord.Amount\x12\x36\n\tused_cpus\x18\x08 \x01(\x0b\x32#.pymesos.v1.AccountingRecord.Amount\x12\x35\n\x08used_mem\x18\t \x01(\x0b\x32#.pymesos.v1.AccountingRecord.Amount\"\x8b\x01\n\rWebhookRecord\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05kinds\x18\x02 \x03(\x05\x12\x13\n\x0bsecret_role\x18\x03 \x01(\t\x12\x13\n\x0bsecret_name\x18\x04 \x01(\t\x12\x12\n\nlink_local\x18\x05 \x01(\x08\x12\x0e\n\x06set_by\x18\x06 \x01(\t\x12\x10\n\x08set_at_s\x18\x07 \x01(\x01\"\x84\x01\n\x12\x43lusterAlertRecord\x12\r\n\x05state\x18\x01 \x01(\t\x12\x0f\n\x07since_s\x18\x02 \x01(\x01\x12\x0f\n\x07\x66ired_s\x18\x03 \x01(\x01\x12\x0f\n\x07\x65nded_s\x18\x04 \x01(\x01\x12\r\n\x05known\x18\x05 \x01(\x08\x12\x0c\n\x04told\x18\x06 \x01(\x08\x12\x0f\n\x07summary\x18\x07 \x01(\t\"@\n\x14\x43lusterSilenceRecord\x12\x0f\n\x07until_s\x18\x01 \x01(\x01\x12\n\n\x02\x62y\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpymesos_proto/v1/registry.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/types.proto\"\xbb\x02\n\x0b\x41gentRecord\x12#\n\x04info\x18\x01 \x01(\x0b\x32\x15.pymesos.v1.AgentInfo\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.pymesos.v1.AgentRecord.State\x12\x14\n\x0c\x63hanged_at_s\x18\x03 \x01(\x01\x12&\n\x08reserved\x18\x04 \x03(\x0b\x32\x14.pymesos.v1.Resource\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12&\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x17.pymesos.v1.DrainRecord\x12\x32\n\x0bmaintenance\x18\x07 \x01(\x0b\x32\x1d.pymesos.v1.MaintenanceRecord\"1\n\x05State\x12\r\n\tREACHABLE\x10\x00\x12\x0f\n\x0bUNREACHABLE\x10\x01\x12\x08\n\x04GONE\x10\x02\"i\n\x11MaintenanceRecord\x12\x32\n\x0eunavailability\x18\x01 \x01(\x0b\x32\x1a.pymesos.v1.Unavailability\x12\x0e\n\x06set_by\x18\x02 \x01(\t\x12\x10\n\x08set_at_s\x18\x03 \x01(\x01\"\xed\x01\n\x0b\x44rainRecord\x12,\n\x05state\x18\x01 \x01(\x0e\x32\x1d.pymesos.v1.DrainRecord.State\x12\x12\n\ndeadline_s\x18\x02 \x01(\x01\x12\x11\n\tthen_gone\x18\x03 \x01(\x08\x12\x0e\n\x06set_by\x18\x04 \x01(\t\x12\x10\n\x08set_at_s\x18\x05 \x01(\x01\x12\x10\n\x08within_s\x18\x06 \x01(\x01\x12\x0c\n\x04\x64own\x18\x07 \x01(\x08\"G\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x43ORDONED\x10\x01\x12\x0c\n\x08\x44RAINING\x10\x02\x12\x0b\n\x07\x44RAINED\x10\x03\"a\n\x0f\x46rameworkRecord\x12\'\n\x04info\x18\x01 \x01(\x0b\x32\x19.pymesos.v1.FrameworkInfo\x12\x17\n\x0fregistered_at_s\x18\x02 \x01(\x01\x12\x0c\n\x04peer\x18\x03 \x01(\t\"L\n\nRoleRecord\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12 \n\x05quota\x18\x03 \x01(\x0b\x32\x11.pymesos.v1.Quota\"S\n\x0cPolicyRecord\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06set_by\x18\x03 \x01(\t\x12\x10\n\x08set_at_s\x18\x04 \x01(\x01\"H\n\nCallRecord\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0c\n\x04\x61t_s\x18\x04 \x01(\x01\"Q\n\x0bTokenRecord\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x11\n\tends_at_s\x18\x02 \x01(\x01\x12\x0f\n\x07made_by\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\x0c\"\x8b\x01\n\x11\x41\x63\x63\x65ssTokenRecord\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x0e\n\x06rights\x18\x03 \x03(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x11\n\tmade_at_s\x18\x05 \x01(\x01\x12\x11\n\tends_at_s\x18\x06 \x01(\x01\x12\x0f\n\x07revoked\x18\x07 \x01(\x08\"\x8c\x01\n\x0cSecretRecord\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x0e\n\x06key_id\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\x0c\x12\x0e\n\x06sealed\x18\x06 \x01(\x0c\x12\x0e\n\x06set_by\x18\x07 \x01(\t\x12\x10\n\x08set_at_s\x18\x08 \x01(\x01\"1\n\x10RevocationRecord\x12\x0c\n\x04\x61t_s\x18\x01 \x01(\x01\x12\x0f\n\x07made_by\x18\x02 \x01(\t\"\xd6\x03\n\x10\x41\x63\x63ountingRecord\x12.\n\x04rows\x18\x01 \x03(\x0b\x32 .pymesos.v1.AccountingRecord.Row\x12\x10\n\x08until_ms\x18\x02 \x01(\x04\x1a#\n\x06\x41mount\x12\r\n\x05hours\x18\x01 \x01(\x04\x12\n\n\x02ms\x18\x02 \x01(\x04\x1a\xda\x02\n\x03Row\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x11\n\tframework\x18\x02 \x01(\t\x12\x0b\n\x03job\x18\x03 \x01(\t\x12\x0c\n\x04rest\x18\x04 \x01(\x08\x12\x37\n\nasked_cpus\x18\x05 \x01(\x0b\x32#.pymesos.v1.AccountingRecord.Amount\x12\x36\n\tasked_mem\x18\x06 \x01(\x0b\x32#.pymesos.v1.AccountingRecord.Amount\x12\x37\n\nasked_gpus\x18\x07 \x01(\x0b\x32#.pymesos.v1.AccountingRecord.Amount\x12\x36\n\tused_cpus\x18\x08 \x01(\x0b\x32#.pymesos.v1.AccountingRecord.Amount\x12\x35\n\x08used_mem\x18\t \x01(\x0b\x32#.pymesos.v1.AccountingRecord.Amount\"\x8b\x01\n\rWebhookRecord\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05kinds\x18\x02 \x03(\x05\x12\x13\n\x0bsecret_role\x18\x03 \x01(\t\x12\x13\n\x0bsecret_name\x18\x04 \x01(\t\x12\x12\n\nlink_local\x18\x05 \x01(\x08\x12\x0e\n\x06set_by\x18\x06 \x01(\t\x12\x10\n\x08set_at_s\x18\x07 \x01(\x01\"\x84\x01\n\x12\x43lusterAlertRecord\x12\r\n\x05state\x18\x01 \x01(\t\x12\x0f\n\x07since_s\x18\x02 \x01(\x01\x12\x0f\n\x07\x66ired_s\x18\x03 \x01(\x01\x12\x0f\n\x07\x65nded_s\x18\x04 \x01(\x01\x12\r\n\x05known\x18\x05 \x01(\x08\x12\x0c\n\x04told\x18\x06 \x01(\x08\x12\x0f\n\x07summary\x18\x07 \x01(\t\"@\n\x14\x43lusterSilenceRecord\x12\x0f\n\x07until_s\x18\x01 \x01(\x01\x12\n\n\x02\x62y\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,35 +39,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MAINTENANCERECORD']._serialized_start=395
   _globals['_MAINTENANCERECORD']._serialized_end=500
   _globals['_DRAINRECORD']._serialized_start=503
-  _globals['_DRAINRECORD']._serialized_end=726
-  _globals['_DRAINRECORD_STATE']._serialized_start=655
-  _globals['_DRAINRECORD_STATE']._serialized_end=726
-  _globals['_FRAMEWORKRECORD']._serialized_start=728
-  _globals['_FRAMEWORKRECORD']._serialized_end=825
-  _globals['_ROLERECORD']._serialized_start=827
-  _globals['_ROLERECORD']._serialized_end=903
-  _globals['_POLICYRECORD']._serialized_start=905
-  _globals['_POLICYRECORD']._serialized_end=988
-  _globals['_CALLRECORD']._serialized_start=990
-  _globals['_CALLRECORD']._serialized_end=1062
-  _globals['_TOKENRECORD']._serialized_start=1064
-  _globals['_TOKENRECORD']._serialized_end=1145
-  _globals['_ACCESSTOKENRECORD']._serialized_start=1148
-  _globals['_ACCESSTOKENRECORD']._serialized_end=1287
-  _globals['_SECRETRECORD']._serialized_start=1290
-  _globals['_SECRETRECORD']._serialized_end=1430
-  _globals['_REVOCATIONRECORD']._serialized_start=1432
-  _globals['_REVOCATIONRECORD']._serialized_end=1481
-  _globals['_ACCOUNTINGRECORD']._serialized_start=1484
-  _globals['_ACCOUNTINGRECORD']._serialized_end=1954
-  _globals['_ACCOUNTINGRECORD_AMOUNT']._serialized_start=1570
-  _globals['_ACCOUNTINGRECORD_AMOUNT']._serialized_end=1605
-  _globals['_ACCOUNTINGRECORD_ROW']._serialized_start=1608
-  _globals['_ACCOUNTINGRECORD_ROW']._serialized_end=1954
-  _globals['_WEBHOOKRECORD']._serialized_start=1957
-  _globals['_WEBHOOKRECORD']._serialized_end=2096
-  _globals['_CLUSTERALERTRECORD']._serialized_start=2099
-  _globals['_CLUSTERALERTRECORD']._serialized_end=2231
-  _globals['_CLUSTERSILENCERECORD']._serialized_start=2233
-  _globals['_CLUSTERSILENCERECORD']._serialized_end=2297
+  _globals['_DRAINRECORD']._serialized_end=740
+  _globals['_DRAINRECORD_STATE']._serialized_start=669
+  _globals['_DRAINRECORD_STATE']._serialized_end=740
+  _globals['_FRAMEWORKRECORD']._serialized_start=742
+  _globals['_FRAMEWORKRECORD']._serialized_end=839
+  _globals['_ROLERECORD']._serialized_start=841
+  _globals['_ROLERECORD']._serialized_end=917
+  _globals['_POLICYRECORD']._serialized_start=919
+  _globals['_POLICYRECORD']._serialized_end=1002
+  _globals['_CALLRECORD']._serialized_start=1004
+  _globals['_CALLRECORD']._serialized_end=1076
+  _globals['_TOKENRECORD']._serialized_start=1078
+  _globals['_TOKENRECORD']._serialized_end=1159
+  _globals['_ACCESSTOKENRECORD']._serialized_start=1162
+  _globals['_ACCESSTOKENRECORD']._serialized_end=1301
+  _globals['_SECRETRECORD']._serialized_start=1304
+  _globals['_SECRETRECORD']._serialized_end=1444
+  _globals['_REVOCATIONRECORD']._serialized_start=1446
+  _globals['_REVOCATIONRECORD']._serialized_end=1495
+  _globals['_ACCOUNTINGRECORD']._serialized_start=1498
+  _globals['_ACCOUNTINGRECORD']._serialized_end=1968
+  _globals['_ACCOUNTINGRECORD_AMOUNT']._serialized_start=1584
+  _globals['_ACCOUNTINGRECORD_AMOUNT']._serialized_end=1619
+  _globals['_ACCOUNTINGRECORD_ROW']._serialized_start=1622
+  _globals['_ACCOUNTINGRECORD_ROW']._serialized_end=1968
+  _globals['_WEBHOOKRECORD']._serialized_start=1971
+  _globals['_WEBHOOKRECORD']._serialized_end=2110
+  _globals['_CLUSTERALERTRECORD']._serialized_start=2113
+  _globals['_CLUSTERALERTRECORD']._serialized_end=2245
+  _globals['_CLUSTERSILENCERECORD']._serialized_start=2247
+  _globals['_CLUSTERSILENCERECORD']._serialized_end=2311
 # @@protoc_insertion_point(module_scope)

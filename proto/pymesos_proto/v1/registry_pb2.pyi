@@ -45,7 +45,7 @@ class MaintenanceRecord(_message.Message):
     def __init__(self, unavailability: _Optional[_Union[_types_pb2.Unavailability, _Mapping]] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ...) -> None: ...
 
 class DrainRecord(_message.Message):
-    __slots__ = ("state", "deadline_s", "then_gone", "set_by", "set_at_s", "within_s")
+    __slots__ = ("state", "deadline_s", "then_gone", "set_by", "set_at_s", "within_s", "down")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[DrainRecord.State]
@@ -62,13 +62,15 @@ class DrainRecord(_message.Message):
     SET_BY_FIELD_NUMBER: _ClassVar[int]
     SET_AT_S_FIELD_NUMBER: _ClassVar[int]
     WITHIN_S_FIELD_NUMBER: _ClassVar[int]
+    DOWN_FIELD_NUMBER: _ClassVar[int]
     state: DrainRecord.State
     deadline_s: float
     then_gone: bool
     set_by: str
     set_at_s: float
     within_s: float
-    def __init__(self, state: _Optional[_Union[DrainRecord.State, str]] = ..., deadline_s: _Optional[float] = ..., then_gone: _Optional[bool] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ..., within_s: _Optional[float] = ...) -> None: ...
+    down: bool
+    def __init__(self, state: _Optional[_Union[DrainRecord.State, str]] = ..., deadline_s: _Optional[float] = ..., then_gone: _Optional[bool] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ..., within_s: _Optional[float] = ..., down: _Optional[bool] = ...) -> None: ...
 
 class FrameworkRecord(_message.Message):
     __slots__ = ("info", "registered_at_s", "peer")

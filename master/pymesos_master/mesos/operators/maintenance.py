@@ -1,7 +1,7 @@
 """Mesos' maintenance schedule: machines, which are our agents, and their windows.
 
-A machine that is DOWN is one whose agents are drained in a window. Mesos has their processes end;
-ours run on, empty.
+A machine that is DOWN is one whose agents were told to end in a window. They are let in again when
+it is UP, and they are started.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _check_ids(machines: Iterable[mesos_master.MachineID]) -> None:
 
 
 async def start(reading: Reading, machines: Iterable[mesos_master.MachineID]) -> None:
-    """Empty the agents of machines now. Raises RefusalError, RequestError."""
+    """Have the agents of machines end now. Raises RefusalError, RequestError."""
     named = await _named(reading, machines)
     for machine, agents in named:
         if _is_down(agents):
@@ -158,7 +158,7 @@ async def start(reading: Reading, machines: Iterable[mesos_master.MachineID]) ->
                 f"{_shown(machine)} is not in DRAINING mode and cannot be brought down"
             )
     ids = [agent.info.agent_id for _, agents in named for agent in agents]
-    await reading.leader.commands.drain(reading.caller, ids, 0.0)
+    await reading.leader.commands.drain(reading.caller, ids, 0.0, down=True)
 
 
 async def stop(reading: Reading, machines: Iterable[mesos_master.MachineID]) -> None:
