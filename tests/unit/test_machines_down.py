@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+
+import pytest
 
 from pymesos_agent.core import events as agent_ev
 from pymesos_master.core import events as ev
@@ -13,16 +16,17 @@ from pymesos_testing.master_harness import MasterHarness, task
 
 REQUESTS = itertools.count(1000)
 AWARE = [pb.PARTITION_AWARE]
+OF_MESOS = [pb.PARTITION_AWARE, pb.MESOS_RECONCILIATION]
 
 
 class Cluster:
     """A master with an agent that runs `t`."""
 
-    def __init__(self) -> None:
+    def __init__(self, capabilities: Sequence[pb.FrameworkCapability] = AWARE) -> None:
         self.h = MasterHarness()
         self.agent = self.h.agent()
         self.agent_id = self.h.agent_id(self.agent)
-        self.framework = self.h.subscribe(capabilities=AWARE, failover_timeout_s=1000)
+        self.framework = self.h.subscribe(capabilities=capabilities, failover_timeout_s=1000)
         (offer,) = self.h.offers(self.framework)
         self.h.accept(self.framework, [offer.offer_id], task(offer, "t"))
         framework_id = self.h.framework_id(self.framework)
@@ -41,13 +45,18 @@ def refused(h: MasterHarness, connection_id: int) -> list[agent_pb.MasterMessage
     return [m.refused for m in h.agent_inbox[connection_id] if m.HasField("refused")]
 
 
-def test_its_agent_is_to_end_and_its_tasks_are_lost() -> None:
-    c = Cluster()
+@pytest.mark.parametrize(
+    ("capabilities", "told"), [(AWARE, pb.TASK_UNREACHABLE), (OF_MESOS, pb.TASK_LOST)]
+)
+def test_its_agent_is_to_end_and_its_tasks_are_lost(
+    capabilities: Sequence[pb.FrameworkCapability], told: pb.TaskState
+) -> None:
+    c = Cluster(capabilities)
     c.take_down()
     (said,) = refused(c.h, c.agent)
     assert (said.shut_down, said.may_return) == (True, True)
     status = c.h.last(c.framework)
-    assert (status.state, status.reason) == (pb.TASK_LOST, pb.REASON_AGENT_REMOVED)
+    assert (status.state, status.reason) == (told, pb.REASON_AGENT_REMOVED)
     assert status.message.endswith("removed: Operator initiated 'Machine DOWN'")
     assert c.h.core.state.agents[c.agent_id].state == "unreachable"
     assert c.h.offers(c.framework) == []

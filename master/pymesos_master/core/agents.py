@@ -167,8 +167,10 @@ def on_lost(ctx: Context, lost: AgentLost) -> None:
         elif not is_terminal(task.state):
             TASK_LIFE.move(task, TaskEvent.AGENT_LOST, ctx.now.wall_s)
             accounting.look(ctx, task)
-            # As recorded from Mesos: of an operator's doing everybody is told TASK_LOST.
-            told = pb.TASK_LOST if lost.down else pb.TASK_UNREACHABLE
+            # As recorded from Mesos: of an operator's doing its frameworks are told TASK_LOST.
+            framework = tasks.framework_of(ctx, task.framework_id)
+            of_mesos = framework is not None and framework.has(pb.MESOS_RECONCILIATION)
+            told = pb.TASK_LOST if lost.down and of_mesos else pb.TASK_UNREACHABLE
             tasks.tell_status(ctx, task, told, pb.REASON_AGENT_REMOVED, message)
     names.look_at_agent(ctx, agent)
     ctx.look_at_maintenance(agent)
