@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pymesos_agent.containers.usage import ContainerUsage
@@ -13,6 +14,7 @@ from pymesos_agent.core.tasks.task import Task
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.specs import Job
+from pymesos_core.resources import for_good, total
 from pymesos_core.resources import is_revocable as holds_revocable
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.world import World
@@ -84,23 +86,37 @@ def check_agent(node: AgentNode, core: AgentCore, effects: list[fx.Effect]) -> N
 
 
 def _is_too_much(node: AgentNode) -> bool:
-    """What is really there, whoever knows of it. One that is still being started uses no more than
-    it asked for, so that the agent need not know what it cannot measure yet."""
+    """What is really there, whoever knows of it."""
     there = node.machine.total.quantities
-    containers = node.machine.containers.values()
-    starting = {c.key for c in containers if c.container_id not in node.known}
     used = dict.fromkeys(NAMES, 0)
     has_guests = False
-    for key, resources in node.machine.live().items():
-        held = resources.quantities
-        use = int(1000 * used_by_each(node.world))
-        if key in starting:
-            use = min(use, held.get("cpus", 0))
-        guest = holds_revocable(resources)
-        has_guests |= guest
-        used["cpus"] += held.get("cpus", 0) if guest else use
-        used["mem"] += held.get("mem", 0) if guest else 1000 * MEM_MIB
+    for container in node.machine.containers.values():
+        executor = node.machine.executors.get(container.container_id)
+        inside = [executor.own, *executor.live().values()] if executor else [container.resources]
+        if container.exit is not None:
+            continue
+        guests = [held.quantities for held in inside if holds_revocable(held)]
+        has_guests |= bool(guests)
+        owners = total(for_good(held) for held in inside).quantities
+        for name, value in _used_by_owners(node, container.container_id, owners).items():
+            used[name] += value + sum(held.get(name, 0) for held in guests)
     return has_guests and any(used[name] > there.get(name, 0) for name in NAMES)
+
+
+def _used_by_owners(
+    node: AgentNode, container_id: str, held: Mapping[str, int]
+) -> Mapping[str, int]:
+    """How much a container uses, whatever is in it, of what is not to be taken back: milli.
+
+    One that is still being started uses no more than it asked for, so that its agent need not know
+    what it cannot measure yet.
+    """
+    if not any(held.get(name, 0) for name in NAMES):
+        return dict.fromkeys(NAMES, 0)
+    cpus = int(1000 * used_by_each(node.world))
+    if container_id not in node.known:
+        cpus = min(cpus, held.get("cpus", 0))
+    return {"cpus": cpus, "mem": 1000 * MEM_MIB}
 
 
 def _check_status(core: AgentCore, framework_id: str, status: pb.TaskStatus) -> None:
