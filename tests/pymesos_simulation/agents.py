@@ -247,8 +247,6 @@ class AgentNode(Node):
             self.highest_epoch = self.core._ctx.epoch_durable
             if self.world.now_s < self.coordinator.lags_until_s:
                 self._die_by_chance_within(1.0)  # and look for the leader at a server that lags
-        if isinstance(event, ev.MasterSaid) and self.world.secrets:
-            self._note_given(event.message)
         match event:
             case ev.MasterSaid(connection_id, epoch, message) if seen:
                 if message.HasField("set_reserved"):
@@ -275,14 +273,6 @@ class AgentNode(Node):
         world, aside = self.world, self.world.aside
         if world.faulty and world.crashing_machines and aside.random() < 0.1:
             self.soon(aside.uniform(0, seconds), self.lose_power)
-
-    def _note_given(self, message: agent_pb.MasterMessage) -> None:
-        """The tasks that it was ever given: it may ask for their secrets, and for no others."""
-        one, group = message.launch, message.launch_group
-        if message.HasField("launch"):
-            self.world.given.add((self.name, one.framework_id, one.task_info.task_id))
-        for info in group.task_infos:
-            self.world.given.add((self.name, group.framework_id, info.task_id))
 
     def _note_updates(self, message: Any) -> None:
         """The order in which a task's updates are first told, by themselves or in a report."""

@@ -337,6 +337,7 @@ class Faults:
     def _snoop(self, state: ClusterState) -> None:
         agents = [node for node in self.cluster.agents if node.alive]
         keys = [key for agent in state.agents.values() for key in agent.tasks]
+        keys = [key for key in keys if key[1].startswith("secret-")] or keys  # those that have some
         if agents and keys:
             self.world.counts["asked for another's secret"] += 1
             self.world.aside.choice(agents).snoop(*self.world.aside.choice(keys))

@@ -69,7 +69,11 @@ def check_written(world: World, data: bytes, where: str) -> None:
 
 def check_sent(world: World, receiver: str, message: Any, data: bytes) -> None:
     """A secret is sent to agents with a task that uses it, in a message of its own."""
-    if not world.secrets or PLANTED not in data:
+    if not world.secrets:
+        return
+    if isinstance(message, agent_pb.MasterBatch):
+        _note_given(world, receiver, message)
+    if PLANTED not in data:
         return
     if isinstance(message, gateways_pb2.GatewayAnswers):  # on its machine; then it goes to an agent
         return
@@ -80,3 +84,13 @@ def check_sent(world: World, receiver: str, message: Any, data: bytes) -> None:
             key = (each.secrets.framework_id, each.secrets.task_id)
             assert (receiver, *key) in world.given, f"{receiver} gets a secret of {key}"
             world.counts["secret given"] += 1
+
+
+def _note_given(world: World, agent: str, batch: agent_pb.MasterBatch) -> None:
+    """The tasks that an agent was ever sent: it may ask for their secrets, and for no others."""
+    for message in batch.message:
+        one, group = message.launch, message.launch_group
+        if message.HasField("launch"):
+            world.given.add((agent, one.framework_id, one.task_info.task_id))
+        for info in group.task_infos:
+            world.given.add((agent, group.framework_id, info.task_id))
