@@ -23,6 +23,7 @@ from pymesos_core.resources import Resources, parse, to_proto
 from pymesos_core.security.identities import Kind
 from pymesos_core.states import is_terminal
 from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.coordinator import Coordinator, detector_of
 from pymesos_simulation.disk import Disk, SimulatedStore
@@ -238,6 +239,13 @@ class AgentNode(Node):
                 self._runtime.tell(container.exit)
 
     # What is watched.
+
+    def check_kill_is_stored(self, container_id: str) -> None:
+        """An agent that starts anew knows whom it has killed, if its disk lets it."""
+        value = self.disk.records.get(("task", container_id))
+        if value is not None and self.disk.full_until_s < self.world.now_s - FSYNC_S:
+            record = checkpoint_pb.TaskCheckpoint.FromString(value)
+            assert record.HasField("kill"), f"{container_id} is killed, and its disk has it not"
 
     def check(self, event: ev.Event, effects: list[fx.Effect]) -> None:
         """After a step."""

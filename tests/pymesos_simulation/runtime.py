@@ -216,6 +216,8 @@ class SimulatedRuntime:
 
     def kill(self, container_id: str, *, force: bool, first: str = "SIGTERM") -> None:
         """See Runtime."""
+        with self._node.world.fatal():
+            self._node.check_kill_is_stored(container_id)
         self._node.may_die_here()
         if not self._node.away:
             self._node.machine.kill(container_id, force)

@@ -1148,7 +1148,6 @@ BUGS: list[Patch] = [
 
 # Where a bug was found last, of those that the first seeds do not find: that one is tried first.
 FOUND_BY: dict[str, int] = {
-    "kill_before_why_is_stored": 511819012,
     "a_stream_ends_without_its_close": 12,
     "account_from_the_launch_again": 1,
     "answer_before_the_end_of_a_job_is_stored": 34,
