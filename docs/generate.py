@@ -32,6 +32,7 @@ from pymesos_master.core import lifecycles as of_master
 from pymesos_master.http.answering import ALL
 from pymesos_master.http.asking import Parameter
 from pymesos_master.http.openapi import SCHEMAS
+from pymesos_master.http.page_types import page_types
 from pymesos_master.http.stream_routes import Stream
 from pymesos_master.main import main as master
 from pymesos_master.settings import MasterSettings
@@ -304,6 +305,7 @@ PAGES = {
     "failures.md": failures,
     "containers.md": containers,
     "rollouts.md": rollouts,
+    "../master/pymesos_master/http/web/types.d.ts": page_types,
 }
 
 if __name__ == "__main__":

@@ -180,6 +180,7 @@ def test_what_there_is_not(seen: Seen) -> None:
         page = seen.open(nowhere)
         expect(page.locator("main h1")).to_have_text("Nothing is here")
         expect(page.get_by_role("link", name="To the overview")).to_be_visible()
+    expect(seen.open("/agents?by=size").locator("main table").first).to_contain_text("agent-1")
     page = seen.open("/agents?sort=size")
     expect(page.locator("main .wrong")).to_contain_text("expected is one of hostname")
     expect(page.locator("main .none")).to_have_text("It could not be read.")

@@ -144,14 +144,14 @@ export function tick(name, label) {
 }
 
 
-/** @param {any} task */
+/** @param {{framework_id: string, task_id: string}} task */
 export const taskLink = (task) => link(to("tasks", task.framework_id, task.task_id), task.task_id);
 /** @param {{agent_id: string, hostname: string}} of */
 export const agentLink = (of) => (of.agent_id ? link(to("agents", of.agent_id), of.hostname || of.agent_id) : "–");
 /** @param {string} id @param {string} [name] */
 export const frameworkLink = (id, name) => link(to("frameworks", id), name || id);
 
-/** How a task ended, or is. @param {any} task */
+/** How a task ended, or is. @param {import("./types.js").Task} task */
 export function ending(task) {
   const said = [task.reason && plain(task.reason), task.exit_status ? `exit ${task.exit_status}` : "", task.message].filter(Boolean).join(" · ");
   return h("span", { class: "said", title: said }, said);

@@ -23,11 +23,13 @@ export const view = (at) => (at.path[1] ? one(at.path[1]) : all(at));
 function all(at) {
   const search = at.query.get("search") ?? "";
   const sort = at.query.get("sort") ?? "hostname";
+  const asked = at.query.get("by");
+  const by = asked === "mem" || asked === "disk" ? asked : "cpus";
   const list = useList("/v1/agents", { search, sort }, "agents", wanted("agents"));
   return [
     head("Agents", "agents", searchBox("Find agents"), choose("by", "Map by", BY)),
     wrong(list),
-    chart(search, at.query.get("by") || "cpus"),
+    chart(search, by),
     table({
       name: "agents",
       label: "Agents",
@@ -50,18 +52,18 @@ function all(at) {
   ];
 }
 
-/** @param {any} agent */
+/** @param {import("../types.js").Agent} agent */
 function standing(agent) {
   return [state(agent.state), agent.drain && h("span", { class: "tag" }, agent.drain.state), agent.maintenance && h("span", { class: "tag" }, "maintenance")];
 }
 
 let hovered = { index: -1, x: 0, y: 0 };
 
-/** @param {string} search @param {string} by */
+/** @param {string} search @param {"cpus" | "mem" | "disk"} by */
 function chart(search, by) {
   const known = useAll(search);
   if (!known.rows.length) return null;
-  const tiles = known.rows.map((/** @type {any} */ a) => ({
+  const tiles = known.rows.map((/** @type {import("../types.js").Tile} */ a) => ({
     id: a.agent_id,
     part: a[by][1] ? a[by][0] / a[by][1] : 0,
     state: a.state === "active" ? (a.drain ? "busy" : "") : "warn",
@@ -100,7 +102,7 @@ function useAll(search) {
 /** @param {string} id */
 function one(id) {
   const known = use(address("/v1/agents", { id_prefix: id, limit: 1 }), 3000);
-  const agent = known.data?.agents.find((/** @type {any} */ a) => a.agent_id === id);
+  const agent = known.data?.agents.find((/** @type {import("../types.js").Agent} */ a) => a.agent_id === id);
   if (!agent) return [head("Agent", "agents"), absent(known, `No agent is called ${id}.`)];
   const list = useList("/v1/tasks", { agent_id: id, sort: "-launched" }, "tasks", wanted("tasks"), 3000);
   const drain = agent.drain;
@@ -153,10 +155,10 @@ function one(id) {
   ];
 }
 
-/** @param {any} agent */
+/** @param {import("../types.js").Agent} agent */
 const others = (agent) => Object.keys(agent.resources).filter((name) => !["cpus", "mem", "disk", "ports"].includes(name));
 
-/** What of a resource is whose. @param {string} name @param {any} agent @param {any[]} tasks */
+/** What of a resource is whose. @param {string} name @param {import("../types.js").Agent} agent @param {import("../types.js").Task[]} tasks */
 function stacked(name, agent, tasks) {
   const total = agent.resources[name] ?? 0;
   const held = agent.allocated[name] ?? 0;
@@ -173,11 +175,11 @@ function stacked(name, agent, tasks) {
       parts.slice(0, 60).map((t) => h("a", { key: `${t.framework_id} ${t.task_id}`, href: to("tasks", t.framework_id, t.task_id), tabindex: "-1", title: `${t.task_id}: ${amount(name, t.resources[name])}`, "aria-hidden": "true", style: { width: `${(100 * t.resources[name]) / (total || 1)}%` } })),
       offered > 0 && h("span", { key: " offered", class: "offered", title: `${amount(name, offered)} offered`, style: { width: `${(100 * offered) / (total || 1)}%` } }),
     ),
-    name in agent.usage && h("div", { class: "row" }, h("span", { class: "key used" }, `${amount(name, agent.usage[name])} used`)),
+    name in agent.usage && h("div", { class: "row" }, h("span", { class: "key used" }, `${amount(name, agent.usage[/** @type {"cpus"} */ (name)])} used`)),
   );
 }
 
-/** @param {any} agent @param {string} host */
+/** @param {import("../types.js").Agent} agent @param {string} host */
 function actions(agent, host) {
   const ids = { agent_ids: [agent.agent_id] };
   const of = agent.hostname || agent.agent_id;

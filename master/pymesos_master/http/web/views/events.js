@@ -51,12 +51,12 @@ function hold() {
   redraw();
 }
 
-/** @param {any} e */
+/** @param {import("../types.js").Event} e */
 const text = (e) => `${e.kind} ${e.agent_id ?? ""} ${e.framework_id ?? ""} ${e.task_id ?? ""} ${e.task_state ?? ""} ${e.reason ?? ""} ${e.message ?? ""}`.toLowerCase();
 
-/** @param {any} e */
+/** @param {import("../types.js").Event} e */
 function of(e) {
-  if (e.task_id) return h("span", { class: "id" }, taskLink(e));
+  if (e.task_id) return h("span", { class: "id" }, taskLink({ framework_id: e.framework_id ?? "", task_id: e.task_id }));
   if (e.agent_id) return h("span", { class: "id" }, link(to("agents", e.agent_id), e.agent_id));
   return e.framework_id ? h("span", { class: "id" }, frameworkLink(e.framework_id)) : "";
 }

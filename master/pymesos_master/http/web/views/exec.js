@@ -19,7 +19,7 @@ let line = "";
 /** @param {string} text */
 const argv = (text) => (PLAIN.test(text) ? text.split(/ +/) : ["sh", "-c", text]);
 
-/** @param {any} task */
+/** @param {import("../types.js").Task} task */
 export function exec(task) {
   const of = `${task.framework_id} ${task.task_id}`;
   if (session && session.of !== of) end();
@@ -95,7 +95,7 @@ function say(to, kind, text) {
   redraw();
 }
 
-/** @param {string} of @param {any} task */
+/** @param {string} of @param {import("../types.js").Task} task */
 function begin(of, task) {
   end();
   const path = address(`/v1/tasks/${encodeURIComponent(task.task_id)}/exec`, { framework_id: task.framework_id });
@@ -131,7 +131,7 @@ function begin(of, task) {
   }, 1000);
 }
 
-/** Why nothing was opened: a browser is not told. @param {any} task */
+/** Why nothing was opened: a browser is not told. @param {import("../types.js").Task} task */
 async function whyNot(task) {
   try {
     const can = await ask(address("/v1/can", { verb: "exec", role: task.role }));

@@ -94,7 +94,7 @@ export function view() {
   ];
 }
 
-/** Roles with how deep they are, each below the one that it belongs to. @param {any[]} roles */
+/** Roles with how deep they are, each below the one that it belongs to. @param {import("../types.js").Role[]} roles */
 function tree(roles) {
   const known = new Map(roles.map((r) => [r.role, r]));
   return [...roles]
@@ -118,7 +118,7 @@ function order(a, b) {
   return x < y ? -1 : 1;
 }
 
-/** @param {any} role @param {Record<string, number>} total */
+/** @param {import("../types.js").Role} role @param {Record<string, number>} total */
 function shareOf(role, total) {
   const parts = Object.entries(total).filter(([name, all]) => all > 0 && name !== "ports").map(([name, all]) => /** @type {[string, number]} */ ([name, (role.allocated[name] ?? 0) / all]));
   const [name, part] = parts.reduce((most, one) => (one[1] > most[1] ? one : most), ["", 0]);

@@ -17,7 +17,7 @@ export const view = (at) => (at.path[1] ? one(at.path[1]) : all(at));
 /** Instances by what they do: "3 running, 1 pending". @param {Record<string, number>} counts */
 const counted = (counts) => Object.entries(counts).filter(([, many]) => many).map(([phase, many]) => `${number(many)} ${plain(phase)}`).join(", ");
 
-/** The package that it was made from: "redis 1.0.0". @param {any} job */
+/** The package that it was made from: "redis 1.0.0". @param {import("../types.js").JobDetail} job */
 const packaged = (job) => (job.package ? `${job.package.name} ${job.package.version}` : null);
 
 /** @param {import("../router.js").Route} at */
@@ -99,13 +99,13 @@ function one(id) {
   ];
 }
 
-/** @param {any} i */
+/** @param {import("../types.js").Instance} i */
 function said(i) {
   const text = [i.explanation, i.nearest, i.reason && plain(i.reason), i.exit_status ? `exit ${i.exit_status}` : ""].filter(Boolean).join(" · ");
   return h("span", { class: "said", title: text }, text);
 }
 
-/** What waits, and what it lacks, in the words of the framework. @param {any[]} instances */
+/** What waits, and what it lacks, in the words of the framework. @param {import("../types.js").Instance[]} instances */
 function lacking(instances) {
   const waits = instances.filter((i) => !i.task_id && !i.done && (i.explanation || i.nearest));
   if (!waits.length) return null;
@@ -118,7 +118,7 @@ function lacking(instances) {
   return h("section", { class: "notice" }, h("strong", null, `${count(waits.length, "instance")} ${waits.length === 1 ? "waits" : "wait"}`), [...why].slice(0, 5).map(([text, many]) => h("p", null, many < waits.length && `${number(many)}: `, text)));
 }
 
-/** @param {any} job @param {any[]} instances */
+/** @param {import("../types.js").JobDetail} job @param {import("../types.js").Instance[]} instances */
 function deeds(job, instances) {
   const name = quoted(job.job_id);
   // Each agent has one of a daemon, each run what its task says, and what is measured scales the others.
@@ -142,7 +142,7 @@ function deeds(job, instances) {
   );
 }
 
-/** A rollout as it moves. @param {any} job @param {any} r */
+/** A rollout as it moves. @param {import("../types.js").JobDetail} job @param {any} r */
 function rollout(job, r) {
   const all = Math.max(1, r.wanted + r.surge, r.old + r.made);
   const part = (/** @type {number} */ many) => ({ width: `${(100 * many) / all}%` });
@@ -173,7 +173,7 @@ function rollout(job, r) {
   );
 }
 
-/** @param {any} job @param {import("../store.js").Known} known @param {boolean} ended */
+/** @param {import("../types.js").JobDetail} job @param {import("../store.js").Known} known @param {boolean} ended */
 function history(job, known, ended) {
   const versions = known.data?.versions ?? [];
   return h("section", null, h("h2", null, "Versions"), wrong(known), table({

@@ -49,7 +49,7 @@ function scaled(s) {
   );
 }
 
-/** When a periodic task runs, and how it went. @param {any} job @param {any} p @param {any} spec of the job file, if it is known @param {boolean} ended */
+/** When a periodic task runs, and how it went. @param {import("../types.js").JobDetail} job @param {any} p @param {any} spec of the job file, if it is known @param {boolean} ended */
 function periodic(job, p, spec, ended) {
   return h(
     "section",
@@ -82,7 +82,7 @@ function periodic(job, p, spec, ended) {
   );
 }
 
-/** Have a run begin now, with values of its parameters. @param {any} job @param {any} p @param {any} spec */
+/** Have a run begin now, with values of its parameters. @param {import("../types.js").JobDetail} job @param {any} p @param {any} spec */
 function trigger(job, p, spec) {
   /** @type {any[]} */
   const parameters = (spec?.parameters ?? []).slice(0, 30);
@@ -97,7 +97,7 @@ function trigger(job, p, spec) {
   });
 }
 
-/** Those of a job. @param {any} job @param {string} path of it @param {boolean} ended */
+/** Those of a job. @param {import("../types.js").JobDetail} job @param {string} path of it @param {boolean} ended */
 export function kinds(job, path, ended) {
   const document = job.periodic.length > 0 ? use(`${path}/document`, 60000).data : null;
   const spec = (/** @type {string} */ name) => document?.job?.tasks?.find((/** @type {any} */ t) => t.name === name);

@@ -15,7 +15,7 @@ const EVERY_MS = 1000;
 let log = null;
 let found = "";
 
-/** @param {any} task */
+/** @param {import("../types.js").Task} task */
 export function logs(task) {
   const path = route().query.get("file") || "stdout";
   const url = `/v1/tasks/${encodeURIComponent(task.task_id)}/file`;

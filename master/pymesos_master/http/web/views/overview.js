@@ -84,7 +84,7 @@ function resource(name, seen) {
 /** Jobs of which instances wait. */
 function waiting() {
   const known = use("/v1/jobs?limit=1000", 5000);
-  const jobs = (known.data?.jobs ?? []).filter((/** @type {any} */ j) => j.explanation || j.counts.pending || j.counts.waiting);
+  const jobs = (known.data?.jobs ?? []).filter((/** @type {import("../types.js").Job} */ j) => j.explanation || j.counts.pending || j.counts.waiting);
   if (!jobs.length) return null;
   return h("section", null, h("h2", null, "What waits"), table({
     name: "waiting",
@@ -100,7 +100,7 @@ function waiting() {
   }));
 }
 
-/** @param {any[]} failed @param {any} known */
+/** @param {import("../types.js").Task[]} failed @param {any} known */
 function failures(failed, known) {
   return h(
     "section",

@@ -78,7 +78,7 @@ function one(framework, id) {
   ];
 }
 
-/** @param {any} task */
+/** @param {import("../types.js").Task} task */
 function kill(task) {
   return act("Kill", {
     title: `Kill ${task.task_id}?`,
@@ -90,26 +90,27 @@ function kill(task) {
   });
 }
 
-/** What became of it, with times. @param {any} task */
+/** What became of it, with times. @param {import("../types.js").Task} task */
 function story(task) {
   const launched = task.launched_at;
+  /** @type {[string, string | null, any][]} */
   const steps = [
     ["launched", task.launched_at, ["on ", agentLink(task)]],
     ["started", task.started_at, null],
     [plain(task.state), task.finished_at, ending(task)],
-  ].filter(([, at]) => at);
+  ];
   const waits = !task.finished_at && task.message ? h("li", null, h("span", { class: "when" }, "now"), state(task.state), " ", ending(task)) : null;
   return h(
     "ol",
     { class: "story" },
     steps.map(([what, at, more], index) =>
-      h("li", { key: what }, h("span", { class: "when" }, time(at)), state(what), " ", more, index > 0 && h("span", { class: "faint" }, ` after ${span((Date.parse(at) - Date.parse(launched)) / 1000)}`)),
+      at && h("li", { key: what }, h("span", { class: "when" }, time(at)), state(what), " ", more, index > 0 && launched && h("span", { class: "faint" }, ` after ${span((Date.parse(at) - Date.parse(launched)) / 1000)}`)),
     ),
     waits,
   );
 }
 
-/** Why it is where it is, if its framework says. @param {any} task */
+/** Why it is where it is, if its framework says. @param {import("../types.js").Task} task */
 function placed(task) {
   if (!/^.+-[0-9a-f]{8}\..+\./.test(task.task_id)) return null; // of no job
   const said = use(`/v1/tasks/${encodeURIComponent(task.task_id)}/placement`, 60000).data;
@@ -132,7 +133,7 @@ function placed(task) {
 let folder = "";
 let ofTask = "";
 
-/** The files that it has, to be loaded. @param {any} task */
+/** The files that it has, to be loaded. @param {import("../types.js").Task} task */
 function files(task) {
   if (ofTask !== task.task_id) [ofTask, folder] = [task.task_id, ""];
   const path = `/v1/tasks/${encodeURIComponent(task.task_id)}`;

@@ -1,0 +1,52 @@
+"""Types of what the web page is answered, for TypeScript, from the OpenAPI schemas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pymesos_master.http.openapi import SCHEMAS
+
+HEAD = "// What the master answers. `make docs` writes it of the OpenAPI schemas: change those."
+
+
+def page_types() -> str:
+    """Return a file with an exported type for each schema."""
+    types = (
+        f"/** {schema['description']} */\nexport type {name} = {of(schema)};"
+        for name, schema in SCHEMAS.items()
+    )
+    return "\n\n".join([HEAD, *types]) + "\n"
+
+
+def of(schema: dict[str, Any]) -> str:
+    """Return the type of a JSON Schema."""
+    if "$ref" in schema:
+        return str(schema["$ref"].rpartition("/")[2])
+    if "oneOf" in schema:
+        return " | ".join(map(of, schema["oneOf"]))
+    if "enum" in schema:
+        return " | ".join(json.dumps(choice) for choice in schema["enum"])
+    kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    return " | ".join(_of_kind(kind, schema) for kind in kinds)
+
+
+def _of_kind(kind: str, schema: dict[str, Any]) -> str:
+    if kind == "array":
+        return f"({of(schema['items'])})[]"
+    if kind == "object":
+        return f"{{ {'; '.join(_fields(schema))} }}"
+    return {"integer": "number"}.get(kind, kind)
+
+
+def _fields(schema: dict[str, Any]) -> Iterator[str]:
+    required = schema.get("required", ())
+    for name, field in schema.get("properties", {}).items():
+        yield f"{json.dumps(name)}{'' if name in required else '?'}: {of(field)}"
+    more = schema.get("additionalProperties")
+    if isinstance(more, dict) and more and "properties" not in schema:
+        yield f"[name: string]: {of(more)}"
+    elif more is not False:
+        # TypeScript would have fields that are named be of the type of the others.
+        yield "[name: string]: any"
