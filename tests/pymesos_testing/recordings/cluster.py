@@ -13,6 +13,7 @@ from pymesos_testing.components import Role, Roles, free_port
 AGENT = (
     *("--resources", "cpus:4;mem:4096;disk:8192;ports:[31000-31099]"),
     *("--runtime", "process"),
+    *("--volume-limits", "none"),  # as Mesos without an isolator of disks, which resizes volumes
     *("--executor-port", "0", "--mesos-port", "0", "--no-auth", "--kill-tasks-on-exit"),
 )
 # Mesos' flags and ours; Mesos waits for ever for an answer to an offer, unless it is told not to.
