@@ -11,7 +11,7 @@ from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.agent_executors import COMMAND
-from pymesos_testing.agent_harness import AgentHarness
+from pymesos_testing.agent_harness import INFO, AgentHarness
 from pymesos_testing.master_harness import MasterHarness, task
 
 HELD = parse("cpus:0.1;mem:32")
@@ -172,3 +172,16 @@ class TestAgent:
         (held,) = said.executors
         assert (held.framework_id, held.executor_id) == ("f", "pod")
         assert list(held.resources) == to_proto(HELD)
+
+    def test_what_has_ended_holds_nothing_after_a_start_either(self, h: AgentHarness) -> None:
+        launch(h, "a", new=True)
+        end(h, "a")
+        assert free(h) == ["pod"] and h.updates(), "its update is not acknowledged yet"
+        smaller = pb.AgentInfo()
+        smaller.CopyFrom(INFO)
+        del smaller.resources[:]
+        smaller.resources.extend(to_proto(parse("cpus:0.001;mem:1")))
+        again = AgentHarness(records=h.records, info=smaller)
+        again.connect()
+        (said,) = (m.register for m in again.sent if m.HasField("register"))
+        assert [task.state for task in said.tasks] == [pb.TASK_FINISHED] and not said.executors

@@ -246,8 +246,8 @@ def _recover_in_executor(ctx: Context, task: Task) -> None:
     """Recover a task that lives as long as its executor, which has to say what became of it."""
     assert task.inside is not None
     if task.ended:
-        task.end_durable = True
-    elif task.executor is None or task.executor.ended:
+        return
+    if task.executor is None or task.executor.ended:
         updates.update(
             ctx,
             task,
@@ -261,7 +261,6 @@ def _recover_executor(
     ctx: Context, executor: Executor, found: events.ContainerState | None
 ) -> None:
     if executor.ended:
-        executor.end_durable = True
         ctx.move(executor.container, ContainerEvent.DESTROYED)
         sandboxes.complete(ctx, executor)
     elif found is None:
@@ -279,7 +278,6 @@ def recover_task(ctx: Context, task: Task, found: events.ContainerState | None) 
     """The same for a task with a container of its own."""
     assert task.container is not None
     if task.ended:
-        task.end_durable = True
         ctx.move(task.container, ContainerEvent.DESTROYED)
     elif found is None:
         begun = task.state != pb.TASK_STAGING

@@ -140,6 +140,7 @@ class Executor:
             kill=record.kill if record.HasField("kill") else None,
             killed_for=record.killed_for,
             started_at_s=record.started_at_s,
+            end_durable=ended,
             ends_with_agent=record.ends_with_agent,
         )
 

@@ -163,6 +163,7 @@ class Task:
             unacknowledged=deque(record.unacknowledged),
             durable=len(record.unacknowledged),
             durable_state=record.state,
+            end_durable=record.state in TERMINAL,
             kill=record.kill if record.HasField("kill") else None,
             killed_for=record.killed_for,
             healthy=record.healthy if record.HasField("healthy") else None,
