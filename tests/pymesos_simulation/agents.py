@@ -241,11 +241,15 @@ class AgentNode(Node):
     # What is watched.
 
     def check_kill_is_stored(self, container_id: str) -> None:
-        """An agent that starts anew knows whom it has killed, if its disk lets it."""
+        """An agent that starts anew knows which of those that run it has killed, if it can."""
+        container = self.machine.containers.get(container_id)
         value = self.disk.records.get(("task", container_id))
-        if value is not None and self.disk.full_until_s < self.world.now_s - FSYNC_S:
-            record = checkpoint_pb.TaskCheckpoint.FromString(value)
-            assert record.HasField("kill"), f"{container_id} is killed, and its disk has it not"
+        if container is None or container.exit is not None or value is None:
+            return
+        record = checkpoint_pb.TaskCheckpoint.FromString(value)
+        is_written = record.HasField("kill") or is_terminal(record.state)
+        could = self.disk.full_until_s < self.world.now_s - FSYNC_S
+        assert is_written or not could, f"{container_id} is killed, and its disk has it not"
 
     def check(self, event: ev.Event, effects: list[fx.Effect]) -> None:
         """After a step."""
