@@ -64,6 +64,21 @@ def test_an_image_without_a_command_is_refused_as_the_engine_would() -> None:
         told(spec_of(pb.CommandInfo(), PASSWORD="planted"), {})
 
 
+def test_a_variable_that_a_shell_would_drop_is_refused_and_not_lost() -> None:
+    dotted = pb.CommandInfo(environment=[pb.EnvironmentVariable(name="spring.profile", value="x")])
+    odd_image = {**IMAGE, "Env": ["PATH=/bin", "DB-HOST=a.b=c"]}
+    for command, image, said in (
+        (dotted, IMAGE, "the task has the variable 'spring.profile'"),
+        (pb.CommandInfo(), odd_image, "the image has the variable 'DB-HOST'"),
+    ):
+        with pytest.raises(VariablesError, match="ask for the secret as a file instead") as caught:
+            told(spec_of(command, PASSWORD="planted"), image)
+        assert said in str(caught.value) and "planted" not in str(caught.value)
+        container_of(spec_of(command), "app", lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    told(spec_of(pb.CommandInfo(), PASSWORD="planted"), {**IMAGE, "Env": ["PATH=/bin"]})
+    told(spec_of(pb.CommandInfo(), PASSWORD="planted"), {**IMAGE, "Env": None})
+
+
 def test_a_shell_finds_the_same_values(tmp_path: Path) -> None:
     values = {"A": "it's $HOME `x`\n\"\\ end\n", "B": "", "_c": "\u00fc; export A=1"}
     file = tmp_path / "variables"

@@ -81,13 +81,16 @@ def container_of(
     shell = spec.info.command.shell
     entrypoint = argv[:1] if shell else None
     command = (argv[1:] if shell else argv) or None
+    environment = variables.environment_of(spec, SANDBOX_IN_CONTAINER)
     if spec.secrets.variables:
-        entrypoint, command = variables.reading(entrypoint, command, config_of())
+        config = config_of()
+        variables.check_handed_on(environment, config)
+        entrypoint, command = variables.reading(entrypoint, command, config)
     return {
         "image": image,
         "entrypoint": entrypoint,
         "command": command,
-        "environment": variables.environment_of(spec, SANDBOX_IN_CONTAINER),
+        "environment": environment,
         "user": spec.info.command.user or None,
         "ports": [(p.container_port, p.protocol) for p in spec.mapped_ports()] or None,
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,22 @@ def script_of(spec: ContainerSpec, sandbox: Path) -> str:
     return "".join(
         f"export {name}={shlex.quote(full[name])}\n" for name in sorted(spec.secrets.variables)
     )
+
+
+def check_handed_on(environment: Iterable[str], image: Mapping[str, Any]) -> None:
+    """Check that a shell hands on all variables that a container has without secrets.
+
+    Some, as dash and ash, drop those whose names they could not set. Raises VariablesError.
+    """
+    of_image = [variable.partition("=")[0] for variable in image.get("Env") or ()]
+    for whose, names in (("the task", environment), ("the image", of_image)):
+        for name in names:
+            if not NAME.fullmatch(name):
+                raise VariablesError(
+                    f"{whose} has the variable {name!r}, which would be lost with a secret in a"
+                    f" variable where an engine runs it: ask for the secret as a file instead"
+                    f" (`path`), or name it with letters a-z and A-Z, digits and _"
+                )
 
 
 def reading(
