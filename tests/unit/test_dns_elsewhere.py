@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
+from collections.abc import Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import dnslib
 import pytest
 
-from pymesos_core.discovery.forwarding import Upstream, is_answer, is_below
+from pymesos_core.discovery.forwarding import Forwarder, Server, Upstream, is_answer, is_below
 from pymesos_core.discovery.resolver import Names
 
 
@@ -80,3 +82,39 @@ def test_who_is_on_a_bridge() -> None:
     bridge = IPv4Network("10.213.0.0/16")
     asked = ("10.213.0.1", "10.213.9.9", "10.214.0.1", "::1", "")
     assert [is_below(each, bridge) for each in asked] == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    "answers, rcode, asked",
+    [
+        (["REFUSED", "NOERROR"], "NOERROR", 2),
+        (["SERVFAIL", "NOTIMP", "NXDOMAIN"], "NXDOMAIN", 3),
+        (["NXDOMAIN", "NOERROR"], "NXDOMAIN", 1),
+        (["REFUSED", "SERVFAIL"], "REFUSED", 2),
+        (["NOTIMP", ""], "NOTIMP", 2),
+        (["", ""], "SERVFAIL", 2),
+    ],
+)
+@pytest.mark.parametrize("udp", [True, False])
+async def test_where_a_server_refuses_the_next_one_is_asked(
+    answers: Sequence[str], rcode: str, asked: int, udp: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = [(f"10.0.0.{index}", 53) for index in range(len(answers))]
+    heard: list[Server] = []
+
+    async def answer(_: object, server: Server, sent: bytes) -> bytes:
+        heard.append(server)
+        if not (said := answers[servers.index(server)]):
+            raise ConnectionRefusedError
+        reply = dnslib.DNSRecord.parse(sent).reply()
+        reply.header.rcode = getattr(dnslib.RCODE, said)
+        return bytes(reply.pack())
+
+    monkeypatch.setattr(Forwarder, "_by_udp" if udp else "_by_tcp", answer)
+    bridge = IPv4Network("10.213.0.0/16")
+    forwarder = Forwarder(lambda: servers, random.Random(1), bridge)
+    question = packet("example.org")
+    answered = dnslib.DNSRecord.parse(await forwarder.ask(question, "10.213.0.2", udp=udp))
+    assert answered.header.rcode == getattr(dnslib.RCODE, rcode)
+    assert answered.header.id == dnslib.DNSRecord.parse(question).header.id
+    assert heard == servers[:asked]

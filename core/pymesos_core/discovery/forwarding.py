@@ -13,6 +13,8 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Protocol
 
+from dnslib import RCODE
+
 from pymesos_core.discovery.answering import (
     HEADER,
     LENGTH_BYTES,
@@ -25,6 +27,7 @@ from pymesos_core.discovery.answering import (
 MAX_ASKING, MAX_ASKING_OF_ONE = 512, 64
 WITHIN_S = 2.0  # after which the next server is asked
 PORT = 53
+NO_ANSWERS = {RCODE.SERVFAIL, RCODE.NOTIMP, RCODE.REFUSED}  # of one server: others may know
 MOST_SERVERS = 3  # of a resolv.conf, as in glibc
 RESOLV_CONF = Path("/etc/resolv.conf")
 MAX_FILE_BYTES = 1 << 16
@@ -83,13 +86,17 @@ class Forwarder:
     async def ask(self, packet: bytes, peer: str, *, udp: bool) -> bytes:
         """Return the answer to a question, or that there is none now."""
         ask = self._by_udp if udp else self._by_tcp
+        refused: bytes | None = None
         with self._place(peer) as has_place:
             for server in self._servers() if has_place else ():
                 sent = struct.pack("!H", self._random.getrandbits(16)) + packet[2:]
                 with contextlib.suppress(OSError, EOFError, TimeoutError):
                     async with asyncio.timeout(WITHIN_S):
-                        return packet[:2] + (await ask(server, sent))[2:]
-        return failure(packet)
+                        answered = packet[:2] + (await ask(server, sent))[2:]
+                    if _rcode(answered) not in NO_ANSWERS:
+                        return answered
+                    refused = refused or answered
+        return refused or failure(packet)
 
     async def _by_udp(self, server: Server, packet: bytes) -> bytes:
         """Raises OSError."""
@@ -150,6 +157,11 @@ def is_answer(packet: bytes, asked: bytes) -> bool:
     question = question_bytes(asked)
     here = packet[HEADER.size : HEADER.size + len(question)]
     return query_id == HEADER.unpack_from(asked)[0] and bool(flags & RESPONSE) and here == question
+
+
+def _rcode(packet: bytes) -> int:
+    """What an answer says of how it went."""
+    return int(HEADER.unpack_from(packet)[1]) & 0xF
 
 
 class _Asking(asyncio.DatagramProtocol):
