@@ -58,6 +58,7 @@ class Balancer:
     _layout: Layout = field(default_factory=lambda: Layout({}))
     _left_out: dict[int, float] = field(default_factory=dict)  # ports, and until when
     _shown: Mapping[str, Certificate] | None = None  # by HAProxy
+    _accepted: dict[str, bytes] = field(default_factory=dict)  # by HAProxy: PEM by path
     _served_at_s: dict[Route, float] = field(default_factory=dict)
 
     async def run(self, routes: Callable[[], Routes]) -> None:
@@ -73,9 +74,9 @@ class Balancer:
             if not await self._takes(process, self._layout):
                 raise BrokenError(f"HAProxy does not start with {self.folder / CONFIG}: {ABOVE}")
             while process.returncode is None:
-                await self._follow(process, routes())
+                served = await self._follow(process, routes())
                 if self.certificates is not None:
-                    await self._show_certificates(process, self.certificates)
+                    await self._show_certificates(process, self.certificates, served)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.changed.wait(), LOOK_AGAIN_S)
                 self.changed.clear()
@@ -85,7 +86,10 @@ class Balancer:
                 process.send_signal(signal.SIGTERM)
                 await process.wait()
 
-    async def _follow(self, process: asyncio.subprocess.Process, routes: Routes) -> None:
+    async def _follow(
+        self, process: asyncio.subprocess.Process, routes: Routes
+    ) -> Mapping[Route, frozenset[Address]]:
+        """Have it serve what there is now, which is returned."""
         for owner, route in routes.refused.items():
             said = f"{route.backend} is another's already: {'/'.join(owner)} is not served there"
             self._complaints.say("/".join(owner), "a route that is taken", said)
@@ -101,6 +105,7 @@ class Balancer:
                 self._complaints.say(route.backend, "HAProxy", str(error))
                 self.changed.set()
                 await asyncio.sleep(0.2)
+        return served
 
     async def _look_at_certificates(self) -> None:
         """Read those that are new before HAProxy is started with them."""
@@ -111,7 +116,10 @@ class Balancer:
             self._complaints.say(name, "certificate", said)
 
     async def _show_certificates(
-        self, process: asyncio.subprocess.Process, certificates: Certificates
+        self,
+        process: asyncio.subprocess.Process,
+        certificates: Certificates,
+        served: Mapping[Route, frozenset[Address]],
     ) -> None:
         """Have clients be shown those that there are now, without starting HAProxy anew."""
         await self._look_at_certificates()
@@ -123,14 +131,17 @@ class Balancer:
             return
         try:
             haproxy = HaProxy(str(self.folder / SOCKET))
-            refused = await haproxy.show(self.doors.certificates, certificates.held)
+            held = certificates.held
+            refused = await haproxy.show(self.doors.certificates, held, self._accepted)
         except FeedError as error:
             self._complaints.say("HAProxy", "certificates", str(error))
             return
-        self._shown = certificates.held
+        self._shown = held
         if refused:
             said = "its socket does not take it: it is started anew, and reads the file"
             self._complaints.say(", ".join(refused), "certificate", said)
+            self._accepted.update((path, held[path].pem) for path in refused)
+            self._write(served)  # the one of its last start has the instances of that time
             process.send_signal(signal.SIGUSR2)
 
     async def _start_anew(
@@ -189,6 +200,7 @@ class Balancer:
             self._layout = wanted
             self._write(served)
             self._shown = None
+            self._accepted.clear()
             process.send_signal(signal.SIGUSR2)
             if await self._takes(process, wanted):
                 return wanted is layout

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence, Set
+import contextlib
+from collections.abc import Mapping, MutableMapping, Sequence, Set
 from dataclasses import dataclass
 
 from pymesos_lb.certificates import Certificate
@@ -95,28 +96,49 @@ class HaProxy:
         except (OSError, TimeoutError) as error:
             raise FeedError(f"HAProxy does not answer at {self.path}: {error!r}") from error
 
-    async def show(self, folder: str, wanted: Mapping[str, Certificate]) -> list[str]:
+    async def show(
+        self,
+        folder: str,
+        wanted: Mapping[str, Certificate],
+        accepted: MutableMapping[str, bytes],
+    ) -> list[str]:
         """Make clients be shown these certificates, which are copies in a folder.
 
+        `accepted` is what it has taken, by path: of a chain it says the first certificate only.
         Returns what it did not take, as too large for its socket. Raises FeedError.
         """
         refused: list[str] = []
         listed = set((await self.ask(f"show ssl crt-list {folder}")).split()) - {"#", folder}
         for path, certificate in wanted.items():
             there = await self.ask(f"show ssl cert {path}")
-            if certificate.fingerprint not in there:
+            is_taken = accepted.get(path) == certificate.pem
+            if not is_taken or certificate.fingerprint not in there:
                 if "Filename:" not in there:
                     await self.ask(f"new ssl cert {path}")
-                await self.ask(f"set ssl cert {path} <<\n{certificate.pem.decode()}")
-                if "Success" not in await self.ask(f"commit ssl cert {path}"):
+                if not await self._takes(path, certificate):
                     refused.append(path)
                     continue
+                accepted[path] = certificate.pem
             if path not in listed:
                 await self.ask(f"add ssl crt-list {folder} {path}")
         for path in listed.difference(wanted):
             await self.ask(f"del ssl crt-list {folder} {path}")
             await self.ask(f"del ssl cert {path}")
+        for path in accepted.keys() - wanted.keys():
+            del accepted[path]
         return refused
+
+    async def _takes(self, path: str, certificate: Certificate) -> bool:
+        """Give it a certificate. It hangs up on one that is larger than its buffer.
+
+        Raises FeedError where it answers no more.
+        """
+        with contextlib.suppress(FeedError):
+            await self.ask(f"set ssl cert {path} <<\n{certificate.pem.decode()}")
+            if "Success" in await self.ask(f"commit ssl cert {path}"):
+                return True
+        await self.ask(f"abort ssl cert {path}")
+        return False
 
     async def give(self, backend: str, wanted: Set[Address]) -> int:
         """Make a backend serve from these addresses; returns how many commands that took.

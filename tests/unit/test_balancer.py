@@ -12,11 +12,12 @@ import pytest
 
 from pymesos_core.complaints import Complaints
 from pymesos_lb.balancer import CONFIG, TRY_AGAIN_S, Balancer, log
-from pymesos_lb.certificates import Certificates
+from pymesos_lb.certificates import Certificates, read_certificate
 from pymesos_lb.config import Doors, Layout
 from pymesos_lb.main import doors_of
 from pymesos_lb.routes import Route, Routes
 from pymesos_lb.slots import HaProxy
+from pymesos_testing.certificates import public_pem
 
 HERE = frozenset({("10.0.0.1", 31000)})
 
@@ -118,6 +119,7 @@ async def test_what_haproxys_socket_does_not_take_is_read_by_one_that_is_started
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     it, asked = Machine(tmp_path), 0
+    pem = public_pem("a")
 
     async def show(*_: object) -> list[str]:
         nonlocal asked
@@ -125,12 +127,19 @@ async def test_what_haproxys_socket_does_not_take_is_read_by_one_that_is_started
         return ["large.pem"]
 
     monkeypatch.setattr(HaProxy, "show", show)
-    held = Certificates(tmp_path, tmp_path / "copies")
+    held = Certificates(tmp_path / "none", tmp_path / "copies")
+    held.held = {"large.pem": read_certificate(pem)}
     it.balancer.certificates = held
     await it.look("a:80")
+    now = {Route(80, "a"): frozenset({("10.0.0.9", 31009)})}
     for _ in range(2):
-        await it.balancer._show_certificates(it.process, held)
+        await it.balancer._show_certificates(it.process, held, now)
         assert (asked, it.starts) == (1, 2), "once for each change"
+    assert it.balancer._accepted == {"large.pem": held.held["large.pem"].pem}, "it is in the file"
+    config = (tmp_path / CONFIG).read_text()
+    assert "10.0.0.9:31009" in config and "10.0.0.1:31000" not in config, "not those of before"
+    await it.look("a:80", "b:80")
+    assert it.balancer._accepted == {}, "another process reads the files: it is given them anew"
 
 
 @pytest.mark.parametrize("ports, redirect", [((443,), None), ((), 80)])
