@@ -183,6 +183,26 @@ class TestKill:
         h.write()
         assert h.kills == [(container, False)], "what cannot be stored is killed all the same"
 
+    def test_its_grace_period_begins_with_the_signal(self, h: AgentHarness) -> None:
+        container = h.run()
+        h.hold_writes = True
+        h.kill()
+        h.advance(4)
+        assert h.kills == [], "longer than the grace period"
+        h.hold_writes = False
+        h.write()
+        h.advance(2.9)
+        assert h.kills == [(container, False)]
+        h.advance(0.2)
+        assert h.kills[-1] == (container, True)
+
+    def test_a_disk_that_hangs_keeps_nobody_alive(self, h: AgentHarness) -> None:
+        container = h.run()
+        h.hold_writes = True
+        h.kill()
+        h.advance(8.1)
+        assert h.kills[0] == (container, True)
+
     def test_one_that_ends_before_that_is_left_alone(self, h: AgentHarness) -> None:
         container = h.run()
         h.hold_writes = True

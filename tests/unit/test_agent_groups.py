@@ -90,6 +90,15 @@ def test_a_kill_of_one_is_a_kill_of_all(h: AgentHarness) -> None:
     assert (containers["a"], True) in h.kills, "and has its grace period"
 
 
+def test_a_config_file_that_changed_is_so_for_all(h: AgentHarness) -> None:
+    containers = run_group(h, "a", "b")
+    h.feed(ev.ConfigChanged(containers["b"]))
+    for container_id in containers.values():
+        h.feed(ev.ContainerExited(container_id, -15))
+    statuses = [u.status for u in h.updates() if u.status.state == pb.TASK_KILLED]
+    assert {s.reason for s in statuses} == {pb.REASON_CONFIG_CHANGED}
+
+
 def test_a_container_that_does_not_start_is_an_end(h: AgentHarness) -> None:
     h.launch_group("a", "b")
     h.feed(ev.ContainerFailed(h.started[0].container_id, "no image"))

@@ -33,6 +33,7 @@ Owner = Task | Executor  # of a container
 TimerKey = tuple[str, str]
 # Deadlines of a task or an executor, by their container; see also checks and LIFETIME.
 RESEND, KILL, CHECKPOINT, SUBSCRIBE, IDLE = "resend", "kill", "checkpoint", "subscribe", "idle"
+STORED_WITHIN_S = 5.0  # a kill is, or SIGKILL follows the grace period all the same
 OF_CONTAINERS = (RESEND, KILL, CHECKPOINT, HEALTH, READINESS, LIFETIME, SUBSCRIBE, IDLE)
 STRAYS: TimerKey = ("strays", "")
 

@@ -72,8 +72,10 @@ class Supervised:
         self._directory = directory
         self._sandbox_of = sandbox_of
         self._scratch = directory / "pipes"
-        # Of a container of an earlier version, or one without memory, they are on the disk.
-        self._pipes = self._scratch if memory is None else memory.pipes(name)
+        # Of a container of an earlier version, or one without memory, they are on the disk; and
+        # without root, too: what an account has in memory may go when it logs out.
+        is_kept = memory is not None and os.geteuid() == 0
+        self._pipes = memory.pipes(name) if memory is not None and is_kept else self._scratch
         self._logs = logs
         self._watch = watch
         self._on_event: OnEvent = lambda event: None

@@ -109,6 +109,8 @@ def task_problem(
     command = info.executor.command if info.HasField("executor") else info.command
     if has_container and (problem := _secrets_problem(info.container)):
         return EMPTY, problem
+    if has_container and (problem := _addresses_problem(framework, info.container)):
+        return EMPTY, problem
     if has_container and (problem := _bandwidth_problem(agent, info.container)):
         return EMPTY, problem
     for variable in command.environment:
@@ -208,6 +210,16 @@ def _secrets_problem(container: pb.ContainerInfo) -> str | None:
     if container.image_secret and not container.image:
         return "Task has an image_secret and no image"
     return _config_problem(container)
+
+
+def _addresses_problem(framework: Framework, container: pb.ContainerInfo) -> str | None:
+    """Whose addresses a task may not have in its config files, or None: those of its framework's
+    roles are for it."""
+    uses = (use for file in container.config for use in file.addresses)
+    for use in uses:
+        if use.role not in framework.roles:
+            return f"Task asks for addresses of role {use.role[:80]!r}, as its framework may not"
+    return None
 
 
 def _config_problem(container: pb.ContainerInfo) -> str | None:

@@ -10,7 +10,7 @@ has. It ends when it has had no task for a while.
 
 from __future__ import annotations
 
-from pymesos_agent.core.context import IDLE, KILL, SUBSCRIBE, Context
+from pymesos_agent.core.context import IDLE, KILL, STORED_WITHIN_S, SUBSCRIBE, Context
 from pymesos_agent.core.effects import CloseExecutor, KillContainer, ResizeContainer
 from pymesos_agent.core.executors import groups
 from pymesos_agent.core.executors.executor import Executor
@@ -189,11 +189,14 @@ def shut_down(ctx: Context, executor: Executor) -> None:
     policy = executor.info.kill_policy
     executor.kill = policy
     grace = grace_s(policy, executor.info, ctx.config.kill_grace_s)
-    ctx.timers.set((KILL, executor.container_id), ctx.now.mono_s + grace)
+    ctx.timers.set((KILL, executor.container_id), ctx.now.mono_s + grace + STORED_WITHIN_S)
     updates.checkpoint(ctx, executor)
 
     def signal() -> None:
-        if not (executor.stream_id or executor.ended or executor.runtime in ctx.away):
+        if executor.ended or executor.runtime in ctx.away:
+            return
+        ctx.timers.set((KILL, executor.container_id), ctx.now.mono_s + grace)
+        if not executor.stream_id:
             ctx.emit(KillContainer(executor.container_id, executor.runtime, force=False))
 
     ctx.once_stored(signal)

@@ -4,7 +4,7 @@ the agent."""
 from __future__ import annotations
 
 from pymesos_agent.core import sandboxes, slack
-from pymesos_agent.core.context import KILL, Context, Owner
+from pymesos_agent.core.context import KILL, STORED_WITHIN_S, Context, Owner
 from pymesos_agent.core.effects import DestroyGroup, Exit, KillContainer
 from pymesos_agent.core.events import ConfigChanged, UsesMeasured
 from pymesos_agent.core.executors import groups
@@ -69,7 +69,7 @@ def kill(ctx: Context, owner: Owner, policy: pb.KillPolicy) -> None:
 
 def _kill(ctx: Context, task: Task, policy: pb.KillPolicy) -> None:
     grace = grace_s(policy, task.info, ctx.config.kill_grace_s)
-    ctx.timers.set((KILL, task.container_id), ctx.now.mono_s + grace)
+    ctx.timers.set((KILL, task.container_id), ctx.now.mono_s + grace + STORED_WITHIN_S)
     # As recorded from Mesos: one that takes too long is not said to be killed, for it has failed;
     # nor is one that is lost with the agent that ran before.
     said = task.killing_state and task.killed_for not in (LIFETIME, RESTARTED)
@@ -81,6 +81,7 @@ def _kill(ctx: Context, task: Task, policy: pb.KillPolicy) -> None:
 
     def signal() -> None:
         if not task.ended and task.runtime not in ctx.away:
+            ctx.timers.set((KILL, task.container_id), ctx.now.mono_s + grace)
             ctx.emit(KillContainer(task.container_id, task.runtime, grace <= 0, first))
 
     ctx.once_stored(signal)  # an agent that ends meanwhile has to know why the task did
@@ -126,7 +127,8 @@ def on_config_changed(ctx: Context, event: ConfigChanged) -> None:
     """Kill a task that is to begin anew; its framework runs it again."""
     owner = ctx.state.owners.get(event.container_id)
     if isinstance(owner, Task):
-        end_for(ctx, owner, CONFIG, "")
+        for each in ctx.state.groups.get(owner.group_id, (owner,)):
+            end_for(ctx, each, CONFIG, "")
 
 
 def end_group_of(ctx: Context, task: Task) -> None:
