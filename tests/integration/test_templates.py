@@ -10,6 +10,7 @@ import pytest
 
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.files.config import (
+    DIGESTS,
     NEW,
     ConfigError,
     rewrite_config,
@@ -73,6 +74,32 @@ def test_addresses_are_made_anew_where_they_have_changed(tmp_path: Path) -> None
     assert (tmp_path / "etc/peers").read_text() == "10.0.0.1:80 80\n10.0.0.2:81 81\n"
     assert (tmp_path / "plain").read_text() == "as its task wants it"
     assert not (tmp_path / "etc" / NEW).exists()
+
+
+def test_what_a_task_has_made_of_its_file_is_no_change(tmp_path: Path) -> None:
+    use = pb.AddressesUse(name="web", role="*", job="shop", task="web")
+    sandbox = tmp_path / "c" / "c"  # in its guard
+    sandbox.mkdir(parents=True)
+    files = [
+        pb.ConfigFile(path=path, template=PEERS, addresses=[use], on_change=on_change)
+        for path, on_change in (("a", pb.ON_CHANGE_SIGNAL), ("b", pb.ON_CHANGE_RESTART))
+    ]
+    spec = spec_of(sandbox, *files)
+    one = [{"address": "10.0.0.1:80", "ports": {"http": 80}}]
+    told: dict[str, Any] = {path: {"web": one} for path in "ab"}
+    write_config(spec, told)
+    for path in "ab":
+        (sandbox / path).write_text("as its task wants it")
+    assert rewrite_config(spec, told) == []
+    assert (sandbox / "a").read_text() == "as its task wants it"
+    assert [path.name for path in sandbox.iterdir() if path.name not in "ab"] == []
+    assert (sandbox.parent / DIGESTS).stat().st_mode & 0o777 == 0o600
+    told = {path: {"web": one * 2} for path in "ab"}
+    assert rewrite_config(spec, told) == ["a", "b"]
+    assert (sandbox / "a").read_text() == "10.0.0.1:80 80\n" * 2
+    assert rewrite_config(spec, told) == ["b"], "it has not begun anew since"
+    (sandbox.parent / DIGESTS).write_text("[")
+    assert rewrite_config(spec, told) == [], "then what is there counts"
 
 
 def test_nothing_is_made_anew_through_what_a_task_has_put_there(tmp_path: Path) -> None:

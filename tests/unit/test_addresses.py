@@ -13,10 +13,11 @@ from pymesos_agent.core import events as ev
 from pymesos_agent.files import addresses as of_agent
 from pymesos_agent.files.addresses import Addresses
 from pymesos_agent.files.config import ConfigError, Found, Rendering
-from pymesos_agent.files.renewing import LOOK_S, SPLAY_S, Renewing
+from pymesos_agent.files.renewing import LEAST_S, LOOK_S, SPLAY_S, Renewing
 from pymesos_binpack import core as c
 from pymesos_binpack.containers import container_info
 from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.jobfiles.restarting import restart_problem
 from pymesos_binpack.specs import JobError
 from pymesos_core import contract
 from pymesos_core.discovery.held import Held
@@ -104,6 +105,34 @@ class TestJobs:
             parse_job(job(file))
         assert says in str(caught.value)
 
+    @pytest.mark.parametrize("template", [PEERS, "{{ addresses['shop.web'] }}"])
+    @pytest.mark.parametrize("back", ["web", "shop.web"])
+    def test_what_would_restart_for_ever_is_refused_when_it_is_sent(
+        self, template: str, back: str
+    ) -> None:
+        def of(on_change: str, of_db: str = "signal") -> str:
+            document = job({"template": template, "on_change": on_change})
+            again = {"path": "a", "template": f"{{{{ addresses['{back}'] }}}}", "on_change": of_db}
+            document["tasks"][1]["config"] = [again]
+            return restart_problem(parse_job(document)) or ""  # it is taken, as one of before
+
+        assert of("signal", "restart") == of("none", "none") == ""
+        said = of("restart", "restart")
+        if template == PEERS:
+            assert of("restart") == ""
+            assert "each other for ever: " in said and "use signal or none" in said
+            assert "web → db → web" in said or "db → web → db" in said
+        else:
+            assert "tasks[0] (web).config[0].on_change: its template has the addresses" in said
+            assert of("restart") == said
+
+    def test_a_sidecar_restarts_with_its_task(self) -> None:
+        document = job({"template": "x"})
+        file = {"path": "a", "template": "{{ addresses.web }}", "on_change": "restart"}
+        document["tasks"][0]["sidecars"] = [{"name": "logs", "command": "x", "config": [file]}]
+        said = restart_problem(parse_job(document)) or ""
+        assert "tasks[0] (logs).config[0].on_change" in said and "use signal or none" in said
+
     def test_a_master_refuses_what_cannot_be(self) -> None:
         file = types_pb2.ConfigFile(path="a", template="x", addresses=[USE])
         info = types_pb2.TaskInfo(container=types_pb2.ContainerInfo(config=[file]))
@@ -179,7 +208,19 @@ def test_a_task_waits_until_it_is_known_what_serves(monkeypatch: pytest.MonkeyPa
         await waiting
 
     asyncio.run(wait())
+    kept = Held()
+    kept.restore(held.keep(1.0), 1.0)
+    addresses = Addresses(kept)
+
+    async def wait_again() -> None:
+        waiting = asyncio.create_task(addresses.known())
+        await asyncio.sleep(0)
+        assert not waiting.done() and not addresses.is_heard, "what was kept may be old"
+        waiting.cancel()
+
+    asyncio.run(wait_again())
     monkeypatch.setattr(of_agent, "KNOWN_S", 0)
+    asyncio.run(addresses.known())  # it has to do
     with pytest.raises(ConfigError, match="no leader has told within 0 s what serves"):
         asyncio.run(Addresses(Held()).known())
 
@@ -201,8 +242,11 @@ class Scripted(Rendering):
     def __init__(self) -> None:
         self.made: list[Mapping[str, Found]] = []
         self.problem = ""
+        self.slow: set[str] = set()  # containers whose files are never made
 
     async def make(self, function: Any, *arguments: Any) -> Any:
+        if arguments[0].container_id in self.slow:
+            await asyncio.Event().wait()
         if self.problem:
             raise ConfigError(self.problem)
         self.made.append(arguments[1])
@@ -219,13 +263,24 @@ class Machine:
         self.held.take(batch(named("a", 0, ("http", 1))))
         self.addresses = Addresses(self.held)
         self.rendering, self.runtime = Scripted(), Runtime()
+        self.on_change, self.signal = on_change, signal
+        self.launch("t")
+        self.now_s = 0.0
+        self.told: list[ev.ConfigChanged] = []
+        self.renewing = self.look_after()
+
+    def launch(self, task_id: str) -> None:
         info = types_pb2.TaskInfo(
-            task_id="t",
+            task_id=task_id,
             resources=to_proto(parse("cpus:1;mem:32")),
             command=types_pb2.CommandInfo(shell=True, value="true"),
         )
         info.container.config.add(
-            path="peers", template=PEERS, addresses=[USE], on_change=on_change, signal=signal
+            path="peers",
+            template=PEERS,
+            addresses=[USE],
+            on_change=self.on_change,
+            signal=self.signal,
         )
         launch = agent_pb2.LaunchTask(
             framework_id="f", task_info=info, framework_info=types_pb2.FrameworkInfo(name="f")
@@ -233,9 +288,6 @@ class Machine:
         self.h.hear(agent_pb2.MasterMessage(launch=launch))
         self.container_id = self.h.container()
         self.addresses.given[self.container_id] = self.addresses.told(info.container)
-        self.now_s = 0.0
-        self.told: list[ev.ConfigChanged] = []
-        self.renewing = self.look_after()
 
     def look_after(self) -> Renewing:
         (runtime_name,) = {task.runtime for task in self.h.core.state.tasks.values()}
@@ -251,7 +303,13 @@ class Machine:
     def look(self, times: int = 1) -> None:
         for _ in range(times):
             self.now_s += LOOK_S
-            asyncio.run(self.renewing.look(self.now_s))
+            asyncio.run(self.look_once())
+
+    async def look_once(self) -> None:
+        """Look, and let be made what can be at once."""
+        self.renewing.look(self.now_s)
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     def run(self) -> None:
         self.h.feed(ev.ContainerStarted(self.container_id, 1))
@@ -284,7 +342,7 @@ def test_a_task_begins_anew_within_a_while_and_once() -> None:
     m = Machine(types_pb2.ON_CHANGE_RESTART)
     m.run()
     m.look()
-    for port in range(2, 3 + int(SPLAY_S / LOOK_S)):  # it changes all the time
+    for port in range(2, 3 + int((LEAST_S + SPLAY_S) / LOOK_S)):  # it changes all the time
         assert not m.h.kills
         m.held.take(batch(named("a", 0, ("http", port))))
         m.look()
@@ -293,8 +351,9 @@ def test_a_task_begins_anew_within_a_while_and_once() -> None:
         if m.h.kills:
             break
     assert m.h.kills == [(m.container_id, False)] and not m.runtime.sent
+    assert m.now_s > LEAST_S, "whoever restarts because others do takes his time"
     m.held.take(batch(named("a", 0, ("http", 1000))))
-    m.look(2 + int(SPLAY_S / LOOK_S))
+    m.look(2 + int((LEAST_S + SPLAY_S) / LOOK_S))
     assert not m.told, "it is to end already"
     m.h.feed(ev.ContainerExited(m.container_id, -15))
     status = m.h.updates()[-1].status
@@ -312,3 +371,22 @@ def test_an_agent_that_starts_again_looks_at_the_files_once() -> None:
     m.renewing = m.look_after()
     m.look(3)
     assert len(m.rendering.made) == 1 and not m.runtime.sent and not m.told
+
+
+def test_a_slow_template_holds_up_no_other_task() -> None:
+    m = Machine(types_pb2.ON_CHANGE_SIGNAL, "SIGUSR1")
+    m.run()
+    first = m.container_id
+    m.launch("u")
+    m.run()
+    assert m.container_id != first
+    m.rendering.slow = {first}
+
+    async def look() -> None:
+        m.held.take(batch(named("b", 1, ("http", 2))))
+        await m.look_once()
+        m.held.take(batch(named("b", 1, ("http", 3))))
+        await m.look_once()
+
+    asyncio.run(look())
+    assert m.runtime.sent == [(m.container_id, "SIGUSR1")] * 2

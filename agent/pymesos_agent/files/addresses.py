@@ -49,13 +49,18 @@ class Addresses:
         await asyncio.Event().wait()
 
     async def known(self) -> None:
-        """Wait until it is known what serves. Raises ConfigError."""
+        """Wait until a leader has told what serves; what was kept counts without one.
+
+        Raises ConfigError.
+        """
         self._wanted.set()
         try:
             async with asyncio.timeout(KNOWN_S):
-                while not self._held.is_known:
+                while not self._held.is_heard:
                     await asyncio.sleep(LOOK_S)
         except TimeoutError:
+            if self._held.is_known:
+                return
             raise ConfigError(
                 f"its config files have addresses of other tasks, and no leader has told within"
                 f" {KNOWN_S:g} s what serves"
@@ -66,9 +71,9 @@ class Addresses:
         self._wanted.set()
 
     @property
-    def is_known(self) -> bool:
-        """Whether it is known what serves."""
-        return self._held.is_known
+    def is_heard(self) -> bool:
+        """Whether a leader has told what serves since the agent was started."""
+        return self._held.is_heard
 
     def told(self, container: types_pb2.ContainerInfo) -> Mapping[str, Found]:
         """Return what each file of a container uses, by its path."""

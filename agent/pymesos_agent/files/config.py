@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import importlib.util
 import json
 import os
@@ -44,6 +45,7 @@ Found = Mapping[str, Sequence[Mapping[str, Any]]]  # addresses, by the names tha
 NOTHING: Mapping[str, Found] = {}
 NO_WAIT = os.O_NONBLOCK | os.O_CLOEXEC  # as a pipe would have us wait
 NEW = ".pymesos-config.new"  # how a file is called until it is whole
+DIGESTS = "config-digests.json"  # beside the sandbox, where its task does not reach
 Made = TypeVar("Made")
 
 
@@ -80,11 +82,16 @@ def write_config(
 
     `told` is whose addresses each of them uses, by its path.
     """
+    digests = {}
     for file in spec.info.container.config:
         if not file.secrets:
             data = made_of(spec, file, {}, stopped, told.get(file.path, {}))
             with _folder_of(spec, file, parent_of) as folder:
-                _write(spec, file, data, folder)
+                _write(parts_of(file.path)[-1], data, spec.owner, folder)
+            if file.addresses:
+                digests[file.path] = _digest(data)
+    if digests:
+        _keep_digests(spec, digests)
 
 
 def rewrite_config(
@@ -92,16 +99,26 @@ def rewrite_config(
 ) -> list[str]:
     """Make those files anew that have addresses, beside the task that runs; return which differ.
 
-    Blocks. Raises ConfigError.
+    They differ from what the agent made before, whatever the task has made of them; those by which
+    it is to begin anew, from what it has begun with. Blocks. Raises ConfigError.
     """
     changed = []
+    digests = _digests(spec)
+    before = dict(digests)
     for file in spec.info.container.config:
         if file.addresses:
             data = made_of(spec, file, {}, stopped, told.get(file.path, {}))
+            if digests.get(file.path) == _digest(data):
+                continue
             with _folder_of(spec, file, folder_of) as folder:
-                if _read(folder, parts_of(file.path)[-1]) != data:
-                    _write(spec, file, data, folder)
+                name = parts_of(file.path)[-1]
+                if file.path in digests or _read(folder, name) != data:
+                    _write(name, data, spec.owner, folder)
                     changed.append(file.path)
+            if file.path not in digests or file.on_change != pb.ON_CHANGE_RESTART:
+                digests[file.path] = _digest(data)
+    if digests != before:
+        _keep_digests(spec, digests)
     return changed
 
 
@@ -220,17 +237,62 @@ def _folder_of(spec: ContainerSpec, file: pb.ConfigFile, opens: Opens) -> Iterat
         raise _wrong(file, os_problem(error)) from None
 
 
-def _write(spec: ContainerSpec, file: pb.ConfigFile, data: bytes, folder: int) -> None:
+def _write(
+    name: str, data: bytes, owner: tuple[int, int] | None, folder: int, mode: int = 0o644
+) -> None:
     """Put it whole in the place of what is there. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(NEW, dir_fd=folder)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    made = os.open(NEW, flags, 0o644, dir_fd=folder)
+    made = os.open(NEW, flags, mode, dir_fd=folder)
     with os.fdopen(made, "wb") as stream:
         stream.write(data)
-        if spec.owner is not None:
-            os.fchown(stream.fileno(), *spec.owner)
-    os.rename(NEW, parts_of(file.path)[-1], src_dir_fd=folder, dst_dir_fd=folder)
+        if owner is not None:
+            os.fchown(stream.fileno(), *owner)
+    os.rename(NEW, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _digests(spec: ContainerSpec) -> dict[str, str]:
+    """Of what the agent has made for a container, by path; nothing, of a sandbox without guard."""
+    if not _has_guard(spec):
+        return {}
+    try:
+        with _opened(spec.sandbox.parent) as folder:
+            read = json.loads(_read(folder, DIGESTS) or b"{}")
+    except (OSError, ValueError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _keep_digests(spec: ContainerSpec, digests: Mapping[str, str]) -> None:
+    """Raises ConfigError."""
+    if _has_guard(spec):
+        try:
+            with _opened(spec.sandbox.parent) as folder:
+                _write(DIGESTS, json.dumps(digests).encode(), None, folder, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                f"what its config files are cannot be kept: {os_problem(error)}"
+            ) from None
+
+
+def _has_guard(spec: ContainerSpec) -> bool:
+    """Whether the sandbox has a folder around it (guards.py), which is called as it is."""
+    return spec.sandbox.parent.name == spec.sandbox.name
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A folder, while it is needed. Raises OSError."""
+    folder = os.open(path, FOLDER)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
 
 
 def _read(folder: int, name: str) -> bytes | None:

@@ -20,10 +20,12 @@ from pymesos_agent.files.addresses import Addresses
 from pymesos_agent.files.config import ConfigError, Found, Rendering, rewrite_config
 from pymesos_agent.runtimes.interface import Runtime
 from pymesos_core.stop_signals import STOP_SIGNALS
+from pymesos_core.tasks import Background
 from pymesos_proto.v1 import types_pb2 as pb
 
 LOOK_S = 2.0  # so often a task is told of something at most
 SPLAY_S = 15.0  # within which those begin anew that have the same addresses
+LEAST_S = 60.0  # that a task runs before: some of different jobs may restart each other for ever
 
 log = logging.getLogger(__name__)
 
@@ -46,22 +48,33 @@ class Renewing:
         self._runtimes = runtimes
         self._spec_of = spec_of
         self._feed = feed
-        self._seen: dict[str, Mapping[str, Found]] = {}  # by container: what its files have
-        self._as_of = -1
+        self._since: dict[str, float] = {}  # by container: since when it is known to run
+        self._seen: dict[str, Mapping[str, Found]] = {}  # what its files have
+        self._as_of: dict[str, int] = {}  # with how many changes that was looked at
         self._due: dict[str, float] = {}  # containers that are to begin anew, and when
+        self._busy: set[str] = set()  # those whose files are being made
+        self._renewals = Background("making config files anew")
 
     async def run(self, now_s: Callable[[], float]) -> None:
         """Look again and again, until this is cancelled. `now_s` is monotonic."""
-        while True:
-            await self.look(now_s())
-            await asyncio.sleep(LOOK_S)
+        try:
+            while True:
+                self.look(now_s())
+                await asyncio.sleep(LOOK_S)
+        finally:
+            await self._renewals.close()
 
-    async def look(self, now_s: float) -> None:
-        """Make anew what has changed, and have begin anew what is due."""
+    def look(self, now_s: float) -> None:
+        """Begin to make anew what has changed, and have begin anew what is due.
+
+        Nobody waits for the files of others: those of each container are made by themselves.
+        """
         running = {task.container_id: task for task in self._running()}
         if running:
             self._addresses.want()
+        self._since = {c: self._since.get(c, now_s) for c in running}
         self._seen = {c: told for c, told in self._seen.items() if c in running}
+        self._as_of = {c: changes for c, changes in self._as_of.items() if c in running}
         given = self._addresses.given
         for container_id in given.keys() - self._core.state.owners.keys():
             del given[container_id]
@@ -69,13 +82,11 @@ class Renewing:
         for container_id in [c for c, when_s in self._due.items() if when_s <= now_s]:
             del self._due[container_id]
             self._feed(ConfigChanged(container_id))
-        if not self._addresses.is_known:
+        if not self._addresses.is_heard:
             return
-        is_new = self._as_of != self._addresses.changes
-        self._as_of = self._addresses.changes
         for container_id, task in running.items():
-            if is_new or container_id not in self._seen:
-                await self._renew(task, now_s)
+            if container_id not in self._busy:
+                self._look_at(task, now_s)
 
     def _running(self) -> Iterator[Task]:
         """The tasks that have such files, and are not to end."""
@@ -88,25 +99,36 @@ class Renewing:
             ):
                 yield task
 
-    async def _renew(self, task: Task, now_s: float) -> None:
-        told = self._addresses.told(task.info.container)
-        given = self._addresses.given.pop(task.container_id, None)
-        if self._seen.get(task.container_id, given) == told:
-            self._seen[task.container_id] = told
+    def _look_at(self, task: Task, now_s: float) -> None:
+        container_id = task.container_id
+        if self._as_of.get(container_id) == self._addresses.changes:
             return
-        self._seen[task.container_id] = told
+        self._as_of[container_id] = self._addresses.changes
+        told = self._addresses.told(task.info.container)
+        given = self._addresses.given.pop(container_id, None)
+        is_same = self._seen.get(container_id, given) == told
+        self._seen[container_id] = told
+        if not is_same:
+            self._busy.add(container_id)
+            self._renewals.start(self._renew(task, told, now_s))
+
+    async def _renew(self, task: Task, told: Mapping[str, Found], now_s: float) -> None:
         try:
             spec = self._spec_of(self._core.start_of(task))
             changed = await self._rendering.make(rewrite_config, spec, told)
         except (ConfigError, LookupError) as error:
             log.warning("%s keeps its config files as they were: %s", task.info.task_id, error)
             return
+        finally:
+            self._busy.discard(task.container_id)
         files = [file for file in task.info.container.config if file.path in changed]
         if task.kill is not None or task.state != pb.TASK_RUNNING:
             return  # meanwhile
         if any(file.on_change == pb.ON_CHANGE_RESTART for file in files):
             splay_s = zlib.crc32(task.container_id.encode()) / 2**32 * SPLAY_S
-            self._due.setdefault(task.container_id, now_s + splay_s)
+            since_s = self._since.get(task.container_id, now_s)
+            when_s = max(now_s, since_s + LEAST_S) + splay_s
+            self._due.setdefault(task.container_id, when_s)
             return
         wanted = {file.signal for file in files if file.on_change == pb.ON_CHANGE_SIGNAL}
         for signal in sorted(wanted & set(STOP_SIGNALS)):

@@ -28,6 +28,7 @@ class Held:
         self.epoch = 0
         self.changes = 0  # how often any of it has changed
         self.is_known = False  # what serves, or that nothing does
+        self.is_heard = False  # a leader has told all it knew, and nothing is only what was kept
         self._tasks: dict[Key, pb.NamedTask] = {}
         self._told: set[Key] = set()  # on this stream
         self._awaited: set[str] = set()  # frameworks of which this leader does not know yet
@@ -60,7 +61,7 @@ class Held:
         for ended in batch.ended:
             self._drop((ended.framework_id, ended.task_id), changed)
         if batch.whole:
-            self.is_known = self._whole = True
+            self.is_known = self.is_heard = self._whole = True
             self._awaited = set(batch.awaited_frameworks)
             self._drop_untold(changed, lambda framework_id: framework_id not in self._awaited)
         settled = self._awaited.intersection(batch.settled_frameworks)
