@@ -222,6 +222,9 @@ class SimulatedRuntime:
         if not self._node.away:
             self._node.machine.kill(container_id, force)
 
+    def signal(self, container_id: str, name: str) -> None:
+        """See Runtime."""
+
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """See Runtime."""
         raise EntryError("nobody enters a simulated container")

@@ -231,9 +231,8 @@ class Runtime:
     def __init__(self) -> None:
         self.sent: list[tuple[str, str]] = []
 
-    def kill(self, container_id: str, *, force: bool, first: str) -> None:
-        assert not force
-        self.sent.append((container_id, first))
+    def signal(self, container_id: str, name: str) -> None:
+        self.sent.append((container_id, name))
 
 
 class Scripted(Rendering):

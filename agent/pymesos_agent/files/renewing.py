@@ -133,4 +133,4 @@ class Renewing:
         wanted = {file.signal for file in files if file.on_change == pb.ON_CHANGE_SIGNAL}
         for signal in sorted(wanted & set(STOP_SIGNALS)):
             if (runtime := self._runtimes.get(task.runtime)) is not None:
-                runtime.kill(task.container_id, force=False, first=signal)
+                runtime.signal(task.container_id, signal)

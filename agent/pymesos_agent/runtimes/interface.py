@@ -70,6 +70,9 @@ class Runtime(Protocol):
     def kill(self, container_id: str, *, force: bool, first: str = TERM) -> None:
         """Send the whole container the signal that comes first, or SIGKILL when `force`."""
 
+    def signal(self, container_id: str, name: str) -> None:
+        """Send a container a signal that is not to end it, as one to reload; where that is safe."""
+
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """How to run a command in a container that runs; `term` names the terminal it has, if any.
 

@@ -293,6 +293,10 @@ class ProcessRuntime:
         """See Runtime."""
         self._supervised.kill(container_id, force=force, first=first)
 
+    def signal(self, container_id: str, name: str) -> None:
+        """See Runtime."""
+        self._supervised.signal(container_id, name)
+
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """See Runtime. The command is in the container's cgroups, and is its user's."""
         mark = new_mark()

@@ -377,6 +377,18 @@ class Supervised:
         number = signal.SIGKILL if force else signal.Signals[first]
         self._send({"op": "kill", "id": container_id, "signal": int(number)})
 
+    def signal(self, container_id: str, name: str) -> None:
+        """See Runtime."""
+        if self._version < 5:  # what ends a keeper of its time ends the container with it
+            log.warning(
+                "container %s is not sent %s, which might end it: its supervisor is of an older"
+                " version, and ends with its last task",
+                *(container_id, name),
+            )
+        elif container_id not in self._unsent:  # such a one begins with what is new
+            number = int(signal.Signals[name])
+            self._send({"op": "kill", "id": container_id, "signal": number})
+
     @property
     def can_limit(self) -> bool:
         """Whether the supervisor knows of limits that change."""

@@ -379,6 +379,14 @@ class DockerRuntime:
                 return
         self._in_thread(self._kill, container_id, "SIGKILL" if force else first)
 
+    def signal(self, container_id: str, name: str) -> None:
+        """See Runtime. It reaches the main process."""
+        with self._lock:
+            launch = self._launching.get(container_id)
+            is_made = launch is None or launch.made
+        if is_made:
+            self._in_thread(self._kill, container_id, name)
+
     def _kill(self, container_id: str, signal_name: str) -> None:
         with contextlib.suppress(NotFound):
             self._engine.client.kill(engine_name(container_id), signal_name)

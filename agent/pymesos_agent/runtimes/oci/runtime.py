@@ -401,6 +401,12 @@ class OciRuntime:
         else:
             self._supervised.kill(container_id, force=force, first=first)
 
+    def signal(self, container_id: str, name: str) -> None:
+        """See Runtime. It reaches the first process."""
+        task = self._launches.get(container_id)
+        if task is None or task.done():
+            self._supervised.signal(container_id, name)
+
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """See Runtime."""
         container_id = spec.container_id
