@@ -215,6 +215,20 @@ class TestApply:
         request = pb.ApplyJobRequest(job_json=text, request_id="x", job_id=shop)
         assert "another name" in desk.refused("ApplyJob", request).message
 
+    def test_who_would_restart_for_ever_is_told(self, desk: Desk, shop: str) -> None:
+        file = {"path": "peers", "template": "{{ addresses.web }}", "on_change": "restart"}
+        text = document({**WEB, "config": [file]})
+        for name, request in (
+            ("ApplyJob", pb.ApplyJobRequest(job_json=text, request_id="x")),
+            ("SubmitJob", pb.SubmitJobRequest(job_json=text, request_id="x")),
+        ):
+            error = desk.refused(name, request)
+            assert error.code == Code.INVALID_ARGUMENT
+            assert "config[0].on_change" in error.message
+            assert "use signal or none" in error.message
+        file["on_change"] = "signal"
+        assert desk.apply(document({**WEB, "config": [file]})).version == 2
+
     def test_a_version_that_is_expected(self, desk: Desk, shop: str) -> None:
         text = document({**WEB, "retries": 1})
         request = pb.ApplyJobRequest(job_json=text, request_id="x", if_version=2)
