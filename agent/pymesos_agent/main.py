@@ -271,6 +271,7 @@ def _config(
             pb.EXECUTOR_RESOURCES,
             pb.GROUP_EXECUTORS,
             pb.ADDRESSES,
+            pb.MAY_RETURN,
         ],
     )
     return Config(

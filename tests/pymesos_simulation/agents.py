@@ -148,7 +148,13 @@ class AgentNode(Node):
             address=pb.Address(hostname=self.name, ip=self.address.host, port=self.address.port),
             resources=to_proto(self.machine.total),
             runtimes=[NAME],
-            capabilities=[pb.SECRETS, pb.KILL_SIGNAL, pb.EXECUTOR_RESOURCES, pb.GROUP_EXECUTORS],
+            capabilities=[
+                pb.SECRETS,
+                pb.KILL_SIGNAL,
+                pb.EXECUTOR_RESOURCES,
+                pb.GROUP_EXECUTORS,
+                pb.MAY_RETURN,
+            ],
         )
         tag = f"{self.name}.{self.generation}"
         core = WatchedAgent(

@@ -157,7 +157,7 @@ class MasterHarness:
         port: int | None = None,
         caller: Caller = NOBODY,
         isolation: Mapping[str, str] | None = None,
-        capabilities: Iterable[pb.AgentCapability] = (),
+        capabilities: Iterable[pb.AgentCapability] = (pb.MAY_RETURN,),
         executors: Iterable[agent_pb.HeldExecutor] = (),
     ) -> int:
         """Register; the connection id."""

@@ -22,9 +22,13 @@ OF_MESOS = [pb.PARTITION_AWARE, pb.MESOS_RECONCILIATION]
 class Cluster:
     """A master with an agent that runs `t`."""
 
-    def __init__(self, capabilities: Sequence[pb.FrameworkCapability] = AWARE) -> None:
+    def __init__(
+        self,
+        capabilities: Sequence[pb.FrameworkCapability] = AWARE,
+        agent: Sequence[pb.AgentCapability] = (pb.MAY_RETURN,),
+    ) -> None:
         self.h = MasterHarness()
-        self.agent = self.h.agent()
+        self.agent = self.h.agent(capabilities=agent)
         self.agent_id = self.h.agent_id(self.agent)
         self.framework = self.h.subscribe(capabilities=capabilities, failover_timeout_s=1000)
         (offer,) = self.h.offers(self.framework)
@@ -82,6 +86,35 @@ def test_the_next_leader_does_not_let_it_in_either() -> None:
     h = MasterHarness(registry=c.h.registry)
     agent = h.agent(agent_id=c.agent_id)
     assert refused(h, agent)[0].may_return
+
+
+@pytest.mark.parametrize("what", ["cordon", "drain"])
+def test_what_else_is_decided_does_not_bring_it_up(what: str) -> None:
+    c = Cluster()
+    c.take_down()
+    request, agents = next(REQUESTS), (c.agent_id,)
+    cordons = what == "cordon"
+    c.h.feed(
+        ev.OperatorCordonedAgents(request, agents)
+        if cordons
+        else ev.OperatorDrainedAgents(request, agents, 60.0)
+    )
+    assert c.h.answers.get(request) is None
+    early = c.h.agent(agent_id=c.agent_id)
+    assert refused(c.h, early)[0].may_return
+    c.bring_up()
+    assert refused(c.h, c.h.agent(agent_id=c.agent_id)) == []
+
+
+def test_an_agent_that_takes_it_for_good_is_drained_instead() -> None:
+    c = Cluster(agent=())
+    c.take_down()
+    assert refused(c.h, c.agent) == []
+    assert c.h.core.state.agents[c.agent_id].state == "active"
+    c.h.advance(1)
+    killed = [m.kill.task_id for m in c.h.agent_inbox[c.agent] if m.HasField("kill")]
+    assert killed == ["t"]
+    assert refused(c.h, c.h.agent(agent_id=c.agent_id, capabilities=())) == []
 
 
 def test_an_agent_ends_its_tasks_and_can_be_started_again() -> None:

@@ -527,6 +527,20 @@ async def test_maintenance_from_the_schedule_to_its_end() -> None:
     assert (await made.get("GET_AGENTS"))["agents"][0]["active"]
 
 
+async def test_a_machine_that_is_drained_is_not_down_yet() -> None:
+    made, agent_id, _ = cluster()
+    schedule = {"windows": [{"machine_ids": [MACHINE], "unavailability": WINDOW}]}
+    await made.ask("UPDATE_MAINTENANCE_SCHEDULE", schedule=schedule)
+    made.feed(ev.OperatorDrainedAgents(1000, (agent_id,), 60.0))
+    status = await made.older("maintenance/status")
+    assert [one["id"] for one in status["draining_machines"]] == [MACHINE]
+    early = made.ask("STOP_MAINTENANCE", machines=[MACHINE])
+    problem = f"{SAID} is not in DOWN mode and cannot be brought up"
+    assert await refused(early) == (400, problem)
+    await made.ask("START_MAINTENANCE", machines=[MACHINE])
+    assert await made.older("maintenance/status") == {"down_machines": [MACHINE]}
+
+
 @pytest.mark.parametrize(
     ("windows", "text"),
     [

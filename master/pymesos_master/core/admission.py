@@ -52,7 +52,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     if meant is not None and meant.state == AgentState.GONE:
         refuse_agent(ctx, event.connection_id, f"agent {agent_id} is being marked gone")
         return
-    if meant is not None and meant.drain.down:
+    if meant is not None and meant.drain.down and agents.can_return(event.info):
         down = agent_pb.MasterMessage(refused=agents.refused_down(agent_id))
         ctx.out.append(TellAgent(event.connection_id, down))
         ctx.out.append(CloseConnection(event.connection_id))

@@ -186,6 +186,12 @@ def take_down(ctx: Context, agent: Agent) -> None:
     on_lost(ctx, AgentLost(agent.agent_id, message, down=True))
 
 
+def can_return(info: pb.AgentInfo) -> bool:
+    """Return whether an agent can be told to end and be let in again. One of an earlier version
+    would take it for good, and is drained instead."""
+    return pb.MAY_RETURN in info.capabilities
+
+
 def refused_down(agent_id: str) -> agent_pb.MasterMessage.Refused:
     """Return what an agent is told whose machine is down."""
     return agent_pb.MasterMessage.Refused(

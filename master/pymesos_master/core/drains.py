@@ -52,6 +52,7 @@ class DrainSet:
     event: DrainEvent
     record: DrainRecord
     request_id: int | None = None
+    ends: bool = False  # the agent, for its machine goes down
 
 
 # Operators.
@@ -100,9 +101,15 @@ def _decide(
     record: DrainRecord,
     problem: str | None = None,
 ) -> None:
-    """Write it of all the agents that are named, one after the other, if it can be of each."""
+    """Write it of all the agents that are named, one after the other, if it can be of each.
+
+    A machine that is down stays so until its agents are activated, whatever else is decided.
+    """
     for agent_id, request_id in named_agents(ctx, event, call, problem):
-        _write(ctx, DrainSet(agent_id, decided, record, request_id))
+        meant = ctx.state.intended_agent(agent_id)
+        stays = meant is not None and meant.drain.down and decided != DrainEvent.ACTIVATE
+        of_this = replace(record, down=True) if stays else record
+        _write(ctx, DrainSet(agent_id, decided, of_this, request_id))
 
 
 class Naming(Protocol):
@@ -155,8 +162,9 @@ def _write(ctx: Context, decided: DrainSet, *, gone: bool = False) -> None:
     meant = ctx.state.intended_agent(decided.agent_id)
     assert meant is not None, f"{decided.agent_id} is being forgotten"
     record = replace(meant, drain=decided.record)
-    if decided.event == DrainEvent.DRAIN and decided.record.down:
+    if decided.event == DrainEvent.DRAIN and decided.record.down and agents.can_return(meant.info):
         record = replace(record, state=AgentState.UNREACHABLE)
+        decided = replace(decided, ends=True)
     if gone:
         record = AgentRecord(meant.info, AgentState.GONE, meant.reserved)
     ctx.persist({(AGENT, decided.agent_id): record}, decided)
@@ -174,7 +182,7 @@ def on_set(ctx: Context, done: DrainSet) -> None:
     else:
         offers.rescind_all(ctx, list(agent.offers.values()), f"the agent is {agent.drain.state}")
         ctx.allocator.deactivate_agent(agent.agent_id)
-    if agent.drain.state == DrainState.DRAINING and done.record.down:
+    if done.ends:
         agents.take_down(ctx, agent)
     elif agent.drain.state == DrainState.DRAINING:
         _tell(ctx, agent)

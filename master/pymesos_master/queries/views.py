@@ -87,6 +87,7 @@ def _drain_view(drain: Drain) -> pb.DrainView | None:
         then_gone=decided.then_gone,
         set_by=decided.set_by,
         set_at_s=decided.set_at_s,
+        down=decided.down,
     )
 
 

@@ -206,18 +206,20 @@ class MaintenanceView(_message.Message):
     def __init__(self, unavailability: _Optional[_Union[_types_pb2.Unavailability, _Mapping]] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ..., answers: _Optional[_Iterable[_Union[MaintenanceView.Answer, _Mapping]]] = ...) -> None: ...
 
 class DrainView(_message.Message):
-    __slots__ = ("state", "deadline_s", "then_gone", "set_by", "set_at_s")
+    __slots__ = ("state", "deadline_s", "then_gone", "set_by", "set_at_s", "down")
     STATE_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
     THEN_GONE_FIELD_NUMBER: _ClassVar[int]
     SET_BY_FIELD_NUMBER: _ClassVar[int]
     SET_AT_S_FIELD_NUMBER: _ClassVar[int]
+    DOWN_FIELD_NUMBER: _ClassVar[int]
     state: str
     deadline_s: float
     then_gone: bool
     set_by: str
     set_at_s: float
-    def __init__(self, state: _Optional[str] = ..., deadline_s: _Optional[float] = ..., then_gone: _Optional[bool] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ...) -> None: ...
+    down: bool
+    def __init__(self, state: _Optional[str] = ..., deadline_s: _Optional[float] = ..., then_gone: _Optional[bool] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ..., down: _Optional[bool] = ...) -> None: ...
 
 class ListAgentsRequest(_message.Message):
     __slots__ = ("page", "id_prefix", "search", "sort")

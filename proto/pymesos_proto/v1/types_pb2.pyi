@@ -99,6 +99,7 @@ class AgentCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EXECUTOR_RESOURCES: _ClassVar[AgentCapability]
     ADDRESSES: _ClassVar[AgentCapability]
     GROUP_EXECUTORS: _ClassVar[AgentCapability]
+    MAY_RETURN: _ClassVar[AgentCapability]
 TASK_STATE_UNSPECIFIED: TaskState
 TASK_STAGING: TaskState
 TASK_STARTING: TaskState
@@ -171,6 +172,7 @@ CONFIG: AgentCapability
 EXECUTOR_RESOURCES: AgentCapability
 ADDRESSES: AgentCapability
 GROUP_EXECUTORS: AgentCapability
+MAY_RETURN: AgentCapability
 
 class Range(_message.Message):
     __slots__ = ("begin", "end")

@@ -19,7 +19,6 @@ from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
 from pymesos_proto.v1 import operator_pb2 as pb
 
 MAX_MACHINES = 10_000
-DOWN = ("draining", "drained")
 _ANSWERS: Mapping[str, Any] = {
     "offered": mesos_master.InverseOfferStatus.UNKNOWN,
     "accepted": mesos_master.InverseOfferStatus.ACCEPT,
@@ -72,7 +71,7 @@ def _machines(agents: Iterable[pb.AgentView]) -> _Machines:
 
 
 def _is_down(on_it: Iterable[pb.AgentView]) -> bool:
-    return any(a.HasField("maintenance") and a.drain.state in DOWN for a in on_it)
+    return any(agent.HasField("maintenance") and agent.drain.down for agent in on_it)
 
 
 def _shown(machine: mesos_master.MachineID) -> str:
@@ -109,7 +108,7 @@ async def update(reading: Reading, wanted: mesos_master.Schedule) -> None:
             chosen |= {agent.info.agent_id: (start_s, duration_s) for agent in found}
     freed = [a for a in agents if a.HasField("maintenance") and a.info.agent_id not in chosen]
     for agent in freed:
-        if agent.drain.state in DOWN:
+        if agent.drain.down:
             at = agent.info.address
             machine = mesos_master.MachineID(hostname=at.hostname or at.ip, ip=at.ip)
             raise bad_request(
