@@ -20,9 +20,9 @@ from pymesos_core.resources import (
     Resources,
     Tag,
     Volume,
+    checked_total,
     tagged,
     to_proto,
-    total,
 )
 
 
@@ -38,8 +38,8 @@ def origin(tag: Tag) -> Tag:
 
 
 def retagged(bag: Resources, change: Callable[[Tag], Tag]) -> Resources:
-    """All of it under other tags."""
-    return total(tagged(change(tag), part) for tag, part in bag.parts())
+    """All of it under other tags. Raises ResourceError when it overlaps then."""
+    return checked_total(tagged(change(tag), part) for tag, part in bag.parts())
 
 
 def with_reserved(base: Resources, reserved: Resources) -> Resources:
@@ -110,7 +110,9 @@ def shrunk(volume: Resources, subtraction: Resources) -> Resources:
 def _resized(volume: Resources, part: Resources) -> Tag:
     """The tag of a volume that is to have this part more or less. Raises ResourceError."""
     tags, others = [tag for tag, _ in volume.parts()], [tag for tag, _ in part.parts()]
-    if len(tags) != 1 or len(others) != 1 or set(part.amounts()) != {"disk"}:
+    sizes = [{name for _, bag in of.parts() for name in bag.scalars} for of in (volume, part)]
+    no_size = any(bag.ranges or bag.sets for of in (volume, part) for _, bag in of.parts())
+    if len(tags) != 1 or len(others) != 1 or no_size or sizes != [{"disk"}, {"disk"}]:
         raise ResourceError("it names more or less than one volume and a part of its disk")
     (tag,), (other,) = tags, others
     if tag.volume is None:

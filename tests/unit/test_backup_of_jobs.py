@@ -161,8 +161,12 @@ def test_a_job_that_is_quarantined_is_missing_and_one_that_ends_is_not(
 
 def test_a_job_id_of_two_frameworks_is_in_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
     both = [Framework("F1", {"shop-1": GOOD}), Framework("F2", {"shop-1": GOOD})]
-    jobs, left_out = gathered(monkeypatch, both)
+    for each in both:
+        each.silences = [pb.JobSilenceView(job_id="shop-1", by=each.view.info.framework_id)]
+    found: dict[str, list[pb.JobSilenceView]] = {}
+    jobs, left_out = gathered(monkeypatch, both, found)
     assert left_out == ["the job shop-1 of framework f (F2): another has one of that id"]
+    assert found == {"shop-1": both[0].silences}, "those of the job that is in it"
     backup = Backup(backup_pb.BackupBegin(format=1), jobs=tuple(jobs))
     assert len([*lines_of(backup)]) == 4, "it can be restored"
 

@@ -127,3 +127,15 @@ def test_an_agent_ends_its_tasks_and_can_be_started_again() -> None:
     assert h.kills == [(container_id, False)] and h.exit == []
     h.feed(agent_ev.ContainerExited(container_id, -15))
     assert h.exit == [None], "as it was asked to"
+
+
+def test_an_agent_with_nothing_to_end_waits_until_it_is_let_in() -> None:
+    h = AgentHarness()
+    h.connect()
+    said = agent_pb.MasterMessage.Refused(message="down", shut_down=True, may_return=True)
+    h.hear(agent_pb.MasterMessage(refused=said))
+    assert h.exit == [], "it would be started again at once, for ever"
+    assert h.disconnects == ["the master refused: down"]
+    h.connect()
+    h.launch("t")
+    assert len(h.started) == 1

@@ -395,6 +395,28 @@ class TestVolumes:
             h.advance(10)
         assert offered(h, db).contains(volume)
 
+    @pytest.mark.parametrize("kind", ["grow", "shrink"])
+    def test_what_overlaps_is_refused(self, kind: str) -> None:
+        h, agent, db, volume, _ = self.created()
+        h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)
+        of_volume, of_disk = to_proto(volume)[0], reserve_for(parse("disk:10"), "db", "")
+        part = to_proto(of_disk)[0]
+        for one in (of_volume, part):
+            one.set.item.append("sda")
+        (offer,) = h.offers(db)
+        grow = scheduler_pb.Operation.GrowVolume(volume=of_volume, addition=part)
+        shrink = scheduler_pb.Operation.ShrinkVolume(volume=of_volume, subtraction=part)
+        accept(
+            h,
+            db,
+            offer,
+            scheduler_pb.Operation(id="o", grow_volume=grow)
+            if kind == "grow"
+            else scheduler_pb.Operation(id="o", shrink_volume=shrink),
+        )
+        assert outcomes(h, db)[-1] == ("o", Update.ERROR)
+        assert offered(h, db).contains(volume)
+
     def test_one_that_is_held_at_its_size_keeps_it(self) -> None:
         h, agent, db, volume, _ = self.created()
         h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)

@@ -263,7 +263,10 @@ def _on_set_reserved(ctx: Context, message: agent_pb.MasterMessage.SetReserved) 
 
 
 def _on_refused(ctx: Context, refused: agent_pb.MasterMessage.Refused) -> None:
-    if refused.shut_down and refused.may_return:
+    if refused.shut_down and refused.may_return and endings.all_ended(ctx):
+        # One that ended would be started again at once by its supervisor, for ever.
+        _drop_connection(ctx, f"the master refused: {refused.message}")
+    elif refused.shut_down and refused.may_return:
         ctx.complain("the master", "has this agent end", refused.message)
         endings.end_all(ctx, None)
     elif refused.shut_down:

@@ -233,10 +233,11 @@ async def _jobs(
             if variables.setdefault((each.role, each.name), each) != each:
                 who = f"framework {view.info.name} ({view.info.framework_id})"
                 left_out.append(f"the variable {each.name} of {each.role} of {who}: another has it")
-        for silence in await silences_of_jobs(stub, cluster.timeout_s, left_out):
-            silences.setdefault(silence.job_id, []).append(silence)
+        told = await silences_of_jobs(stub, cluster.timeout_s, left_out)
         for job in await _jobs_of(stub, cluster.timeout_s, left_out):
-            if jobs.setdefault(job.job_id, job) is not job:
+            if jobs.setdefault(job.job_id, job) is job:
+                silences[job.job_id] = [one for one in told if one.job_id == job.job_id]
+            else:
                 who = f"framework {view.info.name} ({view.info.framework_id})"
                 left_out.append(f"the job {job.job_id} of {who}: another has one of that id")
 

@@ -195,7 +195,7 @@ def can_return(info: pb.AgentInfo) -> bool:
 def refused_down(agent_id: str) -> agent_pb.MasterMessage.Refused:
     """Return what an agent is told whose machine is down."""
     return agent_pb.MasterMessage.Refused(
-        message=f"the machine of agent {agent_id} is down for maintenance: start it after that",
+        message=f"the machine of agent {agent_id} is down for maintenance: it is let in after that",
         shut_down=True,
         may_return=True,
     )

@@ -194,7 +194,10 @@ def _conversion(
         case "grow_volume":
             volume = resources.from_proto([operation.grow_volume.volume])
             addition = resources.from_proto([operation.grow_volume.addition])
-            return volume + addition, reservations.grown(volume, addition)
+            made = reservations.grown(
+                volume, addition
+            )  # before the sum: it refuses what is no disk
+            return volume + addition, made
         case "shrink_volume":
             volume = resources.from_proto([operation.shrink_volume.volume])
             part = resources.from_proto([operation.shrink_volume.subtraction])

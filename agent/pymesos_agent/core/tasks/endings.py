@@ -172,6 +172,11 @@ def end_all(ctx: Context, message: str | None) -> None:
     _exit_if_empty(ctx)
 
 
+def all_ended(ctx: Context) -> bool:
+    """Return whether nothing runs here, and how all that ran has ended is stored."""
+    return all(owner.end_durable for owner in ctx.state.recorded())
+
+
 def _exit_if_empty(ctx: Context) -> None:
-    if ctx.ending and all(owner.end_durable for owner in ctx.state.recorded()):
+    if ctx.ending and all_ended(ctx):
         ctx.emit(Exit(ctx.exit_message))
