@@ -20,6 +20,7 @@ from pymesos_core.errors import Problem
 from pymesos_core.mesos.json_messages import ConversionError, from_json
 from pymesos_core.mesos.media import Media
 from pymesos_core.mesos.refusing import RefusalError
+from pymesos_core.resources import parse, to_proto
 from pymesos_core.security.policy_file import read_policy
 from pymesos_core.transport import CallError
 from pymesos_master.commands import Commands
@@ -37,6 +38,7 @@ from pymesos_master.services.leading import Leadership
 from pymesos_master.shell import Leader
 from pymesos_master.watching import Watching
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
+from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness, task
@@ -604,6 +606,24 @@ async def test_state_and_its_parts() -> None:
     assert summary["frameworks"][0]["slave_ids"] == [agent_id]
     (role,) = [one for one in (await made.older("roles"))["roles"] if one["name"] == "dev"]
     assert role["quota"]["consumed"] == {"cpus": 1.0, "mem": 32.0}
+
+
+async def test_what_is_revocable_consumes_no_quota() -> None:
+    made = Cluster()
+    h = made.harness
+    agent = h.agent("cpus:4;mem:4096")
+    slack = to_proto(parse("cpus{REV}:3;mem{REV}:1000"))
+    h.feed(ev.AgentSlackTold(agent, agent_pb.AgentMessage.Slack(revocable=slack)))
+    taker = h.subscribe(roles=["dev"], capabilities=(pb.REVOCABLE_RESOURCES,))
+    (offer,) = (o for o in h.offers(taker) if any(r.revocable for r in o.resources))
+    info = task(offer, "t")
+    info.ClearField("resources")
+    info.resources.extend(to_proto(parse("cpus{REV}:2;mem{REV}:100")))
+    h.accept(taker, [offer.offer_id], info)
+    h.feed(ev.OperatorReserved(1000, h.agent_id(agent), "dev", tuple(to_proto(parse("mem:64")))))
+    (role,) = [one for one in (await made.older("roles"))["roles"] if one["name"] == "dev"]
+    assert role["allocated"]["cpus"] == 2.0
+    assert role["quota"]["consumed"] == {"mem": 64.0}
 
 
 async def test_tasks_are_chosen_and_cut() -> None:

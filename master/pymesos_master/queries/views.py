@@ -196,9 +196,14 @@ def role_views(state: ClusterState, allocator: Allocator) -> list[pb.RoleView]:
         for role in framework.roles:
             members.setdefault(role, []).append(framework.framework_id)
     offered: dict[str, dict[str, int]] = {}
+    charged: dict[str, dict[str, int]] = {}  # of that, what counts by the offer alone
     for offer in state.offers.values():
-        for role in upwards(offer.role) if not offer.copy_of else ():
+        if offer.copy_of:
+            continue
+        plain = offer.resources.where(lambda tag: not (tag.revocable or tag.reservations))
+        for role in upwards(offer.role):
             _add(offered.setdefault(role, {}), offer.resources.quantities)
+            _add(charged.setdefault(role, {}), plain.quantities)
 
     def view(role: str, framework_ids: list[str]) -> pb.RoleView:
         out = Resources(offered.get(role))
@@ -211,6 +216,9 @@ def role_views(state: ClusterState, allocator: Allocator) -> list[pb.RoleView]:
             weight=state.terms(role).weight,
             quota=quota_message(state.terms(role).quota),
             reserved=to_proto(Resources(reserved.get(role))),
+            consumed=to_proto(
+                Resources(allocator.charged(role)).minus_what_is_there(Resources(charged.get(role)))
+            ),
         )
 
     return [view(*item) for item in sorted(members.items())]

@@ -376,7 +376,7 @@ class ListOffersResponse(_message.Message):
     def __init__(self, offers: _Optional[_Iterable[_Union[OfferView, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RoleView(_message.Message):
-    __slots__ = ("role", "framework_ids", "allocated", "offered", "weight", "quota", "reserved")
+    __slots__ = ("role", "framework_ids", "allocated", "offered", "weight", "quota", "reserved", "consumed")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_IDS_FIELD_NUMBER: _ClassVar[int]
     ALLOCATED_FIELD_NUMBER: _ClassVar[int]
@@ -384,6 +384,7 @@ class RoleView(_message.Message):
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     QUOTA_FIELD_NUMBER: _ClassVar[int]
     RESERVED_FIELD_NUMBER: _ClassVar[int]
+    CONSUMED_FIELD_NUMBER: _ClassVar[int]
     role: str
     framework_ids: _containers.RepeatedScalarFieldContainer[str]
     allocated: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
@@ -391,7 +392,8 @@ class RoleView(_message.Message):
     weight: float
     quota: _types_pb2.Quota
     reserved: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
-    def __init__(self, role: _Optional[str] = ..., framework_ids: _Optional[_Iterable[str]] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., weight: _Optional[float] = ..., quota: _Optional[_Union[_types_pb2.Quota, _Mapping]] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
+    consumed: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    def __init__(self, role: _Optional[str] = ..., framework_ids: _Optional[_Iterable[str]] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., weight: _Optional[float] = ..., quota: _Optional[_Union[_types_pb2.Quota, _Mapping]] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., consumed: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
 
 class AccountingRow(_message.Message):
     __slots__ = ("day", "role", "framework", "job", "rest", "asked_cpu_hours", "asked_mem_gib_hours", "asked_gpu_hours", "used_cpu_hours", "used_mem_gib_hours")

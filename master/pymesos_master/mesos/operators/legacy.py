@@ -407,7 +407,7 @@ def _role(view: pb.RoleView) -> Json:
             "role": view.role,
             "guarantee": {one.name: one.scalar for one in view.quota.guarantees},
             "limit": {one.name: one.scalar for one in view.quota.limits},
-            "consumed": shown(allocated),
+            "consumed": shown(showing.scalars(view.consumed)),
         },
         "resources": shown(held),
         "allocated": shown(allocated),

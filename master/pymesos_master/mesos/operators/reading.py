@@ -118,6 +118,7 @@ def _above_view(role: str, views: Iterable[pb.RoleView]) -> pb.RoleView:
         if not names.intersection(_above(view.role)):
             out.allocated.extend(view.allocated)
             out.offered.extend(view.offered)
+            out.consumed.extend(view.consumed)
     return out
 
 
