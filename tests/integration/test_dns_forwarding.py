@@ -98,7 +98,12 @@ def resolver(
 
 async def ask(port: int, name: str, *, tcp: bool) -> dnslib.DNSRecord:
     question = dnslib.DNSRecord.question(name)
-    packet = await asyncio.to_thread(question.send, "127.0.0.1", port, tcp=tcp, timeout=5)
+    while True:
+        try:
+            packet = await asyncio.to_thread(question.send, "127.0.0.1", port, tcp=tcp, timeout=5)
+            break
+        except ConnectionRefusedError:  # it has not begun to listen
+            await asyncio.sleep(0.01)
     answered = dnslib.DNSRecord.parse(packet)
     assert answered.header.id == question.header.id
     return answered

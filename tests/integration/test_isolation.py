@@ -564,7 +564,8 @@ async def test_after_a_crash_in_a_launch_nothing_stays(oci: Tried) -> None:
     await oci.rig.runtime.close()
     for pid in supervisors(oci.folder):
         os.kill(pid, signal.SIGKILL)
-    again = OciRuntime(oci.folder / "work", f"test-{os.getpid()}", Settings())
+    settings = Settings(memory=oci.memory)
+    again = OciRuntime(oci.folder / "work", f"test-{os.getpid()}", settings)
     told: list[object] = []
     await again.start(told.append)
     pid = next(e.pid for e in oci.rig.events if e.container_id == runs.container_id

@@ -35,6 +35,7 @@ class FakeCluster:
 
     def __init__(self, agents: Iterable[pb.AgentView] = (), **answers: Any) -> None:
         self.views = list(agents)
+        self.timeout_s = 5.0
         self.answers = {
             "GetPolicy": pb.GetPolicyResponse(document=NEW_CLUSTER),
             "ListRoles": pb.ListRolesResponse(),

@@ -146,7 +146,7 @@ def _check(ctx: Context, framework_id: str, role: str, infos: Sequence[pb.TaskIn
             raise ResourceError(f"the task is invalid: {problem}")
         check(info.resources)
         executor_id, asked = executor_of(info)
-        if not executor_id and not asked:
+        if not (executor_id or asked or info.HasField("executor")):
             continue
         if problem := id_problem(executor_id):
             raise ResourceError(f"the executor's id: {problem}")

@@ -31,7 +31,7 @@ const VIEWS = [
   ["whatif", "What if", "w", whatif],
 ];
 /** How many parts their addresses have beside those of lists: a thing by its name, a task by its framework and its own. @type {Record<string, number>} */
-const PARTS = { jobs: 2, agents: 2, frameworks: 2, tasks: 3 };
+const PARTS = { jobs: 2, agents: 2, frameworks: 2, tasks: 3, variables: 4 };
 const KEYS = [
   ["/", "search everything"],
   ...VIEWS.map(([, name, key]) => [`g ${key}`, `go to ${name.toLowerCase()}`]),
