@@ -216,8 +216,9 @@ class WatchedBinpack(bp.BinpackCore):
         self.node.world.counts["event"] += 1
         try:
             if isinstance(event, bp.TaskUpdated):
-                self.node.check_end(event.status)
-                self.node.check_order(event.status)
+                if self.node.acts:
+                    self.node.check_end(event.status)
+                    self.node.check_order(event.status)
             elif isinstance(event, bp.OffersReceived):
                 self.offered |= {offer.offer_id: offer.role for offer in event.offers}
             leaving, jobs = self._leaving(), set(self.jobs)
