@@ -87,6 +87,7 @@ class AgentNode(Node):
         self.said_ended: dict[str, bytes] = {}  # task id → the update that tells its end
         self.boots = 0
         self.crowded_since_s = 0.0  # since when it has had more guests than fit
+        self.looks = 0  # at what its tasks use, that were checked
         self._stop = asyncio.Event()
         self._runtime = SimulatedRuntime(self)
         self.shell: Shell | None = None

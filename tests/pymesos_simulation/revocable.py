@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from pymesos_agent.containers.usage import ContainerUsage
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core import effects as fx
-from pymesos_agent.core.slack import NAMES, is_revocable
+from pymesos_agent.core.slack import NAMES, is_revocable, unused
 from pymesos_agent.core.tasks.task import Task
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.specs import Job
-from pymesos_core.resources import for_good, total
+from pymesos_core.resources import for_good, from_proto, total
 from pymesos_core.resources import is_revocable as holds_revocable
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.world import World
@@ -77,12 +77,26 @@ def check_agent(node: AgentNode, core: AgentCore, effects: list[fx.Effect]) -> N
     if node.away or not revocable_seed(world):
         node.crowded_since_s = 0.0  # what does not answer ends nobody
         return
+    _check_look(node, core)
     if _is_too_much(node):
         node.crowded_since_s = node.crowded_since_s or world.now_s
         crowded_s = world.now_s - node.crowded_since_s
         assert crowded_s < PATIENCE_S, f"{node.name} has had too many guests for {crowded_s:g} s"
     else:
         node.crowded_since_s = 0.0
+
+
+def _check_look(node: AgentNode, core: AgentCore) -> None:
+    """After each look, the guests that may stay fit into what the agent takes to be left."""
+    ctx = core._ctx
+    if ctx.slack.looks in (0, 1, node.looks):
+        return
+    node.looks = ctx.slack.looks
+    there = unused(ctx, MARGIN / 2)
+    staying = (t for t in core.state.tasks.values() if is_revocable(t) and not t.ended)
+    held = total(from_proto(t.info.resources) for t in staying if t.kill is None).quantities
+    fits = all(held.get(name, 0) <= there[name] for name in NAMES)
+    assert fits, f"{node.name} lets guests stay who hold {held}, and has {there}"
 
 
 def _is_too_much(node: AgentNode) -> bool:
