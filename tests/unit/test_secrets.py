@@ -380,7 +380,7 @@ class TestDelivery:
         agent = h.agent()
         framework = h.subscribe(roles=["prod"])
         offer = h.offers(framework)[0]
-        assert not offer.agent_capabilities
+        assert pb.SECRETS not in offer.agent_capabilities
         h.accept(framework, [offer.offer_id], with_secrets(task(offer, "t"), "db"))
         assert "of a version that knows none" in h.last(framework).message
         assert not h.launched(agent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from pymesos_agent.containers.settings import LogLimits
 from pymesos_agent.runtimes.process import ProcessRuntime
+from pymesos_agent.supervision import supervised as module
 from pymesos_agent.supervision.supervised import Supervised
 
 
@@ -28,12 +28,13 @@ def supervised(version: int, sent: list[dict[str, Any]]) -> Supervised:
 
 
 def test_an_old_supervisor_is_asked_nothing_and_the_log_says_so(
-    sent: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+    sent: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with caplog.at_level(logging.WARNING):
-        supervised(4, sent).signal("c", "SIGHUP")
+    said: list[str] = []
+    monkeypatch.setattr(module.log, "warning", lambda text, *more: said.append(text % more))
+    supervised(4, sent).signal("c", "SIGHUP")
     assert not sent, "neither SIGHUP nor SIGTERM, which would end it"
-    assert "container c is not sent SIGHUP" in caplog.text
+    assert "container c is not sent SIGHUP" in said[0]
 
 
 def test_the_signal_is_sent_as_it_is(sent: list[dict[str, Any]]) -> None:
