@@ -1149,9 +1149,9 @@ BUGS: list[Patch] = [
 # Where a bug was found last, of those that the first seeds do not find: that one is tried first.
 FOUND_BY: dict[str, int] = {
     "a_new_leader_hears_no_history": 140,
-    "a_stream_ends_without_its_close": 12,
+    "a_stream_ends_without_its_close": 26,
     "account_from_the_launch_again": 141,
-    "answer_before_the_end_of_a_job_is_stored": 74,
+    "answer_before_the_end_of_a_job_is_stored": 19,
     "begin_a_run_beside_another": 96,
     "begin_again_what_the_clock_shows_again": 46,
     "begin_before_what_comes_first": 10,
@@ -1165,7 +1165,7 @@ FOUND_BY: dict[str, int] = {
     "forget_the_epoch": 42,
     "forget_the_executor_of_a_group": 28,
     "forget_the_versions_of_a_backup": 8,
-    "forget_to_kill_again": 123,
+    "forget_to_kill_again": 48,
     "forget_unacknowledged_updates": 1,
     "forget_which_runs_were_begun": 26,
     "give_a_call_the_number_of_another": 16,
