@@ -1188,7 +1188,7 @@ FOUND_BY: dict[str, int] = {
     "leave_the_rest_of_a_group": 48,
     "let_strangers_live": 49,
     "let_the_core_hear_secrets": 2,
-    "look_at_alerts_only_when_something_happens": 53,
+    "look_at_alerts_only_when_something_happens": 116,
     "look_out_for_no_agent": 13,
     "make_a_record_of_what_is_durable": 12,
     "never_hear_what_ended_while_a_runtime_was_away": 29,
