@@ -1197,7 +1197,7 @@ FOUND_BY: dict[str, int] = {
     "never_look_at_who_comes_back": 3,
     "never_reconcile": 140,
     "never_repeat_updates": 140,
-    "no_fencing": 53,
+    "no_fencing": 116,
     "obey_anyone": 42,
     "obey_whoever_calls": 10,
     "offer_again_what_other_roles_refused": 29,
@@ -1224,7 +1224,7 @@ FOUND_BY: dict[str, int] = {
     "take_what_is_not_measured_for_idle": 120,
     "tell_nobody_of_what_fired_before": 8,
     "the_end_of_a_filter_removes_a_newer_one": 22,
-    "write_the_state_of_any_epoch": 53,
+    "write_the_state_of_any_epoch": 116,
 }
 
 NOT_CONVERGED = "not converged"
