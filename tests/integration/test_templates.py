@@ -159,6 +159,13 @@ def test_one_with_secrets_is_not_in_the_sandbox(tmp_path: Path) -> None:
         secret_config(spec, {"key": b"\xff"})
 
 
+def test_one_of_any_framework_has_secrets_or_addresses(tmp_path: Path) -> None:
+    use = pb.AddressesUse(name="web", role="*", job="shop", task="web")
+    spec = spec_of(tmp_path, template("x", secrets=["key"], addresses=[use]))
+    with pytest.raises(ConfigError, match=r"a\.conf.*secrets and addresses: make a file of each"):
+        secret_config(spec, {"key": b"hush"})
+
+
 def test_an_error_says_nothing_of_a_secret(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, template("\n{{ {}[secrets.key] }}", secrets=["key"]))
     with pytest.raises(ConfigError) as caught:

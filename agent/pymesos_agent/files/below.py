@@ -85,37 +85,18 @@ def _target_of(root: int, name: str) -> str | None:
 
 
 @contextlib.contextmanager
-def folder_of(root: int, parts: Sequence[str], _: object = None) -> Iterator[int]:
-    """A descriptor of the folder of the last part, as `parent_of`, and nothing is made.
-
-    Raises OutsideError and OSError.
-    """
-    folder = os.dup(root)
-    try:
-        for part in parts[:-1]:
-            inner = os.open(part, FOLDER, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-        yield folder
-    finally:
-        os.close(folder)
-
-
-@contextlib.contextmanager
 def parent_of(
-    root: int, parts: Sequence[str], owner: tuple[int, int] | None = None
+    root: int, parts: Sequence[str], owner: tuple[int, int] | None = None, *, make: bool = True
 ) -> Iterator[int]:
-    """A descriptor of the folder of the last part, made where it is missing.
+    """Open the folder of the last part; folders that are missing are made, if `make`.
 
-    Links are not followed. Raises OutsideError.
+    Links are not followed. Raises OutsideError and OSError.
     """
     folder = os.dup(root)
     try:
         for part in parts[:-1]:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(part, 0o755, dir_fd=folder)
-                if owner is not None:
-                    os.chown(part, *owner, dir_fd=folder, follow_symlinks=False)
+            if make:
+                _make(folder, part, owner)
             try:
                 inner = os.open(part, FOLDER, dir_fd=folder)
             except NotADirectoryError:
@@ -127,3 +108,11 @@ def parent_of(
         yield folder
     finally:
         os.close(folder)
+
+
+def _make(folder: int, name: str, owner: tuple[int, int] | None) -> None:
+    """Make a folder unless something of that name is there. Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o755, dir_fd=folder)
+        if owner is not None:
+            os.chown(name, *owner, dir_fd=folder, follow_symlinks=False)

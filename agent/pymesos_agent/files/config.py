@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pymesos_agent.containers.spec import ContainerSpec
-from pymesos_agent.files.below import FOLDER, OutsideError, folder_of, parent_of, parts_of
+from pymesos_agent.files.below import FOLDER, OutsideError, parent_of, parts_of
 from pymesos_core.ids import secret_name_problem
 from pymesos_core.streams import to_the_end
 from pymesos_core.text import cut, os_problem
@@ -86,7 +86,7 @@ def write_config(
     for file in spec.info.container.config:
         if not file.secrets:
             data = made_of(spec, file, {}, stopped, told.get(file.path, {}))
-            with _folder_of(spec, file, parent_of) as folder:
+            with _folder_of(spec, file) as folder:
                 _write(parts_of(file.path)[-1], data, spec.owner, folder)
             if file.addresses:
                 digests[file.path] = _digest(data)
@@ -110,7 +110,7 @@ def rewrite_config(
             data = made_of(spec, file, {}, stopped, told.get(file.path, {}))
             if digests.get(file.path) == _digest(data):
                 continue
-            with _folder_of(spec, file, folder_of) as folder:
+            with _folder_of(spec, file, make=False) as folder:
                 name = parts_of(file.path)[-1]
                 if file.path in digests or _read(folder, name) != data:
                     _write(name, data, spec.owner, folder)
@@ -130,6 +130,8 @@ def secret_config(
     for file in files:  # of any framework, which may have checked nothing
         if problem := secret_name_problem(file.path):
             raise _wrong(file, f"with secrets it is a file in $PYMESOS_SECRETS, and {problem}")
+        if file.addresses:
+            raise _wrong(file, "it has secrets and addresses: make a file of each")
     return {file.path: made_of(spec, file, secrets, stopped) for file in files}
 
 
@@ -216,13 +218,12 @@ def _run(job: Mapping[str, object], stopped: Stopped) -> dict[str, str]:
     return {"error": f"the process that renders it ended with status {process.returncode}"}
 
 
-Opens = Callable[..., contextlib.AbstractContextManager[int]]
-
-
 @contextlib.contextmanager
-def _folder_of(spec: ContainerSpec, file: pb.ConfigFile, opens: Opens) -> Iterator[int]:
-    """The folder that a file is to be in, through no link. Raises ConfigError, for what is done
-    there, too."""
+def _folder_of(spec: ContainerSpec, file: pb.ConfigFile, *, make: bool = True) -> Iterator[int]:
+    """Open the folder that a file is to be in, through no link.
+
+    Raises ConfigError, also for what fails while the folder is open.
+    """
     try:
         parts = parts_of(file.path)
         if not parts:
@@ -230,7 +231,7 @@ def _folder_of(spec: ContainerSpec, file: pb.ConfigFile, opens: Opens) -> Iterat
         with contextlib.ExitStack() as opened:
             root = os.open(spec.sandbox, FOLDER)
             opened.callback(os.close, root)
-            yield opened.enter_context(opens(root, parts, spec.owner))
+            yield opened.enter_context(parent_of(root, parts, spec.owner, make=make))
     except OutsideError as error:
         raise _wrong(file, f"its path {error}") from None
     except OSError as error:
@@ -257,7 +258,10 @@ def _digest(data: bytes) -> str:
 
 
 def _digests(spec: ContainerSpec) -> dict[str, str]:
-    """Of what the agent has made for a container, by path; nothing, of a sandbox without guard."""
+    """Return the digests of what the agent has made for a container, by path.
+
+    None are kept for a sandbox without a guard.
+    """
     if not _has_guard(spec):
         return {}
     try:
