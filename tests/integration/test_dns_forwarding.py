@@ -128,6 +128,18 @@ async def test_other_names_are_asked_of_others(tcp: bool, monkeypatch: pytest.Mo
         here.close()
 
 
+def test_a_port_that_is_taken_is_said_with_what_helps() -> None:
+    here = resolver(list)
+    ip, port = "127.0.0.1", here.address.port
+    try:
+        with pytest.raises(CannotListenError, match="choose another --bridge-subnet"):
+            resolver(list, ip, port)
+        with pytest.raises(CannotListenError, match="choose another port with --dns-port; below"):
+            Resolver(names(), ip, port, time.monotonic)
+    finally:
+        here.close()
+
+
 async def test_nobody_else_than_containers_has_others_asked() -> None:
     async with other() as (it, server):
         here = resolver(lambda: [server], clients=BRIDGE)

@@ -1,8 +1,8 @@
 """A packet with a question of DNS, and the packet that answers it: bytes in, bytes out.
 
-It answers for one domain with authority, and refuses what is outside. What comes
-in is read here, by what a question may be and no more: one name without pointers, one OPT record.
-So nothing that somebody sends costs more than its length. dnslib makes the answers.
+It answers for one domain with authority, and refuses what is outside. What comes in is read here,
+by what a question may be and no more: one name without pointers, one OPT record. So nothing that
+somebody sends costs more than its length. dnslib makes the answers.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ async def _send_later(
 
 
 def _bind(ip: str, port: int, *, early: bool) -> tuple[socket.socket, socket.socket]:
-    """Sockets of TCP and UDP on the same port. Raises RoleError."""
+    """Sockets of TCP and UDP on the same port. Raises CannotListenError."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     problem: OSError | None = None
     for _ in range(1 if port else TRIES):
@@ -212,7 +212,9 @@ def _bind(ip: str, port: int, *, early: bool) -> tuple[socket.socket, socket.soc
             tcp.close()
             udp.close()
     why = problem.strerror if problem is not None else "no port is free"
-    raise CannotListenError(
-        f"DNS cannot be served at {HostPort(ip, port)} ({why}): choose another port with"
-        f" --dns-port; below 1024 it needs root or CAP_NET_BIND_SERVICE"
+    advice = (
+        "have what listens there listen elsewhere, or choose another --bridge-subnet"
+        if early
+        else "choose another port with --dns-port; below 1024 it needs root or CAP_NET_BIND_SERVICE"
     )
+    raise CannotListenError(f"DNS cannot be served at {HostPort(ip, port)} ({why}): {advice}")
