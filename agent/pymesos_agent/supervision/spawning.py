@@ -99,7 +99,6 @@ class Spawner:
     def is_ready(self) -> bool:
         """Return whether it takes requests; start it if it does not run."""
         if self._socket is None and self._program >= 0 and not self.pid:
-            self._works = False
             try:
                 self._start()
             except OSError:
