@@ -51,7 +51,7 @@ Start = Callable[[Spec, int], int]
 
 
 def flags_of_the_build() -> Sequence[str]:
-    """Those of deploy/hatch_build.py, which only a build can import."""
+    """Return the compiler flags of deploy/hatch_build.py, which only a build can import."""
     tree = ast.parse((ROOT / "deploy/hatch_build.py").read_text())
     assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
     there = {ast.unparse(node.targets[0]): ast.unparse(node.value) for node in assigned}
@@ -176,7 +176,7 @@ def both(spec: Spec, spawner: Heard) -> tuple[str, int, str, str]:
 
 
 def test_a_mistake_in_it_is_to_end_it_and_no_more(program: str) -> None:
-    """It runs with the agent's rights on texts of tasks."""
+    """The spawner reads what tasks say, with the agent's rights."""
     said = subprocess.check_output(["readelf", "-hlds", "--dyn-syms", "-W", program], text=True)
     assert "DYN (Position-Independent" in said
     assert "GNU_RELRO" in said

@@ -226,7 +226,7 @@ def test_a_task_waits_until_it_is_known_what_serves(monkeypatch: pytest.MonkeyPa
 
 
 class Runtime:
-    """It keeps what its containers are sent."""
+    """A runtime that keeps what its containers are sent."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str]] = []

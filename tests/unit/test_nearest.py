@@ -36,7 +36,7 @@ def test_a_hint_names_the_nearest_or_some() -> None:
 
 @pytest.mark.parametrize(("given", "is_set"), [(None, "NONE"), ("ERROR", "ERROR")])
 def test_grpc_is_told_to_say_nothing_itself(given: str | None, is_set: str) -> None:
-    """It reads that when it is imported."""
+    """gRPC reads the variable when it is imported."""
     environment = {k: v for k, v in os.environ.items() if k != "GRPC_VERBOSITY"}
     if given is not None:
         environment["GRPC_VERBOSITY"] = given

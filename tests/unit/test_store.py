@@ -35,7 +35,7 @@ def read(folder: Path) -> int:
 
 
 def test_what_is_read_at_a_start_is_synced(tmp_path: Path) -> None:
-    """Its log was written by a process that was killed, perhaps as it synced: it is emptied."""
+    """A start empties the log of a process that was killed, perhaps as it synced."""
     write_history(tmp_path, 3)
     again = Store(tmp_path / "torn-s.sqlite")
     shutil.copy(tmp_path / "torn-s.sqlite", tmp_path / "without-its-log.sqlite")

@@ -223,7 +223,7 @@ def test_what_is_killed_before_the_spawner_says_who_it_is(
 def test_what_the_spawner_starts_just_now_is_no_remains_of_another(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its forks have no environment yet, and are nobody's as far as is known."""
+    """The spawner's forks have no environment yet, which would tell whose they are."""
     monkeypatch.setattr(module, "children", lambda: {NOBODY})
     monkeypatch.setattr(module, "environment", lambda _: b"")
     monkeypatch.setattr(module, "unfinished", list)

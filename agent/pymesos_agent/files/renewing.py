@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Renewing:
-    """Of one agent, whose tasks `core` knows."""
+    """Makes the config files of one agent's tasks anew; `core` knows the tasks."""
 
     def __init__(
         self,

@@ -736,7 +736,7 @@ class Supervisor:
         return list(found)
 
     def grouped(self, container: Container) -> list[int]:
-        """Those in its cgroup, if it has one."""
+        """Return the processes in a container's cgroup, if it has one."""
         if path := container.watch.get("cgroup_procs"):
             with contextlib.suppress(OSError):
                 return [int(pid) for pid in content(path).split()]
@@ -769,11 +769,11 @@ class Supervisor:
         return False
 
     def unknown_children(self) -> set[int]:
-        """Those of our children that we did not start. Raises OSError."""
+        """Return our children that we did not start. Raises OSError."""
         return children() - self.by_pid.keys() - {self.spawner.pid}
 
     def orphaned_children(self) -> set[int]:
-        """The same, without those that the spawner is starting just now. Raises OSError."""
+        """Return our unknown children that the spawner is not starting just now. Raises OSError."""
         others = self.unknown_children()
         if others and self.spawner.is_waiting:
             self.spawner.hear()  # what it has said by now
