@@ -26,7 +26,7 @@ from pymesos_master.commands import Commands
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import effects as fx
 from pymesos_master.core import events as ev
-from pymesos_master.core.registry import ACCOUNTING, AGENT, FRAMEWORK
+from pymesos_master.core.records import ACCOUNTING, AGENT, FRAMEWORK
 from pymesos_master.core.state import ClusterState, Task
 from pymesos_master.gateways.calls import GatewayCalls
 from pymesos_master.main import contend

@@ -20,7 +20,7 @@ from pymesos_core.security.secrets import Keyring
 from pymesos_core.security.signing import Signer
 from pymesos_master.commands import Commands
 from pymesos_master.core import events as ev
-from pymesos_master.core.registry import ROLE
+from pymesos_master.core.records import ROLE
 from pymesos_master.http.answering import Answer, Answering, Request
 from pymesos_master.http.routes import CALLS
 from pymesos_master.overview import Overviews

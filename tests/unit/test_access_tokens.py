@@ -32,7 +32,7 @@ from pymesos_core.transport import CallError
 from pymesos_master.core import Config
 from pymesos_master.core import events as ev
 from pymesos_master.core.access_tokens import ID_LENGTH, OPEN
-from pymesos_master.core.registry import ACCESS_TOKEN
+from pymesos_master.core.records import ACCESS_TOKEN
 from pymesos_master.queries import Queries
 from pymesos_proto.v1 import masters_pb2, registry_pb2
 from pymesos_testing.master_harness import MasterHarness

@@ -33,7 +33,8 @@ from pymesos_master.core.accounts import (
     by_day,
     held_by,
 )
-from pymesos_master.core.registry import ACCOUNTING, MOST_ACCOUNTED
+from pymesos_master.core.records import ACCOUNTING
+from pymesos_master.core.registry import MOST_ACCOUNTED
 from pymesos_master.core.state import Config
 from pymesos_master.queries import PageRequest, Queries, TaskFilter, accounted
 from pymesos_proto.v1 import agent_pb2 as agent_pb

@@ -9,8 +9,8 @@ from pymesos_core.limits import Limit
 from pymesos_core.store import Change
 from pymesos_master.core import events as ev
 from pymesos_master.core import registered
+from pymesos_master.core.records import AGENT, FRAMEWORK
 from pymesos_master.core.registered import Registered
-from pymesos_master.core.registry import AGENT, FRAMEWORK
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness

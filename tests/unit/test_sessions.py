@@ -25,7 +25,7 @@ from pymesos_core.transport import CallError
 from pymesos_master.core import events as ev
 from pymesos_master.core import revocations
 from pymesos_master.core.access_tokens import ID_LENGTH
-from pymesos_master.core.registry import ACCESS_TOKEN
+from pymesos_master.core.records import ACCESS_TOKEN
 from pymesos_master.core.sessions import MOST_SESSIONS, NO_CODE, SESSION_S
 from pymesos_master.core.webhooks import BY_CERTIFICATE
 from pymesos_master.http.answering import Admitted, Answer, Answering, Request

@@ -18,8 +18,7 @@ from pymesos_core.outgoing.targets import CheckedResolver, address_problem, url_
 from pymesos_core.security.secrets import Keyring
 from pymesos_master.core import Config
 from pymesos_master.core import events as ev
-from pymesos_master.core.records import WebhookRecord
-from pymesos_master.core.registry import WEBHOOK
+from pymesos_master.core.records import WEBHOOK, WebhookRecord
 from pymesos_master.webhooks import signed
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
 from pymesos_testing.master_harness import MasterHarness

@@ -20,7 +20,7 @@ from pymesos_core.reservations import size_bytes, size_problem
 from pymesos_core.resources import from_proto, parse, to_proto
 from pymesos_core.turns import Turn
 from pymesos_master.core import events as ev
-from pymesos_master.core.registry import AGENT
+from pymesos_master.core.records import AGENT
 from pymesos_master.core.validation import task_problem
 from pymesos_master.services.agent import _Registration
 from pymesos_master.services.leading import BadStreamError

@@ -24,8 +24,7 @@ from pymesos_master.core import permission, revocations
 from pymesos_master.core.context import Context
 from pymesos_master.core.enrolment import TokenWritten, digest_problem
 from pymesos_master.core.events import OperatorMadeAccessToken, OperatorRevokedAccessToken
-from pymesos_master.core.records import AccessToken
-from pymesos_master.core.registry import ACCESS_TOKEN, REVOCATION
+from pymesos_master.core.records import ACCESS_TOKEN, REVOCATION, AccessToken
 from pymesos_master.core.state import ClusterState, Record
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 

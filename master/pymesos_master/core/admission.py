@@ -14,8 +14,8 @@ from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection, TellAgent
 from pymesos_master.core.events import AgentRegistering
 from pymesos_master.core.lifecycles import AGENT_LIFE, AgentEvent, AgentState
-from pymesos_master.core.records import NOT_DRAINED, AgentRecord
-from pymesos_master.core.registry import AGENT, record_problem, to_change
+from pymesos_master.core.records import AGENT, NOT_DRAINED, AgentRecord
+from pymesos_master.core.registry import record_problem, to_change
 from pymesos_master.core.reservations import offer_anew, tell_reserved
 from pymesos_master.core.state import Agent, Registration, address_of
 from pymesos_proto.v1 import agent_pb2 as agent_pb

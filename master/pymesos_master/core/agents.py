@@ -17,7 +17,7 @@ from pymesos_master.core.events import (
     AgentUsageReported,
 )
 from pymesos_master.core.lifecycles import AGENT_LIFE, TASK_LIFE, AgentEvent, AgentState, TaskEvent
-from pymesos_master.core.registry import AGENT
+from pymesos_master.core.records import AGENT
 from pymesos_master.core.state import Agent, Drain, address_of
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb

@@ -25,7 +25,7 @@ from pymesos_master.core import accepts
 from pymesos_master.core import events as ev
 from pymesos_master.core.admission import refuse_agent
 from pymesos_master.core.context import Context
-from pymesos_master.core.registry import CALL
+from pymesos_master.core.records import CALL
 from pymesos_master.core.state import Agent, ClusterState, Framework
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 

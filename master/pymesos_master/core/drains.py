@@ -25,8 +25,7 @@ from pymesos_master.core.events import (
     OperatorDrainedAgents,
 )
 from pymesos_master.core.lifecycles import DRAIN_LIFE, AgentState, DrainEvent, DrainState
-from pymesos_master.core.records import NOT_DRAINED, AgentRecord, DrainRecord
-from pymesos_master.core.registry import AGENT
+from pymesos_master.core.records import AGENT, NOT_DRAINED, AgentRecord, DrainRecord
 from pymesos_master.core.state import Agent, Drain, Framework
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb

@@ -19,8 +19,7 @@ from pymesos_master.core import audit, permission
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import Complain
 from pymesos_master.core.events import OperatorMadeToken, OperatorRemovedToken, TokenUsed
-from pymesos_master.core.records import Token
-from pymesos_master.core.registry import REVOCATION, TOKEN
+from pymesos_master.core.records import REVOCATION, TOKEN, Token
 from pymesos_master.core.state import Record
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 

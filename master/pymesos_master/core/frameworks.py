@@ -35,12 +35,8 @@ from pymesos_master.core.lifecycles import (
     FrameworkState,
     TaskEvent,
 )
-from pymesos_master.core.records import FrameworkRecord
-from pymesos_master.core.registry import (
-    FRAMEWORK,
-    record_problem,
-    to_change,
-)
+from pymesos_master.core.records import FRAMEWORK, FrameworkRecord
+from pymesos_master.core.registry import record_problem, to_change
 from pymesos_master.core.state import Framework
 from pymesos_master.core.validation import change_problem, epoch_problem, subscription_problem
 from pymesos_proto.v1 import agent_pb2 as agent_pb

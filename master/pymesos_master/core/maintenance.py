@@ -29,8 +29,7 @@ from pymesos_master.core.lifecycles import (
     InverseOfferEvent,
     InverseOfferState,
 )
-from pymesos_master.core.records import Maintenance
-from pymesos_master.core.registry import AGENT
+from pymesos_master.core.records import AGENT, Maintenance
 from pymesos_master.core.reservations import offer_anew
 from pymesos_master.core.state import Agent, Framework, InverseOffer
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb

@@ -10,8 +10,7 @@ from pymesos_master.core import agents, audit, frameworks, permission, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorKilledTask, OperatorMarkedGone, OperatorToreDown
 from pymesos_master.core.lifecycles import AgentState
-from pymesos_master.core.records import AgentRecord
-from pymesos_master.core.registry import AGENT
+from pymesos_master.core.records import AGENT, AgentRecord
 
 
 def on_kill_task(ctx: Context, event: OperatorKilledTask) -> None:

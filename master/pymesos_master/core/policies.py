@@ -12,8 +12,7 @@ from pymesos_core.security.policy_file import PolicyError, read_policy
 from pymesos_master.core import disconnecting, permission
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorSetPolicy
-from pymesos_master.core.records import PolicyRecord
-from pymesos_master.core.registry import POLICY
+from pymesos_master.core.records import POLICY, PolicyRecord
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
 

@@ -39,8 +39,7 @@ from pymesos_master.core.effects import Complain
 from pymesos_master.core.events import OperatorReleasedRecord
 from pymesos_master.core.frameworks import remove
 from pymesos_master.core.lifecycles import AgentState, FrameworkState
-from pymesos_master.core.records import AgentRecord, FrameworkRecord
-from pymesos_master.core.registry import (
+from pymesos_master.core.records import (
     ACCESS_TOKEN,
     ACCOUNTING,
     AGENT,
@@ -54,9 +53,10 @@ from pymesos_master.core.registry import (
     SILENCE,
     TOKEN,
     WEBHOOK,
-    read_drain,
-    read_maintenance,
+    AgentRecord,
+    FrameworkRecord,
 )
+from pymesos_master.core.registry import read_drain, read_maintenance
 from pymesos_master.core.roles import read_role, terms_problem
 from pymesos_master.core.state import Agent, Framework, Quarantined, address_of
 from pymesos_proto.v1 import registry_pb2 as registry_pb

@@ -9,10 +9,7 @@ from pymesos_core.security.policy import Policy
 from pymesos_core.security.secrets import Sealed
 from pymesos_master.allocator.interface import Quota
 from pymesos_master.core.accounts import Account, Sums
-from pymesos_master.core.lifecycles import (
-    AgentState,
-    DrainState,
-)
+from pymesos_master.core.lifecycles import AgentState, DrainState
 from pymesos_proto.v1 import types_pb2 as pb
 
 # The kinds of the registry's records.

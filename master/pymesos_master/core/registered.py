@@ -18,7 +18,7 @@ from pymesos_core.limits import (
     REGISTERED_FRAMEWORKS,
 )
 from pymesos_core.store import Change
-from pymesos_master.core.registry import AGENT, FRAMEWORK
+from pymesos_master.core.records import AGENT, FRAMEWORK
 
 _ADVICE = {
     FRAMEWORK: "end some with `pymesos-cli teardown`, or let their failover_timeout pass",

@@ -16,12 +16,6 @@ from pymesos_master.allocator.interface import Quota
 from pymesos_master.core.accounts import HOUR_MS, Sums
 from pymesos_master.core.alerts.state import AlertRecord, Silence
 from pymesos_master.core.lifecycles import AgentState, DrainState
-from pymesos_master.core.records import ACCESS_TOKEN as ACCESS_TOKEN
-from pymesos_master.core.records import ACCOUNTING as ACCOUNTING
-from pymesos_master.core.records import AGENT as AGENT
-from pymesos_master.core.records import ALERT as ALERT
-from pymesos_master.core.records import CALL as CALL
-from pymesos_master.core.records import FRAMEWORK as FRAMEWORK
 from pymesos_master.core.records import (
     NOT_DRAINED,
     AccessToken,
@@ -37,13 +31,6 @@ from pymesos_master.core.records import (
     Token,
     WebhookRecord,
 )
-from pymesos_master.core.records import POLICY as POLICY
-from pymesos_master.core.records import REVOCATION as REVOCATION
-from pymesos_master.core.records import ROLE as ROLE
-from pymesos_master.core.records import SECRET as SECRET
-from pymesos_master.core.records import SILENCE as SILENCE
-from pymesos_master.core.records import TOKEN as TOKEN
-from pymesos_master.core.records import WEBHOOK as WEBHOOK
 from pymesos_master.core.state import Quarantined, Record
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb

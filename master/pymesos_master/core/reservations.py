@@ -32,7 +32,7 @@ from pymesos_master.core.lifecycles import (
     OperationEvent,
     OperationState,
 )
-from pymesos_master.core.registry import AGENT
+from pymesos_master.core.records import AGENT
 from pymesos_master.core.state import Agent, ClusterState, Framework
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -194,9 +194,8 @@ def _conversion(
         case "grow_volume":
             volume = resources.from_proto([operation.grow_volume.volume])
             addition = resources.from_proto([operation.grow_volume.addition])
-            made = reservations.grown(
-                volume, addition
-            )  # before the sum: it refuses what is no disk
+            # Before the sum: it refuses what is no disk.
+            made = reservations.grown(volume, addition)
             return volume + addition, made
         case "shrink_volume":
             volume = resources.from_proto([operation.shrink_volume.volume])

@@ -18,8 +18,7 @@ from pymesos_master.core.context import Context
 from pymesos_master.core.effects import SetRevoked
 from pymesos_master.core.enrolment import principal_problem
 from pymesos_master.core.events import OperatorRevoked
-from pymesos_master.core.records import Revocation
-from pymesos_master.core.registry import REVOCATION
+from pymesos_master.core.records import REVOCATION, Revocation
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb

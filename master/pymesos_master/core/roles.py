@@ -23,8 +23,8 @@ from pymesos_master.core.events import (
     OperatorSetWeights,
 )
 from pymesos_master.core.lifecycles import AgentState
-from pymesos_master.core.records import NO_TERMS, RoleTerms
-from pymesos_master.core.registry import ROLE, quota_message
+from pymesos_master.core.records import NO_TERMS, ROLE, RoleTerms
+from pymesos_master.core.registry import quota_message
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent

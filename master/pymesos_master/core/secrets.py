@@ -30,8 +30,7 @@ from pymesos_master.core.events import (
     OperatorSetSecret,
     SecretsResealed,
 )
-from pymesos_master.core.records import SecretRecord
-from pymesos_master.core.registry import SECRET
+from pymesos_master.core.records import SECRET, SecretRecord
 from pymesos_master.core.state import Agent, ClusterState, Record, Task, TaskKey
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb

@@ -16,8 +16,7 @@ from pymesos_master.core.access_tokens import ID_LENGTH, ended_in
 from pymesos_master.core.context import Context
 from pymesos_master.core.enrolment import digest_problem
 from pymesos_master.core.events import OperatorSignedIn
-from pymesos_master.core.records import AccessToken
-from pymesos_master.core.registry import ACCESS_TOKEN
+from pymesos_master.core.records import ACCESS_TOKEN, AccessToken
 from pymesos_master.core.state import Record
 
 SESSION_S = 12 * 3600.0

@@ -54,8 +54,6 @@ from pymesos_master.core.task import Task as Task
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
-# The kinds of the registry's records.
-
 
 @dataclass(frozen=True)
 class Config:

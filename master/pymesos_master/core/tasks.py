@@ -25,7 +25,7 @@ from pymesos_master.core.lifecycles import (
     FrameworkState,
     TaskEvent,
 )
-from pymesos_master.core.registry import AGENT
+from pymesos_master.core.records import AGENT
 from pymesos_master.core.reported import state_problem
 from pymesos_master.core.state import Agent, Framework, Task
 from pymesos_master.core.telling import tell_all, tell_some

@@ -15,8 +15,8 @@ from pymesos_master.core import audit, disconnecting, offers, permission, secret
 from pymesos_master.core.constraints import constraints_problem, wanted
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import FrameworkCalled
-from pymesos_master.core.records import FrameworkRecord
-from pymesos_master.core.registry import FRAMEWORK, record_problem, to_change
+from pymesos_master.core.records import FRAMEWORK, FrameworkRecord
+from pymesos_master.core.registry import record_problem, to_change
 from pymesos_master.core.state import Framework
 from pymesos_master.core.validation import change_problem, epoch_problem, info_problem
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb

@@ -18,8 +18,8 @@ from pymesos_core.streams import in_thread
 from pymesos_core.text import quoted
 from pymesos_master.core import MasterCore, access_tokens, accounting, permission, secrets
 from pymesos_master.core.accounts import Sums
-from pymesos_master.core.records import Revocation, WebhookRecord
-from pymesos_master.core.registry import AGENT, REVOCATION, place_of
+from pymesos_master.core.records import AGENT, REVOCATION, Revocation, WebhookRecord
+from pymesos_master.core.registry import place_of
 from pymesos_master.core.state import Agent, Framework, Quarantined, Task
 from pymesos_master.queries import accounted, permits
 from pymesos_master.queries.explaining import explanation
