@@ -223,6 +223,7 @@ def _drain_json(drain: pb.DrainView) -> Json:
         "state": drain.state,
         "deadline": iso(drain.deadline_s) if drain.deadline_s else None,
         "then_gone": drain.then_gone,
+        "down": drain.down,
         "set_by": drain.set_by or None,
         "set_at": iso(drain.set_at_s),
     }

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 import pytest
 
 from pymesos_agent.core import events as agent_ev
+from pymesos_cli.draining.drains import state_of
+from pymesos_core.json_dialect import drained_json
 from pymesos_master.core import events as ev
 from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.agent_harness import AgentHarness
 from pymesos_testing.master_harness import MasterHarness, task
@@ -139,3 +142,14 @@ def test_an_agent_with_nothing_to_end_waits_until_it_is_let_in() -> None:
     h.connect()
     h.launch("t")
     assert len(h.started) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "said"), [("unreachable", "unreachable, its machine is down"), ("active", "draining")]
+)
+def test_people_are_told_which_are_down(state: str, said: str) -> None:
+    """One of an earlier version does not end, and is only drained."""
+    view = operator_pb.AgentView(state=state)
+    view.drain.state, view.drain.down = "draining", True
+    assert said in state_of(view)
+    assert drained_json(view)["down"] is True

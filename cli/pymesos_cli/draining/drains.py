@@ -109,6 +109,8 @@ async def _say_what_is_left(cluster: Cluster, views: Sequence[pb.AgentView]) -> 
 def state_of(view: pb.AgentView) -> str:
     """The state of an agent, and what an operator has decided of it."""
     drain = view.drain
+    if drain.down and view.state == "unreachable":
+        return f"{view.state}, its machine is down"
     if drain.state != "draining":
         return ", ".join(filter(None, (view.state, drain.state)))
     return f"{view.state}, draining ({_left(max(0.0, drain.deadline_s - time.time()))})"

@@ -73,6 +73,7 @@ _DRAIN = {
     "state": TEXT,
     "deadline": TIME,
     "then_gone": FLAG,
+    "down": FLAG,
     "set_by": MAYBE_TEXT,
     "set_at": TIME,
 }

@@ -16,7 +16,7 @@ export type Amounts = { "cpus": number; "mem": number; "disk": number; "ports": 
 export type TaskAmounts = { "cpus": number; "mem": number; "disk": number; "ports": (number)[]; [name: string]: any };
 
 /** An agent. */
-export type Agent = { "agent_id": string; "hostname": string; "address": string; "principal": string | null; "state": string; "drain": { "state": string; "deadline": string | null; "then_gone": boolean; "set_by": string | null; "set_at": string | null } | null; "maintenance": { "start": string | null; "duration_s": number | null; "set_by": string | null; "set_at": string | null; "answers": ({ "framework_id": string; "framework": string; "answer": string; "at": string | null })[] } | null; "runtime": string; "isolation": { [name: string]: string }; "unavailable": { [name: string]: string }; "set_aside": { [name: string]: string }; "resources": Amounts; "reserved": ({ "role": string; "resources": { [name: string]: number }; "volume": string | null; "static": boolean })[]; "allocated": Amounts; "offered": Amounts; "attributes": { [name: string]: string }; "tasks": number; "usage": { "cpus": number; "mem": number; "disk": number; "containers": number }; "registered_at": string | null; "version": string };
+export type Agent = { "agent_id": string; "hostname": string; "address": string; "principal": string | null; "state": string; "drain": { "state": string; "deadline": string | null; "then_gone": boolean; "down": boolean; "set_by": string | null; "set_at": string | null } | null; "maintenance": { "start": string | null; "duration_s": number | null; "set_by": string | null; "set_at": string | null; "answers": ({ "framework_id": string; "framework": string; "answer": string; "at": string | null })[] } | null; "runtime": string; "isolation": { [name: string]: string }; "unavailable": { [name: string]: string }; "set_aside": { [name: string]: string }; "resources": Amounts; "reserved": ({ "role": string; "resources": { [name: string]: number }; "volume": string | null; "static": boolean })[]; "allocated": Amounts; "offered": Amounts; "attributes": { [name: string]: string }; "tasks": number; "usage": { "cpus": number; "mem": number; "disk": number; "containers": number }; "registered_at": string | null; "version": string };
 
 /** An agent in short: what is allocated of it, and what it has. */
 export type Tile = { "agent_id": string; "hostname": string; "state": string; "drain": string | null; "tasks": number; "cpus": (number)[]; "mem": (number)[]; "disk": (number)[] };
@@ -64,7 +64,7 @@ export type Weight = { "role": string; "weight": number };
 export type Reservation = { "agent_id": string; "hostname": string; "role": string; "resources": { [name: string]: number }; "volume": string | null; "static": boolean };
 
 /** What an operator has decided of an agent. */
-export type Drain = { "agent_id": string; "hostname": string; "tasks": number; "state": string; "deadline": string | null; "then_gone": boolean; "set_by": string | null; "set_at": string | null };
+export type Drain = { "agent_id": string; "hostname": string; "tasks": number; "state": string; "deadline": string | null; "then_gone": boolean; "down": boolean; "set_by": string | null; "set_at": string | null };
 
 /** When an agent may be away. */
 export type MaintenanceWindow = { "agent_id": string; "hostname": string; "start": string | null; "duration_s": number | null; "set_by": string | null; "set_at": string | null; "answers": ({ "framework_id": string; "framework": string; "answer": string; "at": string | null })[] };

@@ -52,9 +52,12 @@ function all(at) {
   ];
 }
 
+/** Whether it has ended for maintenance. @param {import("../types.js").Agent} agent */
+const isDown = (agent) => agent.drain?.down && agent.state === "unreachable";
+
 /** @param {import("../types.js").Agent} agent */
 function standing(agent) {
-  return [state(agent.state), agent.drain && h("span", { class: "tag" }, agent.drain.state), agent.maintenance && h("span", { class: "tag" }, "maintenance")];
+  return [state(agent.state), agent.drain && h("span", { class: "tag" }, isDown(agent) ? "machine down" : agent.drain.state), agent.maintenance && h("span", { class: "tag" }, "maintenance")];
 }
 
 let hovered = { index: -1, x: 0, y: 0 };
@@ -113,11 +116,11 @@ function one(id) {
     drain && h(
       "section",
       { class: "notice" },
-      h("strong", null, plain(drain.state)),
+      h("strong", null, isDown(agent) ? "Its machine is down" : plain(drain.state)),
       drain.set_by && ` by ${drain.set_by}`,
       " ",
       ago(drain.set_at),
-      drain.state === "draining" && [`: ${count(agent.tasks, "task")} left`, drain.deadline && [", killed ", ago(drain.deadline)]],
+      drain.state === "draining" && !isDown(agent) && [`: ${count(agent.tasks, "task")} left`, drain.deadline && [", killed ", ago(drain.deadline)]],
       drain.then_gone && ". It is gone for good then.",
     ),
     agent.maintenance && h(
