@@ -62,6 +62,15 @@ class TestMaster:
         assert c.charged() == [True, False]
         assert c.allocated() == parse("cpus:3.1;mem:128")
 
+    def test_a_task_in_no_group_has_none(self) -> None:
+        c = Cluster()
+        (offer,) = c.h.offers(c.framework)
+        c.h.accept(c.framework, [offer.offer_id], member(task(offer, "a")))
+        status = c.h.last(c.framework)
+        assert status.state == pb.TASK_ERROR
+        assert "executor of its group, and is in none" in status.message
+        assert not c.allocated() and not c.h.launched(c.agent)
+
     def test_it_is_free_when_its_agent_says_so(self) -> None:
         c = Cluster()
         c.launch("a")

@@ -104,6 +104,8 @@ def task_problem(
     has_container = info.HasField("container")  # of what is not there no part is looked at
     if not grouped and has_container and any(m.group_path for m in info.container.mounts):
         return EMPTY, "Task asks for a folder of its group (group_path), and is in none"
+    if not grouped and info.group_executor_resources:
+        return EMPTY, "Task asks for resources of the executor of its group, and is in none"
     if problem := _checks_problem(info):
         return EMPTY, problem
     command = info.executor.command if info.HasField("executor") else info.command
