@@ -9,7 +9,7 @@ from pymesos_master.allocator.checks import NONE_GRANTED, Bind, Look, blocked, r
 from pymesos_master.allocator.claims import Claims
 from pymesos_master.allocator.interface import Grant
 from pymesos_master.allocator.minimum import Scalars
-from pymesos_master.allocator.quotas import Lacking, chop, uncharged
+from pymesos_master.allocator.quotas import Lacking, chop
 from pymesos_master.allocator.state import AgentEntry, AllocatorState
 from pymesos_master.allocator.tree import Node
 
@@ -57,8 +57,8 @@ class Granting:
         agent.asked.add(leaf.framework_id)
         if agent.claim is leaf:
             self._claims.end(agent)
-        agent.hold((leaf.framework_id, leaf.role), resources, 1)
-        state.tree.hold(leaf, resources.quantities, 1, uncharged(resources))
+        free = agent.hold((leaf.framework_id, leaf.role), resources, 1)
+        state.tree.hold(leaf, resources.quantities, 1, free)
 
     def _with_quota(self, agents: Sequence[AgentEntry]) -> list[Grant]:
         """Guarantees first, then fair shares of what need not stay free for guarantees.

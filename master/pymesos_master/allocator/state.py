@@ -50,8 +50,8 @@ class AgentEntry:
     was_cut: bool = False  # less was granted of it than is usable: it comes first the next time
     uncharged: dict[Client, dict[str, int]] = field(default_factory=dict)  # of `held`, if any
 
-    def hold(self, client: Client, resources: Resources, sign: int) -> None:
-        """A client holds more of it, or less."""
+    def hold(self, client: Client, resources: Resources, sign: int) -> Scalars:
+        """A client holds more of it, or less; what of that counts against no quota."""
         scalars = resources.quantities
         if free := uncharged(resources):
             mine = self.uncharged.setdefault(client, {})
@@ -62,12 +62,13 @@ class AgentEntry:
         held = self.held.get(client)
         if held is None and sign > 0:
             self.held[client] = dict(scalars)
-            return
+            return free
         held = self.held.setdefault(client, {})
         for name, value in scalars.items():
             held[name] = held.get(name, 0) + sign * value
         if sign < 0 and not any(held.values()):
             del self.held[client]
+        return free
 
     def unreserved(self) -> Scalars:
         """What is available to everybody, and for good."""
@@ -191,8 +192,8 @@ class AllocatorState:
 
     def hold(self, agent: AgentEntry, client: Client, resources: Resources, sign: int) -> None:
         """A client holds more of an agent, or less."""
-        agent.hold(client, resources, sign)
-        self._hold_in_tree(client, resources.quantities, sign, uncharged(resources))
+        free = agent.hold(client, resources, sign)
+        self._hold_in_tree(client, resources.quantities, sign, free)
 
     def _hold_in_tree(self, client: Client, scalars: Scalars, sign: int, free: Scalars) -> None:
         framework = self.frameworks.get(client[0])

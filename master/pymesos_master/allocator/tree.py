@@ -33,7 +33,7 @@ class Node:
 
     __slots__ = (
         "children", "framework_id", "full", "heap", "held", "limits", "order", "parent", "rank",
-        "ratio", "reserved", "revocable", "role", "stamp", "wanting", "watched", "weight",
+        "ratio", "reserved", "role", "stamp", "uncharged", "wanting", "watched", "weight",
     )  # fmt: skip
 
     def __init__(self, role: str, parent: Node | None, order: int, framework_id: str = "") -> None:
@@ -44,7 +44,7 @@ class Node:
         self.weight = 1.0
         self.ratio: tuple[int, int] | None = None  # the weight as a fraction, unless it is 1
         self.held: dict[str, int] = {}  # scalar → thousandths, of all below
-        self.revocable: dict[str, int] = {}  # of what is held
+        self.uncharged: dict[str, int] = {}  # of what is held
         self.reserved: dict[str, int] = {}  # for all below, and held by nobody
         self.limits: Mapping[str, int] = {}
         self.full = False  # so near to its limits that nothing it may get is worth an offer
@@ -63,8 +63,8 @@ class Node:
     def charged(self, name: str) -> int:
         """What counts against a quota: what it holds for good, or is reserved (docs/quota.md)."""
         held = self.held.get(name, 0)
-        if self.revocable:
-            held -= self.revocable.get(name, 0)
+        if self.uncharged:
+            held -= self.uncharged.get(name, 0)
         return held + self.reserved.get(name, 0)
 
 
@@ -75,7 +75,7 @@ class Tree:
         self._minimum = minimum
         self.root = Node("", None, 0)
         self.total: dict[str, int] = {}
-        self._revocable: dict[str, int] = {}  # of the total
+        self._uncharged: dict[str, int] = {}  # of the total
         self._roles: dict[str, Node] = {}
         self.weights: dict[str, float] = {}
         self._limits: dict[str, Mapping[str, int]] = {}
@@ -179,8 +179,8 @@ class Tree:
 
     def _check_limits(self, node: Node) -> None:
         left = {name: limit - node.charged(name) for name, limit in node.limits.items()}
-        # What is reserved is within the limits already, and what is revocable is held to none.
-        more = any(node.reserved.values()) or any(self._revocable.values())
+        # What is reserved is within the limits already, and what is uncharged is held to none.
+        more = any(node.reserved.values()) or any(self._uncharged.values())
         full = not more and not self._minimum.met_within(left)
         if full != node.full:
             node.full = full
@@ -191,15 +191,15 @@ class Tree:
         return self.weights.get(role, 1.0)
 
     def change_total(
-        self, scalars: Mapping[str, int], sign: int, revocable: Mapping[str, int] = NOTHING
+        self, scalars: Mapping[str, int], sign: int, uncharged: Mapping[str, int] = NOTHING
     ) -> None:
-        """An agent came, or went, with so much that is revocable among the rest."""
+        """An agent came, or went, and so much of that counts against no quota."""
         _add(self.total, scalars, sign)
         self._stale = True
-        if revocable:
-            there_was = any(self._revocable.values())
-            _add(self._revocable, revocable, sign)
-            if any(self._revocable.values()) != there_was:
+        if uncharged:
+            there_was = any(self._uncharged.values())
+            _add(self._uncharged, uncharged, sign)
+            if any(self._uncharged.values()) != there_was:
                 for role in self._watched & self._roles.keys():
                     self._check_limits(self._roles[role])
 
@@ -208,9 +208,9 @@ class Tree:
         leaf: Node,
         scalars: Mapping[str, int],
         sign: int,
-        revocable: Mapping[str, int] = NOTHING,
+        uncharged: Mapping[str, int] = NOTHING,
     ) -> None:
-        """A leaf holds more, or less, with so much that is revocable among the rest."""
+        """A leaf holds more, or less, and so much of that counts against no quota."""
         change = scalars if sign > 0 else {name: -value for name, value in scalars.items()}
         node = leaf
         while (above := node.parent) is not None:
@@ -218,8 +218,8 @@ class Tree:
             for name, value in change.items():
                 held[name] = now = held.get(name, 0) + value
                 assert now >= 0, f"{leaf.framework_id} holds {now} of {name}"
-            if revocable:
-                _add(node.revocable, revocable, sign)
+            if uncharged:
+                _add(node.uncharged, uncharged, sign)
             if node.watched:
                 self.changed.add(node.role)
                 self._check_limits(node)
