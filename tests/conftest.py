@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Generator, Iterator
@@ -53,6 +54,25 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"STRICT=1: a skip is a failure ({call.excinfo and call.excinfo.value})"
     return report
+
+
+def _levels() -> dict[str, int]:
+    loggers = logging.root.manager.loggerDict
+    return {name: logger.level for name, logger in loggers.items()
+            if isinstance(logger, logging.Logger) and logger.level}  # fmt: skip
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Logging is set back after each test: one that runs a role sets it up, for errors only."""
+    root = logging.root
+    level, handlers, before = root.level, root.handlers[:], _levels()
+    ran = yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    for name in before.keys() | _levels().keys():
+        logging.getLogger(name).setLevel(before.get(name, logging.NOTSET))
+    return ran
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneAtATime:
