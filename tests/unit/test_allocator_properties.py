@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pymesos_core.resources import EMPTY, MILLI, REVOCABLE, Resources, parse, tagged
+from pymesos_core.resources import EMPTY, MILLI, REVOCABLE, Resources, for_good, parse, tagged
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Grant, Quota, Terms
 from pymesos_master.allocator.state import AgentEntry
@@ -377,11 +377,14 @@ def test_limits_hold_and_guarantees_come_first(
     for number, cpus in enumerate(agents):
         guests = tagged(REVOCABLE, parse(f"cpus:{data.draw(st.integers(0, 3))}"))
         allocator.add_agent(f"a{number}", parse(f"cpus:{cpus};mem:{cpus * 100}") + guests, {})
-    now_s = 0.0
+    now_s, counted = 0.0, dict.fromkeys({*roles, *quotas}, 0)
     for _ in range(6):
         now_s += 1.0
         offers = allocator.allocate(now_s)
-        held = {role: allocator.charged(role).get("cpus", 0) for role in {*roles, *quotas}}
+        for offer in offers:
+            counted[offer.role] += for_good(offer.resources).quantities.get("cpus", 0)
+        held = {role: allocator.charged(role).get("cpus", 0) for role in counted}
+        assert held == counted, "what may be taken back counts for no quota, and all else does"
         total = sum(agents) * MILLI
         for role, (guarantee, more) in quotas.items():
             assert held[role] <= (guarantee + more) * MILLI
@@ -400,6 +403,7 @@ def test_limits_hold_and_guarantees_come_first(
             # Who holds an offer and does not answer gets no more of that agent.
             allocator.answered(offer.framework_id, offer.agent_id)
             if data.draw(st.booleans()):
+                counted[offer.role] -= for_good(offer.resources).quantities.get("cpus", 0)
                 allocator.recover(
                     offer.framework_id,
                     offer.agent_id,

@@ -12,8 +12,6 @@ from pymesos_core.security.authority import certificate_pem, new_key
 from pymesos_lb.certificates import BadCertificateError, Certificates, read_certificate
 from pymesos_testing.certificates import key_pem, public_certificate, public_pem, weak_pem
 
-NOW_S = time.time()
-
 
 def with_password() -> bytes:
     key = new_key()
@@ -77,7 +75,7 @@ class Folder:
         return text
 
     def look(self) -> dict[str, str]:
-        problems = self.held.look(NOW_S)
+        problems = self.held.look(time.time())
         assert set(map(str, self.copies.iterdir())) == set(self.held.held)
         for path, each in self.held.held.items():
             assert Path(path).read_bytes() == each.pem
