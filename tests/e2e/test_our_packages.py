@@ -306,6 +306,8 @@ PACKAGES = {
     )
     if used.name != "dask" or DASK.exists()
 }  # fmt: skip
+ABSENT = pytest.mark.skip(reason=f"Dask is missing; {INSTALL}")
+NAMES = [*PACKAGES, *(() if "dask" in PACKAGES else (pytest.param("dask", marks=ABSENT),))]
 
 
 @pytest.fixture(scope="module")
@@ -323,21 +325,21 @@ def shop() -> Iterator[Shop]:
             roles.close()
 
 
-@pytest.mark.parametrize("name", PACKAGES)
+@pytest.mark.parametrize("name", NAMES)
 def test_it_runs_and_is_used(shop: Shop, name: str) -> None:
     package, where = PACKAGES[name], shop.wait(name)
     package.put(where)
     assert package.get(where) == package.kept
 
 
-@pytest.mark.parametrize("name", PACKAGES)
+@pytest.mark.parametrize("name", NAMES)
 def test_its_data_outlive_an_upgrade(shop: Shop, name: str) -> None:
     shop.upgrade()
     where = shop.wait(name)
     assert shop.version(name) == "1.1.0" and PACKAGES[name].get(where) == PACKAGES[name].kept
 
 
-@pytest.mark.parametrize("name", PACKAGES)
+@pytest.mark.parametrize("name", NAMES)
 def test_its_data_outlive_their_agent(shop: Shop, name: str) -> None:
     shop.restart()
 

@@ -84,6 +84,11 @@ def put(source: Path, host: str) -> bytes:
     return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
 
 
+async def pids(socket: HaProxy) -> list[str]:
+    """The lines of HAProxy's socket that name its process."""
+    return [line for line in (await socket.ask("show info")).splitlines() if "Pid" in line]
+
+
 async def eventually(what: str, port: int, host: str, shown: bytes) -> None:
     """Wait until a host is served with a certificate; empty: until it is not served."""
     for _ in range(100):
@@ -108,15 +113,15 @@ async def test_certificates_come_and_are_renewed_without_a_new_process(
     async with server, balancing(tmp_path, doors, server.sockets[0].getsockname()[1]):
         await eventually("the one of before the start", tls_port, A, first)
         socket = HaProxy(str(tmp_path / "lb" / lb.SOCKET))
-        process = [line for line in (await socket.ask("show info")).splitlines() if "Pid" in line]
+        process = await pids(socket)
+        assert process
         assert await ask(tls_port, B, sni=B) == (b"", b""), "a's certificate is not shown to b's"
         await eventually("one that is new", tls_port, B, put(source, B))
         for _ in range(3):
             await eventually("one that is renewed", tls_port, A, put(source, A))
         (source / f"{B}.pem").unlink()
         await eventually("one that is gone", tls_port, B, b"")
-        now = [line for line in (await socket.ask("show info")).splitlines() if "Pid" in line]
-        assert now == process, "nothing was started anew"
+        assert await pids(socket) == process, "nothing was started anew"
         said, _ = await ask(plain_port, A)
         assert b" 308 " in said and f"https://{A}:{tls_port}/x".encode() in said
         said, _ = await ask(plain_port, "c.example.org")
