@@ -110,6 +110,10 @@ class Shop:
                 end_supervisors(self.roles.folder / host)
             self.agents |= {host: self.start_agent(host) for host in hosts}
 
+    def installed(self) -> list[str]:
+        """The jobs of packages that have not ended; what is being stopped has not."""
+        return [each["name"] for each in self.cli.json("package", "list")]
+
     def upgrade(self) -> None:
         """Once: there are next versions of all packages, and all are updated to them."""
         if not self.upgraded:
@@ -380,5 +384,5 @@ def test_it_goes_back_and_never_down_unasked(shop: Shop) -> None:
 
 def test_what_is_removed_leaves_its_volume(shop: Shop) -> None:
     assert "volumes that it has stay" in shop.cli.ok("package", "remove", "redis")
-    assert "redis" not in [each["name"] for each in shop.cli.json("package", "list")]
+    wait_for("redis has ended", lambda: "redis" not in shop.installed(), 60)
     assert "redis.redis.0.data" in shop.cli.ok("volumes", "list")
