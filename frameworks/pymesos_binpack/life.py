@@ -15,6 +15,7 @@ from pymesos_binpack.alerts.silences import SILENCE
 from pymesos_binpack.alerts.state import ALERT
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.jobfiles.parsing import parse_stored
+from pymesos_binpack.jobfiles.trial import new_problem
 from pymesos_binpack.jobs import writes
 from pymesos_binpack.loading import Parse
 from pymesos_binpack.roles import JobRoles, roles_problem
@@ -265,6 +266,7 @@ def read_core(options: Options, records: Records, parse: Parse = parse_stored) -
             f" with another {options.where_is_from}"
         ) from error
     _check_roles(core, options)
+    _check_job_files(core, options)
     for aside in core.quarantined.values():
         log.error("job %s is quarantined: %s", ascii(aside.job_id), ascii(aside.reason))
         if aside.role and aside.role not in options.roles:
@@ -291,6 +293,18 @@ def _check_roles(core: BinpackCore, options: Options) -> None:
             f"{problem}, and these are those of --role and of the jobs in {options.where}: name"
             f" fewer, as in eng/** for all below eng"
         )
+
+
+def _check_job_files(core: BinpackCore, options: Options) -> None:
+    """Check the job files of the command line as jobs that are sent are checked.
+
+    One whose job was taken before goes on, whatever would be said of it today. Raises RoleError.
+    """
+    taken = {job.request_id for job in core.jobs.values()}
+    taken |= {aside.request_id for aside in core.quarantined.values()}
+    for path, job in options.jobs:
+        if path not in taken and (problem := new_problem(job)):
+            raise RoleError(f"{path}: {problem}")
 
 
 async def _run(binpack: Binpack, options: Options, store: StateStore, stop: asyncio.Event) -> bool:

@@ -47,7 +47,7 @@ class AlertCalls(Asked):
         )
 
     def _silences(self, seen: Roles) -> list[pb.JobSilenceView]:
-        """Those in force, of the jobs of roles that are seen, by job."""
+        """The silences in force, by job: those of jobs whose role the caller may read."""
         core = self.binpack.core
         out: list[pb.JobSilenceView] = []
         for silence in sorted(core.silences, key=lambda silence: silence.key):

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
-from pymesos_binpack.jobfiles.restarting import restart_problem
-from pymesos_binpack.jobfiles.trial import env_problem
+from pymesos_binpack.jobfiles.trial import new_problem
 from pymesos_binpack.jobs.groups import main_task_id
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.restoring import Quarantined
@@ -246,7 +245,7 @@ class Asked:
             raise CallError(Code.INVALID_ARGUMENT, f"{problem}: send it as JSON")
         else:
             job = await self._read_job(request.job_text, only_json=False)
-        if problem := await asyncio.to_thread(_new_problem, job):
+        if problem := await asyncio.to_thread(new_problem, job):
             raise CallError(Code.INVALID_ARGUMENT, short(problem))
         return job
 
@@ -289,11 +288,6 @@ def used_before(request_id: str, what: str) -> CallError:
 def _read(text: str, only_json: bool) -> Job:
     """Raises JobError."""
     return parse_job(load_document(text, only_json=only_json))
-
-
-def _new_problem(job: Job) -> str | None:
-    """What is wrong with a job that is sent, and is borne of one that was taken before."""
-    return restart_problem(job) or env_problem(job)
 
 
 def runs(job: JobState) -> bool:
