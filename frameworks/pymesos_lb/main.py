@@ -20,6 +20,7 @@ from pymesos_core.security.identities import Kind
 from pymesos_core.serving import Listen
 from pymesos_core.settings.server import read_ip, read_master
 from pymesos_core.tasks import until_first
+from pymesos_core.text import quoted
 from pymesos_lb.balancer import Balancer
 from pymesos_lb.certificates import Certificates
 from pymesos_lb.config import HTTPS_PORT, Doors
@@ -28,6 +29,8 @@ from pymesos_proto.v1.names_pb2 import NamesBatch
 
 COPIES = "certificates"  # in --folder
 PORT = click.IntRange(1, 65535)
+# What ends or changes a path in HAProxy's configuration, or in a command to its socket.
+NOT_IN_PATHS = frozenset(" \t\n\r\v\f,;#$\"'\\")
 PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 
 
@@ -99,6 +102,18 @@ def _ip(context: click.Context, option: click.Parameter, written: str) -> str:
         raise click.BadParameter(str(error)) from error
 
 
+def _folder(context: click.Context, option: click.Parameter, written: Path) -> Path:
+    """Return the whole path, which HAProxy is told."""
+    folder = written.absolute()
+    if found := sorted(NOT_IN_PATHS.intersection(str(folder))):
+        shown = ", ".join(map(repr, found))
+        raise click.BadParameter(
+            f"{quoted(str(folder))} has {shown} in it, which HAProxy does not take in a path: give"
+            f" a folder whose whole path is without blanks and , ; # $ \" ' \\"
+        )
+    return folder
+
+
 def doors_of(
     ip: str, folder: Path, source: Path | None, ports: tuple[int, ...], redirect_port: int | None
 ) -> Doors:
@@ -129,7 +144,7 @@ def doors_of(
     help="Where clients come to, at the ports that jobs say.",
 )  # fmt: skip
 @click.option(
-    "--folder", default=Path("pymesos-lb"), show_default=True,
+    "--folder", default=Path("pymesos-lb"), show_default=True, callback=_folder,
     type=click.Path(file_okay=False, path_type=Path),
     help="For HAProxy's configuration and socket, and what a restart begins with.",
 )  # fmt: skip
@@ -158,7 +173,6 @@ def main(
         raise click.ClickException(
             f"{haproxy} is not there: install it (Debian's package is haproxy), or give --haproxy"
         )
-    folder = folder.absolute()
     balancing = Balancing(
         program, folder, doors_of(ip, folder, source, tls_ports, redirect_port), source
     )

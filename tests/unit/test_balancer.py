@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from pymesos_core.complaints import Complaints
 from pymesos_lb.balancer import CONFIG, TRY_AGAIN_S, Balancer, log
 from pymesos_lb.certificates import Certificates, read_certificate
 from pymesos_lb.config import Doors, Layout
-from pymesos_lb.main import doors_of
+from pymesos_lb.main import doors_of, main
 from pymesos_lb.routes import Route, Routes
 from pymesos_lb.slots import HaProxy
 from pymesos_testing.certificates import public_pem
@@ -153,3 +154,21 @@ def test_where_clients_come_by_tls() -> None:
     assert (doors.tls_ports, doors.certificates) == ((443,), "/x/certificates")
     with pytest.raises(click.UsageError, match="is a --tls-port, too"):
         doors_of("127.0.0.1", Path("/x"), Path("/y"), (80,), 80)
+
+
+@pytest.mark.parametrize(
+    ("folder", "found"), [("my lb", "' '"), ("a;b#c", "'#', ';'"), ("\u00fcber-lb", "")]
+)
+def test_a_folder_whose_path_haproxy_would_misread_is_refused(
+    folder: str, found: str, tmp_path: Path
+) -> None:
+    wanted = tmp_path / folder
+    no_program = ["--haproxy", str(tmp_path / "none")]
+    ran = CliRunner().invoke(main, ["--master", "h:1", "--folder", str(wanted), *no_program])
+    said = " ".join(ran.output.split())
+    if not found:
+        assert "install it" in said, "the folder is taken"
+        return
+    assert ran.exit_code == 2
+    assert f"has {found} in it, which HAProxy does not take in a path" in said
+    assert not wanted.exists()
