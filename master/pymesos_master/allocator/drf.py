@@ -41,7 +41,11 @@ from pymesos_master.allocator.tree import Node
 
 
 class DrfAllocator:
-    """See Allocator."""
+    """See Allocator.
+
+    It has more than 300 lines and is better whole: every method is one of that interface, a few
+    lines which say to whom of the others in this room the work goes, and all are about one state.
+    """
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._state = AllocatorState(settings or Settings())
