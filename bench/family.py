@@ -24,7 +24,7 @@ from dataclasses import replace
 from pymesos_binpack.placement.packing import Shape
 from pymesos_binpack.placement.packing.pool import Node
 from pymesos_binpack.placement.packing.replay import TraceError
-from pymesos_core.resources import MILLI
+from pymesos_core.resource_values import MILLI
 
 # How often which models are asked for in production, by a sample of the published gpuspec33.
 SPECS = {

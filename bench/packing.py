@@ -45,7 +45,8 @@ from pymesos_binpack.placement.packing.replay import (
     read_pods,
     replay,
 )
-from pymesos_core.resources import Resources, Tag
+from pymesos_core.resource_tags import Tag
+from pymesos_core.resources import Resources
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Grant, Terms
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import psutil
 
-from pymesos_core.resources import MILLI, ResourceError, Resources, devices, format_milli, tagged
+from pymesos_core.resource_values import MILLI, ResourceError, format_milli
+from pymesos_core.resources import Resources, devices, tagged
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 
 MIB = 1024 * 1024

@@ -53,6 +53,7 @@ from pymesos_core.grpc_transport import add_service
 from pymesos_core.limits import PEER_EXECUTORS
 from pymesos_core.outside import Outside, outside_with
 from pymesos_core.resource_names import meant_resource
+from pymesos_core.resource_values import ResourceError
 from pymesos_core.role import STOP_GRACE_S, RoleProcess, serve_role
 from pymesos_core.security.identities import Kind
 from pymesos_core.settings import resolved, takes
@@ -242,7 +243,7 @@ def _config(
     """Raises RoleError."""
     try:
         offered = machine.with_overrides(machine.measure(work_dir), settings.resources)
-    except resources.ResourceError as error:
+    except ResourceError as error:
         raise RoleError(f"--resources: {error}") from error
     if settings.revocable_margin is not None and resources.is_revocable(offered):
         raise RoleError(

@@ -11,7 +11,8 @@ from rich.cells import cell_len, set_cell_size
 from pymesos_cli import terminal
 from pymesos_cli.terminal import note, printable
 from pymesos_core.json_dialect import to_json
-from pymesos_core.resources import Resources, count, format_milli
+from pymesos_core.resource_values import count, format_milli
+from pymesos_core.resources import Resources
 from pymesos_core.text import count_of
 
 __all__ = ["count_of", "note", "print_json", "print_table", "printable"]

@@ -12,18 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from pymesos_core import limits
-from pymesos_core.resources import (
-    EMPTY,
-    PLAIN,
-    Reservation,
-    ResourceError,
-    Resources,
-    Tag,
-    Volume,
-    checked_total,
-    tagged,
-    to_proto,
-)
+from pymesos_core.resource_tags import PLAIN, Reservation, Tag, Volume
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import EMPTY, Resources, checked_total, tagged, to_proto
 
 
 def is_dynamic(tag: Tag) -> bool:

@@ -1,171 +1,44 @@
-"""Exact resource arithmetic.
+"""Bags of resources: exact arithmetic, the text of flags and the messages that bags are read from.
 
-A scalar is an integer in thousandths of its unit (cpus in cores, mem and disk in MiB), as in
-Mesos' fixed-point `Value::Scalar` (`src/common/values.cpp`), so that comparison is exact. Ranges
-hold inclusive, sorted, disjoint, non-adjacent intervals of integers. Names are open-ended.
-
-What sets resources apart from others of the same name (who they are reserved for, the volume that
-is on them, the device they are of) is a Tag. Resources of different tags never merge.
+`resource_values.py` has the values (scalars in thousandths, ranges, sets) and their error,
+`resource_tags.py` what sets resources apart from others of the same name. Names are open-ended.
+Resources of different tags never merge.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP
 from types import MappingProxyType
 
-from pymesos_core import contract, limits
-from pymesos_core.ids import id_problem, name_problem, role_problem, size_of
-from pymesos_core.numbers import NumberSyntaxError, parse_decimal
+from pymesos_core import limits
+from pymesos_core.resource_tags import (
+    PLAIN,
+    Tag,
+    mark_of,
+    static_reservation,
+    tag_from_proto,
+    tag_to_proto,
+)
+from pymesos_core.resource_values import (
+    MAX_SCALAR_MILLI,
+    MILLI,
+    Interval,
+    Intervals,
+    ResourceError,
+    Values,
+    check_name,
+    contains_intervals,
+    count,
+    disjoint,
+    distinct,
+    format_milli,
+    normalize,
+    refuse_more,
+    subtract_intervals,
+)
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import types_pb2 as pb
-
-MILLI = 1000
-MAX_SCALAR_MILLI = 2**50  # thousandths that a double on the wire still tells apart
-MAX_SCALAR = MAX_SCALAR_MILLI // MILLI  # in units: the most that anybody can write
-MAX_RANGE_VALUE = 2**32
-
-Interval = tuple[int, int]
-Intervals = tuple[Interval, ...]
-
-_NAME_OF_DEVICE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,63}")
-
-
-class ResourceError(ValueError):
-    """A resource that cannot be: the message names it and says what was expected."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Reservation:
-    """For whom resources are kept. A static one is of the agent's flags and stays for ever."""
-
-    role: str
-    static: bool = False
-    principal: str = ""
-    labels: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Volume:
-    """A directory on an agent that outlives the tasks that use it (docs/persistent-volume.md)."""
-
-    id: str
-    container_path: str
-    principal: str = ""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Tag:
-    """What sets resources apart from others of the same name.
-
-    `reservations` go from the outermost role to the innermost, as each refined the one before
-    (docs/reservation.md of Mesos). A shared volume is not used up by those who use it. Revocable
-    resources may be taken back. `device` names the GPU that the amount is a part of.
-    """
-
-    reservations: tuple[Reservation, ...] = ()
-    volume: Volume | None = None
-    shared: bool = False
-    revocable: bool = False
-    device: str = ""
-    # It is a key of every bag, and computing this anew is what bags would spend their time on.
-    _hash: int = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        parts = (self.reservations, self.volume, self.shared, self.revocable, self.device)
-        object.__setattr__(self, "_hash", hash(parts))
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    @property
-    def role(self) -> str:
-        """Who may use it; empty: everybody."""
-        return self.reservations[-1].role if self.reservations else ""
-
-    def usable_by(self, role: str) -> bool:
-        """Whether it is reserved for nobody, the role itself, or one above it."""
-        mine = self.role
-        return not mine or role == mine or role.startswith(mine + "/")
-
-
-PLAIN = Tag()
-
-
-def normalize(intervals: Iterable[Interval]) -> Intervals:
-    """Sort, merge and check inclusive intervals. Raises ResourceError on begin > end."""
-    merged: list[Interval] = []
-    for begin, end in sorted(intervals):
-        if begin > end or begin < 0 or end > MAX_RANGE_VALUE:
-            raise ResourceError(f"range {begin}-{end} is not a range of 0-{MAX_RANGE_VALUE}")
-        if merged and begin <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
-        else:
-            merged.append((begin, end))
-    return tuple(merged)
-
-
-def _subtract_intervals(left: Intervals, right: Intervals) -> Intervals:
-    if not right:
-        return left
-    if len(right) == 1:
-        return _subtract_one(left, right[0])
-    out: list[Interval] = []
-    at = 0  # the first of `right` that does not end before what is looked at
-    for begin, end in left:
-        while at < len(right) and right[at][1] < begin:
-            at += 1
-        here = at
-        while here < len(right) and right[here][0] <= end:
-            r_begin, r_end = right[here]
-            if r_begin > begin:
-                out.append((begin, r_begin - 1))
-            begin = r_end + 1
-            here += 1
-        if begin <= end:
-            out.append((begin, end))
-        at = max(at, here - 1)
-    return tuple(out)
-
-
-def _first_that_ends_at(intervals: Intervals, value: int) -> int:
-    """The index of the first interval that does not end before a value."""
-    at = bisect_right(intervals, (value, MAX_RANGE_VALUE + 1)) - 1
-    return at if at >= 0 and intervals[at][1] >= value else at + 1
-
-
-def _subtract_one(left: Intervals, taken: Interval) -> Intervals:
-    """What a task usually takes: what lies before and after it is copied as it is."""
-    t_begin, t_end = taken
-    first = last = _first_that_ends_at(left, t_begin)
-    pieces: list[Interval] = []
-    while last < len(left) and left[last][0] <= t_end:
-        begin, end = left[last]
-        if begin < t_begin:
-            pieces.append((begin, t_begin - 1))
-        if end > t_end:
-            pieces.append((t_end + 1, end))
-        last += 1
-    return (*left[:first], *pieces, *left[last:])
-
-
-def _contains_intervals(left: Intervals, right: Intervals) -> bool:
-    for begin, end in right:
-        at = _first_that_ends_at(left, begin)
-        if at == len(left) or begin < left[at][0] or left[at][1] < end:
-            return False
-    return True
-
-
-def count(intervals: Intervals) -> int:
-    """How many integers the intervals hold."""
-    return sum(end - begin + 1 for begin, end in intervals)
-
 
 _NO_SCALARS: Mapping[str, int] = MappingProxyType({})
 _NO_RANGES: Mapping[str, Intervals] = MappingProxyType({})
@@ -288,7 +161,7 @@ class Resources:
         ranges = self.ranges
         if other.ranges:
             ranges = {
-                n: _subtract_intervals(r, other.ranges.get(n, ())) for n, r in self.ranges.items()
+                n: subtract_intervals(r, other.ranges.get(n, ())) for n, r in self.ranges.items()
             }
         sets = self.sets
         if other.sets:
@@ -312,7 +185,7 @@ class Resources:
             if mine.get(name, 0) < value:
                 return False
         for name, intervals in other.ranges.items():
-            if not _contains_intervals(self.ranges.get(name, ()), intervals):
+            if not contains_intervals(self.ranges.get(name, ()), intervals):
                 return False
         for tag, bag in other.tagged.items():
             there = self.tagged.get(tag, EMPTY)
@@ -378,7 +251,7 @@ class Resources:
         """The form that `parse` reads: `cpus:4;mem:8192;ports:[31000-32000];mem(db):512`."""
         texts = []
         for tag, bag in self.parts():
-            mark = _mark(tag)
+            mark = mark_of(tag)
             texts += [f"{n}{mark}:{format_milli(v)}" for n, v in bag.scalars.items()]
             texts += [
                 f"{n}{mark}:[{','.join(f'{b}-{e}' for b, e in r)}]"
@@ -388,14 +261,6 @@ class Resources:
         return ";".join(texts) or "nothing"
 
 
-def _mark(tag: Tag) -> str:
-    """What follows the name of a tagged resource, much as Mesos prints it."""
-    out = "".join(f"({r.role})" for r in tag.reservations)
-    out += f"[{tag.volume.id}]" if tag.volume else ""
-    out += f"#{tag.device}" if tag.device else ""
-    return out + ("<SHARED>" if tag.shared else "") + ("{REV}" if tag.revocable else "")
-
-
 def tagged(tag: Tag, bag: Resources) -> Resources:
     """A bag without tags, all of it set apart by one."""
     assert not bag.tagged
@@ -403,7 +268,6 @@ def tagged(tag: Tag, bag: Resources) -> Resources:
 
 
 EMPTY = Resources()
-REVOCABLE = Tag(revocable=True)
 
 
 def is_revocable(resources: Resources) -> bool:
@@ -416,68 +280,13 @@ def for_good(resources: Resources) -> Resources:
     return resources.where(lambda tag: not tag.revocable)
 
 
-def format_milli(value_milli: int) -> str:
-    """Thousandths as a plain decimal: 1500 → "1.5", 4000 → "4"."""
-    whole, rest = divmod(value_milli, MILLI)
-    return f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)
-
-
-def to_milli(name: str, value: float) -> int:
-    """Round a scalar from the wire to thousandths, half away from zero.
-
-    Raises ResourceError for NaN, infinite, negative and absurd values.
-    """
-    if not math.isfinite(value):
-        raise ResourceError(f"{name} is {value}; a finite number is expected")
-    if value < 0:
-        raise ResourceError(f"{name} is {value:g}; it cannot be negative")
-    if value > MAX_SCALAR_MILLI / MILLI:  # before it is multiplied, which may overflow
-        raise ResourceError(f"{name} is {value:g}; at most {MAX_SCALAR} is possible")
-    return int(value * MILLI + 0.5)
-
-
-def parse_milli(name: str, text: str) -> int:
-    """Read a decimal, as a person or a program writes it, rounded to thousandths as on the wire.
-
-    Raises ResourceError for anything else, and for what would be rounded to zero.
-    """
-    try:
-        value = parse_decimal(text)
-    except NumberSyntaxError as error:
-        raise ResourceError(f"{name}: {error}") from None
-    if value < 0:
-        raise ResourceError(f"{name} is {text}; it cannot be negative")
-    if value > MAX_SCALAR:
-        raise ResourceError(f"{name} is {text}; at most {MAX_SCALAR} is possible")
-    milli = int((value * MILLI).to_integral_value(ROUND_HALF_UP))
-    if value and not milli:
-        raise ResourceError(f"{name} is {text}, which rounds to zero: three decimals are kept")
-    return milli
-
-
-def check_name(name: str) -> str:
-    """Return a resource name that is fit to be one. Raises ResourceError."""
-    if not _NAME.fullmatch(name):
-        raise ResourceError(
-            f"{quoted(name)} is not a resource name (letters, digits, '_', '.', '-')"
-        )
-    return name
-
-
-def _parse_interval(name: str, text: str) -> Interval:
-    match = re.fullmatch(r"\s*([0-9]{1,19})\s*(?:-\s*([0-9]{1,19})\s*)?", text)
-    if not match:
-        raise ResourceError(f"{name} has the range {quoted(text)}; begin-end is expected")
-    return int(match[1]), int(match[2] or match[1])
-
-
 def parse(text: str) -> Resources:
     """Read Mesos' flag syntax: `cpus:4;mem:8192;ports:[31000-32000];disks:{a,b};cpus(db):2`.
 
     `(role)` is a static reservation, `#id` a device, `{REV}` revocable. Raises ResourceError naming
     the part that is wrong.
     """
-    bags: dict[Tag, _Bag] = {}
+    bags: dict[Tag, Values] = {}
     for part in filter(None, (p.strip() for p in text.split(";"))):
         head, colon, value = (p.strip() for p in part.partition(":"))
         match = re.fullmatch(r"([^(){}#]*)(?:\(([^()#]*)\))?(?:#([\w.\-]+))?(\{REV\})?", head)
@@ -486,91 +295,16 @@ def parse(text: str) -> Resources:
                 f"{quoted(part)} is not name:value, as in cpus:4 or ports:[31000-32000]"
             )
         name, role, device = check_name(match[1].strip()), match[2], match[3] or ""
-        reserved = () if role is None else (_static_reservation(name, role),)
+        reserved = () if role is None else (static_reservation(name, role),)
         tag = Tag(reserved, device=device, revocable=match[4] is not None)
-        bag = bags.setdefault(tag, _Bag())
+        bag = bags.setdefault(tag, Values())
         if name in bag:
             raise ResourceError(f"{name} is given twice")
         bag.read(name, value)
     return _sum(bags)
 
 
-def _static_reservation(name: str, role: str) -> Reservation:
-    if problem := reserved_role_problem(role):
-        raise ResourceError(f"{name}({role}): {problem}")
-    return Reservation(role, static=True)
-
-
-def reserved_role_problem(role: str) -> str | None:
-    """Why nothing can be reserved for a role, or None."""
-    if role == "*":
-        return "nothing is reserved for *, which stands for everybody"
-    return role_problem(role)
-
-
-class _Bag:
-    """The resources of one tag, while they are read."""
-
-    def __init__(self) -> None:
-        self.scalars: dict[str, int] = {}
-        self.ranges: dict[str, Intervals] = {}
-        self.sets: dict[str, frozenset[str]] = {}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.scalars or name in self.ranges or name in self.sets
-
-    def read(self, name: str, value: str) -> None:
-        """A value as a person writes it. Raises ResourceError."""
-        if value.startswith("["):
-            if not value.endswith("]"):
-                raise ResourceError(f"{name}: the ranges {quoted(value)} lack their ]")
-            parts = [p for p in value[1:-1].split(",") if p.strip()]
-            _refuse_more(limits.RANGES, len(parts), name)
-            self.ranges[name] = normalize(_parse_interval(name, p) for p in parts)
-        elif value.startswith("{"):
-            if not value.endswith("}"):
-                raise ResourceError(f"{name}: the set {quoted(value)} lacks its }}")
-            items = [p.strip() for p in value[1:-1].split(",") if p.strip()]
-            _refuse_more(limits.ITEMS, len(items), name)
-            self.sets[name] = _items(name, items)
-        else:
-            self.scalars[name] = parse_milli(name, value)
-
-    def take(self, name: str, message: pb.Resource) -> None:
-        """A value from the wire. Raises ResourceError."""
-        kind = message.WhichOneof("value")
-        if kind == "scalar":
-            milli = to_milli(name, message.scalar)
-            if milli == 0 and message.scalar > 0:
-                raise ResourceError(f"{name} is {message.scalar:g}, which rounds to zero")
-            self.scalars[name] = milli
-        elif kind == "ranges":
-            _refuse_more(limits.RANGES, len(message.ranges.range), name)
-            intervals = [(r.begin, r.end) for r in message.ranges.range]
-            self.ranges[name] = _disjoint(name, intervals)
-        elif kind == "set":
-            _refuse_more(limits.ITEMS, len(message.set.item), name)
-            self.sets[name] = _items(name, message.set.item)
-        else:
-            raise ResourceError(f"{name} has no value")
-
-
-def _refuse_more(limit: limits.Limit, size: int, what: str) -> None:
-    """Raises ResourceError."""
-    if problem := limit.problem(size, what):
-        raise ResourceError(problem)
-
-
-def _items(name: str, items: Iterable[str]) -> frozenset[str]:
-    """Raises ResourceError."""
-    out = list(items)
-    for item in out:
-        if problem := name_problem(item, limits.ITEM):
-            raise ResourceError(f"{name}: {problem}")
-    return _distinct(name, out)
-
-
-def _sum(bags: Mapping[Tag, _Bag]) -> Resources:
+def _sum(bags: Mapping[Tag, Values]) -> Resources:
     made = {tag: Resources(bag.scalars, bag.ranges, bag.sets) for tag, bag in bags.items()}
     plain = made.pop(PLAIN, EMPTY)
     if not made:
@@ -613,84 +347,19 @@ def _usual_scalars(messages: Iterable[pb.Resource]) -> dict[str, int] | None:
 
 
 def _read(messages: Iterable[pb.Resource]) -> Resources:
-    bags: dict[Tag, _Bag] = {}
+    bags: dict[Tag, Values] = {}
     names: set[str] = set()
     for number, message in enumerate(messages):
         name = check_name(message.name)
-        bag = bags.setdefault(_tag_from_proto(name, message), _Bag())
+        bag = bags.setdefault(tag_from_proto(name, message), Values())
         if name in bag:
             raise ResourceError(f"{name} is given twice")
         names.add(name)
         if len(names) > limits.RESOURCE_NAMES.most or number >= limits.RESOURCE_ENTRIES.most:
-            _refuse_more(limits.RESOURCE_NAMES, len(names), "the list of resources")
-            _refuse_more(limits.RESOURCE_ENTRIES, number + 1, "the list of resources")
+            refuse_more(limits.RESOURCE_NAMES, len(names), "the list of resources")
+            refuse_more(limits.RESOURCE_ENTRIES, number + 1, "the list of resources")
         bag.take(name, message)
     return _sum(bags)
-
-
-def _tag_from_proto(name: str, message: pb.Resource) -> Tag:
-    if not (message.reservations or message.HasField("disk") or message.device) and not (
-        message.shared or message.revocable
-    ):
-        return PLAIN
-    parts = (*message.reservations, *((message.disk,) if message.HasField("disk") else ()))
-    for part in parts:
-        if problem := contract.problem(part):
-            raise ResourceError(f"{name}: {problem}")
-    tag = Tag(
-        tuple(
-            Reservation(
-                r.role,
-                r.type == pb.Resource.Reservation.STATIC,
-                r.principal,
-                tuple((label.key, label.value) for label in r.labels),
-            )
-            for r in message.reservations
-        ),
-        _volume_from_proto(message.disk) if message.HasField("disk") else None,
-        message.shared,
-        message.revocable,
-        message.device,
-    )
-    if problem := tag_problem(name, tag):
-        raise ResourceError(f"{name}: {problem}")
-    return tag
-
-
-def _volume_from_proto(disk: pb.Resource.Disk) -> Volume:
-    return Volume(disk.persistence_id, disk.container_path, disk.principal)
-
-
-def tag_problem(name: str, tag: Tag) -> str | None:
-    """Why resources cannot be set apart so, or None."""
-    above = ""
-    if problem := limits.REFINEMENTS.problem(len(tag.reservations), "a resource"):
-        return problem
-    for reservation in tag.reservations:
-        if problem := reserved_role_problem(reservation.role):
-            return problem
-        if above and not reservation.role.startswith(above + "/"):
-            return f"a reservation for {reservation.role} does not refine one for {above}"
-        above = reservation.role
-    if any(r.static for r in tag.reservations[1:]):
-        return "only the outermost reservation can be static"
-    if tag.volume is not None:
-        if name != "disk" or not tag.reservations or tag.revocable:
-            return "a volume is of reserved disk that is not revocable"
-        if problem := id_problem(tag.volume.id):
-            return f"the volume's id: {problem}"
-        if not tag.volume.container_path or "\0" in tag.volume.container_path:
-            return "a volume needs the path at which tasks find it"
-        path_bytes = size_of(tag.volume.container_path)
-        if problem := limits.PATH.problem(path_bytes, "the path of a volume"):
-            return problem
-        if ".." in tag.volume.container_path.split("/"):
-            return "the path of a volume cannot contain '..'"
-    if tag.shared and tag.volume is None:
-        return "only volumes can be shared"
-    if tag.device and not _NAME_OF_DEVICE.fullmatch(tag.device):
-        return f"{quoted(tag.device)} is not the name of a device"
-    return None
 
 
 def to_proto(resources: Resources) -> list[pb.Resource]:
@@ -707,25 +376,9 @@ def to_proto(resources: Resources) -> list[pb.Resource]:
         ]
         if tag != PLAIN:
             for message in values:
-                _tag_to_proto(tag, message)
+                tag_to_proto(tag, message)
         out += values
     return out
-
-
-def _tag_to_proto(tag: Tag, message: pb.Resource) -> None:
-    kinds = pb.Resource.Reservation
-    for r in tag.reservations:
-        message.reservations.add(
-            type=kinds.STATIC if r.static else kinds.DYNAMIC,
-            role=r.role,
-            principal=r.principal,
-            labels=[pb.Label(key=key, value=value) for key, value in r.labels],
-        )
-    if tag.volume is not None:
-        message.disk.persistence_id = tag.volume.id
-        message.disk.container_path = tag.volume.container_path
-        message.disk.principal = tag.volume.principal
-    message.shared, message.revocable, message.device = tag.shared, tag.revocable, tag.device
 
 
 def total(bags: Iterable[Resources]) -> Resources:
@@ -778,25 +431,9 @@ def _added(bags: Sequence[Resources]) -> Resources:
         return Resources(scalars)
     return Resources(
         scalars,
-        {name: _disjoint(name, intervals) for name, intervals in ranges.items()},
-        {name: _distinct(name, of_name) for name, of_name in items.items()},
+        {name: disjoint(name, intervals) for name, intervals in ranges.items()},
+        {name: distinct(name, of_name) for name, of_name in items.items()},
     )
-
-
-def _disjoint(name: str, intervals: Sequence[Interval]) -> Intervals:
-    """Raises ResourceError."""
-    merged = normalize(intervals)
-    if count(merged) != sum(end - begin + 1 for begin, end in intervals):
-        raise ResourceError(f"{name} has ranges that overlap: one of them is there twice")
-    return merged
-
-
-def _distinct(name: str, items: Sequence[str]) -> frozenset[str]:
-    """Raises ResourceError."""
-    out = frozenset(items)
-    if len(out) != len(items):
-        raise ResourceError(f"{name} has an item twice")
-    return out
 
 
 def devices(resources: Resources, name: str = "gpus") -> dict[str, int]:

@@ -8,7 +8,8 @@ offers show it.
 from __future__ import annotations
 
 from pymesos_core import reservations
-from pymesos_core.resources import Resources, Volume, to_proto
+from pymesos_core.resource_tags import Volume
+from pymesos_core.resources import Resources, to_proto
 from pymesos_proto.v1 import scheduler_pb2 as pb
 
 

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pymesos_core.resources import (
-    EMPTY,
-    Interval,
-    Resources,
-    Tag,
-    count,
-    from_proto,
-    tagged,
-    to_milli,
-    to_proto,
-)
+from pymesos_core.resource_tags import Tag
+from pymesos_core.resource_values import Interval, count, to_milli
+from pymesos_core.resources import EMPTY, Resources, from_proto, tagged, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 
 

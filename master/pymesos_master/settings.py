@@ -11,7 +11,8 @@ from pymesos_core.addresses import ZkUrl
 from pymesos_core.directories import default_directory
 from pymesos_core.limits import POLICY
 from pymesos_core.outgoing.receivers import Receiver, read_receivers_file
-from pymesos_core.resources import ResourceError, Resources, parse
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import Resources, parse
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError, read_policy
 from pymesos_core.security.secrets import KEY_FILE

@@ -21,7 +21,8 @@ from pymesos_agent.files.disks import (
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.mounting import MountError, run
 from pymesos_core.mounts import mounted_below, unmount_below
-from pymesos_core.resources import Reservation, Resources, Tag, Volume, tagged, to_proto
+from pymesos_core.resource_tags import Reservation, Tag, Volume
+from pymesos_core.resources import Resources, tagged, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import passable_folder
 from pymesos_testing.tried import OCI, Tried, tried_on

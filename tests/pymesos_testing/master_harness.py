@@ -12,7 +12,7 @@ from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.clock import Now
 from pymesos_core.errors import Problem
 from pymesos_core.outgoing.notices import Notice
-from pymesos_core.resources import ResourceError
+from pymesos_core.resource_values import ResourceError
 from pymesos_core.security.audit import Entry
 from pymesos_core.store import Change
 from pymesos_master.allocator import DrfAllocator

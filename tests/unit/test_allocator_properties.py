@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pymesos_core.resources import EMPTY, MILLI, REVOCABLE, Resources, for_good, parse, tagged
+from pymesos_core.resource_tags import REVOCABLE
+from pymesos_core.resource_values import MILLI
+from pymesos_core.resources import EMPTY, Resources, for_good, parse, tagged
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Grant, Quota, Terms
 from pymesos_master.allocator.state import AgentEntry

@@ -23,7 +23,8 @@ from pymesos_binpack.jobfiles.parsing import Job, JobError, load_document, parse
 from pymesos_cli.cluster import CliError
 from pymesos_cli.jobs.settings import apply_settings
 from pymesos_core.ids import id_problem
-from pymesos_core.resources import Resources, Tag, checked_total, from_proto, to_proto
+from pymesos_core.resource_tags import Tag
+from pymesos_core.resources import Resources, checked_total, from_proto, to_proto
 from pymesos_master.core.validation import group_problem, task_problem
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness

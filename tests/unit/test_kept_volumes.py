@@ -9,7 +9,8 @@ import pytest
 from pymesos_binpack import core as c
 from pymesos_binpack.core import updates
 from pymesos_binpack.jobfiles.parsing import Job, JobError, parse_job
-from pymesos_core.resources import Resources, Tag, from_proto, parse, to_proto
+from pymesos_core.resource_tags import Tag
+from pymesos_core.resources import Resources, from_proto, parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness
 

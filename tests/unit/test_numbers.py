@@ -15,7 +15,8 @@ from pymesos_core.flags import FiniteRange, WholeRange
 from pymesos_core.ids import role_problem
 from pymesos_core.images import image_problem
 from pymesos_core.numbers import NumberSyntaxError, parse_decimal, parse_real, parse_whole
-from pymesos_core.resources import MAX_SCALAR, ResourceError, parse, parse_milli
+from pymesos_core.resource_values import MAX_SCALAR, ResourceError, parse_milli
+from pymesos_core.resources import parse
 from pymesos_core.text import count_of, cut, quoted
 
 ROOT = Path(__file__).resolve().parents[2]

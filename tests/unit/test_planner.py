@@ -22,7 +22,8 @@ from pymesos_binpack.placement.planner import Plan, Situation, plan
 from pymesos_binpack.placement.ports import in_ranges
 from pymesos_binpack.placement.reasons import explain
 from pymesos_binpack.placement.tasks import Cause, PendingTask
-from pymesos_core.resources import count, parse, total
+from pymesos_core.resource_values import count
+from pymesos_core.resources import parse, total
 
 BEST_FIT = read_policy("best-fit")
 

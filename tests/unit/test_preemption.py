@@ -20,7 +20,8 @@ from pymesos_binpack.placement.preemption import (
     preemption,
 )
 from pymesos_binpack.placement.tasks import PendingTask
-from pymesos_core.resources import Resources, count, devices, parse
+from pymesos_core.resource_values import count
+from pymesos_core.resources import Resources, devices, parse
 
 BEST_FIT = read_policy("best-fit")
 WHOLE = "cpus:8;mem:80;ports:[1-4];gpus#0:1;gpus#1:1"

@@ -10,7 +10,8 @@ import pytest
 from pymesos_core import resources
 from pymesos_core.caller import Caller, Method
 from pymesos_core.reservations import reserve_for
-from pymesos_core.resources import ResourceError, Resources, from_proto, parse, to_proto
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import Resources, from_proto, parse, to_proto
 from pymesos_master.core import events as ev
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb

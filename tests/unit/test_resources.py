@@ -17,23 +17,23 @@ from pymesos_core.reservations import (
     with_reserved,
     without,
 )
-from pymesos_core.resources import (
-    EMPTY,
+from pymesos_core.resource_tags import Reservation, Tag, Volume
+from pymesos_core.resource_values import (
     MAX_SCALAR_MILLI,
     Intervals,
-    Reservation,
     ResourceError,
-    Resources,
-    Tag,
-    Volume,
-    checked_total,
     count,
-    devices,
-    from_proto,
     normalize,
-    parse,
     parse_milli,
     to_milli,
+)
+from pymesos_core.resources import (
+    EMPTY,
+    Resources,
+    checked_total,
+    devices,
+    from_proto,
+    parse,
     to_proto,
     total,
 )

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from pymesos_core import limits, resources
+from pymesos_core import limits
 from pymesos_core.caller import NOBODY
 from pymesos_core.complaints import Complaints
 from pymesos_core.reservations import size_bytes, size_problem
+from pymesos_core.resource_values import ResourceError, to_milli
 from pymesos_core.resources import from_proto, parse, to_proto
 from pymesos_core.turns import Turn
 from pymesos_master.core import events as ev
@@ -575,5 +576,5 @@ class TestComplaints:
 
 
 def test_resources_that_overflow_are_refused_by_name() -> None:
-    with pytest.raises(resources.ResourceError, match="cpus is 1e\\+308; at most"):
-        resources.to_milli("cpus", 1e308)
+    with pytest.raises(ResourceError, match="cpus is 1e\\+308; at most"):
+        to_milli("cpus", 1e308)

@@ -16,7 +16,8 @@ from pymesos_agent.core.sandboxes import SANDBOX
 from pymesos_agent.core.tasks.task import TASK, Task
 from pymesos_core import contract
 from pymesos_core.ids import id_problem, role_problem
-from pymesos_core.resources import ResourceError, from_proto
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import from_proto
 from pymesos_core.states import FROM_AGENTS, is_terminal, state_name
 from pymesos_core.store import Records
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb

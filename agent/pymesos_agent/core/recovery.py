@@ -20,14 +20,8 @@ from pymesos_core.copies import copy_of
 from pymesos_core.exits import RoleError
 from pymesos_core.ids import id_problem
 from pymesos_core.reservations import with_reserved
-from pymesos_core.resources import (
-    ResourceError,
-    Resources,
-    checked_total,
-    for_good,
-    from_proto,
-    is_revocable,
-)
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import Resources, checked_total, for_good, from_proto, is_revocable
 from pymesos_core.store import Records
 from pymesos_core.text import count_of, duration
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb

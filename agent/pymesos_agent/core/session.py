@@ -14,7 +14,8 @@ from pymesos_core.copies import copy_of
 from pymesos_core.ids import id_problem
 from pymesos_core.limits import MAX_SAID
 from pymesos_core.reservations import dynamic, volumes_of, with_reserved
-from pymesos_core.resources import ResourceError, from_proto, to_proto
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import from_proto, to_proto
 from pymesos_core.store import Change
 from pymesos_core.text import cut, quoted
 from pymesos_proto.v1 import agent_pb2 as agent_pb

@@ -16,15 +16,8 @@ from typing import TYPE_CHECKING
 
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.tasks.task import Task
-from pymesos_core.resources import (
-    EMPTY,
-    REVOCABLE,
-    Resources,
-    for_good,
-    from_proto,
-    tagged,
-    to_proto,
-)
+from pymesos_core.resource_tags import REVOCABLE
+from pymesos_core.resources import EMPTY, Resources, for_good, from_proto, tagged, to_proto
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 
 if TYPE_CHECKING:

@@ -27,7 +27,9 @@ from pymesos_agent.files.mounting import GROUPS, REMOVED, VOLUMES, role_folder, 
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.workdir import SANDBOXES
 from pymesos_core.mounts import unmount_below
-from pymesos_core.resources import MILLI, Resources, Tag, from_proto
+from pymesos_core.resource_tags import Tag
+from pymesos_core.resource_values import MILLI
+from pymesos_core.resources import Resources, from_proto
 from pymesos_core.text import os_problem
 from pymesos_proto.v1 import types_pb2 as pb
 

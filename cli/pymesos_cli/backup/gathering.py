@@ -28,7 +28,8 @@ from pymesos_cli.services import all_jobs, all_pages, of_each
 from pymesos_core import VERSION
 from pymesos_core.documents import DocumentError
 from pymesos_core.reservations import dynamic
-from pymesos_core.resources import Resources, Tag, from_proto, tagged, to_proto
+from pymesos_core.resource_tags import Tag
+from pymesos_core.resources import Resources, from_proto, tagged, to_proto
 from pymesos_core.security.secrets import KEY_FILE
 from pymesos_core.text import cut, quoted
 from pymesos_proto.v1 import backup_pb2 as backup_pb

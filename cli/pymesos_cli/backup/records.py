@@ -19,7 +19,8 @@ from pymesos_binpack.jobfiles.parsing import load_document
 from pymesos_binpack.specs import JobError
 from pymesos_core import contract, limits
 from pymesos_core.documents import DocumentError
-from pymesos_core.resources import ResourceError, from_proto
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import from_proto
 from pymesos_core.security.policy_file import PolicyError, read_policy
 from pymesos_core.text import count_of, cut, quoted
 from pymesos_proto.v1 import backup_pb2 as pb

@@ -12,16 +12,9 @@ from pymesos_cli.backup.gathering import plainly_reserved
 from pymesos_cli.backup.records import Backup
 from pymesos_cli.cluster import EXIT_NO_MASTER, CliError, Cluster
 from pymesos_core.reservations import retagged
-from pymesos_core.resources import (
-    Resources,
-    Tag,
-    format_milli,
-    from_proto,
-    tagged,
-    to_milli,
-    to_proto,
-    total,
-)
+from pymesos_core.resource_tags import Tag
+from pymesos_core.resource_values import format_milli, to_milli
+from pymesos_core.resources import Resources, from_proto, tagged, to_proto, total
 from pymesos_core.security.secrets import Keyring, OpeningError, Sealed
 from pymesos_proto.v1 import backup_pb2 as backup_pb
 from pymesos_proto.v1 import operator_pb2 as pb

@@ -108,7 +108,7 @@ def run(
 def _number(flag: str, text: str | None, default: float) -> float:
     if text is None:
         return default
-    from pymesos_core.resources import ResourceError, parse_milli
+    from pymesos_core.resource_values import ResourceError, parse_milli
 
     try:
         milli = parse_milli(flag, text)

@@ -11,7 +11,8 @@ from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, NotFoundError
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_cli.services import Silent, all_pages, of_each, service, serving, warn
 from pymesos_core.confirming import confirm
-from pymesos_core.resources import MILLI, ResourceError, Resources, from_proto
+from pymesos_core.resource_values import MILLI, ResourceError
+from pymesos_core.resources import Resources, from_proto
 from pymesos_core.serving_jobs import takes
 from pymesos_core.states import is_terminal
 from pymesos_core.text import count_of, quoted

@@ -81,7 +81,8 @@ def local(
     from pymesos_cli.local.cluster import LocalError
     from pymesos_cli.local.keeping import run_local
     from pymesos_cli.local.starting import Wanted
-    from pymesos_core.resources import ResourceError, parse
+    from pymesos_core.resource_values import ResourceError
+    from pymesos_core.resources import parse
 
     try:
         given = parse(resource_text)

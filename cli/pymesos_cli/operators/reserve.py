@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.finding import about_agent, find_agent
-from pymesos_core.resources import (
-    ResourceError,
-    parse,
-    parse_milli,
-    reserved_role_problem,
-    to_proto,
-)
+from pymesos_core.resource_tags import reserved_role_problem
+from pymesos_core.resource_values import ResourceError, parse_milli
+from pymesos_core.resources import parse, to_proto
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2

@@ -9,14 +9,8 @@ from pymesos_cli.output import print_json, print_table, short_amounts
 from pymesos_core.ids import role_problem
 from pymesos_core.json_dialect import role_json
 from pymesos_core.numbers import NumberSyntaxError, parse_real
-from pymesos_core.resources import (
-    ResourceError,
-    format_milli,
-    from_proto,
-    parse,
-    to_milli,
-    to_proto,
-)
+from pymesos_core.resource_values import ResourceError, format_milli, to_milli
+from pymesos_core.resources import from_proto, parse, to_proto
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2

@@ -47,7 +47,7 @@ from pymesos_core import limits
 from pymesos_core.ids import role_problem, secret_name_problem, size_of
 from pymesos_core.images import image_problem
 from pymesos_core.resource_names import meant_resource
-from pymesos_core.resources import ResourceError, to_milli
+from pymesos_core.resource_values import ResourceError, to_milli
 from pymesos_core.stop_signals import TERM
 from pymesos_core.text import quoted
 

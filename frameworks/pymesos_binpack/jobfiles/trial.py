@@ -17,14 +17,9 @@ from pymesos_binpack.placement.ports import in_ranges
 from pymesos_binpack.specs import Job, JobError, TaskSpec
 from pymesos_core import contract, limits
 from pymesos_core.ids import size_of
-from pymesos_core.resources import (
-    MILLI,
-    ResourceError,
-    Resources,
-    Tag,
-    checked_total,
-    from_proto,
-)
+from pymesos_core.resource_tags import Tag
+from pymesos_core.resource_values import MILLI, ResourceError
+from pymesos_core.resources import Resources, checked_total, from_proto
 from pymesos_core.text import cut
 from pymesos_proto.v1 import types_pb2 as pb
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, astuple, dataclass
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.state import VOLUME, JobState
 from pymesos_binpack.specs import Job, TaskSpec
-from pymesos_core.resources import format_milli
+from pymesos_core.resource_values import format_milli
 from pymesos_core.store import Change
 
 Owner = tuple[str, str, str, int]  # role, job, task, instance

@@ -32,7 +32,9 @@ from pymesos_binpack.placement.packing.shape import GPUS, Shape, shape_of
 from pymesos_binpack.placement.ports import PORTS, draw_ports, has_ports, ranges_of
 from pymesos_binpack.placement.reasons import Free, explain
 from pymesos_binpack.placement.tasks import PendingTask, Refusal
-from pymesos_core.resources import EMPTY, Interval, Resources, Tag, count, devices, total
+from pymesos_core.resource_tags import Tag
+from pymesos_core.resource_values import Interval, count
+from pymesos_core.resources import EMPTY, Resources, devices, total
 from pymesos_sdk.tasks import draw
 
 SEARCH_ORDERS = 6  # after the first

@@ -6,7 +6,9 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator
 
 from pymesos_binpack.placement.tasks import PendingTask
-from pymesos_core.resources import EMPTY, Interval, Resources, Tag, count, normalize, tagged
+from pymesos_core.resource_tags import Tag
+from pymesos_core.resource_values import Interval, count, normalize
+from pymesos_core.resources import EMPTY, Resources, tagged
 from pymesos_sdk.tasks import take_ports
 
 PORTS = "ports"

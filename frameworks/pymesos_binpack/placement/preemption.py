@@ -10,7 +10,8 @@ from pymesos_binpack.placement.eligibility import refusal_of_agent
 from pymesos_binpack.placement.packing.shape import GPUS
 from pymesos_binpack.placement.ports import has_ports, ranges_of
 from pymesos_binpack.placement.tasks import PendingTask
-from pymesos_core.resources import MILLI, Resources, count, devices
+from pymesos_core.resource_values import MILLI, count
+from pymesos_core.resources import Resources, devices
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from pymesos_binpack.placement.ports import has_ports, ranges_of
 from pymesos_binpack.placement.tasks import Cause, PendingTask, Refusal
 from pymesos_core.nearest import hint
 from pymesos_core.resource_names import KNOWN_RESOURCES
-from pymesos_core.resources import MILLI, Resources, count, devices, format_milli
+from pymesos_core.resource_values import MILLI, count, format_milli
+from pymesos_core.resources import Resources, devices
 from pymesos_core.text import count_of
 
 Free = tuple[OfferedAgent, Resources]  # what an agent offers

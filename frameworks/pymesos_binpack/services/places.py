@@ -11,7 +11,7 @@ from pymesos_binpack.jobs.launching import running_task
 from pymesos_binpack.jobs.where import Where, preempt, room_of, where_they_go
 from pymesos_binpack.placement.preemption import RunningTask
 from pymesos_binpack.specs import Job
-from pymesos_core.resources import ResourceError
+from pymesos_core.resource_values import ResourceError
 from pymesos_core.text import count_of, cut
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb

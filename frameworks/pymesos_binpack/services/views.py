@@ -21,7 +21,7 @@ from pymesos_binpack.placement.decisions import from_text
 from pymesos_binpack.placement.packing import meaning_of
 from pymesos_binpack.placement.tasks import Cause
 from pymesos_binpack.restoring import Quarantined
-from pymesos_core.resources import MILLI
+from pymesos_core.resource_values import MILLI
 from pymesos_core.states import is_terminal, state_name
 from pymesos_core.text import cut
 from pymesos_proto.v1 import jobs_pb2 as pb

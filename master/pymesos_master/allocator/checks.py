@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from pymesos_core.reservations import unreserved
-from pymesos_core.resources import Resources, Tag
+from pymesos_core.resource_tags import Tag
+from pymesos_core.resources import Resources
 from pymesos_master.allocator.interface import NOTHING, Terms, Withheld
 from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.allocator.quotas import Quotas, chop

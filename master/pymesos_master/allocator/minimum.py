@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pymesos_core.resources import MILLI
+from pymesos_core.resource_values import MILLI
 
 Scalars = Mapping[str, int]  # name → thousandths
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping
 
-from pymesos_core.resources import Resources, Tag
+from pymesos_core.resource_tags import Tag
+from pymesos_core.resources import Resources
 from pymesos_master.allocator.interface import NOTHING, Quota
 from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.allocator.tree import Node, Tree

@@ -15,7 +15,7 @@ from pymesos_core import limits
 from pymesos_core.caller import Caller, Method
 from pymesos_core.errors import ProblemKind
 from pymesos_core.ids import name_problem
-from pymesos_core.resources import ResourceError
+from pymesos_core.resource_values import ResourceError
 from pymesos_core.security.identities import Kind, name_in
 from pymesos_core.security.policy import Verb, decide
 from pymesos_core.security.rights import SCRAPE, SESSION, SIGN_IN, rights_problem

@@ -16,7 +16,8 @@ from pymesos_core import limits
 from pymesos_core.clock import Now
 from pymesos_core.ids import role_problem
 from pymesos_core.names import parse_task_id
-from pymesos_core.resources import EMPTY, ResourceError
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import EMPTY
 from pymesos_master.core.accounts import (
     DAY_MS,
     HOUR_MS,

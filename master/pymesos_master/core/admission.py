@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from pymesos_core import VERSION, contract, reservations, resources
 from pymesos_core.limits import MAX_SAID
-from pymesos_core.resources import EMPTY, ResourceError, Resources, for_good, is_revocable
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import EMPTY, Resources, for_good, is_revocable
 from pymesos_core.text import cut
 from pymesos_master.core import agents, drains, names, takeover
 from pymesos_master.core import reported as reported_tasks

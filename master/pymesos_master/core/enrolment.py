@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from pymesos_core import limits
 from pymesos_core.errors import ProblemKind
-from pymesos_core.resources import ResourceError
+from pymesos_core.resource_values import ResourceError
 from pymesos_core.security.identities import IdentityError, read_principal
 from pymesos_core.security.joining import not_wanted
 from pymesos_core.text import duration

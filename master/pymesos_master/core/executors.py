@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from pymesos_core import contract, resources
 from pymesos_core.executors import executor_of, held_problem
-from pymesos_core.resources import EMPTY, ResourceError, Resources
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import EMPTY, Resources
 from pymesos_master.core import accounting
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import ExecutorTold

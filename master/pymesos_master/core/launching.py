@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from pymesos_core import limits
 from pymesos_core.executors import executor_of
-from pymesos_core.resources import EMPTY, ResourceError, Resources, total
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import EMPTY, Resources, total
 from pymesos_core.stop_signals import TERM, first_signal
 from pymesos_master.core import executors, secrets
 from pymesos_master.core.reservations import Launching

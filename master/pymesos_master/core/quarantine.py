@@ -15,7 +15,7 @@ from pymesos_core import resources
 from pymesos_core.errors import ProblemKind
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.limits import MAX_SAID
-from pymesos_core.resources import ResourceError
+from pymesos_core.resource_values import ResourceError
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError
 from pymesos_core.store import Change

@@ -10,7 +10,8 @@ import math
 from google.protobuf.message import Message
 
 from pymesos_core import limits as bounds
-from pymesos_core.resources import ResourceError, Resources, to_proto
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import Resources, to_proto
 from pymesos_core.store import Change
 from pymesos_master.allocator.interface import Quota
 from pymesos_master.core.accounts import HOUR_MS, Sums

@@ -13,7 +13,8 @@ from itertools import chain
 from pymesos_core import contract, limits, resources
 from pymesos_core.copies import copy_of
 from pymesos_core.ids import id_problem, role_problem
-from pymesos_core.resources import EMPTY, ResourceError, Resources
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.states import FROM_AGENTS, is_terminal, state_name
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb

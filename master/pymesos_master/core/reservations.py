@@ -14,14 +14,9 @@ from pymesos_core.errors import ProblemKind
 from pymesos_core.lifecycle import Story
 from pymesos_core.limits import MAX_SAID
 from pymesos_core.resource_names import meant_resource
-from pymesos_core.resources import (
-    EMPTY,
-    ResourceError,
-    Resources,
-    Tag,
-    reserved_role_problem,
-    tagged,
-)
+from pymesos_core.resource_tags import Tag, reserved_role_problem
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import EMPTY, Resources, tagged
 from pymesos_core.text import cut
 from pymesos_master.core import offers, permission
 from pymesos_master.core.context import Context

@@ -7,14 +7,8 @@ what is no longer there. Until they have ended they hold more than there is, and
 from __future__ import annotations
 
 from pymesos_core import contract
-from pymesos_core.resources import (
-    EMPTY,
-    ResourceError,
-    Resources,
-    for_good,
-    from_proto,
-    is_revocable,
-)
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import EMPTY, Resources, for_good, from_proto, is_revocable
 from pymesos_master.core import offers, reservations
 from pymesos_master.core.agents import agent_of
 from pymesos_master.core.context import Context

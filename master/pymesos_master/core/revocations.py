@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pymesos_core import limits
 from pymesos_core.caller import Caller
 from pymesos_core.errors import ProblemKind
-from pymesos_core.resources import ResourceError
+from pymesos_core.resource_values import ResourceError
 from pymesos_master.core import permission
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import SetRevoked

@@ -11,7 +11,8 @@ from pymesos_core import limits, resources
 from pymesos_core.errors import ProblemKind
 from pymesos_core.ids import role_problem
 from pymesos_core.resource_names import meant_resource
-from pymesos_core.resources import ResourceError, for_good, format_milli
+from pymesos_core.resource_values import ResourceError, format_milli
+from pymesos_core.resources import for_good
 from pymesos_master.allocator.interface import Quota
 from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.core import permission

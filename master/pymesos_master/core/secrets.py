@@ -17,7 +17,7 @@ from pymesos_core import limits
 from pymesos_core.containers import secret_names
 from pymesos_core.errors import ProblemKind
 from pymesos_core.ids import role_problem, secret_name_problem
-from pymesos_core.resources import ResourceError
+from pymesos_core.resource_values import ResourceError
 from pymesos_core.security.secrets import TAG_BYTES, Sealed
 from pymesos_core.states import is_terminal
 from pymesos_core.text import count_of

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pymesos_core import contract, resources
 from pymesos_core.copies import copy_of
-from pymesos_core.resources import ResourceError
+from pymesos_core.resource_values import ResourceError
 from pymesos_core.states import FROM_AGENTS, is_terminal
 from pymesos_master.core import accounting, agents, executors, tasks
 from pymesos_master.core.context import Context

@@ -7,7 +7,8 @@ from collections.abc import Container, Sequence
 from pymesos_core import contract, limits, resources
 from pymesos_core.containers import secret_names
 from pymesos_core.ids import id_problem, is_variable, secret_name_problem
-from pymesos_core.resources import EMPTY, ResourceError, Resources
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import EMPTY, Resources
 from pymesos_master.core.state import Agent, Framework
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb

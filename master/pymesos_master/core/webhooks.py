@@ -9,7 +9,7 @@ from pymesos_core import limits
 from pymesos_core.caller import Method
 from pymesos_core.errors import ProblemKind
 from pymesos_core.ids import secret_name_problem
-from pymesos_core.resources import ResourceError
+from pymesos_core.resource_values import ResourceError
 from pymesos_core.text import quoted
 from pymesos_master.core import permission, secrets
 from pymesos_master.core.context import Context

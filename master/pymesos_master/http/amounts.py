@@ -6,7 +6,7 @@ from typing import Any
 
 from pymesos_core.json_dialect import Json
 from pymesos_core.limits import PATH, RANGES, RESOURCE_NAMES
-from pymesos_core.resources import MAX_SCALAR, ResourceError, check_name
+from pymesos_core.resource_values import MAX_SCALAR, ResourceError, check_name
 from pymesos_master.http.asking import MAX_VALUE, NO_CONTROLS, Parameter, is_number, one_line_text
 from pymesos_master.http.schemas import NUMBER, PORT_RANGES
 from pymesos_proto.v1 import types_pb2 as pb

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pymesos_core.resources import format_milli
+from pymesos_core.resource_values import format_milli
 from pymesos_master.allocator import Allocator
 from pymesos_master.allocator.interface import NOTHING, Standing, Withheld
 from pymesos_master.allocator.minimum import Scalars

@@ -9,7 +9,8 @@ from itertools import islice
 from pymesos_core.caller import Caller
 from pymesos_core.clock import Now, read_clock
 from pymesos_core.errors import denied, invalid, not_found
-from pymesos_core.resources import ResourceError, from_proto
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import from_proto
 from pymesos_core.security.audit import Entry, entry
 from pymesos_core.security.identities import Kind
 from pymesos_core.security.needs import NEEDS

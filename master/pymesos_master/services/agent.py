@@ -10,7 +10,7 @@ from itertools import chain
 
 from pymesos_core import limits
 from pymesos_core.complaints import Complaints
-from pymesos_core.resources import ResourceError
+from pymesos_core.resource_values import ResourceError
 from pymesos_core.transport import StreamedCall
 from pymesos_core.turns import Turn
 from pymesos_master.core.events import (

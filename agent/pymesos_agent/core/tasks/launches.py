@@ -29,7 +29,8 @@ from pymesos_core.copies import copy_of
 from pymesos_core.executors import executor_of, held_problem, own_resources
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.images import is_on_disk
-from pymesos_core.resources import ResourceError, check, checked_total, from_proto, to_proto
+from pymesos_core.resource_values import ResourceError
+from pymesos_core.resources import check, checked_total, from_proto, to_proto
 from pymesos_core.store import Change
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb

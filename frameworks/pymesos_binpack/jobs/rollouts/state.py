@@ -9,7 +9,7 @@ from typing import Any
 
 from pymesos_binpack.jobs.rollouts.lifecycle import GOING, ROLLOUT_LIFE, State, Turn
 from pymesos_binpack.jobs.rollouts.rules import UpdateRules
-from pymesos_core.resources import Intervals, normalize
+from pymesos_core.resource_values import Intervals, normalize
 
 
 @dataclass(frozen=True, slots=True)

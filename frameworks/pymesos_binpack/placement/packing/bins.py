@@ -15,7 +15,7 @@ import numpy as np
 
 from pymesos_binpack.placement.packing.pool import Floats, Ints, Node
 from pymesos_binpack.placement.packing.shape import Shape
-from pymesos_core.resources import format_milli
+from pymesos_core.resource_values import format_milli
 
 ROUNDS = 400  # of emptying some machines
 EMPTIED = 6  # machines at a time

@@ -6,7 +6,7 @@ import numpy as np
 
 from pymesos_binpack.placement.packing.pool import Bools, Floats, Holdings, Ints, Pool
 from pymesos_binpack.placement.packing.shape import Shape, Workload
-from pymesos_core.resources import MILLI
+from pymesos_core.resource_values import MILLI
 
 STEPS = 100  # to so many whole numbers the authors' simulator rounds a score
 POPULAR = 0.95  # of all tasks; the kinds beyond are not counted

@@ -28,7 +28,7 @@ import numpy as np
 
 from pymesos_binpack.placement.packing.pool import Bools, Floats, Holdings, Ints, Pool
 from pymesos_binpack.placement.packing.shape import GPUS, Shape, Workload
-from pymesos_core.resources import MILLI
+from pymesos_core.resource_values import MILLI
 
 PATIENCE = 256
 # What it costs to begin with a node that nothing is on, in levels of a gap. While there is room for

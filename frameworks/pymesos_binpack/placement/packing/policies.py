@@ -18,7 +18,7 @@ from pymesos_binpack.placement.packing.patience import Patience
 from pymesos_binpack.placement.packing.pool import Floats, Holdings, Ints, Pool
 from pymesos_binpack.placement.packing.shape import Shape, Workload
 from pymesos_core.numbers import NumberSyntaxError, parse_real
-from pymesos_core.resources import MILLI
+from pymesos_core.resource_values import MILLI
 from pymesos_core.text import quoted
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymesos_binpack.placement.packing.shape import GPUS, Shape
-from pymesos_core.resources import MILLI
+from pymesos_core.resource_values import MILLI
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

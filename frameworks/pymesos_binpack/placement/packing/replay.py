@@ -21,7 +21,7 @@ from pymesos_binpack.placement.packing.policies import Policy
 from pymesos_binpack.placement.packing.pool import Node, Placement, Pool
 from pymesos_binpack.placement.packing.shape import GPUS, Shape, ShapeError, Workload, shape_of
 from pymesos_core.numbers import NumberSyntaxError, parse_whole
-from pymesos_core.resources import MILLI
+from pymesos_core.resource_values import MILLI
 from pymesos_core.text import quoted
 
 LOAD = 1.3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pymesos_core.resources import MILLI
+from pymesos_core.resource_values import MILLI
 
 GPUS = "gpus"
 MAX_KINDS = 512

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pymesos_core.clock import Now, utc
-from pymesos_core.resources import format_milli
+from pymesos_core.resource_values import format_milli
 from pymesos_core.text import count_of, cut, one_line
 from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.core.alerts.state import When

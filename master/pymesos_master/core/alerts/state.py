@@ -10,7 +10,7 @@ from enum import StrEnum
 from pymesos_core.outgoing.alert import Alert, is_time
 from pymesos_core.outgoing.alert_life import State
 from pymesos_core.outgoing.notices import Notice
-from pymesos_core.resources import ResourceError
+from pymesos_core.resource_values import ResourceError
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import registry_pb2 as pb
 
