@@ -53,6 +53,13 @@ CHANGES = ("ApplyJob", "ApplyJob", "ApplyJob", "ScaleJob", "RestartJob", "Rollba
 ASKED = ("PauseRollout", "ResumeRollout", "PromoteRollout", "AbortRollout")
 
 
+def urgent_waits(frameworks: Sequence[Owner]) -> bool:
+    """Whether something that may preempt its own framework's tasks has no room all the same."""
+    cores = [framework.core for framework in frameworks if framework.core is not None]
+    jobs = [job for core in cores for job in core.jobs.values() if job.job.preempt]
+    return any(instance.pending for job in jobs for instance in job.instances)
+
+
 class Editor(Person):
     """Changes the services of every job, one change after the other."""
 
@@ -82,7 +89,7 @@ class Editor(Person):
         while True:
             for job_id in _changed_by(framework):
                 await self._see_to(framework, job_id)
-                if self.world.now_s > fine_s + MAKE_ROOM_S and self._urgent_waits():
+                if self.world.now_s > fine_s + MAKE_ROOM_S and urgent_waits(self._frameworks):
                     await self._make_room(framework, job_id)
             await asyncio.sleep(LOOK_S)
 
@@ -181,12 +188,6 @@ class Editor(Person):
             await self._insist(framework, "PromoteRollout", request)
         elif not rollout.going and _is_bad(job):
             await self._apply(framework, job_id, GOOD)
-
-    def _urgent_waits(self) -> bool:
-        """Whether something that may preempt its own framework's tasks has no room all the same."""
-        cores = [framework.core for framework in self._frameworks if framework.core is not None]
-        jobs = [job for core in cores for job in core.jobs.values() if job.job.preempt]
-        return any(instance.pending for job in jobs for instance in job.instances)
 
     async def _make_room(self, framework: Owner, job_id: str) -> None:
         """Scale a service down: those of others are more than the cluster has room for."""

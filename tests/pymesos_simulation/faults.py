@@ -14,6 +14,7 @@ from pymesos_master.core.roles import read_quota
 from pymesos_master.core.secrets import key_of
 from pymesos_master.core.state import ClusterState
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_simulation.changes import LOOK_S, urgent_waits
 from pymesos_simulation.cluster import Cluster
 from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.secrets import KEYRING, NAME, PLANTED
@@ -423,11 +424,26 @@ class Faults:
         if which > 0.3:
             guarantee = parse(random.choice(["", "cpus:0.2", "cpus:0.2;mem:64"]))
             limit = parse(random.choice(["", "cpus:2;mem:1024", "cpus:3"]))
-            quota = pb.Quota(guarantees=to_proto(guarantee), limits=to_proto(limit))
             self.world.trace(f"an operator sets {role} to at least {guarantee}, at most {limit}")
-            ask(
-                leader,
-                ("quota", role),
-                read_quota(quota),
-                lambda commands: commands.set_quota(self._operator, role, quota, force=True),
-            )
+            quota = pb.Quota(guarantees=to_proto(guarantee), limits=to_proto(limit))
+            self._ask_for_quota(leader, role, quota)
+
+    def _ask_for_quota(self, leader: MasterNode, role: str, quota: pb.Quota) -> None:
+        self.cluster.operators.ask(
+            leader,
+            ("quota", role),
+            read_quota(quota),
+            lambda commands: commands.set_quota(self._operator, role, quota, force=True),
+        )
+
+    def make_room(self) -> None:
+        """Take all quotas back if something urgent waits in fine weather.
+
+        What is kept for a role that has nothing to do is more than a small cluster can spare.
+        """
+        leader = self.cluster.coordinator.leader
+        if leader is None or leader.core is None:
+            self.world.at(LOOK_S, self.make_room)
+        elif urgent_waits(self.cluster.owners):
+            for role in ROLES:
+                self._ask_for_quota(leader, role, pb.Quota())

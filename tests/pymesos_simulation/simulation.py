@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_simulation.changes import MAKE_ROOM_S
 from pymesos_simulation.cluster import Cluster
 from pymesos_simulation.daemons import daemon_jobs
 from pymesos_simulation.dependencies import dependent_jobs
@@ -266,10 +267,12 @@ def _run(world: World) -> Result:
 def _play(world: World, cluster: Cluster) -> Result:
     for node in cluster.everybody():
         node.start()
-    Faults(cluster).begin()
+    faults = Faults(cluster)
+    faults.begin()
     set_clocks_back(world, cluster.frameworks)
     world.run(lambda: False, FAULTY_S)
     cluster.heal()
+    world.at(MAKE_ROOM_S, faults.make_room)
     converged = world.run(world.seldom(LOOK_S, cluster.converged), world.now_s + HEALED_S)
     assert converged, f"not converged: {cluster.what_is_missing()}"
     counts = world.counts
