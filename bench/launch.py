@@ -27,7 +27,7 @@ from pathlib import Path
 import click
 import psutil
 
-from pymesos_binpack.core import BinpackCore
+from pymesos_binpack.core import BinpackCore, Event, TaskUpdated
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_binpack.placement.packing import DEFAULT_POLICY, read_policy
 from pymesos_binpack.shell import Binpack
@@ -36,7 +36,6 @@ from pymesos_core.outside import outside_with
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.store import Store
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import Driver
 
 
 class Timed(Binpack):
@@ -46,11 +45,10 @@ class Timed(Binpack):
         super().__init__(*arguments, **more)  # type: ignore[arg-type]
         self.running_at: dict[str, float] = {}
 
-    def update(self, driver: Driver, status: pb.TaskStatus) -> None:
-        """See Scheduler."""
-        if status.state == pb.TASK_RUNNING:
-            self.running_at.setdefault(status.task_id, time.perf_counter())
-        super().update(driver, status)
+    def _feed(self, event: Event) -> None:
+        if isinstance(event, TaskUpdated) and event.status.state == pb.TASK_RUNNING:
+            self.running_at.setdefault(event.status.task_id, time.perf_counter())
+        super()._feed(event)
 
 
 def job(instances: int, command: str, cpus: float) -> Job:

@@ -11,10 +11,11 @@ import uuid
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
+from pymesos_binpack.answers import StartsAgainError, SubmitError
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.placement.packing import DEFAULT_POLICY, read_policy
 from pymesos_binpack.services.views import instance_view, job_view
-from pymesos_binpack.shell import CAPABILITIES, Binpack, StartsAgainError, SubmitError
+from pymesos_binpack.shell import CAPABILITIES, Binpack
 from pymesos_binpack.specs import Job
 from pymesos_core.coordination import CoordinationError
 from pymesos_core.exits import RoleError

@@ -13,6 +13,7 @@ from typing import TypeVar
 from pymesos_binpack import metrics
 from pymesos_binpack.alerts.silences import SILENCE
 from pymesos_binpack.alerts.state import ALERT
+from pymesos_binpack.answers import StartsAgainError, SubmitError
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.jobfiles.parsing import parse_stored
 from pymesos_binpack.jobfiles.trial import new_problem
@@ -23,12 +24,7 @@ from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.services.relayed import RelayedJobs
 from pymesos_binpack.settings import BinpackSettings
-from pymesos_binpack.shell import (
-    CAPABILITIES,
-    Binpack,
-    StartsAgainError,
-    SubmitError,
-)
+from pymesos_binpack.shell import CAPABILITIES, Binpack
 from pymesos_binpack.specs import Job
 from pymesos_binpack.states import STATE_FILE, check_not_moved, epoch_in
 from pymesos_core.addresses import HostPort

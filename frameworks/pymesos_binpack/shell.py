@@ -1,41 +1,34 @@
-"""The doing half of the bin-packing framework: the driver, the state directory, those who watch."""
+"""The doing half of the bin-packing framework: its core, the driver and the state directory."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
-import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pymesos_binpack import core as c
+from pymesos_binpack.answers import Answers, SubmitError
+from pymesos_binpack.callbacks import Callbacks
 from pymesos_binpack.calls import make_call
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.making import Making
 from pymesos_binpack.specs import Job
+from pymesos_binpack.watches import Watch, Watches
 from pymesos_core import crash
 from pymesos_core.coordination import Detector, RegistryError
 from pymesos_core.exits import RoleError
 from pymesos_core.outgoing.telling import MakeTells, Tells, TellsNobody
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
-from pymesos_core.security.policy import Policy
-from pymesos_core.security.policy_file import PolicyError, new_cluster, read_policy
 from pymesos_core.store import StateStore
 from pymesos_core.tasks import until_first
 from pymesos_core.text import quoted
-from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import Driver, Scheduler
-
-log = logging.getLogger(__name__)
-
-STARTS_AGAIN = "the framework starts again: try again"
+from pymesos_sdk import Driver
 
 CAPABILITIES = (
     pb.PARTITION_AWARE,
@@ -50,38 +43,8 @@ class StateError(RoleError):
     """The state cannot be written: the message says why."""
 
 
-class StartsAgainError(Exception):
-    """Asked of a framework that stops here, and goes on in another: ask again."""
-
-
-class SubmitError(Exception):
-    """The job is not taken: the message says why and what to do."""
-
-
-class StaleError(SubmitError):
-    """Somebody was quicker: another version is in force, or a job of the name runs."""
-
-
-class WrongError(SubmitError):
-    """What was asked for cannot be: to ask again later is of no use."""
-
-
-def refusal(effect: c.JobRefused) -> SubmitError:
-    """Return what is raised where the core has refused what somebody asked for."""
-    kind = StaleError if effect.stale else WrongError if effect.wrong else SubmitError
-    return kind(effect.message)
-
-
-class Watch:
-    """Wakes when a job changes."""
-
-    def __init__(self) -> None:
-        self.changed = asyncio.Event()
-        self.changed.set()
-
-
-class Binpack(Scheduler):
-    """One bin-packing framework."""
+class Binpack:
+    """One bin-packing framework: its core runs here, and what that wants is done."""
 
     def __init__(
         self,
@@ -107,7 +70,7 @@ class Binpack(Scheduler):
         info.roles[:] = core.roles
         self._info = info
         self.driver = driver(
-            self,
+            Callbacks(self._feed),
             info,
             master,
             acknowledge=False,
@@ -132,12 +95,8 @@ class Binpack(Scheduler):
             lambda told: self._feed(c.NoticeTaken(told.key, told.began_s, told.is_over))
         )
         self._making = Making(self._feed)
-        # By the job that is to be changed, or nothing, and the id of the request.
-        self._accepted: dict[tuple[str, str], asyncio.Future[c.JobAccepted]] = {}
-        self._released: dict[tuple[str, bool], asyncio.Future[str]] = {}  # by job, and `discard`
-        self._numbers = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[None]] = {}
-        self._watches: dict[str, dict[Watch, None]] = {}
+        self._answers = Answers(self._feed, lambda: self.over)
+        self._watches = Watches()
         self._failed = asyncio.Event()
         self._failure: Exception | None = None
 
@@ -174,21 +133,8 @@ class Binpack(Scheduler):
             raise
         finally:
             self._runner.stop()
-            self._tell_who_waits()
-
-    def _tell_who_waits(self) -> None:
-        """Tell who waits that nobody is answered here any more."""
-        waiting: tuple[asyncio.Future[Any], ...] = (
-            *self._accepted.values(),
-            *self._released.values(),
-            *self._asked.values(),
-        )
-        for asked in waiting:
-            if not asked.done():
-                asked.set_exception(StartsAgainError(STARTS_AGAIN))
-        for watches in self._watches.values():
-            for watch in watches:
-                watch.changed.set()
+            self._answers.end()
+            self._watches.end()
 
     async def submit(
         self,
@@ -210,7 +156,7 @@ class Binpack(Scheduler):
         event = c.JobSubmitted(
             request_id, job_id, job, not same_name, made_by, versions, self._store.room_bytes
         )
-        return (await self._ask(("", request_id), event)).job_id
+        return (await self._answers.accepted(("", request_id), event)).job_id
 
     def receivers_problem(self, job: Job) -> str | None:
         """Why the alerts of a job cannot be taken; None: they can."""
@@ -232,11 +178,11 @@ class Binpack(Scheduler):
         Raises SubmitError, StaleError, StartsAgainError.
         """
         event = replace(event, room_bytes=self._store.room_bytes)
-        return (await self._ask((event.job_id, event.request_id), event)).version
+        return (await self._answers.accepted((event.job_id, event.request_id), event)).version
 
     async def have_stored(self, job_id: str) -> None:
         """Return once what was decided of a job is stored. Raises StartsAgainError."""
-        await self._have_stored(lambda asked: c.ChangesAwaited(job_id, asked))
+        await self._answers.stored(lambda asked: c.ChangesAwaited(job_id, asked))
 
     async def ask_rollout(self, job_id: str, task: str, what: Asked, by: str) -> None:
         """Pause, resume, promote or abort a rollout, or all of a job; returns once it is stored.
@@ -245,7 +191,7 @@ class Binpack(Scheduler):
         """
         request_id = f"rollout-{self._outside.token(8)}"
         event = c.RolloutAsked(request_id, job_id, task, what, by)
-        await self._ask((job_id, request_id), event)
+        await self._answers.accepted((job_id, request_id), event)
 
     async def trigger(
         self, job_id: str, task: str, args: Mapping[str, str], request_id: str, by: str
@@ -255,46 +201,18 @@ class Binpack(Scheduler):
         Raises SubmitError, StartsAgainError.
         """
         event = c.RunTriggered(request_id, job_id, task, args, by)
-        await self._ask((job_id, request_id), event)
-
-    async def _ask(self, key: tuple[str, str], event: c.Event) -> c.JobAccepted:
-        """Feed an event unless one of its key waits for its answer; return that answer.
-
-        It is waited for whoever hangs up meanwhile: others may have sent the same request.
-        """
-        if (accepted := self._accepted.get(key)) is None:
-            accepted = asyncio.get_running_loop().create_future()
-            self._accepted[key] = accepted
-            accepted.add_done_callback(lambda done: self._answered(key, done))
-            self._feed(event)
-            if self.over and not accepted.done():
-                accepted.set_exception(StartsAgainError(STARTS_AGAIN))
-        return await asyncio.shield(accepted)
-
-    def _answered(self, key: tuple[str, str], accepted: asyncio.Future[c.JobAccepted]) -> None:
-        if self._accepted.get(key) is accepted:
-            del self._accepted[key]
-        if not accepted.cancelled():
-            accepted.exception()  # nobody may have waited for it
+        await self._answers.accepted((job_id, request_id), event)
 
     async def release(self, job_id: str, *, discard: bool) -> str:
         """Try a job in quarantine again, or forget it; why not, or nothing.
 
         Raises StartsAgainError.
         """
-        key = (job_id, discard)
-        if (asked := self._released.get(key)) is None:
-            asked = asyncio.get_running_loop().create_future()
-            self._released[key] = asked
-            asked.add_done_callback(lambda _: self._released.pop(key, None))
-            self._feed(c.QuarantineReleased(job_id, discard))
-            if self.over and not asked.done():
-                asked.set_exception(StartsAgainError(STARTS_AGAIN))
-        return await asyncio.shield(asked)
+        return await self._answers.released(job_id, discard=discard)
 
     async def stop_job(self, job_id: str, *, now: bool = False) -> None:
         """End a job and its tasks; return once that is durable. Raises StartsAgainError."""
-        await self._have_stored(lambda asked: c.JobStopped(job_id, asked, now))
+        await self._answers.stored(lambda asked: c.JobStopped(job_id, asked, now))
 
     @property
     def receivers(self) -> Collection[str]:
@@ -320,7 +238,7 @@ class Binpack(Scheduler):
 
         Raises StartsAgainError.
         """
-        await self._have_stored(
+        await self._answers.stored(
             lambda asked: c.AlertsSilenced(job_id, task, when, for_s, by, why, asked)
         )
 
@@ -330,105 +248,25 @@ class Binpack(Scheduler):
         Raises SubmitError, StaleError, StartsAgainError.
         """
         event = replace(event, room_bytes=self._store.room_bytes)
-        return (await self._ask(("", event.request_id), event)).version
+        return (await self._answers.accepted(("", event.request_id), event)).version
 
     async def forget_volume(self, role: str, volume_id: str) -> None:
         """Have the next run of a volume's name make a new one; return once that is durable.
 
         Raises StartsAgainError.
         """
-        await self._have_stored(lambda asked: c.VolumeRemoved(role, volume_id, asked))
+        await self._answers.stored(lambda asked: c.VolumeRemoved(role, volume_id, asked))
 
     async def give_up_volumes(self, job_id: str, tasks: tuple[str, ...]) -> None:
         """Have what waits for data on unreachable agents begin without; return once durable.
 
         Raises StartsAgainError.
         """
-        await self._have_stored(lambda asked: c.VolumesGivenUp(job_id, tasks, asked))
+        await self._answers.stored(lambda asked: c.VolumesGivenUp(job_id, tasks, asked))
 
-    async def _have_stored(self, event: Callable[[int], c.Event]) -> None:
-        number = next(self._numbers)
-        self._asked[number] = done = asyncio.get_running_loop().create_future()
-        try:
-            self._feed(event(number))
-            if self.over and not done.done():
-                raise StartsAgainError(STARTS_AGAIN)
-            await done
-        finally:
-            del self._asked[number]
-
-    @contextlib.contextmanager
-    def watch(self, job_id: str) -> Iterator[Watch]:
+    def watch(self, job_id: str) -> AbstractContextManager[Watch]:
         """A watch that is set now, and again whenever the job changes."""
-        watch = Watch()
-        self._watches.setdefault(job_id, {})[watch] = None
-        try:
-            yield watch
-        finally:
-            watches = self._watches[job_id]
-            del watches[watch]
-            if not watches:
-                del self._watches[job_id]
-
-    # What the driver tells.
-
-    def subscribed(self, driver: Driver, framework_id: str) -> None:
-        """See Scheduler."""
-        self._feed(c.Subscribed(framework_id))
-        if scheduler_pb.TELLS_POLICY not in driver.master_capabilities:
-            self._feed(c.PolicyTold(new_cluster()))  # one that has none
-
-    def policy(self, driver: Driver, document: str, version: int) -> None:
-        """See Scheduler. What cannot be read, as of a later version, allows nothing."""
-        try:
-            told = read_policy(document, version)
-        except PolicyError as error:
-            log.error("the cluster's policy cannot be read (%s): all who ask are denied", error)
-            told = Policy(version=version)
-        self._feed(c.PolicyTold(told))
-
-    def secret_versions(self, driver: Driver, versions: scheduler_pb.Event.SecretVersions) -> None:
-        """See Scheduler."""
-        told = tuple((each.name, each.version, each.set_at_s) for each in versions.secrets)
-        self._feed(c.SecretsTold(versions.role, told, versions.complete, versions.removed))
-
-    def framework_updated(self, driver: Driver, info: pb.FrameworkInfo, problem: str) -> None:
-        """See Scheduler."""
-        self._feed(c.RolesAnswered(tuple(info.roles), driver.roles, problem))
-
-    def disconnected(self, driver: Driver) -> None:
-        """See Scheduler."""
-        self._feed(c.Disconnected())
-
-    def offers(self, driver: Driver, offers: Sequence[pb.Offer]) -> None:
-        """See Scheduler."""
-        self._feed(c.OffersReceived(tuple(offers)))
-
-    def rescinded(self, driver: Driver, offer_id: str) -> None:
-        """See Scheduler."""
-        self._feed(c.OfferRescinded(offer_id))
-
-    def failure(self, driver: Driver, agent_id: str) -> None:
-        """See Scheduler."""
-        self._feed(c.AgentLost(agent_id))
-
-    def drain(self, driver: Driver, drain: scheduler_pb.Event.Drain) -> None:
-        """See Scheduler."""
-        self._feed(c.AgentDraining(drain.agent_id, drain.deadline_s, drain.cancelled))
-
-    def uses(self, driver: Driver, uses: Sequence[pb.TaskUse]) -> None:
-        """See Scheduler."""
-        self._feed(c.UsesTold(tuple(uses)))
-
-    def inverse_offers(self, driver: Driver, inverse_offers: Sequence[pb.InverseOffer]) -> None:
-        """See Scheduler."""
-        self._feed(c.InverseOffersReceived(tuple(inverse_offers)))
-
-    def update(self, driver: Driver, status: pb.TaskStatus) -> None:
-        """See Scheduler."""
-        self._feed(c.TaskUpdated(status))
-
-    # The core.
+        return self._watches.watch(job_id)
 
     def _feed(self, event: c.Event) -> None:
         self._runner.feed(event)
@@ -441,25 +279,10 @@ class Binpack(Scheduler):
         match effect:
             case c.Store(token, changes):
                 self._runner.commit(token, changes)
-            case c.JobAccepted():
-                accepted = self._accepted.get(effect.key)
-                if accepted is not None and not accepted.done():
-                    accepted.set_result(effect)
-            case c.Released(job_id, problem, discard):
-                asked = self._released.get((job_id, discard))
-                if asked is not None and not asked.done():
-                    asked.set_result(problem)
-            case c.Done(number):
-                done = self._asked.get(number)
-                if done is not None and not done.done():
-                    done.set_result(None)
-            case c.JobRefused(request_id, job_id=job_id):
-                accepted = self._accepted.get((job_id, request_id))
-                if accepted is not None and not accepted.done():
-                    accepted.set_exception(refusal(effect))
+            case c.JobAccepted() | c.JobRefused() | c.Released() | c.Done():
+                self._answers.give(effect)
             case c.JobChanged(job_id):
-                for watch in self._watches.get(job_id, ()):
-                    watch.changed.set()
+                self._watches.changed(job_id)
             case c.BeInRoles(roles):
                 info = pb.FrameworkInfo()
                 info.CopyFrom(self._info)

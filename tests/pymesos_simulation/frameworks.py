@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from pymesos_binpack import core as bp
+from pymesos_binpack.answers import StartsAgainError
 from pymesos_binpack.jobs.groups import main_task_id
 from pymesos_binpack.jobs.instance import INSTANCE, Instance
 from pymesos_binpack.jobs.updating import rules_of
@@ -17,7 +18,7 @@ from pymesos_binpack.placement.ports import ranges_of
 from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
-from pymesos_binpack.shell import Binpack, StartsAgainError, StateError
+from pymesos_binpack.shell import Binpack, StateError
 from pymesos_binpack.specs import Job
 from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now

@@ -14,13 +14,14 @@ from typing import Any
 from urllib.parse import unquote
 
 from pymesos_binpack.ahead import Ahead
+from pymesos_binpack.answers import StartsAgainError
 from pymesos_binpack.electing import begin_life, contend, elsewhere
 from pymesos_binpack.jobs.instance import INSTANCE
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
-from pymesos_binpack.shell import Binpack, StartsAgainError
+from pymesos_binpack.shell import Binpack
 from pymesos_binpack.specs import Job
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import MasterInfo, Term

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from pymesos_binpack import core as c
+from pymesos_binpack.answers import refusal
 from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.services.relayed import RelayedJobs
-from pymesos_binpack.shell import refusal
 from pymesos_binpack.specs import Job
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller

@@ -11,8 +11,9 @@ from typing import Any, cast
 import pytest
 
 from pymesos_binpack import core as c
+from pymesos_binpack.answers import StaleError, SubmitError
 from pymesos_binpack.core import BinpackCore
-from pymesos_binpack.shell import Binpack, StaleError, SubmitError
+from pymesos_binpack.shell import Binpack
 from pymesos_core.outgoing.notices import Notice
 from pymesos_core.outgoing.telling import MakeTells, TellsNobody, Unreached
 from pymesos_core.store import Store

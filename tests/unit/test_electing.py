@@ -15,6 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from pymesos_binpack.answers import SubmitError
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.electing import begin_life, compare, contend, elsewhere
 from pymesos_binpack.jobfiles.parsing import parse_job
@@ -26,7 +27,7 @@ from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.settings import BinpackSettings
-from pymesos_binpack.shell import Binpack, StateError, SubmitError
+from pymesos_binpack.shell import Binpack, StateError
 from pymesos_binpack.states import (
     MOVED,
     NOWHERE,

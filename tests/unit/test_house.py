@@ -75,7 +75,8 @@ ROOMS = {
 FLOORS = {
     "frameworks/pymesos_binpack": [
         "constraints", "containers", "periodic", "specs", "roles", "placement", "jobs", "jobfiles",
-        "alerts", "ahead", "loading", "restoring", "core", "calls", "making", "shell", "services",
+        "alerts", "ahead", "loading", "restoring", "core", "callbacks", "calls", "making",
+        "answers", "watches", "shell", "services",
         "metrics", "hosting", "settings", "states", "life", "electing", "moving", "main",
     ],
 }  # fmt: skip

@@ -31,7 +31,7 @@ from pymesos_agent.services.executor import ExecutorService, ExecutorStreams
 from pymesos_agent.services.sandbox import SandboxService
 from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.jobs import JobsService
-from pymesos_binpack.shell import Watch
+from pymesos_binpack.watches import Watch
 from pymesos_core import following, turns
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pymesos_binpack.answers import StaleError
 from pymesos_binpack.jobfiles.scaling import scale_warnings
 from pymesos_binpack.jobs.foreseeing import TaskChange, foresee
 from pymesos_binpack.jobs.history import SUBMIT, Version
@@ -26,7 +27,6 @@ from pymesos_binpack.services.changing import (
 )
 from pymesos_binpack.services.versions import MAX_CHANGES
 from pymesos_binpack.services.views import field_change, task_change
-from pymesos_binpack.shell import StaleError
 from pymesos_binpack.specs import Job
 from pymesos_core.security.policy import Verb
 from pymesos_core.text import quoted

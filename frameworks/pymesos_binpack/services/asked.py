@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pymesos_binpack.answers import StaleError, StartsAgainError, SubmitError, WrongError
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
 from pymesos_binpack.jobfiles.trial import new_problem
 from pymesos_binpack.jobs.groups import main_task_id
@@ -14,7 +15,7 @@ from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.places import Places
-from pymesos_binpack.shell import Binpack, StaleError, StartsAgainError, SubmitError, WrongError
+from pymesos_binpack.shell import Binpack
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.caller import NOBODY, Caller, Method
 from pymesos_core.ids import id_problem, size_of

@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Set
 from typing import NamedTuple
 
+from pymesos_binpack.answers import StaleError
 from pymesos_binpack.core import VersionProposed
 from pymesos_binpack.jobs.dependencies import remade
 from pymesos_binpack.jobs.history import RESTART, ROLLBACK, SCALE, SUBMIT, Version
@@ -13,7 +14,6 @@ from pymesos_binpack.jobs.state import JobState, revision_of
 from pymesos_binpack.periodic.rules import PeriodicRules
 from pymesos_binpack.services.asked import Call, answering, runs, used_before, who
 from pymesos_binpack.services.versions import VersionCalls, version_of
-from pymesos_binpack.shell import StaleError
 from pymesos_binpack.specs import Job
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code
