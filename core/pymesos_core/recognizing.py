@@ -1,7 +1,7 @@
 """Messages with which nothing is wrong are told at a glance, as most that come are.
 
 What is not recognized may be well all the same: that is for a closer look to say, which takes
-longer. `contract.py` has the rules. Here a function is written for each kind of message, as
+longer. `contract_rules.py` has the rules. Here a function is written for each kind of message, as
 `dataclasses` writes an `__init__`: it reads field by field by name, which takes a third of the time
 that going through descriptors does, and this is most of what a call costs a master.
 """

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from pymesos_core import contract, limits
+from pymesos_core import contract, contract_rules, limits
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import backup_pb2 as backup_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
@@ -56,7 +56,7 @@ def fields() -> list[FieldDescriptor]:
     return [
         field
         for descriptor in seen.values()
-        if descriptor.name not in contract.READ_ELSEWHERE
+        if descriptor.name not in contract_rules.READ_ELSEWHERE
         for field in descriptor.fields
         if field.message_type is None and field.type != FieldDescriptor.TYPE_BOOL
     ]
@@ -64,7 +64,7 @@ def fields() -> list[FieldDescriptor]:
 
 def test_every_field_has_a_rule() -> None:
     without = [field.full_name for field in fields() if contract.rule_of(field) is None]
-    assert not without, f"say in core/pymesos_core/contract.py what these may be: {without}"
+    assert not without, f"say in core/pymesos_core/contract_rules.py what these may be: {without}"
 
 
 def test_no_rule_is_of_a_field_that_is_not_there() -> None:
@@ -77,9 +77,9 @@ def test_no_rule_is_of_a_field_that_is_not_there() -> None:
         for descriptor in seen.values():
             names = {field.name for field in descriptor.fields}
             there |= names | {f"{descriptor.name}.{name}" for name in names} | {descriptor.name}
-    assert set(contract.RULES) <= there
-    assert set(contract.COUNTS) <= there
-    assert set(contract.SIZES) <= there
+    assert set(contract_rules.RULES) <= there
+    assert set(contract_rules.COUNTS) <= there
+    assert set(contract_rules.SIZES) <= there
 
 
 def test_every_number_that_is_not_finite_is_refused_or_has_a_meaning() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pymesos_core import resources as core_resources
 from pymesos_core.addresses import HostPort
-from pymesos_core.contract import MAX_TIME_S
+from pymesos_core.contract_rules import MAX_TIME_S
 from pymesos_core.limits import CALL_TASKS
 from pymesos_core.mesos import unsupported
 from pymesos_core.mesos.json_messages import from_json, to_object

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pymesos_core.clock import utc
-from pymesos_core.contract import MAX_TIME_S, TEN_YEARS_S
+from pymesos_core.contract_rules import MAX_TIME_S, TEN_YEARS_S
 from pymesos_core.errors import ProblemKind
 from pymesos_core.states import is_terminal
 from pymesos_core.text import duration

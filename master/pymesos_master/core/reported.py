@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from pymesos_core import contract, limits, resources
+from pymesos_core.contract_rules import MAX_TIME_S
 from pymesos_core.copies import copy_of
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.resource_values import ResourceError
@@ -118,7 +119,7 @@ def _resources_of(record: agent_pb.TaskRecord) -> Resources:
 
 def time_of(unix_s: float) -> float:
     """A time that a peer says, or 0 when it is none."""
-    return unix_s if 0 < unix_s <= contract.MAX_TIME_S else 0.0
+    return unix_s if 0 < unix_s <= MAX_TIME_S else 0.0
 
 
 def _statuses(

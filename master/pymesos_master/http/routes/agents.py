@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from pymesos_core.contract import TEN_YEARS_S
+from pymesos_core.contract_rules import TEN_YEARS_S
 from pymesos_core.json_dialect import (
     Json,
     agent_json,
