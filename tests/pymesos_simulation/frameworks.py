@@ -466,17 +466,18 @@ class FrameworkNode(SchedulerNode):
         """A task has one end. GONE, DROPPED and GONE_BY_OPERATOR all say that no agent has it.
 
         An end that the framework did not store dies with the agent that an operator marks gone; and
-        one that comes again from such an agent, unasked, may make it ask once more.
+        one that comes again from such an agent, unasked, may make it ask once more. If it has not
+        stored that either, a leader that does not know of its successor may tell the first again.
         """
         if not is_terminal(status.state):
             return
         known = self.ends.setdefault(status.task_id, status.state)
         never_was = {pb.TASK_GONE, pb.TASK_DROPPED, pb.TASK_GONE_BY_OPERATOR}
         asked = status.reason == pb.REASON_RECONCILIATION
-        lost = status.state == pb.TASK_GONE_BY_OPERATOR and (
-            asked or status.task_id not in self.settled
-        )
-        if lost:
+        settled = status.task_id in self.settled
+        lost = status.state == pb.TASK_GONE_BY_OPERATOR and (asked or not settled)
+        found = known == pb.TASK_GONE_BY_OPERATOR and asked and not settled
+        if lost or found:
             known = self.ends[status.task_id] = status.state
         assert known == status.state or {known, status.state} <= never_was, (
             f"{status.task_id} ended as {state_name(known)} and as {state_name(status.state)}"
