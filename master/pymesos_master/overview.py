@@ -61,7 +61,7 @@ class Overviews:
         self, caller: Caller, request: pb.GetOverviewRequest
     ) -> pb.GetOverviewResponse:
         """Raises RequestError (DENIED)."""
-        may = self._queries.readable(caller, "Operator.GetOverview")
+        may = self._queries.permits.readable(caller, "Operator.GetOverview")
         counted = await self._of(may)
         failures = min(request.failures or USUAL_FAILURES, MOST_FAILURES)
         return pb.GetOverviewResponse(

@@ -192,7 +192,7 @@ def _poster(hook: WebhookRecord) -> Poster:
 def _may(leader: Leader, hook: WebhookRecord) -> Callable[[], Roles]:
     """What it is shown: what its maker may read, as long as that may. Raises RequestError."""
     maker = Caller(hook.set_by, Method.CERT if hook.set_by else None, via="webhook")
-    readable = leader.queries.watching(maker)
+    readable = leader.queries.permits.watching(maker)
 
     def may() -> Roles:
         if hook.set_by in leader.core.state.revoked():

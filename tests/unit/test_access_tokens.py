@@ -78,10 +78,10 @@ class Tokens:
         return self.h.answers[request_id]
 
     def find(self, number: int = 0) -> Caller | None:
-        return self.queries.access_token(digest(number), "ipv4:10.0.0.9")
+        return self.queries.access.access_token(digest(number), "ipv4:10.0.0.9")
 
     def ids(self, caller: Caller) -> list[str]:
-        return [view.id for view in self.queries.access_tokens(caller)]
+        return [view.id for view in self.queries.access.access_tokens(caller)]
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ class TestMaking:
             tokens.h.now.wall_s + 60,
             rights=("read:prod", "audit"),
         )
-        (view,) = tokens.queries.access_tokens(ALICE)
+        (view,) = tokens.queries.access.access_tokens(ALICE)
         assert (view.name, [*view.rights], view.principal) == (
             "for tests", ["read:prod", "audit"], "operator/alice",
         )  # fmt: skip
@@ -117,7 +117,7 @@ class TestMaking:
     @pytest.mark.parametrize("changed", [digest()[:ID_LENGTH] + "0" * 48, "", "0" * 64, "x" * 64])
     def test_the_whole_digest_has_to_be_right(self, tokens: Tokens, changed: str) -> None:
         tokens.make()
-        assert tokens.queries.access_token(changed, "") is None
+        assert tokens.queries.access.access_token(changed, "") is None
 
     @pytest.mark.parametrize(
         ("rights", "lifetime_s", "words"),
@@ -203,7 +203,9 @@ class TestEnding:
         told.set(said.revoked)
         assert told.problem(caller) is not None, "whatever it has open ends"
         assert tokens.revoke(token_id) == f"there is no access token '{token_id}' that is good"
-        assert not tokens.queries.revocations(ALICE), "which lists principals and certificates"
+        assert not tokens.queries.access.revocations(ALICE), (
+            "which lists principals and certificates"
+        )
 
     def test_by_its_principal_being_revoked(self, tokens: Tokens) -> None:
         tokens.make(caller=BOB)
@@ -327,11 +329,11 @@ class TestRights:
 
     def test_of_somebody_else_it_says_nothing(self, tokens: Tokens) -> None:
         caller = by_token("policy")
-        assert tokens.queries.can(caller, "operator/bob", "read", "prod").allowed
-        assert not tokens.queries.can(caller, "", "read", "prod").allowed
-        me = tokens.queries.who_am_i(caller)
+        assert tokens.queries.permits.can(caller, "operator/bob", "read", "prod").allowed
+        assert not tokens.queries.permits.can(caller, "", "read", "prod").allowed
+        me = tokens.queries.permits.who_am_i(caller)
         assert (me.access_token, [*me.rights], len(me.rules)) == ("t1", ["policy"], 1)
-        assert tokens.queries.who_am_i(ALICE).access_token == ""
+        assert tokens.queries.permits.who_am_i(ALICE).access_token == ""
 
     def test_rights_that_can_be(self) -> None:
         assert rights_problem(("read,logs:prod/**", "*:**", "agents,audit", "kill:*")) is None

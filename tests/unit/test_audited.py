@@ -286,7 +286,7 @@ async def test_a_full_disk_refuses_what_operators_change(master: Master) -> None
 
 async def test_what_may_not_be_read_has_a_line(master: Master) -> None:
     with pytest.raises(RequestError):
-        master.leader.queries.policy(MALLORY)
+        master.leader.queries.permits.policy(MALLORY)
     await master.leader.commands.set_weight(ALICE, "prod", 2.0)
     denied, _ = master.on_disk()
     assert (denied["method"], denied["verb"]) == ("Operator.GetPolicy", "policy")

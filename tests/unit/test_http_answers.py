@@ -531,7 +531,7 @@ class TestRelayed:
         calls, asked = operators_of(follower), operator_pb2.ListAgentsRequest()
         assert await calls.ask("Operator.ListAgents", asked, self.ROOT) is not None
         told: list[Entry] = []
-        monkeypatch.setattr(self.lead.here().queries, "_audit", told.append)
+        monkeypatch.setattr(self.lead.here().queries.permits, "_audit", told.append)
         with pytest.raises(CallError, match="operator/x may not read") as refused:
             await calls.ask("Operator.ListAgents", asked, Caller("operator/x", Method.CERT))
         assert refused.value.code is Code.PERMISSION_DENIED
@@ -543,8 +543,8 @@ class TestRelayed:
         self, follower: Leadership, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         heard: list[Caller] = []
-        queries = self.lead.here().queries
-        monkeypatch.setattr(queries, "check", lambda caller, *_: heard.append(caller))
+        permits = self.lead.here().queries.permits
+        monkeypatch.setattr(permits, "check", lambda caller, *_: heard.append(caller))
         calls, asked = operators_of(follower), operator_pb2.ListAgentsRequest()
         await calls.ask("Operator.ListAgents", asked, self.ROOT)
         self.by = self.OPEN

@@ -50,7 +50,8 @@ WHO = Caller(peer="ipv4:127.0.0.1", via="http")
 def leading(world: World) -> Leadership:
     """A leader whose cluster that is."""
     made = Leadership(MasterInfo("m1", AT, "first"))
-    queries = SimpleNamespace(watching=lambda caller: lambda: EVERY_ROLE)
+    permits = SimpleNamespace(watching=lambda caller: lambda: EVERY_ROLE)
+    queries = SimpleNamespace(permits=permits)
     made.leader = cast(Leader, SimpleNamespace(queries=queries, watching=world.watching))
     return made
 

@@ -249,7 +249,7 @@ async def test_the_policy_decides_as_for_grpc(monkeypatch: pytest.MonkeyPatch) -
         for name in ("dev", "looks", "eve")
     )
     told: list[Entry] = []
-    monkeypatch.setattr(world.leadership.here().queries, "_audit", told.append)
+    monkeypatch.setattr(world.leadership.here().queries.permits, "_audit", told.append)
     await get_json(world.answering, "/v1/tasks/t/files", **dev)
     status, why = await world.said("/v1/tasks/t/files", **looks)
     assert status == 403 and "operator/looks may not files in the role dev" in why

@@ -372,10 +372,10 @@ class TestFrameworks:
 class TestPolicy:
     def test_until_one_is_set_each_is_what_its_certificate_says(self) -> None:
         h = MasterHarness()
-        seen = Queries(h.core).policy(who("operator/anybody"))
+        seen = Queries(h.core).permits.policy(who("operator/anybody"))
         assert (seen.document, seen.version) == (NEW_CLUSTER, 0)
         with pytest.raises(RequestError):
-            Queries(h.core).policy(FRAMEWORK)
+            Queries(h.core).permits.policy(FRAMEWORK)
 
     def test_it_is_in_force_when_it_is_answered_and_the_next_leader_has_it(self) -> None:
         h = MasterHarness()
@@ -386,7 +386,7 @@ class TestPolicy:
         h.write()
         assert h.answers[99] is None and h.core.state.policy.version == 1
         later = MasterHarness(Config(seed_policy="allow: []"), h.registry)
-        seen = Queries(later.core).policy(ROOT)
+        seen = Queries(later.core).permits.policy(ROOT)
         assert (seen.document, seen.version, seen.set_by) == (document, 1, "operator/root")
 
     def test_two_people_do_not_overwrite_each_other(self) -> None:
@@ -477,9 +477,9 @@ class TestQueries:
             lambda: queries.offers(o, ALL),
             lambda: queries.roles(o),
             lambda: queries.explain(o, framework_id),
-            lambda: queries.watching(o),
+            lambda: queries.permits.watching(o),
             lambda: queries.quarantined(o, ALL),
-            lambda: queries.policy(o),
+            lambda: queries.permits.policy(o),
         ):
             with pytest.raises(RequestError, match="operator/o may not") as refused:
                 ask()
@@ -500,19 +500,22 @@ class TestQueries:
     def test_can_says_which_rule_decides(self) -> None:
         h = harness("{who: operator/o, do: [read], role: 'prod/**'}")
         queries, o = Queries(h.core), who("operator/o")
-        yes, no = queries.can(o, "", "read", "prod/a"), queries.can(o, "operator/o", "kill", "prod")
+        yes, no = (
+            queries.permits.can(o, "", "read", "prod/a"),
+            queries.permits.can(o, "operator/o", "kill", "prod"),
+        )
         assert yes.allowed and (yes.rule.line, yes.policy_version) == (4, 1)
         assert yes.rule.rule == "{who: operator/o, do: [read], role: prod/**}"
         assert not no.allowed and "may not kill in the role prod" in no.problem
         with pytest.raises(RequestError, match="may not policy"):
-            queries.can(o, "operator/root", "read", "prod")
-        assert queries.can(ROOT, "operator/o", "read", "prod").allowed
+            queries.permits.can(o, "operator/root", "read", "prod")
+        assert queries.permits.can(ROOT, "operator/o", "read", "prod").allowed
         for wrong in (("operator/o", "fly", "prod"), ("bob", "read", "p"), ("", "read", "a//b")):
             with pytest.raises(RequestError) as refused:
-                queries.can(ROOT, *wrong)
+                queries.permits.can(ROOT, *wrong)
             assert refused.value.problem.kind is ProblemKind.INVALID
-        assert [rule.line for rule in queries.who_am_i(o).rules] == [4]
-        assert queries.who_am_i(NOBODY).principal == ""
+        assert [rule.line for rule in queries.permits.who_am_i(o).rules] == [4]
+        assert queries.permits.who_am_i(NOBODY).principal == ""
 
 
 class TestWatching:
@@ -535,8 +538,8 @@ class TestWatching:
                         return events
 
         with (
-            watching.watch("", View(Queries(h.core).watching(who("operator/o")))) as little,
-            watching.watch("", View(Queries(h.core).watching(ROOT))) as all_of_it,
+            watching.watch("", View(Queries(h.core).permits.watching(who("operator/o")))) as little,
+            watching.watch("", View(Queries(h.core).permits.watching(ROOT))) as all_of_it,
         ):
             few, many = await seen_by(little), await seen_by(all_of_it)
             ids = {h.framework_id(framework), h.framework_id(other)}
@@ -555,7 +558,7 @@ class TestWatching:
         h, _, _ = cluster("{who: operator/o, do: [read], role: 'prod/**'}")
         watching = Watching(1, h.core.state, h.core.watch, lambda: h.now_s)
         rules = POLICY.format("- {who: operator/o, do: [read], role: eng}")
-        with watching.watch("", View(Queries(h.core).watching(who("operator/o")))) as watch:
+        with watching.watch("", View(Queries(h.core).permits.watching(who("operator/o")))) as watch:
             batch = await watch.batch()
             assert batch is not None and batch.snapshot_begins and len(batch.events) > 1
             assert set_policy(h, rules, 1) is None

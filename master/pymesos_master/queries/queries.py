@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 
 from pymesos_core.caller import Caller
 from pymesos_core.clock import Now, read_clock
-from pymesos_core.errors import denied, invalid, not_found
+from pymesos_core.errors import invalid, not_found
 from pymesos_core.resource_values import ResourceError
 from pymesos_core.resources import from_proto
-from pymesos_core.security.audit import Entry, entry
-from pymesos_core.security.identities import Kind
-from pymesos_core.security.needs import NEEDS
-from pymesos_core.security.policy import EVERY, EVERY_ROLE, Decision, Roles, Verb, roles_for
+from pymesos_core.security.audit import Entry
+from pymesos_core.security.policy import EVERY, Roles, Verb, roles_for
 from pymesos_core.streams import in_thread
 from pymesos_core.text import quoted
-from pymesos_master.core import MasterCore, access_tokens, accounting, permission, secrets
+from pymesos_master.core import MasterCore, accounting
 from pymesos_master.core.accounts import Sums
-from pymesos_master.core.records import AGENT, REVOCATION, Revocation, WebhookRecord
-from pymesos_master.core.registry import place_of
+from pymesos_master.core.records import AGENT, WebhookRecord
 from pymesos_master.core.state import Agent, Framework, Quarantined, Task
-from pymesos_master.queries import accounted, permits
+from pymesos_master.queries import accounted
+from pymesos_master.queries.access import Access
 from pymesos_master.queries.explaining import explanation
 from pymesos_master.queries.looking import Look
 from pymesos_master.queries.ordering import (
@@ -36,6 +33,7 @@ from pymesos_master.queries.ordering import (
     words_of,
 )
 from pymesos_master.queries.paging import Listing, PageRequest, Pages
+from pymesos_master.queries.permits import Permits
 from pymesos_master.queries.uses import Uses
 from pymesos_master.queries.views import (
     agent_view,
@@ -43,7 +41,6 @@ from pymesos_master.queries.views import (
     offer_view,
     quarantined_view,
     role_views,
-    sealed_view,
     task_view,
 )
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -64,6 +61,7 @@ FAILURES = frozenset(
 class Queries:
     """Reads of the state of one leader. Views are messages of the contract.
 
+    `permits` says who may read what, and `access` reads tokens, revocations and secrets.
     Listings come in pages and raise RequestError (OUTDATED) for a token that is not known any more.
     """
 
@@ -77,28 +75,11 @@ class Queries:
         self._core = core
         self._state = core.state
         self._clock = clock
-        self._audit = audit
         self._pages = Pages(clock)
+        self.permits = Permits(core.state, clock, audit)
+        self.access = Access(core.state, self.permits, self._pages, clock)
         self._sorted = Sorted(clock)
         self._uses = Uses()
-
-    def readable(self, caller: Caller, call: str) -> Roles:
-        """The roles of which the caller may read. Raises RequestError (DENIED)."""
-        self.check(caller, call)
-        return permission.readable(self._state, caller)
-
-    def check(self, caller: Caller, call: str, roles: Iterable[str] = ()) -> None:
-        """Raises RequestError (DENIED) for a caller who may not make a call of these roles."""
-        made = permission.decision(self._state, caller, call, roles)
-        if made.problem is not None:
-            named = {"role": ", ".join(roles)}
-            self._audit(entry(self._clock().wall_s, caller, call, made, named))
-            raise denied(made.problem)
-
-    def read(self, caller: Caller, call: str, roles: Iterable[str] = (), **named: str) -> Entry:
-        """The line that tells that a caller reads what is another's, or runs something there."""
-        made = permission.decision(self._state, caller, call, roles)
-        return entry(self._clock().wall_s, caller, call, made, {"role": ", ".join(roles), **named})
 
     def agents(
         self,
@@ -112,7 +93,7 @@ class Queries:
 
         They are of no role: who may read any sees them, without what is reserved for others.
         """
-        may = self.readable(caller, "Operator.ListAgents")
+        may = self.permits.readable(caller, "Operator.ListAgents")
 
         words = words_of(search)
 
@@ -140,7 +121,7 @@ class Queries:
         serving_jobs: bool = False,
     ) -> Listing[pb.FrameworkView]:
         """Frameworks by id: those of which the caller may read one of the roles."""
-        may = self.readable(caller, "Operator.ListFrameworks")
+        may = self.permits.readable(caller, "Operator.ListFrameworks")
 
         def items() -> list[Framework]:
             found = dict(self._state.frameworks)
@@ -167,7 +148,7 @@ class Queries:
         What is in their environments, and their data, only who may `read-env` sees.
         """
         state = self._state
-        may = self.readable(caller, "Operator.ListTasks")
+        may = self.permits.readable(caller, "Operator.ListTasks")
         words = words_of(wanted.search)
         has_words = task_search(state, words)
         may_env = roles_for(state.policy, caller, Verb.READ_ENV)
@@ -211,7 +192,7 @@ class Queries:
     def offers(self, caller: Caller, page: PageRequest) -> Listing[pb.OfferView]:
         """Offers that are not answered yet, the oldest first."""
         state = self._state
-        may = self.readable(caller, "Operator.ListOffers")
+        may = self.permits.readable(caller, "Operator.ListOffers")
         return self._pages.page(
             caller.taker,
             page,
@@ -223,7 +204,7 @@ class Queries:
 
     def roles(self, caller: Caller) -> list[pb.RoleView]:
         """Roles by name: those in use, and those with terms of their own."""
-        may = self.readable(caller, "Operator.ListRoles")
+        may = self.permits.readable(caller, "Operator.ListRoles")
         views = role_views(self._state, self._core.allocator)
         return [view for view in views if view.role in may]
 
@@ -231,7 +212,7 @@ class Queries:
         self, caller: Caller, page: PageRequest, request: pb.GetAccountingRequest
     ) -> Listing[pb.AccountingRow]:
         """What was used, of the roles that the caller may read. Raises RequestError."""
-        may = self.readable(caller, "Operator.GetAccounting")
+        may = self.permits.readable(caller, "Operator.GetAccounting")
 
         rows: list[tuple[accounted.Group, Sums]] = []
         if not page.token:  # all days may be a second's work: the leader goes on meanwhile
@@ -245,7 +226,7 @@ class Queries:
 
     def look(self, caller: Caller) -> Look:
         """One thing at a time, of the roles that the caller may read. Raises RequestError."""
-        return Look(self._core, self.readable(caller, "Operator.ListTasks"))
+        return Look(self._core, self.permits.readable(caller, "Operator.ListTasks"))
 
     def explain(
         self,
@@ -258,12 +239,12 @@ class Queries:
 
         Raises RequestError.
         """
-        may = self.readable(caller, "Operator.ExplainFramework")
+        may = self.permits.readable(caller, "Operator.ExplainFramework")
         framework = self._state.frameworks.get(framework_id)
         if framework is None:
             raise not_found(f"there is no framework {framework_id[:255]}")
         if not any(role in may for role in framework.roles):
-            self.check(caller, "Operator.ExplainFramework", framework.roles)
+            self.permits.check(caller, "Operator.ExplainFramework", framework.roles)
         try:
             needed = from_proto(needs).quantities
         except ResourceError as error:
@@ -281,7 +262,7 @@ class Queries:
         self, caller: Caller, page: PageRequest, kind: str = "", key: str = ""
     ) -> Listing[pb.QuarantinedRecord]:
         """Records that cannot be handled; one with what is stored, if it is asked for by name."""
-        self.check(caller, "Operator.ListQuarantinedRecords")
+        self.permits.check(caller, "Operator.ListQuarantinedRecords")
         one = bool(kind or key)
         return self._pages.page(
             caller.taker,
@@ -291,28 +272,6 @@ class Queries:
             lambda aside: quarantined_view(aside, whole=one),
             of="quarantined",
         )
-
-    def watching(self, caller: Caller) -> Callable[[], Roles]:
-        """What says, whenever it is asked, of which roles the caller may read now.
-
-        Both raise RequestError (DENIED).
-        """
-        self.check(caller, "Operator.WatchEvents")
-        return lambda: self.readable(caller, "Operator.WatchEvents")
-
-    def following(self, caller: Caller) -> Callable[[], Roles]:
-        """As `watching`, for names: resolvers, which are of agents and masters, are told all.
-
-        Both raise RequestError (DENIED).
-        """
-        if caller.is_proved and caller.principal.partition("/")[0] in (Kind.AGENT, Kind.MASTER):
-            return lambda: EVERY_ROLE
-        self.check(caller, "Names.Follow")
-        return lambda: self.readable(caller, "Names.Follow")
-
-    def may(self, caller: Caller, call: str, roles: Iterable[str]) -> bool:
-        """Whether a caller may make a call of these roles."""
-        return permission.problem(self._state, caller, call, roles) is None
 
     def roles_of_task(self, framework_id: str, task_id: str) -> tuple[str, ...]:
         """The role of a task; of one that is not known every role, since it may be of any.
@@ -329,7 +288,7 @@ class Queries:
         It is looked for among those of which the caller may read. Without `framework_id` no other
         framework may have a task of that id. Raises RequestError.
         """
-        state, may = self._state, self.readable(caller, "Operator.ListTasks")
+        state, may = self._state, self.permits.readable(caller, "Operator.ListTasks")
         frameworks = (*state.frameworks.values(), *state.completed_frameworks.values())
         live = (framework.tasks.get(task_id) for framework in frameworks)
         ended = (task for key, task in state.completed_tasks.items() if key[1] == task_id)
@@ -348,89 +307,9 @@ class Queries:
         (task,) = found.values()
         return task.framework_id, task.agent_id
 
-    def who_am_i(self, caller: Caller) -> pb.WhoAmIResponse:
-        """Who calls, and the rules that name it."""
-        return permits.who_am_i(self._state, caller)
-
-    def can(self, caller: Caller, who: str, verb: str, role: str) -> pb.CanResponse:
-        """Whether the caller, or somebody else, may do something. Raises RequestError."""
-        if who and who != caller.principal:
-            self.check(caller, "Operator.GetPolicy")
-            asked = replace(caller, principal=who, rights=None)
-        else:
-            asked = caller
-        return permits.can(self._state, asked, verb, role)
-
-    def policy(self, caller: Caller) -> pb.GetPolicyResponse:
-        """The policy in force. Raises RequestError (DENIED)."""
-        self.check(caller, "Operator.GetPolicy")
-        return permits.policy_view(self._state)
-
-    def tokens(self, caller: Caller) -> list[pb.TokenView]:
-        """Tokens that have not ended, by their principals. Raises RequestError (DENIED)."""
-        self.check(caller, "Operator.ListTokens")
-        now_s = self._clock().wall_s
-        return [
-            pb.TokenView(
-                digest=bytes.fromhex(digest),
-                principal=token.principal,
-                ends_at_s=token.ends_at_s,
-                made_by=token.made_by,
-                used=bool(token.key),
-            )
-            for digest, token in sorted(
-                self._state.tokens().items(), key=lambda item: (item[1].principal, item[0])
-            )
-            if token.ends_at_s > now_s
-        ]
-
-    def access_tokens(self, caller: Caller) -> list[pb.AccessTokenView]:
-        """Access tokens that are good: the caller's own, or with `policy` all."""
-        return permits.access_token_views(self._state, caller, self._clock().wall_s)
-
-    def access_token(self, digest: str, peer: str) -> Caller | None:
-        """Who asks by the access token whose secret has this digest, if it is good."""
-        return access_tokens.find(self._state, digest, self._clock().wall_s, peer)
-
-    def revocations(self, caller: Caller) -> list[pb.RevocationView]:
-        """What is let in no more, by name; of a record that cannot be read, its name.
-
-        Raises RequestError (DENIED).
-        """
-        self.check(caller, "Operator.ListRevocations")
-        made = self._state.image.durable(REVOCATION)
-        return [
-            pb.RevocationView(name=name, at_s=one.at_s, made_by=one.made_by)
-            if isinstance(one := made[name], Revocation)
-            else pb.RevocationView(name=name)
-            for name in sorted(made)
-        ]
-
-    def secrets(self, caller: Caller, role: str = "") -> list[pb.SecretView]:
-        """Secrets by role and name, without their values; none named: of all roles that are his.
-
-        Raises RequestError (DENIED).
-        """
-        self.check(caller, "Operator.ListSecrets", (role,) if role else ())
-        may = roles_for(self._state.policy, caller, Verb.SECRETS)
-        using = secrets.counts(self._state)
-        found = ((*place_of(key), record) for key, record in self._state.secrets().items())
-        return [
-            pb.SecretView(
-                role=of,
-                name=name,
-                version=record.version,
-                set_by=record.set_by,
-                set_at_s=record.set_at_s,
-                tasks=using[of, name],
-            )
-            for of, name, record in sorted(found, key=lambda item: item[:2])
-            if of in may and role in ("", of)
-        ]
-
     def webhooks(self, caller: Caller, problems: Mapping[str, str]) -> list[pb.WebhookView]:
         """Webhooks by name, with why they have not taken something. Raises RequestError."""
-        self.check(caller, "Operator.ListWebhooks")
+        self.permits.check(caller, "Operator.ListWebhooks")
         return [
             pb.WebhookView(
                 name=name,
@@ -454,38 +333,6 @@ class Queries:
                 f"there is no webhook {quoted(name)}; `pymesos-cli webhook list` lists them"
             )
         return found
-
-    def check_backup(self, caller: Caller) -> Entry:
-        """The line that tells that a caller backs the secrets up.
-
-        A backup by one who may not see all would lack what nobody misses until it is restored: it
-        is for those who may read everything, and use every secret. Raises RequestError (DENIED).
-        """
-        call = "Operator.ListSealedSecrets"
-        self.check(caller, call)
-        for also in ("Operator.ListRoles", "Operator.ListSecrets"):
-            verb = NEEDS[also].verb
-            assert verb is not None
-            if not roles_for(self._state.policy, caller, verb).every:
-                problem = (
-                    f"{caller.principal} may not {verb} in every role, and a backup is of all of"
-                    f" them: a rule {{who: {caller.principal}, do: [{verb}], role: '**'}} would"
-                    f" allow it"
-                )
-                self._audit(entry(self._clock().wall_s, caller, call, Decision(problem), {}))
-                raise denied(problem)
-        return self.read(caller, call)
-
-    def sealed_secrets(self, caller: Caller, page: PageRequest) -> Listing[pb.SealedSecret]:
-        """Every secret as it is kept, by role and name, for who has passed `check_backup`."""
-        return self._pages.page(
-            caller.taker,
-            page,
-            lambda: sorted(self._state.secrets().items(), key=lambda item: place_of(item[0])),
-            lambda item: True,
-            lambda item: sealed_view(*item),
-            of="sealed_secrets",
-        )
 
     def agent(self, agent_id: str) -> Agent:
         """One agent. Raises RequestError."""

@@ -53,7 +53,7 @@ class AccessTokenCalls:
     ) -> pb.ListAccessTokensResponse:
         """List the tokens that are good."""
         with self._leadership.asked() as leader:
-            found = leader.queries.access_tokens(caller_of(call))
+            found = leader.queries.access.access_tokens(caller_of(call))
         return pb.ListAccessTokensResponse(tokens=found)
 
     async def RevokeAccessToken(  # noqa: N802
@@ -93,7 +93,7 @@ class AccessTokens:
         leader = self._leadership.leader
         if leader is None:
             return None
-        caller = leader.queries.access_token(digest.hex(), peer)
+        caller = leader.queries.access.access_token(digest.hex(), peer)
         if caller is None:
             raise CallError(Code.UNAUTHENTICATED, NOT_GOOD)
         return caller

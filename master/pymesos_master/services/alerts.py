@@ -28,7 +28,7 @@ class ClusterAlertCalls:
     ) -> pb.ListClusterAlertsResponse:
         """What is wrong, who is told, and what is silenced."""
         with self._leadership.asked() as leader:
-            leader.queries.check(caller_of(call), "Operator.ListClusterAlerts")
+            leader.queries.permits.check(caller_of(call), "Operator.ListClusterAlerts")
             return alerts_view(leader)
 
     async def SilenceClusterAlerts(  # noqa: N802
@@ -46,7 +46,7 @@ class ClusterAlertCalls:
     ) -> pb.TestClusterReceiverResponse:
         """Tell a receiver that nothing is wrong, as an alert that fires and is over."""
         with self._leadership.asked() as leader:
-            leader.queries.check(caller_of(call), "Operator.TestClusterReceiver")
+            leader.queries.permits.check(caller_of(call), "Operator.TestClusterReceiver")
             tells = leader.tells
         if request.receiver not in tells.names:
             known = f"masters have {', '.join(sorted(tells.names)[:20])}"

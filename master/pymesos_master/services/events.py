@@ -25,7 +25,7 @@ async def batches(
     if problem := contract.problem(request):
         raise CallError(Code.INVALID_ARGUMENT, problem)
     with leadership.asked() as leader:
-        may = leader.queries.watching(caller)
+        may = leader.queries.permits.watching(caller)
     wanted = EventFilter.of(request)
     view = View(may, wanted, request.without_state, request.pace_s, request.latest)
     try:

@@ -37,7 +37,7 @@ class MastersService:
     ) -> pb.FindAccessTokenResponse:
         """Who asks by an access token that another master was shown."""
         leader = self._leadership.here()
-        caller = leader.queries.access_token(request.digest.hex(), request.peer)
+        caller = leader.queries.access.access_token(request.digest.hex(), request.peer)
         if caller is None:
             raise CallError(Code.UNAUTHENTICATED, NOT_GOOD, {CALLER_KEY: ""})
         return pb.FindAccessTokenResponse(caller=caller_to_proto(caller))

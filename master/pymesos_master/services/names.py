@@ -23,7 +23,7 @@ class NamesService:
     ) -> None:
         """All that serves, then what changes."""
         with self._leadership.asked() as leader:
-            may = leader.queries.following(caller_of(call))
+            may = leader.queries.permits.following(caller_of(call))
         epoch = leader.term.epoch
         try:
             with leader.naming.follow(may) as follower:

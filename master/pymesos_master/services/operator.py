@@ -312,7 +312,7 @@ class OperatorService(SecretCalls, AccessTokenCalls, WebhookCalls, ClusterAlertC
     ) -> pb.ListTokensResponse:
         """Tokens that have not ended."""
         with self._leadership.asked() as leader:
-            return pb.ListTokensResponse(tokens=leader.queries.tokens(caller_of(call)))
+            return pb.ListTokensResponse(tokens=leader.queries.access.tokens(caller_of(call)))
 
     async def RemoveToken(  # noqa: N802
         self, request: pb.RemoveTokenRequest, call: Call
@@ -335,7 +335,7 @@ class OperatorService(SecretCalls, AccessTokenCalls, WebhookCalls, ClusterAlertC
     ) -> pb.ListRevocationsResponse:
         """What is let in no more."""
         with self._leadership.asked() as leader:
-            found = leader.queries.revocations(caller_of(call))
+            found = leader.queries.access.revocations(caller_of(call))
         return pb.ListRevocationsResponse(revocations=found)
 
     async def WatchEvents(  # noqa: N802
@@ -358,28 +358,32 @@ class OperatorService(SecretCalls, AccessTokenCalls, WebhookCalls, ClusterAlertC
     ) -> pb.WhoAmIResponse:
         """Who calls."""
         with self._leadership.asked() as leader:
-            return leader.queries.who_am_i(caller_of(call))
+            return leader.queries.permits.who_am_i(caller_of(call))
 
     async def Can(  # noqa: N802
         self, request: pb.CanRequest, call: Call
     ) -> pb.CanResponse:
         """Whether somebody may do something."""
         with self._leadership.asked() as leader:
-            return leader.queries.can(caller_of(call), request.who, request.verb, request.role)
+            return leader.queries.permits.can(
+                caller_of(call), request.who, request.verb, request.role
+            )
 
     async def GetPolicy(  # noqa: N802
         self, request: pb.GetPolicyRequest, call: Call
     ) -> pb.GetPolicyResponse:
         """The policy in force."""
         with self._leadership.asked() as leader:
-            return leader.queries.policy(caller_of(call))
+            return leader.queries.permits.policy(caller_of(call))
 
     async def SetPolicy(  # noqa: N802
         self, request: pb.SetPolicyRequest, call: Call
     ) -> pb.SetPolicyResponse:
         """Set another policy."""
         with self._leadership.asked() as leader:
-            leader.queries.check(caller_of(call), "Operator.SetPolicy")  # before anything is read
+            leader.queries.permits.check(
+                caller_of(call), "Operator.SetPolicy"
+            )  # before anything is read
         try:
             async with self._reading:  # one at a time, and beside the loop
                 policy = await asyncio.to_thread(read_policy, request.document)
@@ -394,5 +398,5 @@ class OperatorService(SecretCalls, AccessTokenCalls, WebhookCalls, ClusterAlertC
     ) -> pb.ReadAuditResponse:
         """Lines of the audit of a master, the oldest first."""
         with self._leadership.asked() as leader:
-            leader.queries.check(caller_of(call), "Operator.ReadAudit")
+            leader.queries.permits.check(caller_of(call), "Operator.ReadAudit")
         return await reading_audit.lines(self._leadership, request)

@@ -113,7 +113,7 @@ class _Allowed:
         with self._leadership.asked() as leader:
             of_usage = self._method == "GetUsage"  # of which is shown what the caller may read
             roles = () if of_usage else leader.queries.roles_of_task(*self._key)
-            leader.queries.check(self._caller, f"Sandbox.{self._method}", roles)
+            leader.queries.permits.check(self._caller, f"Sandbox.{self._method}", roles)
 
     @property
     def still(self) -> bool:
@@ -135,7 +135,7 @@ class _Allowed:
         with self._leadership.asked() as leader:
             queries = leader.queries
             framework_id, task_id = self._key
-            line = queries.read(
+            line = queries.permits.read(
                 self._caller,
                 f"Sandbox.{self._method}",
                 queries.roles_of_task(framework_id, task_id),
@@ -161,7 +161,7 @@ class _Allowed:
             seen = [
                 task
                 for task in answer.tasks
-                if queries.may(
+                if queries.permits.may(
                     self._caller,
                     "Sandbox.GetUsage",
                     queries.roles_of_task(task.framework_id, task.task_id),

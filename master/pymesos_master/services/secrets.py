@@ -34,7 +34,7 @@ class SecretCalls:
         """Set a secret. Its value is sealed before anything else hears of it."""
         role, name = request.role, request.name
         with self._leadership.asked() as leader:
-            leader.queries.check(caller_of(call), "Operator.SetSecret", (role,))
+            leader.queries.permits.check(caller_of(call), "Operator.SetSecret", (role,))
             keyring = await self._keyring(leader)
             if problem := contract.problem(request):
                 raise CallError(Code.INVALID_ARGUMENT, f"the secret: {problem}")
@@ -57,10 +57,10 @@ class SecretCalls:
     ) -> pb.ListSealedSecretsResponse:
         """Every secret, sealed; who asks is in the audit before it is answered."""
         with self._leadership.asked() as leader:
-            line = leader.queries.check_backup(caller_of(call))
+            line = leader.queries.access.check_backup(caller_of(call))
             if (problem := await self._leadership.audit.record(line)) is not None:
                 raise CallError(CODES[problem.kind], problem.message)
-            found = leader.queries.sealed_secrets(caller_of(call), page_of(request.page))
+            found = leader.queries.access.sealed_secrets(caller_of(call), page_of(request.page))
         return pb.ListSealedSecretsResponse(secrets=found.views, next_page_token=found.next_token)
 
     async def RestoreSecret(  # noqa: N802
@@ -70,10 +70,10 @@ class SecretCalls:
         caller, secret = caller_of(call), request.secret
         role, name = secret.role, secret.name
         with self._leadership.asked() as leader:
-            leader.queries.check(caller, "Operator.RestoreSecret")
+            leader.queries.permits.check(caller, "Operator.RestoreSecret")
             if problem := contract.problem(request) or _unfit(request):
                 raise CallError(Code.INVALID_ARGUMENT, f"the secret: {problem}")
-            leader.queries.check(caller, "Operator.SetSecret", (role,))
+            leader.queries.permits.check(caller, "Operator.SetSecret", (role,))
             keyring = await self._keyring(leader)
             there = leader.core.state.secrets(durable=False).get(key_of(role, name))
             try:
@@ -99,7 +99,7 @@ class SecretCalls:
     ) -> pb.ListSecretsResponse:
         """Secrets, without their values."""
         with self._leadership.asked() as leader:
-            found = leader.queries.secrets(caller_of(call), request.role)
+            found = leader.queries.access.secrets(caller_of(call), request.role)
         return pb.ListSecretsResponse(secrets=found)
 
     async def RemoveSecret(  # noqa: N802

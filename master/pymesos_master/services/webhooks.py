@@ -23,7 +23,7 @@ class WebhookCalls:
     ) -> pb.SetWebhookResponse:
         """Have events sent to a URL."""
         with self._leadership.asked() as leader:
-            leader.queries.check(caller_of(call), "Operator.SetWebhook")
+            leader.queries.permits.check(caller_of(call), "Operator.SetWebhook")
             problem = contract.problem(request) or url_problem(
                 request.url, link_local=request.link_local
             )
@@ -53,6 +53,6 @@ class WebhookCalls:
     ) -> pb.TestWebhookResponse:
         """Send one request that says that it is a test."""
         with self._leadership.asked() as leader:
-            leader.queries.check(caller_of(call), "Operator.TestWebhook")
+            leader.queries.permits.check(caller_of(call), "Operator.TestWebhook")
             leader.queries.webhook(request.name)
         return pb.TestWebhookResponse(problem=await self._leadership.test_webhook(request.name))

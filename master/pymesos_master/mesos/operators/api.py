@@ -83,7 +83,7 @@ class Operators:
         reading = Reading(leader, caller)
         try:
             if call.type == Call.SET_LOGGING_LEVEL:
-                leader.queries.check(caller, MORE_LOGS)
+                leader.queries.permits.check(caller, MORE_LOGS)
                 said = call.set_logging_level
                 self._gathering.verbosity.set(said.level, said.duration.nanoseconds / NANO)
                 return Done()
@@ -92,7 +92,7 @@ class Operators:
             if not name.startswith("GET_"):
                 return Done(await change(reading, call))
             if call.type not in _OPEN:
-                leader.queries.readable(caller, OVERVIEW)
+                leader.queries.permits.readable(caller, OVERVIEW)
 
             async def make() -> Done:
                 return await self._written(await self._response(reading, call), to)

@@ -116,7 +116,7 @@ class Endpoints:
             if request.method not in ("GET", "HEAD"):
                 return Done(await self._change(reading, request))
             make = _READ["/".join(request.path)]
-            leader.queries.readable(request.caller, OVERVIEW)
+            leader.queries.permits.readable(request.caller, OVERVIEW)
 
             async def made() -> Done:
                 value = await make(self, reading, request)

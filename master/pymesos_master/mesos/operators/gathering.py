@@ -61,7 +61,7 @@ class Gathering:
         Another does not know the policy: it tells of its own process and machine alone.
         """
         if (leader := self.leadership.leader) is not None:
-            leader.queries.readable(caller, OVERVIEW)
+            leader.queries.permits.readable(caller, OVERVIEW)
 
     async def metrics(self, caller: Caller) -> dict[str, float]:
         """The metrics of what a caller may read; of a master that does not lead, of its process.
@@ -70,7 +70,8 @@ class Gathering:
         """
         counted: Summary | None = None
         if (leader := self.leadership.leader) is not None:
-            counted = await summary(leader.core.state, leader.queries.readable(caller, OVERVIEW))
+            may = leader.queries.permits.readable(caller, OVERVIEW)
+            counted = await summary(leader.core.state, may)
         uptime_s = self.leadership.outside.mono_s() - self.leadership.started_mono_s
         return metrics.snapshot(counted, uptime_s, self.subscribers())
 

@@ -57,7 +57,7 @@ class Streams:
             raise RefusalError(503, why, {"Retry-After": "5"})
         self.of_one[caller.taker] += 1
         try:
-            may = leader.queries.watching(caller)
+            may = leader.queries.permits.watching(caller)
             with leader.watching.watch(view=View(may, without_state=True)) as watch:
                 await watch.batch()  # which begins it: what happens from now on comes later
                 told = _Told(Reading(leader, caller), self._gathering)
