@@ -41,9 +41,9 @@ awk '{print $4}' /proc/$$/stat; read -r line || echo "nothing to read"; echo wor
 FRESH = """
 import base64, os, pickle, sys
 os.set_inheritable(int(sys.argv[2]), False)
-from pymesos_agent.supervision.supervisor import Supervisor
+from pymesos_agent.supervision.launching import turn_into
 spec = pickle.loads(base64.b64decode(sys.argv[1]))
-Supervisor.turn_into(None, spec, int(sys.argv[2]))
+turn_into(spec, int(sys.argv[2]))
 """
 
 Spec = dict[str, Any]

@@ -19,7 +19,7 @@ from pymesos_agent.containers.spec import ContainerSpec, SecretValues
 from pymesos_agent.core.events import ContainerFailed
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime
-from pymesos_agent.supervision import supervised, supervisor
+from pymesos_agent.supervision import protocol, supervised
 from pymesos_testing.components import supervisors
 from pymesos_testing.rigs import Rig, oci_rig, process_rig
 from pymesos_testing.waiting import until
@@ -67,7 +67,7 @@ async def old(
 ) -> AsyncIterator[Rig]:
     """A runtime of an older agent, with the supervisor that it had."""
     monkeypatch.setattr(supervised, "PROGRAM", older(passable, 2))
-    monkeypatch.setattr(supervisor, "VERSION", 2)
+    monkeypatch.setattr(protocol, "VERSION", 2)
     make = oci_rig(passable) if request.param == "oci" else process_rig(passable, watched=False)
     async with make as rig:
         monkeypatch.undo()
@@ -109,8 +109,8 @@ async def test_the_supervisor_of_the_previous_release_goes_on(
     passable: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
 ) -> None:
     """An older supervisor gives today's rights, and no variable of a secret is on disk."""
-    monkeypatch.setattr(supervised, "PROGRAM", older(passable, supervisor.VERSION - 1))
-    monkeypatch.setattr(supervisor, "VERSION", supervisor.VERSION - 1)
+    monkeypatch.setattr(supervised, "PROGRAM", older(passable, protocol.VERSION - 1))
+    monkeypatch.setattr(protocol, "VERSION", protocol.VERSION - 1)
     make = oci_rig(passable) if runtime == "oci" else process_rig(passable, watched=False)
     async with make as rig:
         monkeypatch.undo()
@@ -138,7 +138,7 @@ async def test_the_supervisor_of_the_previous_release_goes_on(
 def test_supervisors_of_all_versions_are_kept() -> None:
     """Who raises the version keeps the supervisor that spoke the one before, and tries it above."""
     kept = {int(path.stem.removeprefix("supervisor_v")) for path in DATA.glob("supervisor_v*.txt")}
-    assert kept >= set(range(2, supervisor.VERSION)), "keep the supervisor of the last release"
+    assert kept >= set(range(2, protocol.VERSION)), "keep the supervisor of the last release"
 
 
 async def refuses_secret_variables(rig: Rig) -> None:
@@ -167,7 +167,7 @@ async def test_no_version_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
     monkeypatch.setattr(supervised, "PROGRAM", older(tmp_path, 2, version))
-    monkeypatch.setattr(supervisor, "VERSION", version)
+    monkeypatch.setattr(protocol, "VERSION", version)
     async with process_rig(tmp_path, watched=False) as rig:
         monkeypatch.undo()
         spec = await rig.run("sleep 69")
@@ -307,7 +307,7 @@ async def test_a_launch_that_is_too_large_fails_alone(tmp_path: Path) -> None:
             rig.runtime.launch(spec)
         failed = await rig.until(ContainerFailed, large.container_id)
         assert isinstance(failed, ContainerFailed)
-        assert f"at most {supervisor.MAX_LINE_BYTES} are accepted" in failed.message
+        assert f"at most {protocol.MAX_LINE_BYTES} are accepted" in failed.message
         assert (await rig.exited(beside)).exit_status == 5
         assert (await rig.exited(most)).exit_status == 6
         assert "\x01" not in failed.message

@@ -266,13 +266,16 @@ def test_what_tasks_made_is_removed_by_trees() -> None:
 
 
 def test_the_supervisor_imports_the_standard_library_only() -> None:
-    found = imports(ROOT / "agent/pymesos_agent/supervision/supervisor.py")
-    found |= imports(ROOT / "agent/pymesos_agent/supervision/becoming.py")
-    found |= imports(ROOT / "agent/pymesos_agent/supervision/keeping.py")
-    found |= imports(ROOT / "agent/pymesos_agent/supervision/hiding.py")
-    found |= imports(ROOT / "agent/pymesos_agent/supervision/spawning.py")
-    found |= imports(ROOT / "agent/pymesos_agent/files/logfile.py")
-    assert found <= sys.stdlib_module_names | {"pymesos_agent"}
+    ours = modules("agent/pymesos_agent")
+    room = "pymesos_agent.supervision"
+    reached, new = set[str](), {f"{room}.supervisor", f"{room}.becoming"}
+    while new:
+        reached |= new
+        new = {name for each in new for name in ours[each]} - reached
+    assert f"{room}.keeping" in reached and "pymesos_agent.files.logfile" in reached
+    for name in reached:
+        found = imports(ROOT / "agent" / f"{name.replace('.', '/')}.py")
+        assert found <= sys.stdlib_module_names | {"pymesos_agent"}, name
     assert imports(ROOT / "agent/pymesos_agent/__init__.py") == set()
 
 

@@ -35,7 +35,7 @@ from pymesos_agent.files.folders import sandbox_path
 from pymesos_agent.files.memory import Memory
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.runtimes.trials import Trials
-from pymesos_agent.supervision import hiding, spawning, supervisor
+from pymesos_agent.supervision import hiding, procfs, spawning
 from pymesos_agent.supervision.supervised import Ids, Supervised
 from pymesos_core.resources import Resources, is_revocable
 from pymesos_core.stop_signals import TERM
@@ -174,7 +174,7 @@ class ProcessRuntime:
         for container_id, pid in pids.items():
             if container_id in found or container_id in foreign:
                 continue
-            is_there = supervisor.environment_id(pid) == container_id
+            is_there = procfs.environment_id(pid) == container_id
             if is_there and self._supervised.may_adopt(container_id):
                 self._supervised.adopt(container_id, pid)
                 found[container_id] = ContainerState(pid)

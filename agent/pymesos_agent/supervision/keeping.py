@@ -11,6 +11,8 @@ import os
 import resource
 import signal
 
+from pymesos_agent.supervision.procfs import children
+
 TYPE_CHECKING = False  # as in typing, without its import
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,48 +112,3 @@ def end_as(status: int) -> NoReturn:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code if code >= 0 else 128 - code)
-
-
-def content(path: str) -> bytes:
-    """What a file of the kernel's says, in as few calls as can be. Raises OSError."""
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        parts = []
-        while part := os.read(file, 65536):
-            parts.append(part)
-        return b"".join(parts)
-    finally:
-        os.close(file)
-
-
-def children() -> set[int]:
-    """The children of this process. Raises OSError."""
-    try:
-        return {int(pid) for pid in content(f"/proc/self/task/{os.getpid()}/children").split()}
-    except FileNotFoundError:  # of a kernel that does not list them
-        return {pid for pid, parent in process_table()[0].items() if parent == os.getpid()}
-
-
-def stat_of(pid: int) -> list[bytes]:
-    """What the kernel says of a process: its state, parent, group, session… Raises OSError."""
-    # The command in parentheses may hold anything, so count from its end.
-    return content(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-
-
-def process_table() -> tuple[dict[int, int], dict[int, int], set[int]]:
-    """The parent and the session of every process, and which are zombies."""
-    parents: dict[int, int] = {}
-    sessions: dict[int, int] = {}
-    zombies: set[int] = set()
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            fields = stat_of(int(name))
-        except OSError:
-            continue
-        pid = int(name)
-        parents[pid], sessions[pid] = int(fields[1]), int(fields[3])
-        if fields[0] in (b"Z", b"X"):
-            zombies.add(pid)
-    return parents, sessions, zombies

@@ -32,7 +32,8 @@ from pymesos_agent.core.events import (
 )
 from pymesos_agent.files.memory import Memory
 from pymesos_agent.runtimes.interface import OnEvent
-from pymesos_agent.supervision import supervisor
+from pymesos_agent.supervision import protocol
+from pymesos_agent.supervision.limits import raise_limit
 from pymesos_core.stop_signals import TERM
 from pymesos_core.tasks import Background
 
@@ -67,7 +68,7 @@ class Supervised:
         memory: Memory | None = None,
     ) -> None:
         """`name` is the runtime's; `watch` says how the limits of a container are looked after: see
-        supervisor.Container. The named pipes of containers are in `memory`, where there is some."""
+        container.py. The named pipes of containers are in `memory`, where there is some."""
         self._name = name
         self._directory = directory
         self._sandbox_of = sandbox_of
@@ -83,7 +84,7 @@ class Supervised:
         self._lines: list[bytes] = []  # to be sent in this turn of the loop
         self._reading = Background("hearing the supervisor")
         self._found: list[Message] = []
-        self._version = supervisor.VERSION  # that both speak
+        self._version = protocol.VERSION  # that both speak
         self._pids: dict[str, int] = {}
         self._foreign: set[str] = set()  # that it has, and that are not its own
         self._launching: set[str] = set()  # asked for, and not answered yet
@@ -118,21 +119,21 @@ class Supervised:
             )
         finally:
             os.close(folder)
-        if (uid := supervisor.peer(connection)[1]) != os.geteuid():
+        if (uid := protocol.peer(connection)[1]) != os.geteuid():
             connection.close()
             raise OSError(f"user {uid} listens on {self._directory}/supervisor.sock")
         reader, writer = await asyncio.open_unix_connection(
-            sock=connection, limit=supervisor.MAX_LINE_BYTES
+            sock=connection, limit=protocol.MAX_LINE_BYTES
         )
         self._writer = writer
         self._lines.clear()  # of one that has ended
         secret = self._secret()
-        self._send({"op": "hello", "version": supervisor.VERSION, "secret": secret})
+        self._send({"op": "hello", "version": protocol.VERSION, "secret": secret})
         line = await asyncio.wait_for(reader.readline(), START_TIMEOUT_S)
         if not line:
             raise ConnectionResetError("the supervisor was just ending")
         hello = json.loads(line)
-        self._version = min(int(hello["version"]), supervisor.VERSION)
+        self._version = min(int(hello["version"]), protocol.VERSION)
         self._found = hello["containers"]
         if not self._found and self._is_old:
             # It has nothing to look after: it ends as we leave, and a new one takes its place.
@@ -155,7 +156,7 @@ class Supervised:
     @property
     def _is_old(self) -> bool:
         """Whether the supervisor is of an older version than we are."""
-        return self._version < supervisor.VERSION
+        return self._version < protocol.VERSION
 
     def _secret(self) -> str:
         """What only agents of this directory know. Raises OSError."""
@@ -326,11 +327,11 @@ class Supervised:
         if not self._starts_all and "helper" not in message:
             self._become_by_itself(message)
         container_id, line = message["id"], written(message)
-        if len(line) > supervisor.MAX_LINE_BYTES:
+        if len(line) > protocol.MAX_LINE_BYTES:
             # It would drop us, and others that we are starting; not from within a step: see `kill`.
             text = (
                 f"its command and its environment are {len(line)} bytes, as its supervisor is told"
-                f" them; at most {supervisor.MAX_LINE_BYTES} are accepted"
+                f" them; at most {protocol.MAX_LINE_BYTES} are accepted"
             )
             failed = ContainerFailed(container_id, text)
             asyncio.get_running_loop().call_soon(self._on_event, failed)
@@ -397,7 +398,7 @@ class Supervised:
     def limit(self, container_id: str, rss_limit_bytes: int) -> None:
         """Let a container whose memory is watched use more of it."""
         if (message := self._unsent.get(container_id)) is not None:
-            supervisor.raise_limit(message["watch"], rss_limit_bytes)
+            raise_limit(message["watch"], rss_limit_bytes)
         else:
             what = {"id": container_id, "rss_limit_bytes": rss_limit_bytes}
             self._send({"op": "limit", **what})
