@@ -12,7 +12,8 @@ from pymesos_agent.containers.settings import Settings
 from pymesos_agent.core import events as ev
 from pymesos_agent.runtimes import trials
 from pymesos_agent.runtimes.docker.engine import ID_LABEL
-from pymesos_agent.runtimes.docker.runtime import DockerRuntime, _Launch
+from pymesos_agent.runtimes.docker.launching import Launch
+from pymesos_agent.runtimes.docker.runtime import DockerRuntime
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
@@ -203,11 +204,11 @@ def test_a_launch_that_ends_while_the_engine_lists_what_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engine = DockerRuntime("a", None, Settings())
-    engine._launching["ends"] = _Launch()
+    engine._launches._launching["ends"] = Launch()
 
     def listing() -> list[Any]:
-        del engine._launching["ends"]
-        engine._launching["begins"] = _Launch()
+        del engine._launches._launching["ends"]
+        engine._launches._launching["begins"] = Launch()
         return []
 
     monkeypatch.setattr(engine._engine, "containers", listing)
@@ -215,7 +216,7 @@ def test_a_launch_that_ends_while_the_engine_lists_what_it_has(
     monkeypatch.setattr(engine, "_on_event", told.append)
     found = engine._recover()
     assert found == {"ends": ev.ContainerState(0), "begins": ev.ContainerState(0)}
-    engine._launching["later"] = _Launch()
+    engine._launches._launching["later"] = Launch()
     engine._tell_back(found)
     assert told[0].containers.keys() == {"ends", "begins", "later"}
 

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 ID_LABEL = "pymesos.container_id"
 AGENT_LABEL = "pymesos.agent"
+SANDBOX_LABEL = "pymesos.sandbox"
 SOCKETS = (
     "/var/run/docker.sock",
     "/run/podman/podman.sock",

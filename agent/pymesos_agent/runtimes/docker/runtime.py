@@ -1,7 +1,7 @@
 """The `docker` runtime: the Engine API on its socket, Podman's compatible one too.
 
-The `docker` package is synchronous: its calls run in threads, and each launch has a thread of
-its own.
+The `docker` package is synchronous: its calls run in threads. `launching.py` launches containers,
+`output.py` copies what they write, `engine.py` is the way to the engine.
 """
 
 from __future__ import annotations
@@ -13,84 +13,48 @@ import os
 import re
 import shutil
 import signal
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker.errors import APIError, NotFound
 
-from pymesos_agent.containers import users
 from pymesos_agent.containers.cgroups import Limits, cpu_shares, limits_of
 from pymesos_agent.containers.environment import host_environment, plain_error
 from pymesos_agent.containers.facets import DECLARED
-from pymesos_agent.containers.hostpaths import HostPathError
 from pymesos_agent.containers.marks import MARK, new_mark
 from pymesos_agent.containers.sessions import Entry, EntryError
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import (
     ContainerExited,
-    ContainerFailed,
-    ContainerPulling,
-    ContainerStarted,
     ContainerState,
     RuntimeAway,
     RuntimeBack,
-    killed_early,
 )
 from pymesos_agent.files.sandbox import SandboxError, opened
-from pymesos_agent.runtimes.docker.creating import (
-    MIN_MEM_BYTES,
-    SANDBOX_IN_CONTAINER,
-    container_of,
-    host_config_of,
-    image_of,
-)
+from pymesos_agent.runtimes.docker.creating import MIN_MEM_BYTES
 from pymesos_agent.runtimes.docker.engine import (
     AGENT_LABEL,
     ENGINE_ERRORS,
     ID_LABEL,
+    SANDBOX_LABEL,
     Engine,
     engine_name,
-    why_away,
 )
-from pymesos_agent.runtimes.docker.images import (
-    PullError,
-    StoppedError,
-    fetch,
-    read_etc,
-    remove_trial,
-    try_engine,
-)
+from pymesos_agent.runtimes.docker.images import remove_trial, try_engine
+from pymesos_agent.runtimes.docker.launching import Launches
 from pymesos_agent.runtimes.docker.output import Outputs
-from pymesos_agent.runtimes.docker.variables import VariablesError, explained, script_of
-from pymesos_agent.runtimes.image_troubles import trouble_with_image
 from pymesos_agent.runtimes.interface import ContainerEvent, OnEvent
 from pymesos_agent.runtimes.trials import Trials
 from pymesos_core.resources import Resources
 from pymesos_core.stop_signals import TERM
-from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger(__name__)
 
-SANDBOX_LABEL = "pymesos.sandbox"
 MAX_SAID_BYTES = 4096
 NOT_EXECUTED = re.compile(rb"(?:[^\n]*?)(exec format error)\s*", re.IGNORECASE)
-MAX_STARTS = 8  # at a time
-END_LAUNCHES_S = 10.0
-
-
-@dataclass(eq=False)
-class _Launch:
-    """A container that is being launched."""
-
-    thread: threading.Thread | None = None
-    killed: bool = False  # nobody wants to hear of it any more
-    made: bool = False  # the engine may have it from now on
 
 
 class DockerRuntime:
@@ -112,9 +76,14 @@ class DockerRuntime:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_event: OnEvent = lambda event: None
         self._calls = ThreadPoolExecutor(max_workers=8, thread_name_prefix="docker")
-        self._lock = threading.Lock()  # of the launches
-        self._launching: dict[str, _Launch] = {}
-        self._starts = threading.Semaphore(MAX_STARTS)
+        self._launches = Launches(
+            agent_tag,
+            settings,
+            self._engine,
+            self._outputs,
+            self._tell,
+            lambda container_id: self._in_thread(self._report_exit, container_id),
+        )
         self._trials = Trials(self.name, self._trial, lambda event: self._on_event(event))
 
     @property
@@ -163,13 +132,12 @@ class DockerRuntime:
     def _with_launches(
         self, found: Mapping[str, ContainerState], begun: Collection[str] = ()
     ) -> dict[str, ContainerState]:
-        with self._lock:
-            launching = dict.fromkeys((*begun, *self._launching), ContainerState(0))
+        launching = dict.fromkeys((*begun, *self._launches.ids()), ContainerState(0))
         return launching | dict(found)
 
     def _report_exit(self, container_id: str) -> None:
         """After its output is in the sandbox: what is told as ended may be removed at once."""
-        if container_id in self._launching:
+        if container_id in self._launches:
             return  # its launch looks, when the output is being copied
         with contextlib.suppress(NotFound):
             state = self._engine.client.inspect_container(engine_name(container_id))["State"]
@@ -191,15 +159,14 @@ class DockerRuntime:
 
     def _recover(self) -> dict[str, ContainerState]:
         found: dict[str, ContainerState] = {}
-        with self._lock:
-            begun = list(self._launching)  # one of them may end while we look
+        begun = self._launches.ids()  # one of them may end while we look
         for view in self._engine.containers():
             container_id = view["Labels"].get(ID_LABEL)
             if container_id is None:
                 continue  # the trial of now
             with contextlib.suppress(NotFound):  # it was removed since the engine listed it
                 state = self._engine.client.inspect_container(view["Id"])["State"]
-                if container_id in self._launching:
+                if container_id in self._launches:
                     continue
                 if state["Status"] == "created":
                     # The agent ended between create and start: as if it had not been asked.
@@ -237,115 +204,7 @@ class DockerRuntime:
 
     def launch(self, spec: ContainerSpec) -> None:
         """See Runtime. In a thread of its own: to fetch an image takes as long as it takes."""
-        with self._lock:
-            if spec.container_id in self._launching:
-                return
-            launch = self._launching[spec.container_id] = _Launch()
-        launch.thread = threading.Thread(
-            target=self._launch, args=(spec, launch), name="docker-launch", daemon=True
-        )
-        launch.thread.start()
-
-    def _launch(self, spec: ContainerSpec, launch: _Launch) -> None:
-        problem, image = None, pb.IMAGE_TROUBLE_UNSPECIFIED
-        try:
-            self._fetch_if_missing(spec, launch)
-            with self._starts:
-                self._start(spec, launch)
-        except StoppedError:
-            return
-        except (HostPathError, users.UserError, VariablesError) as error:
-            problem = str(error)
-        except PullError as error:
-            problem, image = str(error), trouble_with_image(str(error))
-        except APIError as error:
-            problem = explained(str(error.explanation or error), spec)
-        except ENGINE_ERRORS as error:
-            problem = why_away(error)
-            self._engine.look()
-        except Exception as error:
-            log.exception("the container %s cannot be launched", spec.container_id)
-            problem = f"{type(error).__name__}: {error}"
-        if problem is not None and launch.made:
-            with contextlib.suppress(*ENGINE_ERRORS):
-                self._engine.client.remove_container(engine_name(spec.container_id), force=True)
-        with self._lock:
-            if launch.killed:
-                return
-            del self._launching[spec.container_id]
-        if problem is not None:
-            self._tell(ContainerFailed(spec.container_id, plain_error(problem), image=image))
-        else:
-            self._in_thread(self._report_exit, spec.container_id)  # in case it has ended already
-
-    def _start(self, spec: ContainerSpec, launch: _Launch) -> None:
-        name = engine_name(spec.container_id)
-        with contextlib.suppress(NotFound):
-            self._engine.client.inspect_container(name)
-            return  # asked twice; once is enough
-        with self._lock:
-            if launch.killed:
-                raise StoppedError
-            launch.made = True
-        self._create(spec, name)
-        self._give_sandbox(spec, name)
-        self._engine.client.start(name)
-        pid = self._engine.client.inspect_container(name)["State"]["Pid"]
-        self._tell(ContainerStarted(spec.container_id, pid))
-        self._outputs.copy(spec.container_id, spec.sandbox)
-
-    def _fetch_if_missing(self, spec: ContainerSpec, launch: _Launch) -> None:
-        image = image_of(spec, self._settings)
-        try:
-            self._engine.client.inspect_image(image)
-        except ImageNotFound:
-            self._tell(ContainerPulling(spec.container_id))
-            fetch(
-                self._engine.streams,
-                image,
-                lambda text: self._tell(ContainerPulling(spec.container_id, text)),
-                lambda: launch.killed or self._engine.closing,
-                spec.secrets.login,
-            )
-
-    def _create(self, spec: ContainerSpec, name: str) -> None:
-        image = image_of(spec, self._settings)
-        told = container_of(spec, image, lambda: self._engine.client.inspect_image(image)["Config"])
-        if spec.secrets.variables and self._settings.memory is not None:
-            text = script_of(spec, SANDBOX_IN_CONTAINER)
-            self._settings.memory.put_variables(spec.container_id, text)
-        host_config = self._engine.client.create_host_config(**host_config_of(spec, self._settings))
-        labels = {
-            ID_LABEL: spec.container_id,
-            AGENT_LABEL: self._agent_tag,
-            SANDBOX_LABEL: str(spec.sandbox),
-        }
-        self._engine.client.create_container(
-            **told, name=name, host_config=host_config, labels=labels
-        )
-
-    def _give_sandbox(self, spec: ContainerSpec, name: str) -> None:
-        """Give sandbox and volumes to the container's user, as far as the agent may.
-
-        Raises UserError for one that is not there, or is root by another name.
-        """
-        text = self._engine.client.inspect_container(name)["Config"]["User"]
-        if text in ("", "0", "root"):
-            self._give_secrets(spec, 0, 0)
-            return
-        user = users.resolve(text, partial(read_etc, self._engine.client, name))
-        if os.geteuid() == 0:
-            self._give_secrets(spec, user.uid, user.gid)
-            for path in (spec.sandbox, *(volume.host_path for volume in spec.volumes)):
-                os.chown(path, user.uid, user.gid)
-
-    def _give_secrets(self, spec: ContainerSpec, uid: int, gid: int) -> None:
-        if (memory := self._settings.memory) is None:
-            return
-        if spec.has_secret_files:
-            memory.give(spec.container_id, uid, gid)
-        if spec.secrets.variables:
-            memory.give_variables(spec.container_id, uid, gid)
+        self._launches.begin(spec)
 
     @property
     def can_resize(self) -> bool:
@@ -370,21 +229,12 @@ class DockerRuntime:
 
     def kill(self, container_id: str, *, force: bool, first: str = TERM) -> None:
         """See Runtime. The first signal reaches the main process; SIGKILL ends all with it."""
-        with self._lock:
-            launch = self._launching.get(container_id)
-            if launch is not None and not launch.made:
-                launch.killed = True
-                del self._launching[container_id]
-                self._tell(killed_early(container_id))
-                return
-        self._in_thread(self._kill, container_id, "SIGKILL" if force else first)
+        if not self._launches.stop(container_id):
+            self._in_thread(self._kill, container_id, "SIGKILL" if force else first)
 
     def signal(self, container_id: str, name: str) -> None:
         """See Runtime. It reaches the main process."""
-        with self._lock:
-            launch = self._launching.get(container_id)
-            is_made = launch is None or launch.made
-        if is_made:
+        if self._launches.is_made(container_id):
             self._in_thread(self._kill, container_id, name)
 
     def _kill(self, container_id: str, signal_name: str) -> None:
@@ -426,16 +276,9 @@ class DockerRuntime:
         """Let go of the engine."""
         await self._trials.close()
         await asyncio.to_thread(self._engine.stop)
-        await asyncio.to_thread(self._end_launches)
+        await asyncio.to_thread(self._launches.end)
         await asyncio.to_thread(self._calls.shutdown)
         self._engine.close()
-
-    def _end_launches(self) -> None:
-        """Wait for the launches that the engine has begun with, if it is there."""
-        with self._lock:
-            begun = [each.thread for each in self._launching.values() if each.made and each.thread]
-        for thread in begun:
-            thread.join(END_LAUNCHES_S)
 
 
 def _exited(container_id: str, state: Mapping[str, Any], sandbox: Path | None) -> ContainerExited:
