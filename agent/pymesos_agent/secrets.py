@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pymesos_agent.containers.spec import ContainerSpec, SecretValues
-from pymesos_agent.files.config import ConfigError, Rendering, secret_config
+from pymesos_agent.files.config import ConfigError, Rendering
 from pymesos_agent.files.memory import Memory
 from pymesos_core import contract, limits
 from pymesos_core.containers import secret_names
@@ -66,7 +66,7 @@ class Secrets:
             login = _login(container.image_secret, values[container.image_secret])
         if any(file.secrets for file in container.config):
             try:
-                files |= await self._rendering.make(secret_config, spec, values)
+                files |= await self._rendering.with_secrets(spec, values)
             except ConfigError as error:
                 raise SecretsError(str(error)) from None
         if files:

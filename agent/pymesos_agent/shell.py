@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from pymesos_agent.containers.isolation import refusal
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.containers.users import UserError
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core.effects import (
     CapCpu,
@@ -57,7 +58,7 @@ from pymesos_agent.files.addresses import Addresses
 from pymesos_agent.files.artifacts import Artifacts
 from pymesos_agent.files.config import Rendering
 from pymesos_agent.files.fetching import Fetching
-from pymesos_agent.files.renewing import Renewing
+from pymesos_agent.files.renewing import AGAIN_S, Renewing
 from pymesos_agent.health.checks import Checks
 from pymesos_agent.health.watching import (
     report_usage,
@@ -142,7 +143,13 @@ class Shell:
         )
         self._folders = host.folders(work_dir, bool(settings.volume_limits))
         self._renewing = Renewing(
-            core, addresses, rendering, self._runtimes, self._folders.spec, self.feed
+            core,
+            addresses,
+            rendering,
+            self._runtimes,
+            self._folders.spec,
+            self.feed,
+            partial(outside.backoff, *AGAIN_S),
         )
         self._checks = Checks(self._runtimes, self._folders, self.feed, host.ask)
         self.queries = Queries(core, self._runtimes, self._folders, outside.clock, host.usage_of)
@@ -387,7 +394,7 @@ class Shell:
     def _start(self, effect: StartContainer) -> None:
         try:
             spec = self._folders.spec(effect)
-        except LookupError as error:
+        except UserError as error:
             self._refuse(effect.container_id, str(error))
             return
         runtime = self._runtimes[effect.runtime]

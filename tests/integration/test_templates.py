@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pymesos_agent.containers.spec import ContainerSpec
-from pymesos_agent.files.config import (
-    DIGESTS,
-    NEW,
-    ConfigError,
-    rewrite_config,
-    secret_config,
-    write_config,
-)
+from pymesos_agent.files.config import DIGESTS, NEW, NOTHING, ConfigError, Found, Rendering
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -27,6 +23,18 @@ def spec_of(sandbox: Path, *files: pb.ConfigFile) -> ContainerSpec:
     info.container.config.extend(files)
     resources = parse("cpus:1;ports:[31000]")
     return ContainerSpec("c", "f", "", None, info, resources, sandbox)
+
+
+def write_config(spec: ContainerSpec, told: Mapping[str, Found] = NOTHING) -> None:
+    asyncio.run(Rendering().write(spec, told))
+
+
+def rewrite_config(spec: ContainerSpec, told: Mapping[str, Found]) -> list[str]:
+    return asyncio.run(Rendering().rewrite(spec, told))
+
+
+def secret_config(spec: ContainerSpec, secrets: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    return asyncio.run(Rendering().with_secrets(spec, secrets))
 
 
 def template(text: str, **more: object) -> pb.ConfigFile:
@@ -217,10 +225,17 @@ def test_nothing_is_written_elsewhere(tmp_path: Path, path: str) -> None:
     assert (outside / "kept").read_text() == "kept"
 
 
+def test_a_machine_that_can_start_no_process_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(ConfigError, match=r"renders it cannot be started: .*No such file"):
+        made(tmp_path, "x")
+
+
 def test_the_process_can_open_nothing_any_more(tmp_path: Path) -> None:
     """What got out of Jinja2's sandbox would find no files, no network and no rights."""
     from subprocess import run
-    from sys import executable
 
     program = (
         "import os, socket, sys; from pymesos_agent.files import confined_templates as c;"
@@ -231,7 +246,7 @@ def test_the_process_can_open_nothing_any_more(tmp_path: Path) -> None:
         "    except OSError: said.append('could not')\n"
         "print(said, os.geteuid())"
     )
-    done = run([executable, "-c", program], capture_output=True, text=True, check=False)
+    done = run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     opened, user = done.stdout.rsplit(" ", 1)
     assert opened.startswith("['could not', 'could not'"), done
     assert int(user) == (65534 if os.geteuid() == 0 else os.geteuid())

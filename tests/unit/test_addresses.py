@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
+from random import Random
 from typing import Any, cast
 
 import pytest
 
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.containers.users import UserError
 from pymesos_agent.core import events as ev
 from pymesos_agent.files import addresses as of_agent
 from pymesos_agent.files.addresses import Addresses
 from pymesos_agent.files.config import ConfigError, Found, Rendering
-from pymesos_agent.files.renewing import LEAST_S, LOOK_S, SPLAY_S, Renewing
+from pymesos_agent.files.renewing import AGAIN_S, LEAST_S, LOOK_S, SPLAY_S, Renewing
 from pymesos_binpack import core as c
 from pymesos_binpack.containers import container_info
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.jobfiles.restarting import restart_problem
 from pymesos_binpack.specs import JobError
 from pymesos_core import contract
+from pymesos_core.backoff import Backoff
 from pymesos_core.discovery.held import Held
 from pymesos_core.resources import parse, to_proto
 from pymesos_master.core.launching import not_capable
@@ -240,16 +244,18 @@ class Scripted(Rendering):
 
     def __init__(self) -> None:
         self.made: list[Mapping[str, Found]] = []
+        self.tries = 0
         self.problem = ""
         self.slow: set[str] = set()  # containers whose files are never made
 
-    async def make(self, function: Any, *arguments: Any) -> Any:
-        if arguments[0].container_id in self.slow:
+    async def rewrite(self, spec: ContainerSpec, told: Mapping[str, Found]) -> list[str]:
+        self.tries += 1
+        if spec.container_id in self.slow:
             await asyncio.Event().wait()
         if self.problem:
             raise ConfigError(self.problem)
-        self.made.append(arguments[1])
-        return list(arguments[1])
+        self.made.append(told)
+        return list(told)
 
 
 class Machine:
@@ -263,6 +269,7 @@ class Machine:
         self.addresses = Addresses(self.held)
         self.rendering, self.runtime = Scripted(), Runtime()
         self.on_change, self.signal = on_change, signal
+        self.no_user: LookupError | None = None
         self.launch("t")
         self.now_s = 0.0
         self.told: list[ev.ConfigChanged] = []
@@ -292,11 +299,13 @@ class Machine:
         (runtime_name,) = {task.runtime for task in self.h.core.state.tasks.values()}
 
         def spec_of(start: Any) -> ContainerSpec:
+            if self.no_user:
+                raise self.no_user
             return cast(ContainerSpec, start)
 
         return Renewing(
             self.h.core, self.addresses, self.rendering, {runtime_name: cast(Any, self.runtime)},
-            spec_of, self.told.append,
+            spec_of, self.told.append, partial(Backoff, *AGAIN_S, Random(1)),
         )  # fmt: skip
 
     def look(self, times: int = 1) -> None:
@@ -335,6 +344,44 @@ def test_a_task_is_told_by_a_signal_of_what_has_changed() -> None:
     m.held.take(batch(named("b", 1, ("http", 3))))
     m.look()
     assert len(m.runtime.sent) == 2 and not m.told
+
+
+def test_what_could_not_be_made_is_tried_again_later_each_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    m = Machine(types_pb2.ON_CHANGE_SIGNAL, "SIGUSR1")
+    m.run()
+    m.look()
+    m.rendering.problem = "No space left on device"
+    m.held.take(batch(named("b", 1, ("http", 2))))
+    m.look()
+    assert m.rendering.tries == 1
+    m.held.take(batch(named("other", 0, task="web"), named("b", 1, ("http", 2))))
+    m.look()
+    assert m.rendering.tries == 1, "what has changed is nothing of its own"
+    while m.now_s < 3600:
+        m.look()
+    assert 3600 / AGAIN_S[1] < m.rendering.tries < 3600 / AGAIN_S[1] * 4
+    assert len(caplog.messages) == 1, "it is said once"
+    m.rendering.problem, m.no_user = "", UserError("there is no user nobody")
+    m.look(1 + int(AGAIN_S[1] / LOOK_S))
+    assert len(caplog.messages) == 2 and not m.rendering.made
+    m.no_user = None
+    m.look(1 + int(AGAIN_S[1] / LOOK_S))
+    assert len(m.rendering.made) == 1 and m.runtime.sent == [(m.container_id, "SIGUSR1")]
+    tries = m.rendering.tries
+    m.look(2 * int(AGAIN_S[1] / LOOK_S))
+    assert m.rendering.tries == tries, "it is as it should be"
+
+
+def test_what_nobody_foresaw_is_a_fault(caplog: pytest.LogCaptureFixture) -> None:
+    m = Machine(types_pb2.ON_CHANGE_NONE)
+    m.run()
+    m.look()
+    m.no_user = KeyError("b")
+    m.held.take(batch(named("b", 1, ("http", 2))))
+    m.look()
+    assert caplog.messages == ["making config files anew has failed"]
 
 
 def test_a_task_begins_anew_within_a_while_and_once() -> None:

@@ -16,9 +16,10 @@ from pymesos_agent import secrets as module
 from pymesos_agent.containers.environment import task_environment
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed
+from pymesos_agent.files import config
 from pymesos_agent.files import memory as memories
 from pymesos_agent.files.addresses import Addresses
-from pymesos_agent.files.config import ConfigError, Rendering, secret_config, write_config
+from pymesos_agent.files.config import ConfigError, Rendering, made_of
 from pymesos_agent.files.fetching import Fetching
 from pymesos_agent.files.memory import Memory, is_in_memory, memory_of
 from pymesos_agent.secrets import Secrets, SecretsError
@@ -254,12 +255,12 @@ async def test_what_is_not_asked_for_has_no_folder(master: Master, memory: Memor
 
 
 @pytest.mark.parametrize("path", ["../astray", "/etc/astray", "a/b", "..", ".", ""])
-def test_a_config_file_with_secrets_leads_nowhere_else(path: str) -> None:
+async def test_a_config_file_with_secrets_leads_nowhere_else(path: str) -> None:
     """Whatever its framework is: the agent that writes it may be root."""
     spec = spec_of()
     spec.info.container.config.add(path=path, content="evil", secrets=["s"])
     with pytest.raises(ConfigError, match="is no name"):
-        secret_config(spec, {"s": b"v"})
+        await Rendering().with_secrets(spec, {"s": b"v"})
 
 
 @pytest.mark.parametrize("name", ["../astray", "a/b", ".."])
@@ -310,9 +311,32 @@ async def test_few_config_files_are_made_at_a_time(memory: Memory) -> None:
         assert await made["b"] and await made["d"]
 
 
-def test_what_renders_is_ended_once_it_is_not_wanted(tmp_path: Path) -> None:
-    spec = replace(spec_of(), sandbox=tmp_path)
-    spec.info.container.config.add(path="a", template="{{ 1 }}")
+async def test_a_task_of_many_slow_config_files_takes_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendering, made = Rendering(1), []
+
+    def made_of(spec: ContainerSpec, file: types_pb2.ConfigFile, *more: object) -> bytes:
+        made.append(f"{spec.container_id}{file.path}")
+        return b"x"
+
+    monkeypatch.setattr(config, "made_of", made_of)
+
+    def has(container_id: str, *paths: str) -> ContainerSpec:
+        (sandbox := tmp_path / container_id).mkdir()
+        spec = replace(spec_of(container_id=container_id), sandbox=sandbox)
+        for path in paths:
+            spec.info.container.config.add(path=path, template="x")
+        return spec
+
+    of_many, of_two, of_one = has("a", "1", "2", "3", "4"), has("b", "1", "2"), has("c", "1")
+    async with asyncio.TaskGroup() as group:
+        for spec in (of_many, of_two, of_one):
+            group.create_task(rendering.write(spec))
+    assert made == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
+
+
+def test_what_renders_is_ended_once_it_is_not_wanted() -> None:
+    file = types_pb2.ConfigFile(path="a", template="{{ 1 }}")
     with pytest.raises(ConfigError, match="it is not wanted any more"):
-        write_config(spec, {}, lambda: True)
-    assert not (tmp_path / "a").exists()
+        made_of(spec_of(), file, {}, {}, lambda: True)

@@ -19,7 +19,7 @@ MAX_ID = 2**31
 T = TypeVar("T")
 
 
-class UserError(Exception):
+class UserError(LookupError):
     """The user is not known: the message says where it was looked for."""
 
 

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.files.below import FOLDER, OutsideError, parent_of, parts_of
 from pymesos_core.ids import secret_name_problem
-from pymesos_core.streams import to_the_end
+from pymesos_core.streams import in_thread, to_the_end
 from pymesos_core.text import cut, os_problem
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -54,10 +54,58 @@ class ConfigError(Exception):
 
 
 class Rendering:
-    """Has config files made in threads: few at a time, and the others wait for their turn."""
+    """Makes config files in threads, few at a time: each file waits for a turn of its own.
+
+    So a task that has many of them, or slow ones, takes turns with the others.
+    """
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
-        self._turns = asyncio.Semaphore(at_once)
+        self._turns = asyncio.Semaphore(at_once)  # they are had in the order of asking
+
+    async def write(self, spec: ContainerSpec, told: Mapping[str, Found] = NOTHING) -> None:
+        """Write the files that need no secrets into the sandbox. Raises ConfigError.
+
+        `told` is whose addresses each of them uses, by its path.
+        """
+        digests = {}
+        for file in spec.info.container.config:
+            if not file.secrets:
+                digest = await self.make(_write_file, spec, file, told.get(file.path, {}))
+                if file.addresses:
+                    digests[file.path] = digest
+        if digests:
+            await in_thread(_keep_digests, spec, digests)
+
+    async def rewrite(self, spec: ContainerSpec, told: Mapping[str, Found]) -> list[str]:
+        """Make those files anew that have addresses, beside the task that runs; return which
+        differ.
+
+        They differ from what the agent made before, whatever the task has made of them; those by
+        which it is to begin anew, from what it has begun with. Raises ConfigError.
+        """
+        digests = await in_thread(_digests, spec)
+        before = dict(digests)
+        changed = []
+        for file in spec.info.container.config:
+            if file.addresses:
+                of_it = told.get(file.path, {})
+                if await self.make(_rewrite_file, spec, file, of_it, digests):
+                    changed.append(file.path)
+        if digests != before:
+            await in_thread(_keep_digests, spec, digests)
+        return changed
+
+    async def with_secrets(
+        self, spec: ContainerSpec, secrets: Mapping[str, bytes]
+    ) -> Mapping[str, bytes]:
+        """Return what the files with secrets have, by name. Raises ConfigError."""
+        files = [file for file in spec.info.container.config if file.secrets]
+        for file in files:  # of any framework, which may have checked nothing
+            if problem := secret_name_problem(file.path):
+                raise _wrong(file, f"with secrets it is a file in $PYMESOS_SECRETS, and {problem}")
+            if file.addresses:
+                raise _wrong(file, "it has secrets and addresses: make a file of each")
+        return {file.path: await self.make(made_of, spec, file, {}, secrets) for file in files}
 
     async def make(self, function: Callable[..., Made], *arguments: Any) -> Made:
         """Call it with these arguments, and with what says whether it is to stop.
@@ -70,77 +118,44 @@ class Rendering:
             return await to_the_end(work, stopped.set)
 
 
-def never() -> bool:
-    """Somebody waits for it to its end."""
-    return False
+def _write_file(spec: ContainerSpec, file: pb.ConfigFile, told: Found, stopped: Stopped) -> str:
+    """Write it into the sandbox; return its digest. Blocks. Raises ConfigError."""
+    data = made_of(spec, file, told, {}, stopped)
+    with _folder_of(spec, file) as folder:
+        _write(parts_of(file.path)[-1], data, spec.owner, folder)
+    return _digest(data)
 
 
-def write_config(
-    spec: ContainerSpec, told: Mapping[str, Found] = NOTHING, stopped: Stopped = never
-) -> None:
-    """Write the files that need no secrets into the sandbox. Blocks. Raises ConfigError.
+def _rewrite_file(
+    spec: ContainerSpec,
+    file: pb.ConfigFile,
+    told: Found,
+    digests: dict[str, str],
+    stopped: Stopped,
+) -> bool:
+    """Make it anew; whether it differs by its digest, which is put to the others.
 
-    `told` is whose addresses each of them uses, by its path.
+    Blocks. Raises ConfigError.
     """
-    digests = {}
-    for file in spec.info.container.config:
-        if not file.secrets:
-            data = made_of(spec, file, {}, stopped, told.get(file.path, {}))
-            with _folder_of(spec, file) as folder:
-                _write(parts_of(file.path)[-1], data, spec.owner, folder)
-            if file.addresses:
-                digests[file.path] = _digest(data)
-    if digests:
-        _keep_digests(spec, digests)
-
-
-def rewrite_config(
-    spec: ContainerSpec, told: Mapping[str, Found], stopped: Stopped = never
-) -> list[str]:
-    """Make those files anew that have addresses, beside the task that runs; return which differ.
-
-    They differ from what the agent made before, whatever the task has made of them; those by which
-    it is to begin anew, from what it has begun with. Blocks. Raises ConfigError.
-    """
-    changed = []
-    digests = _digests(spec)
-    before = dict(digests)
-    for file in spec.info.container.config:
-        if file.addresses:
-            data = made_of(spec, file, {}, stopped, told.get(file.path, {}))
-            if digests.get(file.path) == _digest(data):
-                continue
-            with _folder_of(spec, file, make=False) as folder:
-                name = parts_of(file.path)[-1]
-                if file.path in digests or _read(folder, name) != data:
-                    _write(name, data, spec.owner, folder)
-                    changed.append(file.path)
-            if file.path not in digests or file.on_change != pb.ON_CHANGE_RESTART:
-                digests[file.path] = _digest(data)
-    if digests != before:
-        _keep_digests(spec, digests)
-    return changed
-
-
-def secret_config(
-    spec: ContainerSpec, secrets: Mapping[str, bytes], stopped: Stopped = never
-) -> Mapping[str, bytes]:
-    """Return what the files with secrets have, by name. Blocks. Raises ConfigError."""
-    files = [file for file in spec.info.container.config if file.secrets]
-    for file in files:  # of any framework, which may have checked nothing
-        if problem := secret_name_problem(file.path):
-            raise _wrong(file, f"with secrets it is a file in $PYMESOS_SECRETS, and {problem}")
-        if file.addresses:
-            raise _wrong(file, "it has secrets and addresses: make a file of each")
-    return {file.path: made_of(spec, file, secrets, stopped) for file in files}
+    data = made_of(spec, file, told, {}, stopped)
+    if digests.get(file.path) == _digest(data):
+        return False
+    with _folder_of(spec, file, make=False) as folder:
+        name = parts_of(file.path)[-1]
+        differs = file.path in digests or _read(folder, name) != data
+        if differs:
+            _write(name, data, spec.owner, folder)
+    if file.path not in digests or file.on_change != pb.ON_CHANGE_RESTART:
+        digests[file.path] = _digest(data)
+    return differs
 
 
 def made_of(
     spec: ContainerSpec,
     file: pb.ConfigFile,
+    addresses: Found,
     secrets: Mapping[str, bytes],
-    stopped: Stopped = never,
-    addresses: Found | None = None,
+    stopped: Stopped,
 ) -> bytes:
     """Return what a file has. Blocks. Raises ConfigError."""
     if not file.template:
@@ -156,7 +171,7 @@ def made_of(
     context = {
         "variables": dict(file.variables),
         "secrets": used,
-        "addresses": dict(addresses or {}),
+        "addresses": dict(addresses),
         "env": env,
         "task": {"id": spec.info.task_id, "name": spec.info.name},
     }
@@ -183,15 +198,18 @@ def _run(job: Mapping[str, object], stopped: Stopped) -> dict[str, str]:
     """What the process says: `made`, or an `error`. What it is told is in no list of processes."""
     if stopped():
         return {"error": NOT_WANTED}
-    process = subprocess.Popen(
-        (sys.executable, "-I", "-S", "-c", PROGRAM, _folders()),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={},
-        cwd="/",
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(
+            (sys.executable, "-I", "-S", "-c", PROGRAM, _folders()),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={},
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError as error:  # as where there are too many processes
+        return {"error": f"the process that renders it cannot be started: {os_problem(error)}"}
     said: bytes | None = None
     told: bytes | None = json.dumps(job).encode()
     until = time.monotonic() + WALL_S

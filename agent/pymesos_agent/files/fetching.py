@@ -18,7 +18,7 @@ from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling, killed_early
 from pymesos_agent.files.addresses import Addresses
 from pymesos_agent.files.artifacts import ArtifactError, Artifacts, OnSocket
-from pymesos_agent.files.config import ConfigError, Rendering, write_config
+from pymesos_agent.files.config import ConfigError, Rendering
 from pymesos_agent.files.handing import hand_over
 from pymesos_agent.files.mounting import MountError
 from pymesos_agent.files.turns import HandingStoppedError, turn_of
@@ -113,7 +113,7 @@ class Fetching:
                     await self._addresses.known()
                 told = self._addresses.told(spec.info.container)
                 self._addresses.given[spec.container_id] = told
-                await self._rendering.make(write_config, spec, told)
+                await self._rendering.write(spec, told)
             if secret_names(spec.info.container):
                 self._tell(ContainerPulling(spec.container_id, "Waiting for its secrets"))
                 spec = await self._give_secrets(spec)

@@ -61,7 +61,7 @@ class Folders:
         return guarded(self._work_dir, Path(VOLUMES, role_folder(role)), volume_id)
 
     def spec(self, start: StartContainer) -> ContainerSpec:
-        """A container in terms of this machine. Raises LookupError with a sentence."""
+        """A container in terms of this machine. Raises UserError."""
         return ContainerSpec(
             start.container_id,
             start.framework_id,
@@ -239,21 +239,18 @@ def sandbox_path(work_dir: Path, container_id: str) -> Path:
 
 
 def owner_of(user: str) -> tuple[int, int] | None:
-    """The ids of a user that is not the agent's own. Raises LookupError with a sentence."""
+    """The ids of a user that is not the agent's own. Raises UserError."""
     if not user or users.is_own(user):
         return None
     if os.geteuid() != 0:
         me = users.own_name()
-        raise LookupError(f"only an agent run by root can run a task as {user}, not {me}")
-    try:
-        found = users.on_machine(user)
-    except users.UserError as error:
-        raise LookupError(str(error)) from None
+        raise users.UserError(f"only an agent run by root can run a task as {user}, not {me}")
+    found = users.on_machine(user)
     return found.uid, found.gid
 
 
 def _owner_of(start: StartContainer) -> tuple[int, int] | None:
-    """Raises LookupError with a sentence."""
+    """Raises UserError."""
     if start.own_uid:
         return start.own_uid, start.own_uid
     # The user of an image is one of the image's own.

@@ -1,7 +1,8 @@
 """Config files of tasks that run, made anew when the addresses in them have changed.
 
 Then the task is told by a signal, or begins anew, as its job wants it. Those that are to begin anew
-do so at moments of their own, so that not all of a service are away at once.
+do so at moments of their own, so that not all of a service are away at once. What cannot be made is
+tried again, later each time.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ import asyncio
 import logging
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.containers.users import UserError
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core.effects import StartContainer
 from pymesos_agent.core.events import ConfigChanged
 from pymesos_agent.core.tasks.task import Task
 from pymesos_agent.files.addresses import Addresses
-from pymesos_agent.files.config import ConfigError, Found, Rendering, rewrite_config
+from pymesos_agent.files.config import ConfigError, Found, Rendering
 from pymesos_agent.runtimes.interface import Runtime
+from pymesos_core.backoff import Backoff
 from pymesos_core.stop_signals import STOP_SIGNALS
 from pymesos_core.tasks import Background
 from pymesos_proto.v1 import types_pb2 as pb
@@ -26,8 +30,18 @@ from pymesos_proto.v1 import types_pb2 as pb
 LOOK_S = 2.0  # so often a task is told of something at most
 SPLAY_S = 15.0  # within which those begin anew that have the same addresses
 LEAST_S = 60.0  # that a task runs before: some of different jobs may restart each other for ever
+AGAIN_S = (5.0, 300.0)  # from a failure to the next try: the shortest and the longest delay
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Failed:
+    """Files that could not be made, and when that is tried again."""
+
+    backoff: Backoff
+    again_s: float = 0.0
+    said: str = ""
 
 
 class Renewing:
@@ -41,6 +55,7 @@ class Renewing:
         runtimes: Mapping[str, Runtime],
         spec_of: Callable[[StartContainer], ContainerSpec],
         feed: Callable[[ConfigChanged], None],
+        new_backoff: Callable[[], Backoff],
     ) -> None:
         self._core = core
         self._addresses = addresses
@@ -48,11 +63,14 @@ class Renewing:
         self._runtimes = runtimes
         self._spec_of = spec_of
         self._feed = feed
+        self._new_backoff = new_backoff
+        self._now_s = 0.0  # of the latest look
         self._since: dict[str, float] = {}  # by container: since when it is known to run
         self._seen: dict[str, Mapping[str, Found]] = {}  # what its files have
         self._as_of: dict[str, int] = {}  # with how many changes that was looked at
         self._due: dict[str, float] = {}  # containers that are to begin anew, and when
         self._busy: set[str] = set()  # those whose files are being made
+        self._failed: dict[str, _Failed] = {}
         self._renewals = Background("making config files anew")
 
     async def run(self, now_s: Callable[[], float]) -> None:
@@ -69,12 +87,14 @@ class Renewing:
 
         Nobody waits for the files of others: those of each container are made by themselves.
         """
+        self._now_s = now_s
         running = {task.container_id: task for task in self._running()}
         if running:
             self._addresses.want()
         self._since = {c: self._since.get(c, now_s) for c in running}
         self._seen = {c: told for c, told in self._seen.items() if c in running}
         self._as_of = {c: changes for c, changes in self._as_of.items() if c in running}
+        self._failed = {c: failed for c, failed in self._failed.items() if c in running}
         given = self._addresses.given
         for container_id in given.keys() - self._core.state.owners.keys():
             del given[container_id]
@@ -101,26 +121,29 @@ class Renewing:
 
     def _look_at(self, task: Task, now_s: float) -> None:
         container_id = task.container_id
-        if self._as_of.get(container_id) == self._addresses.changes:
+        failed = self._failed.get(container_id)
+        is_due = failed is not None and failed.again_s <= now_s
+        if self._as_of.get(container_id) == self._addresses.changes and not is_due:
             return
         self._as_of[container_id] = self._addresses.changes
         told = self._addresses.told(task.info.container)
         given = self._addresses.given.pop(container_id, None)
         is_same = self._seen.get(container_id, given) == told
         self._seen[container_id] = told
-        if not is_same:
+        if not is_same or is_due:
             self._busy.add(container_id)
             self._renewals.start(self._renew(task, told, now_s))
 
     async def _renew(self, task: Task, told: Mapping[str, Found], now_s: float) -> None:
         try:
             spec = self._spec_of(self._core.start_of(task))
-            changed = await self._rendering.make(rewrite_config, spec, told)
-        except (ConfigError, LookupError) as error:
-            log.warning("%s keeps its config files as they were: %s", task.info.task_id, error)
+            changed = await self._rendering.rewrite(spec, told)
+        except (ConfigError, UserError) as error:
+            self._put_off(task, str(error))
             return
         finally:
             self._busy.discard(task.container_id)
+        self._failed.pop(task.container_id, None)
         files = [file for file in task.info.container.config if file.path in changed]
         if task.kill is not None or task.state != pb.TASK_RUNNING:
             return  # meanwhile
@@ -134,3 +157,13 @@ class Renewing:
         for signal in sorted(wanted & set(STOP_SIGNALS)):
             if (runtime := self._runtimes.get(task.runtime)) is not None:
                 runtime.signal(task.container_id, signal)
+
+    def _put_off(self, task: Task, problem: str) -> None:
+        """Have the files tried again; what is the matter is said when it is something new."""
+        if task.container_id not in self._failed:
+            self._failed[task.container_id] = _Failed(self._new_backoff())
+        failed = self._failed[task.container_id]
+        failed.again_s = self._now_s + failed.backoff.next_s()
+        if problem != failed.said:
+            failed.said = problem
+            log.warning("%s keeps its config files as they were: %s", task.info.task_id, problem)
