@@ -21,7 +21,8 @@ from pymesos_agent.containers.settings import ImageSettings
 from pymesos_agent.files.budget import LAYER, MIB, Limits
 from pymesos_agent.files.unpacking import unpack_layer
 from pymesos_agent.runtimes.oci import images as images_module
-from pymesos_agent.runtimes.oci.images import Images, layer_name
+from pymesos_agent.runtimes.oci.image_unpacking import layer_name
+from pymesos_agent.runtimes.oci.images import Images
 from pymesos_agent.runtimes.oci.layers import LayerError
 from pymesos_agent.runtimes.oci.skopeo import ImageError
 from pymesos_core.images import full_name
