@@ -21,7 +21,8 @@ NO_RECEIVERS = "masters have none: pymesos-master --receivers FILE names them (s
 class ClusterAlertCalls:
     """List and silence alerts of the cluster; test a receiver."""
 
-    _leadership: Leadership
+    def __init__(self, leadership: Leadership) -> None:
+        self._leadership = leadership
 
     async def ListClusterAlerts(  # noqa: N802
         self, request: pb.ListClusterAlertsRequest, call: Call

@@ -6,19 +6,37 @@ others. Those answer any master.
 
 from __future__ import annotations
 
+from typing import Any
+
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import CoordinationError
 from pymesos_core.following import ask_master
 from pymesos_core.security.audit_reading import read_page
 from pymesos_core.text import quoted
-from pymesos_core.transport import CallError, Code, method_of
-from pymesos_master.services.leading import Leadership
+from pymesos_core.transport import CallError, Code, ServerCall, method_of
+from pymesos_master.services.leading import Leadership, caller_of
 from pymesos_proto.v1 import operator_pb2 as pb
 
+Call = ServerCall[Any, Any]
 # What the other master refuses is refused to this one, not to who asked for the lines.
 NOT_FOR_ME = frozenset({Code.UNAVAILABLE, Code.UNAUTHENTICATED, Code.PERMISSION_DENIED})
 PASSED_ON_TIMEOUT_S = 3.0  # below what commands wait for an answer
 READ = method_of("/pymesos.v1.Masters/ReadAudit", pb.ReadAuditRequest, pb.ReadAuditResponse)
+
+
+class AuditCalls:
+    """Read the audit: the part of the Operator service that is about it."""
+
+    def __init__(self, leadership: Leadership) -> None:
+        self._leadership = leadership
+
+    async def ReadAudit(  # noqa: N802
+        self, request: pb.ReadAuditRequest, call: Call
+    ) -> pb.ReadAuditResponse:
+        """Lines of the audit of a master, the oldest first."""
+        with self._leadership.asked() as leader:
+            leader.queries.permits.check(caller_of(call), "Operator.ReadAudit")
+        return await lines(self._leadership, request)
 
 
 async def lines(leadership: Leadership, request: pb.ReadAuditRequest) -> pb.ReadAuditResponse:

@@ -16,7 +16,8 @@ Call = ServerCall[Any, Any]
 class WebhookCalls:
     """Set, list, remove and test webhooks."""
 
-    _leadership: Leadership
+    def __init__(self, leadership: Leadership) -> None:
+        self._leadership = leadership
 
     async def SetWebhook(  # noqa: N802
         self, request: pb.SetWebhookRequest, call: Call
