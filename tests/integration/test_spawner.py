@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from pymesos_agent.runtimes.process import ProcessRuntime
-from pymesos_agent.supervision import spawning, supervised
+from pymesos_agent.supervision import spawning, supervisor_link
 from pymesos_agent.supervision.spawning import Spawner, request_of
 from pymesos_testing.components import supervisors
 from pymesos_testing.rigs import process_rig
@@ -312,9 +312,9 @@ async def test_a_supervisor_starts_containers_either_way(
 ) -> None:
     """One whose spawner is killed goes on with the next, and loses no container."""
     code = f"import pymesos_agent.supervision.spawning as s; s.PROGRAM = {program!r};"
-    first, second = supervised.PROGRAM.split(" from ")
+    first, second = supervisor_link.PROGRAM.split(" from ")
     code = code if compiled else code.replace(program, "/absent")
-    monkeypatch.setattr(supervised, "PROGRAM", f"{first} {code} from {second}")
+    monkeypatch.setattr(supervisor_link, "PROGRAM", f"{first} {code} from {second}")
     async with process_rig(tmp_path, watched=False) as rig:
         assert isinstance(rig.runtime, ProcessRuntime)
         if not rig.runtime.isolation["mem"].startswith("cgroup"):

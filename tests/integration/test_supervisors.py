@@ -19,7 +19,7 @@ from pymesos_agent.containers.spec import ContainerSpec, SecretValues
 from pymesos_agent.core.events import ContainerFailed
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime
-from pymesos_agent.supervision import protocol, supervised
+from pymesos_agent.supervision import protocol, supervisor_link
 from pymesos_testing.components import supervisors
 from pymesos_testing.rigs import Rig, oci_rig, process_rig
 from pymesos_testing.waiting import until
@@ -66,7 +66,7 @@ async def old(
     request: pytest.FixtureRequest, passable: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Rig]:
     """A runtime of an older agent, with the supervisor that it had."""
-    monkeypatch.setattr(supervised, "PROGRAM", older(passable, 2))
+    monkeypatch.setattr(supervisor_link, "PROGRAM", older(passable, 2))
     monkeypatch.setattr(protocol, "VERSION", 2)
     make = oci_rig(passable) if request.param == "oci" else process_rig(passable, watched=False)
     async with make as rig:
@@ -109,7 +109,7 @@ async def test_the_supervisor_of_the_previous_release_goes_on(
     passable: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
 ) -> None:
     """An older supervisor gives today's rights, and no variable of a secret is on disk."""
-    monkeypatch.setattr(supervised, "PROGRAM", older(passable, protocol.VERSION - 1))
+    monkeypatch.setattr(supervisor_link, "PROGRAM", older(passable, protocol.VERSION - 1))
     monkeypatch.setattr(protocol, "VERSION", protocol.VERSION - 1)
     make = oci_rig(passable) if runtime == "oci" else process_rig(passable, watched=False)
     async with make as rig:
@@ -166,7 +166,7 @@ async def run_as(rig: Rig, user: str, command: str) -> ContainerSpec:
 async def test_no_version_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
-    monkeypatch.setattr(supervised, "PROGRAM", older(tmp_path, 2, version))
+    monkeypatch.setattr(supervisor_link, "PROGRAM", older(tmp_path, 2, version))
     monkeypatch.setattr(protocol, "VERSION", version)
     async with process_rig(tmp_path, watched=False) as rig:
         monkeypatch.undo()
@@ -284,7 +284,7 @@ async def test_sigterm_ends_a_supervisor_when_nothing_of_its_runs(tmp_path: Path
 async def test_a_launch_while_a_supervisor_is_replaced(tmp_path: Path) -> None:
     async with process_rig(tmp_path, watched=False) as rig:
         assert isinstance(rig.runtime, ProcessRuntime)
-        writer = rig.runtime._supervised._writer
+        writer = rig.runtime._supervised._link._writer
         assert writer is not None
         writer.close()
         first, second = rig.spec("exit 5"), rig.spec("exit 6")
@@ -315,7 +315,7 @@ async def test_a_launch_that_is_too_large_fails_alone(tmp_path: Path) -> None:
 
 def test_texts_are_sent_in_few_bytes_and_arrive_as_they_were() -> None:
     message = {"op": "launch", "env": {"é": "ü" * 100, "path": os.fsdecode(b"\xff"), "c": "\x01\n"}}
-    line = supervised.written(message)
+    line = supervisor_link.written(message)
     assert json.loads(line) == message and line.count(b"\n") == 1
     assert len(line) < 300
 
@@ -329,7 +329,7 @@ async def test_a_kill_that_comes_with_the_launch(tmp_path: Path, *, watched: boo
             spec = rig.spec("exec sleep 74")
             rig.runtime.launch(spec)
             if kill == "shutdown":
-                rig.runtime._supervised._send({"op": "shutdown"})
+                rig.runtime._supervised._link.send({"op": "shutdown"})
             else:
                 rig.runtime.kill(spec.container_id, force=kill == "kill")
             assert (await rig.exited(spec)).exit_status == status, kill

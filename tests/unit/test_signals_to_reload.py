@@ -22,8 +22,8 @@ def sent() -> list[dict[str, Any]]:
 def supervised(version: int, sent: list[dict[str, Any]]) -> Supervised:
     """One that is connected to a supervisor of some version."""
     made = Supervised("process", Path("/s"), LogLimits(), Path, lambda _: {})
-    made._version = version
-    made._send = sent.append  # type: ignore[assignment, method-assign]
+    made._link.version = version
+    made._link.send = sent.append  # type: ignore[assignment, method-assign]
     return made
 
 

@@ -1,23 +1,18 @@
-"""The agent's end of a supervisor's socket, for the runtimes whose containers it reaps."""
+"""What a supervisor does for a runtime: it starts its containers, and tells how they end."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
 import marshal
 import os
-import secrets
 import signal
-import socket
 import sys
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import pymesos_agent
 from pymesos_agent.containers.environment import plain_error
 from pymesos_agent.containers.settings import LogLimits
 from pymesos_agent.containers.spec import ContainerSpec
@@ -34,22 +29,16 @@ from pymesos_agent.files.memory import Memory
 from pymesos_agent.runtimes.interface import OnEvent
 from pymesos_agent.supervision import protocol
 from pymesos_agent.supervision.limits import raise_limit
+from pymesos_agent.supervision.pipes import Pipes
+from pymesos_agent.supervision.supervisor_link import PACKAGES, PROGRAM, SupervisorLink, written
 from pymesos_core.stop_signals import TERM
-from pymesos_core.tasks import Background
 
 log = logging.getLogger(__name__)
 
-START_TIMEOUT_S = 10.0
 AGAIN_S = 1.0
 NO_PROGRAM = "cannot execute "  # with which a supervisor's word on a program begins
 OF_ITSELF = ("ids", "argv", "env", "cwd", "hidden", "no_new_privileges", "has_path_of_agent")
-# Of all that could be imported only what the programs name is.
-PROGRAM = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1));"
-    " from pymesos_agent.supervision.supervisor import main; main()"
-)
 BECOME = PROGRAM.replace(".supervisor ", ".becoming ")
-PACKAGES = str(Path(pymesos_agent.__file__).parent.parent)
 
 Message = dict[str, Any]
 Ids = tuple[int, int, tuple[int, ...]]  # user, group, further groups
@@ -70,78 +59,23 @@ class Supervised:
         """`name` is the runtime's; `watch` says how the limits of a container are looked after: see
         container.py. The named pipes of containers are in `memory`, where there is some."""
         self._name = name
-        self._directory = directory
         self._sandbox_of = sandbox_of
         self._scratch = directory / "pipes"
-        # Of a container of an earlier version, or one without memory, they are on the disk; and
-        # without root, too: what an account has in memory may go when it logs out.
-        is_kept = memory is not None and os.geteuid() == 0
-        self._pipes = memory.pipes(name) if memory is not None and is_kept else self._scratch
+        self._pipes = Pipes(name, self._scratch, memory)
         self._logs = logs
         self._watch = watch
         self._on_event: OnEvent = lambda event: None
-        self._writer: asyncio.StreamWriter | None = None
-        self._lines: list[bytes] = []  # to be sent in this turn of the loop
-        self._reading = Background("hearing the supervisor")
-        self._found: list[Message] = []
-        self._version = protocol.VERSION  # that both speak
+        self._link = SupervisorLink(directory, self._hear, self._replace)
         self._pids: dict[str, int] = {}
         self._foreign: set[str] = set()  # that it has, and that are not its own
         self._launching: set[str] = set()  # asked for, and not answered yet
         self._unsent: dict[str, Message] = {}  # launches for the next supervisor
-        self._closing = False
 
     async def start(self, on_event: OnEvent) -> None:
         """Connect to the supervisor that is there, or start one. Raises OSError, TimeoutError."""
         self._on_event = on_event
-        for folder in (self._scratch, self._pipes):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        await self._connect()
-
-    async def _connect(self) -> None:
-        deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
-        while True:
-            with contextlib.suppress(ConnectionError, FileNotFoundError):
-                await self._greet()
-                return
-            if asyncio.get_running_loop().time() > deadline:
-                raise TimeoutError(f"no answer on {self._directory}/supervisor.sock")
-            await self._spawn()
-
-    async def _greet(self) -> None:
-        folder = os.open(self._directory, os.O_PATH | os.O_DIRECTORY)
-        try:
-            # A path through the folder's descriptor stays below the limit of 108 bytes.
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(
-                connection, f"/proc/self/fd/{folder}/supervisor.sock"
-            )
-        finally:
-            os.close(folder)
-        if (uid := protocol.peer(connection)[1]) != os.geteuid():
-            connection.close()
-            raise OSError(f"user {uid} listens on {self._directory}/supervisor.sock")
-        reader, writer = await asyncio.open_unix_connection(
-            sock=connection, limit=protocol.MAX_LINE_BYTES
-        )
-        self._writer = writer
-        self._lines.clear()  # of one that has ended
-        secret = self._secret()
-        self._send({"op": "hello", "version": protocol.VERSION, "secret": secret})
-        line = await asyncio.wait_for(reader.readline(), START_TIMEOUT_S)
-        if not line:
-            raise ConnectionResetError("the supervisor was just ending")
-        hello = json.loads(line)
-        self._version = min(int(hello["version"]), protocol.VERSION)
-        self._found = hello["containers"]
-        if not self._found and self._is_old:
-            # It has nothing to look after: it ends as we leave, and a new one takes its place.
-            writer.close()
-            raise ConnectionResetError("the supervisor is of an older version")
-        if self._is_old:
-            log.info("its supervisor is of version %d, and ends with its last task", self._version)
-        self._reading.start(self._read(reader))
+        self._pipes.make_folders()
+        await self._link.connect()
 
     @property
     def keeps_environments(self) -> bool:
@@ -151,54 +85,7 @@ class Supervised:
     @property
     def _starts_all(self) -> bool:
         """Whether the supervisor knows all that a launch says: see its VERSION."""
-        return self._version >= 5
-
-    @property
-    def _is_old(self) -> bool:
-        """Whether the supervisor is of an older version than we are."""
-        return self._version < protocol.VERSION
-
-    def _secret(self) -> str:
-        """What only agents of this directory know. Raises OSError."""
-        path = self._directory / "supervisor.secret"
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(path, flags, 0o600), "r+") as file:
-            if not (secret := file.read().strip()):
-                secret = secrets.token_hex(16)
-                file.write(f"{secret}\n")
-        return secret
-
-    async def _spawn(self) -> None:
-        """Start a supervisor that no signal to the agent's group or terminal reaches."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        with os.fdopen(os.open(self._directory / "supervisor.log", flags, 0o600), "ab") as errors:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", "-c", PROGRAM, PACKAGES, str(self._directory)),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,
-                cwd="/",
-            )
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(f"{self._secret()}\n".encode())
-        process.stdin.close()
-        try:
-            await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)
-        except TimeoutError:
-            process.kill()  # it serves nobody yet
-            raise TimeoutError("a new supervisor does not start") from None
-
-    async def _read(self, reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(ConnectionError, ValueError):  # the latter: what is no message
-            while line := await reader.readline():
-                self._hear(json.loads(line))
-        if not self._closing:
-            assert self._writer is not None
-            self._writer.close()  # nothing is said to nobody
-            if not self._is_old:
-                log.warning("the supervisor has ended; another takes its containers over")
-            await self._replace()
+        return self._link.version >= 5
 
     def _hear(self, message: Message) -> None:
         container_id = message["id"]
@@ -220,9 +107,9 @@ class Supervised:
 
     async def _replace(self) -> None:
         failed = 0
-        while not self._closing:
+        while not self._link.is_closing:
             try:
-                await self._connect()
+                await self._link.connect()
                 break
             except (OSError, TimeoutError, ValueError, LookupError) as error:
                 if not failed:
@@ -232,7 +119,7 @@ class Supervised:
                     )
                 failed += 1
                 await asyncio.sleep(AGAIN_S)
-        if self._closing:
+        if self._link.is_closing:
             return
         if failed:
             log.info("a supervisor has started, at the attempt number %d", failed + 1)
@@ -244,7 +131,7 @@ class Supervised:
 
     def _take_over(self) -> None:
         """From what connected us before, to a supervisor that may know nothing yet."""
-        for view in self._found:
+        for view in self._link.found:
             if view["state"] == "exited":
                 self._hear({"ev": "exited", **view})
         for container_id, pid in list(self._pids.items()):
@@ -261,13 +148,13 @@ class Supervised:
     def adopt(self, container_id: str, pid: int) -> None:
         """Watch a container that an earlier supervisor started."""
         self._pids[container_id] = pid
-        self._send(
+        self._link.send(
             {
                 "op": "adopt",
                 "id": container_id,
                 "pid": pid,
                 "logs": self._log_parameters(
-                    container_id, self._sandbox_of(container_id), None, self._pipes_of(container_id)
+                    self._pipes.of_running(container_id), self._sandbox_of(container_id), None
                 ),
                 "watch": self._watch(container_id),
             }
@@ -275,10 +162,7 @@ class Supervised:
 
     def remove_pipes(self, known: Collection[str]) -> None:
         """Remove the pipes of containers of an earlier supervisor that are no more."""
-        for folder in dict.fromkeys((self._scratch, self._pipes)):
-            for path in folder.iterdir():
-                if path.name.rpartition(".")[0] not in known:
-                    path.unlink(missing_ok=True)
+        self._pipes.remove_others(known)
 
     def found(self, foreign: Collection[str] = ()) -> Mapping[str, ContainerState]:
         """What the supervisor held when this agent connected, but for what is another's.
@@ -286,7 +170,7 @@ class Supervised:
         One of an older agent may have adopted that; it is to forget it when it has ended.
         """
         states: dict[str, ContainerState] = {}
-        for view in self._found:
+        for view in self._link.found:
             if view["id"] in foreign:
                 self._foreign.add(view["id"])
                 if view["state"] == "exited":
@@ -299,9 +183,7 @@ class Supervised:
 
     def may_adopt(self, container_id: str) -> bool:
         """Whether an earlier supervisor of this directory started it: its pipes are here."""
-        return any(
-            (folder / f"{container_id}.stdout").exists() for folder in (self._pipes, self._scratch)
-        )
+        return self._pipes.has(container_id)
 
     def launch(
         self,
@@ -314,11 +196,11 @@ class Supervised:
         message = {
             "op": "launch",
             "id": container_id,
-            "logs": self._log_parameters(container_id, spec.sandbox, owner, self._pipes),
+            "logs": self._log_parameters(self._pipes.of_new(container_id), spec.sandbox, owner),
             "watch": self._watch(container_id),
             **what,
         }
-        if self._is_connected:
+        if self._link.is_connected:
             self._send_launch(message)
         else:
             self._unsent[container_id] = message
@@ -337,7 +219,7 @@ class Supervised:
             asyncio.get_running_loop().call_soon(self._on_event, failed)
             return
         self._launching.add(container_id)
-        self._write(line)
+        self._link.write(line)
 
     def _become_by_itself(self, message: Message) -> None:
         """For a supervisor that knows less than we do: what it starts becomes the container."""
@@ -351,17 +233,12 @@ class Supervised:
         """A command that turns into one more process of a container: see `becoming`."""
         return becoming(self._scratch, container_id, what)
 
-    def _pipes_of(self, container_id: str) -> Path:
-        """Where those of a container are that is there already."""
-        before = (self._scratch / f"{container_id}.stdout").exists()
-        return self._scratch if before else self._pipes
-
     def _log_parameters(
-        self, container_id: str, sandbox: Path, owner: tuple[int, int] | None, pipes: Path
+        self, pipes: list[str], sandbox: Path, owner: tuple[int, int] | None
     ) -> Message:
         return {
             "folder": str(sandbox),
-            "pipes": [f"{pipes}/{container_id}.{name}" for name in ("stdout", "stderr")],
+            "pipes": pipes,
             "max_bytes": self._logs.max_bytes,
             "files": self._logs.files,
             "owner": owner,
@@ -373,14 +250,14 @@ class Supervised:
             # Not from within a step: the core takes one event at a time.
             asyncio.get_running_loop().call_soon(self._on_event, killed_early(container_id))
             return
-        if self._version < 5:
+        if self._link.version < 5:
             first = TERM  # keepers of its time end by others, and the container with them
         number = signal.SIGKILL if force else signal.Signals[first]
-        self._send({"op": "kill", "id": container_id, "signal": int(number)})
+        self._link.send({"op": "kill", "id": container_id, "signal": int(number)})
 
     def signal(self, container_id: str, name: str) -> None:
         """See Runtime."""
-        if self._version < 5:  # what ends a keeper of its time ends the container with it
+        if self._link.version < 5:  # what ends a keeper of its time ends the container with it
             log.warning(
                 "container %s is not sent %s, which might end it: its supervisor is of an older"
                 " version, and ends with its last task",
@@ -388,12 +265,12 @@ class Supervised:
             )
         elif container_id not in self._unsent:  # such a one begins with what is new
             number = int(signal.Signals[name])
-            self._send({"op": "kill", "id": container_id, "signal": number})
+            self._link.send({"op": "kill", "id": container_id, "signal": number})
 
     @property
     def can_limit(self) -> bool:
         """Whether the supervisor knows of limits that change."""
-        return self._version >= 5
+        return self._link.version >= 5
 
     def limit(self, container_id: str, rss_limit_bytes: int) -> None:
         """Let a container whose memory is watched use more of it."""
@@ -401,18 +278,17 @@ class Supervised:
             raise_limit(message["watch"], rss_limit_bytes)
         else:
             what = {"id": container_id, "rss_limit_bytes": rss_limit_bytes}
-            self._send({"op": "limit", **what})
+            self._link.send({"op": "limit", **what})
 
     def forget(self, container_id: str) -> None:
         """Forget a container whose end is known."""
-        self._send({"op": "forget", "id": container_id})
+        self._link.send({"op": "forget", "id": container_id})
         self._pids.pop(container_id, None)
         self._foreign.discard(container_id)
         self._launching.discard(container_id)
-        if self._is_old and not (self._pids or self._launching or self._foreign or self._closing):
-            assert self._writer is not None
-            self._flush()
-            self._writer.close()  # it ends, and a new one takes its place
+        has_some = self._pids or self._launching or self._foreign
+        if self._link.is_old and not (has_some or self._link.is_closing):
+            self._link.leave()
 
     @property
     def launching(self) -> int:
@@ -423,35 +299,9 @@ class Supervised:
         """The pid of a container's first process; 0 when it is not known."""
         return self._pids.get(container_id, 0)
 
-    @property
-    def _is_connected(self) -> bool:
-        return self._writer is not None and not self._writer.is_closing()
-
-    def _send(self, message: Message) -> None:
-        self._write(written(message))
-
-    def _write(self, line: bytes) -> None:
-        """Say something, together with all else of one turn of the loop: each time wakes it."""
-        if self._is_connected:
-            if not self._lines:
-                asyncio.get_running_loop().call_soon(self._flush)
-            self._lines.append(line)
-
-    def _flush(self) -> None:
-        lines, self._lines = self._lines, []
-        if lines and self._is_connected:
-            assert self._writer is not None
-            self._writer.write(b"".join(lines))
-
     async def close(self) -> None:
-        """Disconnect. The supervisor ends by itself when it has no container left."""
-        self._closing = True
-        self._flush()
-        if self._writer is not None:
-            with contextlib.suppress(ConnectionError):
-                await self._writer.drain()
-            self._writer.close()
-        await self._reading.close()
+        """Disconnect: the supervisor goes on, and ends by itself when it has no container left."""
+        await self._link.close()
 
 
 def becoming(folder: Path, container_id: str, what: Message) -> tuple[list[str], Path]:
@@ -464,12 +314,6 @@ def becoming(folder: Path, container_id: str, what: Message) -> tuple[list[str],
     with os.fdopen(file, "wb") as opened:
         marshal.dump(what, opened)
     return [sys.executable, "-I", "-S", "-c", BECOME, PACKAGES, str(path)], path
-
-
-def written(message: Message) -> bytes:
-    """A message as it is sent, in as few bytes as JSON needs for its texts."""
-    text = json.dumps(message, ensure_ascii=False)
-    return text.encode("utf-8", "surrogatepass") + b"\n"  # as json.loads takes them
 
 
 def exited(message: Mapping[str, Any]) -> ContainerExited:
