@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import sys
 import types
 from collections.abc import (
     AsyncIterator,
@@ -17,6 +18,7 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -407,19 +409,58 @@ async def test_logs_and_files(tmp_path: Path, follow: bool) -> None:
 
 @pytest.mark.parametrize("terminal", [True, False])
 async def test_exec(tmp_path: Path, terminal: bool) -> None:
-    service = SandboxService(Tasks(tmp_path))
+    await exec_everywhere(Tasks(tmp_path), ["cat"], terminal)
+
+
+# A container's tool that makes the terminal itself: it sends our end, and is then the command.
+SENDS = """
+import os, pty, socket, sys
+ours, theirs = pty.openpty()
+console = socket.socket(socket.AF_UNIX)
+console.connect(sys.argv[1])
+socket.send_fds(console, [b"x"], [ours])
+os.dup2(theirs, 0); os.dup2(theirs, 1); os.execv("/bin/cat", ["cat"])
+"""
+
+
+class Sending(Tasks):
+    """Its commands' terminals are sent, or none is, though it is said to be."""
+
+    def entry(self, framework_id: str, task_id: str, argv: Sequence[str], term: str) -> Entry:
+        entry = super().entry(framework_id, task_id, argv, term)
+        return replace(entry, console=self._folder / "console")
+
+
+@pytest.mark.parametrize("sends", [True, False])
+async def test_exec_in_a_terminal_that_is_sent(
+    tmp_path: Path, sends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "IDLE_S", 0.5)  # the tool has to start
+    console = tmp_path / "console"
+    argv = [sys.executable, "-S", "-c", SENDS, str(console)] if sends else ["sleep", "60"]
+    said = await exec_everywhere(Sending(tmp_path), argv, terminal=True)
+    assert (b"hello" in said) == sends
+    assert not console.exists()
+
+
+async def exec_everywhere(tasks: Tasks, argv: Sequence[str], terminal: bool) -> bytes:
+    """What it said when it was cancelled last, which is when nothing more happened."""
+    service = SandboxService(tasks)
+    calls: list[FakeCall] = []
     children = set(psutil.Process().children())  # the whole run's servers
-    start = sandbox_pb2.ExecInput.Start(argv=["cat"], terminal=terminal)
+    start = sandbox_pb2.ExecInput.Start(argv=argv, terminal=terminal)
     inputs = (sandbox_pb2.ExecInput(start=start), sandbox_pb2.ExecInput(stdin=b"hello\n"))
 
     def check() -> None:
         assert service._sessions == 0
 
-    await cancel_everywhere(
-        lambda: service.Exec(FakeCall(*inputs)),
-        check,
-    )
+    def run() -> Awaitable[None]:
+        calls.append(FakeCall(*inputs))
+        return service.Exec(calls[-1])
+
+    await cancel_everywhere(run, check)
     assert set(psutil.Process().children()) <= children
+    return b"".join(output.stdout for output in calls[-1].written)
 
 
 class FakeStream:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
-import struct
-import termios
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,11 +14,18 @@ from functools import partial
 from pathlib import Path
 
 from pymesos_agent.containers.marks import end_marked
+from pymesos_agent.containers.terminals import (
+    CHUNK_BYTES,
+    Chunks,
+    ConsoleSocket,
+    read_terminal,
+    resize,
+    write_terminal,
+)
 from pymesos_core.streams import to_the_end
 from pymesos_core.tasks import Background, running
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
-CHUNK_BYTES = 64 * 1024
 QUEUED_OUTPUTS = 16
 END_GRACE_S = 1.0
 SETSID = shutil.which("setsid") or "/usr/bin/setsid"
@@ -43,6 +47,7 @@ class Entry:
     cwd: Path
     mark: str = ""  # in the environment of the command, as MARK, so that nothing of it is left
     scratch: Path | None = None  # a file that goes with it
+    console: Path | None = None  # where it sends the terminal of the command, if it makes that
 
     def forget(self) -> None:
         """Remove the scratch file of a command that has ended."""
@@ -120,8 +125,10 @@ class Session:
         self._entry = entry
         self._size = size
         self._process: asyncio.subprocess.Process | None = None
-        self._terminal: int | None = None  # our end
-        self._reading: asyncio.ReadTransport | None = None  # from the terminal
+        self._terminals: list[int] = []  # our ends: the program's own, and the command's
+        self._terminal: int | None = None  # the command's
+        self._has_terminal = asyncio.Event()
+        self._console: ConsoleSocket | None = None  # for the command's to come
         self._outputs: asyncio.Queue[pb.ExecOutput | None] = asyncio.Queue(QUEUED_OUTPUTS)
         self._copies = Background("copying what a session writes")
         self._copied = 0
@@ -143,14 +150,18 @@ class Session:
         )
         assert process.stdout is not None
         assert process.stderr is not None
-        self._copy(process.stdout, "stdout")
-        self._copy(process.stderr, "stderr")
+        self._copy(_read_pipe(process.stdout), "stdout")
+        self._copy(_read_pipe(process.stderr), "stderr")
 
     async def _start_in_terminal(self) -> None:
         assert self._size is not None
-        self._terminal, theirs = os.openpty()
+        ours, theirs = os.openpty()
+        self._terminals.append(ours)
         try:
-            _resize(self._terminal, self._size)
+            os.set_blocking(ours, False)
+            resize(ours, self._size)
+            if self._entry.console is not None:
+                self._console = ConsoleSocket(self._entry.console)
             self._process = await asyncio.create_subprocess_exec(
                 *(SETSID, "--ctty", *self._entry.argv),
                 env=self._entry.env,
@@ -161,23 +172,44 @@ class Session:
             )
         finally:
             os.close(theirs)
-        reader = asyncio.StreamReader()
-        self._reading, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader),
-            os.fdopen(os.dup(self._terminal), "rb", 0),
-        )
-        self._copy(reader, "stdout")
+        ended = self._copies.start(self._process.wait(), awaited=True)
+        self._copy(read_terminal(ours, ended), "stdout")
+        if self._console is None:
+            self._use(ours)
+        else:
+            self._copy(self._read_sent(self._console, ended), "stdout")
 
-    def _copy(self, stream: asyncio.StreamReader, name: str) -> None:
+    async def _read_sent(self, console: ConsoleSocket, ended: asyncio.Task[int]) -> Chunks:
+        """What the command writes to a terminal that the program makes, and sends us.
+
+        If it sends none, it says why to its own.
+        """
+        try:
+            terminal = await console.receive(ended)
+        finally:
+            console.close()
+        if terminal is not None:
+            self._terminals.append(terminal)
+            self._use(terminal)
+            async with contextlib.aclosing(read_terminal(terminal, ended)) as chunks:
+                async for data in chunks:
+                    yield data
+
+    def _use(self, terminal: int) -> None:
+        """It is the command's: what waited for it goes on."""
+        assert self._size is not None
+        self._terminal = terminal
+        self._has_terminal.set()
+        resize(terminal, self._size)
+
+    def _copy(self, chunks: Chunks, name: str) -> None:
         async def copy() -> None:
-            # A terminal ends with an error (EIO) when its last user does.
             with contextlib.suppress(OSError):
-                while data := await stream.read(CHUNK_BYTES):
-                    await self._outputs.put(
-                        pb.ExecOutput(stdout=data)
-                        if name == "stdout"
-                        else pb.ExecOutput(stderr=data)
-                    )
+                async with contextlib.aclosing(chunks):
+                    async for data in chunks:
+                        output = pb.ExecOutput()
+                        setattr(output, name, data)
+                        await self._outputs.put(output)
             await self._outputs.put(None)
 
         self._copied += 1
@@ -204,16 +236,20 @@ class Session:
                 if self._process is not None and self._process.stdin is not None:
                     self._process.stdin.close()
             case "resized":
+                if self._size is not None:
+                    self._size = message.resized
                 if self._terminal is not None:
-                    _resize(self._terminal, message.resized)
+                    resize(self._terminal, message.resized)
             case "signal":
                 if message.signal in SIGNALS:
                     self._signal(message.signal)
 
     async def _write(self, data: bytes) -> None:
         with contextlib.suppress(OSError):  # it has ended, or closed its input
-            if self._terminal is not None:
-                await asyncio.to_thread(os.write, self._terminal, data)
+            if self._size is not None:
+                await self._has_terminal.wait()
+                assert self._terminal is not None
+                await write_terminal(self._terminal, data)
             elif self._process is not None and self._process.stdin is not None:
                 self._process.stdin.write(data)
                 await self._process.stdin.drain()
@@ -240,17 +276,18 @@ class Session:
             if self._entry.mark:
                 await asyncio.to_thread(end_marked, self._entry.mark, 0, again=True)
         await self._copies.close()
-        if self._reading is not None:
-            self._reading.close()
         if process is not None:
             # Its pipes: what it left behind may hold their other ends.
             process._transport.close()  # type: ignore[attr-defined]
-        if self._terminal is not None:
-            os.close(self._terminal)
-            self._terminal = None
+        if self._console is not None:
+            self._console.close()
+        for terminal in self._terminals:
+            os.close(terminal)
+        self._terminals.clear()
+        self._terminal = None
         self._entry.forget()
 
 
-def _resize(terminal: int, size: pb.TerminalSize) -> None:
-    rows, columns = min(size.rows or 24, 65535), min(size.columns or 80, 65535)
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+async def _read_pipe(stream: asyncio.StreamReader) -> Chunks:
+    while data := await stream.read(CHUNK_BYTES):
+        yield data

@@ -19,8 +19,9 @@ from urllib.parse import quote
 import grpc.aio
 
 from pymesos_agent.containers.environment import task_argv
-from pymesos_agent.containers.sessions import CHUNK_BYTES, Entry, EntryError, run_entry
+from pymesos_agent.containers.sessions import Entry, EntryError, run_entry
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.containers.terminals import CHUNK_BYTES
 from pymesos_core.tasks import running
 from pymesos_core.text import duration
 from pymesos_proto.v1 import types_pb2 as pb

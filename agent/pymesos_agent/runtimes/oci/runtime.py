@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import threading
+import uuid
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -78,6 +79,7 @@ INITS = ("docker-init", "tini-static", "catatonit")
 CORES = os.cpu_count() or 1
 CLEANERS = 2
 PRIVATE = "oci"  # of a container, in memory
+CONSOLES = "consoles"  # sockets, each for the terminal of a command that enters a container
 
 # What holds every container of this runtime, whatever the machine is.
 ALWAYS = {
@@ -101,6 +103,7 @@ class OciRuntime:
         """`work_dir` is the agent's; all of this runtime is in its folder `oci`."""
         self._directory = work_dir / "oci"
         self._bundles = self._directory / "containers"
+        self._consoles = self._directory / CONSOLES
         self._agent_tag = agent_tag
         self._settings = settings
         self._states = tuple(self._directory / name for name in NAMES)  # also of one that is gone
@@ -186,6 +189,8 @@ class OciRuntime:
             self._tools = installed(self._directory)
             for folder in (self._bundles, *self._states):
                 folder.mkdir(mode=0o711, exist_ok=True)
+            try_remove_tree(self._consoles)  # of an agent that was killed
+            self._consoles.mkdir(mode=0o700, exist_ok=True)
             root.mkdir(mode=0o755, exist_ok=True)
             make_host_root(root)
             disk = disk_of(self._directory)
@@ -422,8 +427,13 @@ class OciRuntime:
                 except (OSError, ValueError, LookupError) as error:
                     raise EntryError(f"the container's files cannot be read: {error}") from error
                 options = ["--process", str(process), *(["--tty"] if term else [])]
+                console = None
+                if term and tool.sends_terminals:
+                    console = self._consoles / uuid.uuid4().hex
+                    # From where it is run: it may be no longer than an address (107 bytes).
+                    options += ["--console-socket", f"{CONSOLES}/{console.name}"]
                 command = tool.argv("exec", *options, container_id)
-                return Entry(command, host_environment(), self._directory, mark, process)
+                return Entry(command, host_environment(), self._directory, mark, process, console)
         raise EntryError("the container has ended, or what made it (crun, runc) is gone")
 
     def private_paths(self, container_id: str) -> Sequence[Path]:

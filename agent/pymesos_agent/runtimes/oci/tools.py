@@ -90,6 +90,15 @@ class Tool:
     hidden: str = ""  # what it is not to see of the machine
     env_when_busy: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def sends_terminals(self) -> bool:
+        """Whether the terminal of a command that it waits for can be ours to read.
+
+        crun, left to copy it, says the last words of what ends soon as errors of its own. runc
+        copies it to its end, and refuses to send it.
+        """
+        return self.name == "crun"
+
     def argv(self, *arguments: str, prepared: Prepared | None = None) -> list[str]:
         """A call of it, with what a container has mounted or not."""
         command = [self.path, "--root", str(self.states), *arguments]
