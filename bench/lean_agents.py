@@ -18,7 +18,7 @@ import time
 import click
 from loadgen import Tally, report, run_until_told, write
 
-from pymesos_agent.shell import CONNECT, cut_registration
+from pymesos_agent.master_stream import CONNECT, cut_registration
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for

@@ -30,7 +30,7 @@ import click
 from pymesos_agent.core import AgentCore, Config
 from pymesos_agent.core import effects as fx
 from pymesos_agent.core import events as ev
-from pymesos_agent.shell import CONNECT, cut_registration
+from pymesos_agent.master_stream import CONNECT, cut_registration
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for

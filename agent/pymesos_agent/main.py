@@ -26,6 +26,7 @@ from pymesos_agent.files.addresses import Addresses
 from pymesos_agent.files.disks import volume_limits
 from pymesos_agent.files.memory import memory_of
 from pymesos_agent.files.mounting import protect
+from pymesos_agent.master_stream import LAST_WORD_S
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_agent.runtimes.oci.bundle import USER_NAMESPACE_IDS
 from pymesos_agent.runtimes.starting import (
@@ -38,7 +39,7 @@ from pymesos_agent.runtimes.starting import (
 from pymesos_agent.services.executor import ExecutorService
 from pymesos_agent.services.sandbox import SandboxService
 from pymesos_agent.settings import DAY_S, AgentSettings
-from pymesos_agent.shell import LAST_WORD_S, Shell
+from pymesos_agent.shell import Shell
 from pymesos_agent.workdir import CHECKPOINT, SANDBOXES, if_damaged, lock_work_dir
 from pymesos_core import VERSION, resources
 from pymesos_core.addresses import HostPort

@@ -1,18 +1,17 @@
-"""The doing half of an agent: runtimes, checkpoint, the stream to the master, the timer."""
+"""The doing half of an agent: it does what the core says, and tells the core what happens.
+
+`master_stream.py` is the way to the master; runtimes, files and checks have rooms of their own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
-
-from google.protobuf.message import Message
 
 from pymesos_agent.containers.isolation import refusal
 from pymesos_agent.containers.settings import Settings
@@ -42,13 +41,10 @@ from pymesos_agent.core.effects import (
 from pymesos_agent.core.events import (
     Checkpointed,
     CheckpointFailed,
-    Connected,
     ContainerFailed,
     ContainersRecovered,
     ContainerState,
-    Disconnected,
     Event,
-    MasterSaid,
     RuntimeAway,
     RuntimeBack,
     TasksEnding,
@@ -68,34 +64,26 @@ from pymesos_agent.health.watching import (
     watch_slack,
 )
 from pymesos_agent.host import HOST, Host
+from pymesos_agent.master_stream import MasterStreams
 from pymesos_agent.queries import Queries
 from pymesos_agent.runtimes.interface import Runtime, RuntimeUnavailableError
 from pymesos_agent.secrets import Secrets
 from pymesos_agent.services.executor import ExecutorStreams
 from pymesos_core import crash
-from pymesos_core.addresses import HostPort
 from pymesos_core.complaints import Complaints
 from pymesos_core.containers import secret_names
 from pymesos_core.coordination import Detector
 from pymesos_core.discovery.held import Held
 from pymesos_core.following import RECONNECT_S, follow
-from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, Runner, Writes
 from pymesos_core.security.renewing import asking_leader, keep_renewed
 from pymesos_core.store import Store
-from pymesos_core.streams import use_stream
 from pymesos_core.tasks import until_first
-from pymesos_core.transport import Channel, ClientStream, method_of
-from pymesos_proto.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
 
-CONNECT = method_of("/pymesos.v1.Agent/Connect", pb.AgentBatch, pb.MasterBatch)
 
-REGISTER_BYTES = 512 * 1024
-Record = TypeVar("Record", bound=Message)
-LAST_WORD_S = 1.0
 MAX_WAIT_S = 10.0  # from one try to start a runtime to the next
 
 
@@ -130,13 +118,14 @@ class Shell:
         self._awaited = dict(awaited or {})
         self._work_dir = work_dir
         self._settings = settings
-        self._streams: dict[int, Outbox[pb.AgentMessage]] = {}
-        self._connections = itertools.count(1)
+        self._master = MasterStreams(
+            core, self.feed, lambda told: self._secrets.heard(told), outside.mono_s
+        )
         self._artifacts = Artifacts(
             work_dir / "artifacts", settings.host_paths, settings.artifact_cache_mib
         )
         rendering = Rendering()
-        self._secrets = Secrets(settings.memory, self._tell_registered, rendering)
+        self._secrets: Secrets = Secrets(settings.memory, self._master.tell_registered, rendering)
         addresses = addresses or Addresses(Held())
         self._fetching = Fetching(
             self._artifacts, self.feed, self._secrets.give, rendering, addresses
@@ -155,7 +144,6 @@ class Shell:
         self.queries = Queries(core, self._runtimes, self._folders, outside.clock, host.usage_of)
         self.executors = ExecutorStreams()
         self.exit = asyncio.Event()
-        self._last = asyncio.Event()  # what is said now is said last
         self.exit_message: str | None = None
         self._complaints = Complaints(log, outside.mono_s)
 
@@ -182,7 +170,7 @@ class Shell:
             self._wait_for_exit(),
             follow(
                 detector,
-                self._session,
+                self._master.session,
                 self._outside.backoff(*RECONNECT_S),
                 self._outside.dial,
             ),
@@ -191,7 +179,7 @@ class Shell:
                 self._core,
                 self.queries,
                 self._work_dir,
-                self._tell_registered,
+                self._master.tell_registered,
                 self._host,
                 self._outside.credentials,
             ),
@@ -206,12 +194,7 @@ class Shell:
     async def _wait_for_exit(self) -> None:
         """How its tasks ended reaches the master before the stream does its end."""
         await self.exit.wait()
-        self._last.set()
-        for outbox in self._streams.values():
-            outbox.close()
-        begin = self._outside.mono_s()
-        while self._streams and self._outside.mono_s() < begin + LAST_WORD_S:
-            await asyncio.sleep(0.01)
+        await self._master.end()
 
     async def end_tasks(self, timeout_s: float) -> None:
         """Kill every task and wait until they have ended."""
@@ -269,51 +252,6 @@ class Shell:
         self.feed(RuntimeBack(runtime.name, found, runtime.isolation))
         await asyncio.Event().wait()  # with the agent's other work, not before it
 
-    # The master.
-
-    async def _session(self, channel: Channel, address: HostPort) -> None:
-        """One stream: register, then pass messages both ways until it ends."""
-        connection_id = next(self._connections)
-        outbox: Outbox[pb.AgentMessage] = Outbox()
-        self._streams[connection_id] = outbox
-        stream = channel.stream(CONNECT)
-
-        def hear(batch: pb.MasterBatch) -> None:
-            for message in batch.message:
-                if self._takes_out(connection_id, batch.epoch, message):
-                    continue
-                if message.HasField("registered"):
-                    log.info("registered with %s as %s", address, message.registered.agent_id)
-                self.feed(MasterSaid(connection_id, batch.epoch, message))
-
-        def ended() -> None:
-            del self._streams[connection_id]
-            self.feed(Disconnected(connection_id))
-
-        begun = partial(self.feed, Connected(connection_id))
-        await use_stream(stream, outbox, _write(stream, outbox, self._last), begun, hear, ended)
-
-    def _takes_out(self, connection_id: int, epoch: int, message: pb.MasterMessage) -> bool:
-        """Whether a message has values of secrets, which go no further than to who waits for them.
-
-        They are believed of the master that this agent obeys, and of no other.
-        """
-        if not message.HasField("secrets"):
-            return False
-        obeyed = epoch >= self._core.state.epoch_seen
-        if obeyed and connection_id == self._core.registered_on:
-            self._secrets.heard(message.secrets)
-        return True
-
-    def _tell_registered(self, message: pb.AgentMessage) -> bool:
-        """To the master that has taken this agent in, if one has; whether it has."""
-        if (connection_id := self._core.registered_on) not in self._streams:
-            return False
-        self._streams[connection_id].put(message)
-        return True
-
-    # The core.
-
     def feed(self, event: Event) -> None:
         """Take one event in and do what the core says."""
         if isinstance(event, RuntimeBack):
@@ -329,12 +267,7 @@ class Shell:
     def _do(self, effect: Effect) -> None:
         match effect:
             case TellMaster(connection_id, message):
-                if connection_id in self._streams:
-                    for part in cut_registration(message):
-                        # A registration is bounded by what an agent may hold.
-                        self._streams[connection_id].put(
-                            part, bounded=not message.HasField("register")
-                        )
+                self._master.tell(connection_id, message)
             case Checkpoint(token, changes, synced):
                 self._runner.commit(token, changes, synced=synced)
             case StartContainer():
@@ -377,8 +310,7 @@ class Shell:
                 self._outside.set_revoked(names)
             case Disconnect(connection_id, reason):
                 log.warning("leaving the master: %s", reason)
-                if connection_id in self._streams:
-                    self._streams[connection_id].close()
+                self._master.leave(connection_id)
             case Complain(peer, kind, message):
                 self._complaints.say(peer, kind, message)
             case Exit(message):
@@ -445,46 +377,3 @@ def _written(token: int, error: Exception | None) -> Event:
         return Checkpointed(token)
     log.error("the checkpoint cannot be written: %s", error)
     return CheckpointFailed(token, str(error))
-
-
-async def _write(
-    stream: ClientStream, outbox: Outbox[pb.AgentMessage], last: asyncio.Event
-) -> None:
-    while (batch := await outbox.batch()) is not None:
-        await stream.write(pb.AgentBatch(message=batch))
-    if last.is_set():
-        await stream.done_writing()  # the master ends the stream when it has read all
-    else:
-        stream.cancel()
-
-
-def cut_registration(message: pb.AgentMessage) -> list[pb.AgentMessage]:
-    """A registration that would exceed the limit of a message, in several."""
-    if not message.HasField("register") or message.ByteSize() <= REGISTER_BYTES:
-        return [message]
-    register = pb.Register()
-    register.CopyFrom(message.register)
-    records = list(register.tasks)
-    executors = list(register.executors)
-    del register.tasks[:], register.executors[:]
-    register.more_tasks = True
-    more = [pb.MoreTasks(tasks=some, more_tasks=True) for some in _in_groups(records)]
-    more += [pb.MoreTasks(executors=some, more_tasks=True) for some in _in_groups(executors)]
-    more[-1].more_tasks = False
-    return [
-        pb.AgentMessage(register=register),
-        *(pb.AgentMessage(more_tasks=part) for part in more),
-    ]
-
-
-def _in_groups(records: Iterable[Record]) -> list[list[Record]]:
-    """Records in lists that each fit into a message; at least one list."""
-    groups: list[list[Record]] = [[]]
-    size = 0
-    for record in records:
-        if groups[-1] and size + record.ByteSize() > REGISTER_BYTES:
-            groups.append([])
-            size = 0
-        groups[-1].append(record)
-        size += record.ByteSize()
-    return groups

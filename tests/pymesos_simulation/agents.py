@@ -217,7 +217,7 @@ class AgentNode(Node):
         if self.shell is not None:
             wanted = agent_pb.AgentMessage.SecretsWanted(framework_id=framework_id, task_id=task_id)
             with self.loop.entered():
-                self.shell._tell_registered(agent_pb.AgentMessage(secrets_wanted=wanted))
+                self.shell._master.tell_registered(agent_pb.AgentMessage(secrets_wanted=wanted))
 
     # The runtime.
 

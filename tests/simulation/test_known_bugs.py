@@ -26,7 +26,7 @@ from pymesos_agent.core.executors import groups as group_executors
 from pymesos_agent.core.tasks import endings, life, updates
 from pymesos_agent.core.tasks.task import Task as AgentTask
 from pymesos_agent.core.uids import Uids
-from pymesos_agent.shell import Shell
+from pymesos_agent.master_stream import MasterStreams
 from pymesos_binpack import core as bp
 from pymesos_binpack.core import alerting, following, launches, versions
 from pymesos_binpack.core import daemons as core_daemons
@@ -317,13 +317,13 @@ def give_secrets_of_any_task(patch: pytest.MonkeyPatch) -> None:
 
 def let_the_core_hear_secrets(patch: pytest.MonkeyPatch) -> None:
     """Values are in an event, and so in the file of a crash."""
-    original = Shell._takes_out
+    original = MasterStreams._takes_out
 
-    def takes_out(self: Shell, connection_id: int, epoch: int, message: Any) -> bool:
+    def takes_out(self: MasterStreams, connection_id: int, epoch: int, message: Any) -> bool:
         original(self, connection_id, epoch, message)
         return False
 
-    patch.setattr(Shell, "_takes_out", takes_out)
+    patch.setattr(MasterStreams, "_takes_out", takes_out)
 
 
 def no_fencing(patch: pytest.MonkeyPatch) -> None:

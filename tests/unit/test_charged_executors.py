@@ -8,7 +8,7 @@ import pytest
 
 from pymesos_agent.core import events as ev
 from pymesos_agent.core.recovery import RecoveryError
-from pymesos_agent.shell import cut_registration
+from pymesos_agent.master_stream import cut_registration
 from pymesos_core.executors import held_problem, own_resources
 from pymesos_core.resources import Resources, from_proto, parse, to_proto, total
 from pymesos_master.core import events as master_ev

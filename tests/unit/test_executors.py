@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pymesos_agent.core import events as ev
+from pymesos_agent.master_stream import cut_registration
 from pymesos_agent.services.executor import _BadSubscriptionError, _Subscription
-from pymesos_agent.shell import cut_registration
 from pymesos_core.resources import from_proto, parse
 from pymesos_master.core import events as master_ev
 from pymesos_proto.v1 import agent_pb2 as agent_pb
