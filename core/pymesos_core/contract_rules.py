@@ -228,6 +228,8 @@ RULES: Mapping[str, Rule] = {
     "AddressesUse.name": _sized(limits.ADDRESSES_NAME),
     "AddressesUse.job": _NAME_PART,
     "AddressesUse.task": _NAME_PART,
+    "ScaledCountsEntry.key": _LINE,
+    "ScaledCountsEntry.value": anything,
     "VariablesEntry.key": _VARIABLE_NAME,
     "VariablesEntry.value": _sized(limits.VARIABLE_VALUE),
     "SetSecretRequest.name": _SECRET_NAME,

@@ -144,17 +144,21 @@ class Binpack:
         same_name: bool = False,
         made_by: str = "",
         versions: tuple[Version, ...] = (),
+        scaled_counts: Mapping[str, int] | None = None,
     ) -> str:
         """Store a job and return its id; the same request id gives the same job.
 
-        `same_name`: whatever others of its name do. `versions`: those that a backup has of it.
+        `same_name`: whatever others of its name do. `versions`: those that a backup has of it, and
+        `scaled_counts`: how many instances its tasks had then that are scaled.
         Raises SubmitError, StaleError, StartsAgainError.
         """
         if (problem := self.receivers_problem(job)) is not None:
             raise SubmitError(problem)
         job_id = f"{job.name}-{self._outside.token(4)}"
         event = c.JobSubmitted(
-            request_id, job_id, job, not same_name, made_by, versions, self._store.room_bytes
+            *(request_id, job_id, job, not same_name, made_by, versions),
+            room_bytes=self._store.room_bytes,
+            scaled_counts=scaled_counts or {},
         )
         return (await self._answers.accepted(("", request_id), event)).job_id
 

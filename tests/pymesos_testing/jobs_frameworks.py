@@ -62,12 +62,16 @@ class HarnessedBinpack:
         same_name: bool = False,
         made_by: str = "",
         versions: tuple[Version, ...] = (),
+        scaled_counts: Mapping[str, int] | None = None,
     ) -> str:
         while self.before_submit:
             self.h.feed(self.before_submit.pop())
         self.requests += 1
         job_id = f"{job.name}-{self.requests:08x}"
-        event = c.JobSubmitted(request_id, job_id, job, not same_name, made_by, versions)
+        event = c.JobSubmitted(
+            *(request_id, job_id, job, not same_name, made_by, versions),
+            scaled_counts=scaled_counts or {},
+        )
         return self._answer(event, ("", request_id)).job_id
 
     async def propose(self, event: c.VersionProposed) -> int:

@@ -74,7 +74,8 @@ def jobs(draw: st.DrawFn) -> SavedJob:
                 job_json=json.dumps(document),
             )
         )
-    return SavedJob(draw(names), role, name, tuple(versions))
+    scaled = draw(st.dictionaries(names, st.integers(1, 10_000), max_size=3))
+    return SavedJob(draw(names), role, name, tuple(versions), scaled)
 
 
 def few(
@@ -149,6 +150,7 @@ VERSION = {
     "name": "shop",
     "version": {"version": 1, "job_json": '{"name": "shop", "tasks": []}'},
 }
+COUNTS = {"job_counts": {"job_id": "shop-1", "scaled_counts": {"web": 7}}}
 SECRET = {
     "role": "prod",
     "name": "db",
@@ -216,6 +218,8 @@ def version(**more: Any) -> dict[str, Any]:
             "600000 bytes; at most 524288",
         ),
         ([BEGIN, version(job_id="a\nb")], "line 2: job_version.job_id: "),
+        ([BEGIN, COUNTS, version()], "line 2: a version of 'shop-1' was expected before its"),
+        ([BEGIN, version(), COUNTS, COUNTS], "line 4: the record of how shop-1 is scaled is"),
     ],
 )  # fmt: skip
 def test_what_no_cluster_was_told_is_refused(records: list[Any], says: str) -> None:

@@ -42,6 +42,7 @@ class Framework:
         self.view = operator_pb2.FrameworkView(info=info, state="active")
         self.what = "apply"
         self.others: list[pb.JobView] = []
+        self.scaling: list[pb.ScalingView] = []
         self.env_hidden = False
         self.silences: list[pb.JobSilenceView] = []
         self.more_silences = 0
@@ -49,7 +50,9 @@ class Framework:
         self.forgets: Callable[[], object] = lambda: None  # after it told of the versions
 
     async def ListJobs(self, request: pb.ListJobsRequest, timeout: float) -> pb.ListJobsResponse:
-        views = [pb.JobView(job_id=job_id, state="running") for job_id in self.jobs]
+        views = [
+            pb.JobView(job_id=job_id, state="running", scaling=self.scaling) for job_id in self.jobs
+        ]
         views += self.others
         return pb.ListJobsResponse(jobs=views, next_page_token=self.next_page_token)
 
@@ -128,6 +131,18 @@ def test_a_job_that_no_restore_takes_is_left_out_alone(
     assert [(job.job_id, len(job.versions)) for job in jobs] == [("shop-1", 2)]
     (said,) = left_out
     assert said.startswith("the job bad-1: ") and says in said, said
+
+
+def test_how_many_instances_run_by_what_is_measured_is_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = Framework("F1", {"shop-1": GOOD})
+    mine.scaling = [
+        pb.ScalingView(task_name="web", count=7),
+        pb.ScalingView(task_name="b", count=1),
+    ]
+    jobs, _ = gathered(monkeypatch, [mine])
+    assert [job.scaled_counts for job in jobs] == [{"web": 7, "b": 1}]
 
 
 def test_what_breaks_the_contract_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

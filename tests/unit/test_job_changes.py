@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -675,6 +676,23 @@ class TestRestore:
             assert job.history.versions[0].document == document({**WEB, "instances": 3})
             assert job.version == job.durable_version == 7
             assert len(list(core.instances())) == 2, "the last is in force"
+
+    def test_what_was_scaled_begins_with_as_many_as_it_had(self, desk: Desk) -> None:
+        rules = {"min": 1, "max": 6, "target": {"cpu": "50%"}, "up_after_s": 100}
+        tasks = [{**WEB, "name": name, "scale": rules} for name in ("most", "same", "new")]
+        request = self.restored(version(3, document(*tasks, {**WEB, "name": "fixed"})))
+        request.scaled_counts.update({"most": 50, "same": 2, "fixed": 4, "gone": 3})
+        job_id = desk.call("RestoreJob", request, ROOT).job_id
+        for core in (desk.h.core, BinpackHarness(desk.h.records).core):
+            counts = Counter(i.spec.name for i in core.instances())
+            assert counts == {"most": 6, "same": 2, "new": 2, "fixed": 2}, "within its bounds"
+            views = {view.task_name: view for view in job_view(core.jobs[job_id], "f").scaling}
+            (step,) = views["most"].steps
+            assert (step.before, step.after) == (2, 6) and "backup" in step.why
+            assert not views["same"].steps and not views["new"].steps
+        desk.apply(document(*({**task, "command": "y"} for task in tasks)))
+        counts = Counter(i.spec.name for i in desk.h.core.instances() if i.spec.command == "y")
+        assert counts == {"most": 6, "same": 2, "new": 2}, "a new version has as many"
 
     def test_it_is_read_back_whatever_the_number_of_its_version(self, desk: Desk) -> None:
         text = document(WEB)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -188,6 +189,18 @@ def test_one_that_is_missing_begins_with_its_versions(service: Jobs) -> None:
     assert step.found is Found.MISSING
     (request,) = service.asked
     assert [version.version for version in request.versions] == [1, 3] and request.request_id
+
+
+def test_one_that_was_scaled_begins_with_as_many_and_that_is_shown(service: Jobs) -> None:
+    service.planned = pb.ApplyJobResponse(created=True)
+    service.refusals = [refusal(grpc.StatusCode.INVALID_ARGUMENT, "version 1: no such key")]
+    counts = {"web": 7, **dict.fromkeys("abc", 2)}
+    (step,) = restored(replace(saved("shop", 1, 3), scaled_counts=counts), does=True)
+    assert step.what.endswith("with 1 earlier one, scaled to a=2, b=2, c=2, and 1 other"), step.what
+    assert [dict(each.scaled_counts) for each in service.asked] == [counts, counts]
+    service.planned = pb.ApplyJobResponse(job_id="shop-1", version=3)
+    (step,) = restored(replace(saved("shop", 1, 3), scaled_counts=counts))
+    assert step.found is Found.SAME and "scaled" not in step.what, "what is measured now counts"
 
 
 def test_earlier_versions_that_the_framework_refuses_are_left_out(

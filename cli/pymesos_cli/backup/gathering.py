@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -279,7 +279,8 @@ async def _jobs_of(stub: JobsAsyncStub, timeout_s: float, left_out: list[str]) -
     for view in views.values():
         if view.state == "running":
             try:
-                job = await _job(stub, timeout_s, view.job_id)
+                scaled = {each.task_name: each.count for each in view.scaling}
+                job = await _job(stub, timeout_s, view.job_id, scaled)
             except _LeftOutError as error:
                 left_out.append(f"the job {view.job_id}: {error}")
             else:
@@ -290,7 +291,9 @@ async def _jobs_of(stub: JobsAsyncStub, timeout_s: float, left_out: list[str]) -
     return jobs
 
 
-async def _job(stub: JobsAsyncStub, timeout_s: float, job_id: str) -> SavedJob | None:
+async def _job(
+    stub: JobsAsyncStub, timeout_s: float, job_id: str, scaled: Mapping[str, int]
+) -> SavedJob | None:
     """A job with its versions; None: it has ended meanwhile, and is forgotten.
 
     Raises _LeftOutError.
@@ -304,7 +307,7 @@ async def _job(stub: JobsAsyncStub, timeout_s: float, job_id: str) -> SavedJob |
         versions = [await _if_known(_version(stub, timeout_s, job_id, n)) for n in numbers]
         known = [version for version in versions if version is not None]
         if len(known) == len(versions):
-            return _saved(job_id, known)
+            return _saved(job_id, known, scaled)
     raise _LeftOutError("it was changed each time that it was read: make the backup once more")
 
 
@@ -318,7 +321,9 @@ async def _if_known(answer: Awaitable[Answer]) -> Answer | None:
         return None
 
 
-def _saved(job_id: str, versions: Sequence[jobs_pb2.JobVersion]) -> SavedJob:
+def _saved(
+    job_id: str, versions: Sequence[jobs_pb2.JobVersion], scaled: Mapping[str, int]
+) -> SavedJob:
     """A job as a restore takes it. Raises _LeftOutError."""
     if not versions:
         raise _LeftOutError("its framework says that it has no version")
@@ -328,7 +333,7 @@ def _saved(job_id: str, versions: Sequence[jobs_pb2.JobVersion]) -> SavedJob:
         raise _LeftOutError(f"its framework has no job file of it: {error}") from None
     document = read if isinstance(read, dict) else {}
     name, role = str(document.get("name", "")), str(document.get("role", "*"))
-    job = SavedJob(job_id, role, name, tuple(versions))
+    job = SavedJob(job_id, role, name, tuple(versions), scaled)
     if problem := job.problem():
         raise _LeftOutError(f"no restore takes what its framework says of it: {problem}")
     return job

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import BinaryIO, TypeVar
 
 from google.protobuf import json_format
@@ -48,23 +48,29 @@ class SavedJob:
     role: str
     name: str
     versions: tuple[jobs_pb2.JobVersion, ...]
+    scaled_counts: Mapping[str, int] = field(default_factory=dict)  # of tasks that are scaled
 
     def records(self) -> Iterator[pb.BackupRecord]:
-        """Return a record for each version."""
+        """Return a record for each version, and one of how it is scaled if it is."""
         for version in self.versions:
             of = pb.BackupJobVersion(
                 job_id=self.job_id, role=self.role, name=self.name, version=version
             )
             yield pb.BackupRecord(job_version=of)
+        if self.scaled_counts:
+            counts = pb.BackupJobCounts(job_id=self.job_id, scaled_counts=self.scaled_counts)
+            yield pb.BackupRecord(job_counts=counts)
 
     def problem(self) -> str | None:
         """Return why no restore takes it, or None."""
         earlier: pb.BackupJobVersion | None = None
         for record in self.records():
-            problem = contract.problem(record) or _version_problem(record.job_version, earlier)
+            problem = contract.problem(record)
+            if not problem and record.HasField("job_version"):
+                problem = _version_problem(record.job_version, earlier)
+                earlier = record.job_version
             if problem:
                 return problem
-            earlier = record.job_version
         return None
 
 
@@ -146,6 +152,7 @@ class _Reading:
         self._agents: dict[str, pb.BackupAgent] = {}
         self._revoked: dict[str, None] = {}
         self._jobs: dict[str, list[pb.BackupJobVersion]] = {}
+        self._scaled: dict[str, Mapping[str, int]] = {}
         self._left_out: list[str] = []
         self._variables: dict[tuple[str, str], pb.BackupVariable] = {}
         self._webhooks: dict[str, SetWebhookRequest] = {}
@@ -207,7 +214,10 @@ class _Reading:
                 f" record that ends it was expected; take another copy of it"
             )
         jobs = tuple(
-            SavedJob(job_id, of[0].role, of[0].name, tuple(each.version for each in of))
+            SavedJob(
+                *(job_id, of[0].role, of[0].name, tuple(each.version for each in of)),
+                self._scaled.get(job_id, {}),
+            )
             for job_id, of in self._jobs.items()
         )
         return Backup(
@@ -255,6 +265,12 @@ class _Reading:
                 problem = _version_problem(of, earlier[-1] if earlier else None)
                 earlier.append(of)
                 return problem
+            case "job_counts":
+                counts = record.job_counts
+                if counts.job_id not in self._jobs:
+                    return f"a version of {quoted(counts.job_id)} was expected before its numbers"
+                twice = _put(self._scaled, counts.job_id, dict(counts.scaled_counts))
+                return _twice(f"record of how {counts.job_id} is scaled", twice)
             case "variable":
                 of_role = record.variable
                 twice = _put(self._variables, (of_role.role, of_role.name), of_role)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
 
 SHOWN_CHANGES = 3
+SHOWN_COUNTS = 3
 TRIES = 5  # of a job that gets other versions by what was restored before it
 OF_VALUES = ("secret ", "variable ")  # how the words begin for what made such a version
 _AMBIGUOUS = grpc.StatusCode.FAILED_PRECONDITION  # among other things
@@ -80,6 +81,14 @@ def _said(job: SavedJob) -> str:
     return f"the job {job.name}{role}, {number}"
 
 
+def _scaled_said(job: SavedJob) -> str:
+    """How many instances it begins with, where that followed what was measured."""
+    counts = [f"{task}={count}" for task, count in sorted(job.scaled_counts.items())]
+    if (more := len(counts) - SHOWN_COUNTS) > 0:
+        counts[SHOWN_COUNTS:] = [f"and {count_of(more, 'other')}"]
+    return f", scaled to {', '.join(counts)}" if counts else ""
+
+
 def kept_versions(versions: Sequence[pb.JobVersion]) -> list[pb.JobVersion]:
     """Return the latest versions, as many as one request may have."""
     kept: list[pb.JobVersion] = []
@@ -124,7 +133,9 @@ async def _step(serves: Serving, job: SavedJob) -> Step:
         return Step(Kind.JOBS, what, Found.LEFT_OUT, why)
 
     async def begin_with(versions: list[pb.JobVersion]) -> None:
-        request = pb.RestoreJobRequest(request_id=str(uuid.uuid4()), versions=versions)
+        request = pb.RestoreJobRequest(
+            request_id=str(uuid.uuid4()), versions=versions, scaled_counts=job.scaled_counts
+        )
         with refusals_of(serves.view):
             await serves.stub.RestoreJob(request, timeout=serves.timeout_s)
 
@@ -159,7 +170,7 @@ async def _step(serves: Serving, job: SavedJob) -> Step:
                 return
 
     if planned.created:
-        return Step(Kind.JOBS, what, Found.MISSING, do=begin)
+        return Step(Kind.JOBS, what + _scaled_said(job), Found.MISSING, do=begin)
     if not planned.changed:
         return Step(Kind.JOBS, what, Found.SAME)
     return Step(Kind.JOBS, what, Found.DIFFERS, _differences(planned), replace)

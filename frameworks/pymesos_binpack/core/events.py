@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pymesos_binpack.core.effects import MakeJob
 from pymesos_binpack.jobs.history import Version
@@ -85,8 +85,9 @@ class TaskUpdated:
 class JobSubmitted:
     """Somebody wants a job run. `unique_name`: unless one of its name runs.
 
-    `versions` are those that a backup has of it, of which the last is in force. `room_bytes` is how
-    much more may be stored; None: that has no limit.
+    `versions` are those that a backup has of it, of which the last is in force, and
+    `scaled_counts` how many instances its tasks had then that are scaled. `room_bytes` is how much
+    more may be stored; None: that has no limit.
     """
 
     request_id: str
@@ -96,6 +97,7 @@ class JobSubmitted:
     made_by: str = ""  # a principal, if that is known
     versions: tuple[Version, ...] = ()
     room_bytes: int | None = None
+    scaled_counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

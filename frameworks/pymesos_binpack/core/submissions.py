@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 from pymesos_binpack.core import data, scaling, subscription, versions
@@ -10,12 +11,13 @@ from pymesos_binpack.core.effects import Done, JobAccepted, JobRefused
 from pymesos_binpack.core.events import JobSubmitted
 from pymesos_binpack.core.then import JobStored, LeavingStored
 from pymesos_binpack.jobfiles.variables import missing_problem
-from pymesos_binpack.jobs import steps
+from pymesos_binpack.jobs import steps, writes
 from pymesos_binpack.jobs.clashes import clash_problem
 from pymesos_binpack.jobs.dependencies import awaited_by_task
 from pymesos_binpack.jobs.launching import gang_problem
 from pymesos_binpack.jobs.reconciler import CALLED_OFF, reconcile
 from pymesos_binpack.jobs.room import room_problem
+from pymesos_binpack.jobs.scaling import restored, scaled
 from pymesos_binpack.jobs.state import JobState, new_job
 from pymesos_binpack.jobs.volumes import name_old_volumes
 from pymesos_core.store import Change
@@ -27,6 +29,8 @@ def on_submitted(ctx: Context, event: JobSubmitted) -> None:
     if known is not None:
         ctx.say(JobAccepted(event.request_id, known))
         return
+    scalings = restored(event.job, event.scaled_counts, ctx.steady_s)
+    event = replace(event, job=scaled(event.job, scalings))
     if (problem := _why_refused(ctx, event)) is not None:
         is_named = event.unique_name and ctx.roster.running(event.job, None) is not None
         ctx.say(JobRefused(event.request_id, problem, stale=is_named))
@@ -37,9 +41,11 @@ def on_submitted(ctx: Context, event: JobSubmitted) -> None:
     job = new_job(
         event.job_id, event.job, ctx.now.wall_s, event.request_id, event.made_by, event.versions
     )
+    job.scalings = job.durable_scalings = scalings
     ctx.at = job.job_id
-    earlier = [version.change(job.job_id) for version in job.history.versions[:-1]]
-    ctx.store("a job was submitted", job, *earlier, *take_name(ctx, job), then=[JobStored(job)])
+    changes = [version.change(job.job_id) for version in job.history.versions[:-1]]
+    changes += [writes.scaling_change(job, task, of) for task, of in scalings.items()]
+    ctx.store("a job was submitted", job, *changes, *take_name(ctx, job), then=[JobStored(job)])
 
 
 def _why_refused(ctx: Context, event: JobSubmitted) -> str | None:

@@ -19,6 +19,7 @@ from pymesos_core.text import count_of
 MOST_STEPS = 10  # that are kept
 AT_ONCE = 4  # so many may come in one step, and as many as there are
 ROUNDING = 1e-9
+RESTORED = "as it was when a backup was made that was restored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,20 @@ def _shown(rules: ScaleRules, value: float) -> str:
 
 def _target(rules: ScaleRules) -> str:
     return f"{rules.value:g} is wanted" if rules.metric else f"{rules.value:.0%} is wanted"
+
+
+def restored(job: Job, counts: Mapping[str, int], now_s: float) -> dict[str, Scaling]:
+    """Return how the tasks of a job are scaled that had so many instances when a backup was made.
+
+    Those that begin with as many anyway are not in it, and those that are not scaled.
+    """
+    found = {}
+    for spec in job.tasks:
+        if spec.scale is None or spec.name not in counts:
+            continue
+        if (count := spec.scale.bounded(counts[spec.name])) != spec.instances:
+            found[spec.name] = _stepped(Scaling(spec.instances), count, RESTORED, now_s)
+    return found
 
 
 def scaled(job: Job, scalings: Mapping[str, Scaling]) -> Job:

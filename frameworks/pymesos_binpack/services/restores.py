@@ -30,7 +30,11 @@ class JobRestores(Asked):
         self._check_role(job.role)
         with answering():
             job_id = await self.binpack.submit(
-                job, request.request_id, made_by=who(call), versions=versions
+                job,
+                request.request_id,
+                made_by=who(call),
+                versions=versions,
+                scaled_counts=dict(request.scaled_counts),
             )
         self._check_begun(request.request_id, job_id, job)
         begun = self.binpack.core.jobs.get(job_id)

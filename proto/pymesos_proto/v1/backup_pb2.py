@@ -27,27 +27,33 @@ from pymesos_proto.v1 import operator_pb2 as pymesos__proto_dot_v1_dot_operator_
 from pymesos_proto.v1 import types_pb2 as pymesos__proto_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dpymesos_proto/v1/backup.proto\x12\npymesos.v1\x1a\x1bpymesos_proto/v1/jobs.proto\x1a\x1fpymesos_proto/v1/operator.proto\x1a\x1cpymesos_proto/v1/types.proto\"\xb6\x04\n\x0c\x42\x61\x63kupRecord\x12(\n\x05\x62\x65gin\x18\x01 \x01(\x0b\x32\x17.pymesos.v1.BackupBeginH\x00\x12*\n\x06policy\x18\x02 \x01(\x0b\x32\x18.pymesos.v1.BackupPolicyH\x00\x12&\n\x04role\x18\x03 \x01(\x0b\x32\x16.pymesos.v1.BackupRoleH\x00\x12*\n\x06secret\x18\x04 \x01(\x0b\x32\x18.pymesos.v1.SealedSecretH\x00\x12(\n\x05\x61gent\x18\x05 \x01(\x0b\x32\x17.pymesos.v1.BackupAgentH\x00\x12\x11\n\x07revoked\x18\x06 \x01(\tH\x00\x12\x33\n\x0bjob_version\x18\x07 \x01(\x0b\x32\x1c.pymesos.v1.BackupJobVersionH\x00\x12$\n\x03\x65nd\x18\x08 \x01(\x0b\x32\x15.pymesos.v1.BackupEndH\x00\x12.\n\x08variable\x18\n \x01(\x0b\x32\x1a.pymesos.v1.BackupVariableH\x00\x12\x30\n\x07webhook\x18\x0b \x01(\x0b\x32\x1d.pymesos.v1.SetWebhookRequestH\x00\x12\x31\n\x07silence\x18\x0c \x01(\x0b\x32\x1e.pymesos.v1.ClusterSilenceViewH\x00\x12\x31\n\x0bjob_silence\x18\r \x01(\x0b\x32\x1a.pymesos.v1.JobSilenceViewH\x00\x12\x12\n\x08left_out\x18\t \x01(\tH\x00\x42\x08\n\x06record\"Z\n\x0b\x42\x61\x63kupBegin\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\r\x12\x11\n\tmade_at_s\x18\x02 \x01(\x01\x12\x11\n\tmade_with\x18\x03 \x01(\t\x12\x0f\n\x07made_by\x18\x04 \x01(\tJ\x04\x08\x05\x10\x06\" \n\x0c\x42\x61\x63kupPolicy\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\"L\n\nBackupRole\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12 \n\x05quota\x18\x03 \x01(\x0b\x32\x11.pymesos.v1.Quota\"\x9c\x01\n\x0b\x42\x61\x63kupAgent\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\x10\n\x08\x63ordoned\x18\x03 \x01(\x08\x12/\n\x0bmaintenance\x18\x04 \x01(\x0b\x32\x1a.pymesos.v1.Unavailability\x12&\n\x08reserved\x18\x05 \x03(\x0b\x32\x14.pymesos.v1.Resource\";\n\x0e\x42\x61\x63kupVariable\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\"g\n\x10\x42\x61\x63kupJobVersion\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\'\n\x07version\x18\x04 \x01(\x0b\x32\x16.pymesos.v1.JobVersion\",\n\tBackupEnd\x12\x0f\n\x07records\x18\x01 \x01(\r\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dpymesos_proto/v1/backup.proto\x12\npymesos.v1\x1a\x1bpymesos_proto/v1/jobs.proto\x1a\x1fpymesos_proto/v1/operator.proto\x1a\x1cpymesos_proto/v1/types.proto\"\xe9\x04\n\x0c\x42\x61\x63kupRecord\x12(\n\x05\x62\x65gin\x18\x01 \x01(\x0b\x32\x17.pymesos.v1.BackupBeginH\x00\x12*\n\x06policy\x18\x02 \x01(\x0b\x32\x18.pymesos.v1.BackupPolicyH\x00\x12&\n\x04role\x18\x03 \x01(\x0b\x32\x16.pymesos.v1.BackupRoleH\x00\x12*\n\x06secret\x18\x04 \x01(\x0b\x32\x18.pymesos.v1.SealedSecretH\x00\x12(\n\x05\x61gent\x18\x05 \x01(\x0b\x32\x17.pymesos.v1.BackupAgentH\x00\x12\x11\n\x07revoked\x18\x06 \x01(\tH\x00\x12\x33\n\x0bjob_version\x18\x07 \x01(\x0b\x32\x1c.pymesos.v1.BackupJobVersionH\x00\x12$\n\x03\x65nd\x18\x08 \x01(\x0b\x32\x15.pymesos.v1.BackupEndH\x00\x12.\n\x08variable\x18\n \x01(\x0b\x32\x1a.pymesos.v1.BackupVariableH\x00\x12\x30\n\x07webhook\x18\x0b \x01(\x0b\x32\x1d.pymesos.v1.SetWebhookRequestH\x00\x12\x31\n\x07silence\x18\x0c \x01(\x0b\x32\x1e.pymesos.v1.ClusterSilenceViewH\x00\x12\x31\n\x0bjob_silence\x18\r \x01(\x0b\x32\x1a.pymesos.v1.JobSilenceViewH\x00\x12\x31\n\njob_counts\x18\x0e \x01(\x0b\x32\x1b.pymesos.v1.BackupJobCountsH\x00\x12\x12\n\x08left_out\x18\t \x01(\tH\x00\x42\x08\n\x06record\"Z\n\x0b\x42\x61\x63kupBegin\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\r\x12\x11\n\tmade_at_s\x18\x02 \x01(\x01\x12\x11\n\tmade_with\x18\x03 \x01(\t\x12\x0f\n\x07made_by\x18\x04 \x01(\tJ\x04\x08\x05\x10\x06\" \n\x0c\x42\x61\x63kupPolicy\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\"L\n\nBackupRole\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12 \n\x05quota\x18\x03 \x01(\x0b\x32\x11.pymesos.v1.Quota\"\x9c\x01\n\x0b\x42\x61\x63kupAgent\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\x10\n\x08\x63ordoned\x18\x03 \x01(\x08\x12/\n\x0bmaintenance\x18\x04 \x01(\x0b\x32\x1a.pymesos.v1.Unavailability\x12&\n\x08reserved\x18\x05 \x03(\x0b\x32\x14.pymesos.v1.Resource\";\n\x0e\x42\x61\x63kupVariable\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\"g\n\x10\x42\x61\x63kupJobVersion\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\'\n\x07version\x18\x04 \x01(\x0b\x32\x16.pymesos.v1.JobVersion\"\x9c\x01\n\x0f\x42\x61\x63kupJobCounts\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x44\n\rscaled_counts\x18\x02 \x03(\x0b\x32-.pymesos.v1.BackupJobCounts.ScaledCountsEntry\x1a\x33\n\x11ScaledCountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\",\n\tBackupEnd\x12\x0f\n\x07records\x18\x01 \x01(\r\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pymesos_proto.v1.backup_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_BACKUPJOBCOUNTS_SCALEDCOUNTSENTRY']._loaded_options = None
+  _globals['_BACKUPJOBCOUNTS_SCALEDCOUNTSENTRY']._serialized_options = b'8\001'
   _globals['_BACKUPRECORD']._serialized_start=138
-  _globals['_BACKUPRECORD']._serialized_end=704
-  _globals['_BACKUPBEGIN']._serialized_start=706
-  _globals['_BACKUPBEGIN']._serialized_end=796
-  _globals['_BACKUPPOLICY']._serialized_start=798
-  _globals['_BACKUPPOLICY']._serialized_end=830
-  _globals['_BACKUPROLE']._serialized_start=832
-  _globals['_BACKUPROLE']._serialized_end=908
-  _globals['_BACKUPAGENT']._serialized_start=911
-  _globals['_BACKUPAGENT']._serialized_end=1067
-  _globals['_BACKUPVARIABLE']._serialized_start=1069
-  _globals['_BACKUPVARIABLE']._serialized_end=1128
-  _globals['_BACKUPJOBVERSION']._serialized_start=1130
-  _globals['_BACKUPJOBVERSION']._serialized_end=1233
-  _globals['_BACKUPEND']._serialized_start=1235
-  _globals['_BACKUPEND']._serialized_end=1279
+  _globals['_BACKUPRECORD']._serialized_end=755
+  _globals['_BACKUPBEGIN']._serialized_start=757
+  _globals['_BACKUPBEGIN']._serialized_end=847
+  _globals['_BACKUPPOLICY']._serialized_start=849
+  _globals['_BACKUPPOLICY']._serialized_end=881
+  _globals['_BACKUPROLE']._serialized_start=883
+  _globals['_BACKUPROLE']._serialized_end=959
+  _globals['_BACKUPAGENT']._serialized_start=962
+  _globals['_BACKUPAGENT']._serialized_end=1118
+  _globals['_BACKUPVARIABLE']._serialized_start=1120
+  _globals['_BACKUPVARIABLE']._serialized_end=1179
+  _globals['_BACKUPJOBVERSION']._serialized_start=1181
+  _globals['_BACKUPJOBVERSION']._serialized_end=1284
+  _globals['_BACKUPJOBCOUNTS']._serialized_start=1287
+  _globals['_BACKUPJOBCOUNTS']._serialized_end=1443
+  _globals['_BACKUPJOBCOUNTS_SCALEDCOUNTSENTRY']._serialized_start=1392
+  _globals['_BACKUPJOBCOUNTS_SCALEDCOUNTSENTRY']._serialized_end=1443
+  _globals['_BACKUPEND']._serialized_start=1445
+  _globals['_BACKUPEND']._serialized_end=1489
 # @@protoc_insertion_point(module_scope)

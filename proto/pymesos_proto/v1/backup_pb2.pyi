@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class BackupRecord(_message.Message):
-    __slots__ = ("begin", "policy", "role", "secret", "agent", "revoked", "job_version", "end", "variable", "webhook", "silence", "job_silence", "left_out")
+    __slots__ = ("begin", "policy", "role", "secret", "agent", "revoked", "job_version", "end", "variable", "webhook", "silence", "job_silence", "job_counts", "left_out")
     BEGIN_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,7 @@ class BackupRecord(_message.Message):
     WEBHOOK_FIELD_NUMBER: _ClassVar[int]
     SILENCE_FIELD_NUMBER: _ClassVar[int]
     JOB_SILENCE_FIELD_NUMBER: _ClassVar[int]
+    JOB_COUNTS_FIELD_NUMBER: _ClassVar[int]
     LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     begin: BackupBegin
     policy: BackupPolicy
@@ -36,8 +37,9 @@ class BackupRecord(_message.Message):
     webhook: _operator_pb2.SetWebhookRequest
     silence: _operator_pb2.ClusterSilenceView
     job_silence: _jobs_pb2.JobSilenceView
+    job_counts: BackupJobCounts
     left_out: str
-    def __init__(self, begin: _Optional[_Union[BackupBegin, _Mapping]] = ..., policy: _Optional[_Union[BackupPolicy, _Mapping]] = ..., role: _Optional[_Union[BackupRole, _Mapping]] = ..., secret: _Optional[_Union[_operator_pb2.SealedSecret, _Mapping]] = ..., agent: _Optional[_Union[BackupAgent, _Mapping]] = ..., revoked: _Optional[str] = ..., job_version: _Optional[_Union[BackupJobVersion, _Mapping]] = ..., end: _Optional[_Union[BackupEnd, _Mapping]] = ..., variable: _Optional[_Union[BackupVariable, _Mapping]] = ..., webhook: _Optional[_Union[_operator_pb2.SetWebhookRequest, _Mapping]] = ..., silence: _Optional[_Union[_operator_pb2.ClusterSilenceView, _Mapping]] = ..., job_silence: _Optional[_Union[_jobs_pb2.JobSilenceView, _Mapping]] = ..., left_out: _Optional[str] = ...) -> None: ...
+    def __init__(self, begin: _Optional[_Union[BackupBegin, _Mapping]] = ..., policy: _Optional[_Union[BackupPolicy, _Mapping]] = ..., role: _Optional[_Union[BackupRole, _Mapping]] = ..., secret: _Optional[_Union[_operator_pb2.SealedSecret, _Mapping]] = ..., agent: _Optional[_Union[BackupAgent, _Mapping]] = ..., revoked: _Optional[str] = ..., job_version: _Optional[_Union[BackupJobVersion, _Mapping]] = ..., end: _Optional[_Union[BackupEnd, _Mapping]] = ..., variable: _Optional[_Union[BackupVariable, _Mapping]] = ..., webhook: _Optional[_Union[_operator_pb2.SetWebhookRequest, _Mapping]] = ..., silence: _Optional[_Union[_operator_pb2.ClusterSilenceView, _Mapping]] = ..., job_silence: _Optional[_Union[_jobs_pb2.JobSilenceView, _Mapping]] = ..., job_counts: _Optional[_Union[BackupJobCounts, _Mapping]] = ..., left_out: _Optional[str] = ...) -> None: ...
 
 class BackupBegin(_message.Message):
     __slots__ = ("format", "made_at_s", "made_with", "made_by")
@@ -102,6 +104,21 @@ class BackupJobVersion(_message.Message):
     name: str
     version: _jobs_pb2.JobVersion
     def __init__(self, job_id: _Optional[str] = ..., role: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[_Union[_jobs_pb2.JobVersion, _Mapping]] = ...) -> None: ...
+
+class BackupJobCounts(_message.Message):
+    __slots__ = ("job_id", "scaled_counts")
+    class ScaledCountsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    SCALED_COUNTS_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    scaled_counts: _containers.ScalarMap[str, int]
+    def __init__(self, job_id: _Optional[str] = ..., scaled_counts: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class BackupEnd(_message.Message):
     __slots__ = ("records", "sha256")

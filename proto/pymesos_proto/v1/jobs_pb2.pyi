@@ -327,12 +327,21 @@ class JobVersion(_message.Message):
     def __init__(self, version: _Optional[int] = ..., made_at_s: _Optional[float] = ..., made_by: _Optional[str] = ..., what: _Optional[str] = ..., job_json: _Optional[str] = ...) -> None: ...
 
 class RestoreJobRequest(_message.Message):
-    __slots__ = ("request_id", "versions")
+    __slots__ = ("request_id", "versions", "scaled_counts")
+    class ScaledCountsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    SCALED_COUNTS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     versions: _containers.RepeatedCompositeFieldContainer[JobVersion]
-    def __init__(self, request_id: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[JobVersion, _Mapping]]] = ...) -> None: ...
+    scaled_counts: _containers.ScalarMap[str, int]
+    def __init__(self, request_id: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[JobVersion, _Mapping]]] = ..., scaled_counts: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class RestoreJobResponse(_message.Message):
     __slots__ = ("job_id", "version")
