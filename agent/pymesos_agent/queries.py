@@ -9,6 +9,7 @@ from functools import partial
 
 from pymesos_agent.containers.sessions import Entry, EntryError
 from pymesos_agent.containers.usage import ContainerUsage, read_usage
+from pymesos_agent.containers.users import UserError
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.slack import Measured
@@ -60,7 +61,7 @@ class Queries:
                 raise EntryError(f"the runtime {task.runtime} does not answer now")
             start = self._core.start_of(task.executor or task)
             return runtime.entry(self._folders.spec(start), argv, term)
-        except LookupError as error:
+        except UserError as error:
             raise EntryError(str(error)) from error
 
     def has_framework(self, framework_id: str) -> bool:
@@ -120,7 +121,7 @@ class Queries:
         }
 
     async def _gauge_of(self, owner: Task) -> float:
-        """Raises CheckError, LookupError."""
+        """Raises CheckError, UserError."""
         container = owner.container
         if container is None:
             raise CheckError("its container is gone")

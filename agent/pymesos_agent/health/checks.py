@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
+from pymesos_agent.containers.users import UserError
 from pymesos_agent.core.effects import RunCheck
 from pymesos_agent.core.events import Checked
 from pymesos_agent.files.folders import Folders
@@ -49,10 +50,10 @@ class Checks:
         container_id, problem = effect.container_id, None
         async with self._running if effect.check.HasField("command") else self._asking:
             try:
-                runtime, spec = (
-                    self._runtimes[effect.container.runtime],
-                    self._folders.spec(effect.container),
-                )
+                name = effect.container.runtime
+                if (runtime := self._runtimes.get(name)) is None:
+                    raise CheckError(f"the runtime {name} does not answer now")
+                spec = self._folders.spec(effect.container)
                 await self._ask_task(
                     effect.check,
                     spec,
@@ -60,7 +61,7 @@ class Checks:
                     lambda argv: runtime.entry(spec, argv, ""),
                     effect.timeout_s,
                 )
-            except (CheckError, LookupError) as error:
+            except (CheckError, UserError) as error:
                 problem = str(error)
             except Exception as error:  # unheard, it would be the last check of this task
                 log.exception("checking %s", container_id)
