@@ -42,7 +42,7 @@ from pymesos_agent.containers.environment import host_environment
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.runtimes.oci.bundle import Host, make_host_root, write_bundle
-from pymesos_agent.runtimes.oci.runtime import INITS
+from pymesos_agent.runtimes.oci.preparing import INITS
 from pymesos_agent.runtimes.oci.tools import NAMES, Tool, installed
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobfiles.parsing import Job, parse_job

@@ -17,8 +17,8 @@ from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.handing import hand_over
 from pymesos_agent.files.shifting import base_of, shift
 from pymesos_agent.files.turns import turn_of
-from pymesos_agent.runtimes.oci import runtime
-from pymesos_agent.runtimes.oci.runtime import OciRuntime
+from pymesos_agent.runtimes.oci import making
+from pymesos_agent.runtimes.oci.making import Making
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import MissingError
 from pymesos_testing.registry import busybox_layer, write_layout
@@ -123,9 +123,9 @@ async def test_one_that_is_killed_meanwhile_leaves_the_volume_to_the_next(
         finally:
             left.set()
 
-    monkeypatch.setattr(runtime, "shift", watched)
-    made = OciRuntime.__new__(OciRuntime)
-    made._settings = Settings(user_namespace_base=BASE)
+    monkeypatch.setattr(making, "shift", watched)
+    nothing: Any = None
+    made = Making(tmp_path, Settings(user_namespace_base=BASE), nothing, nothing, nothing)
     monkeypatch.setattr(os, "chown", wait_first)
     shifting = asyncio.ensure_future(made._shift(tmp_path))
     await asyncio.to_thread(moving.wait, 20)

@@ -1,18 +1,24 @@
-"""Whether the `oci` runtime works on a machine: what makes containers, and its folder."""
+"""What the `oci` runtime needs of a machine, and what its containers have of it.
+
+It needs a tool that makes containers there, and a folder that no user of the machine reaches.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
+import socket
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
-from pymesos_agent.containers.environment import host_environment
+from pymesos_agent.containers.disks import disk_of
+from pymesos_agent.containers.environment import host_environment, path_of_everybody
 from pymesos_agent.containers.sessions import Entry, run_entry
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError
-from pymesos_agent.runtimes.oci.bundle import Host, write_bundle
+from pymesos_agent.runtimes.oci.bundle import Host, make_host_root, write_bundle
 from pymesos_agent.runtimes.oci.tools import Tool
 from pymesos_core.resources import parse, to_proto
 from pymesos_core.text import duration
@@ -22,6 +28,8 @@ log = logging.getLogger(__name__)
 
 USER_NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
 TRIAL_TIMEOUT_S = 20.0
+# Static programs that are made to be a container's first process.
+INITS = ("docker-init", "tini-static", "catatonit")
 
 
 async def working_tool(
@@ -66,6 +74,22 @@ def make_directory(directory: Path, base: int) -> None:
     directory.mkdir(mode=0o700, exist_ok=True)
     os.chown(directory, 0, base)
     directory.chmod(0o710 if base else 0o700)
+
+
+def make_host(directory: Path, bridge_names: Path | None) -> Host:
+    """What containers have of this machine; the root of those without an image is made.
+
+    `directory` is the runtime's, `bridge_names` the resolv.conf of containers on the bridge. Raises
+    OSError.
+    """
+    init = next((path for name in INITS if (path := shutil.which(name))), None)
+    root = directory / "root"
+    root.mkdir(mode=0o755, exist_ok=True)
+    make_host_root(root)
+    environment = host_environment()
+    environment["PATH"] = path_of_everybody(environment["PATH"])
+    disk = disk_of(directory)
+    return Host(environment, init, socket.gethostname(), disk, root, bridge_names)
 
 
 def check_user_namespaces(directory: Path) -> None:
