@@ -243,7 +243,7 @@ async def jobs_of_packages(cluster: Cluster, _: click.Context, _incomplete: str)
 @from_cluster
 async def receivers(cluster: Cluster, _: click.Context, _incomplete: str) -> Iterable[str]:
     """Receivers of alerts that frameworks or masters know."""
-    from pymesos_cli.cluster import CliError
+    from pymesos_cli.errors import CliError
     from pymesos_cli.services import of_each
     from pymesos_proto.v1 import jobs_pb2 as pb
     from pymesos_proto.v1 import operator_pb2
@@ -318,8 +318,8 @@ async def _remote_places(cluster: Cluster, _: click.Context, incomplete: str) ->
 
 
 async def _files(cluster: Cluster, task: str, path: str) -> Iterable[str]:
-    from pymesos_cli.cluster import sandbox_of
     from pymesos_cli.finding import find_task
+    from pymesos_cli.sandboxes import sandbox_of
     from pymesos_cli.tasks.files import Remote
 
     view = await find_task(cluster, task, completed=True)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, NotFoundError
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_USAGE, CliError, NotFoundError
 from pymesos_cli.jobs.waiting import Waiting, ask_services
 from pymesos_cli.output import age, count_of, note
 from pymesos_core.names import Found, Named, find, named_task, parse_task_id, run_of, without_asides

@@ -1,4 +1,4 @@
-"""A stub of the Jobs service that goes where the instance which answers sends it.
+"""The way to a Jobs service: a stub that goes where the instance which answers sends it.
 
 A framework may have several instances, of which one leads; the others name it (`LEADER_KEY`).
 While none does, the same one is asked again. A stream that was begun is not gone on with elsewhere:
@@ -8,16 +8,23 @@ it ends with UNAVAILABLE, and whoever reads it begins another, which has everyth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import grpc.aio
 
-from pymesos_core.addresses import HostPort
-from pymesos_core.following import leader_of, says_that_nobody_leads
-from pymesos_core.grpc_transport import call_error
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError, NotFoundError, status_of
+from pymesos_core.addresses import HostPort, parse_host_port
+from pymesos_core.following import describe, leader_of, says_that_nobody_leads
+from pymesos_core.grpc_transport import call_error, open_channel
+from pymesos_core.security.identities import Kind, name_in
 from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
+
+if TYPE_CHECKING:
+    from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
 
 MAX_JUMPS = 50  # in one call: instances may name each other while none leads
 RETRY_S = 0.2
@@ -118,3 +125,51 @@ def _broken(error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
         error.trailing_metadata(),
         error.details(),
     )
+
+
+@asynccontextmanager
+async def jobs_at(
+    cluster: Cluster, address: str, principal: str = ""
+) -> AsyncIterator[JobsAsyncStub]:
+    """A Jobs service of a framework of that cluster; with certificates, of that principal.
+
+    Of several instances it is the one that leads which answers. Raises CliError.
+    """
+    async with dialled_jobs(cluster, address, principal) as stub:
+        with refusals_at(address):
+            yield stub
+
+
+@asynccontextmanager
+async def dialled_jobs(
+    cluster: Cluster, address: str, principal: str = ""
+) -> AsyncIterator[JobsAsyncStub]:
+    """The same for several calls, of which each says for itself what was refused."""
+    name = name_in(principal, Kind.FRAMEWORK)
+    stub = FollowingJobs(
+        parse_host_port(address),
+        lambda at: open_channel(at, Kind.FRAMEWORK, cluster.credentials, name),
+    )
+    try:
+        yield cast("JobsAsyncStub", stub)
+    finally:
+        await stub.close()
+
+
+@contextmanager
+def refusals_at(address: str) -> Iterator[None]:
+    """Raises CliError for what a Jobs service refuses, or when it is not reached."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        if error.code() == grpc.StatusCode.UNAVAILABLE:
+            raise CliError(
+                f"the Jobs service at {address} is not reachable; its framework may be restarting"
+            ) from error
+        if error.code() == grpc.StatusCode.NOT_FOUND:
+            raise NotFoundError(describe(call_error(error))) from error
+        if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+            raise CliError(
+                f"the framework at {address} is of a version that does not know this: upgrade it"
+            ) from error
+        raise CliError(describe(call_error(error)), status_of(error)) from error

@@ -34,7 +34,7 @@ class Settings:
 
     def way(self) -> Way:
         """To the cluster that is meant. Raises CliError."""
-        from pymesos_cli.cluster import EXIT_USAGE, CliError
+        from pymesos_cli.errors import EXIT_USAGE, CliError
 
         try:
             return way_to(self._master, self._tls, context=self._context, default=DEFAULT_MASTER)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import grpc
 import grpc.aio
 
-from pymesos_cli.cluster import CliError, Cluster, dialled_jobs, refusals_at
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError
+from pymesos_cli.jobs_stub import dialled_jobs, refusals_at
 from pymesos_cli.output import note
 from pymesos_core import serving_jobs
 from pymesos_core.names import parse_task_id

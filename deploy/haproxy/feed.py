@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 
 import click
 
-from pymesos_cli.cluster import CliError, Cluster, NotFoundError
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError, NotFoundError
 from pymesos_cli.finding import find_job
 from pymesos_cli.jobs.following import Following
 from pymesos_cli.jobs.progress import name_of

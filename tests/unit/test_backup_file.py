@@ -21,7 +21,7 @@ from pymesos_cli.backup import records as of_file
 from pymesos_cli.backup.records import Backup, BackupError, SavedJob, lines_of, read_backup
 from pymesos_cli.backup.restored_jobs import MAX_REQUEST_BYTES, kept_versions
 from pymesos_cli.backup.writing import check_target, write_file
-from pymesos_cli.cluster import CliError
+from pymesos_cli.errors import CliError
 from pymesos_core.resources import parse, to_proto
 from pymesos_core.security.policy_file import NEW_CLUSTER
 from pymesos_proto.v1 import backup_pb2 as pb

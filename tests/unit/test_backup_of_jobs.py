@@ -19,7 +19,7 @@ from pymesos_cli import services
 from pymesos_cli.backup import gathering
 from pymesos_cli.backup.gathering import Gathered
 from pymesos_cli.backup.records import Backup, SavedJob, lines_of, read_backup
-from pymesos_cli.cluster import CliError
+from pymesos_cli.errors import CliError
 from pymesos_proto.v1 import backup_pb2 as backup_pb
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import operator_pb2, types_pb2

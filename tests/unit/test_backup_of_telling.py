@@ -14,7 +14,7 @@ from pymesos_cli.backup.records import Backup, BackupError, SavedJob, lines_of, 
 from pymesos_cli.backup.restored_telling import steps_of_silences, steps_of_webhooks
 from pymesos_cli.backup.steps import Found, Step
 from pymesos_cli.backup.telling import setting_of, told_of
-from pymesos_cli.cluster import EXIT_NO_MASTER, CliError
+from pymesos_cli.errors import EXIT_NO_MASTER, CliError
 from pymesos_proto.v1 import backup_pb2 as backup_pb
 from pymesos_proto.v1 import jobs_pb2
 from pymesos_proto.v1 import operator_pb2 as pb

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pymesos_cli import cluster as module
-from pymesos_cli.cluster import Cluster, jobs_at, sandbox_of
+from pymesos_cli import jobs_stub, leader, sandboxes
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.jobs_stub import jobs_at
+from pymesos_cli.sandboxes import sandbox_of
 from pymesos_core.addresses import HostPort
 from pymesos_core.contexts import Way
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -36,7 +38,8 @@ class FakeChannel:
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> set[FakeChannel]:
     FakeChannel.opened = set()
-    monkeypatch.setattr(module, "open_channel", FakeChannel)
+    for module in (leader, sandboxes, jobs_stub):
+        monkeypatch.setattr(module, "open_channel", FakeChannel)
     return FakeChannel.opened
 
 
@@ -50,7 +53,7 @@ async def test_a_cluster_has_one_channel_and_closes_it(opened: set[FakeChannel])
             await cluster.leader_channel()
             await cluster.leader_channel()
             assert len(opened) == 1
-            cluster._detector.hint(HostPort("127.0.0.1", 2))
+            cluster._leader._detector.hint(HostPort("127.0.0.1", 2))
             await cluster.leader_channel()
             assert len(opened) == 1, "the old leader's is closed"
             raise GoneWrongError
@@ -63,7 +66,7 @@ async def test_ways_to_agents_and_jobs_are_closed(
     async def answers(*_: object) -> bool:
         return True
 
-    monkeypatch.setattr(module, "_answers", answers)
+    monkeypatch.setattr(sandboxes, "_answers", answers)
     address = types_pb2.Address(ip="127.0.0.1", port=1)
     async with Cluster(Way("127.0.0.1:1"), 1.0) as cluster:
         with pytest.raises(GoneWrongError):

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError
 from pymesos_cli.jobs.quarantine import Checkpoints
 from pymesos_cli.operators.listing import _runtimes
 from pymesos_proto.v1 import operator_pb2 as pb

@@ -20,15 +20,16 @@ import grpc.aio
 import pytest
 
 from pymesos_agent.supervision import hiding
-from pymesos_cli import cluster as cluster_module
-from pymesos_cli import services
-from pymesos_cli.cluster import CliError, Cluster, NotFoundError, sandbox_of
+from pymesos_cli import sandboxes, services
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError, NotFoundError
 from pymesos_cli.jobs import alerts, hosted, leftovers, quarantine, run
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.local import keeping
 from pymesos_cli.local.cluster import LocalCluster, LocalError, Role, Stop
 from pymesos_cli.local.starting import Wanted, start_cluster, way_to_hide
 from pymesos_cli.operators import listing as listing_module
+from pymesos_cli.sandboxes import sandbox_of
 from pymesos_cli.tasks import exec as exec_module
 from pymesos_cli.tasks import logs, stats
 from pymesos_core.contexts import Way
@@ -86,7 +87,7 @@ async def test_a_file_that_is_not_there_is_wrong_use(
     async def answers(*_: object) -> bool:
         return True
 
-    monkeypatch.setattr(cluster_module, "_answers", answers)
+    monkeypatch.setattr(sandboxes, "_answers", answers)
     view = pb.TaskView(agent_address=types_pb2.Address(ip="127.0.0.1", port=1))
     with pytest.raises(CliError) as refused:
         async with sandbox_of(Cluster(Way("127.0.0.1:1"), 1.0), view):

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from pymesos_cli.certificates import enrolment
-from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError
 from pymesos_cli.main import main
 from pymesos_core.security.joining import JoinError
 from pymesos_proto.v1 import operator_pb2 as pb

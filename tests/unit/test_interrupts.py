@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from pymesos_cli.cluster import CliError
+from pymesos_cli.errors import CliError
 from pymesos_cli.interrupts import run_interruptibly
 
 

@@ -24,7 +24,7 @@ from pymesos_binpack.jobfiles.reference import sections, without_example
 from pymesos_binpack.jobs.launching import needed_runtimes
 from pymesos_binpack.placement.agents import KnownAgents, Placements
 from pymesos_binpack.placement.eligibility import unmet
-from pymesos_cli.cluster import CliError
+from pymesos_cli.errors import CliError
 from pymesos_cli.jobs.run import FLAGS, check, command_document
 from pymesos_cli.jobs.settings import apply_settings, origins
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.checks import resolved
 from pymesos_binpack.jobfiles.parsing import Job, JobError, load_document, parse_job, schema
-from pymesos_cli.cluster import CliError
+from pymesos_cli.errors import CliError
 from pymesos_cli.jobs.settings import apply_settings
 from pymesos_core.ids import id_problem
 from pymesos_core.resource_tags import Tag

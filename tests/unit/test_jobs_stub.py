@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from pymesos_cli.cluster import CliError
+from pymesos_cli.errors import CliError
 from pymesos_cli.jobs import run as module
 from pymesos_cli.jobs_stub import FollowingJobs
 from pymesos_core.addresses import HostPort

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 from click.testing import CliRunner
 
-from pymesos_cli.cluster import CliError
+from pymesos_cli.errors import CliError
 from pymesos_cli.main import main
 from pymesos_cli.migrating.asking import AgentFlags, Asking
 from pymesos_cli.migrating.checking import Finding, findings

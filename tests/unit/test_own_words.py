@@ -12,7 +12,7 @@ import pytest
 from pymesos_agent.files.artifacts import artifact_problem
 from pymesos_agent.settings import read_host_paths, read_subnet
 from pymesos_binpack.jobfiles.parsing import JobError, load_document, parse_job
-from pymesos_cli.cluster import CliError
+from pymesos_cli.errors import CliError
 from pymesos_cli.jobs.settings import apply_settings
 from pymesos_core.numbers import NumberSyntaxError, parse_real
 from pymesos_core.settings.sources import FileError, read_file

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pymesos_binpack.specs import PackageSpec
-from pymesos_cli.cluster import CliError
+from pymesos_cli.errors import CliError
 from pymesos_cli.packages.building import build, new_key, read_folder, read_key
 from pymesos_cli.packages.fetching import check_location
 from pymesos_cli.packages.index import (

@@ -9,7 +9,8 @@ import grpc
 import grpc.aio
 import pytest
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.jobs import instances
 from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs_stub import FollowingJobs

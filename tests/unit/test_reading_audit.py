@@ -14,7 +14,8 @@ import pytest
 
 from pymesos_cli.access import audit
 from pymesos_cli.access.audit import Wanted, show_audit
-from pymesos_cli.cluster import CliError, Cluster, NotFoundError
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError, NotFoundError
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import NOBODY
 from pymesos_core.coordination import CoordinationError, MasterInfo

@@ -17,7 +17,7 @@ from pymesos_cli.backup import gathering, restoring, steps
 from pymesos_cli.backup.records import Backup, lines_of
 from pymesos_cli.backup.restoring import Existing
 from pymesos_cli.backup.steps import Found, Kind, Step
-from pymesos_cli.cluster import EXIT_NO_MASTER, CliError
+from pymesos_cli.errors import EXIT_NO_MASTER, CliError
 from pymesos_cli.main import main
 from pymesos_cli.operators.roles import list_roles
 from pymesos_core.resources import parse, to_proto

@@ -18,7 +18,7 @@ from pymesos_cli.backup import restored_jobs
 from pymesos_cli.backup.records import Backup, SavedJob
 from pymesos_cli.backup.restored_silences import steps_of_job_silences
 from pymesos_cli.backup.steps import Found, Step
-from pymesos_cli.cluster import EXIT_NO_MASTER, CliError
+from pymesos_cli.errors import EXIT_NO_MASTER, CliError
 from pymesos_proto.v1 import backup_pb2
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import FrameworkView

@@ -26,7 +26,7 @@ from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_cli.backup import variables as of_backup
 from pymesos_cli.backup.steps import Found
-from pymesos_cli.cluster import CliError
+from pymesos_cli.errors import CliError
 from pymesos_cli.main import main
 from pymesos_cli.variables.calls import read_value
 from pymesos_core import limits

@@ -11,7 +11,8 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Any
 
-from pymesos_cli.cluster import CliError, Cluster, NotFoundError
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError, NotFoundError
 from pymesos_cli.output import note, print_json, printable
 from pymesos_cli.services import not_connected, service, serving
 from pymesos_core.json_dialect import audit_line_json, master_source

@@ -6,7 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 from pymesos_cli.output import count_of, note, print_json, printable
 from pymesos_core.json_access import can_json, policy_json, who_json
 from pymesos_core.json_dialect import iso

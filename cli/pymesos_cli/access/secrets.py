@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_core.confirming import asking
 from pymesos_core.ids import role_problem, secret_name_problem

@@ -22,7 +22,8 @@ from pymesos_cli.backup.writing import (
     remove_incomplete,
     write_file,
 )
-from pymesos_cli.cluster import EXIT_FAILED, CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_FAILED, CliError
 from pymesos_cli.output import count_of, note, printable
 from pymesos_cli.services import all_jobs, all_pages, of_each
 from pymesos_core import VERSION

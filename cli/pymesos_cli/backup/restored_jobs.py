@@ -14,7 +14,8 @@ import grpc.aio
 
 from pymesos_cli.backup.records import SavedJob
 from pymesos_cli.backup.steps import Found, Kind, Step, stuck_if_refused
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.jobs.run import serving_of
 from pymesos_cli.output import note
 from pymesos_cli.services import all_jobs, dialled, refusals_of

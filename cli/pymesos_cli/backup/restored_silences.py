@@ -11,7 +11,8 @@ from pymesos_cli.backup.restored_jobs import Serving, serves_of
 from pymesos_cli.backup.restored_telling import NEAR_S
 from pymesos_cli.backup.steps import Found, Kind, Step
 from pymesos_cli.backup.telling import silences_of_jobs
-from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError
 from pymesos_cli.services import all_jobs, refusals_of
 from pymesos_core.clock import utc
 from pymesos_proto.v1 import jobs_pb2 as pb

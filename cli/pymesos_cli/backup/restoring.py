@@ -15,7 +15,8 @@ from pymesos_cli.backup.restored_silences import steps_of_job_silences
 from pymesos_cli.backup.restored_telling import steps_of_silences, steps_of_webhooks
 from pymesos_cli.backup.steps import Found, Kind, Step, steps_of
 from pymesos_cli.backup.variables import steps_of_variables
-from pymesos_cli.cluster import EXIT_FAILED, EXIT_NO_MASTER, EXIT_USAGE, CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_FAILED, EXIT_NO_MASTER, EXIT_USAGE, CliError
 from pymesos_cli.output import count_of, note, printable
 from pymesos_core.json_dialect import iso
 from pymesos_core.security.secrets import KEY_FILE, Keyring, KeyringError, read_keyring

@@ -10,7 +10,8 @@ from functools import partial
 
 from pymesos_cli.backup.gathering import plainly_reserved
 from pymesos_cli.backup.records import Backup
-from pymesos_cli.cluster import EXIT_NO_MASTER, CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_NO_MASTER, CliError
 from pymesos_core.reservations import retagged
 from pymesos_core.resource_tags import Tag
 from pymesos_core.resource_values import format_milli, to_milli

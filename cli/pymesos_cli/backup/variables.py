@@ -11,7 +11,8 @@ import grpc
 import grpc.aio
 
 from pymesos_cli.backup.steps import Found, Kind, Step, stuck_if_refused
-from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError
 from pymesos_cli.jobs.run import serving_of
 from pymesos_cli.services import dialled, refusals_of
 from pymesos_proto.v1 import backup_pb2 as backup_pb

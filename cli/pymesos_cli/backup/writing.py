@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from pymesos_cli.backup.records import Backup, BackupError, lines_of
-from pymesos_cli.cluster import EXIT_USAGE, CliError
+from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.output import note
 from pymesos_core.text import quoted
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_core.addresses import HostPort
 from pymesos_core.json_access import SHORT_ID, join_token_json, revocation_json

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError
+from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.output import print_json, print_table, printable
 from pymesos_core.addresses import parse_master
 from pymesos_core.contexts import Context, ContextError, Contexts, own_contexts

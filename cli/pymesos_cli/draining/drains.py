@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from pymesos_cli.cluster import EXIT_FAILED, CliError, Cluster
+from pymesos_cli.cluster import Cluster
 from pymesos_cli.draining import leaving
+from pymesos_cli.errors import EXIT_FAILED, CliError
 from pymesos_cli.finding import find_agents
 from pymesos_cli.output import count_of, note
 from pymesos_core.text import duration

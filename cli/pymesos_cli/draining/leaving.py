@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import grpc.aio
 
-from pymesos_cli.cluster import CliError, Cluster, jobs_at
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError
+from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.services import ask_jobs
 from pymesos_core.names import TaskName, parse_task_id
 from pymesos_core.reservations import volumes_of

@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pymesos_cli.cluster import CliError, Cluster, NotFoundError, jobs_at
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError, NotFoundError
 from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held
+from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_cli.services import all_pages, of_each, service, warn
 from pymesos_core.clock import utc

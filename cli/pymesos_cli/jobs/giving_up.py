@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import uuid
 
-from pymesos_cli.cluster import Cluster, jobs_at
+from pymesos_cli.cluster import Cluster
 from pymesos_cli.jobs.versions import held
 from pymesos_cli.jobs.volumes import all_volumes
+from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.output import note
 from pymesos_core.confirming import confirm
 from pymesos_proto.v1 import jobs_pb2

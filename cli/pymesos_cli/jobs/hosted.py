@@ -12,7 +12,8 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError
 from pymesos_cli.finding import JOB, one
 from pymesos_cli.output import note
 from pymesos_cli.services import jobs_of

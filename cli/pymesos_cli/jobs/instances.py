@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held
 from pymesos_cli.jobs.periodic import periodic_lines
 from pymesos_cli.jobs.progress import name_of, phase_of, ports_of
 from pymesos_cli.jobs.scaling import scaling_lines
 from pymesos_cli.jobs.waiting import runs_not_ready
+from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.output import print_json, print_table, printable
 from pymesos_core.jobs_json import instance_json
 from pymesos_proto.v1 import jobs_pb2 as pb

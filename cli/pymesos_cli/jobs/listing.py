@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, NotFoundError, jobs_at
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_USAGE, CliError, NotFoundError
 from pymesos_cli.finding import JOB, about_job, check_given, find_job, has_ended
 from pymesos_cli.interrupts import run_interruptibly
 from pymesos_cli.jobs.hosted import Hosted, end, find_hosted, hosted_jobs
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.jobs.run import how_to_go_on, see_through, watch
+from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.output import age, print_json, print_table
 from pymesos_cli.services import ask_jobs, jobs_of_silent, refuse_silent, warn
 from pymesos_core.jobs_json import job_json

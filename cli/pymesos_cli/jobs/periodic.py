@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held
+from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.output import printable
 from pymesos_core.json_dialect import iso
 from pymesos_core.text import quoted

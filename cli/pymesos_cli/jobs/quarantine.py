@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pymesos_cli.cluster import CliError, Cluster, NotFoundError
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError, NotFoundError
 from pymesos_cli.output import count_of, print_json, print_table, printable
 from pymesos_cli.services import all_pages, of_each, service, serving, warn
 from pymesos_core.json_access import record_text

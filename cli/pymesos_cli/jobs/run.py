@@ -18,13 +18,15 @@ from pymesos_binpack.hosting import HostError, host
 from pymesos_binpack.jobfiles.parsing import parse_job, read_job_file
 from pymesos_binpack.jobfiles.scaling import scale_warnings
 from pymesos_binpack.specs import Job, JobError
-from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 from pymesos_cli.finding import find_task
 from pymesos_cli.interrupts import OF_SIGNAL, run_interruptibly
 from pymesos_cli.jobs.following import Following
 from pymesos_cli.jobs.hosted import end_orphans, mark
 from pymesos_cli.jobs.leftovers import state_folder
 from pymesos_cli.jobs.progress import Progress
+from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.services import (
     ASK_AGAIN_S,
     COMES_BACK_S,

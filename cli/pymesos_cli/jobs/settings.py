@@ -9,7 +9,7 @@ from typing import Any
 
 from pymesos_binpack.jobfiles.checks import below, resolved
 from pymesos_binpack.jobfiles.parsing import schema
-from pymesos_cli.cluster import EXIT_USAGE, CliError
+from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_core.documents import DocumentError, Section, put, read_yaml
 from pymesos_core.nearest import hint
 from pymesos_core.text import cut, quoted

@@ -9,15 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pymesos_binpack.specs import Job
-from pymesos_cli.cluster import (
-    EXIT_FAILED,
-    EXIT_NO_MASTER,
-    EXIT_USAGE,
-    CliError,
-    Cluster,
-    NotFoundError,
-    jobs_at,
-)
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_FAILED, EXIT_NO_MASTER, EXIT_USAGE, CliError, NotFoundError
 from pymesos_cli.interrupts import run_interruptibly
 from pymesos_cli.jobs.foreseen import where_they_go
 from pymesos_cli.jobs.hosted import Hosted
@@ -25,6 +18,7 @@ from pymesos_cli.jobs.listing import find_held
 from pymesos_cli.jobs.preemptible import Running, running_tasks
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.jobs.run import how_to_go_on, serving_of, watch
+from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.output import age, count_of, note, print_json, print_table
 from pymesos_cli.services import service
 from pymesos_core.jobs_json import described_json, rollout_json, version_json

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, NotFoundError
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_USAGE, CliError, NotFoundError
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_cli.services import Silent, all_pages, of_each, service, serving, warn
 from pymesos_core.confirming import confirm

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 
-from pymesos_cli.cluster import CliError, Cluster, jobs_at
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError
+from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.services import Silent, ask_jobs, not_connected, service, serving
 from pymesos_core.names import Named, TaskName, parse_task_id
 from pymesos_core.states import is_terminal

@@ -26,7 +26,7 @@ from pymesos_binpack.placement.packing.replay import (
     read_pods,
     replay,
 )
-from pymesos_cli.cluster import EXIT_USAGE, CliError
+from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.output import count_of, note, print_json, print_table
 
 MAX_SEARCHED = 5000

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from pymesos_cli.cluster import EXIT_NO_MASTER, EXIT_USAGE, CliError
+from pymesos_cli.errors import EXIT_NO_MASTER, EXIT_USAGE, CliError
 from pymesos_core.text import os_problem, quoted
 
 MAX_BYTES = 256 * 1024 * 1024  # of an answer: a large cluster's tasks

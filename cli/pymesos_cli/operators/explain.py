@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError
 from pymesos_cli.finding import TASK, check_given, find_framework, find_task, one
 from pymesos_cli.jobs.hosted import find_hosted, hosted_jobs
 from pymesos_cli.jobs.waiting import Known, Waiting, ask_services, why_it_ended

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 import grpc
 import grpc.aio
 
-from pymesos_cli.cluster import CliError, Cluster, NotFoundError, jobs_at
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError, NotFoundError
+from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.output import age, count_of
 from pymesos_core.names import parse_task_id
 from pymesos_proto.v1 import jobs_pb2 as jobs_pb

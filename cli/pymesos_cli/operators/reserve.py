@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.finding import about_agent, find_agent
 from pymesos_core.resource_tags import reserved_role_problem
 from pymesos_core.resource_values import ResourceError, parse_milli

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.output import print_json, print_table, short_amounts
 from pymesos_core.ids import role_problem
 from pymesos_core.json_dialect import role_json

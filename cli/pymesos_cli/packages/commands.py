@@ -46,7 +46,7 @@ def _changing(command: Any) -> Any:
 @contextlib.contextmanager
 def _repositories(settings: Settings) -> Iterator[Repositories]:
     """Give the repositories of this user. Raises CliError."""
-    from pymesos_cli.cluster import EXIT_USAGE, CliError
+    from pymesos_cli.errors import EXIT_USAGE, CliError
     from pymesos_cli.packages.parts import PackageError
     from pymesos_cli.packages.repositories import own_repositories
     from pymesos_core.contexts import ContextError

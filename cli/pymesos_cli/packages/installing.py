@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.finding import has_ended
 from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held, stop_job
 from pymesos_cli.jobs.versions import Apply, apply_job
+from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_cli.packages.package import Installing, Origin, Package
 from pymesos_cli.packages.parts import PackageError, Version, parse_version

@@ -17,8 +17,10 @@ from pathlib import Path
 
 import grpc.aio
 
-from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, sandbox_of
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 from pymesos_cli.finding import find_task
+from pymesos_cli.sandboxes import sandbox_of
 from pymesos_cli.tasks.exec import run_inside
 from pymesos_cli.tasks.files import Remote
 from pymesos_cli.terminal import note

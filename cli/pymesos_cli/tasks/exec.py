@@ -13,8 +13,10 @@ import tty
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from typing import Any
 
-from pymesos_cli.cluster import CliError, Cluster, sandbox_of
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError
 from pymesos_cli.finding import find_task
+from pymesos_cli.sandboxes import sandbox_of
 from pymesos_cli.terminal import stream
 from pymesos_core.tasks import running
 from pymesos_proto.v1 import sandbox_pb2 as pb

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pymesos_cli.cluster import Cluster, Metadata, sandbox_of
+from pymesos_cli.cluster import Cluster
 from pymesos_cli.finding import find_task
+from pymesos_cli.sandboxes import Metadata, sandbox_of
 from pymesos_cli.terminal import note, stream
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import sandbox_pb2 as pb

@@ -8,9 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, sandbox_of
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.finding import find_task, find_tasks
 from pymesos_cli.output import note
+from pymesos_cli.sandboxes import sandbox_of
 from pymesos_cli.tasks.exec import exit_code
 from pymesos_cli.terminal import SafeStream, stream
 from pymesos_core.names import parse_task_id

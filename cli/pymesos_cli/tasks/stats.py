@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pymesos_cli import terminal
-from pymesos_cli.cluster import CliError, Cluster, sandbox_of
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError
 from pymesos_cli.finding import find_tasks
 from pymesos_cli.output import note, print_json, print_table
+from pymesos_cli.sandboxes import sandbox_of
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import sandbox_pb2 as pb
 from pymesos_proto.v1 import types_pb2

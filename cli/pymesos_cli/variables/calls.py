@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.jobs.run import serving_of
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_cli.services import all_pages, of_each, service, warn

@@ -22,7 +22,8 @@ from aiohttp import (
     web,
 )
 
-from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.errors import CliError
 from pymesos_cli.interrupts import run_interruptibly
 from pymesos_cli.web.guard import Guard, is_of, owners
 from pymesos_cli.web.sockets import talk
