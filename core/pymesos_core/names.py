@@ -164,8 +164,8 @@ RANDOM_LENGTH = 9  # "-" and eight digits, between a job's name and the rest of 
 class TaskFilter(Protocol):
     """Whether a task may be meant, by its id, its name and the run that it is of."""
 
-    def __call__(self, task_id: str, name: str, run: str = "") -> bool:
-        """Ask it of one."""
+    def __call__(self, task_id: str, name: str, run: Callable[[], str] = str) -> bool:
+        """Ask it of one; the run, which may take a while to tell, is asked for where it counts."""
 
 
 def task_filter(text: str, *, exact: bool) -> TaskFilter:
@@ -179,21 +179,21 @@ def task_filter(text: str, *, exact: bool) -> TaskFilter:
     job = path.partition(".")[0]
     boundaries = ("", ".", "+")
 
-    def fits(task_id: str, name: str, run: str = "") -> bool:
+    def fits(task_id: str, name: str, run: Callable[[], str] = str) -> bool:
         if task_id == text or name == text:
             return True
         if not exact and (task_id.startswith(text) or name.startswith(text)):
             return True
         if not task_id.startswith(job):
             return False
-        if at and not (run == of_run if exact else run.startswith(of_run)):
-            return False
         if plus and not task_id.partition("+")[2].startswith(sidecar):
             return False
         by_name = job + task_id[len(job) + RANDOM_LENGTH :]
-        return any(
+        if not any(
             called.startswith(path) and (not ends or called[len(path) :][:1] in boundaries)
             for called in (task_id, by_name)
-        )
+        ):
+            return False
+        return not at or (run() == of_run if exact else run().startswith(of_run))
 
     return fits

@@ -6,6 +6,8 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pymesos_core.caller import NOBODY
 from pymesos_core.clock import Now
@@ -25,6 +27,11 @@ from pymesos_testing.http_cluster import (
     values,
 )
 from pymesos_testing.master_harness import MasterHarness
+
+
+def read(found: ordering.InOrder[Any]) -> list[Any]:
+    """All of it."""
+    return [found[place] for place in range(len(found))]
 
 
 @pytest.fixture
@@ -208,8 +215,56 @@ class TestLists:
     def test_items_of_one_key_stay_as_they_are(self, keys: int, *, descending: bool) -> None:
         draw = random.Random(7)
         items = [(draw.randrange(keys), number) for number in range(500)]
-        found = ordering.in_order(items, lambda item: item[0], descending=descending)
-        assert found == sorted(items, key=lambda item: item[0], reverse=descending)
+        found = ordering.InOrder(items, lambda item: item[0], descending=descending)
+        assert read(found) == sorted(items, key=lambda item: item[0], reverse=descending)
+
+    @given(
+        st.lists(st.integers(0, 30), max_size=80),
+        st.booleans(),
+        st.integers(1, 9),
+        st.integers(1, 40),
+        st.integers(0, 79),
+    )
+    def test_wherever_it_is_read_first_the_order_is_the_same(
+        self, numbers: list[int], descending: bool, first: int, then: int, at: int
+    ) -> None:
+        items = list(enumerate(numbers))
+        usual = sorted(items, key=lambda item: item[1], reverse=descending)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ordering, "SORTED_FIRST", first)
+            patch.setattr(ordering, "SORTED_NEXT", then)
+            patch.setattr(ordering, "SAMPLE", 7)
+            found = ordering.InOrder(items, lambda item: item[1], descending=descending)
+            if at < len(items):
+                assert found[at] == usual[at]
+            assert read(found) == usual and len(found) == len(usual)
+
+    def test_for_the_first_page_not_all_are_sorted(self) -> None:
+        compared = 0
+
+        class Counted(int):
+            def __lt__(self, other: int) -> bool:
+                nonlocal compared
+                compared += 1
+                return int(self) < other
+
+            def __le__(self, other: int) -> bool:
+                nonlocal compared
+                compared += 1
+                return int(self) <= other
+
+        draw, number = random.Random(3), 50_000
+        items = [Counted(draw.randrange(10**9)) for _ in range(number)]
+        found = ordering.InOrder(items, lambda item: item, descending=False)
+        assert [found[place] for place in range(100)] == sorted(map(int, items))[:100]
+        assert compared < 2 * number, "a walk through them, and a sort of a few"
+
+    def test_what_others_ask_for_is_kept_within_bounds(self) -> None:
+        sorts = ordering.Sorted(lambda: Now(1.0, 1.0))
+        keys: dict[str, Any] = {"n": lambda item: item}
+        for what in range(3 * ordering.MOST_SORTED):
+            sorts.get(what, "n", keys, lambda: [2, 1])
+        assert len(sorts._known) == ordering.MOST_SORTED
 
     @pytest.mark.parametrize(
         ("wanted", "most"), [({}, None), ({"id_prefix": "ban"}, 1), ({"name": "nobody"}, 0)]
@@ -223,13 +278,13 @@ class TestLists:
     ) -> None:
         """A page that shows one task asks for it every two seconds: all are not sorted for that."""
         sizes: list[int] = []
-        in_order = ordering.in_order
+        in_order = ordering.InOrder
 
-        def counted(items: list[Any], *how: Any, **more: Any) -> list[Any]:
+        def counted(items: list[Any], *how: Any, **more: Any) -> ordering.InOrder[Any]:
             sizes.append(len(items))
             return in_order(items, *how, **more)
 
-        monkeypatch.setattr(ordering, "in_order", counted)
+        monkeypatch.setattr(ordering, "InOrder", counted)
         queries = Queries(many.core)
         asked = ordering.TaskFilter(sort="-id", **wanted)
         shown = queries.tasks(NOBODY, PageRequest(size=50), asked).views
@@ -246,9 +301,9 @@ class TestLists:
             return [3, 1, 2]
 
         keys: dict[str, Any] = {"n": lambda item: item}
-        assert sorts.get("x", "-n", keys, items) == [3, 2, 1]
-        assert sorts.get("x", "-n", keys, items) == [3, 2, 1] and len(asked) == 1
-        assert sorts.get("x", "n", keys, items) == [1, 2, 3] and len(asked) == 2
+        assert read(sorts.get("x", "-n", keys, items)) == [3, 2, 1]
+        assert read(sorts.get("x", "-n", keys, items)) == [3, 2, 1] and len(asked) == 1
+        assert read(sorts.get("x", "n", keys, items)) == [1, 2, 3] and len(asked) == 2
         now = Now(4.0, 4.0)
         sorts.get("x", "-n", keys, items)
         assert len(asked) == 3

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import random
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, TypeVar
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
 
 from pymesos_core import names
 from pymesos_core.clock import Now
@@ -16,9 +17,11 @@ from pymesos_master.core.state import Agent, ClusterState, Framework, Quarantine
 from pymesos_proto.v1 import types_pb2
 
 FRESH_S = 2.0  # so long what was sorted is shown to whoever asks for the same
+MOST_SORTED = 16  # lists are kept for that, the latest
 MOST_WORDS = 8
-SAMPLE = 1000  # items tell whether many have the same key
-FEW = 4  # items have one key each at least, on average, so that they are put together by it
+SORTED_FIRST = 1000  # items are put in order for a page that has the first of them …
+SORTED_NEXT = 20_000  # … and for one that finds few there, or comes later
+SAMPLE = 1000  # keys tell which come first
 
 Item = TypeVar("Item")
 Key = Callable[[Any], Any]
@@ -50,12 +53,12 @@ def task_keys(state: ClusterState) -> Mapping[str, Key]:
     states = _Once(state_name)
     return {
         "id": lambda task: task.key[1],
-        "name": lambda task: task.name,
+        "name": attrgetter("name"),
         "state": lambda task: states[task.state],
-        "role": lambda task: task.role,
+        "role": attrgetter("role"),
         "hostname": lambda task: hosts[task.agent_id],
-        "launched": lambda task: task.launched_at_s,
-        "finished": lambda task: task.finished_at_s,
+        "launched": attrgetter("launched_at_s"),
+        "finished": attrgetter("finished_at_s"),
     }
 
 
@@ -105,7 +108,7 @@ class TaskFilter:
         if self.states:
             checks.append(lambda task: task.state in self.states)
         if self.id_prefix:
-            checks.append(lambda task: task.task_id.startswith(self.id_prefix))
+            checks.append(lambda task: task.key[1].startswith(self.id_prefix))
         if self.name:
             checks.append(lambda task: task.name == self.name)
         if self.called:
@@ -113,10 +116,13 @@ class TaskFilter:
             if "@" in self.called:
                 of_run = names.run_of
                 checks.append(
-                    lambda task: called(task.task_id, task.name, of_run(task.info.labels))
+                    lambda task: called(task.key[1], task.name, lambda: of_run(task.info.labels))
                 )
             else:
-                checks.append(lambda task: called(task.task_id, task.name))
+                checks.append(lambda task: called(task.key[1], task.name))
+
+        if len(checks) == 1:
+            return checks[0]
 
         def is_wanted(task: Task) -> bool:
             for check in checks:  # noqa: SIM110 - a generator for each task takes its time
@@ -135,7 +141,7 @@ class Sorted:
 
     def __init__(self, clock: Callable[[], Now]) -> None:
         self._clock = clock
-        self._known: dict[object, tuple[float, Sequence[Any]]] = {}
+        self._known: dict[object, tuple[float, InOrder[Any]]] = {}
 
     def get(
         self,
@@ -143,39 +149,78 @@ class Sorted:
         sort: str,
         keys: Mapping[str, Key],
         items: Callable[[], Sequence[Any]],
-    ) -> Sequence[Any]:
+    ) -> InOrder[Any]:
         """What there is, by one of the keys. Raises RequestError (INVALID)."""
         now_s = self._clock().mono_s
         self._known = {k: v for k, v in self._known.items() if now_s - v[0] < FRESH_S}
         known = self._known.get((what, sort))
         if known is None:
             known = self._known[what, sort] = (now_s, sorted_by(sort, keys, items()))
+            if len(self._known) > MOST_SORTED:
+                del self._known[next(iter(self._known))]
         return known[1]
 
 
-def sorted_by(sort: str, keys: Mapping[str, Key], items: Sequence[Item]) -> list[Item]:
+def sorted_by(sort: str, keys: Mapping[str, Key], items: Sequence[Item]) -> InOrder[Item]:
     """Return items by one of the keys. Raises RequestError (INVALID)."""
     name = sort.removeprefix("-")
     if name not in keys:
         raise invalid(f"sort is {quoted(sort)}; expected is one of {', '.join(keys)}")
-    return in_order(items, keys[name], descending=sort != name)
+    return InOrder(items, keys[name], descending=sort != name)
 
 
-def in_order(items: Sequence[Item], key: Callable[[Item], Any], *, descending: bool) -> list[Item]:
-    """Return items by their keys; those of one key stay as they are.
+class InOrder(Generic[Item]):
+    """Items by the keys that they had when it was made; those of one key stay as they were.
 
-    Where many have the same, as a state, that takes little more than to walk through them.
+    They are put in order as far as they are read: the first page of a hundred thousand takes little
+    more than a walk through them.
     """
-    keys = [key(item) for item in items]
-    sample = keys[:: max(1, len(keys) // SAMPLE)]
-    if len(set(sample)) * FEW > len(sample):
-        places = sorted(range(len(keys)), key=keys.__getitem__, reverse=descending)
-        return [items[place] for place in places]
-    distinct = sorted(set(keys), reverse=descending)
-    groups: dict[Any, list[Item]] = {found: [] for found in distinct}
-    for found, item in zip(keys, items, strict=True):
-        groups[found].append(item)
-    return list(chain.from_iterable(groups.values()))
+
+    def __init__(
+        self, items: Sequence[Item], key: Callable[[Item], Any], *, descending: bool
+    ) -> None:
+        self._items = items
+        self._keys = list(map(key, items))
+        self._descending = descending
+        # Some of the keys tell about how many come before which. They are drawn, since each
+        # hundredth may well be of the same host.
+        draw = random.Random(SAMPLE)  # noqa: S311 - the same work for the same items
+        marks = draw.choices(self._keys, k=min(SAMPLE, len(items))) if items else []
+        self._marks = sorted(marks, reverse=descending)
+        self._mark = -1  # up to this one it is sorted
+        self._sorted: list[Item] = []
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> Item:
+        while len(self._sorted) <= index < len(self._items):
+            self._sort_more()
+        return self._sorted[index]
+
+    def _sort_more(self) -> None:
+        """Put about as many more in order as a page may look at, with all of the same keys."""
+        done, marks, keys = len(self._sorted), self._marks, self._keys
+        wanted = max(SORTED_NEXT, 2 * done) if done else SORTED_FIRST
+        mark = max(self._mark + 1, wanted * len(marks) // len(keys))
+        while 0 <= self._mark < mark < len(marks) and marks[mark] == marks[self._mark]:
+            mark += 1
+        places = sorted(self._places(mark), key=keys.__getitem__, reverse=self._descending)
+        self._sorted.extend(map(self._items.__getitem__, places))
+        self._mark = mark
+
+    def _places(self, mark: int) -> Iterable[int]:
+        """Where those are whose keys come after the latest mark, up to and with this one."""
+        keys, marks, begins = self._keys, self._marks, self._mark < 0
+        ends = mark >= len(marks)
+        if begins and ends:
+            return range(len(keys))
+        after = None if begins else marks[self._mark]
+        if self._descending:
+            last = min(keys) if ends else marks[mark]
+            return [n for n, key in enumerate(keys) if key >= last and (begins or key < after)]
+        last = max(keys) if ends else marks[mark]
+        return [n for n, key in enumerate(keys) if key <= last and (begins or key > after)]
 
 
 def words_of(search: str) -> list[str]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
@@ -26,7 +26,16 @@ MAX_SNAPSHOTS = 32
 SNAPSHOT_S = 60.0
 
 Item = TypeVar("Item")
+Item_co = TypeVar("Item_co", covariant=True)
 View = TypeVar("View", bound=Message)
+
+
+class Items(Protocol[Item_co]):
+    """What is listed, in its order, of which a page reads no more than it looks at."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Item_co: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,7 @@ class Listing(Generic[View]):
 class _Snapshot:
     taker: str
     of: Hashable
-    items: Sequence[Any]
+    items: Items[Any]
     taken_s: float
 
 
@@ -65,7 +74,7 @@ class Pages:
         self,
         taker: str,
         page: PageRequest,
-        items: Callable[[], Sequence[Item]],
+        items: Callable[[], Items[Item]],
         wanted: Callable[[Item], bool],
         to_view: Callable[[Item], View],
         *,
@@ -108,7 +117,7 @@ class Pages:
         return int(number[:20]), int(begin[:12]), snapshot
 
     def _token(
-        self, taker: str, of: Hashable, number: int | None, index: int, items: Sequence[Any]
+        self, taker: str, of: Hashable, number: int | None, index: int, items: Items[Any]
     ) -> str:
         if number is None:
             number = next(self._numbers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 
 from pymesos_core.caller import Caller
@@ -32,7 +32,7 @@ from pymesos_master.queries.ordering import (
     task_search,
     words_of,
 )
-from pymesos_master.queries.paging import Listing, PageRequest, Pages
+from pymesos_master.queries.paging import Items, Listing, PageRequest, Pages
 from pymesos_master.queries.permits import Permits
 from pymesos_master.queries.uses import Uses
 from pymesos_master.queries.views import (
@@ -164,14 +164,19 @@ class Queries:
                 out.extend(state.completed_tasks.values())
             return out
 
-        def items() -> Sequence[Task]:
+        def items() -> Items[Task]:
             if not wanted.sort:
                 return known()
             if wanted.is_narrow:
-                found = [task for task in known() if is_wanted(task)]
+                found = list(filter(is_wanted, known()))
                 return sorted_by(wanted.sort, task_keys(state), found)
-            what = ("tasks", wanted.framework_id, wanted.completed)
-            return self._sorted.get(what, wanted.sort, task_keys(state), known)
+            states = frozenset(wanted.states)
+
+            def in_states() -> list[Task]:
+                return [task for task in known() if task.state in states] if states else known()
+
+            what = ("tasks", wanted.framework_id, wanted.completed, states)
+            return self._sorted.get(what, wanted.sort, task_keys(state), in_states)
 
         return self._pages.page(
             caller.taker,
