@@ -27,6 +27,7 @@ from typing import Any
 
 import click
 
+from pymesos_core.limits import CALL_TASKS
 from pymesos_core.resources import from_proto, parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, Scheduler
@@ -56,8 +57,8 @@ class Launcher(Scheduler):
             self.first_offer_s = time.monotonic()
         for offer in offers:
             rest = from_proto(offer.resources)
-            infos = []
-            while self.left and rest.contains(TASK):
+            infos: list[pb.TaskInfo] = []
+            while self.left and len(infos) < CALL_TASKS.most and rest.contains(TASK):
                 rest = rest - TASK
                 task_id = self.left.pop()
                 self.launched[task_id] = offer.agent_id

@@ -24,9 +24,8 @@ from typing import Any
 import aiohttp
 import click
 import psutil
-from http_pages import free_port
 
-from pymesos_testing.components import Roles
+from pymesos_testing.components import Roles, free_port
 
 SLOW = b"GET /v1/agents HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
 HUGE = (

@@ -6,15 +6,12 @@ notes what happens, since it was watched a moment ago. The third has pages open,
 in a process of their own: each hears `/v1/events` and asks for lists, as the web page does where
 much happens. What counts is the masters' CPU, compared within a round of turns: wall time would
 count what the readers take of the same cores, and all cores are slower at times.
-Then many tasks run, and pages of their list are asked for by HTTP.
 
 - tasks_per_s, master_cpu_ms_per_task: of the three, the median of their turns.
 - noting: how much more CPU a task takes on the second than on the first.
 - pages_cpu_ms_per_s: what the pages take of the third beside that, however many tasks there are.
 - cost: the part of the throughput that both take of a master that uses all of a core.
 - bytes_per_page: what a page was sent for each task.
-- list_ms: a page of 100 of all tasks, the median and the longest; `list_cpu_ms`: the master's CPU.
-  The list is as it is, sorted, sorted by another key each time, or searched.
 """
 
 from __future__ import annotations
@@ -22,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 import statistics
 import sys
 import tempfile
@@ -30,15 +26,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import click
-from failover import Launcher, LoadGenerator, until
+from failover import LoadGenerator, until
 from throughput import HELD, Sprinter
 
-from pymesos_core.addresses import HostPort
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver
-from pymesos_testing.components import Roles, cpu_s_of
+from pymesos_testing.components import Roles, cpu_s_of, free_port
 
 OF_THE_PAGE = "without_state=true&latest=100"  # what the web page asks for
 OF_AN_ADDRESS = 20
@@ -48,18 +42,6 @@ ASKS_EVERY_S = 5.0
 HEADERS = "Host: 127.0.0.1\r\nCache-Control: max-age=1\r\n\r\n"
 LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 AT_ONCE, IN_FLIGHT = 16, 500
-LISTED, ASKED = 100, 24  # tasks on a page, and how many pages are asked for
-REST_S = 0.3  # between two of them; what was sorted is good for two seconds
-ORDERS: list[dict[str, str]] = [
-    {},
-    {"sort": "-launched"},
-    {"sort": "name"},
-    {"sort": "hostname"},
-    {"sort": "state"},
-    {"search": "bench"},
-    {"sort": "id"},
-    {"state": "TASK_RUNNING"},
-]
 
 
 async def read_pages(port: int, query: str, pages: int, *, asks: bool) -> None:
@@ -208,61 +190,12 @@ async def measure_pages(
     }
 
 
-async def measure_list(folder: Path, agents: int, tasks: int) -> dict[str, Any]:
-    """Launch tasks that run on, and ask for pages of them."""
-    port = free_port()
-    roles, load, launcher = Roles(folder), LoadGenerator(), Launcher(tasks)
-    running: list[asyncio.Task[None]] = []
-    took_s, took_cpu_s = list[float](), list[float]()
-    try:
-        quiet = ("--log-level", "warning", "--agent-ping-timeout", "15")
-        master = roles.master("list", *quiet, "--http-port", str(port))
-        each = -(-tasks // agents) + 1
-        resources = f"cpus:{each};mem:{each * 64};disk:1000"
-        running.append(asyncio.create_task(load.run(master.address, agents, resources)))
-        await until("all agents", lambda: load.last["registered"] == agents, 180)
-        info = pb.FrameworkInfo(name="bench", capabilities=[pb.PARTITION_AWARE])
-        running.append(asyncio.create_task(Driver(launcher, info, master.address).run()))
-        await until("all tasks", lambda: launcher.running == tasks, 900)
-        at, pid = f"http://{HostPort('127.0.0.1', port)}/v1/tasks", master.process.pid
-        async with aiohttp.ClientSession() as session:
-            for number in range(ASKED):
-                asked = {"limit": str(LISTED)} | ORDERS[number % len(ORDERS)]
-                began_s, cpu_s = time.perf_counter(), cpu_s_of(pid)
-                async with session.get(at, params=asked) as answer:
-                    said = await answer.json()
-                took_s.append(time.perf_counter() - began_s)
-                took_cpu_s.append(cpu_s_of(pid) - cpu_s)
-                if len(said["tasks"]) != min(LISTED, tasks):
-                    raise RuntimeError(f"a page has {len(said['tasks'])} tasks")
-                await asyncio.sleep(REST_S)
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        roles.close()
-    return {
-        name: {
-            "p50": round(statistics.median(some) * 1000, 1),
-            "longest": round(max(some) * 1000, 1),
-        }
-        for name, some in (("list_ms", took_s), ("list_cpu_ms", took_cpu_s))
-    }
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
 @click.command()
 @click.option("--agents", default=100, show_default=True, help="How many agents.")
 @click.option("--tasks", default=2000, show_default=True, help="How many tasks in a turn.")
 @click.option("--turns", default=15, show_default=True, help="How many turns each master has.")
 @click.option("--pages", default=200, show_default=True, help="How many pages are open.")
 @click.option("--query", default=OF_THE_PAGE, show_default=True, help="Of their streams.")
-@click.option("--listed", default=100_000, show_default=True, help="Tasks in the list; 0: none.")
 @click.option("--read", type=int, default=None, hidden=True)
 @click.option("--asks/--no-asks", default=True, help="Whether they ask for lists, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -272,12 +205,11 @@ def main(
     turns: int,
     pages: int,
     query: str,
-    listed: int,
     read: int | None,
     asks: bool,
     as_json: bool,
 ) -> None:
-    """Measure what open pages cost, and pages of a list."""
+    """Measure what open pages cost."""
     if read is not None:
         asyncio.run(read_pages(read, query, pages, asks=asks))
         return
@@ -289,12 +221,8 @@ def main(
         "asks": asks,
     }
     with tempfile.TemporaryDirectory(prefix="pymesos-bench-") as folder:
-        at = Path(folder)
-        measured = measure_pages(at, agents, tasks, turns, pages, query, asks=asks)
+        measured = measure_pages(Path(folder), agents, tasks, turns, pages, query, asks=asks)
         result |= asyncio.run(measured)
-        if listed:
-            result |= {"listed": listed}
-            result |= asyncio.run(measure_list(at, agents, listed))
     if as_json:
         print(json.dumps(result))
         return

@@ -191,12 +191,26 @@ MEASUREMENTS: dict[str, Measurement] = {
         ),
     ),
     "http_pages": Measurement(
-        "http_pages.py --listed 0",
+        "http_pages.py",
         4,
         (
             Figure("what 200 pages cost of the throughput", "cost", aim="≤ 0.1"),
             Figure("of it what is noted for them", "noting"),
             Figure("the master's CPU for the pages", "pages_cpu_ms_per_s", "ms/s"),
+        ),
+    ),
+    "http_lists": Measurement(
+        "http_lists.py",
+        2,
+        (
+            Figure("a page of 100 of 100,000 tasks, all orders and filters", "idle/list_ms/p50",
+                   "ms", "≤ 50"),
+            Figure("the longest", "idle/list_ms/longest", "ms", "≤ 50"),
+            Figure("the slowest of them, p50", "idle/slowest_ms/p50", "ms", "≤ 50"),
+            Figure("while 300 tasks a second are launched and end", "working/list_ms/p50",
+                   "ms", "≤ 50"),
+            Figure("the longest", "working/list_ms/longest", "ms"),
+            Figure("the slowest of them, p50", "working/slowest_ms/p50", "ms", "≤ 50"),
         ),
     ),
     "http_hostile": Measurement(

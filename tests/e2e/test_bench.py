@@ -141,6 +141,12 @@ def test_listing() -> None:
     assert result["tasks_s"] > 0 and result["master_bytes_per_task"] > 0
 
 
+def test_http_lists() -> None:
+    size = ("--agents", "5", "--tasks", "200", "--rounds", "1", "--lives", "20")
+    result = bench("http_lists.py", *size)
+    assert result["idle"]["list_ms"]["p50"] > 0 and result["by_query"]["sort=-id"]["p50"] > 0
+
+
 def test_churn_keeps_no_more_than_it_says() -> None:
     result = bench("churn.py", "--hours", "0.1")
     known = result["known_by_quarter"][-1]
