@@ -193,6 +193,22 @@ class TestLists:
         assert len(cordoned) == 1 and await ids("search=cordoned+active") == cordoned
         assert await ids("search=nowhere") == []
 
+    def test_an_agent_is_found_by_what_it_says_now(self, h: MasterHarness) -> None:
+        queries = Queries(h.core)
+
+        def found(search: str) -> int:
+            return len(queries.agents(NOBODY, PageRequest(), search=search).views)
+
+        agent = next(iter(h.core.state.agents.values()))
+        assert found("rack:r9") == found("Draining") == 0
+        info = types_pb2.AgentInfo()
+        info.CopyFrom(agent.info)
+        info.attributes.add(name="rack", text="R9")
+        agent.info = info
+        assert found("rack:R9 active") == 1
+        h.core.state.agents.clear()
+        assert found("rack:r9") == 0 and not queries._agent_search._known
+
     async def test_what_is_no_order_is_refused(self, answering: Answering) -> None:
         answer = await get(answering, "/v1/tasks?sort=agent")
         assert answer.status == 400 and b"expected is one of" in answer.body

@@ -228,19 +228,36 @@ def words_of(search: str) -> list[str]:
     return search.casefold().split()[:MOST_WORDS]
 
 
-def agent_has(row: Row, words: Sequence[str]) -> bool:
-    """Whether an agent has all of these words."""
-    agent_id, agent = row
-    if isinstance(agent, Quarantined):
-        text = f"{agent_id} quarantined"
-    else:
-        attributes = " ".join(f"{a.name}:{a.text}" for a in agent.info.attributes)
-        text = (
-            f"{agent_id} {agent.info.address.hostname} {agent.state_name}"
-            f" {agent.drain.state.value} {attributes}"
-        )
-    text = text.casefold()
-    return all(word in text for word in words)
+class AgentSearch:
+    """Looks for words in what is known of agents. What their messages say is read once for all
+    searches: of ten thousand agents it takes longer than the rest."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[types_pb2.AgentInfo, str]] = {}
+
+    def has(self, row: Row, words: Sequence[str]) -> bool:
+        """Whether an agent has all of these words."""
+        agent_id, agent = row
+        if isinstance(agent, Quarantined):
+            text = f"{agent_id} quarantined".casefold()
+        else:
+            own = self._own(agent_id, agent.info)
+            text = f"{own} {agent.state_name} {agent.drain.state.value}".casefold()
+        return all(word in text for word in words)
+
+    def keep(self, agents: Collection[str]) -> None:
+        """Forget those that are no more."""
+        for agent_id in self._known.keys() - agents:
+            del self._known[agent_id]
+
+    def _own(self, agent_id: str, info: types_pb2.AgentInfo) -> str:
+        """What an agent says of itself: another message is another text."""
+        known = self._known.get(agent_id)
+        if known is None or known[0] is not info:
+            attributes = " ".join(f"{a.name}:{a.text}" for a in info.attributes)
+            known = (info, f"{agent_id} {info.address.hostname} {attributes}")
+            self._known[agent_id] = known
+        return known[1]
 
 
 def _framework_name(framework: Framework | None) -> str:

@@ -24,9 +24,9 @@ from pymesos_master.queries.explaining import explanation
 from pymesos_master.queries.looking import Look
 from pymesos_master.queries.ordering import (
     AGENT_KEYS,
+    AgentSearch,
     Sorted,
     TaskFilter,
-    agent_has,
     sorted_by,
     task_keys,
     task_search,
@@ -80,6 +80,7 @@ class Queries:
         self.access = Access(core.state, self.permits, self._pages, clock)
         self._sorted = Sorted(clock)
         self._uses = Uses()
+        self._agent_search = AgentSearch()
 
     def agents(
         self,
@@ -95,7 +96,8 @@ class Queries:
         """
         may = self.permits.readable(caller, "Operator.ListAgents")
 
-        words = words_of(search)
+        words, of_agents = words_of(search), self._agent_search
+        of_agents.keep(self._state.agents.keys())
 
         def known() -> list[tuple[str, Agent | Quarantined]]:
             aside = {q.key: q for q in self._state.quarantined.values() if q.kind == AGENT}
@@ -106,7 +108,9 @@ class Queries:
             caller.taker,
             page,
             lambda: self._sorted.get("agents", sort, AGENT_KEYS, known) if sort else known(),
-            lambda item: item[0].startswith(id_prefix) and (not words or agent_has(item, words)),
+            lambda item: (
+                item[0].startswith(id_prefix) and (not words or of_agents.has(item, words))
+            ),
             lambda item: agent_view(item[1], may, self._state.frameworks),
             of="agents",
         )
