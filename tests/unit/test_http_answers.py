@@ -27,6 +27,7 @@ from pymesos_master.core import Config
 from pymesos_master.http import answering as http_answering
 from pymesos_master.http import openapi
 from pymesos_master.http.answering import ALL, Answering
+from pymesos_master.http.asking import Asked, read_query
 from pymesos_master.http.discovery import targets_json
 from pymesos_master.http.routes import ROUTES, tasks
 from pymesos_master.services.leading import Leadership
@@ -324,6 +325,30 @@ async def test_what_is_refused_says_why(
     said = json.loads(answer.body)
     validator(DOCUMENT["components"]["schemas"]["Error"]).validate(said)
     assert answer.status == status and words in said["error"]["message"], said
+
+
+async def test_what_pages_ask_for_again_and_again_is_read_once(
+    answering: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counted(query: str, *more: Any) -> Asked:
+        read.append(query)
+        return read_query(query, *more)
+
+    monkeypatch.setattr(http_answering, "read_query", counted)
+    for target, times in (
+        ("/v1/tasks?limit=1", 1),
+        ("/v1/agents?limit=1", 2),
+        ("/v1/tasks?limit=1", 2),
+        ("/v1/agents?limit=2", 3),
+        ("/v1/agents?limit=x", 4),
+        ("/v1/agents?limit=x", 5),  # what is refused is no request to keep
+    ):
+        assert (await get(answering, target)).status == (400 if "x" in target else 200)
+        assert len(read) == times
+    assert len((await get_json(answering, "/v1/agents?limit=1"))["agents"]) == 1
+    assert len((await get_json(answering, "/v1/agents?limit=2"))["agents"]) == 2
 
 
 async def test_only_what_reads_is_answered(answering: Answering) -> None:

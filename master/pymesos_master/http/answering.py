@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from http import HTTPStatus
 from itertools import islice
 from typing import Any, Protocol
@@ -57,6 +58,7 @@ STATUS = {
     Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Code.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
 }
+MOST_READ = 256  # requests that pages repeat, of which what they ask for is read once
 MOST_JOINED = 10_000  # entries of an answer that has no pages
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="pymesos"'}
 JOIN_TRIES = 2  # of a list whose later pages nobody knows any more
@@ -255,7 +257,9 @@ class Answering:
         self._services: Mapping[str, Calls] = {"Operator": operators, **others}
         self._gate = gate
         self._tokens = tokens
-        self._names = crossing.names_of(hostname)
+        names = crossing.names_of(hostname)
+        self._host_problem = lru_cache(MOST_READ)(lambda host: crossing.host_problem(host, names))
+        self._asked = lru_cache(MOST_READ)(self._read)
         self._turns = Turns()
         self._guesses = Guesses()
         self._routed = Routed((*ALL, openapi.route(ALL)))
@@ -290,13 +294,18 @@ class Answering:
             except CallError as error:
                 self._note(route, request.peer, error)
                 raise
-            asked = _in_path(path, route) | read_query(query, route.parameters)
+            asked = self._asked(method, path, query)
             if isinstance(route, Stream):
                 asked |= route.resumed(request.headers)
             age_s = max_age_s(request.headers.get("cache-control", "")) if route.shared else 0.0
             return Admitted(route, asked, caller, token, request.target, age_s)
         except CallError as error:
             return refused(error)
+
+    def _read(self, method: str, path: str, query: str) -> Asked:
+        """The parameters of a request. Raises CallError, for one that is none."""
+        route = self._routed.find(path)[method]
+        return _in_path(path, route) | read_query(query, route.parameters)
 
     def parts(self, admitted: Admitted) -> Parts:
         """Return what a stream says."""
@@ -466,6 +475,6 @@ class Answering:
 
     def _check_host(self, host: str) -> None:
         """Raises CallError: in an open cluster nothing else keeps a page from reading it."""
-        if problem := crossing.host_problem(host, self._names):
+        if problem := self._host_problem(host):
             told = f"{problem}, since this cluster has no certificates"
             raise CallError(Code.PERMISSION_DENIED, told)
