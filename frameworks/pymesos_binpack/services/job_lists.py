@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -48,10 +49,11 @@ def is_asked_for(request: pb.ListJobsRequest, one: Listed) -> bool:
 
 
 def in_order(
-    request: pb.ListJobsRequest, jobs: list[Listed], find: Callable[[str], Listed | None]
+    request: pb.ListJobsRequest, jobs: list[Listed], find: Callable[[str], Listed | None], most: int
 ) -> list[str]:
     """Return the ids of those that come after the token of the page before, in order.
 
+    They are no more than `most`: of ten thousand, those that a page shows are not all sorted.
     `find` has the job of the token, also if it is in the listing no more. Raises CallError.
     """
     name = (request.sort or "id").removeprefix("-")
@@ -67,4 +69,5 @@ def in_order(
             raise CallError(Code.ABORTED, told)
         after = ("" if last is None else key(last), request.page_token)
         places = [place for place in places if (place < after if descending else place > after)]
-    return [job_id for _, job_id in sorted(places, reverse=descending)]
+    first = heapq.nlargest(most, places) if descending else heapq.nsmallest(most, places)
+    return [job_id for _, job_id in first]

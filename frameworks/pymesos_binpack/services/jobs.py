@@ -89,10 +89,10 @@ class JobsService(ApplyCalls, RolloutCalls, TriggerCalls, JobRestores, AlertCall
             job = core.jobs.get(job_id)
             return _of_job(job) if job is not None and job.job.role in seen else None
 
-        every = in_order(request, asked, find)
+        next_ones = in_order(request, asked, find, size + 1)  # with one of the next page
         views: list[pb.JobView] = []
         used_bytes = 0
-        for job_id in every[:size]:
+        for job_id in next_ones[:size]:
             if job_id in aside:
                 view = quarantined_view(aside[job_id], framework_id)
             else:
@@ -103,7 +103,7 @@ class JobsService(ApplyCalls, RolloutCalls, TriggerCalls, JobRestores, AlertCall
             if views and used_bytes > PAGE_BYTES:
                 break
             views.append(view)
-        more = len(every) > len(views)
+        more = len(next_ones) > len(views)
         return pb.ListJobsResponse(jobs=views, next_page_token=views[-1].job_id if more else "")
 
     async def ListInstances(  # noqa: N802
