@@ -28,7 +28,7 @@ from pymesos_simulation.world import World
 Owner = FrameworkNode | FrameworkPair  # of jobs
 
 PATIENCE_S = 20.0  # of a call
-MAKE_ROOM_S = 300.0  # how long what is urgent waits in fine weather, before people make room
+MAKE_ROOM_S = 300.0  # how long work waits in fine weather, before people make room
 LOOK_S = 5.0  # how often people look what waits for them, once the weather is fine
 MOST_INSTANCES = 3
 TASK = "service"
@@ -53,11 +53,10 @@ CHANGES = ("ApplyJob", "ApplyJob", "ApplyJob", "ScaleJob", "RestartJob", "Rollba
 ASKED = ("PauseRollout", "ResumeRollout", "PromoteRollout", "AbortRollout")
 
 
-def urgent_waits(frameworks: Sequence[Owner]) -> bool:
-    """Whether something that may preempt its own framework's tasks has no room all the same."""
+def work_waits(frameworks: Sequence[Owner]) -> bool:
+    """Whether some task is not placed: services and what is kept for roles may leave no room."""
     cores = [framework.core for framework in frameworks if framework.core is not None]
-    jobs = [job for core in cores for job in core.jobs.values() if job.job.preempt]
-    return any(instance.pending for job in jobs for instance in job.instances)
+    return any(instance.pending for core in cores for instance in core.instances())
 
 
 class Editor(Person):
@@ -89,7 +88,7 @@ class Editor(Person):
         while True:
             for job_id in _changed_by(framework):
                 await self._see_to(framework, job_id)
-                if self.world.now_s > fine_s + MAKE_ROOM_S and urgent_waits(self._frameworks):
+                if self.world.now_s > fine_s + MAKE_ROOM_S and work_waits(self._frameworks):
                     await self._make_room(framework, job_id)
             await asyncio.sleep(LOOK_S)
 

@@ -14,7 +14,7 @@ from pymesos_master.core.roles import read_quota
 from pymesos_master.core.secrets import key_of
 from pymesos_master.core.state import ClusterState
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_simulation.changes import LOOK_S, urgent_waits
+from pymesos_simulation.changes import LOOK_S, work_waits
 from pymesos_simulation.cluster import Cluster
 from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.secrets import KEYRING, NAME, PLANTED
@@ -437,13 +437,13 @@ class Faults:
         )
 
     def make_room(self) -> None:
-        """Take all quotas back if something urgent waits in fine weather.
+        """Take all quotas back if work waits in fine weather.
 
         What is kept for a role that has nothing to do is more than a small cluster can spare.
         """
         leader = self.cluster.coordinator.leader
         if leader is None or leader.core is None:
             self.world.at(LOOK_S, self.make_room)
-        elif urgent_waits(self.cluster.owners):
+        elif work_waits(self.cluster.owners):
             for role in ROLES:
                 self._ask_for_quota(leader, role, pb.Quota())
