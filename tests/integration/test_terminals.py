@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -271,16 +271,126 @@ console.connect({str(path)!r})
 async def test_a_tool_that_stands_still_before_it_sends(
     crun: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is typed waits; who goes away ends it."""
+    """Who types does not wait for it; who goes away ends it."""
     monkeypatch.setattr(sessions, "END_GRACE_S", 0.2)
     made = entry(crun, "true")
     typed = Typed(replace(made, argv=["/bin/sh", "-c", "trap '' HUP TERM; sleep 672 & wait"]))
     await typed.session.start()
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(typed.type("x"), 0.2)
+    await asyncio.wait_for(typed.type("x"), 20)
     tool = tool_of(typed)
     await typed.session.close()
     assert not tool.is_running()
+
+
+STANDS_STILL = """
+import signal, time
+for number in (signal.SIGINT, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
+print('up', flush=True)
+time.sleep(672)
+"""
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        (pb.ExecInput(stdin=b"y\x03"), -signal.SIGINT),
+        (pb.ExecInput(stdin=b"\x1c"), -signal.SIGQUIT),
+        (pb.ExecInput(signal=signal.SIGINT), -signal.SIGINT),
+        (pb.ExecInput(signal=signal.SIGTERM), -signal.SIGTERM),
+    ],
+    ids=["Ctrl-C", "Ctrl-Backslash", "SIGINT", "SIGTERM"],
+)
+async def test_a_tool_that_sends_no_terminal_is_interrupted(
+    tmp_path: Path, message: pb.ExecInput, status: int
+) -> None:
+    """Whatever has been typed before."""
+    argv = ["/usr/bin/env", "python3", "-c", STANDS_STILL]
+    typed = Typed(Entry(argv, dict(os.environ), tmp_path, console=tmp_path / "console"))
+    await typed.session.start()
+    reading = asyncio.create_task(typed.read())
+    await typed.until("up")
+    async with asyncio.timeout(20):
+        await typed.type("x" * (sessions.TYPED_AHEAD_BYTES + 1))
+        await typed.session.take(pb.ExecInput(resized=pb.TerminalSize(rows=33, columns=99)))
+        await typed.session.take(message)
+        await reading
+    await typed.session.close()
+    assert typed.status == status
+
+
+SENDS_LATE = """
+import os, socket, time, tty
+print('up', flush=True)
+while not os.path.exists('go'):
+    time.sleep(0.02)
+ours, theirs = os.openpty()
+tty.setraw(theirs)
+console = socket.socket(socket.AF_UNIX)
+console.connect('console')
+socket.send_fds(console, [b'x'], [ours])
+os.close(ours)
+os.write(theirs, b'sent ')
+time.sleep(0.3)
+said = b''
+while not said.endswith(b'later'):
+    said += os.read(theirs, 4096)
+open('read', 'wb').write(said)
+os.write(theirs, b'%d columns' % os.get_terminal_size(theirs).columns)
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 10_000, 20_000])
+async def test_what_is_typed_before_a_terminal_comes(tmp_path: Path, lines: int) -> None:
+    """It is read first, to a limit; the terminal holds less than that."""
+    argv = ["/usr/bin/env", "python3", "-c", SENDS_LATE]
+    typed = Typed(Entry(argv, dict(os.environ), tmp_path, console=tmp_path / "console"))
+    ahead = "".join(f"{number}\n" for number in range(lines))
+    await typed.session.start()
+    reading = asyncio.create_task(typed.read())
+    await typed.until("up")
+    async with asyncio.timeout(20):
+        for at in range(0, len(ahead), 1000):
+            await typed.type(ahead[at : at + 1000])
+        await typed.session.take(pb.ExecInput(resized=pb.TerminalSize(rows=33, columns=99)))
+        (tmp_path / "go").touch()
+        await typed.until("sent")
+        await typed.type("la")
+        await typed.type("ter")
+        await reading
+    await typed.session.close()
+    read = (tmp_path / "read").read_text()
+    assert read == ahead[: sessions.TYPED_AHEAD_BYTES] + "later"
+    assert (typed.status, typed.said.endswith("99 columns")) == (0, True)
+
+
+async def test_who_types_to_a_command_that_has_left_its_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It always seems writable then, and takes nothing: it is not tried all the time."""
+    script = "exec </dev/null >/dev/null 2>&1; touch left; exec sleep 674"
+    typed = Typed(Entry(["/bin/sh", "-c", script], dict(os.environ), tmp_path))
+    await typed.session.start()
+    reading = asyncio.create_task(typed.read())
+    await until("it has left", (tmp_path / "left").exists)
+    refused = 0
+
+    def write(descriptor: int, data: bytes, write: Callable[[int, bytes], int] = os.write) -> int:
+        nonlocal refused
+        try:
+            return write(descriptor, data)
+        except BlockingIOError:
+            refused += 1
+            raise
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(typed.type("x\n" * 150_000), 2)
+    assert 2 < refused < 100
+    await typed.session.take(pb.ExecInput(signal=signal.SIGTERM))
+    await asyncio.wait_for(reading, 20)
+    await typed.session.close()
+    assert typed.status == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("after_s", [0, 0.01, 0.02, 0.04, 0.3])

@@ -27,6 +27,8 @@ from pymesos_core.tasks import Background, running
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
 QUEUED_OUTPUTS = 16
+TYPED_AHEAD_BYTES = 64 * 1024  # what is kept of it until the command has its terminal
+KEYS = {b"\x03": signal.SIGINT, b"\x1c": signal.SIGQUIT}  # Ctrl-C, Ctrl-\
 END_GRACE_S = 1.0
 SETSID = shutil.which("setsid") or "/usr/bin/setsid"
 ENDERS = ThreadPoolExecutor(4, thread_name_prefix="end-marked")
@@ -127,7 +129,8 @@ class Session:
         self._process: asyncio.subprocess.Process | None = None
         self._terminals: list[int] = []  # our ends: the program's own, and the command's
         self._terminal: int | None = None  # the command's
-        self._has_terminal = asyncio.Event()
+        self._typed_ahead = b""  # before the command had it
+        self._writing_ahead: asyncio.Task[None] | None = None
         self._console: ConsoleSocket | None = None  # for the command's to come
         self._outputs: asyncio.Queue[pb.ExecOutput | None] = asyncio.Queue(QUEUED_OUTPUTS)
         self._copies = Background("copying what a session writes")
@@ -196,11 +199,18 @@ class Session:
                     yield data
 
     def _use(self, terminal: int) -> None:
-        """It is the command's: what waited for it goes on."""
+        """It is the command's: it has the latest size, and what was typed ahead."""
         assert self._size is not None
         self._terminal = terminal
-        self._has_terminal.set()
         resize(terminal, self._size)
+        if self._typed_ahead:
+            # Beside its output, which is read meanwhile.
+            self._writing_ahead = self._copies.start(self._write_ahead(terminal))
+
+    async def _write_ahead(self, terminal: int) -> None:
+        with contextlib.suppress(OSError):
+            await write_terminal(terminal, self._typed_ahead)
+        self._typed_ahead = b""
 
     def _copy(self, chunks: Chunks, name: str) -> None:
         async def copy() -> None:
@@ -246,13 +256,26 @@ class Session:
 
     async def _write(self, data: bytes) -> None:
         with contextlib.suppress(OSError):  # it has ended, or closed its input
-            if self._size is not None:
-                await self._has_terminal.wait()
-                assert self._terminal is not None
+            if self._terminal is not None:
+                if self._writing_ahead is not None:
+                    await asyncio.wait((self._writing_ahead,))
                 await write_terminal(self._terminal, data)
+            elif self._size is not None:
+                self._type_ahead(data)
             elif self._process is not None and self._process.stdin is not None:
                 self._process.stdin.write(data)
                 await self._process.stdin.drain()
+
+    def _type_ahead(self, data: bytes) -> None:
+        """Keep it until the command has its terminal; keys that are signals reach the program.
+
+        Nothing waits: the program may stand still, and what comes next may be what ends it. So
+        what is too much is left out.
+        """
+        self._typed_ahead += data[: TYPED_AHEAD_BYTES - len(self._typed_ahead)]
+        for key, number in KEYS.items():
+            if key in data:
+                self._signal(number)
 
     def _signal(self, number: int) -> None:
         if self._process is None or self._process.returncode is not None:

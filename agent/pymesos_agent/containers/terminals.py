@@ -56,17 +56,17 @@ async def read_terminal(terminal: int, ended: asyncio.Future[Any]) -> Chunks:
 
 async def write_terminal(terminal: int, data: bytes) -> None:
     """All of it, as its users read; it does not block. Raises OSError."""
-    loop = asyncio.get_running_loop()
+    waited = False
     while data:
         try:
             data = data[os.write(terminal, data) :]
+            waited = False
         except BlockingIOError:
-            writable = asyncio.Event()
-            loop.add_writer(terminal, writable.set)
-            try:
-                await writable.wait()
-            finally:
-                loop.remove_writer(terminal)
+            if waited:
+                # Nobody has it open, so it always seems writable; it may be opened again.
+                await asyncio.sleep(REOPENED_S)
+            await _writable(terminal)
+            waited = True
 
 
 class ConsoleSocket:
@@ -130,6 +130,17 @@ async def _unless_over(
         if over:
             return None
         await _readable(fd, ended)
+
+
+async def _writable(fd: int) -> None:
+    """There is room, or nobody has the other end."""
+    loop = asyncio.get_running_loop()
+    writable = asyncio.Event()
+    loop.add_writer(fd, writable.set)
+    try:
+        await writable.wait()
+    finally:
+        loop.remove_writer(fd)
 
 
 async def _readable(fd: int, ended: asyncio.Future[Any]) -> None:
