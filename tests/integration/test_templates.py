@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.files import config
 from pymesos_agent.files.config import DIGESTS, NEW, NOTHING, ConfigError, Found, Rendering
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
@@ -30,7 +31,10 @@ def write_config(spec: ContainerSpec, told: Mapping[str, Found] = NOTHING) -> No
 
 
 def rewrite_config(spec: ContainerSpec, told: Mapping[str, Found]) -> list[str]:
-    return asyncio.run(Rendering().rewrite(spec, told))
+    changed, problems = asyncio.run(Rendering().rewrite(spec, told))
+    for problem in problems:
+        raise problem
+    return changed
 
 
 def secret_config(spec: ContainerSpec, secrets: Mapping[str, bytes]) -> Mapping[str, bytes]:
@@ -108,6 +112,50 @@ def test_what_a_task_has_made_of_its_file_is_no_change(tmp_path: Path) -> None:
     assert rewrite_config(spec, told) == ["b"], "it has not begun anew since"
     (sandbox.parent / DIGESTS).write_text("[")
     assert rewrite_config(spec, told) == [], "then what is there counts"
+
+
+@pytest.mark.parametrize("inside", ["c/c", "sandbox"])  # with a guard, without one
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_one_that_cannot_be_made_keeps_no_other(tmp_path: Path, inside: str, first: str) -> None:
+    use = pb.AddressesUse(name="web", role="*", job="shop", task="web")
+    sandbox = tmp_path / inside
+    sandbox.mkdir(parents=True)
+    spec = spec_of(
+        sandbox,
+        *(
+            pb.ConfigFile(path=path, template="{{ addresses.web[0].ip }}", addresses=[use])
+            for path in (first, "ab".replace(first, ""))
+        ),
+    )
+    one, other = {"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}
+    write_config(spec, {"a": {"web": [one]}, "b": {"web": [one]}})
+    told: dict[str, Any] = {"a": {"web": [other]}, "b": {"web": []}}
+    changed, problems = asyncio.run(Rendering().rewrite(spec, told))
+    assert changed == ["a"] and (sandbox / "a").read_text() == "10.0.0.2"
+    assert len(problems) == 1 and "config file b cannot be made: line 1" in str(problems[0])
+    assert (sandbox / "b").read_text() == "10.0.0.1"
+    changed, problems = asyncio.run(Rendering().rewrite(spec, told))
+    assert not changed and len(problems) == 1, "it is told once"
+    with pytest.raises(ConfigError, match="its config file b cannot be made"):
+        write_config(spec, told)  # a task that starts has all or none
+
+
+def test_what_was_made_is_told_whatever_happens_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use = pb.AddressesUse(name="web", role="*", job="shop", task="web")
+    sandbox = tmp_path / "c" / "c"
+    sandbox.mkdir(parents=True)
+    spec = spec_of(sandbox, template(PEERS, addresses=[use]))
+    one = {"address": "10.0.0.1:80", "ports": {"http": 80}}
+    write_config(spec, {"a.conf": {"web": [one]}})
+
+    def keep(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(config, "_keep_digests", keep)
+    changed, problems = asyncio.run(Rendering().rewrite(spec, {"a.conf": {"web": [one, one]}}))
+    assert changed == ["a.conf"] and [type(each) for each in problems] == [RuntimeError]
 
 
 def test_nothing_is_made_anew_through_what_a_task_has_put_there(tmp_path: Path) -> None:

@@ -245,23 +245,27 @@ class Scripted(Rendering):
     def __init__(self) -> None:
         self.made: list[Mapping[str, Found]] = []
         self.tries = 0
-        self.problem = ""
+        self.problem: Exception | None = None
+        self.unmade: set[str] = set()  # files that are not made; with a problem alone, none is
         self.slow: set[str] = set()  # containers whose files are never made
 
-    async def rewrite(self, spec: ContainerSpec, told: Mapping[str, Found]) -> list[str]:
+    async def rewrite(
+        self, spec: ContainerSpec, told: Mapping[str, Found]
+    ) -> tuple[list[str], list[Exception]]:
         self.tries += 1
         if spec.container_id in self.slow:
             await asyncio.Event().wait()
-        if self.problem:
-            raise ConfigError(self.problem)
+        if self.problem and not self.unmade:
+            raise self.problem
         self.made.append(told)
-        return list(told)
+        changed = [path for path in told if path not in self.unmade]
+        return changed, [self.problem] if self.problem else []
 
 
 class Machine:
     """An agent with a task that has addresses, and what looks after it."""
 
-    def __init__(self, on_change: Any, signal: str = "") -> None:
+    def __init__(self, on_change: Any, signal: str = "", second: Any = None) -> None:
         self.h = AgentHarness()
         self.h.connect()
         self.held = Held()
@@ -269,7 +273,8 @@ class Machine:
         self.addresses = Addresses(self.held)
         self.rendering, self.runtime = Scripted(), Runtime()
         self.on_change, self.signal = on_change, signal
-        self.no_user: LookupError | None = None
+        self.no_user: Exception | None = None
+        self.second = second  # what is done when a second file changes, if it has one
         self.launch("t")
         self.now_s = 0.0
         self.told: list[ev.ConfigChanged] = []
@@ -288,6 +293,14 @@ class Machine:
             on_change=self.on_change,
             signal=self.signal,
         )
+        if self.second is not None:
+            info.container.config.add(
+                path="second",
+                template=PEERS,
+                addresses=[USE],
+                on_change=self.second,
+                signal="SIGHUP",
+            )
         launch = agent_pb2.LaunchTask(
             framework_id="f", task_info=info, framework_info=types_pb2.FrameworkInfo(name="f")
         )
@@ -336,11 +349,11 @@ def test_a_task_is_told_by_a_signal_of_what_has_changed() -> None:
     m.held.take(batch(named("other", 0, task="web"), named("b", 1, ("http", 2))))
     m.look(3)
     assert len(m.rendering.made) == 1, "nothing of its own has changed"
-    m.rendering.problem = "its template has no line 1"
+    m.rendering.problem = ConfigError("its template has no line 1")
     m.held.take(batch(ended="b"))
     m.look(3)
     assert len(m.runtime.sent) == 1, "the file stays as it was"
-    m.rendering.problem = ""
+    m.rendering.problem = None
     m.held.take(batch(named("b", 1, ("http", 3))))
     m.look()
     assert len(m.runtime.sent) == 2 and not m.told
@@ -352,7 +365,7 @@ def test_what_could_not_be_made_is_tried_again_later_each_time(
     m = Machine(types_pb2.ON_CHANGE_SIGNAL, "SIGUSR1")
     m.run()
     m.look()
-    m.rendering.problem = "No space left on device"
+    m.rendering.problem = ConfigError("No space left on device")
     m.held.take(batch(named("b", 1, ("http", 2))))
     m.look()
     assert m.rendering.tries == 1
@@ -363,7 +376,7 @@ def test_what_could_not_be_made_is_tried_again_later_each_time(
         m.look()
     assert 3600 / AGAIN_S[1] < m.rendering.tries < 3600 / AGAIN_S[1] * 4
     assert len(caplog.messages) == 1, "it is said once"
-    m.rendering.problem, m.no_user = "", UserError("there is no user nobody")
+    m.rendering.problem, m.no_user = None, UserError("there is no user nobody")
     m.look(1 + int(AGAIN_S[1] / LOOK_S))
     assert len(caplog.messages) == 2 and not m.rendering.made
     m.no_user = None
@@ -374,14 +387,67 @@ def test_what_could_not_be_made_is_tried_again_later_each_time(
     assert m.rendering.tries == tries, "it is as it should be"
 
 
-def test_what_nobody_foresaw_is_a_fault(caplog: pytest.LogCaptureFixture) -> None:
-    m = Machine(types_pb2.ON_CHANGE_NONE)
+@pytest.mark.parametrize("is_known_to_fail", [False, True])
+def test_what_nobody_foresaw_is_said_once_and_tried_again_later_each_time(
+    caplog: pytest.LogCaptureFixture, is_known_to_fail: bool
+) -> None:
+    m = Machine(types_pb2.ON_CHANGE_SIGNAL, "SIGUSR1")
     m.run()
     m.look()
-    m.no_user = KeyError("b")
+    m.held.take(batch(named("b", 1, ("http", 2))))
+    if is_known_to_fail:
+        m.no_user = UserError("there is no user nobody")
+        m.look()
+    m.no_user = None
+    m.rendering.problem = RuntimeError("can't start new thread")
+    caplog.clear()
+    while m.now_s < 3600:
+        m.look()
+    assert 3600 / AGAIN_S[1] < m.rendering.tries < 3600 / AGAIN_S[1] * 4
+    (record,) = caplog.records
+    assert record.exc_info and record.exc_info[1] is m.rendering.problem
+    assert 'RuntimeError("can\'t start new thread")' in record.message
+    m.rendering.problem = None
+    m.look(1 + int(AGAIN_S[1] / LOOK_S))
+    assert m.runtime.sent == [(m.container_id, "SIGUSR1")]
+
+
+def test_a_file_that_cannot_be_made_withholds_no_signal_of_another(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    m = Machine(types_pb2.ON_CHANGE_SIGNAL, "SIGUSR1", types_pb2.ON_CHANGE_NONE)
+    m.run()
+    m.look()
+    m.rendering.problem = ConfigError("its config file second cannot be made: 'db' is empty")
+    m.rendering.unmade = {"second"}
     m.held.take(batch(named("b", 1, ("http", 2))))
     m.look()
-    assert caplog.messages == ["making config files anew has failed"]
+    assert m.runtime.sent == [(m.container_id, "SIGUSR1")]
+    (said,) = caplog.messages
+    assert said == (
+        "t: its config file second cannot be made: 'db' is empty;"
+        " what cannot be made stays as it was, and is tried again"
+    )
+    m.look(1 + int(AGAIN_S[0] / LOOK_S))
+    assert m.rendering.tries == 2
+
+
+def test_a_task_begins_anew_once_all_its_files_can_be_made() -> None:
+    m = Machine(types_pb2.ON_CHANGE_RESTART, "", types_pb2.ON_CHANGE_SIGNAL)
+    m.run()
+    m.look()
+    m.rendering.problem = ConfigError("its config file third cannot be made: 'db' is empty")
+    m.rendering.unmade = {"third"}
+    m.held.take(batch(named("b", 1, ("http", 2))))
+    m.look(2 + int((LEAST_S + SPLAY_S + AGAIN_S[1]) / LOOK_S))
+    assert not m.told, "its start would fail"
+    assert (m.container_id, "SIGHUP") in m.runtime.sent, "it goes on, and is told of the others"
+    m.rendering.problem, m.rendering.unmade = None, {"peers"}  # made already: no change any more
+    m.held.take(batch(named("b", 1, ("http", 3))))
+    m.look()
+    assert not m.told, "at a moment of its own"
+    m.look(2 + int(SPLAY_S / LOOK_S))
+    assert m.told == [ev.ConfigChanged(m.container_id)], "and it is not forgotten"
 
 
 def test_a_task_begins_anew_within_a_while_and_once() -> None:

@@ -76,24 +76,36 @@ class Rendering:
         if digests:
             await in_thread(_keep_digests, spec, digests)
 
-    async def rewrite(self, spec: ContainerSpec, told: Mapping[str, Found]) -> list[str]:
+    async def rewrite(
+        self, spec: ContainerSpec, told: Mapping[str, Found]
+    ) -> tuple[list[str], list[Exception]]:
         """Make those files anew that have addresses, beside the task that runs; return which
-        differ.
+        differ, and why others could not be made.
 
         They differ from what the agent made before, whatever the task has made of them; those by
-        which it is to begin anew, from what it has begun with. Raises ConfigError.
+        which it is to begin anew, from what it has begun with. One that cannot be made stays as it
+        was, and keeps no other from being made. Where it cannot be kept what was made, the same
+        files differ the next time, too: better told twice than never.
         """
         digests = await in_thread(_digests, spec)
         before = dict(digests)
-        changed = []
+        changed: list[str] = []
+        problems: list[Exception] = []  # also faults, which are no reason to forget what differs
         for file in spec.info.container.config:
             if file.addresses:
                 of_it = told.get(file.path, {})
-                if await self.make(_rewrite_file, spec, file, of_it, digests):
-                    changed.append(file.path)
+                try:
+                    if await self.make(_rewrite_file, spec, file, of_it, digests):
+                        changed.append(file.path)
+                except Exception as error:
+                    error.add_note(f"while {file.path[:255]} was made anew")  # in a traceback
+                    problems.append(error)
         if digests != before:
-            await in_thread(_keep_digests, spec, digests)
-        return changed
+            try:
+                await in_thread(_keep_digests, spec, digests)
+            except Exception as error:
+                problems.append(error)
+        return changed, problems
 
     async def with_secrets(
         self, spec: ContainerSpec, secrets: Mapping[str, bytes]

@@ -2,7 +2,8 @@
 
 Then the task is told by a signal, or begins anew, as its job wants it. Those that are to begin anew
 do so at moments of their own, so that not all of a service are away at once. What cannot be made is
-tried again, later each time.
+tried again, later each time. Until it can, the task is sent the signals of its other files, but
+does not begin anew: its start would fail.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pymesos_agent.containers.spec import ContainerSpec
@@ -99,9 +100,7 @@ class Renewing:
         for container_id in given.keys() - self._core.state.owners.keys():
             del given[container_id]
         self._due = {c: when_s for c, when_s in self._due.items() if c in running}
-        for container_id in [c for c, when_s in self._due.items() if when_s <= now_s]:
-            del self._due[container_id]
-            self._feed(ConfigChanged(container_id))
+        self._restart_due(now_s)
         if not self._addresses.is_heard:
             return
         for container_id, task in running.items():
@@ -118,6 +117,15 @@ class Renewing:
                 and any(file.addresses for file in task.info.container.config)
             ):
                 yield task
+
+    def _restart_due(self, now_s: float) -> None:
+        """Have begin anew what is due, unless it could not: its files are made at a start, too."""
+        for container_id, when_s in list(self._due.items()):
+            if container_id in self._failed:
+                self._due[container_id] = max(when_s, now_s + _splay_s(container_id))
+            elif when_s <= now_s:
+                del self._due[container_id]
+                self._feed(ConfigChanged(container_id))
 
     def _look_at(self, task: Task, now_s: float) -> None:
         container_id = task.container_id
@@ -137,33 +145,49 @@ class Renewing:
     async def _renew(self, task: Task, told: Mapping[str, Found], now_s: float) -> None:
         try:
             spec = self._spec_of(self._core.start_of(task))
-            changed = await self._rendering.rewrite(spec, told)
-        except (ConfigError, UserError) as error:
-            self._put_off(task, str(error))
-            return
+            changed, problems = await self._rendering.rewrite(spec, told)
+        except Exception as error:
+            changed, problems = [], [error]
         finally:
             self._busy.discard(task.container_id)
-        self._failed.pop(task.container_id, None)
+        if problems:
+            self._put_off(task, problems)
+        else:
+            self._failed.pop(task.container_id, None)
         files = [file for file in task.info.container.config if file.path in changed]
         if task.kill is not None or task.state != pb.TASK_RUNNING:
             return  # meanwhile
         if any(file.on_change == pb.ON_CHANGE_RESTART for file in files):
-            splay_s = zlib.crc32(task.container_id.encode()) / 2**32 * SPLAY_S
             since_s = self._since.get(task.container_id, now_s)
-            when_s = max(now_s, since_s + LEAST_S) + splay_s
+            when_s = max(now_s, since_s + LEAST_S) + _splay_s(task.container_id)
             self._due.setdefault(task.container_id, when_s)
-            return
         wanted = {file.signal for file in files if file.on_change == pb.ON_CHANGE_SIGNAL}
         for signal in sorted(wanted & set(STOP_SIGNALS)):
             if (runtime := self._runtimes.get(task.runtime)) is not None:
                 runtime.signal(task.container_id, signal)
 
-    def _put_off(self, task: Task, problem: str) -> None:
-        """Have the files tried again; what is the matter is said when it is something new."""
+    def _put_off(self, task: Task, problems: Sequence[Exception]) -> None:
+        """Have the files tried again; what is the matter is said when it is something new.
+
+        What nobody foresaw is a fault, and said with where it happened.
+        """
         if task.container_id not in self._failed:
             self._failed[task.container_id] = _Failed(self._new_backoff())
         failed = self._failed[task.container_id]
         failed.again_s = self._now_s + failed.backoff.next_s()
-        if problem != failed.said:
-            failed.said = problem
-            log.warning("%s keeps its config files as they were: %s", task.info.task_id, problem)
+        faults = [each for each in problems if not isinstance(each, (ConfigError, UserError))]
+        said = "; ".join(repr(each) if each in faults else str(each) for each in problems)
+        if said != failed.said:
+            failed.said = said
+            log.log(
+                logging.ERROR if faults else logging.WARNING,
+                "%s: %s; what cannot be made stays as it was, and is tried again",
+                task.info.task_id,
+                said,
+                exc_info=faults[0] if faults else None,
+            )
+
+
+def _splay_s(container_id: str) -> float:
+    """How much later than others of its service a container begins anew."""
+    return zlib.crc32(container_id.encode()) / 2**32 * SPLAY_S
