@@ -443,6 +443,24 @@ async def test_exec_in_a_terminal_that_is_sent(
     assert not console.exists()
 
 
+class Late(FakeCall):
+    """Its peer says the rest when it has heard how the command ended."""
+
+    async def read(self) -> Any | None:
+        while len(self._batches) == 1 and not any(o.HasField("exit_status") for o in self.written):
+            await asyncio.sleep(0.01)
+        return await super().read()
+
+
+async def test_exec_takes_in_what_was_on_its_way_when_the_command_ended(tmp_path: Path) -> None:
+    """Written to a call that has ended, it costs gRPC's client the exit status (grpc#36066)."""
+    start = sandbox_pb2.ExecInput.Start(argv=["true"])
+    more = sandbox_pb2.ExecInput(stdin_closed=True)
+    call = Late(sandbox_pb2.ExecInput(start=start), more, hangs=False)
+    await SandboxService(Tasks(tmp_path)).Exec(call)
+    assert call.written[-1].exit_status == 0 and call._batches == []
+
+
 async def exec_everywhere(tasks: Tasks, argv: Sequence[str], terminal: bool) -> bytes:
     """What it said when it was cancelled last, which is when nothing more happened."""
     service = SandboxService(tasks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import stat
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from pymesos_proto.v1 import sandbox_pb2 as pb
 Call = ServerCall[Any, Any]
 FOLLOW_S = 0.1
 MAX_SESSIONS = 64
+LAST_INPUT_S = 0.5  # for a caller who has heard how the command ended to hang up
 MAX_ARGV_BYTES = 128 * 1024
 TERM = re.compile(r"[A-Za-z0-9+._-]{1,64}")
 
@@ -163,10 +165,12 @@ class SandboxService:
             raise CallError(Code.INVALID_ARGUMENT, "the first input is the start")
         entry = self._entry(first.start)
         session = Session(entry, first.start.size if first.start.terminal else None)
+        no_more = asyncio.Event()
 
         async def take() -> None:
             while (message := await call.read()) is not None:
                 await session.take(message)
+            no_more.set()
 
         self._sessions += 1
         try:
@@ -175,6 +179,10 @@ class SandboxService:
             async with beside(take()):
                 async for output in session.outputs():
                     await call.write(output)
+                # gRPC's client forgets the exit status that it has not read yet when it writes to
+                # a call that has ended (grpc#36066).
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(no_more.wait(), LAST_INPUT_S)
         except OSError as error:
             raise CallError(Code.INTERNAL, f"it cannot be run: {error}") from None
         finally:
