@@ -345,7 +345,7 @@ os.write(theirs, b'%d columns' % os.get_terminal_size(theirs).columns)
 
 @pytest.mark.parametrize("lines", [1, 10_000, 20_000])
 async def test_what_is_typed_before_a_terminal_comes(tmp_path: Path, lines: int) -> None:
-    """It is read first, to a limit; the terminal holds less than that."""
+    """Input before the terminal is read first, to a limit; the terminal holds less than that."""
     argv = ["/usr/bin/env", "python3", "-c", SENDS_LATE]
     typed = Typed(Entry(argv, dict(os.environ), tmp_path, console=tmp_path / "console"))
     ahead = "".join(f"{number}\n" for number in range(lines))
@@ -370,7 +370,7 @@ async def test_what_is_typed_before_a_terminal_comes(tmp_path: Path, lines: int)
 async def test_who_types_to_a_command_that_has_left_its_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It always seems writable then, and takes nothing: it is not tried all the time."""
+    """The terminal always seems writable then, and takes nothing: it is not tried all the time."""
     script = "exec </dev/null >/dev/null 2>&1; touch left; exec sleep 674"
     typed = Typed(Entry(["/bin/sh", "-c", script], dict(os.environ), tmp_path))
     await typed.session.start()

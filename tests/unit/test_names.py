@@ -187,7 +187,7 @@ def test_the_masters_quick_look_leaves_out_nothing_that_is_meant(
 
 
 def test_the_run_of_a_task_that_is_called_otherwise_is_not_looked_up() -> None:
-    """It stands in a message that has to be read for it, of up to 20,000 tasks for one page."""
+    """A run stands in a message that has to be read for it, of up to 20,000 tasks for one page."""
 
     def run() -> str:
         raise AssertionError("nobody is to ask for it")

@@ -424,7 +424,7 @@ os.dup2(theirs, 0); os.dup2(theirs, 1); os.execv("/bin/cat", ["cat"])
 
 
 class Sending(Tasks):
-    """Its commands' terminals are sent, or none is, though it is said to be."""
+    """Tasks whose commands' terminals are sent, or none is, though it is said to be."""
 
     def entry(self, framework_id: str, task_id: str, argv: Sequence[str], term: str) -> Entry:
         entry = super().entry(framework_id, task_id, argv, term)
@@ -444,7 +444,7 @@ async def test_exec_in_a_terminal_that_is_sent(
 
 
 class Late(FakeCall):
-    """Its peer says the rest when it has heard how the command ended."""
+    """A call whose peer says the rest when it has heard how the command ended."""
 
     async def read(self) -> Any | None:
         while len(self._batches) == 1 and not any(o.HasField("exit_status") for o in self.written):

@@ -199,7 +199,7 @@ class Session:
                     yield data
 
     def _use(self, terminal: int) -> None:
-        """It is the command's: it has the latest size, and what was typed ahead."""
+        """Make a terminal the command's: give it the latest size and what was typed ahead."""
         assert self._size is not None
         self._terminal = terminal
         resize(terminal, self._size)

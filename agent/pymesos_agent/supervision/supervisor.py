@@ -200,7 +200,7 @@ class Supervisor:
         self.containers[container.id] = container
 
     def on_started(self, container: Container) -> None:
-        """Its program is executed."""
+        """Tell the agent that the container's program is executed."""
         self.agent.send({"ev": "started", "id": container.id, "pid": container.pid})
         if container.main_ended:
             self.finish(container)
@@ -257,7 +257,7 @@ class Supervisor:
         self.children.reap()
 
     def on_child_ended(self, container: Container, status: int) -> None:
-        """Its main process, or its keeper, or its helper."""
+        """Handle the end of a container's main process, keeper or helper."""
         if container.helper is not None:
             self.on_helper_ended(container, container.helper, status)
         else:

@@ -93,7 +93,7 @@ class ImageFolder:
         return self._load(self._record_path(wanted))
 
     def records(self) -> list[Record]:
-        """Of every image that is here."""
+        """Return the record of every image that is here."""
         paths = list((self.directory / "records").glob("*.json"))
         return [record for path in paths if (record := self._load(path)) is not None]
 
