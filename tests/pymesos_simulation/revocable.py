@@ -27,7 +27,7 @@ MARGIN = 0.1
 LEAST, MOST = 0.02, 0.8  # CPUs that each container uses, in bad weather more and less
 WAVE_S = 12.0
 MEM_MIB = 8
-PATIENCE_S = 12.0  # two looks, an agent that starts or is stopped, and the grace period of 5 s
+PATIENCE_S = 12.0  # two looks, an agent that starts or went on, and the grace period of 5 s
 
 
 def revocable_seed(world: World) -> bool:
@@ -80,7 +80,7 @@ def check_agent(node: AgentNode, core: AgentCore, effects: list[fx.Effect]) -> N
     _check_look(node, core)
     if _is_too_much(node):
         node.crowded_since_s = node.crowded_since_s or world.now_s
-        crowded_s = world.now_s - node.crowded_since_s
+        crowded_s = world.now_s - max(node.crowded_since_s, node.paused_until_s)
         assert crowded_s < PATIENCE_S, f"{node.name} has had too many guests for {crowded_s:g} s"
     else:
         node.crowded_since_s = 0.0
