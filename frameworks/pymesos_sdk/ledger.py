@@ -115,9 +115,14 @@ class Ledger:
         self._begin_to_ask()
 
     def kill(self, call: scheduler_pb.Call) -> None:
-        """The task of a KILL is to end: the call is repeated until its end is known."""
-        if call.kill.task_id not in self._ended:
-            self._kills[call.kill.task_id] = call
+        """The task of a KILL is to end: the call is repeated until its end is known.
+
+        So the next master is asked for it: one that does not know the task yet forgets the KILL.
+        """
+        task_id = call.kill.task_id
+        if task_id not in self._ended:
+            self._kills[task_id] = call
+            self._agents.setdefault(task_id, call.kill.agent_id)
 
     def give_up(self, task_id: str, agent_id: str) -> Change:
         """A task is killed whenever it is heard of, until its end is known; what keeps that."""

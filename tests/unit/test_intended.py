@@ -202,6 +202,19 @@ def test_an_agent_that_is_marked_gone_while_it_is_forgotten_stays_gone() -> None
     assert ("agent", agent_id) in h.registry
 
 
+def test_nothing_is_told_of_an_agent_after_that_it_is_gone() -> None:
+    """What is reserved on it meanwhile would make it known again to who watches."""
+    h = MasterHarness()
+    agent_id = h.agent_id(h.agent("cpus:4;mem:1024"))
+    h.hold_writes = True
+    h.feed(ev.OperatorMarkedGone(1, agent_id))
+    h.feed(ev.OperatorReserved(2, agent_id, "eng", tuple(to_proto(parse("cpus:1")))))
+    h.write()
+    assert h.core.state.agents[agent_id].state == AgentState.GONE
+    told = [each.kind for each in h.published if each.agent_id == agent_id]
+    assert told[-1] == operator_pb.ClusterEvent.AGENT_GONE
+
+
 @pytest.mark.parametrize(
     ("instead_of", "weight", "refused"),
     [(1.0, 3.0, True), (2.0, 3.0, False), (None, 3.0, False), (1.0, 2.0, False)],

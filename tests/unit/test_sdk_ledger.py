@@ -169,6 +169,19 @@ def test_what_was_killed_is_killed_again_when_it_is_heard_of() -> None:
         assert len(h.sent("kill")) == number
 
 
+def test_the_next_master_is_asked_for_what_was_killed_and_had_not_been_heard_of() -> None:
+    """A sidecar that an earlier run launched: the next master does not know it yet, either."""
+    h = Harness()
+    h.connect()
+    h.call(kill=spb.Call.Kill(task_id="t+proxy", agent_id="a"))
+    h.write()
+    h.connect()
+    assert h.asked() == ["t+proxy"]
+    kills = len(h.sent("kill"))
+    h.update("t+proxy", pb.TASK_RUNNING, uuid=b"")
+    assert len(h.sent("kill")) == kills + 1
+
+
 def test_what_was_given_up_is_killed_whenever_it_is_heard_of() -> None:
     h = Harness({(GIVEN_UP, "old"): b"a"})
     h.connect()

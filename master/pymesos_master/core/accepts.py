@@ -268,7 +268,8 @@ def on_converted(ctx: Context, done: reservations.Conversion) -> None:
         offers.rescind_all(ctx, list(agent.offers.values()), reservations.CHANGING)
         reservations.offer_anew(ctx, agent)
     ctx.look_for_drained(agent)
-    ctx.publish(ClusterEvent.AGENT_RESERVED, agent_id=agent.agent_id, resources=done.reserved)
+    if agent.state != AgentState.GONE:  # that it is gone was the last to be told of it
+        ctx.publish(ClusterEvent.AGENT_RESERVED, agent_id=agent.agent_id, resources=done.reserved)
 
 
 def _carry_out(ctx: Context, agent: Agent, done: reservations.Conversion, *, there: bool) -> None:
