@@ -38,7 +38,7 @@ from pymesos_simulation.world import FSYNC_S, Node, World
 
 TASK_UIDS = UidRange(100_000, 1_100)  # a few more than the sandboxes that are kept
 
-AGAIN_S = 2.0  # by then an agent has tried again to write what a full disk refused
+AGAIN_S = 2.0  # by then an agent has written what a full disk, or a stop, kept it from writing
 
 
 class WatchedAgent(AgentCore):
@@ -257,7 +257,8 @@ class AgentNode(Node):
             return
         record = checkpoint_pb.TaskCheckpoint.FromString(value)
         is_written = record.HasField("kill") or is_terminal(record.state)
-        could = self.disk.full_until_s < self.world.now_s - AGAIN_S
+        hindered_until_s = max(self.disk.full_until_s, self.paused_until_s)
+        could = hindered_until_s < self.world.now_s - AGAIN_S
         assert is_written or not could, f"{container_id} is killed, and its disk has it not"
 
     def check(self, event: ev.Event, effects: list[fx.Effect]) -> None:
