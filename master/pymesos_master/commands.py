@@ -15,6 +15,7 @@ from pymesos_master.core.events import (
     Event,
     OperatorActivatedAgents,
     OperatorCancelledMaintenance,
+    OperatorConverted,
     OperatorCordonedAgents,
     OperatorDrainedAgents,
     OperatorKilledTask,
@@ -42,7 +43,7 @@ from pymesos_master.core.events import (
     OperatorUnreserved,
     TokenUsed,
 )
-from pymesos_proto.v1 import operator_pb2, types_pb2
+from pymesos_proto.v1 import operator_pb2, scheduler_pb2, types_pb2
 
 Ask = Callable[[Callable[[int], Event]], Awaitable[Problem | None]]
 
@@ -157,6 +158,12 @@ class Commands:
         """End reservations of a role on an agent; none named: all."""
         named = tuple(resources)
         await self._decide(lambda i: OperatorUnreserved(i, agent_id, role, named, caller))
+
+    async def convert(
+        self, caller: Caller, agent_id: str, operation: scheduler_pb2.Operation
+    ) -> None:
+        """Have done to an agent what is an operation of a framework, such as RESERVE or CREATE."""
+        await self._decide(lambda i: OperatorConverted(i, agent_id, operation, caller))
 
     async def release_record(
         self, caller: Caller, kind: str, key: str, *, discard: bool = False

@@ -191,6 +191,11 @@ class HostileMasterPeers:
                 number, live["$agent"], "db", tuple(to_proto(parse("cpus:1;disk:1")))
             ),
             ev.OperatorUnreserved(number, live["$agent"], "db", ()),
+            ev.OperatorConverted(
+                number,
+                live["$agent"],
+                resolve(self.fuzz.any(scheduler_pb.Operation), live),
+            ),
             ev.OperatorKilledTask(number, text.key, text.value),
         ]
         event = self.fuzz.random.choice(choices)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import pytest
 
@@ -27,7 +30,14 @@ from pymesos_master.commands import Commands
 from pymesos_master.core import events as ev
 from pymesos_master.mesos.events import Here
 from pymesos_master.mesos.flags import flags_of
-from pymesos_master.mesos.operators import endpoints, verbosity, watching
+from pymesos_master.mesos.operators import (
+    api,
+    changing,
+    converting,
+    endpoints,
+    verbosity,
+    watching,
+)
 from pymesos_master.mesos.operators.api import Done, Operators
 from pymesos_master.mesos.operators.endpoints import METHODS, Endpoints, Request
 from pymesos_master.mesos.operators.gathering import Gathering
@@ -112,7 +122,13 @@ class Cluster:
         return answer.get(kind.lower())
 
     async def older(
-        self, path: str, method: str = "GET", body: Any = b"", caller: Caller = NOBODY, **query: str
+        self,
+        path: str,
+        /,
+        method: str = "GET",
+        body: Any = b"",
+        caller: Caller = NOBODY,
+        **query: str,
     ) -> Any:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         asked = Request(method, tuple(path.strip("/").split("/")), query, data, caller)
@@ -463,8 +479,24 @@ async def test_agents_are_deactivated_drained_and_given_up() -> None:
     assert slave["drain_info"] == agent["drain_info"]
     await made.ask("MARK_AGENT_GONE", agent_id=named)
     assert (await made.get("GET_AGENTS"))["agents"] == []
-    status, _ = await refused(made.ask("MARK_AGENT_GONE", agent_id={"value": "nobody"}))
-    assert status == 404
+    nobody = {"value": "nobody"}
+    for kind, status, text in (
+        ("MARK_AGENT_GONE", 404, "Agent 'nobody' not found"),
+        ("DRAIN_AGENT", 400, "Unknown agent"),
+        ("DEACTIVATE_AGENT", 400, "Unknown agent"),
+        ("REACTIVATE_AGENT", 400, "Agent is not deactivated"),
+    ):
+        assert await refused(made.ask(kind, agent_id=nobody)) == (status, text)
+
+
+async def test_an_agent_is_reactivated_once_it_is_drained() -> None:
+    made, agent_id, _ = cluster()
+    named = {"value": agent_id}
+    early = made.ask("REACTIVATE_AGENT", agent_id=named)
+    assert await refused(early) == (400, "Agent is not deactivated")
+    await made.ask("DRAIN_AGENT", agent_id=named)
+    early = made.ask("REACTIVATE_AGENT", agent_id=named)
+    assert await refused(early) == (400, "Agent is still in the DRAINING state")
 
 
 async def test_a_framework_is_torn_down() -> None:
@@ -495,9 +527,116 @@ async def test_resources_are_reserved_and_given_back() -> None:
     assert (await made.older("slaves"))["slaves"][0]["reserved_resources"] == {}
     plain = {"name": "mem", "type": "SCALAR", "scalar": {"value": 1.0}}
     bare = made.ask("RESERVE_RESOURCES", agent_id={"value": agent_id}, resources=[plain])
-    assert await refused(bare) == (400, "'mem' has 0 reservations; one is expected")
-    volumes = made.ask("CREATE_VOLUMES", agent_id={"value": agent_id}, volumes=[plain])
-    assert (await refused(volumes))[0] == 501
+    status, text = await refused(bare)
+    assert (status, "it names no dynamic reservation" in text) == (400, True)
+    assert text.startswith(f"Invalid RESERVE operation on agent {agent_id} at slave(1)@")
+    for resources in ([], [reserved | {"scalar": {"value": 1e6}}]):
+        status, text = await refused(
+            made.ask("RESERVE_RESOURCES", **said | {"resources": resources})
+        )
+        assert status == (409 if resources else 400), text
+    nobody = said | {"agent_id": {"value": "nobody"}}
+    unknown = await refused(made.ask("UNRESERVE_RESOURCES", **nobody))
+    assert unknown == (400, "No agent found with specified ID")
+
+
+def disk(amount: float, persistence_id: str = "") -> dict[str, Any]:
+    reserved: dict[str, Any] = {
+        "name": "disk",
+        "type": "SCALAR",
+        "scalar": {"value": amount},
+        "reservations": [{"type": "DYNAMIC", "role": "dev"}],
+    }
+    if persistence_id:
+        volume = {"container_path": "data", "mode": "RW"}
+        reserved["disk"] = {"persistence": {"id": persistence_id}, "volume": volume}
+    return reserved
+
+
+async def test_volumes_are_created_resized_and_destroyed() -> None:
+    made = Cluster()
+    agent = made.harness.agent("cpus:4;disk:1000", port=5051)
+    agent_id = {"value": made.harness.agent_id(agent)}
+
+    async def ask(kind: str, **said: Any) -> dict[str, float]:
+        assert (await made.ask(kind, agent_id=agent_id, **said)).status == 202
+        (shown,) = (await made.get("GET_AGENTS"))["agents"]
+        out: dict[str, float] = {}
+        for one in shown["total_resources"]:
+            name = ((one.get("disk") or {}).get("persistence") or {}).get("id", one["role"])
+            if one["name"] == "disk":
+                out[name] = one["scalar"]["value"]
+        return out
+
+    assert await ask("RESERVE_RESOURCES", resources=[disk(300)]) == {"*": 700.0, "dev": 300.0}
+    with_volume = {"*": 700.0, "dev": 200.0, "v": 100.0}
+    assert await ask("CREATE_VOLUMES", volumes=[disk(100, "v")]) == with_volume
+    again = made.ask("CREATE_VOLUMES", agent_id=agent_id, volumes=[disk(100, "v")])
+    status, text = await refused(again)
+    assert (status, "has a volume v on the agent already" in text) == (400, True)
+    grown = await ask("GROW_VOLUME", volume=disk(100, "v"), addition=disk(50))
+    assert grown == {"*": 700.0, "dev": 150.0, "v": 150.0}
+    shrunk = await ask("SHRINK_VOLUME", volume=disk(150, "v"), subtract={"value": 50})
+    assert shrunk == with_volume
+    early = made.ask("UNRESERVE_RESOURCES", agent_id=agent_id, resources=[disk(100, "v")])
+    assert (await refused(early))[0] == 400
+    reserved = {"*": 700.0, "dev": 300.0}
+    assert await ask("DESTROY_VOLUMES", volumes=[disk(100, "v")]) == reserved
+    assert await ask("UNRESERVE_RESOURCES", resources=[disk(300)]) == {"*": 1000.0}
+
+
+async def test_reservations_and_volumes_by_the_older_endpoints() -> None:
+    made = Cluster()
+    agent_id = made.harness.agent_id(made.harness.agent("cpus:4;disk:1000", port=5051))
+
+    async def post(path: str, **form: Any) -> Any:
+        said = {
+            name: one if isinstance(one, str) else json.dumps(one) for name, one in form.items()
+        }
+        return await made.older(path, "POST", urlencode(said).encode())
+
+    for path, field, named in (
+        ("reserve", "resources", disk(100)),
+        ("create-volumes", "volumes", disk(100, "v")),
+        ("destroy-volumes", "volumes", disk(100, "v")),
+        ("unreserve", "resources", disk(100)),
+    ):
+        assert await post(path, slaveId=agent_id, **{field: [named]}) == 202
+        missing = "Missing '{}' query parameter in the request body"
+        assert await refused(post(path, **{field: [named]})) == (400, missing.format("slaveId"))
+        assert await refused(post(path, slaveId=agent_id)) == (400, missing.format(field))
+        for wrong in ("{", "{}", "[1]"):
+            status, text = await refused(post(path, slaveId=agent_id, **{field: wrong}))
+            assert (status, f"Error in parsing '{field}'" in text) == (400, True)
+        assert METHODS[(path,)] == ("POST",)
+
+
+async def test_who_reserves_does_so_as_himself_and_where_he_may() -> None:
+    made, agent_id, _ = cluster()
+    rule = "- {who: operator/ops, do: [reserve, read], role: 'dev/a'}\n"
+    root = "- {who: operator/root, do: ['*'], role: '**'}\n"
+    policy = read_policy(f"allow:\n{root}{rule}")
+    made.feed(ev.OperatorSetPolicy(9, policy, 0, Caller("operator/root", Method.CERT)))
+    ops = Caller("operator/ops", Method.CERT)
+    for role, principal, status in (("dev/a", "ops", 202), ("dev/a", "x", 400), ("dev", "", 403)):
+        one = {"type": "DYNAMIC", "role": role, "principal": principal}
+        mem = {"name": "mem", "type": "SCALAR", "scalar": {"value": 1.0}, "reservations": [one]}
+        said: Any = {"agent_id": {"value": agent_id}, "resources": [mem]}
+        asked = made.ask("RESERVE_RESOURCES", ops, **said)
+        if status == 202:
+            assert (await asked).status == status
+        else:
+            assert (await refused(asked))[0] == status
+
+
+async def test_no_files_of_a_master_are_served() -> None:
+    made = Cluster()
+    assert await made.older("files/debug") == {}
+    assert await refused(made.older("files/read")) == (400, "Expecting 'path=value' in query.\n")
+    assert await refused(made.older("files/browse", path="/etc")) == (404, "")
+    assert await refused(made.older("files/download", path="/etc")) == (404, "404 Not Found.")
+    assert await refused(made.ask("LIST_FILES", path="/master/log")) == (404, "")
+    assert await refused(made.ask("READ_FILE", path="/etc/passwd", offset=0)) == (404, "")
 
 
 MACHINE = {"hostname": "h", "ip": "127.0.0.1"}
@@ -656,6 +795,16 @@ def test_endpoints_have_the_methods_of_mesos() -> None:
     assert METHODS["state",] == ("GET", "HEAD")
     assert METHODS["quota",] == ("GET", "HEAD", "POST")
     assert ("roles.json",) not in METHODS
+
+
+def test_every_call_of_mesos_is_answered() -> None:
+    """Each is read, watched, a change, a conversion or of files; UNKNOWN is none."""
+    changes = set(re.findall(r"Call\.([A-Z_]+)", inspect.getsource(changing)))
+    others = {"SUBSCRIBE", "SET_LOGGING_LEVEL", "LIST_FILES", "READ_FILE", "UNKNOWN"}
+    conversions = set(map(mesos_master.Call.Type.Name, converting.OPERATIONS))
+    reads = set(re.findall(r"Call\.(GET_[A-Z_]+)", inspect.getsource(api)))
+    known = set(mesos_master.Call.Type.keys())
+    assert changes | others | conversions | reads >= known
 
 
 def test_too_many_fields_are_refused() -> None:

@@ -135,6 +135,12 @@ def launch(h: MasterHarness, framework: int, task_id: str, **changed: Any) -> st
 
 ONE: tuple[pb.Resource, ...] = tuple(resources.to_proto(resources.parse("cpus:1")))
 
+OF_ENG = pb.Resource(name="disk", scalar=1, reservations=[pb.Resource.Reservation(role="eng")])
+VOLUME = pb.Resource.Disk(persistence_id="v", container_path="v")
+RESERVE = scheduler_pb2.Operation(reserve={"resources": [OF_ENG]})
+DESTROY = scheduler_pb2.Operation(destroy={"volumes": [OF_ENG]})
+DESTROY.destroy.volumes[0].disk.CopyFrom(VOLUME)
+
 # What operators may have done, what that needs, and in which role.
 Ask = Callable[[MasterHarness, str, Caller], ev.Event]
 SEALED = Sealed("k", b"n", b"x" * 16)
@@ -146,6 +152,8 @@ DECISIONS: list[tuple[Ask, Verb, str]] = [
     (lambda h, f, c: ev.OperatorSetWeight(1, "eng", 2.0, c), Verb.QUOTA, "eng"),
     (lambda h, f, c: ev.OperatorReserved(1, agent_of(h), "eng", ONE, c), Verb.RESERVE, "eng"),
     (lambda h, f, c: ev.OperatorUnreserved(1, agent_of(h), "eng", ONE, c), Verb.RESERVE, "eng"),
+    (lambda h, f, c: ev.OperatorConverted(1, agent_of(h), RESERVE, c), Verb.RESERVE, "eng"),
+    (lambda h, f, c: ev.OperatorConverted(1, agent_of(h), DESTROY, c), Verb.RESERVE, "eng"),
     (lambda h, f, c: ev.OperatorSetSecret(1, "eng", "db", SEALED, c), Verb.SECRETS, "eng"),
     (lambda h, f, c: ev.OperatorRemovedSecret(1, "eng", "db", True, c), Verb.SECRETS, "eng"),
     (lambda h, f, c: ev.OperatorSetWebhook(1, "w", "http://x", (1,), caller=c), Verb.POLICY, ""),
@@ -167,7 +175,8 @@ DECISIONS: list[tuple[Ask, Verb, str]] = [
 
 # Of what is allowed, and is not there.
 IN_VAIN = re.compile(
-    "is not free; of eng this is|there is no record 'agent/a'|the role eng has no secret 'db'"
+    "is not free; of eng this is|is wanted, and no task uses"
+    "|there is no record 'agent/a'|the role eng has no secret 'db'"
     "|there is no webhook 'w'"
 )
 

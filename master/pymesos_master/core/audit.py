@@ -26,7 +26,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 _NAMED = (
     "framework_id", "task_id", "agent_id", "agent_ids", "principal", "name", "kind", "key",
     "weight", "lifetime_s", "within_s", "start_s", "duration_s", "instead_of", "force", "undo",
-    "discard", "then_gone", "quota", "token_id", "rights",
+    "discard", "then_gone", "quota", "token_id", "rights", "operation",
 )  # fmt: skip
 _CHANGES = frozenset({"kill", "teardown", "shutdown"})  # calls of a framework, beside ACCEPT
 

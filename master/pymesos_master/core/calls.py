@@ -51,6 +51,7 @@ _OF_OPERATORS: dict[type, str] = {
     ev.OperatorSetWeights: "SET_WEIGHTS",
     ev.OperatorReserved: "RESERVE",
     ev.OperatorUnreserved: "UNRESERVE",
+    ev.OperatorConverted: "CONVERT",
     ev.OperatorSetPolicy: "SET_POLICY",
     ev.OperatorMadeToken: "MAKE_TOKEN",
     ev.OperatorRemovedToken: "REMOVE_TOKEN",

@@ -294,6 +294,17 @@ class OperatorUnreserved:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorConverted:
+    """An operator has done to an agent what is an operation of a framework: it reserves, creates a
+    volume and the like."""
+
+    request_id: int
+    agent_id: str
+    operation: scheduler_pb.Operation
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorReleasedRecord:
     """An operator wants a record of the registry that was set aside tried again, or deleted."""
 
@@ -522,6 +533,7 @@ Event = (
     | OperatorSetWeights
     | OperatorReserved
     | OperatorUnreserved
+    | OperatorConverted
     | OperatorReleasedRecord
     | OperatorSetPolicy
     | OperatorMadeToken

@@ -101,6 +101,7 @@ class MasterCore:
             events.OperatorSetWeights: roles.on_set_weights,
             events.OperatorReserved: reservations.on_reserve,
             events.OperatorUnreserved: reservations.on_unreserve,
+            events.OperatorConverted: reservations.on_convert,
             events.OperatorReleasedRecord: quarantine.on_release,
             events.OperatorSetPolicy: policies.on_set,
             events.OperatorMadeToken: enrolment.on_make,

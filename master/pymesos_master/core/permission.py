@@ -134,8 +134,27 @@ def permitted(
 
 def _roles_of(operation: scheduler_pb.Operation, role: str) -> Iterable[str]:
     """What an operation is done to: a role is offered what is reserved for those above it, too."""
+    if operation.HasField("reserve"):
+        return (role,)
+    # The last reservation is the one that counts; without any nothing is done.
+    reserved_for = [
+        part.reservations[-1].role for part in changed_by(operation) if part.reservations
+    ]
+    return dict.fromkeys(reserved_for) or (role,)
+
+
+def roles_named(operation: scheduler_pb.Operation) -> tuple[str, ...]:
+    """Return the roles of all reservations that an operation of an operator makes, ends or uses."""
+    named = (one.role for part in changed_by(operation) for one in part.reservations)
+    return tuple(dict.fromkeys(named))
+
+
+def changed_by(operation: scheduler_pb.Operation) -> Sequence[pb.Resource]:
+    """Return what an operation changes of what is reserved; nothing, if it cannot be done."""
     changed: Sequence[pb.Resource]
     match operation.WhichOneof("operation"):
+        case "reserve":
+            changed = operation.reserve.resources
         case "unreserve":
             changed = operation.unreserve.resources
         case "create":
@@ -147,12 +166,8 @@ def _roles_of(operation: scheduler_pb.Operation, role: str) -> Iterable[str]:
         case "shrink_volume":
             changed = [operation.shrink_volume.volume]
         case _:
-            return (role,)
-    if contract.problem(operation) is not None:
-        return (role,)  # it is not done for that, whoever may
-    # The last reservation is the one that counts; without any nothing is done.
-    reserved_for = [part.reservations[-1].role for part in changed if part.reservations]
-    return dict.fromkeys(reserved_for) or (role,)
+            return ()
+    return changed if contract.problem(operation) is None else ()
 
 
 def _permitted_tasks(

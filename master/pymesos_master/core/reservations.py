@@ -20,7 +20,7 @@ from pymesos_core.resources import EMPTY, Resources, tagged
 from pymesos_core.text import cut
 from pymesos_master.core import offers, permission
 from pymesos_master.core.context import Context
-from pymesos_master.core.events import OperatorReserved, OperatorUnreserved
+from pymesos_master.core.events import OperatorConverted, OperatorReserved, OperatorUnreserved
 from pymesos_master.core.lifecycles import (
     OPERATION_LIFE,
     AgentState,
@@ -38,6 +38,8 @@ NOBODY: Client = ("", "")
 CHANGING = "its agent's reservations change"
 Update = scheduler_pb.Event.OperationUpdate
 RESIZING = ("grow_volume", "shrink_volume")
+# Which call of an operator an operation of his is, to the policy.
+_CALLS = dict.fromkeys(("unreserve", "destroy", "shrink_volume"), "Operator.Unreserve")
 _ENDS = {
     OperationState.FINISHED: Update.FINISHED,
     OperationState.ERROR: Update.ERROR,
@@ -152,13 +154,16 @@ class _Size:
 
 
 def _conversion(
-    framework: Framework,
+    framework: Framework | None,
     agent: Agent,
     role: str,
     reserved: Resources,
     operation: scheduler_pb.Operation,
 ) -> tuple[Resources, Resources]:
-    """What an operation takes, and what it gives. Raises ResourceError."""
+    """What an operation takes, and what it gives; without a framework it is an operator's.
+
+    Raises ResourceError.
+    """
     if problem := contract.problem(operation):
         raise ResourceError(problem)
     kind = operation.WhichOneof("operation")
@@ -170,12 +175,8 @@ def _conversion(
     match kind:
         case "reserve":
             given = resources.from_proto(operation.reserve.resources)
-            for tag, _ in given.parts():
-                if tag.role != role:
-                    raise ResourceError(f"it reserves for {tag.role}, the offer is of {role}")
-                principal, mine = tag.reservations[-1].principal, framework.info.principal
-                if principal not in ("", mine):
-                    raise ResourceError(f"it reserves as {principal!r}, the framework is {mine!r}")
+            if framework is not None:
+                _check_reserver(framework, role, given)
             return reservations.before_reserve(given), given
         case "unreserve":
             taken = resources.from_proto(operation.unreserve.resources)
@@ -183,7 +184,8 @@ def _conversion(
         case "create":
             given = resources.from_proto(operation.create.volumes)
             _check_new_volumes(reserved, given)
-            if any(tag.shared for tag in given.tagged) and not framework.has(pb.SHARED_RESOURCES):
+            shared = any(tag.shared for tag in given.tagged)
+            if shared and framework is not None and not framework.has(pb.SHARED_RESOURCES):
                 raise ResourceError("the framework does not declare SHARED_RESOURCES")
             return reservations.before_create(given), given
         case "grow_volume":
@@ -200,6 +202,16 @@ def _conversion(
             taken = resources.from_proto(operation.destroy.volumes)
             _check_unused(agent, taken)
             return taken, reservations.before_create(taken)
+
+
+def _check_reserver(framework: Framework, role: str, given: Resources) -> None:
+    """Raises ResourceError for what is reserved for another role, or as somebody else."""
+    for tag, _ in given.parts():
+        if tag.role != role:
+            raise ResourceError(f"it reserves for {tag.role}, the offer is of {role}")
+        principal, mine = tag.reservations[-1].principal, framework.info.principal
+        if principal not in ("", mine):
+            raise ResourceError(f"it reserves as {principal!r}, the framework is {mine!r}")
 
 
 def _check_new_volumes(reserved: Resources, given: Resources) -> None:
@@ -367,6 +379,32 @@ def on_unreserve(ctx: Context, event: OperatorUnreserved) -> None:
     _write(ctx, event.request_id, agent, reserved, taken)
 
 
+def on_convert(ctx: Context, event: OperatorConverted) -> None:
+    """Do with what no task holds what an operation of a framework does with what it is offered."""
+    call = _CALLS.get(event.operation.WhichOneof("operation") or "", "Operator.Reserve")
+    roles = permission.roles_named(event.operation)
+    if permission.refused(ctx, event.request_id, event.caller, call, roles):
+        return
+    try:
+        if not is_conversion(event.operation):
+            raise ResourceError("it changes nothing of what is reserved")
+        agent = _connected(ctx, event.agent_id)
+        reserved = intended(ctx.state, agent)
+        taken, given = _conversion(None, agent, "", reserved, event.operation)
+        if not taken:
+            raise ResourceError("no resources are named")
+        free = _free(ctx.state, agent)
+        if not free.contains(taken):
+            raise _LackError(f"{taken} is wanted, and no task uses {free}{_slip(taken, free)}")
+        kept = reservations.without(reserved, reservations.dynamic(taken))
+        _Size(reserved).check(kept, reservations.dynamic(given))
+    except ResourceError as error:
+        ctx.answer(event.request_id, str(error), _kind(error))
+        return
+    after = kept + reservations.dynamic(given)
+    _write(ctx, event.request_id, agent, after, taken)
+
+
 def _reserved_for(free: Resources, role: str, asked: Resources) -> Resources:
     """The dynamic reservations of a role that are asked for, or all. Raises ResourceError."""
     mine = free.where(lambda tag: tag.role == role and reservations.is_dynamic(tag))
@@ -405,8 +443,14 @@ class _NoAgentError(ResourceError):
     """The agent that an operator names is not known."""
 
 
+class _LackError(ResourceError):
+    """Tasks hold what an operator wants, or it is not there."""
+
+
 def _kind(error: ResourceError) -> ProblemKind:
-    return ProblemKind.NOT_FOUND if isinstance(error, _NoAgentError) else ProblemKind.INVALID
+    if isinstance(error, _NoAgentError):
+        return ProblemKind.NOT_FOUND
+    return ProblemKind.FULL if isinstance(error, _LackError) else ProblemKind.INVALID
 
 
 def _connected(ctx: Context, agent_id: str) -> Agent:

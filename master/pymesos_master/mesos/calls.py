@@ -23,6 +23,15 @@ from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 
 Call = mesos_scheduler.Call
 _Operation = mesos.Offer.Operation
+# Operations that change what is reserved.
+CONVERSIONS = (
+    _Operation.RESERVE,
+    _Operation.UNRESERVE,
+    _Operation.CREATE,
+    _Operation.DESTROY,
+    _Operation.GROW_VOLUME,
+    _Operation.SHRINK_VOLUME,
+)
 
 
 @dataclass(frozen=True)
@@ -163,16 +172,9 @@ def _accept(said: Call.Accept) -> Translation:
             _add_launches(operation.launch, accept, told)
         elif operation.type == _Operation.LAUNCH_GROUP:
             _add_group(operation.launch_group, accept, told)
-        elif operation.type in (
-            _Operation.RESERVE,
-            _Operation.UNRESERVE,
-            _Operation.CREATE,
-            _Operation.DESTROY,
-            _Operation.GROW_VOLUME,
-            _Operation.SHRINK_VOLUME,
-        ):
+        elif operation.type in CONVERSIONS:
             try:
-                accept.operations.append(_conversion(kind, operation))
+                accept.operations.append(conversion_of(operation))
             except UnsupportedError as error:
                 told += _failed(operation, str(error))
         elif operation.type != _Operation.UNKNOWN:  # which Mesos passes over, too
@@ -221,8 +223,10 @@ def _add_group(
             accept.operations.add().launch_group.task_infos.extend(tasks)
 
 
-def _conversion(kind: str, operation: mesos.Offer.Operation) -> scheduler_pb.Operation:
+def conversion_of(operation: mesos.Offer.Operation) -> scheduler_pb.Operation:
+    """Return our operation for one of CONVERSIONS. Raises UnsupportedError."""
     out = scheduler_pb.Operation(id=operation.id.value)
+    kind = _Operation.Type.Name(operation.type).lower()
     part = getattr(operation, kind)
     if kind == "reserve" and part.source:
         raise UnsupportedError("Reserve.source is not supported here: RESERVE refines by one")

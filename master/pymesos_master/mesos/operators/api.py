@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pymesos_core.caller import Caller, Method
 from pymesos_core.errors import ProblemKind, RequestError
-from pymesos_core.mesos import media
+from pymesos_core.mesos import files, media
 from pymesos_core.mesos.json_messages import compact, to_object
 from pymesos_core.mesos.media import Media
 from pymesos_core.mesos.refusing import RefusalError, bad_request
@@ -40,7 +40,6 @@ _OPEN = (Call.GET_HEALTH, Call.GET_VERSION, Call.GET_MASTER)  # of which nothing
 MORE_LOGS = "Operator.GetPolicy"  # who may do what that needs may have more written to the log
 _OF_A_MOMENT = (Call.GET_METRICS, Call.GET_LOGGING_LEVEL)  # which no event of the core changes
 SHOWN = {Method.ADDRESS: "the address that you ask from", Method.BASIC: "your credentials"}
-_NO_FILES = "no file of this master is served: `pymesos-cli logs` has those of tasks"
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,8 @@ class Operators:
                 self._gathering.verbosity.set(said.level, said.duration.nanoseconds / NANO)
                 return Done()
             if call.type in (Call.LIST_FILES, Call.READ_FILE):
-                raise RefusalError(404, _NO_FILES)
+                leader.queries.permits.readable(caller, OVERVIEW)
+                raise files.not_found()  # no file of a master is served
             if not name.startswith("GET_"):
                 return Done(await change(reading, call))
             if call.type not in _OPEN:

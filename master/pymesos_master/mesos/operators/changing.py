@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from pymesos_core.errors import ProblemKind, RequestError
 from pymesos_core.mesos.refusing import RefusalError, bad_request
-from pymesos_core.mesos.resources import from_mesos
-from pymesos_core.mesos.unsupported import UnsupportedError
 from pymesos_core.text import quoted
-from pymesos_master.mesos.operators import maintenance
+from pymesos_master.core.lifecycles import DrainState
+from pymesos_master.mesos.operators import converting, maintenance
 from pymesos_master.mesos.operators.reading import Reading
 from pymesos_master.mesos.operators.showing import has_quota
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
@@ -22,7 +21,9 @@ OK, ACCEPTED = 200, 202  # done; written, and the agent is told
 
 async def change(reading: Reading, call: Call) -> int:
     """Carry out a call, and return the status of the answer. Raises RefusalError, RequestError."""
-    commands, caller = reading.leader.commands, reading.caller
+    if call.type in converting.OPERATIONS:
+        await converting.convert(reading, call)
+        return ACCEPTED
     match call.type:
         case Call.UPDATE_WEIGHTS:
             return await _weights(reading, call.update_weights.weight_infos)
@@ -34,29 +35,10 @@ async def change(reading: Reading, call: Call) -> int:
             return await remove_quota(reading, call.remove_quota.role)
         case Call.TEARDOWN:
             return await tear_down(reading, call.teardown.framework_id.value)
-        case Call.MARK_AGENT_GONE:
-            await commands.mark_gone(caller, call.mark_agent_gone.agent_id.value)
-        case Call.DRAIN_AGENT:
-            drain = call.drain_agent
-            await commands.drain(
-                caller, [drain.agent_id.value], _grace_s(drain), then_gone=drain.mark_gone
-            )
-        case Call.DEACTIVATE_AGENT:
-            await commands.cordon(caller, [call.deactivate_agent.agent_id.value])
-        case Call.REACTIVATE_AGENT:
-            await commands.activate(caller, [call.reactivate_agent.agent_id.value])
-        case Call.RESERVE_RESOURCES:
-            if call.reserve_resources.source:
-                raise bad_request("ReserveResources.source is not supported: reserve without it")
-            of = call.reserve_resources
-            for role, resources in _by_role(of.resources).items():
-                await commands.reserve(caller, of.agent_id.value, role, resources)
-            return ACCEPTED
-        case Call.UNRESERVE_RESOURCES:
-            given = call.unreserve_resources
-            for role, resources in _by_role(given.resources).items():
-                await commands.unreserve(caller, given.agent_id.value, role, resources)
-            return ACCEPTED
+        case (
+            Call.MARK_AGENT_GONE | Call.DRAIN_AGENT | Call.DEACTIVATE_AGENT | Call.REACTIVATE_AGENT
+        ):
+            await _of_agent(reading, call)
         case Call.UPDATE_MAINTENANCE_SCHEDULE:
             await maintenance.update(reading, call.update_maintenance_schedule.schedule)
         case Call.START_MAINTENANCE:
@@ -64,8 +46,46 @@ async def change(reading: Reading, call: Call) -> int:
         case Call.STOP_MAINTENANCE:
             await maintenance.stop(reading, call.stop_maintenance.machines)
         case _:
-            raise RefusalError(501, f"{Call.Type.Name(call.type)} is not supported here")
+            raise RefusalError(501, "501 Not Implemented.")
     return OK
+
+
+async def _of_agent(reading: Reading, call: Call) -> None:
+    """Deactivate an agent, drain it and the like; what cannot be is told in Mesos' words."""
+    commands, caller = reading.leader.commands, reading.caller
+    try:
+        match call.type:
+            case Call.MARK_AGENT_GONE:
+                await commands.mark_gone(caller, call.mark_agent_gone.agent_id.value)
+            case Call.DRAIN_AGENT:
+                drain = call.drain_agent
+                await commands.drain(
+                    caller, [drain.agent_id.value], _grace_s(drain), then_gone=drain.mark_gone
+                )
+            case Call.DEACTIVATE_AGENT:
+                await commands.cordon(caller, [call.deactivate_agent.agent_id.value])
+            case _:
+                agent_id = call.reactivate_agent.agent_id.value
+                reading.leader.queries.permits.check(caller, "Operator.ActivateAgents")
+                _check_deactivated(reading, agent_id)
+                await commands.activate(caller, [agent_id])
+    except RequestError as error:
+        if error.problem.kind is not ProblemKind.NOT_FOUND:
+            raise
+        if call.type == Call.MARK_AGENT_GONE:
+            agent_id = call.mark_agent_gone.agent_id.value
+            raise RefusalError(404, f"Agent '{agent_id[:255]}' not found") from None
+        raise bad_request("Unknown agent") from None
+
+
+def _check_deactivated(reading: Reading, agent_id: str) -> None:
+    """Raises RefusalError for an agent that is offered, or is being drained."""
+    agent = reading.leader.core.state.agents.get(agent_id)
+    state = DrainState.NONE if agent is None else agent.drain.state
+    if state == DrainState.NONE:
+        raise bad_request("Agent is not deactivated")
+    if state == DrainState.DRAINING:
+        raise bad_request("Agent is still in the DRAINING state")
 
 
 def _grace_s(drain: Call.DrainAgent) -> float:
@@ -75,26 +95,6 @@ def _grace_s(drain: Call.DrainAgent) -> float:
     if within_s < 0:
         raise bad_request("'max_grace_period' is negative")
     return within_s
-
-
-def _by_role(resources: Iterable[mesos.Resource]) -> dict[str, list[types_pb2.Resource]]:
-    """Resources by the role that they are reserved for; which our command names itself."""
-    out: dict[str, list[types_pb2.Resource]] = {}
-    for one in resources:
-        try:
-            ours = from_mesos(one)
-        except UnsupportedError as error:
-            raise bad_request(str(error)) from None
-        if len(ours.reservations) != 1:
-            raise bad_request(
-                f"{quoted(one.name)} has {len(ours.reservations)} reservations; one is expected"
-            )
-        role = ours.reservations[0].role
-        del ours.reservations[:]
-        out.setdefault(role, []).append(ours)
-    if not out:
-        raise bad_request("no resources are named")
-    return out
 
 
 async def _weights(reading: Reading, infos: Iterable[mesos_master.WeightInfo]) -> int:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from pymesos_core.caller import Caller, Method
 from pymesos_core.errors import RequestError
+from pymesos_core.mesos import files
 from pymesos_core.mesos.json_messages import (
     ConversionError,
     compact,
@@ -19,7 +20,7 @@ from pymesos_core.mesos.json_messages import (
 )
 from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.streams import in_thread
-from pymesos_master.mesos.operators import legacy, maintenance, metrics, showing
+from pymesos_master.mesos.operators import converting, legacy, maintenance, metrics, showing
 from pymesos_master.mesos.operators.api import LARGE, Done, refused
 from pymesos_master.mesos.operators.changing import change, remove_quota, tear_down
 from pymesos_master.mesos.operators.gathering import OVERVIEW, Gathering, who
@@ -107,6 +108,11 @@ class Endpoints:
             case ("metrics", "snapshot"):
                 _check_timeout(request.query.get("timeout"))
                 return _json(await self.gathering.metrics(request.caller), request)
+            case ("files", "debug"):
+                return _json({}, request)  # of the paths that are served: there are none
+            case ("files", kind):
+                files.path_of(request.query)
+                raise files.not_found(kind)
         return None
 
     async def answer(self, leader: Leader, request: Request) -> Done:
@@ -231,6 +237,8 @@ class Endpoints:
                 call.update_maintenance_schedule.schedule.CopyFrom(
                     _message(_parsed(request.body), mesos_master.Schedule)
                 )
+            case "POST", (name,) if name in converting.FORMS:
+                call = converting.call_of(name, query_of(request.body.decode("utf-8", "replace")))
             case "POST", ("machine", "down"):
                 call.type = Call.START_MAINTENANCE
                 call.start_maintenance.machines.extend(_machines(request.body))
@@ -254,7 +262,8 @@ _READ: Mapping[str, _Make] = {
     "maintenance/status": Endpoints.maintenance_status,
 }
 # What every master answers, and whom it asks nothing first.
-_MACHINE = ("logging/toggle", "system/stats.json", "metrics/snapshot")
+_FILES = tuple(f"files/{kind}" for kind in files.KINDS)
+_MACHINE = ("logging/toggle", "system/stats.json", "metrics/snapshot", *_FILES)
 _HERE = ("health", "version", *_MACHINE, "redirect")
 OPEN = frozenset({("health",), ("version",), ("redirect",)})
 _CHANGED = {
@@ -264,6 +273,7 @@ _CHANGED = {
     "teardown": ("POST",),
     "machine/down": ("POST",),
     "machine/up": ("POST",),
+    **dict.fromkeys(converting.FORMS, ("POST",)),
 }
 # The methods of each endpoint, in the order in which Mesos names them.
 METHODS: Mapping[tuple[str, ...], Sequence[str]] = {
