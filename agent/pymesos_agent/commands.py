@@ -22,6 +22,7 @@ from pymesos_agent.runtimes.starting import candidates_of, check_needed, start_r
 from pymesos_agent.settings import AgentSettings
 from pymesos_agent.workdir import CHECKPOINT, SANDBOXES, if_damaged, lock_work_dir
 from pymesos_core.confirming import confirm
+from pymesos_core.discovery import stand_in
 from pymesos_core.discovery.following import FILE as NAMES
 from pymesos_core.exits import ExitStatus
 from pymesos_core.flags import Folder
@@ -137,6 +138,7 @@ async def _purge(directory: Path, docker_host: str | None, keep_files: bool) -> 
             closing.push_async_callback(runtime.close)
         check_needed(runtimes, away, ())
         count = await end_containers(runtimes, ended, pids)
+    await asyncio.to_thread(stand_in.end_all, directory)
     removed = await asyncio.to_thread(remove_bridge)
     if memory is not None:
         memory.remove_all()

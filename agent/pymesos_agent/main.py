@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ from pymesos_agent.files.mounting import protect
 from pymesos_agent.master_stream import LAST_WORD_S
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_agent.runtimes.oci.bundle import USER_NAMESPACE_IDS
+from pymesos_agent.runtimes.oci.networks import bridge_of
 from pymesos_agent.runtimes.starting import (
     candidates_of,
     check_needed,
@@ -45,6 +45,7 @@ from pymesos_core import VERSION, resources
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
+from pymesos_core.discovery import stand_in
 from pymesos_core.discovery.following import FILE, Following
 from pymesos_core.discovery.resolver import Names
 from pymesos_core.discovery.server import NameServer
@@ -102,10 +103,11 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     if why := await asyncio.to_thread(protect, work_dir):
         log.info("set-uid programs and devices are not switched off where tasks write: %s", why)
     outside = outside_with(credentials)
+    await asyncio.to_thread(stand_in.end_all, work_dir)
     names = _names(settings, process, outside, work_dir)
     networks = settings.containers.networks
-    if names is not None:
-        networks = replace(networks, name_server=names.bridge_ip)
+    if names is not None and os.geteuid() == 0 and settings.runtime in ("auto", "oci"):
+        networks = replace(networks, name_server=names.answer_at(bridge_of(networks)))
     containers = replace(
         settings.containers,
         networks=networks,
@@ -177,11 +179,7 @@ def _names(
     """The name server, bound, unless there is to be none. Raises RoleError."""
     if settings.dns_port is None:
         return None
-    has_bridge = os.geteuid() == 0 and settings.runtime in ("auto", "oci")
-    names = NameServer(
-        settings.ip, settings.dns_port, settings.dns_domain, outside, work_dir,
-        bridge=IPv4Network(settings.bridge_subnet) if has_bridge else None,
-    )  # fmt: skip
+    names = NameServer(settings.ip, settings.dns_port, settings.dns_domain, outside, work_dir)
     process.close_later(names.close)
     return names
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import configparser
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import dnslib
 import pytest
 
+from pymesos_agent.containers.settings import NetworkSettings
 from pymesos_core.addresses import parse_host_port
 from pymesos_core.discovery.following import FOLLOW
+from pymesos_core.discovery.forwarding import PORT
+from pymesos_core.discovery.resolver import bind
 from pymesos_core.discovery.zone import DOMAIN
 from pymesos_core.outside import outside_with
 from pymesos_core.security.credentials import Credentials
@@ -143,6 +150,54 @@ def test_what_serves_is_found_everywhere(roles: Roles) -> None:
     agents[0].kill()
     again = roles.agent(master.address, "agent0", *SERVE)
     assert targets(dns_of(again)) == last
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="networks need root")
+def test_containers_on_the_bridge_find_names_while_their_agent_is_away(roles: Roles) -> None:
+    flags = ("--runtime", "oci", "--dns-port", "0")
+    master = roles.master()
+    agent = roles.agent(master.address, "agent", *flags)
+    roles.binpack(master.address)
+    work_dir = roles.folder / "agent"
+    cli = Cli(master.address)
+    cli.ok("apply", "-", "--wait", text=shop(1))
+    port = dns_of(agent)
+    wait_for_targets(port, lambda found: len(found) == 1)
+    wait_for("what is kept", lambda: kept(work_dir / "names") == targets(port), 30)
+    # Who asks in the very moment in which the port changes hands asks again.
+    ask_it = f"getent ahostsv4 {WEB}"
+    asking = f"while :; do {ask_it} || (sleep 0.5; {ask_it}) || echo nothing; sleep 0.1; done"
+    task = {"name": "ask", "command": asking, "kind": "service", "network": "bridge"}
+    cli.ok("apply", "-", "--wait", text=json.dumps({"name": "asker", "tasks": [task]}))
+
+    def outputs() -> list[Path]:
+        return [p for p in work_dir.rglob("stdout") if "STREAM" in p.read_text()]
+
+    wait_for("a name", lambda: len(outputs()) == 1)
+    (output,) = outputs()
+
+    def finds() -> None:
+        """It goes on, and has found it each time."""
+        before = output.stat().st_size
+        wait_for("names", lambda: output.read_bytes()[before:].count(b"127.0.0.1") > 20, 30)
+        assert "nothing" not in output.read_text()
+
+    finds()
+    agent.kill()
+    finds()
+    agent = roles.agent(master.address, "agent", *flags)
+    finds()
+    agent.signal(signal.SIGTERM)
+    agent.ended()
+    finds()
+    purged = subprocess.run(
+        [sys.executable, "-m", "pymesos_agent", "purge", "--yes", "--work-dir", str(work_dir)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert purged.returncode == 0, purged.stderr
+    bind(str(IPv4Network(NetworkSettings.bridge_subnet)[1]), PORT, early=True)  # it is free
+    log = (roles.folder / "agent.log").read_text()
+    assert "other name servers" not in log, log
 
 
 def test_dig_understands_it(roles: Roles) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,9 +18,11 @@ import dnslib
 import pytest
 
 from pymesos_agent.containers.settings import NetworkSettings, Settings
-from pymesos_core.discovery import forwarding
-from pymesos_core.discovery.forwarding import PORT, Forwarder, Server
-from pymesos_core.discovery.resolver import CannotListenError, Names, Resolver
+from pymesos_core.discovery import forwarding, stand_in
+from pymesos_core.discovery.forwarding import PORT, Bridge, Forwarder, Server
+from pymesos_core.discovery.resolver import CannotListenError, Names, Resolver, bind
+from pymesos_core.discovery.server import NameServer
+from pymesos_core.outside import OUTSIDE
 from pymesos_core.tasks import beside
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.names_pb2 import NamedTask, NamesBatch, ServedPort, ServedTask
@@ -91,9 +94,8 @@ def resolver(
     port: int = 0,
     clients: IPv4Network = LOOPBACK,
 ) -> Resolver:
-    return Resolver(
-        names(), ip, port, time.monotonic, Forwarder(servers, random.Random(1), clients)
-    )
+    forwarder = Forwarder(servers, random.Random(1), clients)
+    return Resolver(names(), bind(ip, port, early=True), time.monotonic, forwarder)
 
 
 async def ask(port: int, name: str, *, tcp: bool) -> dnslib.DNSRecord:
@@ -132,10 +134,10 @@ def test_a_port_that_is_taken_is_said_with_what_helps() -> None:
     here = resolver(list)
     ip, port = "127.0.0.1", here.address.port
     try:
-        with pytest.raises(CannotListenError, match="choose another --bridge-subnet"):
-            resolver(list, ip, port)
+        with pytest.raises(CannotListenError, match="of the agents of a machine one answers there"):
+            bind(ip, port, early=True)
         with pytest.raises(CannotListenError, match="choose another port with --dns-port; below"):
-            Resolver(names(), ip, port, time.monotonic)
+            bind(ip, port)
     finally:
         here.close()
 
@@ -188,4 +190,58 @@ async def test_a_container_on_the_bridge_asks_the_bridge(tmp_path: Path) -> None
             assert "10.0.0.1" in said and "10.9.9.9" in said and "example.org." in it.asked
             rig.runtime.destroy(spec.container_id)
         here.close()
+        # The rig has ended by a runtime that knows of no name server.
         assert BRIDGE_IP not in (tmp_path / "oci/resolv.conf").read_text(), "it is given back"
+
+
+async def test_a_stand_in_answers_until_its_agent_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stand_in, "LINKS", tmp_path)
+    monkeypatch.setattr(stand_in, "LOOK_S", 0.05)
+    (container := tmp_path / "bridge0/brif/veth0").mkdir(parents=True)
+    (tmp_path / "names").write_bytes(names().held.keep(time.time()))
+    (tmp_path / stand_in.FOLDER).mkdir()
+    async with other() as (_, server):
+        monkeypatch.setattr(stand_in, "Upstream", lambda own_ip: lambda: [server])
+        for is_wanted_back in (True, False):
+            sockets = bind("127.0.0.1", 0)
+            back = socket.socket(socket.AF_UNIX)
+            back.bind(str(tmp_path / stand_in.FOLDER / "127.0.0.1"))
+            back.listen()
+            port = sockets.udp.getsockname()[1]
+            plan = stand_in.Plan(
+                *("127.0.0.1", "127.0.0.0/8", "bridge0", "pymesos", str(tmp_path / "names")),
+                *(each.detach() for each in (*sockets, back)),
+            )
+            standing_in = asyncio.create_task(stand_in.serve(plan))
+            for name, ip in ((WEB, "10.0.0.1"), ("example.org", "10.9.9.9")):
+                assert [str(r.rdata) for r in (await ask(port, name, tcp=False)).rr] == [ip]
+            if is_wanted_back:
+                await asyncio.to_thread(stand_in.end_all, tmp_path)
+            else:
+                container.rmdir()
+            async with asyncio.timeout(10):
+                await standing_in
+            again = bind("127.0.0.1", port)  # it is free
+            for each in again:
+                each.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="port 53 needs root")
+async def test_of_two_agents_of_a_machine_the_first_answers_at_a_bridge(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bridge = Bridge("127.0.53.1", LOOPBACK, "bridge-of-nobody")
+    first, second = (
+        NameServer("127.0.0.1", 0, "pymesos", OUTSIDE, tmp_path / name) for name in "ab"
+    )
+    try:
+        assert first.answer_at(bridge) == bridge.ip
+        assert second.answer_at(bridge) == ""
+    finally:
+        await second.close()
+        await first.close()
+    (said,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert said.startswith("containers on bridge-of-nobody have other name servers: DNS cannot be")
+    assert "of the agents of a machine one answers there" in said

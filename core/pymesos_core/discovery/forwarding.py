@@ -9,6 +9,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +35,15 @@ MAX_FILE_BYTES = 1 << 16
 
 log = logging.getLogger(__name__)
 Server = tuple[str, int]  # an IP and a port
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A network of containers on this machine."""
+
+    ip: str  # the machine's own in it
+    clients: IPv4Network  # the containers
+    link: str  # the network interface
 
 
 class Random(Protocol):

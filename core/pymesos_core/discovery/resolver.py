@@ -8,7 +8,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.discovery.answering import LENGTH_BYTES, MAX_ASKED_BYTES, answer, is_elsewhere
@@ -30,6 +30,13 @@ log = logging.getLogger(__name__)
 
 class CannotListenError(RoleError):
     """A port of DNS is another's, or needs rights: the message says what to do."""
+
+
+class Sockets(NamedTuple):
+    """Sockets of TCP and UDP, bound to the same port."""
+
+    tcp: socket.socket
+    udp: socket.socket
 
 
 class Names:
@@ -65,27 +72,24 @@ class Names:
 
 
 class Resolver:
-    """Answers by what is held. Raises CannotListenError."""
+    """Answers by what is held."""
 
     def __init__(
         self,
         names: Names,
-        ip: str,
-        port: int,
+        sockets: Sockets,
         mono_s: Callable[[], float],
         forwarder: Forwarder | None = None,
     ) -> None:
-        """With a `forwarder` it answers for other names, too, and listens at `ip` before the
-        machine has that address.
-        """
+        """With a `forwarder` it answers for other names, too."""
         self._names = names
         self._forwarder = forwarder
         self._forwarding = Background("asking another name server")
         self._mono_s = mono_s
         self._limiter = Limiter()
         self._connections: Counter[str] = Counter()
-        self._tcp, self._udp = _bind(ip, port, early=forwarder is not None)
-        self.address = HostPort(ip, self._tcp.getsockname()[1])
+        self._tcp, self._udp = sockets
+        self.address = HostPort(*self._tcp.getsockname()[:2])
 
     async def run(self) -> None:
         """Answer until this is cancelled."""
@@ -191,8 +195,11 @@ async def _send_later(
     send(await answered)
 
 
-def _bind(ip: str, port: int, *, early: bool) -> tuple[socket.socket, socket.socket]:
-    """Sockets of TCP and UDP on the same port. Raises CannotListenError."""
+def bind(ip: str, port: int, *, early: bool = False) -> Sockets:
+    """Return sockets for a resolver; `early` at a bridge that need not be there yet.
+
+    Raises CannotListenError.
+    """
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     problem: OSError | None = None
     for _ in range(1 if port else TRIES):
@@ -206,14 +213,14 @@ def _bind(ip: str, port: int, *, early: bool) -> tuple[socket.socket, socket.soc
             udp.bind((ip, tcp.getsockname()[1]))
             for each in (tcp, udp):
                 each.setblocking(False)
-            return tcp, udp
+            return Sockets(tcp, udp)
         except OSError as error:
             problem = error
             tcp.close()
             udp.close()
     why = problem.strerror if problem is not None else "no port is free"
     advice = (
-        "have what listens there listen elsewhere, or choose another --bridge-subnet"
+        "of the agents of a machine one answers there; have anything else listen elsewhere"
         if early
         else "choose another port with --dns-port; below 1024 it needs root or CAP_NET_BIND_SERVICE"
     )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from ipaddress import IPv4Network
 from pathlib import Path
+from typing import IO
 
 from pymesos_core.coordination import Detector
 from pymesos_core.discovery.following import FILE, Following
-from pymesos_core.discovery.forwarding import PORT, Forwarder, Upstream
-from pymesos_core.discovery.resolver import CannotListenError, Names, Resolver
+from pymesos_core.discovery.forwarding import PORT, Bridge, Forwarder, Upstream
+from pymesos_core.discovery.resolver import CannotListenError, Names, Resolver, bind
+from pymesos_core.discovery.stand_in import have_wait
 from pymesos_core.outside import Outside
-from pymesos_core.tasks import until_first
+from pymesos_core.tasks import Background, until_first
+from pymesos_core.text import os_problem
 
 log = logging.getLogger(__name__)
 
@@ -19,44 +21,54 @@ log = logging.getLogger(__name__)
 class NameServer:
     """One of a process. Raises RoleError if it cannot listen."""
 
-    def __init__(
-        self,
-        ip: str,
-        port: int,
-        domain: str,
-        outside: Outside,
-        folder: Path,
-        bridge: IPv4Network | None = None,
-    ) -> None:
-        """`folder` is where it keeps what a restart begins with.
-
-        At the first address of a `bridge` it answers its containers for all names, if it can.
-        """
+    def __init__(self, ip: str, port: int, domain: str, outside: Outside, folder: Path) -> None:
+        """`folder` is where it keeps what a restart begins with."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        names = Names(domain)
-        self.held = names.held
-        resolver = Resolver(names, ip, port, outside.mono_s)
-        self._following = Following(names, outside, folder / FILE)
-        self.address = resolver.address
-        self._resolvers = [resolver]
-        self.bridge_ip = ""  # where it answers containers
-        if bridge is not None:
-            bridge_ip = str(bridge[1])
-            forwarder = Forwarder(Upstream(own_ip=bridge_ip), outside.random, bridge)
-            try:
-                of_bridge = Resolver(names, bridge_ip, PORT, outside.mono_s, forwarder)
-            except CannotListenError as error:
-                log.warning("containers have the machine's name servers: %s", error)
-            else:
-                self._resolvers.append(of_bridge)
-                self.bridge_ip = bridge_ip
+        self._names = Names(domain)
+        self.held = self._names.held
+        self._outside = outside
+        self._folder = folder
+        self._resolver = Resolver(self._names, bind(ip, port), outside.mono_s)
+        self._following = Following(self._names, outside, folder / FILE)
+        self.address = self._resolver.address
+        self._of_bridges: list[Resolver] = []
+        self._answering = Background("answering the containers of a bridge")
+        self._stand_ins: list[IO[bytes]] = []
+
+    def answer_at(self, bridge: Bridge) -> str:
+        """Answer the containers of a bridge for all names, from now on.
+
+        Return where; empty if it cannot be: they have the name servers of before.
+        """
+        try:
+            sockets = bind(bridge.ip, PORT, early=True)
+        except CannotListenError as error:
+            log.warning("containers on %s have other name servers: %s", bridge.link, error)
+            return ""
+        forwarder = Forwarder(Upstream(own_ip=bridge.ip), self._outside.random, bridge.clients)
+        resolver = Resolver(self._names, sockets, self._outside.mono_s, forwarder)
+        self._of_bridges.append(resolver)
+        self._answering.start(resolver.run())
+        domain = self._names.zone.domain
+        try:
+            stand_in = have_wait(bridge, sockets, domain, self._folder / FILE, self._folder)
+        except OSError as error:
+            log.warning(
+                "containers on %s find no names while this agent is away: %s",
+                *(bridge.link, os_problem(error)),
+            )
+        else:
+            self._stand_ins.append(stand_in)
+        return bridge.ip
 
     async def run(self, detector: Detector) -> None:
         """Serve until this is cancelled."""
-        answering = [resolver.run() for resolver in self._resolvers]
-        await until_first(*answering, self._following.run(detector))
+        await until_first(self._resolver.run(), self._following.run(detector))
 
-    def close(self) -> None:
-        """Give the ports back."""
-        for resolver in self._resolvers:
+    async def close(self) -> None:
+        """Give the ports back; those of bridges to stand-ins."""
+        await self._answering.close()
+        for resolver in (self._resolver, *self._of_bridges):
             resolver.close()
+        for stand_in in self._stand_ins:
+            stand_in.close()

@@ -18,12 +18,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
 from pymesos_agent.containers.settings import NetworkSettings
 from pymesos_agent.core.ports import UNLIMITED, Bandwidth, MappedPort
 from pymesos_agent.files.trees import try_remove_tree
+from pymesos_core.discovery.forwarding import Bridge
 from pymesos_core.exits import RoleError
 from pymesos_core.tasks import Background
 
@@ -328,6 +330,12 @@ def _remove_namespaces(*names: str) -> None:
 
 def _namespace(owner: str) -> str:
     return f"pymesos-{owner}"
+
+
+def bridge_of(settings: NetworkSettings) -> Bridge:
+    """Where the containers of `network: bridge` reach this machine."""
+    subnet = IPv4Network(settings.bridge_subnet)
+    return Bridge(str(subnet[1]), subnet, BRIDGE_LINK)
 
 
 def _bridge(subnet: str) -> Json:

@@ -362,11 +362,7 @@ class OciRuntime:
         self._cleaning.clean_later(container_id)
 
     async def close(self) -> None:
-        """See Runtime. Containers ask the machine's name servers while there is no agent."""
-        try:
-            self._bridge_names("")
-        except OSError as error:
-            log.warning("containers on the bridge ask this agent still: %s", error)
+        """See Runtime."""
         await self._background.close()
         self._making.close()
         await self._trials.close()
