@@ -20,9 +20,11 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.errors import Problem
+from pymesos_core.mesos import verbosity
 from pymesos_core.mesos.json_messages import ConversionError, from_json
 from pymesos_core.mesos.media import Media
 from pymesos_core.mesos.refusing import RefusalError
+from pymesos_core.mesos.verbosity import Verbosity
 from pymesos_core.resources import parse, to_proto
 from pymesos_core.security.policy_file import read_policy
 from pymesos_core.transport import CallError
@@ -35,14 +37,12 @@ from pymesos_master.mesos.operators import (
     changing,
     converting,
     endpoints,
-    verbosity,
     watching,
 )
 from pymesos_master.mesos.operators.api import Done, Operators
 from pymesos_master.mesos.operators.endpoints import METHODS, Endpoints, Request
 from pymesos_master.mesos.operators.gathering import Gathering
 from pymesos_master.mesos.operators.reading import MOST_KEPT, MOST_KEPT_BYTES, Together
-from pymesos_master.mesos.operators.verbosity import Verbosity
 from pymesos_master.queries import Queries
 from pymesos_master.services.leading import Leadership
 from pymesos_master.shell import Leader
@@ -709,7 +709,7 @@ async def test_more_is_logged_for_a_while(monkeypatch: pytest.MonkeyPatch) -> No
     root, ours = logging.getLogger(), logging.getLogger("pymesos_master")
     monkeypatch.setattr(root, "level", logging.WARNING)
     monkeypatch.setattr(ours, "level", logging.INFO)  # as `set_up_logging` leaves it
-    wanted = Verbosity()
+    wanted = Verbosity("pymesos_core", "pymesos_master")
     wanted.set(2, 0.01)
     assert (wanted.level, ours.level) == (2, logging.DEBUG)
     assert root.level == logging.WARNING, "of libraries nothing more is written"

@@ -21,17 +21,18 @@ from aiohttp.web import Response
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
 from pymesos_core.coordination import MasterInfo
+from pymesos_core.crossing import names_of
 from pymesos_core.limits import PEER_SCHEDULERS
 from pymesos_core.mesos import http as mesos_http
 from pymesos_core.mesos.json_messages import from_json, to_object
 from pymesos_core.mesos.media import Media
 from pymesos_core.mesos.refusing import RefusalError
+from pymesos_core.mesos.statuses import Places
 from pymesos_core.outbox import Outbox
 from pymesos_core.security.revocations import Revocations
-from pymesos_master.http.crossing import names_of
 from pymesos_master.mesos import server as mesos_server
 from pymesos_master.mesos.authenticating import Authenticator, read_anonymous
-from pymesos_master.mesos.events import Here, Places
+from pymesos_master.mesos.events import Here
 from pymesos_master.mesos.frameworks import Format
 from pymesos_master.mesos.redirecting import Redirecting
 from pymesos_master.mesos.scheduler import Scheduler

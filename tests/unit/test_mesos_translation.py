@@ -14,15 +14,17 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.contract_rules import MAX_TIME_S
 from pymesos_core.limits import CALL_TASKS
 from pymesos_core.mesos import unsupported
+from pymesos_core.mesos.discovery import discovery_to_mesos
 from pymesos_core.mesos.json_messages import from_json, to_object
 from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.mesos.resources import attribute_to_mesos, from_mesos, to_mesos
+from pymesos_core.mesos.statuses import Places
+from pymesos_core.mesos.tasks import executor_id_of
 from pymesos_core.mesos.unsupported import UnsupportedError
 from pymesos_master.mesos import calls, validating
-from pymesos_master.mesos.discovery import discovery_to_mesos
-from pymesos_master.mesos.events import Here, Places, translate
+from pymesos_master.mesos.events import Here, translate
 from pymesos_master.mesos.frameworks import ALWAYS, Format, fixed_problem, info_of
-from pymesos_master.mesos.tasks import executor_id_of, task_of
+from pymesos_master.mesos.tasks import task_of
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb

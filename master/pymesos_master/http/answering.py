@@ -10,6 +10,7 @@ from http import HTTPStatus
 from itertools import islice
 from typing import Any, Protocol
 
+from pymesos_core import crossing
 from pymesos_core.caller import Caller, Method
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.json_dialect import Json, to_json
@@ -27,7 +28,7 @@ from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code
 from pymesos_core.turns import Turns
 from pymesos_master.core.access_tokens import OPEN
-from pymesos_master.http import crossing, openapi, sessions
+from pymesos_master.http import openapi, sessions
 from pymesos_master.http.asking import NOTHING, Asked, read_body, read_part, read_query
 from pymesos_master.http.events import Events
 from pymesos_master.http.exec import Talk

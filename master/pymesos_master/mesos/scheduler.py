@@ -16,16 +16,17 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, taker_text
 from pymesos_core.mesos import media
 from pymesos_core.mesos.refusing import RefusalError, bad_request
+from pymesos_core.mesos.statuses import Places
+from pymesos_core.mesos.tasks import executor_id_of, has_address
 from pymesos_core.mesos.unsupported import UnsupportedError
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
 from pymesos_core.streams import in_thread
 from pymesos_master.core.events import FrameworkDisconnected, FrameworkSubscribing
 from pymesos_master.mesos import calls, validating
-from pymesos_master.mesos.events import Here, Places
+from pymesos_master.mesos.events import Here
 from pymesos_master.mesos.frameworks import Format, fixed_problem
 from pymesos_master.mesos.pacing import Pace
 from pymesos_master.mesos.subscriptions import Direct, Subscription
-from pymesos_master.mesos.tasks import executor_id_of, has_address
 from pymesos_master.services.leading import Leadership, run_stream
 from pymesos_master.shell import Connection, Leader
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler

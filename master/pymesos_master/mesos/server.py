@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from aiohttp import web
 
-from pymesos_core import limits
+from pymesos_core import crossing, limits
 from pymesos_core.caller import Caller
 from pymesos_core.http_listening import Listener, slot_of
 from pymesos_core.mesos.http import OURS, abort, body_of, check_method, failed, refused
@@ -21,7 +21,6 @@ from pymesos_core.security.server_tls import authentication_of
 from pymesos_core.security.validity import while_valid
 from pymesos_core.serving import Listen
 from pymesos_core.transport import CallError
-from pymesos_master.http import crossing
 from pymesos_master.mesos.authenticating import (
     OF_FRAMEWORKS,
     OF_OPERATORS,

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pymesos_core.caller import Caller
 from pymesos_core.mesos import media
 from pymesos_core.mesos.media import Media
+from pymesos_core.mesos.statuses import Places
 from pymesos_master.core.events import FrameworkCalled
-from pymesos_master.mesos.events import Here, Places, translate
+from pymesos_master.mesos.events import Here, translate
 from pymesos_master.mesos.frameworks import Format
 from pymesos_master.shell import Connection
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler

@@ -5,10 +5,10 @@ from __future__ import annotations
 import posixpath
 from urllib.parse import urlsplit
 
+from pymesos_core.mesos.discovery import discovery_of
 from pymesos_core.mesos.resources import from_checked
 from pymesos_core.mesos.unsupported import UnsupportedError, check
 from pymesos_master.mesos.containers import container_of
-from pymesos_master.mesos.discovery import discovery_of
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -130,20 +130,6 @@ def _is_archive(uri: str) -> bool:
     except ValueError:
         return False
     return name.lower().endswith(ARCHIVES)
-
-
-def executor_id_of(task: pb.TaskInfo) -> str:
-    """The executor that its framework has given a task, or its group; empty: none."""
-    return task.executor.executor_id or task.group_executor_id
-
-
-def has_address(info: pb.TaskInfo, state: pb.TaskState) -> bool:
-    """Whether the address of a task in that state is its agent's.
-
-    That of another network is not known here; a task of a group has none before it runs.
-    """
-    starts = state == pb.TASK_STARTING and bool(info.group_executor_id)
-    return info.container.network in ("", "host") and not starts
 
 
 def policy_of(policy: mesos.KillPolicy) -> pb.KillPolicy:

@@ -11,6 +11,7 @@ from pymesos_core.mesos import files, media
 from pymesos_core.mesos.json_messages import compact, to_object
 from pymesos_core.mesos.media import Media
 from pymesos_core.mesos.refusing import RefusalError, bad_request
+from pymesos_core.mesos.tasks import task_message
 from pymesos_core.streams import in_thread
 from pymesos_master.mesos.operators import maintenance, showing
 from pymesos_master.mesos.operators.changing import change
@@ -228,7 +229,7 @@ def _tasks(cluster: Cluster) -> Response.GetTasks:
     aware, found = cluster.aware, cluster.tasks
 
     def shown(views: list[pb.TaskView]) -> list[mesos_master.Task]:
-        return [showing.task_message(view, aware, cluster.places) for view in views]
+        return [task_message(view, aware, cluster.places) for view in views]
 
     return Response.GetTasks(
         tasks=shown(found.live),

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from pymesos_core.caller import Caller, Method
 from pymesos_core.errors import RequestError
-from pymesos_core.mesos import files
+from pymesos_core.mesos import files, machine, older
 from pymesos_core.mesos.json_messages import (
     ConversionError,
     compact,
@@ -20,7 +20,7 @@ from pymesos_core.mesos.json_messages import (
 )
 from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.streams import in_thread
-from pymesos_master.mesos.operators import converting, legacy, maintenance, metrics, showing
+from pymesos_master.mesos.operators import converting, legacy, maintenance, showing
 from pymesos_master.mesos.operators.api import LARGE, Done, refused
 from pymesos_master.mesos.operators.changing import change, remove_quota, tear_down
 from pymesos_master.mesos.operators.gathering import OVERVIEW, Gathering, who
@@ -104,7 +104,7 @@ class Endpoints:
                     raise RefusalError(501, "ask for it by SET_LOGGING_LEVEL of /api/v1")
                 return Done(200, b"%d\n" % self.gathering.verbosity.level, TEXT)
             case ("system", "stats.json"):
-                return _json(metrics.system(), request)
+                return _json(machine.system(), request)
             case ("metrics", "snapshot"):
                 _check_timeout(request.query.get("timeout"))
                 return _json(await self.gathering.metrics(request.caller), request)
@@ -184,7 +184,7 @@ class Endpoints:
         shown = found[offset : offset + limit]
         aware = showing.aware_of(await reading.frameworks())
         places = reading.places(shown)
-        return {"tasks": [legacy.task(task, aware, places) for task in shown]}
+        return {"tasks": [older.task(task, aware, places) for task in shown]}
 
     async def roles(self, reading: Reading, request: Request) -> Any:
         """`/roles`."""

@@ -8,8 +8,8 @@ from typing import Any
 from pymesos_core.executors import executor_of
 from pymesos_core.mesos.executors import executor_to_mesos
 from pymesos_core.mesos.resources import to_mesos
+from pymesos_core.mesos.tasks import executor_id_of
 from pymesos_core.resources import to_proto
-from pymesos_master.mesos.tasks import executor_id_of
 from pymesos_master.queries.looking import Look
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos

@@ -9,16 +9,17 @@ from typing import Any
 from pymesos_core import VERSION as OURS
 from pymesos_core.caller import Caller
 from pymesos_core.mesos import VERSION
+from pymesos_core.mesos.verbosity import Verbosity
 from pymesos_master.mesos.events import Here
 from pymesos_master.mesos.operators import metrics
 from pymesos_master.mesos.operators.legacy import NO_TASKS, Cluster
 from pymesos_master.mesos.operators.reading import REGISTERED, Reading
-from pymesos_master.mesos.operators.verbosity import Verbosity
 from pymesos_master.queries.summary import Summary, summary
 from pymesos_master.services.leading import Leadership
 from pymesos_master.shell import Leader
 from pymesos_proto.v1 import operator_pb2 as pb
 
+LOGGED = ("pymesos_core", "pymesos_master")
 OVERVIEW = "Operator.GetOverview"  # what metrics and the like are a part of
 
 
@@ -29,7 +30,7 @@ class Gathering:
     leadership: Leadership
     here: Here
     flags: Mapping[str, str]
-    verbosity: Verbosity = field(default_factory=Verbosity)
+    verbosity: Verbosity = field(default_factory=lambda: Verbosity(*LOGGED))
     subscribers: Callable[[], int] = lambda: 0  # of the stream of events
     _led: tuple[Leader, float] | None = field(default=None, init=False)
 

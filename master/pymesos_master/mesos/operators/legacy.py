@@ -5,29 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pymesos_core.mesos import VERSION
 from pymesos_core.mesos.json_messages import to_object
-from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
+from pymesos_core.mesos.older import Json, amounts, attribute
+from pymesos_core.mesos.older import task as as_older
+from pymesos_core.mesos.statuses import NOWHERE, Places
+from pymesos_core.mesos.tasks import label_to_mesos, task_state
 from pymesos_core.resources import Resources
 from pymesos_core.states import is_terminal
-from pymesos_master.mesos.discovery import discovery_to_mesos
-from pymesos_master.mesos.events import NOWHERE, Here, Places
+from pymesos_master.mesos.events import Here
 from pymesos_master.mesos.frameworks import info_to_mesos
 from pymesos_master.mesos.operators import showing
 from pymesos_master.mesos.operators.executors import executors, older
 from pymesos_master.mesos.operators.reading import Tasks
-from pymesos_master.mesos.tasks import executor_id_of
 from pymesos_master.queries.looking import Look
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
-Json = dict[str, Any]
 NO_TASKS = Tasks([], [], [])
-USUAL = ("disk", "mem", "gpus", "cpus")  # which are shown though there are none
 COUNTED = (
     "TASK_STAGING",
     "TASK_STARTING",
@@ -60,49 +58,12 @@ class Cluster:
         return showing.aware_of(self.frameworks)
 
 
-# Values.
-
-
-def amounts(resources: Iterable[mesos.Resource]) -> Json:
-    """Return resources by their names, whoever they are for."""
-    out: Json = dict.fromkeys(USUAL, 0.0)
-    ranges: dict[str, list[mesos.Value.Range]] = {}
-    for one in resources:
-        match one.type:
-            case mesos.Value.SCALAR:
-                out[one.name] = round(out.get(one.name, 0.0) + one.scalar.value, 3)
-            case mesos.Value.RANGES:
-                ranges.setdefault(one.name, []).extend(one.ranges.range)
-            case _:
-                out[one.name] = f"{{{', '.join(one.set.item)}}}"
-    for name, found in ranges.items():
-        out[name] = _ranges(found)
-    return out
-
-
-def _ranges(found: Iterable[mesos.Value.Range]) -> str:
-    parts = sorted((one.begin, one.end) for one in found)
-    return f"[{', '.join(f'{begin}-{end}' for begin, end in parts)}]"
-
-
 def _of_ours(resources: Iterable[types_pb2.Resource]) -> Json:
     return amounts(showing.plain(resources, refined=True))
 
 
 def _held(held: Iterable[tuple[str, Resources]]) -> Json:
     return amounts(showing.held_to_mesos(held))
-
-
-def _attribute(attribute: types_pb2.Attribute) -> Any:
-    shown = attribute_to_mesos(attribute)
-    match shown.type:
-        case mesos.Value.SCALAR:
-            return shown.scalar.value
-        case mesos.Value.RANGES:
-            return _ranges(shown.ranges.range)
-        case mesos.Value.SET:
-            return f"{{{', '.join(shown.set.item)}}}"
-    return shown.text.value
 
 
 def _full(resources: Iterable[mesos.Resource]) -> list[Json]:
@@ -132,7 +93,7 @@ def slave(agent: pb.AgentView, cluster: Cluster, *, full: bool) -> Json:
         "id": info.agent_id,
         "hostname": info.address.hostname or info.address.ip,
         "port": info.address.port,
-        "attributes": {one.name: _attribute(one) for one in info.attributes},
+        "attributes": {one.name: attribute(one) for one in info.attributes},
         "pid": showing.pid_of(info.address),
         "registered_time": agent.registered_at_s,
         "resources": _of_ours(agent.total),
@@ -164,39 +125,6 @@ def _capability_names() -> Iterable[str]:
 
 
 # Tasks.
-
-
-def task(view: pb.TaskView, aware: Container[str], places: Places) -> Json:
-    """Return a task."""
-    info = view.task_info
-    resources = (to_mesos(r, refined=True, allocated_to=None) for r in info.resources)
-    out: Json = {
-        "id": info.task_id,
-        "name": info.name,
-        "framework_id": view.framework_id,
-        "executor_id": executor_id_of(info),
-        "slave_id": info.agent_id,
-        "state": mesos.TaskState.Name(showing.task_state(view, aware)),
-        "resources": amounts(one for one in resources if one is not None),
-        "role": view.role,
-        "statuses": [_status(one) for one in showing.statuses(view, aware, places)],
-    }
-    if info.labels:
-        out["labels"] = [to_object(showing.label_to_mesos(one)) for one in info.labels]
-    if info.HasField("discovery"):
-        out["discovery"] = to_object(discovery_to_mesos(info.discovery))
-    return out
-
-
-def _status(status: mesos.TaskStatus) -> Json:
-    out: Json = {"state": mesos.TaskState.Name(status.state), "timestamp": status.timestamp}
-    if status.HasField("healthy"):
-        out["healthy"] = status.healthy
-    if status.HasField("labels"):
-        out["labels"] = to_object(status.labels)["labels"]
-    if status.HasField("container_status"):
-        out["container_status"] = to_object(status.container_status)
-    return out
 
 
 def all_tasks(cluster: Cluster) -> list[pb.TaskView]:
@@ -238,7 +166,7 @@ class Frameworks:
         self._of: dict[tuple[str, str], list[Json]] = {}
         for kind in ("live", "unreachable", "completed"):
             for view in getattr(cluster.tasks, kind):
-                shown = task(view, self._aware, cluster.places)
+                shown = as_older(view, self._aware, cluster.places)
                 self._of.setdefault((view.framework_id, kind), []).append(shown)
         self._executors: dict[str, list[Json]] = {}
         for executor in executors(cluster.tasks.live, cluster.look).executors:
@@ -269,7 +197,7 @@ class Frameworks:
         else:
             out["role"] = next(iter(info.roles), "*")
         if info.labels:
-            out["labels"] = [to_object(showing.label_to_mesos(one)) for one in info.labels]
+            out["labels"] = [to_object(label_to_mesos(one)) for one in info.labels]
         out |= {
             "tasks": self._of.get((framework_id, "live"), []),
             "unreachable_tasks": self._of.get((framework_id, "unreachable"), []),
@@ -310,7 +238,7 @@ def state_summary(cluster: Cluster) -> Json:
     agents_of: dict[str, dict[str, None]] = {}
     frameworks_on: dict[str, dict[str, None]] = {}
     for view in all_tasks(cluster):
-        name = mesos.TaskState.Name(showing.task_state(view, aware))
+        name = mesos.TaskState.Name(task_state(view, aware))
         framework_id, agent_id = view.framework_id, view.task_info.agent_id
         of_agent.setdefault(agent_id, Counter())[name] += 1
         of_framework.setdefault(framework_id, Counter())[name] += 1

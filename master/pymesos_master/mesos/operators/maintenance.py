@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pymesos_core.mesos.refusing import bad_request
+from pymesos_core.mesos.tasks import nanoseconds
 from pymesos_master.mesos.events import unavailability_to_mesos
 from pymesos_master.mesos.operators.reading import REGISTERED, Reading
-from pymesos_master.mesos.operators.showing import nanoseconds
 from pymesos_master.mesos.tasks import NANO
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
 from pymesos_proto.v1 import operator_pb2 as pb

@@ -12,8 +12,8 @@ from google.protobuf.message import Message
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller
-from pymesos_master.mesos.events import Places
-from pymesos_master.mesos.tasks import executor_id_of, has_address
+from pymesos_core.mesos.statuses import Places
+from pymesos_core.mesos.tasks import executor_id_of, has_address
 from pymesos_master.queries import Listing, PageRequest, TaskFilter
 from pymesos_master.queries.paging import MAX_PAGE_SIZE
 from pymesos_master.shell import Leader

@@ -7,16 +7,12 @@ from typing import Any
 
 from pymesos_core.mesos import VERSION
 from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
+from pymesos_core.mesos.statuses import Places
+from pymesos_core.mesos.tasks import nanoseconds
 from pymesos_core.resources import Resources, to_proto
-from pymesos_master.mesos.discovery import discovery_to_mesos
-from pymesos_master.mesos.events import (
-    AGENT_PATH,
-    Places,
-    offer_to_mesos,
-    status_to_mesos,
-)
+from pymesos_master.mesos.events import AGENT_PATH, offer_to_mesos
 from pymesos_master.mesos.frameworks import Format, info_to_mesos
-from pymesos_master.mesos.tasks import NANO, executor_id_of
+from pymesos_master.mesos.tasks import NANO
 from pymesos_master.queries.looking import Held
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
@@ -34,15 +30,6 @@ CAPABILITIES = (
     _KINDS.HIERARCHICAL_ROLE,
     _KINDS.RESERVATION_REFINEMENT,
     _KINDS.AGENT_DRAINING,
-)
-# What a framework is told of its tasks that is not PARTITION_AWARE.
-_LOST = frozenset(
-    {
-        types_pb2.TASK_UNREACHABLE,
-        types_pb2.TASK_DROPPED,
-        types_pb2.TASK_GONE,
-        types_pb2.TASK_GONE_BY_OPERATOR,
-    }
 )
 _DRAINS = {"draining": mesos_master.DRAINING, "drained": mesos_master.DRAINED}
 # Lists that Mesos shows though nothing is in them.
@@ -66,11 +53,6 @@ def with_empty_lists(message: Any, shown: dict[str, Any]) -> dict[str, Any]:
         if name in shown and name in message.DESCRIPTOR.fields_by_name:
             with_empty_lists(getattr(message, name), shown[name])
     return shown
-
-
-def nanoseconds(at_s: float) -> mesos.TimeInfo:
-    """Return a time."""
-    return mesos.TimeInfo(nanoseconds=round(at_s * NANO))
 
 
 def pid_of(address: types_pb2.Address) -> str:
@@ -210,73 +192,6 @@ def framework_message(
         out.offers.extend(offer_to_mesos(one, OFFERED, places) for one in offers)
         out.offer_constraints.SetInParent()
     return out
-
-
-def task_state(task: pb.TaskView, aware: Container[str]) -> Any:
-    """Return the state that the framework of a task is told."""
-    lost = task.state in _LOST and task.framework_id not in aware
-    state = types_pb2.TASK_LOST if lost else task.state
-    return mesos.TaskState.Value(types_pb2.TaskState.Name(state))
-
-
-def statuses(task: pb.TaskView, aware: Container[str], places: Places) -> list[mesos.TaskStatus]:
-    """Return what is known of how a task came to be as it is: that it ran, and the latest.
-
-    One that runs was starting before that, since its launch; the rest of its past is not kept.
-    """
-    out = []
-    passed = {
-        types_pb2.TASK_STARTING: task.launched_at_s,
-        types_pb2.TASK_RUNNING: task.started_at_s,
-    }
-    for state, at_s in passed.items() if task.started_at_s else ():
-        if state != task.state:
-            was = types_pb2.TaskStatus(
-                task_id=task.task_info.task_id,
-                agent_id=task.task_info.agent_id,
-                state=state,
-                source=types_pb2.SOURCE_EXECUTOR,
-                timestamp_s=at_s,
-            )
-            out.append(status_to_mesos(was, places))
-    if task.HasField("status"):
-        latest = status_to_mesos(task.status, places)
-        latest.state = task_state(task, aware)
-        out.append(latest)
-    return out
-
-
-def task_message(task: pb.TaskView, aware: Container[str], places: Places) -> mesos_master.Task:
-    """Return a task."""
-    info = task.task_info
-    out = mesos_master.Task(name=info.name, state=task_state(task, aware))
-    out.task_id.value, out.agent_id.value = info.task_id, info.agent_id
-    out.framework_id.value = task.framework_id
-    if executor_id := executor_id_of(info):
-        out.executor_id.value = executor_id
-    for one in info.resources:
-        shown = to_mesos(one, refined=True, allocated_to=task.role)
-        if shown is not None:
-            out.resources.append(shown)
-    out.statuses.extend(statuses(task, aware, places))
-    if out.statuses:
-        latest = out.statuses[-1]
-        out.status_update_state = latest.state
-        if latest.uuid:
-            out.status_update_uuid = latest.uuid
-    out.labels.labels.extend(map(label_to_mesos, info.labels))
-    if not info.labels:
-        out.ClearField("labels")
-    if info.HasField("discovery"):
-        out.discovery.CopyFrom(discovery_to_mesos(info.discovery))
-    if info.command.user:
-        out.user = info.command.user
-    return out
-
-
-def label_to_mesos(label: types_pb2.Label) -> mesos.Label:
-    """Return a label; an empty value is none."""
-    return mesos.Label(key=label.key, value=label.value or None)
 
 
 def role_message(role: pb.RoleView) -> mesos_master.Role:

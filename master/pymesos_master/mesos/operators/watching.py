@@ -11,6 +11,7 @@ from pymesos_core.errors import RequestError
 from pymesos_core.mesos import media
 from pymesos_core.mesos.media import Media
 from pymesos_core.mesos.refusing import RefusalError
+from pymesos_core.mesos.tasks import statuses, task_message, task_state
 from pymesos_core.transport import CallError, Code
 from pymesos_master.mesos.frameworks import info_to_mesos
 from pymesos_master.mesos.operators import showing
@@ -177,7 +178,7 @@ class _Told:
             task.ClearField("status")
         out = Event(type=Event.TASK_ADDED)
         places, aware = self._reading.places([task]), self._aware(task.framework_id)
-        out.task_added.task.CopyFrom(showing.task_message(task, aware, places))
+        out.task_added.task.CopyFrom(task_message(task, aware, places))
         yield out
 
     def _task_updated(self, happened: pb.ClusterEvent) -> Iterator[Event]:
@@ -199,8 +200,8 @@ class _Told:
         places, aware = self._reading.places([task]), self._aware(task.framework_id)
         out = Event(type=Event.TASK_UPDATED)
         out.task_updated.framework_id.value = happened.framework_id
-        out.task_updated.state = showing.task_state(task, aware)
-        out.task_updated.status.CopyFrom(showing.statuses(task, aware, places)[-1])
+        out.task_updated.state = task_state(task, aware)
+        out.task_updated.status.CopyFrom(statuses(task, aware, places)[-1])
         yield out
 
     def _agent_added(self, agent_id: str) -> Iterator[Event]:

@@ -1,4 +1,4 @@
-"""How much a master writes to its log for a while, when an operator asks for more."""
+"""How much a server writes to its log for a while, when an operator of Mesos asks for more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pymesos_core.text import duration
 
 MOST_LEVEL = 3  # of glog's verbosity; all above 0 is one here
 MOST_S = 86400.0
-OURS = ("pymesos_core", "pymesos_master")  # what libraries write may have secrets in it
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +17,9 @@ log = logging.getLogger(__name__)
 class Verbosity:
     """The level that is set for a while."""
 
-    def __init__(self) -> None:
+    def __init__(self, *packages: str) -> None:
+        """Of these packages more is written; what libraries write may have secrets in it."""
+        self._packages = packages
         self.level = 0
         self._usual: dict[logging.Logger, int] = {}
         self._back: asyncio.TimerHandle | None = None
@@ -32,7 +33,9 @@ class Verbosity:
         self._reset()
         if level:
             self.level = level
-            self._usual = {logger: logger.level for logger in map(logging.getLogger, OURS)}
+            self._usual = {
+                logger: logger.level for logger in map(logging.getLogger, self._packages)
+            }
             log.info("an operator has more written to this log for %s", duration(duration_s))
             for logger in self._usual:
                 logger.setLevel(logging.DEBUG)
