@@ -117,7 +117,13 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
         memory=memory_of(tag_of(work_dir)),
     )
     needed = runtimes_of(records)
-    candidates = candidates_of(settings.runtime, settings.docker_host, containers, work_dir)
+    candidates = candidates_of(
+        settings.runtime,
+        settings.docker_host,
+        containers,
+        work_dir,
+        names.answer_at if names is not None and os.geteuid() == 0 else None,
+    )
     for runtime in candidates:
         process.close_later(runtime.close)
     works, away = await start_runtimes(candidates, on_event)

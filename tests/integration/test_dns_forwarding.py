@@ -26,8 +26,8 @@ from pymesos_core.outside import OUTSIDE
 from pymesos_core.tasks import beside
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.names_pb2 import NamedTask, NamesBatch, ServedPort, ServedTask
-from pymesos_testing.components import free_port
-from pymesos_testing.rigs import oci_rig
+from pymesos_testing.components import IMAGE, free_port
+from pymesos_testing.rigs import docker_rig, oci_rig
 
 WEB = "web.shop.pymesos"
 BRIDGE = IPv4Network(NetworkSettings.bridge_subnet)
@@ -245,3 +245,34 @@ async def test_of_two_agents_of_a_machine_the_first_answers_at_a_bridge(
     (said,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
     assert said.startswith("containers on bridge-of-nobody have other name servers: DNS cannot be")
     assert "of the agents of a machine one answers there" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="port 53 needs root")
+async def test_a_container_of_an_engine_asks_its_bridge(tmp_path: Path, docker_host: str) -> None:
+    bridges: list[Bridge] = []
+
+    def answer_at(bridge: Bridge) -> str:
+        bridges.append(bridge)
+        return bridge.ip
+
+    async with (
+        other() as (it, server),
+        docker_rig(tmp_path, docker_host, answer_at=answer_at) as rig,
+    ):
+        (bridge,) = bridges
+        try:
+            here = resolver(lambda: [server], bridge.ip, PORT, bridge.clients)
+        except CannotListenError as error:
+            pytest.skip(str(error))
+        async with beside(here.run()):
+            asks = f"cat /etc/resolv.conf; nslookup {WEB}; nslookup example.org"
+            said = {}
+            for network in ("bridge", "host"):
+                container = pb.ContainerInfo(network=network)
+                spec = await rig.run(asks, image=IMAGE, container=container)
+                await rig.exited(spec)
+                said[network] = (spec.sandbox / "stdout").read_text()
+            assert "10.0.0.1" in said["bridge"] and "10.9.9.9" in said["bridge"]
+            assert f"nameserver {bridge.ip}" in said["bridge"] and "example.org." in it.asked
+            assert f"nameserver {bridge.ip}" not in said["host"]
+        here.close()

@@ -24,6 +24,7 @@ from pymesos_agent.core.events import (
 )
 from pymesos_agent.runtimes.docker.runtime import DockerRuntime
 from pymesos_agent.runtimes.interface import (
+    AnswerAt,
     ContainerEvent,
     Runtime,
     RuntimeEvent,
@@ -148,10 +149,11 @@ async def docker_rig(
     folder: Path,
     host: str,
     settings: Settings = Settings(),  # noqa: B008
+    answer_at: AnswerAt | None = None,
 ) -> AsyncIterator[Rig]:
     """The docker runtime on a real engine."""
     tag = f"test-{os.getpid()}-{time.time_ns()}"
-    rig = Rig(DockerRuntime(tag, host, settings), folder)
+    rig = Rig(DockerRuntime(tag, host, settings, answer_at), folder)
     await rig.start()
     try:
         yield rig

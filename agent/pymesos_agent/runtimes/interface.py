@@ -19,12 +19,15 @@ from pymesos_agent.core.events import (
     RuntimeBroken,
     RuntimeMended,
 )
+from pymesos_core.discovery.forwarding import Bridge
 from pymesos_core.resources import Resources
 from pymesos_core.stop_signals import TERM
 
 ContainerEvent = ContainerPulling | ContainerStarted | ContainerFailed | ContainerExited
 RuntimeEvent = ContainerEvent | RuntimeAway | RuntimeBack | RuntimeBroken | RuntimeMended
 OnEvent = Callable[[RuntimeEvent], None]
+# Has a name server answer containers; returns where, empty if it cannot.
+AnswerAt = Callable[[Bridge], str]
 
 
 class RuntimeUnavailableError(Exception):

@@ -10,7 +10,7 @@ from pathlib import Path
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.core.records import RecordError, read_owner
 from pymesos_agent.core.tasks.task import TASK
-from pymesos_agent.runtimes.interface import OnEvent, Runtime, RuntimeUnavailableError
+from pymesos_agent.runtimes.interface import AnswerAt, OnEvent, Runtime, RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime
 from pymesos_core.exits import RoleError
@@ -29,9 +29,16 @@ def tag_of(work_dir: Path) -> str:
 
 
 def candidates_of(
-    wanted: str, docker_host: str | None, settings: Settings, work_dir: Path
+    wanted: str,
+    docker_host: str | None,
+    settings: Settings,
+    work_dir: Path,
+    answer_at: AnswerAt | None = None,
 ) -> list[Runtime]:
-    """The runtimes that were asked for."""
+    """The runtimes that were asked for.
+
+    `answer_at` has the containers of an engine's bridge find the names of the cluster.
+    """
     tag = tag_of(work_dir)
     candidates: list[Runtime] = []
     if wanted in ("auto", "process"):
@@ -43,7 +50,7 @@ def candidates_of(
             DockerRuntime,
         )  # slow to load
 
-        candidates.append(DockerRuntime(tag, docker_host, settings))
+        candidates.append(DockerRuntime(tag, docker_host, settings, answer_at))
     if wanted in ("auto", "oci"):
         candidates.append(OciRuntime(work_dir, tag, settings))
     return candidates

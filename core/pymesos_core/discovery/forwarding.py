@@ -31,6 +31,7 @@ PORT = 53
 NO_ANSWERS = {RCODE.SERVFAIL, RCODE.NOTIMP, RCODE.REFUSED}  # of one server: others may know
 MOST_SERVERS = 3  # of a resolv.conf, as in glibc
 RESOLV_CONF = Path("/etc/resolv.conf")
+LINKS = Path("/sys/class/net")
 MAX_FILE_BYTES = 1 << 16
 
 log = logging.getLogger(__name__)

@@ -25,13 +25,12 @@ from pathlib import Path
 from random import SystemRandom
 from typing import IO
 
-from pymesos_core.discovery.forwarding import Bridge, Forwarder, Upstream
+from pymesos_core.discovery.forwarding import LINKS, Bridge, Forwarder, Upstream
 from pymesos_core.discovery.resolver import Names, Resolver, Sockets
 from pymesos_core.tasks import until_first
 
 FOLDER = "stand-ins"  # in an agent's work directory: a socket by which each hears that it is back
 LOG = "log"
-LINKS = Path("/sys/class/net")
 LOOK_S = 5.0  # how often a stand-in looks whether containers are left
 LEAVE_WITHIN_S = 10.0
 # A line says that nobody is needed, and the end of file that the agent is away.

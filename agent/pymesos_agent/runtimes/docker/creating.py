@@ -25,10 +25,13 @@ DEFAULT_MEM_BYTES = 32 * 1024 * 1024
 MILLI_MIB = 1024 * 1024 / 1000
 
 
-def host_config_of(spec: ContainerSpec, settings: Settings) -> dict[str, Any]:
+def host_config_of(
+    spec: ContainerSpec, settings: Settings, name_server: str = ""
+) -> dict[str, Any]:
     """What holds a container, as arguments of APIClient.create_host_config.
 
-    Raises HostPathError, OSError.
+    Those on the engine's bridge ask `name_server`, unless that is empty. Raises HostPathError,
+    OSError.
     """
     amounts = spec.resources.quantities
     container = spec.info.container
@@ -52,6 +55,7 @@ def host_config_of(spec: ContainerSpec, settings: Settings) -> dict[str, Any]:
             },
         ),
         "network_mode": container.network or "host",
+        "dns": [name_server] if name_server and container.network == "bridge" else None,
         "port_bindings": {
             f"{p.container_port}/{p.protocol}": p.host_port for p in spec.mapped_ports()
         },

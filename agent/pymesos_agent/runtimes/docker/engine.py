@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from requests.exceptions import ReadTimeout, RequestException
 from urllib3.exceptions import HTTPError
 
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError
+from pymesos_core.discovery.forwarding import LINKS, Bridge
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +143,16 @@ class Engine:
             all=True, filters={"label": f"{AGENT_LABEL}={self._agent_tag}"}
         )
         return found
+
+    def bridge(self) -> Bridge | None:
+        """The network of `network: bridge`, if this machine is in it."""
+        if self.kind != "docker" or not self.address.startswith("unix://"):
+            return None
+        try:
+            return bridge_of(self.client.inspect_network("bridge"))
+        except ENGINE_ERRORS as error:
+            log.debug("the engine has no bridge: %s", error)
+            return None
 
     def stop(self) -> None:
         """Follow nothing any more, and let go of who waits."""
@@ -281,6 +293,21 @@ def held_by(info: Mapping[str, Any]) -> dict[str, str]:
     names = {option.get("name") for option in options}
     ways = [way for name, way in USER_NAMESPACES.items() if name in names]
     return {"user_namespace": ways[0]} if ways else {}
+
+
+def bridge_of(network: Mapping[str, Any], links: Path = LINKS) -> Bridge | None:
+    """Where containers of a network reach this machine; None if its bridge is elsewhere.
+
+    `network` is an engine's answer to GET /networks/NAME.
+    """
+    link = str((network.get("Options") or {}).get("com.docker.network.bridge.name", ""))
+    if not link or not (links / link).exists():
+        return None
+    for config in (network.get("IPAM") or {}).get("Config") or ():
+        subnet = ip_network(config["Subnet"])
+        if isinstance(subnet, IPv4Network) and config.get("Gateway"):
+            return Bridge(config["Gateway"], subnet, link)
+    return None
 
 
 def _kind_of(client: Any) -> str:

@@ -83,6 +83,7 @@ class Launches:
         self._outputs = outputs
         self._tell = tell
         self._look_for_exit = look_for_exit
+        self.name_server = ""  # of containers on the engine's bridge; empty: the engine's choice
         self._lock = threading.Lock()
         self._launching: dict[str, Launch] = {}
         self._starts = threading.Semaphore(MAX_STARTS)
@@ -174,7 +175,8 @@ class Launches:
         if spec.secrets.variables and self._settings.memory is not None:
             text = script_of(spec, SANDBOX_IN_CONTAINER)
             self._settings.memory.put_variables(spec.container_id, text)
-        host_config = self._engine.client.create_host_config(**host_config_of(spec, self._settings))
+        held = host_config_of(spec, self._settings, self.name_server)
+        host_config = self._engine.client.create_host_config(**held)
         labels = {
             ID_LABEL: spec.container_id,
             AGENT_LABEL: self._agent_tag,

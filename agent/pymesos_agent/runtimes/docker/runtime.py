@@ -46,7 +46,7 @@ from pymesos_agent.runtimes.docker.engine import (
 from pymesos_agent.runtimes.docker.images import remove_trial, try_engine
 from pymesos_agent.runtimes.docker.launching import Launches
 from pymesos_agent.runtimes.docker.output import Outputs
-from pymesos_agent.runtimes.interface import ContainerEvent, OnEvent
+from pymesos_agent.runtimes.interface import AnswerAt, ContainerEvent, OnEvent
 from pymesos_agent.runtimes.trials import Trials
 from pymesos_core.resources import Resources
 from pymesos_core.stop_signals import TERM
@@ -62,10 +62,18 @@ class DockerRuntime:
 
     name = "docker"
 
-    def __init__(self, agent_tag: str, host: str | None, settings: Settings) -> None:
+    def __init__(
+        self,
+        agent_tag: str,
+        host: str | None,
+        settings: Settings,
+        answer_at: AnswerAt | None = None,
+    ) -> None:
+        """`answer_at` has a name server answer the containers of a bridge."""
         self._agent_tag = agent_tag
         self._settings = settings
         self._host = host
+        self._answer_at = answer_at
         self._engine = Engine(
             agent_tag,
             on_died=lambda container_id: self._in_thread(self._report_exit, container_id),
@@ -101,6 +109,10 @@ class DockerRuntime:
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._engine.reach, self._host)
+        if self._answer_at is None:
+            return
+        if (bridge := await asyncio.to_thread(self._engine.bridge)) is not None:
+            self._launches.name_server = self._answer_at(bridge)
 
     def _tell(self, event: ContainerEvent | RuntimeAway) -> None:
         """From any thread."""
