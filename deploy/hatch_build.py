@@ -1,4 +1,5 @@
-"""Compiles the agent's spawner as pymesos is built or installed, where there is a C compiler.
+"""Compiles the agent's two small programs as pymesos is built or installed, where there is a C
+compiler: its spawner, and the mounter of the `oci` runtime.
 
 Without one everything works as well, and an agent says that its containers start by forks of its
 supervisor. CC names another compiler; `CC=false` builds what runs on any machine.
@@ -16,8 +17,12 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-IN_PACKAGE = "pymesos_agent/supervision/pymesos-spawner"
-# It runs with the agent's rights on texts of tasks, so a mistake in it is to end it, and no more.
+# Program → source, both below `agent`.
+PROGRAMS = {
+    "pymesos_agent/supervision/pymesos-spawner": "pymesos_agent/supervision/spawner.c",
+    "pymesos_agent/runtimes/oci/pymesos-mounter": "pymesos_agent/runtimes/oci/mounter.c",
+}
+# They run with the agent's rights on texts of tasks, so a mistake in one is to end it, and no more.
 HARDENED = (
     "-fstack-protector-strong",
     *("-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"),  # some compilers define it by themselves
@@ -26,8 +31,9 @@ HARDENED = (
 FLAGS = ("-O2", "-Wall", "-Wextra", "-s", *HARDENED)
 
 
-class Spawner(BuildHookInterface):  # type: ignore[type-arg]
-    """Adds the program to a wheel, or puts it beside its source for an editable installation."""
+class Programs(BuildHookInterface):  # type: ignore[type-arg]
+    """Adds the programs to a wheel, or puts them beside their sources for an editable
+    installation."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """See BuildHookInterface."""
@@ -35,20 +41,21 @@ class Spawner(BuildHookInterface):  # type: ignore[type-arg]
             return
         agent = Path(self.root) / "agent"
         if version == "editable":
-            compile_spawner(agent, agent / IN_PACKAGE)
+            for program, source in PROGRAMS.items():
+                compile_program(agent / source, agent / program)
             return
         self.folder = tempfile.TemporaryDirectory(prefix="pymesos-build-")
-        program = Path(self.folder.name) / "pymesos-spawner"
-        if compile_spawner(agent, program):
-            platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-            build_data["pure_python"] = False
-            build_data["tag"] = f"py3-none-{platform}"
-            build_data["force_include"][str(program)] = IN_PACKAGE
+        for in_package, source in PROGRAMS.items():
+            program = Path(self.folder.name) / Path(in_package).name
+            if compile_program(agent / source, program):
+                platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+                build_data["pure_python"] = False
+                build_data["tag"] = f"py3-none-{platform}"
+                build_data["force_include"][str(program)] = in_package
 
 
-def compile_spawner(agent: Path, program: Path) -> bool:
-    """Compile it; whether it could be."""
-    source = agent / "pymesos_agent/supervision/spawner.c"
+def compile_program(source: Path, program: Path) -> bool:
+    """Compile one; whether it could be."""
     made = program.with_name(f".{program.name}.{os.getpid()}")
     compiler = os.environ.get("CC", "cc")
     try:
@@ -58,6 +65,6 @@ def compile_spawner(agent: Path, program: Path) -> bool:
     except (OSError, subprocess.CalledProcessError) as error:
         made.unlink(missing_ok=True)
         said = getattr(error, "stderr", b"") or str(error).encode()
-        print(f"no compiled spawner: {said.decode('utf-8', 'replace')}", file=sys.stderr)  # noqa: T201
+        print(f"no compiled {program.name}: {said.decode('utf-8', 'replace')}", file=sys.stderr)  # noqa: T201
         return False
     return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import base64
 import os
 import pickle
@@ -13,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,11 @@ import pytest
 from pymesos_agent.runtimes.process import ProcessRuntime
 from pymesos_agent.supervision import spawning, supervisor_link
 from pymesos_agent.supervision.spawning import Spawner, request_of
+from pymesos_testing.compiling import assert_hardened, compiled
 from pymesos_testing.components import supervisors
 from pymesos_testing.rigs import process_rig
 from pymesos_testing.waiting import until
 
-ROOT = Path(__file__).parents[2]
 SOURCE = Path(spawning.__file__).with_name("spawner.c")
 # All that a process has of those who started it, but for numbers that differ each time.
 PROBE = r"""
@@ -50,21 +49,9 @@ Spec = dict[str, Any]
 Start = Callable[[Spec, int], int]
 
 
-def flags_of_the_build() -> Sequence[str]:
-    """Return the compiler flags of deploy/hatch_build.py, which only a build can import."""
-    tree = ast.parse((ROOT / "deploy/hatch_build.py").read_text())
-    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
-    there = {ast.unparse(node.targets[0]): ast.unparse(node.value) for node in assigned}
-    found = eval(there["FLAGS"], {"HARDENED": eval(there["HARDENED"])})
-    assert isinstance(found, tuple)
-    return found
-
-
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> str:
-    made = tmp_path_factory.mktemp("spawner") / "pymesos-spawner"
-    subprocess.run(["cc", *flags_of_the_build(), "-Werror", "-o", made, SOURCE], check=True)
-    return str(made)
+    return compiled(SOURCE, tmp_path_factory.mktemp("spawner") / "pymesos-spawner")
 
 
 @pytest.fixture
@@ -177,12 +164,7 @@ def both(spec: Spec, spawner: Heard) -> tuple[str, int, str, str]:
 
 def test_a_mistake_in_it_is_to_end_it_and_no_more(program: str) -> None:
     """The spawner reads what tasks say, with the agent's rights."""
-    said = subprocess.check_output(["readelf", "-hlds", "--dyn-syms", "-W", program], text=True)
-    assert "DYN (Position-Independent" in said
-    assert "GNU_RELRO" in said
-    assert re.search(r"FLAGS(_1)?\).*NOW", said)
-    assert "__stack_chk_fail" in said
-    assert re.search(r"__\w+_chk@", said.replace("__stack_chk_fail", "")), "checked calls"
+    assert_hardened(program)
 
 
 def test_a_process_is_the_same_either_way(folder: Path, spawner: Heard) -> None:

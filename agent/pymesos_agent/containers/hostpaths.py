@@ -2,7 +2,7 @@
 
 A path that was judged may lead elsewhere a moment later, if who may write above it puts a link in
 its place. So what is judged is opened through no link, and whoever mounts it compares what was
-mounted with what was opened (`tools.PREPARE`). An engine mounts by the path alone: it gets only
+mounted with what was opened (`mounter.c`). An engine mounts by the path alone: it gets only
 those that nobody but root can change.
 """
 

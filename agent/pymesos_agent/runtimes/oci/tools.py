@@ -1,12 +1,13 @@
 """The program that makes a container of a bundle: crun or runc, which take the same arguments.
 
 What has to be mounted for it, or unmounted, is so in a mount namespace that ends with its call: the
-container's own is a copy.
+container's own is a copy. The mounter does that, a compiled program; where there is none, a script.
 """
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,11 @@ UNIFIED = Path("/sys/fs/cgroup/unified")
 # Where no core is idle, threads for 20 ms of work only get in each other's way, and in others'.
 ONE_THREAD = {"GOMAXPROCS": "1"}
 ROOT, ERROR_LOG = "rootfs", "error.log"  # in a bundle
-# What to unmount; of an overlay the folder to be in and the options; the bundle; of each path of
-# the machine itself, where it is mounted, and what it was when it was judged; the command. The
-# variable is for util-linux from 2.39 on, whose other way to mount has no room for many layers.
+MOUNTER = Path(__file__).with_name("pymesos-mounter")
+# The mounter's twin: what is changed here is changed in mounter.c. What to unmount; of an overlay
+# the folder to be in and the options; the bundle; of each path of the machine itself, where it is
+# mounted, and what it was when it was judged; the command. The variable is for util-linux from 2.39
+# on, whose other way to mount has no room for many layers.
 PREPARE = f"""
 if [ -n "$1" ]; then umount "$1" || exit; fi
 if [ -n "$2" ]; then
@@ -86,7 +89,7 @@ class Tool:
     name: str
     path: str
     states: Path  # where it keeps what it knows of its containers
-    unshare: str  # util-linux'
+    mounter: tuple[str, ...]  # what mounts for it, and becomes it
     hidden: str = ""  # what it is not to see of the machine
     env_when_busy: Mapping[str, str] = field(default_factory=dict)
 
@@ -113,20 +116,33 @@ class Tool:
                 mounts[:2] = str(overlay.layers), overlay.options
             for each in prepared.host_mounts:
                 binds += (str(each.path), str(each.target), each.identity)
-        unshare = (self.unshare, "--mount", "--propagation", "private")
-        script = ("/bin/sh", "-c", PREPARE, "sh", self.hidden, *mounts, *binds, "--")
-        return [*unshare, *script, *command]
+        return [*self.mounter, self.hidden, *mounts, *binds, "--", *command]
 
 
 def installed(directory: Path) -> dict[str, Tool]:
     """Name → tool, the preferred first; their states are below the directory."""
-    unshare = shutil.which("unshare") or "unshare"
+    mounter = (str(MOUNTER),) if _works(MOUNTER) else script_that_mounts()
     hidden, busy = {"crun": _hidden()}, {"runc": ONE_THREAD}
     return {
-        name: Tool(name, path, directory / name, unshare, hidden.get(name, ""), busy.get(name, {}))
+        name: Tool(name, path, directory / name, mounter, hidden.get(name, ""), busy.get(name, {}))
         for name in NAMES
         if (path := shutil.which(name))
     }
+
+
+def _works(mounter: Path) -> bool:
+    """Whether the mounter is there, and built for this machine."""
+    try:
+        nothing = ("", "", "", "", "--", "/bin/true")
+        return subprocess.run([mounter, *nothing], check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def script_that_mounts() -> tuple[str, ...]:
+    """What takes the mounter's arguments and does the same where it is not there."""
+    unshare = shutil.which("unshare") or "unshare"  # util-linux'
+    return (unshare, "--mount", "--propagation", "private", "/bin/sh", "-c", PREPARE, "sh")
 
 
 def _hidden() -> str:
