@@ -17,6 +17,7 @@ from pathlib import Path
 from pymesos_agent.core.uids import UidRange
 from pymesos_core.directories import disk_problem
 from pymesos_core.exits import RoleError
+from pymesos_core.numbers import NumberSyntaxError, parse_whole
 from pymesos_core.security.issuing import replace_file
 from pymesos_core.text import os_problem, quoted
 
@@ -37,10 +38,13 @@ def read_task_uids(written: str) -> UidRange:
     """`2100000000:65536`, or `none`, an empty range. Raises ValueError."""
     if written == "none":
         return UidRange(0, 0)
-    base, colon, count = written.partition(":")
-    if not colon or not all(part.isascii() and part.isdigit() for part in (base, count)):
-        raise ValueError(f"{quoted(written)} is given, and BASE:COUNT or `none` is expected")
-    given = UidRange(int(base), int(count))
+    base, _, count = written.partition(":")
+    try:
+        given = UidRange(parse_whole(base), parse_whole(count))
+    except NumberSyntaxError as error:
+        raise ValueError(
+            f"{quoted(written)} is given, and BASE:COUNT or `none` is expected"
+        ) from error
     if given.base < LEAST_BASE or given.end > HIGHEST or given.count < LEAST_COUNT:
         raise ValueError(
             f"{quoted(written)} is given; at least {LEAST_COUNT} ids from {LEAST_BASE} to"

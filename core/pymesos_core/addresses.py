@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+from pymesos_core.ids import hidden_character
 from pymesos_core.private import check_private, read_private
 from pymesos_core.text import os_problem, quoted
 
 MAX_CREDENTIALS_BYTES = 1024
+MAX_HOST_LENGTH, MAX_LABEL_LENGTH = 253, 63  # of DNS
 ZK_ROOTS, ZK_CERTIFICATE, ZK_KEY = "roots.pem", "cert.pem", "key.pem"
 
 
@@ -64,11 +67,27 @@ def parse_host_port(text: str, default_port: int | None = None) -> HostPort:
         raise AddressError(f"{quoted(text)} is not host:port{hint}")
     if match[3] is None and default_port is None:
         raise AddressError(f"{quoted(text)} lacks its port: host:port is expected")
+    if not (_is_ipv6(match[1]) if match[1] else _is_host(match[2])):
+        expected = "an IPv6 address" if match[1] else "the name of a host, or an address"
+        raise AddressError(f"{quoted(text)} is not host:port: {expected} is expected before :port")
     port = int(match[3]) if match[3] else default_port
     assert port is not None
     if not 0 < port < 65536:
         raise AddressError(f"{quoted(text)}: the port must be between 1 and 65535")
     return HostPort(match[1] or match[2], port)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return bool(ipaddress.IPv6Address(text))
+    except ValueError:
+        return False
+
+
+def _is_host(text: str) -> bool:
+    labels = text.removesuffix(".").split(".")
+    fits = len(text) <= MAX_HOST_LENGTH and all(0 < len(x) <= MAX_LABEL_LENGTH for x in labels)
+    return fits and hidden_character(text) is None
 
 
 def parse_zk(text: str) -> ZkUrl:
@@ -93,7 +112,8 @@ def parse_zk(text: str) -> ZkUrl:
         raise AddressError(
             "the zk:// URL lacks its path, as in zk://host:2181/pymesos: a cluster has its own"
         )
-    if any(part in ("", ".", "..") for part in path[1:].split("/")):
+    unusual = hidden_character(path) is not None  # ZooKeeper refuses most of them
+    if unusual or any(part in ("", ".", "..") for part in path[1:].split("/")):
         raise AddressError(f"{quoted(path)} is not a ZooKeeper path")
     options = _options(query)
     return ZkUrl(
@@ -113,7 +133,13 @@ def _options(query: str) -> dict[str, Path]:
                 f"the zk:// URL ends in {quoted('?' + query)}; auth=FILE and tls=FOLDER are"
                 f" expected there, each at most once and with & between them"
             )
-        options[name] = Path(unquote(value))
+        file = unquote(value)
+        if hidden_character(file) is not None:
+            raise AddressError(
+                f"{name}={quoted(file)} of the zk:// URL cannot be used: it has a character that"
+                f" nobody sees; the path of a {'file' if name == 'auth' else 'folder'} is expected"
+            )
+        options[name] = Path(file)
     return options
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from typing import NamedTuple
+
+# A day, perhaps with a time, perhaps in a zone: some of ISO 8601, and all that people write of it.
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]+(Z|[-+][0-9:]+)?)?")
 
 
 class Now(NamedTuple):
@@ -17,6 +21,16 @@ class Now(NamedTuple):
 def read_clock() -> Now:
     """The instant that is now. For shells only."""
     return Now(time.monotonic(), time.time())
+
+
+def parse_moment(text: str) -> datetime:
+    """A time as in 2026-12-01T22:00, with a zone or without. Raises ValueError.
+
+    `datetime` takes more: any character between day and time, and what is behind a NUL.
+    """
+    if not _MOMENT.fullmatch(text):
+        raise ValueError("no time in ISO 8601")
+    return datetime.fromisoformat(text)
 
 
 def utc(wall_s: float) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
-from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import click
 
+from pymesos_core.clock import parse_moment
 from pymesos_core.numbers import NumberSyntaxError, parse_real, parse_whole
 from pymesos_core.text import quoted
 
@@ -56,10 +57,13 @@ class Lifetime(click.ParamType[float]):
             return value
         number, unit = str(value)[:-1], str(value)[-1:]
         try:
-            return parse_real(number) * self.units_s[unit]
+            seconds = parse_real(number) * self.units_s[unit]
         except (NumberSyntaxError, KeyError):
-            self.fail(f"{quoted(str(value))} is given; expected is a time, as in 30m, 1h or 7d",
-                      param, ctx)  # fmt: skip
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
+            expected = "expected is a time, as in 30m, 1h or 7d"
+            self.fail(f"{quoted(str(value))} is given; {expected}", param, ctx)
+        return seconds
 
 
 class Moment(click.ParamType[float]):
@@ -77,7 +81,7 @@ class Moment(click.ParamType[float]):
         try:
             if text.startswith("+"):
                 return time.time() + Lifetime().convert(text[1:], None, None)
-            return datetime.fromisoformat(text).timestamp()
+            return parse_moment(text).timestamp()
         except (ValueError, OverflowError, OSError, click.BadParameter):
             self.fail(
                 f"{quoted(text)} is given; expected is a time, as in 2026-12-01T22:00 (of this"

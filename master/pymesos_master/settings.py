@@ -14,7 +14,7 @@ from pymesos_core.outgoing.receivers import Receiver, read_receivers_file
 from pymesos_core.resource_values import ResourceError
 from pymesos_core.resources import Resources, parse
 from pymesos_core.security.policy import Policy
-from pymesos_core.security.policy_file import PolicyError, read_policy
+from pymesos_core.security.policy_file import PolicyError, read_policy_bytes
 from pymesos_core.security.secrets import KEY_FILE
 from pymesos_core.serving import Listen
 from pymesos_core.settings import SECONDS, file, folder, number, switch, text, texts, whole
@@ -55,13 +55,11 @@ def read_policy_at(written: str) -> Policy:
     """The policy in a file. Raises ValueError."""
     try:
         with Path(written).open("rb") as file:
-            document = file.read(POLICY.most + 1).decode()
+            document = file.read(POLICY.most + 1)
     except OSError as error:
         raise ValueError(f"the policy cannot be read: {os_problem(error)}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{quoted(written)} holds no text in UTF-8") from None
     try:
-        return read_policy(document)
+        return read_policy_bytes(document)
     except PolicyError as error:
         raise ValueError(f"{quoted(written)}, {error}") from None
 

@@ -13,7 +13,7 @@ from pymesos_core.json_access import can_json, policy_json, who_json
 from pymesos_core.json_dialect import iso
 from pymesos_core.limits import POLICY
 from pymesos_core.security.policy import Policy
-from pymesos_core.security.policy_file import PolicyError, read_policy
+from pymesos_core.security.policy_file import PolicyError, read_policy_bytes
 from pymesos_core.text import os_problem, quoted
 from pymesos_proto.v1 import operator_pb2 as pb
 
@@ -40,13 +40,11 @@ def _read(file: str) -> Policy:
     name = "the policy" if file == "-" else quoted(file)
     try:
         with sys.stdin.buffer if file == "-" else Path(file).open("rb") as stream:
-            document = stream.read(POLICY.most + 1).decode()
+            document = stream.read(POLICY.most + 1)
     except OSError as error:
         raise CliError(os_problem(error), EXIT_USAGE) from error
-    except UnicodeDecodeError as error:
-        raise CliError(f"{name} is no text in UTF-8", EXIT_USAGE) from error
     try:
-        return read_policy(document)
+        return read_policy_bytes(document)
     except PolicyError as error:
         raise CliError(f"{name}, {error}", EXIT_USAGE) from error
 

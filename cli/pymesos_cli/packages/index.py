@@ -105,7 +105,7 @@ def read_index(data: bytes, key: Ed25519PublicKey) -> Index:
     try:
         document = json.loads(body)
         jsonschema.Draft202012Validator(_SCHEMA).validate(document)
-        return Index(document["serial"], [_entry(each) for each in document["packages"]])
+        return Index(int(document["serial"]), [_entry(each) for each in document["packages"]])
     except (ValueError, RecursionError, jsonschema.ValidationError) as error:
         said = error.message if isinstance(error, jsonschema.ValidationError) else str(error)
         raise PackageError(f"the index is signed, but no index: {quoted(said)}") from error

@@ -30,7 +30,10 @@ MAX_ADDRESSES = 50
 PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
 SEVERITIES = ("critical", "error", "warning", "info")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
-_MAIL = re.compile(r"[!-?A-~]{1,200}@[!-?A-~]{1,200}")
+# Without quotes, comments and lists, which RFC 5322 has, too.
+_WORD, _LABEL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", r"[A-Za-z0-9-]{1,63}"
+_MAIL = re.compile(rf"{_WORD}(\.{_WORD})*@{_LABEL}(\.{_LABEL})*")
+MAX_MAIL = 254
 
 
 class ReceiversError(ValueError):
@@ -98,15 +101,15 @@ def read_receivers_file(path: Path) -> Mapping[str, Receiver]:
     """The receivers of a file, by name. Raises ReceiversError."""
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_FILE_BYTES + 1).decode("utf-8")
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ReceiversError(os_problem(error)) from None
-    except UnicodeDecodeError:
-        raise ReceiversError(f"{path} is not UTF-8") from None
-    if len(text) > MAX_FILE_BYTES:
+    if len(data) > MAX_FILE_BYTES:
         raise ReceiversError(f"{path} has more than {MAX_FILE_BYTES} bytes")
     try:
-        found = read_receivers(text)
+        found = read_receivers(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ReceiversError(f"{path} is not UTF-8") from None
     except DocumentError as error:
         raise ReceiversError(f"{path}: {error}") from None
     if not found:
@@ -195,10 +198,10 @@ class _Keys:
         """A URL that can be asked; it may hold a secret, and is not repeated."""
         try:
             parts = urlsplit(value)
-            good = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+            good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
         except ValueError:
             good = False
-        if not good or " " in value:
+        if not good or " " in value or not value.isascii():
             raise self.wrong(key, "an address that begins with http:// or https:// is expected")
         return value
 
@@ -215,7 +218,11 @@ class _Keys:
     def authorities(self) -> Path | None:
         """A PEM file."""
         written = self.text("ca_file")
-        if written and not Path(written).is_file():
+        try:
+            there = not written or Path(written).is_file()
+        except OSError as error:
+            raise self.wrong("ca_file", os_problem(error)) from None
+        if not there:
             raise self.wrong("ca_file", f"there is no file {quoted(written)}")
         return Path(written) if written else None
 
@@ -229,6 +236,8 @@ class _Keys:
 def _alertmanager(keys: _Keys) -> Receiver:
     urls = keys.texts("urls", MAX_URLS)
     checked = tuple(keys.url("urls", url).rstrip("/") for url in urls)
+    if more := next((url for url in checked if "?" in url or "#" in url), None):
+        raise keys.wrong("urls", f"{quoted(more)} has ? or #, and a path is put behind it")
     if len(set(checked)) < len(checked):
         raise keys.wrong("urls", "an address is given twice")
     return Alertmanager(keys.name, checked, keys.secret("token_file"), keys.authorities())
@@ -257,7 +266,7 @@ def _email(keys: _Keys) -> Receiver:
         raise keys.wrong("smtp", str(error)) from None
     sender, to = keys.text("from", needed=True), keys.texts("to", MAX_ADDRESSES)
     for key, address in (("from", sender), *(("to", each) for each in to)):
-        if not _MAIL.fullmatch(address):
+        if len(address) > MAX_MAIL or not _MAIL.fullmatch(address):
             raise keys.wrong(key, f"{quoted(address)} is not an address like name@example.org")
     tls = Tls(keys.one_of("tls", tuple(Tls), Tls.STARTTLS))
     username, password = keys.text("username"), keys.secret("password_file")

@@ -45,9 +45,24 @@ def read_policy(document: str, version: int = 0) -> Policy:
         return _policy(read_yaml(document), document, version)
     except DocumentError as error:
         hint = ""
-        if error.line is not None and "*" in document.splitlines()[error.line - 1]:
+        line = error.line or 0  # one behind the last where the end comes too soon
+        if line and any("*" in text for text in document.splitlines()[line - 1 : line]):
             hint = '; * and ** have to be quoted: "*", "**"'
         raise PolicyError(f"{error}{hint}") from None
+
+
+def read_policy_bytes(data: bytes) -> Policy:
+    """Read and check what a file holds, of which more than is accepted need not be read.
+
+    Raises PolicyError.
+    """
+    if problem := limits.POLICY.problem(len(data)):
+        raise PolicyError(problem)
+    try:
+        return read_policy(data.decode())
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise PolicyError(f"line {line}: it holds no text in UTF-8") from None
 
 
 @cache

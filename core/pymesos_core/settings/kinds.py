@@ -21,6 +21,7 @@ from pymesos_core.text import cut, quoted
 
 Raw = str | int | float | bool | list[str]
 NOTHING, A_DIRECTORY, A_FILE = "nothing", "a directory", "a file"
+MAX_BITS = 1024  # of a number that is shown
 _SWITCHES = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
@@ -52,6 +53,8 @@ def shown(value: object) -> str:
         return "a list"
     if isinstance(value, datetime.date | datetime.time):
         return f"the date or time {value}"
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        return "a number of hundreds of digits"  # Python refuses to write thousands
     return quoted(value) if isinstance(value, str) else cut(repr(value))
 
 
@@ -68,9 +71,11 @@ class Kind(ABC):
 
     def from_file(self, value: object) -> Raw:
         """The raw value of what a file holds."""
-        if isinstance(value, str):
-            return value
-        raise self.refusal(value)
+        if not isinstance(value, str):
+            raise self.refusal(value)
+        if "\0" in value:
+            raise self.refusal(value, ", without a NUL character")
+        return value
 
     @abstractmethod
     def read(self, raw: Raw) -> Any:
@@ -113,6 +118,8 @@ class Texts(Kind):
         for item in value:
             if not isinstance(item, str):
                 raise ValueError(f"{shown(item)} is in the list, and text is expected")
+            if "\0" in item:
+                raise ValueError(f"{shown(item)} is in the list, and it has a NUL character")
             if "," in item:
                 raise ValueError(f"{shown(item)} is in the list; give its parts as items")
         return [str(item) for item in value]

@@ -63,9 +63,10 @@ def _parameter(given: Mapping[str, Any], where: str) -> Parameter:
     value = given.get("default")
     if isinstance(value, bool):
         value = "true" if value else "false"
-    made = Parameter(
-        given["name"], Type(given.get("type", "text")), None if value is None else str(value)
-    )
+    type_ = Type(given.get("type", "text"))
+    if type_ is Type.INTEGER and isinstance(value, float) and value.is_integer():
+        value = int(value)  # as generators of JSON write it
+    made = Parameter(given["name"], type_, None if value is None else str(value))
     if made.name.startswith("PYMESOS_"):
         raise JobError(f"{where}.name: names that begin with PYMESOS_ are the agents' own")
     if made.default is not None and (problem := value_problem(made, made.default)):

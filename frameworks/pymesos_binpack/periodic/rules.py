@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+from pymesos_core.numbers import NumberSyntaxError, parse_real, parse_whole
 
 MAX_VALUE = 1024  # bytes of a value of a parameter
 
@@ -84,16 +86,15 @@ def value_problem(parameter: Parameter, value: str) -> str | None:
         return "it is not text in UTF-8"
     if parameter.type is Type.BOOLEAN and value not in ("true", "false"):
         return f"{value[:64]!r} is neither true nor false"
-    if parameter.type is Type.INTEGER and not _is(int, value):
+    if parameter.type is Type.INTEGER and not _is(parse_whole, value):
         return f"{value[:64]!r} is no whole number"
-    if parameter.type is Type.NUMBER and not _is(float, value):
+    if parameter.type is Type.NUMBER and not _is(parse_real, value):
         return f"{value[:64]!r} is no number"
     return None
 
 
-def _is(kind: type[int] | type[float], value: str) -> bool:
+def _is(parse: Callable[[str], float], value: str) -> bool:
     try:
-        read = kind(value)
-    except ValueError:
+        return value == value.strip() and abs(parse(value)) < 2**53
+    except NumberSyntaxError:
         return False
-    return value.isascii() and value == value.strip() and abs(read) < 2**53

@@ -8,10 +8,10 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, unquote
 
+from pymesos_core.clock import parse_moment
 from pymesos_core.json_dialect import Json
 from pymesos_core.nearest import hint
 from pymesos_core.numbers import NumberSyntaxError, parse_real
@@ -349,7 +349,7 @@ def moment(name: str, what: str, *, required: bool = False) -> Parameter:
 
     def read(value: Any) -> float:
         try:
-            when = datetime.fromisoformat(one_line_text(value))
+            when = parse_moment(one_line_text(value))
             if when.tzinfo is not None:
                 return when.timestamp()
         except (ValueError, OverflowError):

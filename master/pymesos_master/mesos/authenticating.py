@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pymesos_core.caller import Caller, Method
+from pymesos_core.ids import hidden_character
 from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.private import read_private
 from pymesos_core.security.access_tokens import shown_digest
@@ -79,7 +80,7 @@ def read_credentials(written: str) -> Mapping[str, str]:
     """
     try:
         data = read_private(Path(written), MAX_FILE_BYTES + 1)
-        text = data.decode()
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise ValueError(f"the credentials cannot be read: {os_problem(error)}") from None
     except UnicodeDecodeError:
@@ -95,6 +96,11 @@ def read_credentials(written: str) -> Mapping[str, str]:
     for name, secret in pairs:
         if not secret:
             raise ValueError(f"the principal {quoted(name)} has no secret")
+        if (hidden := hidden_character(secret)) is not None:
+            raise ValueError(
+                f"the secret of the principal {quoted(name)} has a character that nobody sees:"
+                f" {hidden}"
+            )
         if found.setdefault(name, secret) != secret:
             raise ValueError(f"the principal {quoted(name)} has two secrets")
         principal_of(name)
@@ -105,7 +111,10 @@ def _pairs_of_json(text: str) -> list[tuple[str, str]]:
     expected = '{"credentials": [{"principal": "NAME", "secret": "SECRET"}]} is expected'
     try:
         value: Any = json.loads(text)
-        return [(str(one["principal"]), str(one["secret"])) for one in value["credentials"]]
+        pairs = [(one["principal"], one["secret"]) for one in value["credentials"]]
+        if all(isinstance(text, str) for pair in pairs for text in pair):
+            return pairs
+        raise TypeError("null and numbers are no texts")
     except (KeyError, RecursionError, TypeError, ValueError):
         raise ValueError(f"the credentials cannot be read as JSON: {expected}") from None
 

@@ -212,6 +212,11 @@ def _named(name: str) -> Policy:
         )
     try:
         made: Policy = getattr(importlib.import_module(module), attribute)()
-    except (ImportError, AttributeError, TypeError) as error:
+    except Exception as error:  # whatever somebody else's module raises
         raise PolicyError(f"the policy {quoted(name)} cannot be had: {error}") from error
+    if not all(callable(getattr(made, method, None)) for method in ("learn", "score")):
+        raise PolicyError(
+            f"{quoted(name)} is no policy: an object with the methods learn and score is expected,"
+            f" as {Policy.__module__}.Policy has them"
+        )
     return made

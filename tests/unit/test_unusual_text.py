@@ -1,0 +1,202 @@
+"""Unusual text from outside: its readers take it as it is meant, or refuse it in a sentence."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from pymesos_agent.claims import read_task_uids
+from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.periodic.rules import Parameter, Type, value_problem
+from pymesos_binpack.placement.packing.policies import PolicyError as PackingError
+from pymesos_binpack.placement.packing.policies import read_policy as read_packing
+from pymesos_binpack.specs import JobError
+from pymesos_cli.packages.index import SIGNED_AS, read_index
+from pymesos_core.addresses import AddressError, parse_master
+from pymesos_core.documents import DocumentError
+from pymesos_core.flags import Lifetime, Moment
+from pymesos_core.outgoing.receivers import ReceiversError, read_receivers, read_receivers_file
+from pymesos_core.security.policy_file import PolicyError, read_policy
+from pymesos_core.settings import kinds
+from pymesos_core.settings.sources import read_file
+from pymesos_master.http import asking
+from pymesos_master.mesos.authenticating import read_credentials
+from pymesos_master.settings import read_policy_at
+
+
+def said(error: type[Exception], read: Callable[[Any], object], text: Any) -> str:
+    """The sentence of a refusal, which is not one of Python's own."""
+    with pytest.raises(error) as caught:
+        read(text)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "document", ["allow: [\n", "allow:\n- {who: [\n\n", "allow: [*\n", '"\n\n']
+)
+def test_a_policy_that_ends_too_soon(document: str) -> None:
+    assert said(PolicyError, read_policy, document).startswith("line ")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "h\0:1", "\x1b[31m:1", "h\u200b:1", "a..b:1", f"{'a' * 64}.b:1", "[...]:1", "[1]:5",
+        "[999::99999]:1", "zk://h\0/x", "zk://[1.2]:1/x",
+    ],
+)  # fmt: skip
+def test_what_is_no_host(address: str) -> None:
+    assert "is not host:port" in said(AddressError, parse_master, address)
+
+
+@pytest.mark.parametrize("address", ["h:1", "a.b.:1", "h_1.x-y:1", "[::1]:1", "[::ffff:1.2.3.4]:1"])
+def test_hosts(address: str) -> None:
+    assert str(parse_master(address)) == address
+
+
+@pytest.mark.parametrize(
+    "end", ["\0", "\u202e", "\ud800", "?auth=%00", "?tls=a%00b", "?auth=%1b[m"]
+)
+def test_what_cannot_be_seen_in_the_address_of_a_zookeeper(end: str) -> None:
+    sentence = said(AddressError, parse_master, f"zk://h/x{end}")
+    assert sentence.isprintable(), "whatever shows it"
+
+
+@pytest.mark.parametrize("text", ["1e308d", "-5m", "-0.1s", "1e400s", "nan s", "5m\0"])
+def test_what_is_no_length_of_time(text: str) -> None:
+    said(click.BadParameter, lambda x: Lifetime().convert(x, None, None), text)
+    said(click.BadParameter, lambda x: Moment().convert(f"+{x}", None, None), text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-12-01\u202e22:00Z", "2026-12-01T22:00Z\0", "2026-W49-2T22:00Z", "２026-12-01T00:00Z"],
+)
+def test_what_is_no_time(text: str) -> None:
+    said(click.BadParameter, lambda x: Moment().convert(x, None, None), text)
+    said(ValueError, asking.moment("at", "").read, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-12-01T22:00Z", "2026-12-01 22:00:00.000Z", "2026-12-01T23:00+01:00"]
+)
+def test_times(text: str) -> None:
+    assert Moment().convert(text, None, None) == asking.moment("at", "").read(text) == 1796162400
+
+
+@pytest.mark.parametrize("value", ["1_000", "0x10", "٣", "nan", "1e-400", " 5", ""])
+def test_what_no_run_is_given_as_a_number(value: str) -> None:
+    for kind in (Type.INTEGER, Type.NUMBER):
+        assert value_problem(Parameter("n", kind), value)
+
+
+def test_a_default_that_is_a_whole_number_with_a_point() -> None:
+    job = {
+        "name": "j",
+        "tasks": [
+            {
+                "name": "t",
+                "kind": "periodic",
+                "command": "true",
+                "parameters": [{"name": "N", "type": "integer", "default": 5.0}],
+            }
+        ],
+    }
+    rules = parse_job(job).tasks[0].periodic
+    assert rules is not None
+    assert rules.parameters[0].default == "5"
+    job["tasks"][0]["parameters"][0]["default"] = 5.5  # type: ignore[index]
+    assert "is no whole number" in said(JobError, parse_job, job)
+
+
+HOOK = "a: {kind: webhook, url: 'http://h', ca_file: '%s'}"
+MAIL = 'a: {kind: email, smtp: "%s", from: a@b, to: ["%s"]}'
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        HOOK % f"/{'a' * 300}",
+        "a: {kind: webhook, url: 'http://é/'}",
+        "a: {kind: webhook, url: 'http://h:0'}",
+        "a: {kind: alertmanager, urls: ['http://h/?x=1']}",
+        MAIL % ("a..b", "a@b"),
+        *(MAIL % ("h", to) for to in ('\\"@b', "a,c@d", "a(@b", "a@[b", ":@b", "a@b.", "a..b@c")),
+    ],
+)
+def test_receivers_that_cannot_be(document: str) -> None:
+    assert said(DocumentError, read_receivers, document).startswith("line 1: a.")
+
+
+def test_mail_addresses() -> None:
+    found = read_receivers(MAIL % ("mail.example.org:25", "o'neil+on-call@sub.example.org"))
+    assert found["a"].to == ("o'neil+on-call@sub.example.org",)  # type: ignore[union-attr]
+
+
+def test_files_that_are_too_large_are_called_so(tmp_path: Path) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text("#" + "é" * 300_000)  # what is read of it ends within a letter
+    assert "bytes" in said(ReceiversError, read_receivers_file, file)
+    assert "bytes" in said(ValueError, read_policy_at, str(file))
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        {"principal": "a", "secret": None},
+        {"principal": "a", "secret": 5},
+        {"principal": "a", "secret": ["x"]},
+        {"principal": None, "secret": "x"},
+        {"principal": "a", "secret": "\ud800"},
+        {"principal": "a", "secret": "x\0"},
+    ],
+)
+def test_secrets_are_text(credential: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.touch(mode=0o600)
+    file.write_text(json.dumps({"credentials": [credential]}))
+    said(ValueError, read_credentials, str(file))
+
+
+def test_credentials_that_an_editor_began_with_a_mark(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.touch(mode=0o600)
+    for text in ("a b", '{"credentials": [{"principal": "a", "secret": "b"}]}'):
+        file.write_text(text, "utf-8-sig")
+        assert read_credentials(str(file)) == {"a": "b"}
+
+
+@pytest.mark.parametrize("text", [f"{'9' * 5000}:70000", "1:", "a:b", "２:3", "1_0:5", "70000"])
+def test_what_is_no_range_of_users(text: str) -> None:
+    assert "BASE:COUNT" in said(ValueError, read_task_uids, text)
+
+
+def test_settings_in_a_file_that_no_flag_could_say(tmp_path: Path) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text(f'path = "a\\u0000b"\nlist = ["\\u0000"]\nport = 0x{"f" * 5000}\n')
+    path, texts, port = (entry.value for entry in read_file(file))
+    assert "NUL" in said(ValueError, kinds.Text().from_file, path)
+    assert "NUL" in said(ValueError, kinds.Texts().from_file, texts)
+    number = kinds.Number(0, 9, whole=True)
+    assert said(ValueError, number.read, port).startswith("a number of hundreds of digits is given")
+
+
+@pytest.mark.parametrize("name", [":x", "os:getcwd", "builtins:object", "json:loads"])
+def test_what_is_no_policy_of_packing(name: str) -> None:
+    assert repr(name) in said(PackingError, read_packing, name)
+
+
+def test_the_number_of_an_index_with_a_point() -> None:
+    key = Ed25519PrivateKey.generate()
+    body = json.dumps({"serial": 5.0, "packages": []}).encode()
+    index = read_index(
+        base64.b64encode(key.sign(SIGNED_AS + body)) + b"\n" + body, key.public_key()
+    )
+    assert json.dumps(index.serial) == "5", "as it is kept, and read again"
