@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pymesos_master.http.openapi import SCHEMAS
+from pymesos_master.http.routes import ROUTES
+from pymesos_master.http.routes.table import JSON, Route
 
 HEAD = "// What the master answers. `make docs` writes it of the OpenAPI schemas: change those."
+ANSWER = """\
+/** What is answered to a GET of an address, whatever its query is. */
+export type Answer<Address extends string> =
+  Address extends `${infer Path}?${string}` ? AnswerAt<Path> : AnswerAt<Address>;
+"""
 
 
 def page_types() -> str:
-    """Return a file with an exported type for each schema."""
+    """Return a file with an exported type for each schema, and with that of each answer."""
     types = (
         f"/** {schema['description']} */\nexport type {name} = {of(schema)};"
         for name, schema in SCHEMAS.items()
     )
-    return "\n\n".join([HEAD, *types]) + "\n"
+    read = (route for route in ROUTES if route.method == "GET" and route.content_type == JSON)
+    return "\n\n".join([HEAD, *types, f"{ANSWER}\n{answers(read)}"]) + "\n"
+
+
+def answers(routes: Iterable[Route]) -> str:
+    """Return the type of answers by their paths; longer ones first, as `${string}` has slashes."""
+    lines = (
+        f"  Path extends `{re.sub('{.*?}', '${string}', route.path)}` ? {of(route.schema)} :"
+        for route in sorted(routes, key=lambda route: (-len(route.parts), route.path))
+    )
+    return "\n".join(["type AnswerAt<Path extends string> =", *lines, "  unknown;"])
 
 
 def of(schema: dict[str, Any]) -> str:

@@ -48,8 +48,8 @@ export function ago(iso) {
   return h("time", { datetime: iso, title: TIME.format(when) }, s < -1 ? `in ${span(-s)}` : `${span(s)} ago`);
 }
 
-/** A time itself. @param {string} iso */
-export const time = (iso) => TIME.format(new Date(iso));
+/** A time itself; nothing, if it is not known. @param {string | null} iso */
+export const time = (iso) => (iso ? TIME.format(new Date(iso)) : "");
 
 /** TASK_RUNNING as "running". @param {string} state */
 export const plain = (state) => state.replace(/^TASK_/, "").replaceAll("_", " ").toLowerCase();

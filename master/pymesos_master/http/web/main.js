@@ -145,13 +145,14 @@ function close() {
 }
 
 function search() {
-  const ask = (/** @type {string} */ path, /** @type {number} */ limit, /** @type {any} */ more = {}) =>
+  /** @template {string} Path @param {Path} path @param {number} limit @param {Record<string, any>} [more] */
+  const ask = (path, limit, more = {}) =>
     wanted ? use(address(path, { search: wanted, limit, ...more }), 10000).data : null;
   const found = [
-    ...(ask("/v1/agents", 5)?.agents ?? []).map((/** @type {any} */ a) => ["agent", a.hostname || a.agent_id, to("agents", a.agent_id)]),
-    ...(ask("/v1/jobs", 5)?.jobs ?? []).map((/** @type {any} */ j) => ["job", j.job_id, to("jobs", j.job_id)]),
+    ...(ask("/v1/agents", 5)?.agents ?? []).map((a) => ["agent", a.hostname || a.agent_id, to("agents", a.agent_id)]),
+    ...(ask("/v1/jobs", 5)?.jobs ?? []).map((j) => ["job", j.job_id, to("jobs", j.job_id)]),
     ...named().map((f) => ["framework", f.name || f.framework_id, to("frameworks", f.framework_id)]),
-    ...(ask("/v1/tasks", 10, { completed: true, sort: "-launched" })?.tasks ?? []).map((/** @type {any} */ t) => ["task", t.task_id, to("tasks", t.framework_id, t.task_id)]),
+    ...(ask("/v1/tasks", 10, { completed: true, sort: "-launched" })?.tasks ?? []).map((t) => ["task", t.task_id, to("tasks", t.framework_id, t.task_id)]),
   ];
   return dialog(
     "palette",
@@ -186,10 +187,10 @@ function search() {
   );
 }
 
-/** Frameworks that have all words. @returns {any[]} */
+/** Frameworks that have all words. */
 function named() {
   const known = wanted ? use("/v1/frameworks?limit=1000", 10000).data : null;
-  return (known?.frameworks ?? []).filter((/** @type {any} */ f) => has(`${f.framework_id} ${f.name}`)).slice(0, 5);
+  return (known?.frameworks ?? []).filter((f) => has(`${f.framework_id} ${f.name}`)).slice(0, 5);
 }
 
 /** Whether a text has all the words that are looked for. @param {string} text */

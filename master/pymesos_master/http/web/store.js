@@ -1,9 +1,12 @@
 // What the page knows of the cluster: asked of the master when a view uses it, and again while it does.
 
 /**
- * @typedef {{data: any, error: Problem | null, at: number}} Known `at`: when it was answered, 0: not yet
+ * @template [Data=unknown]
+ * @typedef {{data: Data | null, error: Problem | null, at: number}} Known `at`: when it was answered, 0: not yet
+ */
+/**
  * @typedef {{status: number, code: string, message: string}} Problem
- * @typedef {{known: Known, ask: () => Promise<any>, everyMs: number, used: boolean, due: number, busy: boolean, took: number, aborted: AbortController, rows: number}} Entry
+ * @typedef {{known: Known<any>, ask: () => Promise<any>, everyMs: number, used: boolean, due: number, busy: boolean, took: number, aborted: AbortController, rows: number}} Entry
  */
 
 export const MOST_ROWS = 2000;
@@ -32,7 +35,7 @@ export function isAway() {
   return failing > 1;
 }
 
-/** @param {string} path @param {Record<string, any>} [query] */
+/** @template {string} Path @param {Path} path @param {Record<string, any>} [query] @returns {Path | `${Path}?${string}`} */
 export function address(path, query = {}) {
   const params = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
@@ -104,9 +107,10 @@ export async function tell(url, body, method = "POST") {
 
 /**
  * What the answer at an address is, as far as it is known. While views use it, it is asked again.
- * @param {string} url
+ * @template {string} Address
+ * @param {Address} url
  * @param {number} [everyMs]
- * @returns {Known}
+ * @returns {Known<import("./types.js").Answer<Address>>}
  */
 export function use(url, everyMs = 5000) {
   return entry(url, everyMs, (aborted) => ask(url, { signal: aborted.signal, headers: OF_A_MOMENT_AGO })).known;
@@ -114,13 +118,15 @@ export function use(url, everyMs = 5000) {
 
 /**
  * A list that comes in pages: the first `rows` of it. `more`: there are others.
- * @param {string} path
+ * @template {string} Path
+ * @template {keyof import("./types.js").Answer<Path> & string} Name
+ * @param {Path} path
  * @param {Record<string, any>} query
- * @param {string} name of the list in an answer
+ * @param {Name} name of the list in an answer
  * @param {number} [rows]
  * @param {number} [everyMs]
  * @param {number} [most] that are held
- * @returns {Known & {rows: any[], more: boolean}}
+ * @returns {Known & {rows: import("./types.js").Answer<Path>[Name], more: boolean}}
  */
 export function useList(path, query, name, rows = PAGE, everyMs = 5000, most = MOST_ROWS) {
   const url = address(path, query);

@@ -188,3 +188,51 @@ export type TaskPlaces = { "task_name": string; "places": ({ "hostname": string;
 
 /** The version that is in force now, and by what it was made. Without `changed` it was so already. */
 export type Changed = { "job_id": string; "version": number; "changed": boolean; "what": string };
+
+/** What is answered to a GET of an address, whatever its query is. */
+export type Answer<Address extends string> =
+  Address extends `${infer Path}?${string}` ? AnswerAt<Path> : AnswerAt<Address>;
+
+type AnswerAt<Path extends string> =
+  Path extends `/v1/frameworks/${string}/explain` ? Explanation :
+  Path extends `/v1/jobs/${string}/document` ? JobDocument :
+  Path extends `/v1/jobs/${string}/instances` ? { "instances": (Instance)[]; "next_page_token": string | null } :
+  Path extends `/v1/jobs/${string}/versions` ? { "versions": (JobVersion)[] } :
+  Path extends `/v1/tasks/${string}/files` ? { "files": (File)[]; "more": boolean } :
+  Path extends `/v1/tasks/${string}/placement` ? Placement :
+  Path extends `/v1/tasks/${string}/usage` ? Usage :
+  Path extends `/v1/agents/map` ? { "agents": (Tile)[]; "next_page_token": string | null } :
+  Path extends `/v1/jobs/${string}` ? JobDetail :
+  Path extends `/v1/variables/history` ? { "versions": (Variable)[] } :
+  Path extends `/v1/access-tokens` ? { "access_tokens": (AccessToken)[] } :
+  Path extends `/v1/accounting` ? { "accounting": (Accounting)[]; "next_page_token": string | null } :
+  Path extends `/v1/agents` ? { "agents": (Agent)[]; "next_page_token": string | null } :
+  Path extends `/v1/alerts` ? { "alerts": (Alert)[]; "next_page_token": string | null; "unreachable": (Unreachable)[]; "receivers": (JobReceiver)[]; "silences": (JobSilence)[] } :
+  Path extends `/v1/audit` ? AuditPage :
+  Path extends `/v1/can` ? Can :
+  Path extends `/v1/cluster-alerts` ? { "alerts": (ClusterAlert)[]; "receivers": (Receiver)[]; "silences": (ClusterSilence)[] } :
+  Path extends `/v1/drains` ? { "drains": (Drain)[]; "next_page_token": string | null } :
+  Path extends `/v1/frameworks` ? { "frameworks": (Framework)[]; "next_page_token": string | null } :
+  Path extends `/v1/jobs` ? { "jobs": (Job)[]; "next_page_token": string | null; "unreachable": (Unreachable)[] } :
+  Path extends `/v1/join-tokens` ? { "join_tokens": (JoinToken)[] } :
+  Path extends `/v1/leader` ? Leader :
+  Path extends `/v1/maintenance` ? { "maintenance": (MaintenanceWindow)[]; "next_page_token": string | null } :
+  Path extends `/v1/offers` ? { "offers": (Offer)[]; "next_page_token": string | null } :
+  Path extends `/v1/overview` ? Overview :
+  Path extends `/v1/policy` ? Policy :
+  Path extends `/v1/quarantine` ? { "records": (QuarantinedRecord)[]; "next_page_token": string | null } :
+  Path extends `/v1/quarantined-jobs` ? { "quarantined": (QuarantinedJob)[]; "next_page_token": string | null; "unreachable": (Unreachable)[] } :
+  Path extends `/v1/quota` ? { "quota": (Quota)[] } :
+  Path extends `/v1/reservations` ? { "reservations": (Reservation)[]; "next_page_token": string | null } :
+  Path extends `/v1/revocations` ? { "revocations": (Revocation)[] } :
+  Path extends `/v1/roles` ? { "roles": (Role)[] } :
+  Path extends `/v1/sd` ? (TargetGroup)[] :
+  Path extends `/v1/secrets` ? { "secrets": (Secret)[] } :
+  Path extends `/v1/tasks` ? { "tasks": (Task)[]; "next_page_token": string | null } :
+  Path extends `/v1/variables` ? { "variables": (Variable)[]; "next_page_token": string | null; "unreachable": (Unreachable)[] } :
+  Path extends `/v1/volumes` ? { "volumes": (Volume)[]; "next_page_token": string | null; "unreachable": (Unreachable)[] } :
+  Path extends `/v1/webhooks` ? { "webhooks": (Webhook)[] } :
+  Path extends `/v1/weights` ? { "weights": (Weight)[] } :
+  Path extends `/v1/whoami` ? WhoAmI :
+  Path extends `/health` ? Health :
+  unknown;

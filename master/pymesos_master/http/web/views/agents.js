@@ -129,7 +129,7 @@ function one(id) {
       h("strong", null, "Maintenance"),
       agent.maintenance.start && ` from ${time(agent.maintenance.start)}`,
       agent.maintenance.duration_s && ` for ${Math.round(agent.maintenance.duration_s / 60)} min`,
-      agent.maintenance.answers.map((/** @type {any} */ a) => h("span", { class: "tag" }, `${a.framework || a.framework_id}: ${a.answer}`)),
+      agent.maintenance.answers.map((a) => h("span", { class: "tag" }, `${a.framework || a.framework_id}: ${a.answer}`)),
     ),
     h("div", { class: "resources" }, ["cpus", "mem", "disk", ...others(agent)].map((name) => stacked(name, agent, list.rows))),
     usage(id, known, agent.usage?.cpus === undefined ? null : agent.usage, agent.resources),
@@ -141,7 +141,7 @@ function one(id) {
       ["Version", agent.version],
       ["Runtimes", agent.runtime],
       ["Attributes", Object.entries(agent.attributes).map(([name, value]) => h("span", { class: "tag" }, `${name}: ${value}`))],
-      ["Reserved", agent.reserved.map((/** @type {any} */ r) => h("span", { class: "tag" }, `${r.role}: ${Object.entries(r.resources).map(([name, value]) => `${amount(name, Number(value))} ${name}`).join(", ")}`))],
+      ["Reserved", agent.reserved.map((r) => h("span", { class: "tag" }, `${r.role}: ${Object.entries(r.resources).map(([name, value]) => `${amount(name, Number(value))} ${name}`).join(", ")}`))],
       ["Set aside", Object.keys(agent.set_aside).join(", ")],
     ]).filter(([, said]) => !Array.isArray(said) || said.length)),
     h("section", null, h("h2", null, "Tasks"), wrong(list), table({

@@ -10,18 +10,20 @@ import { inOrder, table } from "../table.js";
 const CLUSTER = "/v1/cluster-alerts";
 const JOBS = "/v1/alerts?limit=500";
 
+/** @typedef {Partial<import("../types.js").Alert> & Partial<import("../types.js").ClusterAlert> & {key: string, when: string, state: string, silenced_until: string | null}} Some alert: of a job, or of the cluster */
+
 export const title = () => "Alerts";
 
 /** How many alerts fire that nobody has silenced, and how many receivers are not reached; null: that is not known. */
 export function firing() {
-  const said = [use(CLUSTER).data, use(JOBS).data].filter(Boolean);
+  const said = [use(CLUSTER).data, use(JOBS).data].filter((one) => one !== null);
   if (!said.length) return null;
-  const fires = said.flatMap((one) => one.alerts).filter((a) => a.state === "firing" && !a.silenced_until);
+  const fires = said.flatMap((one) => /** @type {Some[]} */ (one.alerts)).filter((a) => a.state === "firing" && !a.silenced_until);
   const lost = said.flatMap((one) => one.receivers).filter((r) => r.problem);
   return { firing: new Set(fires.map(about)).size, unreached: lost.length };
 }
 
-/** What an alert is about, whoever is told. @param {any} a */
+/** What an alert is about, whoever is told. @param {Some} a */
 const about = (a) => `${a.when} ${a.job_id ? `${a.job_id}/${a.task_name}` : (a.subject ?? "")}`;
 
 export function view() {
@@ -34,7 +36,7 @@ export function view() {
     head("Alerts", "alerts list", act("Silence the cluster", silencing("the cluster", "--cluster", `${CLUSTER}/silence`, {}))),
     wrong(cluster),
     wrong(jobs),
-    ofJobs.unreachable.map((/** @type {any} */ f) => h("p", { class: "notice" }, `The alerts of ${f.name} are left out: ${f.why}`)),
+    ofJobs.unreachable.map((f) => h("p", { class: "notice" }, `The alerts of ${f.name} are left out: ${f.why}`)),
     table({
       name: "alerts",
       label: "Alerts",
@@ -72,24 +74,26 @@ export function view() {
   ];
 }
 
-/** @param {any} a */
+/** @param {Some} a */
 function of(a) {
   if (a.job_id) return link(to("jobs", a.job_id), `${a.job_name}/${a.task_name}`);
+  if (!a.subject) return "the cluster";
   if (a.when === "quota_unmet") return link("/fairness", a.subject);
-  return /^[^/]+:\d+$/.test(a.subject ?? "") ? a.subject : link(to("agents", a.subject), a.subject);
+  return /^[^/]+:\d+$/.test(a.subject) ? a.subject : link(to("agents", a.subject), a.subject);
 }
 
-/** @param {any} a */
+/** @param {Some} a */
 const silenced = (a) => `until ${time(a.silenced_until)}${a.silenced_by ? ` by ${a.silenced_by}` : ""}${a.silenced_for ? `: ${a.silenced_for}` : ""}`;
 
-/** @param {any} a */
+/** @param {Some} a */
 function action(a) {
   if (a.job_id) {
-    const line = `${quoted(a.job_id)} --task ${quoted(a.task_name)} --when ${a.when}`;
+    const line = `${quoted(a.job_id)} --task ${quoted(a.task_name ?? "")} --when ${a.when}`;
     return act("Silence", silencing(`${a.job_name}/${a.task_name}`, line, "/v1/alerts/silence", { job: a.job_id, task: a.task_name, when: a.when, framework: a.framework_id }));
   }
-  const line = `--cluster --when ${a.when} --subject ${quoted(a.subject)}`;
-  return act("Silence", silencing(a.subject, line, `${CLUSTER}/silence`, { when: a.when, subject: a.subject }));
+  const subject = a.subject ?? "";
+  const line = `--cluster --when ${a.when}${subject && ` --subject ${quoted(subject)}`}`;
+  return act("Silence", silencing(subject || "the cluster", line, `${CLUSTER}/silence`, { when: a.when, ...(subject && { subject }) }));
 }
 
 /**
@@ -97,7 +101,7 @@ function action(a) {
  * @returns {import("../parts.js").Action}
  */
 function silencing(what, line, url, body) {
-  const why = (/** @type {any} */ values) => (values.why.trim() ? ` --why ${quoted(values.why.trim())}` : "");
+  const why = (/** @type {import("../parts.js").Values} */ values) => (values.why.trim() ? ` --why ${quoted(values.why.trim())}` : "");
   return {
     title: `Silence alerts of ${what}?`,
     what: "Nobody is told of what begins meanwhile; what was told before goes on, and is told to be over.",
@@ -107,11 +111,11 @@ function silencing(what, line, url, body) {
     ],
     command: (values) => `alerts silence ${line} --for ${values.hours || 0}h${why(values)}`,
     url,
-    body: (/** @type {any} */ values) => ({ ...body, for_s: Math.round((values.hours || 0) * 3600), why: values.why.trim() }),
+    body: (/** @type {import("../parts.js").Values} */ values) => ({ ...body, for_s: Math.round((values.hours || 0) * 3600), why: values.why.trim() }),
   };
 }
 
-/** @param {any} r */
+/** @param {import("../types.js").Receiver & {framework_id?: string}} r */
 function test(r) {
   const of = r.framework_id ? "/v1/alerts/test" : `${CLUSTER}/test`;
   return act("Test", {
@@ -123,7 +127,7 @@ function test(r) {
   });
 }
 
-/** @param {any} s */
+/** @param {import("../types.js").ClusterSilence} s */
 function silence(s) {
   const line = ["--cluster", s.when && `--when ${s.when}`, s.subject && `--subject ${quoted(s.subject)}`].filter(Boolean).join(" ");
   const what = `${s.when ? s.when.replaceAll("_", " ") : "all alerts"} of ${s.subject ?? "the cluster"}`;

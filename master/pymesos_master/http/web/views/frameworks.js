@@ -94,8 +94,8 @@ function offered(id) {
   const known = use(`/v1/frameworks/${encodeURIComponent(id)}/explain`, 5000);
   const said = known.data;
   if (!said) return wrong(known);
-  const rows = said.roles.flatMap((/** @type {any} */ r) =>
-    (r.withheld.length ? r.withheld : [null]).map((/** @type {any} */ why, /** @type {number} */ n) => ({ ...r, why, first: n === 0 })),
+  const rows = said.roles.flatMap((r) =>
+    (r.withheld.length ? r.withheld : [null]).map((why, /** @type {number} */ n) => ({ ...r, why, first: n === 0 })),
   );
   return h(
     "section",

@@ -52,6 +52,7 @@ function all(at) {
 
 /** @param {string} id */
 function one(id) {
+  /** @type {`/v1/jobs/${string}`} */
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
   const known = use(path, 1500);
   const job = known.data;
@@ -63,7 +64,7 @@ function one(id) {
     head(job.name, `describe ${quoted(id)}`, state(job.state), !ended && deeds(job, instances.rows)),
     wrong(known),
     job.explanation && h("p", { class: "notice" }, job.explanation),
-    job.rollouts.length > 0 && h("section", null, h("h2", null, "Rollouts"), job.rollouts.map((/** @type {any} */ r) => rollout(job, r))),
+    job.rollouts.length > 0 && h("section", null, h("h2", null, "Rollouts"), job.rollouts.map((r) => rollout(job, r))),
     lacking(instances.rows),
     kinds(job, path, ended),
     facts([
@@ -122,7 +123,7 @@ function lacking(instances) {
 function deeds(job, instances) {
   const name = quoted(job.job_id);
   // Each agent has one of a daemon, each run what its task says, and what is measured scales the others.
-  const others = new Set([...job.daemons, ...job.periodic, ...job.scaling].map((/** @type {any} */ d) => d.task_name));
+  const others = new Set([...job.daemons, ...job.periodic, ...job.scaling].map((d) => d.task_name));
   const tasks = [...new Set(instances.map((i) => i.task_name))].filter((task) => !others.has(task)).slice(0, 20);
   const now = Object.fromEntries(tasks.map((task) => [task, new Set(instances.filter((i) => i.task_name === task && !i.leaving).map((i) => i.instance)).size]));
   const changed = (/** @type {Record<string, number>} */ values) => Object.entries(values).filter(([task, many]) => many !== now[task] && many > 0);
@@ -135,14 +136,14 @@ function deeds(job, instances) {
       fields: tasks.map((task) => ({ name: task, label: task, type: "number", value: now[task], min: 1, max: 10000 })),
       command: (values) => `scale ${changed(values).map(([task, many]) => `${name}.${task}=${many}`).join(" ") || `${name}.TASK=N`}`,
       url: "/v1/jobs/scale",
-      body: (/** @type {any} */ values) => ({ job: job.job_id, counts: Object.fromEntries(changed(values)) }),
+      body: (/** @type {import("../parts.js").Values} */ values) => ({ job: job.job_id, counts: Object.fromEntries(changed(values)) }),
     }),
     act("Restart", { title: `Restart ${job.name}?`, what: "Every instance of its services is replaced, as a rollout.", command: `restart ${name}`, url: "/v1/jobs/restart", body: { job: job.job_id } }),
     act("Stop", { title: `Stop ${job.name}?`, what: "It ends, with all its tasks.", command: `stop ${name}`, url: "/v1/jobs/stop", body: { job: job.job_id }, danger: true }),
   );
 }
 
-/** A rollout as it moves. @param {import("../types.js").JobDetail} job @param {any} r */
+/** A rollout as it moves. @param {import("../types.js").JobDetail} job @param {import("../types.js").Rollout} r */
 function rollout(job, r) {
   const all = Math.max(1, r.wanted + r.surge, r.old + r.made);
   const part = (/** @type {number} */ many) => ({ width: `${(100 * many) / all}%` });
@@ -173,7 +174,7 @@ function rollout(job, r) {
   );
 }
 
-/** @param {import("../types.js").JobDetail} job @param {import("../store.js").Known} known @param {boolean} ended */
+/** @param {import("../types.js").JobDetail} job @param {import("../store.js").Known<import("../types.js").Answer<`/v1/jobs/${string}/versions`>>} known @param {boolean} ended */
 function history(job, known, ended) {
   const versions = known.data?.versions ?? [];
   return h("section", null, h("h2", null, "Versions"), wrong(known), table({
@@ -195,17 +196,17 @@ function history(job, known, ended) {
   }));
 }
 
-/** What differs, key by key. @param {any} of with changes */
+/** What differs, key by key. @param {Pick<import("../types.js").JobVersion, "changes" | "more_changes">} of */
 export function changes(of) {
   return [
-    of.changes.map((/** @type {any} */ c, /** @type {number} */ n) => h("span", { class: "change", title: `${c.path}: ${c.before ?? "nothing"} → ${c.after ?? "nothing"}` }, n > 0 && ", ", c.path, ": ", c.before !== null && h("del", null, c.before), c.before !== null && c.after !== null && " → ", c.after !== null && h("ins", null, c.after))),
+    of.changes.map((c, /** @type {number} */ n) => h("span", { class: "change", title: `${c.path}: ${c.before ?? "nothing"} → ${c.after ?? "nothing"}` }, n > 0 && ", ", c.path, ": ", c.before !== null && h("del", null, c.before), c.before !== null && c.after !== null && " → ", c.after !== null && h("ins", null, c.after))),
     of.more_changes > 0 && `, and ${count(of.more_changes, "more")}`,
   ];
 }
 
 let shown = false;
 
-/** The job file, when somebody wants to see it. @param {string} path */
+/** The job file, when somebody wants to see it. @param {`/v1/jobs/${string}`} path */
 function document_(path) {
   const known = shown ? use(address(`${path}/document`), 10000) : null;
   return h(

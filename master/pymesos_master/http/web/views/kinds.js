@@ -7,7 +7,7 @@ import { link, to } from "../router.js";
 import { use } from "../store.js";
 import { table } from "../table.js";
 
-/** Where a daemon is, and which agents it is not for. @param {any} d */
+/** Where a daemon is, and which agents it is not for. @param {import("../types.js").Daemon} d */
 function daemon(d) {
   const part = (/** @type {number} */ many) => ({ width: `${(100 * many) / Math.max(1, d.wanted)}%` });
   const more = d.not_eligible - d.examples.length;
@@ -17,11 +17,11 @@ function daemon(d) {
     h("h2", null, d.task_name, h("span", { class: "faint" }, " · one on each agent")),
     h("div", { class: "stack", role: "img", "aria-label": `${d.running} of ${d.wanted} run` }, h("span", { style: part(d.running) }), h("span", { class: "made", style: part(d.wanted - d.running) })),
     h("span", { class: "row" }, h("span", { class: "key" }, `${number(d.running)} running`), h("span", { class: "key made" }, `${number(d.wanted - d.running)} not`), h("span", null, `${count(d.wanted, "agent")} wanted`), h("span", null, `${number(d.not_eligible)} not eligible, of ${number(d.agents)} that are known`)),
-    d.examples.length > 0 && h("details", null, h("summary", null, "Not eligible"), h("ul", null, d.examples.map((/** @type {any} */ e) => h("li", { key: e.agent_id }, link(to("agents", e.agent_id), e.hostname || e.agent_id), ": ", e.why ?? "not looked at yet")), more > 0 && h("li", null, `and ${number(more)} more`))),
+    d.examples.length > 0 && h("details", null, h("summary", null, "Not eligible"), h("ul", null, d.examples.map((e) => h("li", { key: e.agent_id }, link(to("agents", e.agent_id), e.hostname || e.agent_id), ": ", e.why ?? "not looked at yet")), more > 0 && h("li", null, `and ${number(more)} more`))),
   );
 }
 
-/** How many instances a task has by what is measured of them, and why. @param {any} s */
+/** How many instances a task has by what is measured of them, and why. @param {import("../types.js").Scaling} s */
 function scaled(s) {
   return h(
     "section",
@@ -49,7 +49,7 @@ function scaled(s) {
   );
 }
 
-/** When a periodic task runs, and how it went. @param {import("../types.js").JobDetail} job @param {any} p @param {any} spec of the job file, if it is known @param {boolean} ended */
+/** When a periodic task runs, and how it went. @param {import("../types.js").JobDetail} job @param {import("../types.js").Periodic} p @param {any} spec of the job file, if it is known @param {boolean} ended */
 function periodic(job, p, spec, ended) {
   return h(
     "section",
@@ -82,7 +82,7 @@ function periodic(job, p, spec, ended) {
   );
 }
 
-/** Have a run begin now, with values of its parameters. @param {import("../types.js").JobDetail} job @param {any} p @param {any} spec */
+/** Have a run begin now, with values of its parameters. @param {import("../types.js").JobDetail} job @param {import("../types.js").Periodic} p @param {any} spec */
 function trigger(job, p, spec) {
   /** @type {any[]} */
   const parameters = (spec?.parameters ?? []).slice(0, 30);
@@ -93,13 +93,13 @@ function trigger(job, p, spec) {
     fields: parameters.map((one) => ({ name: one.name, label: `${one.name}${one.type && one.type !== "text" ? ` (${one.type})` : ""}`, type: "text", value: String(one.default ?? "") })),
     command: (values) => ["trigger", quoted(`${job.job_id}.${p.task_name}`), ...Object.entries(given(values)).map(([name, text]) => `--arg ${quoted(`${name}=${text}`)}`)].join(" "),
     url: "/v1/jobs/trigger",
-    body: (/** @type {any} */ values) => ({ job: job.job_id, task: p.task_name, args: given(values) }),
+    body: (/** @type {import("../parts.js").Values} */ values) => ({ job: job.job_id, task: p.task_name, args: given(values) }),
   });
 }
 
-/** Those of a job. @param {import("../types.js").JobDetail} job @param {string} path of it @param {boolean} ended */
+/** Those of a job. @param {import("../types.js").JobDetail} job @param {`/v1/jobs/${string}`} path of it @param {boolean} ended */
 export function kinds(job, path, ended) {
   const document = job.periodic.length > 0 ? use(`${path}/document`, 60000).data : null;
   const spec = (/** @type {string} */ name) => document?.job?.tasks?.find((/** @type {any} */ t) => t.name === name);
-  return [job.daemons.map(daemon), job.scaling.map(scaled), job.periodic.map((/** @type {any} */ p) => periodic(job, p, spec(p.task_name), ended))];
+  return [job.daemons.map(daemon), job.scaling.map(scaled), job.periodic.map((p) => periodic(job, p, spec(p.task_name), ended))];
 }

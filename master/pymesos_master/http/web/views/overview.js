@@ -57,7 +57,7 @@ function counted(title, where, states, usual, also = []) {
   );
 }
 
-/** @param {string} name @param {any} seen */
+/** @param {string} name @param {import("../types.js").Overview} seen */
 function resource(name, seen) {
   const { total, allocated, offered, used } = seen.now;
   const [all, held] = [total[name] ?? 0, allocated[name] ?? 0];
@@ -100,7 +100,7 @@ function waiting() {
   }));
 }
 
-/** @param {import("../types.js").Task[]} failed @param {any} known */
+/** @param {import("../types.js").Task[]} failed @param {import("../store.js").Known} known */
 function failures(failed, known) {
   return h(
     "section",

@@ -51,7 +51,7 @@ function all(at) {
 /** @param {string} framework @param {string} id */
 function one(framework, id) {
   const known = use(address("/v1/tasks", { framework_id: framework, id_prefix: id, completed: true, sort: "id", limit: 1 }), 2000);
-  const task = known.data?.tasks.find((/** @type {any} */ t) => t.task_id === id);
+  const task = known.data?.tasks.find((t) => t.task_id === id);
   if (!task) return [head("Task", `explain task ${quoted(id)}`), absent(known, `The master knows no task ${id}: it may have forgotten it.`)];
   return [
     head(id, `explain task ${quoted(id)}`, state(task.state), !task.finished_at && kill(task)),
@@ -120,11 +120,11 @@ function placed(task) {
     null,
     h("h2", null, "Why there"),
     facts([
-      ["Compared", `${count(said.considered, "agent")}, of which ${number(said.fitted)} would do`],
+      ["Compared", `${count(said.considered ?? 0, "agent")}, of which ${number(said.fitted ?? 0)} would do`],
       ["Policy", said.policy],
-      ["Its score", number(said.score)],
-      ["The next best", said.others.slice(0, 3).map((/** @type {any} */ o) => `${o.hostname} ${number(o.score)}`).join(", ")],
-      ["Ruled out", said.ruled_out.map((/** @type {any} */ r) => `${r.rule} (${number(r.agents)})`).join(", ")],
+      ["Its score", number(said.score ?? 0)],
+      ["The next best", said.others.slice(0, 3).map((o) => `${o.hostname} ${number(o.score)}`).join(", ")],
+      ["Ruled out", said.ruled_out.map((r) => `${r.rule} (${number(r.agents)})`).join(", ")],
     ]),
     said.scores_mean && h("p", { class: "about" }, `Of scores, ${said.scores_mean}.`),
   );
@@ -136,6 +136,7 @@ let ofTask = "";
 /** The files that it has, to be loaded. @param {import("../types.js").Task} task */
 function files(task) {
   if (ofTask !== task.task_id) [ofTask, folder] = [task.task_id, ""];
+  /** @type {`/v1/tasks/${string}`} */
   const path = `/v1/tasks/${encodeURIComponent(task.task_id)}`;
   const known = use(address(`${path}/files`, { path: folder, framework_id: task.framework_id }), 10000);
   const up = folder.split("/").slice(0, -1).join("/");
@@ -143,9 +144,8 @@ function files(task) {
     folder = where;
     redraw();
   };
-  /** @type {any[]} */
   const rows = known.data?.files ?? [];
-  const inside = (/** @type {any} */ f) => (folder ? `${folder}/${f.name}` : f.name);
+  const inside = (/** @type {import("../types.js").File} */ f) => (folder ? `${folder}/${f.name}` : f.name);
   return h("section", null, h("div", { class: "head" }, h("h2", null, "Files"), h("span", { class: "id faint" }, `/${folder}`), folder && h("button", { onclick: into(up) }, "Up"), h("span", { class: "grow" }), cli(`cp ${quoted(`${task.task_id}:${folder || "stdout"}`)} .`)), wrong(known), saving && h("p", { class: "notice" }, saving), table({
     name: "files",
     label: "Files of the task",
@@ -165,7 +165,7 @@ function files(task) {
 const MOST_SAVED = 64 * 1024 * 1024;
 let saving = "";
 
-/** Load a file, part by part. @param {string} url @param {Record<string, string>} query @param {any} file */
+/** Load a file, part by part. @param {string} url @param {Record<string, string>} query @param {import("../types.js").File} file */
 async function save(url, query, file) {
   const say = (/** @type {string} */ text) => {
     saving = text;

@@ -15,10 +15,10 @@ export const view = (at) => (at.path[3] ? one(at.path[1], at.path[2], at.path[3]
 
 const HIDDEN = "(hidden)";
 
-/** @param {any} v */
+/** @param {import("../types.js").Variable} v */
 const value = (v) => (v.value === null ? h("span", { class: "faint" }, HIDDEN) : h("span", { class: "said", title: v.value }, v.value));
 
-/** @param {any} v */
+/** @param {import("../types.js").Variable} v */
 const key = (v) => `${v.framework_id} ${v.role} ${v.name}`;
 
 /** @param {string} role @param {string} name @param {string} now @param {string | null} framework */
@@ -34,7 +34,7 @@ function set(role, name, now, framework) {
     ],
     command: (values) => ["variables set", ...Object.values(of(values)).map(quoted)].join(" "),
     url: "/v1/variables/set",
-    body: (/** @type {any} */ values) => ({ ...of(values), ...(framework ? { framework } : {}) }),
+    body: (/** @type {import("../parts.js").Values} */ values) => ({ ...of(values), ...(framework ? { framework } : {}) }),
   });
 }
 
@@ -75,7 +75,7 @@ function one(framework, role, name) {
   const versions = history.data?.versions ?? [];
   const now = versions[0];
   if (!now) return [head("Variable", command), wrong(history), !history.error && h("p", { class: "none" }, "Asking …")];
-  const state = list.data?.variables.find((/** @type {any} */ v) => v.name === name) ?? now;
+  const state = list.data?.variables.find((v) => v.name === name) ?? now;
   return [
     head(name, command, h("span", { class: "buttons" }, set(role, name, now.value ?? "", framework), act("Remove", {
       title: `Remove ${name} of ${role}?`,
@@ -87,7 +87,7 @@ function one(framework, role, name) {
     }))),
     wrong(history),
     state.spreading && h("p", { class: "notice" }, "Its value is given to one job after the other."),
-    state.untaken.map((/** @type {any} */ u) => h("p", { key: u.job_id, class: "notice" }, link(to("jobs", u.job_id), u.job_id), " does not take it: ", u.why)),
+    state.untaken.map((u) => h("p", { key: u.job_id, class: "notice" }, link(to("jobs", u.job_id), u.job_id), " does not take it: ", u.why)),
     facts([
       ["Value", value(now)],
       ["Role", role],
