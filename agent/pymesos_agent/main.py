@@ -64,7 +64,7 @@ from pymesos_core.tasks import beside, running
 from pymesos_proto.v1 import types_pb2 as pb
 
 if TYPE_CHECKING:
-    from pymesos_agent.mesos.server import MesosExecutors
+    from pymesos_agent.mesos.server import MesosServer
 
 log = logging.getLogger("pymesos_agent")
 
@@ -129,7 +129,7 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     works, away = await start_runtimes(candidates, on_event)
     check_needed(works, away, needed)
     name = settings.listen_at.name()[:MAX_NAME_IN_ID].replace("/", "-")
-    mesos = _mesos_executors(settings)
+    mesos = _mesos_server(settings, is_open=credentials is None)
     if mesos is not None:
         process.close_later(mesos.close)
     core = AgentCore(
@@ -170,13 +170,14 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
         await run(shell, detector, process.stop, kill_tasks_on_exit=settings.kill_tasks_on_exit)
 
 
-def _mesos_executors(settings: AgentSettings) -> MesosExecutors | None:
-    """Return what serves Mesos' executors, if there is a port for them. Raises ServingError."""
+def _mesos_server(settings: AgentSettings, *, is_open: bool) -> MesosServer | None:
+    """Return what serves Mesos' APIs, if there is a port for them. Raises ServingError."""
     if settings.mesos_at is None:
         return None
-    from pymesos_agent.mesos.server import MesosExecutors  # its web server is slow to load
+    from pymesos_agent.mesos.flags import flags_of
+    from pymesos_agent.mesos.server import MesosServer  # its web server is slow to load
 
-    return MesosExecutors(settings.mesos_at)
+    return MesosServer(settings.mesos_at, flags_of(settings), is_open=is_open)
 
 
 def _names(

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 from pymesos_agent.containers.sessions import Entry, EntryError
 from pymesos_agent.containers.usage import ContainerUsage, read_usage
 from pymesos_agent.containers.users import UserError
 from pymesos_agent.core import AgentCore
+from pymesos_agent.core.context import AgentState, Owner
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.slack import Measured
 from pymesos_agent.core.tasks.task import Task
@@ -23,6 +25,7 @@ from pymesos_core.clock import Now, read_clock
 from pymesos_core.resources import from_proto
 from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.checkpoint_pb2 import SandboxRecord
 
 TaskKey = tuple[str, str]  # framework id, task id
 
@@ -82,23 +85,57 @@ class Queries:
         """The agent's id; empty until a master has known it."""
         return self._core.state.agent_id
 
+    @property
+    def state(self) -> AgentState:
+        """What the agent knows, to be read."""
+        return self._core.state
+
+    def folder_of(self, container_id: str) -> Path:
+        """Where the files of a container are."""
+        return self._folders.sandbox(container_id)
+
     def find_files(self, framework_id: str, task_id: str) -> Files | None:
         """The files of the latest task of an id. Others may have its volumes once it has ended."""
+        record_id = self.latest(framework_id, task_id)
+        return None if record_id is None else self.files_in(record_id)
+
+    def latest(self, framework_id: str, task_id: str) -> str | None:
+        """The id of the record of the latest task, or executor, of an id."""
         state = self._core.state
         key = framework_id, task_id
         owner = state.by_key.get(key) or state.executors.get(key)
+        if owner is not None:
+            return owner.container_id
+        kept = (*reversed(state.sandboxes.values()), *reversed(state.in_executors.values()))
+        found = (one.container_id for one in kept if (one.framework_id, one.task_id) == key)
+        return next(found, None)
+
+    def key_of(self, record_id: str) -> TaskKey | None:
+        """The framework and the task, or executor, that a record is of."""
+        owner, record = self._recorded(record_id)
+        if owner is not None:
+            return owner.key
+        return None if record is None else (record.framework_id, record.task_id)
+
+    def files_in(self, record_id: str) -> Files | None:
+        """The files of the task, or executor, that a record is of."""
+        owner, record = self._recorded(record_id)
         if owner is not None:
             if isinstance(owner, Task) and owner.inside is not None:
                 return Files(self._folders.sandbox(owner.inside.container_id), owner.ended)
             shown = isinstance(owner, Task) and not owner.ended
             volumes = self._folders.volumes(self._core.start_of(owner)) if shown else ()
             return Files(self._folders.sandbox(owner.container_id), owner.ended, volumes)
-        kept = (*reversed(state.sandboxes.values()), *reversed(state.in_executors.values()))
-        for record in kept:
-            if (record.framework_id, record.task_id) == (framework_id, task_id):
-                container_id = record.executor_container_id or record.container_id
-                return Files(self._folders.sandbox(container_id), ended=True)
-        return None
+        if record is None:
+            return None
+        container_id = record.executor_container_id or record.container_id
+        return Files(self._folders.sandbox(container_id), ended=True)
+
+    def _recorded(self, record_id: str) -> tuple[Owner | None, SandboxRecord | None]:
+        """Who has it, or what is kept of who had."""
+        state = self._core.state
+        owner = state.tasks.get(record_id) or state.owners.get(record_id)
+        return owner, state.sandboxes.get(record_id) or state.in_executors.get(record_id)
 
     def told_tasks(self) -> dict[TaskKey, Task]:
         """Return the tasks that run and of whose use their frameworks want to know."""
@@ -130,17 +167,20 @@ class Queries:
 
     async def measured(self) -> dict[str, Measured]:
         """What has been used, by container: of all that run and can be measured."""
+        return {
+            container_id: Measured(usage.cpu_s, usage.mem_bytes / MIB)
+            for container_id, usage in (await self.container_usage()).items()
+        }
+
+    async def container_usage(self) -> dict[str, ContainerUsage]:
+        """What is used, by container: of all that run and can be measured."""
         pids = {
             container_id: owner.container.pid
             for container_id, owner in self._core.state.owners.items()
             if owner.container is not None and owner.container.pid and not owner.ended
         }
         read = await asyncio.to_thread(lambda: {c: self._usage_of(p) for c, p in pids.items()})
-        return {
-            container_id: Measured(usage.cpu_s, usage.mem_bytes / MIB)
-            for container_id, usage in read.items()
-            if usage is not None
-        }
+        return {container_id: usage for container_id, usage in read.items() if usage is not None}
 
     async def task_usage(self, framework_id: str, task_id: str) -> list[sandbox_pb.TaskUsage]:
         """What tasks that run use now; empty ids mean all."""

@@ -232,8 +232,9 @@ class AgentSettings(ServerSettings):
         0,
         65535,
         default_text="it is not served",
-        help="Serve Apache Mesos' HTTP API (v1) for executors on this port of 127.0.0.1, for those"
-        " that were written for it; 0 takes a free one.",
+        help="Serve Apache Mesos' HTTP APIs (v1) on this port of 127.0.0.1: for executors that were"
+        " written for it, and, in a cluster without certificates, for operators' tools; 0 takes a"
+        " free one.",
     )
     dns_port: int | None = dns_port()
     dns_domain: str = dns_domain()

@@ -205,12 +205,13 @@ def test_what_an_agent_says_of_itself() -> None:
             pb.Resource(name="ports", ranges=ranges),
             pb.Resource(name="gpus", set=pb.StringSet(item=["a", "b"])),
         ],
-        attributes=[pb.Attribute(name="rack", text="r1")],
+        attributes=[pb.Attribute(name="rack", text="r1"), pb.Attribute(name="n", text="3")],
     )
     said = state(info, "a-1", "127.0.0.1:5053")
-    assert said["resources"] == {"cpus": 4.0, "ports": "[1-2, 5-9]", "gpus": "{a, b}"}
+    held = {"cpus": 4.0, "ports": "[1-2, 5-9]", "gpus": "{a, b}", "mem": 0.0, "disk": 0.0}
+    assert said["resources"] == held
     assert (said["id"], said["pid"]) == ("a-1", "slave(1)@127.0.0.1:5053")
-    assert (said["version"], said["attributes"]) == ("1.12.0", {"rack": "r1"})
+    assert (said["version"], said["attributes"]) == ("1.12.0", {"rack": "r1", "n": 3.0})
     assert said["frameworks"] == [], "who calls is not known"
 
 

@@ -21,6 +21,7 @@ from pymesos_core.caller import Caller, Method
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.errors import Problem
 from pymesos_core.mesos import verbosity
+from pymesos_core.mesos.http import query_of
 from pymesos_core.mesos.json_messages import ConversionError, from_json
 from pymesos_core.mesos.media import Media
 from pymesos_core.mesos.refusing import RefusalError
@@ -809,7 +810,7 @@ def test_every_call_of_mesos_is_answered() -> None:
 
 def test_too_many_fields_are_refused() -> None:
     with pytest.raises(RefusalError):
-        endpoints.query_of("&".join(f"a{i}=1" for i in range(1000)))
+        query_of("&".join(f"a{i}=1" for i in range(1000)))
 
 
 def test_flags_are_told_as_mesos_writes_them() -> None:

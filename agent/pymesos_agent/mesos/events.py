@@ -73,7 +73,9 @@ def _subscribed(told: executor_pb.ExecutorEvent.Subscribed, around: Around) -> E
     out.subscribed.executor_info.CopyFrom(
         executor_to_mesos(told.executor_info, around.framework_id, around.role)
     )
-    out.subscribed.framework_info.CopyFrom(_framework(told.framework_info, around))
+    out.subscribed.framework_info.CopyFrom(
+        framework_to_mesos(told.framework_info, around.framework_id)
+    )
     out.subscribed.container_id.value = around.container_id
     agent = out.subscribed.agent_info
     agent.id.value, agent.hostname = told.agent_id, around.agent.address.hostname
@@ -85,7 +87,8 @@ def _subscribed(told: executor_pb.ExecutorEvent.Subscribed, around: Around) -> E
     return out
 
 
-def _framework(info: pb.FrameworkInfo, around: Around) -> mesos.FrameworkInfo:
+def framework_to_mesos(info: pb.FrameworkInfo, framework_id: str) -> mesos.FrameworkInfo:
+    """Return what an agent is told of a framework."""
     out = mesos.FrameworkInfo(
         user=info.user,
         name=info.name,
@@ -98,7 +101,7 @@ def _framework(info: pb.FrameworkInfo, around: Around) -> mesos.FrameworkInfo:
             if one in _DECLARED
         ],
     )
-    out.id.value = around.framework_id
+    out.id.value = framework_id
     for name in ("principal", "hostname", "webui_url"):
         if value := getattr(info, name):
             setattr(out, name, value)

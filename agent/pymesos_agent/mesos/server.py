@@ -1,8 +1,12 @@
-"""The listener of Mesos' executor API on an agent: `POST /api/v1/executor`; and `GET /state`.
+"""The listener of Mesos' APIs on an agent, for executors and for operators.
 
 It is of this machine alone, as executors run in the host's network. An executor is believed by the
 token in its environment, where it sends that, and otherwise by its connection being one of its
 container's processes.
+
+Operators are not known here. Where the cluster has no certificates they need not be, and whoever is
+on the machine is one, as on the agent's other port; where it has, agents know no policy, and tell
+nobody of tasks but masters.
 """
 
 from __future__ import annotations
@@ -10,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
@@ -22,12 +27,26 @@ from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.mesos import calls, events
 from pymesos_agent.mesos.about import state
 from pymesos_agent.mesos.events import Around
+from pymesos_agent.mesos.operators import api as operated
+from pymesos_agent.mesos.operators.api import Operators
+from pymesos_agent.mesos.operators.endpoints import OPEN, PATHS, Endpoints
+from pymesos_agent.mesos.operators.gathering import Gathering
 from pymesos_agent.mesos.peers import is_of_container
+from pymesos_agent.queries import Queries
 from pymesos_agent.services.executor import MAX_STREAMS, ExecutorStreams, Feed
-from pymesos_core import limits
+from pymesos_core import crossing, limits
 from pymesos_core.http_listening import Listener, slot_of
 from pymesos_core.mesos import media
-from pymesos_core.mesos.http import OURS, abort, body_of, check_method, failed, refused
+from pymesos_core.mesos.http import (
+    CALLBACK,
+    OURS,
+    abort,
+    body_of,
+    check_method,
+    failed,
+    query_of,
+    refused,
+)
 from pymesos_core.mesos.media import Media
 from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.serving import Listen
@@ -37,12 +56,20 @@ from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 Call = mesos_executor.Call
-PATH = ["api", "v1", "executor"]
-STATE = (["state"], ["state.json"])
+API = ["api", "v1"]
+PATH = [*API, "executor"]
+STATE, OLD_STATE, DOWNLOAD = "state", ["state.json"], "files/download"
 PREFIX = "slave(1)"  # that Mesos' agents have before their paths, for whoever wants it
 MAX_BODY_BYTES = 2 * limits.TASK_INFO.most  # JSON is larger than what it says
 MOST_CONNECTIONS = 2 * MAX_STREAMS
 MOST_BODIES = 16  # read at a time
+MAX_CALL_BYTES = 64 * 1024  # of an operator's
+MOST_ANSWERS = 4  # to operators that are made at a time
+MOST_DOWNLOADS = 4  # files that are sent at a time
+CLOSED = (
+    "agents of a cluster with certificates know no policy: ask a master of tasks, as `pymesos-cli"
+    " tasks`, `logs`, `files` and `exec` do"
+)
 MOST_LOOKS = 2  # at a time through the processes of a container, for who has a connection
 SENDING_S = 30.0  # until an event is read
 STARTED_S = 5.0  # until a container that calls is known to have started
@@ -53,35 +80,16 @@ log = logging.getLogger(__name__)
 Write = Callable[[list[executor_pb.ExecutorEvent]], Awaitable[None]]
 
 
-class Known(Protocol):
-    """What the agent knows of executors."""
-
-    def has_framework(self, framework_id: str) -> bool:
-        """Whether it has anything of a framework."""
-        ...
-
-    def executor(self, framework_id: str, executor_id: str) -> Executor | None:
-        """The one that has not ended."""
-        ...
-
-    def agent_info(self) -> pb.AgentInfo:
-        """The agent, as it was started."""
-        ...
-
-    def agent_id(self) -> str:
-        """The id of the agent; empty until it has one."""
-        ...
-
-
-class MesosExecutors(Listener):
+class MesosServer(Listener):
     """A server that is bound once it is made, and answers while it runs."""
 
-    _known: Known
+    _known: Queries
     _streams: ExecutorStreams
     _feed: Feed
 
-    def __init__(self, listen: Listen) -> None:
-        """Raises ServingError."""
+    def __init__(self, listen: Listen, flags: Mapping[str, str], *, is_open: bool) -> None:
+        """`flags` are what operators are told of how this agent is set; it `is_open` to them where
+        the cluster has no certificates. Raises ServingError."""
         super().__init__(
             self._handle,
             failed,
@@ -91,12 +99,19 @@ class MesosExecutors(Listener):
         )
         self._bodies = asyncio.Semaphore(MOST_BODIES)
         self._looks = asyncio.Semaphore(MOST_LOOKS)
+        self._answers = asyncio.Semaphore(MOST_ANSWERS)
+        self._downloads = asyncio.Semaphore(MOST_DOWNLOADS)
+        self._flags, self._is_open = flags, is_open
         # The container of each connection whose process was looked for.
         self._seen: WeakKeyDictionary[asyncio.BaseTransport, str] = WeakKeyDictionary()
 
-    async def serve(self, known: Known, streams: ExecutorStreams, feed: Feed) -> None:
+    async def serve(self, known: Queries, streams: ExecutorStreams, feed: Feed) -> None:
         """Answer until this is cancelled; calls go to `feed`, events come by `streams`."""
         self._known, self._streams, self._feed = known, streams, feed
+        gathering = Gathering(known, self.address, self._flags)
+        self._operators, self._endpoints = Operators(gathering), Endpoints(gathering)
+        hostname = known.agent_info().address.hostname
+        self._names = crossing.names_of(hostname, socket.gethostname(), self.address.host)
         await self.run()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -105,15 +120,57 @@ class MesosExecutors(Listener):
             parts = [part for part in request.raw_path.partition("?")[0].split("/") if part]
             if parts[:1] == [PREFIX]:
                 parts = parts[1:]
-            if parts in STATE:
-                check_method(request.method, ("GET", "HEAD"))
-                return web.json_response(self._state(), headers=OURS)
-            if parts != PATH:
+            if parts[: len(PATH)] == PATH:
+                check_method(request.method, ("POST",))
+                return await self._called(request)
+            if parts[: len(API)] == API:
+                check_method(request.method, ("POST",))
+                return await self._operated(request)
+            path = "/".join(parts).removesuffix(".json") if parts == OLD_STATE else "/".join(parts)
+            if path not in PATHS:
                 raise RefusalError(404, "404 Not Found.")
-            check_method(request.method, ("POST",))
-            return await self._called(request)
+            check_method(request.method, ("GET", "HEAD"))
+            return await self._older(request, path)
         except RefusalError as refusal:
             return refused(request, refusal)
+
+    def _problem(self, request: web.BaseRequest) -> str | None:
+        """Why who asks may not learn of tasks, or None."""
+        if not self._is_open:
+            return CLOSED
+        host = request.headers.get("Host", "")
+        return crossing.problem(request.headers, host) or crossing.host_problem(host, self._names)
+
+    async def _operated(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a call of an operator."""
+        if problem := self._problem(request):
+            raise RefusalError(403, problem)
+        async with self._answers:
+            call, to = operated.read(request.headers, await body_of(request, MAX_CALL_BYTES))
+            with slot_of(request):
+                return await self._operators.answer(call, to)
+
+    async def _older(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        """Answer an older endpoint; `/state` names no task to who may not learn of them."""
+        query = query_of(request.raw_path.partition("?")[2])
+        problem = self._problem(request) if path not in OPEN else None
+        if problem is not None and path == STATE and "jsonp" not in query:
+            return web.json_response(self._state(), headers=OURS)
+        if problem is not None:
+            raise RefusalError(403, problem)
+        if (callback := query.get("jsonp")) is not None and not CALLBACK.fullmatch(callback):
+            raise RefusalError(403, "'jsonp' is no name of a function")
+        turn = self._downloads if path == DOWNLOAD else self._answers
+        if path == DOWNLOAD and turn.locked():
+            raise RefusalError(503, f"{MOST_DOWNLOADS} files are being sent: try again")
+        async with turn:
+            with slot_of(request):
+                try:
+                    return await self._endpoints.answer(request, path, query)
+                except (TimeoutError, ConnectionError) as error:
+                    log.info("%s is not read to its end: %s", path, error)
+                    abort(request)
+                    raise
 
     def _state(self) -> dict[str, Any]:
         return state(self._known.agent_info(), self._known.agent_id(), str(self.address))

@@ -6,14 +6,21 @@ Bodies have bounds, and refusals the words of Mesos.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from pymesos_core.mesos.refusing import RefusalError
+from pymesos_core.mesos.json_messages import compact
+from pymesos_core.mesos.refusing import RefusalError, bad_request
 
 BODY_S = 10.0  # until a body has come
+MAX_FIELDS = 20  # of a query, or a form
+CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,127}", re.ASCII)
+JSON, SCRIPT = "application/json", "text/javascript"
 OURS = {"Server": "pymesos"}
 PLAIN = {"Content-Type": "text/plain; charset=utf-8", **OURS}
 
@@ -34,6 +41,22 @@ async def body_of(request: web.BaseRequest, most_bytes: int) -> bytes:
     except TimeoutError:
         raise RefusalError(408, f"the body has not come within {BODY_S:g} s") from None
     return bytes(body)
+
+
+def query_of(text: str) -> Mapping[str, str]:
+    """Read a query, or a form. Raises RefusalError."""
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise bad_request(f"more than {MAX_FIELDS} fields are asked for") from None
+
+
+def written(value: Any, query: Mapping[str, str]) -> tuple[bytes, str]:
+    """Return an answer of an older endpoint, and its type: a call, if the query names one."""
+    data = compact(value)
+    if (callback := query.get("jsonp")) is not None:
+        return callback.encode() + b"(" + data + b")", SCRIPT
+    return data, JSON
 
 
 def check_method(method: str, methods: Sequence[str]) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-
-def seconds(value: float) -> str:
-    """Return a time as Mesos' flags have it."""
-    return f"{value:g}secs"
-
+from pymesos_core.mesos import flags
+from pymesos_core.mesos.flags import Write, seconds
 
 # By the name of Mesos' flag: our setting, and how it is written. What Mesos does not have is
 # left out, and secrets are no settings.
-NAMES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+NAMES: Mapping[str, tuple[str, Write]] = {
     "agent_ping_timeout": ("agent_ping_timeout_s", seconds),
     "agent_reregister_timeout": ("agent_reregister_timeout_s", seconds),
     "hostname": ("hostname", str),
@@ -30,8 +26,4 @@ NAMES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
 
 def flags_of(settings: object) -> Mapping[str, str]:
     """Return what a master is set to, as flags of Mesos."""
-    return {
-        flag: write(value)
-        for flag, (name, write) in NAMES.items()
-        if (value := getattr(settings, name)) is not None
-    }
+    return flags.flags_of(settings, NAMES)

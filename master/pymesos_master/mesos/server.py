@@ -13,7 +13,7 @@ from aiohttp import web
 from pymesos_core import crossing, limits
 from pymesos_core.caller import Caller
 from pymesos_core.http_listening import Listener, slot_of
-from pymesos_core.mesos.http import OURS, abort, body_of, check_method, failed, refused
+from pymesos_core.mesos.http import OURS, abort, body_of, check_method, failed, query_of, refused
 from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import Kind
@@ -38,7 +38,6 @@ from pymesos_master.mesos.operators.endpoints import (
     Endpoints,
     Request,
     jsonp_problem,
-    query_of,
 )
 from pymesos_master.mesos.operators.gathering import Gathering
 from pymesos_master.mesos.operators.reading import Together

@@ -14,7 +14,7 @@ AGENT = (
     *("--resources", "cpus:4;mem:4096;disk:8192;ports:[31000-31099]"),
     *("--runtime", "process"),
     *("--volume-limits", "none"),  # as Mesos without an isolator of disks, which resizes volumes
-    *("--executor-port", "0", "--mesos-port", "0", "--no-auth", "--kill-tasks-on-exit"),
+    *("--executor-port", "0", "--no-auth", "--kill-tasks-on-exit"),
 )
 # Mesos' flags and ours; Mesos waits for ever for an answer to an offer, unless it is told not to.
 FLAGS = {
@@ -52,18 +52,20 @@ class Cluster:
     flags: tuple[str, ...] = ()  # of its agents
     attributes: list[str] = field(default_factory=list)  # of each agent that is started some time
     agents: dict[int, Role] = field(default_factory=dict)
+    agent_ports: dict[int, int] = field(default_factory=dict)  # of their listeners for Mesos
     _registered: dict[int, int] = field(default_factory=dict)  # how often that was waited for
 
     def start_agent(self, index: int) -> None:
         """Start an agent, for the first time or again with what it has on its disk."""
         name = f"agent-{index + 1}"
         attributes = self.attributes[index] if index < len(self.attributes) else USUAL
+        port = self.agent_ports.setdefault(index, free_port())
         self.agents[index] = self.roles.start(
             name,
             "pymesos_agent",
             *("--port", "0", "--master", self.master.address, "--hostname", "127.0.0.1"),
             *("--work-dir", str(self.roles.folder / name), *AGENT, *self.flags),
-            *("--attributes", attributes),
+            *("--attributes", attributes, "--mesos-port", str(port)),
         )
 
     async def registered(self, index: int, timeout_s: float = 20.0) -> None:

@@ -108,8 +108,8 @@ class Player:
             if step.send is None:
                 await self._act(step)
                 before_s = time.monotonic()
-            elif step.raw.get("to") == "master":
-                await self._send(step, step.send)
+            elif (port := self._port_of(step)) is not None:
+                await self._send(step, step.send, port)
                 before_s = time.monotonic()
         await asyncio.sleep(SETTLE_S)
         self._learn()
@@ -142,6 +142,16 @@ class Player:
                 await running.registered(agent)
             case Kind.LEAVE:
                 running.agents[agent].signal(signal.SIGTERM)
+
+    def _port_of(self, step: Step) -> int | None:
+        """The port of the server that a step was sent to; None: it is not there."""
+        to = str(step.raw.get("to") or "")
+        if to == "master":
+            return self._port
+        number = to.removeprefix("agent").strip("-_ ")
+        if not to.startswith("agent") or not (number or "1").isdigit():
+            return None
+        return self._running.agent_ports.get(int(number or "1") - 1)
 
     def _rest(self, step: Step) -> Sequence[Step]:
         return self._recording.steps[step.index + 1 :]
@@ -205,7 +215,7 @@ class Player:
             data = json.dumps(said).encode()
             await ask(HOST, self._port, "POST", "/api/v1/scheduler", headers, data)
 
-    async def _send(self, step: Step, send: Json) -> None:
+    async def _send(self, step: Step, send: Json, port: int) -> None:
         needed = [text for text in strings_in([send.get("body"), send.get("headers"), send["path"]])
                   if text in self._recording.ids]  # fmt: skip
         began_s = time.monotonic()
@@ -229,7 +239,7 @@ class Player:
         path = self.played.ours(send["path"])
         body = self._body(send.get("body"))
         self.played.sent_s[step.index] = time.monotonic()
-        answer = await ask(HOST, self._port, send["method"], path, headers, body)
+        answer = await ask(HOST, port, send["method"], path, headers, body)
         self.played.answers[step.index] = answer
         self._note_use(step)
         header = (step.raw.get("headers") or {}).get("Mesos-Stream-Id")

@@ -6,14 +6,14 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from pymesos_core.caller import Caller, Method
 from pymesos_core.errors import RequestError
 from pymesos_core.mesos import files, machine, older
+from pymesos_core.mesos.http import CALLBACK, query_of, written
 from pymesos_core.mesos.json_messages import (
     ConversionError,
-    compact,
     from_json,
     parse_json,
     to_object,
@@ -31,11 +31,9 @@ from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
 from pymesos_proto.v1 import operator_pb2 as pb
 
 Call = mesos_master.Call
-MAX_FIELDS = 20  # of a query, or a form
 USUAL_TASKS = 100  # that `/tasks` shows unless it is asked for more
-_CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,127}", re.ASCII)
 _DURATION = re.compile(r"([0-9.]+)(ns|us|ms|secs|mins|hrs|days|weeks)")
-JSON, SCRIPT, TEXT = "application/json", "text/javascript", "text/plain; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True)
@@ -49,21 +47,13 @@ class Request:
     caller: Caller
 
 
-def query_of(text: str) -> Mapping[str, str]:
-    """Read a query, or a form. Raises RefusalError."""
-    try:
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
-    except ValueError:
-        raise bad_request(f"more than {MAX_FIELDS} fields are asked for") from None
-
-
 def jsonp_problem(callback: str, caller: Caller, *, page_is_known: bool) -> str | None:
     """Why an answer is not wrapped in a call, or None.
 
     A page of any site may read what is, with whatever a browser shows by itself: where browsers do
     not say which page asks, it is for those who show an access token.
     """
-    if not _CALLBACK.fullmatch(callback):
+    if not CALLBACK.fullmatch(callback):
         return "'jsonp' is no name of a function"
     if caller.method is not Method.TOKEN and not page_is_known:
         return "'jsonp' needs HTTPS or an access token, unless it is asked for on this machine"
@@ -320,10 +310,7 @@ def _is_large(value: Any) -> bool:
 
 
 def _json(value: Any, request: Request) -> Done:
-    data = compact(value)
-    if (callback := request.query.get("jsonp")) is not None:
-        return Done(200, callback.encode() + b"(" + data + b")", SCRIPT)
-    return Done(200, data, JSON)
+    return Done(200, *written(value, request.query))
 
 
 def _parsed(body: bytes) -> Any:

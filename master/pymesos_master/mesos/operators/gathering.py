@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pymesos_core import VERSION as OURS
 from pymesos_core.caller import Caller
-from pymesos_core.mesos import VERSION
+from pymesos_core.mesos import version_info
 from pymesos_core.mesos.verbosity import Verbosity
 from pymesos_master.mesos.events import Here
 from pymesos_master.mesos.operators import metrics
@@ -36,13 +35,8 @@ class Gathering:
 
     @property
     def version(self) -> dict[str, Any]:
-        """The version of Mesos whose API this is; who built it is us."""
-        return {
-            "version": VERSION,
-            "build_date": "1970-01-01 00:00:00 UTC",  # which nobody notes
-            "build_time": 0.0,
-            "build_user": f"pymesos {OURS}",
-        }
+        """The version of Mesos whose API this is."""
+        return version_info()
 
     @property
     def start_s(self) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pymesos_core.mesos import VERSION
+from pymesos_core.mesos.agents import CAPABILITIES
 from pymesos_core.mesos.json_messages import to_object
 from pymesos_core.mesos.older import Json, amounts, attribute
 from pymesos_core.mesos.older import task as as_older
@@ -121,7 +122,7 @@ def slave(agent: pb.AgentView, cluster: Cluster, *, full: bool) -> Json:
 
 
 def _capability_names() -> Iterable[str]:
-    return map(mesos_master.AgentInfo.Capability.Type.Name, showing.CAPABILITIES)
+    return map(mesos_master.AgentInfo.Capability.Type.Name, CAPABILITIES)
 
 
 # Tasks.

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from pymesos_core.mesos import VERSION
+from pymesos_core.mesos.agents import CAPABILITIES
 from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
 from pymesos_core.mesos.statuses import Places
 from pymesos_core.mesos.tasks import nanoseconds
@@ -25,12 +26,6 @@ Framework = Response.GetFrameworks.Framework
 OFFERED = Format(refined=True, multi_role=True)  # how offers are shown to operators
 NO_SCALARS = frozenset({"ports"})
 _KINDS = mesos_master.AgentInfo.Capability
-CAPABILITIES = (
-    _KINDS.MULTI_ROLE,
-    _KINDS.HIERARCHICAL_ROLE,
-    _KINDS.RESERVATION_REFINEMENT,
-    _KINDS.AGENT_DRAINING,
-)
 _DRAINS = {"draining": mesos_master.DRAINING, "drained": mesos_master.DRAINED}
 # Lists that Mesos shows though nothing is in them.
 _SHOWN_EMPTY = {
