@@ -132,11 +132,12 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     mesos = _mesos_server(settings, is_open=credentials is None)
     if mesos is not None:
         process.close_later(mesos.close)
+    mesos_at = mesos.address if mesos is not None else None
     core = AgentCore(
         replace(
-            _config(settings, work_dir, address, executors_at, works),
+            _config(settings, work_dir, address, executors_at, works, mesos_at),
             task_uids=task_uids,
-            mesos_at=str(mesos.address) if mesos is not None else "",
+            mesos_at=str(mesos_at or ""),
         ),
         records,
         container_ids=(f"{_prefix()}-{n}" for n in itertools.count()),
@@ -245,6 +246,7 @@ def _config(
     address: HostPort,
     executors_at: HostPort,
     runtimes: Sequence[Runtime],
+    mesos_at: HostPort | None,
 ) -> Config:
     """Raises RoleError."""
     try:
@@ -280,6 +282,7 @@ def _config(
             pb.ADDRESSES,
             pb.MAY_RETURN,
         ],
+        mesos_port=mesos_at.port if mesos_at is not None and mesos_at.host == address.host else 0,
     )
     return Config(
         info,

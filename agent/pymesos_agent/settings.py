@@ -232,9 +232,9 @@ class AgentSettings(ServerSettings):
         0,
         65535,
         default_text="it is not served",
-        help="Serve Apache Mesos' HTTP APIs (v1) on this port of 127.0.0.1: for executors that were"
-        " written for it, and, in a cluster without certificates, for operators' tools; 0 takes a"
-        " free one.",
+        help="Serve Apache Mesos' HTTP APIs (v1) on this port: for executors that were written for"
+        " it, and, in a cluster without certificates, for operators' tools. With --tls it is of"
+        " 127.0.0.1 alone; 0 takes a free one.",
     )
     dns_port: int | None = dns_port()
     dns_domain: str = dns_domain()
@@ -279,9 +279,12 @@ class AgentSettings(ServerSettings):
 
     @property
     def mesos_at(self) -> Listen | None:
-        """Where executors of Mesos connect; None: nowhere."""
+        """Where executors of Mesos connect, and its operators: these from other machines as far as
+        they reach all else here, without certificates. None: nowhere."""
         if self.mesos_port is None:
             return None
+        if self.tls is None and ipaddress.ip_address(self.ip).version == 4:
+            return Listen(self.ip, self.mesos_port, self.advertise_ip, None)
         return Listen("127.0.0.1", self.mesos_port, None, None)
 
     @property

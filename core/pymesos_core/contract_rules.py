@@ -344,6 +344,7 @@ RULES: Mapping[str, Rule] = {
     "metric": _text(metric_problem),
     "weight": anything,  # see roles.py of the master
     "port": _PORT,
+    "mesos_port": _PORT,
     "container_port": _PORT,
     "port_index": _INDEX,
     "consecutive_failures": anything,

@@ -159,6 +159,7 @@ class MasterHarness:
         isolation: Mapping[str, str] | None = None,
         capabilities: Iterable[pb.AgentCapability] = (pb.MAY_RETURN,),
         executors: Iterable[agent_pb.HeldExecutor] = (),
+        mesos_port: int = 0,
     ) -> int:
         """Register; the connection id."""
         connection_id = next(self._ids)
@@ -168,6 +169,7 @@ class MasterHarness:
             resources=resources.to_proto(resources.parse(text)),
             isolation=isolation,
             capabilities=capabilities,
+            mesos_port=mesos_port,
         )
         incarnation_id = f"i{connection_id}"
         held = tuple(map(read_executor, executors))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +21,7 @@ from pymesos_agent.mesos.operators.endpoints import PATHS
 from pymesos_agent.mesos.server import MesosServer
 from pymesos_agent.queries import Queries
 from pymesos_agent.services.executor import ExecutorStreams
+from pymesos_agent.settings import AgentSettings
 from pymesos_core.serving import Listen
 from pymesos_core.tasks import running
 from pymesos_proto.mesos.v1 import agent_pb2 as mesos_agent
@@ -386,3 +388,11 @@ async def test_few_downloads_are_made_at_a_time(agent: Agent) -> None:
     assert len(await agent.get("/files/browse", path=f"{RUN}/latest")) == 2
     for writer in writers:
         writer.close()
+
+
+def test_operators_reach_it_where_they_reach_all_else_without_certificates() -> None:
+    said = AgentSettings(ip="10.0.0.5", advertise_ip="10.0.0.6", mesos_port=5053)
+    assert said.mesos_at == Listen("10.0.0.5", 5053, "10.0.0.6", None)
+    for here in (replace(said, tls=Path("/x")), replace(said, ip="::1")):
+        assert here.mesos_at == Listen("127.0.0.1", 5053, None, None)
+    assert replace(said, mesos_port=None).mesos_at is None

@@ -175,6 +175,15 @@ async def test_agents_are_shown_with_what_is_held_by_role() -> None:
     assert "role" not in agent["agent_info"]["resources"][0]
 
 
+async def test_where_an_agent_serves_mesos_is_told() -> None:
+    made = Cluster()
+    made.harness.agent("cpus:4", port=5051, mesos_port=5053)
+    (agent,) = (await made.get("GET_AGENTS"))["agents"]
+    assert (agent["pid"], agent["agent_info"]["port"]) == ("slave(1)@127.0.0.1:5053", 5053)
+    (slave,) = (await made.older("slaves"))["slaves"]
+    assert (slave["pid"], slave["port"]) == (agent["pid"], 5053)
+
+
 async def test_tasks_frameworks_and_roles_are_shown() -> None:
     made, agent_id, framework_id = cluster()
     tasks = await made.get("GET_TASKS")

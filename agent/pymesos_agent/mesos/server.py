@@ -1,6 +1,6 @@
 """The listener of Mesos' APIs on an agent, for executors and for operators.
 
-It is of this machine alone, as executors run in the host's network. An executor is believed by the
+Executors run in the host's network. One is believed by the
 token in its environment, where it sends that, and otherwise by its connection being one of its
 container's processes.
 
@@ -160,17 +160,16 @@ class MesosServer(Listener):
             raise RefusalError(403, problem)
         if (callback := query.get("jsonp")) is not None and not CALLBACK.fullmatch(callback):
             raise RefusalError(403, "'jsonp' is no name of a function")
+        if callback is not None and not _is_here(request):
+            raise RefusalError(
+                403, "'jsonp' is for this machine: elsewhere no browser says who asks"
+            )
         turn = self._downloads if path == DOWNLOAD else self._answers
         if path == DOWNLOAD and turn.locked():
             raise RefusalError(503, f"{MOST_DOWNLOADS} files are being sent: try again")
         async with turn:
             with slot_of(request):
-                try:
-                    return await self._endpoints.answer(request, path, query)
-                except (TimeoutError, ConnectionError) as error:
-                    log.info("%s is not read to its end: %s", path, error)
-                    abort(request)
-                    raise
+                return await self._endpoints.answer(request, path, query)
 
     def _state(self) -> dict[str, Any]:
         return state(self._known.agent_info(), self._known.agent_id(), str(self.address))
@@ -281,3 +280,10 @@ class MesosServer(Listener):
 
         self._feed(ExecutorSaid(stream_id, subscribe))
         await serve_stream(outbox, read(), write, ended)
+
+
+def _is_here(request: web.BaseRequest) -> bool:
+    """Whether a request is of this machine, whose browsers say which page asks."""
+    transport = request.transport
+    peer = (transport.get_extra_info("peername") or ("",))[0] if transport else ""
+    return peer == "::1" or peer.startswith("127.")

@@ -15,6 +15,7 @@ from pymesos_core import limits
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, taker_text
 from pymesos_core.mesos import media
+from pymesos_core.mesos.agents import mesos_address
 from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.mesos.statuses import Places
 from pymesos_core.mesos.tasks import executor_id_of, has_address
@@ -257,4 +258,4 @@ def _executors_on(leader: Leader, framework_id: str, agent_id: str) -> list[str]
 
 def _agent_at(leader: Leader, agent_id: str) -> HostPort | None:
     agent = leader.core.state.agents.get(agent_id)
-    return None if agent is None else HostPort(agent.info.address.ip, agent.info.address.port)
+    return None if agent is None else mesos_address(agent.info)

@@ -740,7 +740,7 @@ class InverseOffer(_message.Message):
     def __init__(self, inverse_offer_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., unavailability: _Optional[_Union[Unavailability, _Mapping]] = ...) -> None: ...
 
 class AgentInfo(_message.Message):
-    __slots__ = ("agent_id", "address", "resources", "attributes", "runtimes", "isolation", "version", "unavailable", "principal", "set_aside", "capabilities")
+    __slots__ = ("agent_id", "address", "resources", "attributes", "runtimes", "isolation", "version", "unavailable", "principal", "set_aside", "capabilities", "mesos_port")
     class IsolationEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -773,6 +773,7 @@ class AgentInfo(_message.Message):
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     SET_ASIDE_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    MESOS_PORT_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
     address: Address
     resources: _containers.RepeatedCompositeFieldContainer[Resource]
@@ -784,4 +785,5 @@ class AgentInfo(_message.Message):
     principal: str
     set_aside: _containers.ScalarMap[str, str]
     capabilities: _containers.RepeatedScalarFieldContainer[AgentCapability]
-    def __init__(self, agent_id: _Optional[str] = ..., address: _Optional[_Union[Address, _Mapping]] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., isolation: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ..., unavailable: _Optional[_Mapping[str, str]] = ..., principal: _Optional[str] = ..., set_aside: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[_Iterable[_Union[AgentCapability, str]]] = ...) -> None: ...
+    mesos_port: int
+    def __init__(self, agent_id: _Optional[str] = ..., address: _Optional[_Union[Address, _Mapping]] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., isolation: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ..., unavailable: _Optional[_Mapping[str, str]] = ..., principal: _Optional[str] = ..., set_aside: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[_Iterable[_Union[AgentCapability, str]]] = ..., mesos_port: _Optional[int] = ...) -> None: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import posixpath
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,9 +15,11 @@ from pymesos_agent.mesos.operators import files, older
 from pymesos_agent.mesos.operators.gathering import Gathering
 from pymesos_core.mesos import machine
 from pymesos_core.mesos.files import HOW_LARGE, not_found, part_of, path_of
-from pymesos_core.mesos.http import OURS, PLAIN, written
+from pymesos_core.mesos.http import OURS, PLAIN, abort, written
 from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.streams import in_thread
+
+log = logging.getLogger(__name__)
 
 Query = Mapping[str, str]
 SENDING_S = 30.0  # until a part of a file is read
@@ -116,15 +119,19 @@ class Endpoints:
         response.content_length = size
         await response.prepare(request)
         sent = 0
-        while data and sent < size:
-            data = data[: size - sent]
-            async with asyncio.timeout(SENDING_S):
-                await response.write(data)
-            sent += len(data)
-            _, data = await files.read(queries, path, sent, None)
-        if sent < size:  # it has become shorter, and whoever reads is to know
-            raise ConnectionResetError(f"{path[:200]!r} has become shorter")
-        await response.write_eof()
+        try:
+            while data and sent < size:
+                data = data[: size - sent]
+                async with asyncio.timeout(SENDING_S):
+                    await response.write(data)
+                sent += len(data)
+                _, data = await files.read(queries, path, sent, None)
+        except (TimeoutError, ConnectionError, RefusalError) as error:
+            log.info("a file is not sent to its end: %s", error)
+        if sent == size:
+            await response.write_eof()
+        else:  # it is gone, shorter, or not read: whoever reads is to know
+            abort(request)
         return response
 
 

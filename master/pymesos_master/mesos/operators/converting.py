@@ -96,7 +96,7 @@ def _agent(reading: Reading, agent_id: str) -> str:
     if agent is None:
         return agent_id[:255]
     at = agent.info.address
-    return f"{agent_id} at {pid_of(at)} ({at.hostname or at.ip})"
+    return f"{agent_id} at {pid_of(agent.info)} ({at.hostname or at.ip})"
 
 
 def call_of(name: str, form: Mapping[str, str]) -> Call:

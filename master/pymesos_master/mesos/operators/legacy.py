@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pymesos_core.mesos import VERSION
-from pymesos_core.mesos.agents import CAPABILITIES
+from pymesos_core.mesos.agents import CAPABILITIES, mesos_address
 from pymesos_core.mesos.json_messages import to_object
 from pymesos_core.mesos.older import Json, amounts, attribute
 from pymesos_core.mesos.older import task as as_older
@@ -93,9 +93,9 @@ def slave(agent: pb.AgentView, cluster: Cluster, *, full: bool) -> Json:
     out: Json = {
         "id": info.agent_id,
         "hostname": info.address.hostname or info.address.ip,
-        "port": info.address.port,
+        "port": mesos_address(info).port,
         "attributes": {one.name: attribute(one) for one in info.attributes},
-        "pid": showing.pid_of(info.address),
+        "pid": showing.pid_of(info),
         "registered_time": agent.registered_at_s,
         "resources": _of_ours(agent.total),
         "used_resources": _held(held.allocated),

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller
+from pymesos_core.mesos.agents import mesos_address
 from pymesos_core.mesos.statuses import Places
 from pymesos_core.mesos.tasks import executor_id_of, has_address
 from pymesos_master.queries import Listing, PageRequest, TaskFilter
@@ -96,7 +97,7 @@ class Reading:
     def agent_at(self, agent_id: str) -> HostPort | None:
         """Where an agent is reached."""
         agent = self.leader.core.state.agents.get(agent_id)
-        return None if agent is None else HostPort(agent.info.address.ip, agent.info.address.port)
+        return None if agent is None else mesos_address(agent.info)
 
 
 def _ip_of(task: pb.TaskView | None, status: types_pb2.TaskStatus) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from pymesos_core.mesos import VERSION
-from pymesos_core.mesos.agents import CAPABILITIES
+from pymesos_core.mesos.agents import CAPABILITIES, mesos_address
 from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
 from pymesos_core.mesos.statuses import Places
 from pymesos_core.mesos.tasks import nanoseconds
@@ -50,9 +50,9 @@ def with_empty_lists(message: Any, shown: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def pid_of(address: types_pb2.Address) -> str:
+def pid_of(info: types_pb2.AgentInfo) -> str:
     """Return what Mesos calls an agent's process."""
-    return f"{AGENT_PATH.removeprefix('/')}@{address.ip}:{address.port}"
+    return f"{AGENT_PATH.removeprefix('/')}@{mesos_address(info)}"
 
 
 def aware_of(frameworks: Iterable[pb.FrameworkView]) -> Container[str]:
@@ -124,7 +124,9 @@ def agent_info(agent: pb.AgentView) -> mesos_master.AgentInfo:
     """Return what an agent says of itself."""
     info = agent.info
     out = mesos_master.AgentInfo(
-        hostname=info.address.hostname or info.address.ip, port=info.address.port, checkpoint=True
+        hostname=info.address.hostname or info.address.ip,
+        port=mesos_address(info).port,
+        checkpoint=True,
     )
     out.id.value = info.agent_id
     out.resources.extend(plain(info.resources, refined=True))
@@ -144,7 +146,7 @@ def agent_message(agent: pb.AgentView, held: Held) -> Agent:
         active=is_active(agent),
         deactivated=agent.HasField("drain"),
         version=VERSION,
-        pid=pid_of(agent.info.address),
+        pid=pid_of(agent.info),
         registered_time=nanoseconds(agent.registered_at_s),
         total_resources=plain(agent.total, refined=False),
         allocated_resources=held_to_mesos(held.allocated),
