@@ -167,7 +167,7 @@ def measure(
     ways = (("killed", signal.SIGKILL), ("stopped", signal.SIGSTOP))
     took: dict[str, list[Took]] = {name: [] for name, _ in ways}
     with passable_folder() as folder:
-        roles, zk = Roles(folder), ZooKeeper(folder / "zookeeper")
+        roles, zk = Roles(folder), ZooKeeper(folder / "zookeeper", heap_mib=512)
         try:
             zk.start()
             cluster = Cluster(roles, zk, session_s)

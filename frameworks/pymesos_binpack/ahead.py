@@ -1,4 +1,4 @@
-"""What an instance that stands by does of a takeover before it is one: it parses the jobs.
+"""What an instance that stands by does of a takeover before it is one: it reads, and parses jobs.
 
 To check a job file takes most of what it takes to read a job back. What is parsed is kept by its
 text, so that one that has changed since is only parsed later, and never taken for what it was.
@@ -11,7 +11,8 @@ import contextlib
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Protocol
 
 from pymesos_binpack.jobfiles.parsing import parse_stored
@@ -24,18 +25,51 @@ log = logging.getLogger(__name__)
 
 PAUSE_S = 10.0  # at least, between two times that the jobs are looked at
 SHARE = 50  # they are looked at for no more than this part of the time
+READ_PAUSE_S, READ_SHARE = 2.0, 10  # the same of all records, of which few were written meanwhile
 AT_ONCE = 100  # so many are read together; a takeover that begins meanwhile waits for no more
 SLICE_S = 0.02  # so long the parsing keeps all else waiting
 
+Place = tuple[str, str]  # the kind and the key of a record
+Look = Callable[[], Awaitable[None]]  # raises RegistryError
+
 
 class Readable(Protocol):
-    """Records that another instance writes: see ZkRecords."""
+    """Records that another instance writes: see ZkRecords and WatchedRecords."""
 
-    def places(self, wanted: Callable[[str], bool]) -> list[tuple[str, str]]:
+    def places(self, wanted: Callable[[str], bool]) -> list[Place]:
         """Which records there are of the kinds that are wanted. Blocks. Raises RegistryError."""
 
-    def read(self, places: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], bytes]:
+    def read(self, places: Iterable[Place]) -> Mapping[Place, bytes]:
         """Return those that are there. Blocks. Raises RegistryError."""
+
+
+async def keep_read(records: Readable, mono_s: Callable[[], float]) -> None:
+    """Read what was written, now and again: `records` keep what they have read."""
+
+    async def look() -> None:
+        for some in _parts(await asyncio.to_thread(records.places, lambda kind: True)):
+            await asyncio.to_thread(records.read, some)
+
+    await _again(look, READ_PAUSE_S, READ_SHARE, mono_s)
+
+
+async def _again(look: Look, pause_s: float, share: int, mono_s: Callable[[], float]) -> None:
+    """Look at the records of another instance, for no more than that part of the time."""
+    while True:
+        began_s = mono_s()
+        try:
+            await look()
+        except RegistryError as error:
+            log.debug("the records are not read ahead: %s", error)
+        took_s = mono_s() - began_s
+        await asyncio.sleep(max(pause_s, took_s * (share - 1)))
+
+
+def _parts(places: Iterable[Place]) -> Iterator[list[Place]]:
+    """Yield what is read together."""
+    rest = iter(places)
+    while some := list(itertools.islice(rest, AT_ONCE)):
+        yield some
 
 
 class Ahead:
@@ -56,20 +90,13 @@ class Ahead:
 
     async def follow(self, records: Readable) -> None:
         """Parse what jobs there are, now and again."""
-        while True:
-            began_s = self._mono_s()
-            try:
-                await self._renew(records)
-            except RegistryError as error:
-                log.debug("the jobs are not read ahead: %s", error)
-            took_s = self._mono_s() - began_s
-            await asyncio.sleep(max(PAUSE_S, took_s * (SHARE - 1)))
+        await _again(partial(self._renew, records), PAUSE_S, SHARE, self._mono_s)
 
     async def _renew(self, records: Readable) -> None:
         """Raises RegistryError."""
-        places = iter(await asyncio.to_thread(records.places, lambda kind: kind_of(kind) == JOB))
+        places = await asyncio.to_thread(records.places, lambda kind: kind_of(kind) == JOB)
         there: dict[str, Job] = {}
-        while some := list(itertools.islice(places, AT_ONCE)):
+        for some in _parts(places):
             found = await asyncio.to_thread(records.read, some)
             until_s = self._mono_s() + SLICE_S
             for document in _documents(found.values()):

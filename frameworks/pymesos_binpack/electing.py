@@ -7,12 +7,13 @@ master is fenced, too: it subscribes with its epoch, and the master takes no low
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from pymesos_binpack.ahead import Ahead
+from pymesos_binpack.ahead import Ahead, keep_read
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.life import (
     JOBS_LIMITS,
@@ -63,6 +64,7 @@ StandBy = Callable[[], Coroutine[Any, Any, None]]
 
 async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus:
     """Lead whenever this instance is elected, until the process is to stop. Raises RoleError."""
+    from pymesos_core.coordination.zk_watched import WatchedRecords
     from pymesos_core.coordination.zookeeper import INSTANCES, ZkContender, ZkDetector
 
     process.hold(holding(options.state_dir, "--state-dir"))
@@ -74,7 +76,7 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
     host = options.settings.listen_at.name()
     me = MasterInfo(str(OUTSIDE.uuid()), address, host, VERSION, options.started_for)
     url, timeout_s = framework_url(zk, options.settings.name), options.settings.zk_session_timeout_s
-    contender = ZkContender(url, me, timeout_s, elected=INSTANCES)
+    contender = ZkContender(url, me, timeout_s, records=WatchedRecords, elected=INSTANCES)
     process.close_later(contender.close)
     detector = ZkDetector(url, timeout_s, elected=INSTANCES)
     process.close_later(detector.close)
@@ -103,8 +105,11 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
     ahead = Ahead(outside.mono_s)
     begin = partial(begin_life, info, partial(_read_core, options, ahead), make)
     master = options.settings.master
-    follow = partial(ahead.follow, contender.records)
-    stand_by = partial(_stand_by, me, detector, master, outside, follow)
+    follows = (
+        partial(keep_read, contender.records, outside.mono_s),
+        partial(ahead.follow, contender.records),
+    )
+    stand_by = partial(_stand_by, me, detector, master, outside, follows)
     async with (
         running(audit.run()) as auditing,
         running(contend(contender, service, begin, outside, stand_by)) as contending,
@@ -132,10 +137,12 @@ def _read_core(options: Options, ahead: Ahead, records: Records) -> BinpackCore:
 
 
 async def _stand_by(
-    me: MasterInfo, detector: Detector, master: str, outside: Outside, follow: StandBy
+    me: MasterInfo, detector: Detector, master: str, outside: Outside, follows: Sequence[StandBy]
 ) -> None:
     """Do what an instance does that does not lead."""
-    async with beside(_keep_renewed(master, outside)), beside(follow()):
+    async with contextlib.AsyncExitStack() as stack:
+        for work in (_keep_renewed(master, outside), *(follow() for follow in follows)):
+            await stack.enter_async_context(beside(work))
         await compare(me, detector)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
@@ -13,6 +14,7 @@ from kazoo.exceptions import NoAuthError
 from pymesos_core.addresses import HostPort, ZkUrl, parse_zk
 from pymesos_core.coordination import CoordinationError, MasterInfo, StaleEpochError
 from pymesos_core.coordination.zk_store import PART_BYTES, ZkStore, framework_url
+from pymesos_core.coordination.zk_watched import WatchedRecords
 from pymesos_core.coordination.zookeeper import INSTANCES, ZkContender
 from pymesos_core.store import Change
 from pymesos_testing.components import ZooKeeper
@@ -50,6 +52,40 @@ async def test_large_writes_are_there_for_the_next_leader(zk_url: str) -> None:
     found = await asyncio.to_thread(ZkStore(new.registry).load)
     gone = {change.key for change in removed}
     assert found == {(c.kind, c.key): c.value for c in changes if c.key not in gone}
+    await first.close()
+    await second.close()
+
+
+async def test_a_standby_reads_once_more_what_was_written_since(zk_url: str) -> None:
+    first, url = contender(parse_zk(zk_url), 1), framework_url(parse_zk(zk_url), "binpack")
+    info = MasterInfo("instance-2", HostPort("127.0.0.1", 2))
+    second = ZkContender(url, info, LONG_SESSION_S, records=WatchedRecords, elected=INSTANCES)
+    store = ZkStore((await first.lead()).registry)
+    await asyncio.to_thread(store.load)
+    there = {("job", f"j{n}/é"): b"%d" % n for n in range(300)}
+    await asyncio.to_thread(store.commit, [Change(*place, there[place]) for place in there])
+    leading = asyncio.create_task(second.lead())
+    while not second._client.connected:
+        await asyncio.sleep(0.01)
+    places = await asyncio.to_thread(second.records.places)
+    assert len(await asyncio.to_thread(second.records.read, places)) == 300
+    asked: list[str] = []
+    ask = second._client.get_async
+
+    def get_async(node: str, watch: Any = None) -> Any:
+        asked.append(node)
+        return ask(node, watch)
+
+    second._client.get_async = get_async
+    written = {("job", "j7/é"): b"x", ("job", "j8/é"): None, ("instance", "new"): b"y"}
+    await asyncio.to_thread(
+        store.commit, [Change(*place, value) for place, value in written.items()]
+    )
+    await asyncio.to_thread(first._client.delete, first._node)
+    found = await asyncio.to_thread(ZkStore((await leading).registry).load)
+    assert found == {k: v for k, v in (there | written).items() if v is not None}
+    read = sorted(node.rpartition("_")[2] for node in asked if "/registry/" in node)
+    assert read == ["j7%2F%C3%A9", "new"]
     await first.close()
     await second.close()
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
-from pymesos_binpack.ahead import Ahead
+from pymesos_binpack.ahead import Ahead, keep_read
 from pymesos_binpack.answers import StartsAgainError
 from pymesos_binpack.electing import begin_life, contend, elsewhere
 from pymesos_binpack.jobs.instance import INSTANCE
@@ -25,10 +25,13 @@ from pymesos_binpack.shell import Binpack
 from pymesos_binpack.specs import Job
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import MasterInfo, Term
+from pymesos_core.coordination.zk_registry import ZkRecords
 from pymesos_core.coordination.zk_store import ZkStore, framework_url
+from pymesos_core.coordination.zk_watched import WatchedRecords
 from pymesos_core.coordination.zookeeper import INSTANCES, ZkContender, ZkDetector
 from pymesos_core.security.auditing import Audit
 from pymesos_core.store import Change, Records, StateStore
+from pymesos_core.tasks import beside
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver
 from pymesos_simulation import restored
@@ -103,6 +106,7 @@ class ElectedNode(FrameworkNode):
     """One of the instances."""
 
     pair: FrameworkPair
+    keeps_read = False  # what the other writes, as the main program does: see keep_read
 
     def on_start(self) -> None:
         self.core = self.binpack = self.driver = None
@@ -113,7 +117,11 @@ class ElectedNode(FrameworkNode):
         me = MasterInfo(f"{self.name}.{self.generation}", self.address, self.name)
         url, client = self.pair.url, client_of(self, self.coordinator)
         contender = ZkContender(
-            url, me, SESSION_S, client=client, registry=InstanceRegistry, elected=INSTANCES
+            *(url, me, SESSION_S),
+            client=client,
+            registry=InstanceRegistry,
+            records=WatchedRecords if self.keeps_read else ZkRecords,
+            elected=INSTANCES,
         )
         detector = ZkDetector(url, SESSION_S, client=client, elected=INSTANCES)
         await detector.start(patient=True)
@@ -123,8 +131,15 @@ class ElectedNode(FrameworkNode):
         self.network.listen(self, self.address, handlers_of(AuditedJobs(service, Audit())))
         outside = outside_of(self, self.network)
         self.ahead = Ahead(outside.mono_s)
-        # The certificate lasts for the whole run.
-        stand_by = partial(self.ahead.follow, contender.records)
+
+        async def stand_by() -> None:
+            """The certificate lasts for the whole run."""
+            async with contextlib.AsyncExitStack() as stack:
+                if self.keeps_read:
+                    keeping = keep_read(contender.records, outside.mono_s)
+                    await stack.enter_async_context(beside(keeping))
+                await self.ahead.follow(contender.records)
+
         await contend(contender, service, self._begin, outside, stand_by)
 
     def _begin(self, term: Term, store: StateStore, records: Records) -> Binpack:

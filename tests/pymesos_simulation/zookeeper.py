@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from kazoo.client import KazooState
@@ -233,7 +234,7 @@ class Ensemble(Tree):
     def watch(self, kind: str, path: str, client: Client, watch: Watch) -> None:
         """Tell it once, when the `children` or the `data` of a path change."""
         number = next(self._watch_numbers)
-        client.watches[number] = watch
+        client.watches[number] = path, watch
         if client.reads is self:
             self._watches.setdefault((kind, path), {})[number] = client
 
@@ -290,7 +291,8 @@ class Client:
         self.client_state = "CLOSED"
         self.session = 0
         self.closed = False
-        self.watches: dict[int, Watch] = {}
+        self.watches: dict[int, tuple[str, Watch]] = {}
+        self.handler = Handler()
         self._ensemble = ensemble
         self._world = ensemble.world
         self._listeners: list[Callable[[str], object]] = []
@@ -374,9 +376,16 @@ class Client:
         out: tuple[bytes, Any] = self.get_async(path).get()
         return out
 
-    def get_async(self, path: str) -> Answer:
+    def get_async(self, path: str, watch: Watch | None = None) -> Answer:
         """See kazoo."""
-        return Answer(self, lambda: self.reads.get(path))
+
+        def read() -> tuple[bytes, Any]:
+            out = self.reads.get(path)
+            if watch is not None:
+                self._ensemble.watch("data", path, self, watch)
+            return out
+
+        return Answer(self, read)
 
     def exists(self, path: str, watch: Watch | None = None) -> Any:
         """See kazoo."""
@@ -501,11 +510,11 @@ class Client:
 
         self.node.soon(self._heard_s - self._world.now_s, heard)
 
-    def fire(self, number: int, event: Any) -> None:
-        """A watch is told, once."""
-        watch = self.watches.pop(number, None)
+    def fire(self, number: int, _event: None = None, *, is_lost: bool = False) -> None:
+        """A watch is told, once: of a write, or that it is lost."""
+        path, watch = self.watches.pop(number, (None, None))
         if watch is not None:
-            watch(event)
+            watch(SimpleNamespace(path=None if is_lost else path))
 
     def catch_up(self) -> None:
         """The server of a client knows what the others know."""
@@ -538,7 +547,7 @@ class Client:
         self._ensemble.forget_watches(self)
         # kazoo calls them all, those included of which it did not hear, and sets none again.
         for number in list(self.watches):
-            self.node.soon(0.0, partial(self.fire, number, None))
+            self.node.soon(0.0, partial(self.fire, number, is_lost=True))
         self.reconnect()
 
     def _break(self, error: type[KazooException]) -> None:
@@ -602,6 +611,18 @@ class Client:
         self.state = state
         for listener in list(self._listeners):
             listener(state)
+
+
+class Handler:
+    """What calls back. Watches are told where their events arrive, so that none waits here."""
+
+    def async_result(self) -> Any:
+        """See kazoo."""
+        return SimpleNamespace(set=lambda value: None, get=lambda timeout: None)
+
+    def dispatch_callback(self, callback: Any) -> None:
+        """See kazoo."""
+        callback.func(*callback.args)
 
 
 class Answer:

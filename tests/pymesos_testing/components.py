@@ -125,6 +125,7 @@ class ZooKeeper:
     port: int = field(default_factory=free_port)
     tls: Path | None = None  # its key and certificate; it serves TLS then, too
     secure_port: int = field(default_factory=free_port)
+    heap_mib: int = 128
     _running: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
@@ -150,7 +151,7 @@ class ZooKeeper:
         env = os.environ | {
             "ZOO_LOG_DIR": str(self.folder),
             "ZOO_LOG4J_PROP": "WARN,CONSOLE",
-            "JVMFLAGS": f"-Xmx128m {ZK_CLASSES}",
+            "JVMFLAGS": f"-Xmx{self.heap_mib}m {ZK_CLASSES}",
             "ZOOPIDFILE": str(self.folder / "pid"),
         }
         log = self.folder / "zookeeper.log"

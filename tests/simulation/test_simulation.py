@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from pymesos_core.coordination.zk_watched import WatchedRecords
 from pymesos_simulation import __main__ as command
 from pymesos_simulation.frameworks import side_of
+from pymesos_simulation.pairs import ElectedNode
 from pymesos_simulation.simulation import SIDE_EVERY, build_cluster, simulate
 from pymesos_simulation.world import World
 
+OF_A_PAIR = (53, 35, 8)  # seeds with a framework of two instances
 SEEDS = int(os.environ.get("SEEDS", "100"))
 
 
@@ -58,6 +61,17 @@ def test_a_failure_says_how_to_replay_it(monkeypatch: pytest.MonkeyPatch, tmp_pa
     story.write_text("S\n--\n1 master\nexpect epoch 7 now\n")
     told = CliRunner().invoke(command.main, ["--story", str(story)])
     assert told.exit_code == 1 and "s, line 4" in told.output
+
+
+@pytest.mark.timeout(600)
+def test_what_a_standby_keeps_is_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ElectedNode, "keeps_read", True)
+    for seed in OF_A_PAIR:
+        simulate(seed, lambda line: None)
+    monkeypatch.setattr(WatchedRecords, "_written", lambda self, event: None)
+    with pytest.raises(AssertionError, match=r"forgot|before it is stored"):
+        for seed in OF_A_PAIR:
+            simulate(seed, lambda line: None)
 
 
 def _begin(seeds: range, hash_seed: int) -> subprocess.Popen[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote, unquote
@@ -43,27 +44,36 @@ class ZkRecords:
             ]
             return [(kind, unquote(name)) for kind, names in listed for name in names.get()]
         except (KazooException, KazooTimeoutError) as error:
-            raise _unread(error) from error
+            raise unread(error) from error
 
     def read(self, places: Iterable[Place]) -> Records:
         """Return records; those that are gone are left out. Raises RegistryError."""
-        records: dict[Place, bytes] = {}
+        nodes = {self._node(*place): place for place in places}
+        return {nodes[node]: value for node, value in self._contents(nodes).items()}
+
+    def forget(self) -> None:
+        """Keep nothing of what was read, if anything was kept."""
+
+    def _contents(
+        self, nodes: Iterable[str], watch: Callable[[Any], None] | None = None
+    ) -> dict[str, bytes]:
+        """Return what is in znodes, without those that are gone. Raises RegistryError."""
+        found: dict[str, bytes] = {}
         try:
-            asked = [(place, self._client.get_async(self._node(*place))) for place in places]
-            for place, answer in asked:
-                try:
-                    records[place] = answer.get()[0]
-                except NoNodeError:
-                    continue
+            asked = [(node, self._client.get_async(node, watch)) for node in nodes]
+            for node, answer in asked:
+                with contextlib.suppress(NoNodeError):
+                    found[node] = answer.get()[0]
         except (KazooException, KazooTimeoutError) as error:
-            raise _unread(error) from error
-        return records
+            raise unread(error) from error
+        return found
 
     def _node(self, kind: str, key: str) -> str:
         return f"{self._root}/{kind}/{quote(key, safe='')}"
 
 
-def _unread(error: Exception) -> RegistryError:
+def unread(error: Exception) -> RegistryError:
+    """Return what is raised where the registry cannot be read."""
     return RegistryError(f"the registry in ZooKeeper cannot be read: {in_words(error)}")
 
 
@@ -74,18 +84,24 @@ class ZkRegistry(ZkRecords):
         super().__init__(client, path)
         self._epoch_path = f"{path}/epoch"
         self._epoch_version = epoch_version
+        self._reader: ZkRecords = self
         self._known: set[str] = set()
         self._asked: Any = None  # the answer that a write waits for
         self._given_up = False
+
+    def read_through(self, reader: ZkRecords) -> None:
+        """Have the records read by another, which may have some already."""
+        self._reader = reader
 
     def load(self) -> Records:
         """All records. Raises RegistryError."""
         try:
             self._client.ensure_path(self._root)
         except (KazooException, KazooTimeoutError) as error:
-            raise _unread(error) from error
+            raise unread(error) from error
         places = self.places()
-        records = self.read(places)
+        records = self._reader.read(places)
+        self._reader.forget()  # what is written from now on is this one's own
         if len(records) < len(places):
             raise RegistryError("the registry in ZooKeeper was written while it was read")
         self._known.update(self._node(*place) for place in records)

@@ -105,6 +105,7 @@ def _candidates(children: list[str]) -> list[str]:
 
 
 MakeRegistry = Callable[[Any, str, int], ZkRegistry]
+MakeRecords = Callable[[Any, str], ZkRecords]
 
 
 class ZkContender:
@@ -119,14 +120,17 @@ class ZkContender:
         *,
         client: MakeClient = make_client,
         registry: MakeRegistry = ZkRegistry,
+        records: MakeRecords = ZkRecords,
         elected: Elected = MASTERS,
     ) -> None:
+        """`records` makes what reads the registry, before this one leads and then."""
         self._elected = elected
         self._url = url
         self._info = info
         self._min_epoch = min_epoch
         self._timeout_s = session_timeout_s
         self._client = client(url, session_timeout_s)
+        self.records = records(self._client, url.path)
         self._make_registry = registry
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -136,11 +140,6 @@ class ZkContender:
         self._node: str | None = None
         self._started = False
         self._patience: asyncio.TimerHandle | None = None  # while suspended
-
-    @property
-    def records(self) -> ZkRecords:
-        """What is written by who leads, for others to read."""
-        return ZkRecords(self._client, self._url.path)
 
     async def lead(self) -> Term:
         """Wait until this master's znode is the lowest, then raise the epoch."""
@@ -183,6 +182,7 @@ class ZkContender:
             if candidates[0] == mine:
                 epoch, version = await asyncio.to_thread(self._raise_epoch, node)
                 registry = self._make_registry(self._client, self._url.path, version)
+                registry.read_through(self.records)
                 term = Term(epoch, registry)
                 if self._lost.is_set():
                     return None
