@@ -228,9 +228,13 @@ MEASUREMENTS: dict[str, Measurement] = {
         (
             Figure("ACCEPTs a second, JSON", "json/accepts_per_s", aim="≥ 3,000"),
             Figure("protobuf", "protobuf/accepts_per_s", aim="≥ 3,000"),
+            Figure("the master's CPU for one, JSON", "json/cpu_us/accepts", "µs", optional=True),
+            Figure("protobuf", "protobuf/cpu_us/accepts", "µs", optional=True),
             Figure("tasks a second, 500 in an ACCEPT, JSON", "json/tasks_per_s",
                    aim="≥ 13,800"),
             Figure("protobuf", "protobuf/tasks_per_s", aim="≥ 13,800"),
+            Figure("the master's CPU for one, JSON", "json/cpu_us/tasks", "µs", optional=True),
+            Figure("protobuf", "protobuf/cpu_us/tasks", "µs", optional=True),
             Figure("tasks reconciled a second, protobuf", "protobuf/reconciliations_per_s",
                    aim="≥ 31,000"),
             Figure("`/state` a second", "json/state_per_s", aim="≥ 66"),

@@ -2,13 +2,16 @@
 
 A standalone master, simulated agents (bench/loadgen.py) and one framework that speaks Mesos' v1 API
 by HTTP: a stream of events, and one connection for its calls, on which the next is sent when the
-one before is answered. In JSON and in protobuf. What the client takes of the same cores counts.
+one before is answered. In JSON and in protobuf. The client takes little of the same cores: what it
+sends is put together before, and what it is told is read afterwards, and only counted meanwhile.
 
-- accepts_per_s: ACCEPTs of one task each, on offers in hand.
-- tasks_per_s: tasks in ACCEPTs of --tasks, until each has its first update.
+- accepts_per_s: ACCEPTs of one task each, on offers in hand, until the last is answered.
+- tasks_per_s: tasks in an ACCEPT of --tasks, until each has its first update.
 - acknowledgements_per_s: one ACKNOWLEDGE for each update.
 - reconciliations_per_s: tasks that a RECONCILE names, until all are answered.
 - state_per_s, large_state_per_s: `/state`, without tasks and with all of those.
+- cpu_us: the master's CPU for one of each, with the updates and offers that follow meanwhile. On a
+  machine that others use too only this can be compared.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +35,7 @@ from pymesos_core.mesos import media
 from pymesos_core.mesos.media import Media
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
-from pymesos_testing.components import Roles, free_port
+from pymesos_testing.components import Roles, cpu_s_of, free_port
 
 Call = mesos_scheduler.Call
 Event = mesos_scheduler.Event
@@ -84,10 +88,12 @@ class Framework:
         self.offers: dict[str, mesos.Offer] = {}
         self.updates: list[mesos.TaskStatus] = []  # not acknowledged yet
         self.running: set[str] = set()
+        self._unread: list[bytes] = []  # events
+        self._told = asyncio.Event()
         self._headers = {"Content-Type": to.value, "Accept": to.value}
 
     async def subscribe(self) -> None:
-        """Open the stream, and read it from now on."""
+        """Open the stream, and take in what comes on it from now on."""
         info = mesos.FrameworkInfo(user="bench", name=f"bench-{self._to.name}")
         info.capabilities.add(type=mesos.FrameworkInfo.Capability.PARTITION_AWARE)
         call = Call(type=Call.SUBSCRIBE)
@@ -98,7 +104,7 @@ class Framework:
         self._headers["Mesos-Stream-Id"] = _header(head, b"mesos-stream-id")
         self._reading = asyncio.create_task(self._read())
         self._calls = await Connection.open(self._port)
-        await until("SUBSCRIBED", lambda: self.framework_id, WAIT_S)
+        await self.until("SUBSCRIBED", lambda: self.framework_id)
 
     async def _read(self) -> None:
         rest, reader = b"", self._stream.reader
@@ -110,8 +116,41 @@ class Framework:
                 length, _, data = rest.partition(b"\n")
                 if len(data) < int(length):
                     break
-                self._heard(media.read(data[: int(length)], self._to, Event))
+                self._unread.append(data[: int(length)])
                 rest = data[int(length) :]
+                self._told.set()
+
+    async def updated(self, count: int) -> None:
+        """Until so many updates have come that are not read yet."""
+
+        def is_update(data: bytes) -> bool:
+            if self._to is Media.JSON:
+                return b'"type":"UPDATE"' in data
+            return Event.FromString(data).type == Event.UPDATE
+
+        looked_at = 0
+        async with asyncio.timeout(WAIT_S):
+            while count > 0:
+                self._told.clear()
+                count -= sum(map(is_update, itertools.islice(self._unread, looked_at, None)))
+                looked_at = len(self._unread)
+                if count > 0:
+                    await self._told.wait()
+
+    async def until(self, what: str, condition: Callable[[], object]) -> None:
+        """Read what has come until `condition`."""
+
+        def fulfilled() -> object:
+            self.read_all()
+            return condition()
+
+        await until(what, fulfilled, WAIT_S)
+
+    def read_all(self) -> None:
+        """Read what has come."""
+        unread, self._unread = self._unread, []
+        for data in unread:
+            self._heard(media.read(data, self._to, Event))
 
     def _heard(self, event: Event) -> None:
         match event.type:
@@ -127,131 +166,149 @@ class Framework:
                 if status.state == mesos.TASK_RUNNING:
                     self.running.add(status.task_id.value)
 
-    async def call(self, call: Call) -> None:
-        """Send a call, and wait until it is taken."""
+    def written(self, call: Call) -> bytes:
+        """What is sent for a call."""
         call.framework_id.value = self.framework_id
-        await self._calls.ask("POST", PATH, self._headers, media.write(call, self._to))
+        return media.write(call, self._to)
 
-    async def launch(self, names: Iterator[str], count: int) -> None:
-        """Launch tasks on one offer, in one ACCEPT."""
-        await until("an offer", lambda: self.offers, WAIT_S)
+    async def send(self, bodies: Iterable[bytes]) -> None:
+        """Send calls, each when the one before is taken."""
+        for body in bodies:
+            await self._calls.ask("POST", PATH, self._headers, body)
+
+    def launch(self, names: Iterable[str]) -> bytes:
+        """An ACCEPT that launches tasks on one of the offers."""
         offer = self.offers.pop(next(iter(self.offers)))
         call = Call(type=Call.ACCEPT)
         call.accept.offer_ids.add().CopyFrom(offer.id)
         call.accept.filters.refuse_seconds = 0
         operation = call.accept.operations.add(type=mesos.Offer.Operation.LAUNCH)
-        for name in itertools.islice(names, count):
+        for name in names:
             task = operation.launch.task_infos.add(name=name)
             task.task_id.value, task.command.value = name, "run"
             task.agent_id.CopyFrom(offer.agent_id)
             for resource, amount in (("cpus", CPUS), ("mem", MEM)):
                 one = task.resources.add(name=resource, type=mesos.Value.SCALAR)
                 one.scalar.value = amount
-        await self.call(call)
+        return self.written(call)
 
-    async def acknowledge_all(self) -> int:
-        """Acknowledge what has come; how many these were."""
-        count = 0
+    def acknowledgements(self) -> list[bytes]:
+        """An ACKNOWLEDGE for each update that wants one."""
+        self.read_all()
         waiting, self.updates = self.updates, []
+        calls = []
         for status in waiting:
             if status.uuid:
                 call = Call(type=Call.ACKNOWLEDGE)
                 call.acknowledge.agent_id.CopyFrom(status.agent_id)
                 call.acknowledge.task_id.CopyFrom(status.task_id)
                 call.acknowledge.uuid = status.uuid
-                await self.call(call)
-                count += 1
-        return count
+                calls.append(self.written(call))
+        return calls
+
+    async def settle(self, tasks: set[str]) -> None:
+        """Acknowledge what comes until all of these run, and nothing comes any more."""
+        begin, quiet = time.monotonic(), 0
+        while quiet < 20:
+            calls = self.acknowledgements()
+            await self.send(calls)
+            quiet = 0 if calls or not tasks <= self.running else quiet + 1
+            await asyncio.sleep(0.01)
+            if time.monotonic() - begin > WAIT_S:
+                raise TimeoutError(f"{len(tasks - self.running)} tasks do not run")
 
     async def end(self) -> None:
         """End it, with all its tasks."""
-        await self.call(Call(type=Call.TEARDOWN))
+        await self.send([self.written(Call(type=Call.TEARDOWN))])
         self._reading.cancel()
         with contextlib.suppress(asyncio.CancelledError, asyncio.IncompleteReadError, ValueError):
             await self._reading
 
 
-async def _settled(framework: Framework, tasks: set[str]) -> None:
-    """Until each of these runs, with its updates acknowledged."""
-    begin = time.monotonic()
-    while not tasks <= framework.running:
-        await framework.acknowledge_all()
-        await asyncio.sleep(0.01)
-        if time.monotonic() - begin > WAIT_S:
-            raise TimeoutError(f"{len(tasks - framework.running)} tasks do not run")
+@dataclass
+class Found:
+    """The figures of one encoding."""
+
+    pid: int  # of the master
+    per_s: dict[str, list[float]] = field(default_factory=dict)
+    cpu_us: dict[str, list[float]] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def timed(self, name: str, count: int) -> Iterator[None]:
+        """Note how fast the body does so many of something."""
+        begin = time.monotonic()
+        yield
+        self.per_s.setdefault(f"{name}_per_s", []).append(count / (time.monotonic() - begin))
+
+    @contextlib.contextmanager
+    def costing(self, name: str, count: int) -> Iterator[None]:
+        """Note what CPU the master uses for each of so many."""
+        cpu_s = cpu_s_of(self.pid)
+        yield
+        self.cpu_us.setdefault(name, []).append((cpu_s_of(self.pid) - cpu_s) * 1e6 / count)
+
+    def medians(self) -> dict[str, Any]:
+        """The medians of the turns."""
+        out: dict[str, Any] = {n: round(statistics.median(v), 1) for n, v in self.per_s.items()}
+        return out | {"cpu_us": {n: round(statistics.mean(v)) for n, v in self.cpu_us.items()}}
 
 
-async def measure(port: int, to: Media, accepts: int, tasks: int, turns: int) -> dict[str, float]:
+async def measure(
+    port: int, pid: int, to: Media, agents: int, accepts: int, tasks: int, turns: int
+) -> dict[str, Any]:
     """Measure one encoding; the median of the turns."""
-    framework = Framework(port, to)
+    framework, found = Framework(port, to), Found(pid)
     await framework.subscribe()
-    found: dict[str, list[float]] = {}
-
-    def note(name: str, count: int, since: float) -> None:
-        found.setdefault(name, []).append(count / (time.monotonic() - since))
-
     numbers = (f"t{number}" for number in itertools.count())
     launched: list[str] = []
 
-    def names() -> Iterator[str]:
-        for name in numbers:
-            launched.append(name)
-            yield name
+    def names(count: int) -> list[str]:
+        launched.extend(itertools.islice(numbers, count))
+        return launched[-count:]
 
-    made = names()
-    note("state_per_s", *await _states(port))
+    await _ask_for_state(port, found, "state")
     for _ in range(turns):
-        await until("offers", lambda: framework.offers, WAIT_S)
-        begin = time.monotonic()
-        for _ in range(accepts):
-            await framework.launch(made, 1)
-        note("accepts_per_s", accepts, begin)
-        await _settled(framework, set(launched[-accepts:]))
-        await until("an offer", lambda: framework.offers, WAIT_S)
         before = len(launched)
-        begin = time.monotonic()
-        await framework.launch(made, tasks)
-        await until("updates", _heard_of(framework, set(launched[before:])), WAIT_S)
-        note("tasks_per_s", tasks, begin)
-        waiting = sum(bool(one.uuid) for one in framework.updates)
-        begin = time.monotonic()
-        await framework.acknowledge_all()
-        note("acknowledgements_per_s", max(1, waiting), begin)
-        await _settled_all(framework)
-        call = Call(type=Call.RECONCILE)
+        with found.costing("accepts", accepts):
+            while len(launched) < before + accepts:
+                await framework.until("offers", lambda: len(framework.offers) >= agents)
+                calls = [framework.launch(names(1)) for _ in range(agents)]
+                with found.timed("accepts", len(calls)):
+                    await framework.send(calls)
+        await framework.settle(set(launched))
+        await framework.until("an offer", lambda: framework.offers)
+        calls = [framework.launch(names(tasks))]
+        with found.timed("tasks", tasks), found.costing("tasks", tasks):
+            await framework.send(calls)
+            await framework.updated(tasks)
+        calls = framework.acknowledgements()
+        count = len(calls)
+        with found.timed("acknowledgements", count), found.costing("acknowledgements", count):
+            await framework.send(calls)
+        await framework.settle(set(launched))
+        reconcile = Call(type=Call.RECONCILE)
         for name in launched:
-            call.reconcile.tasks.add().task_id.value = name
-        begin = time.monotonic()
-        await framework.call(call)
-        await until("answers", lambda: len(framework.updates) >= len(launched), WAIT_S)
-        note("reconciliations_per_s", len(launched), begin)
-        framework.updates.clear()
-        note("large_state_per_s", *await _states(port))
+            reconcile.reconcile.tasks.add().task_id.value = name
+        calls = [framework.written(reconcile)]
+        count = len(launched)
+        with found.timed("reconciliations", count), found.costing("reconciliations", count):
+            await framework.send(calls)
+            await framework.updated(count)
+        framework.acknowledgements()
+        await _ask_for_state(port, found, "large_state")
     await framework.end()
-    return {name: round(statistics.median(values), 1) for name, values in found.items()}
+    return found.medians()
 
 
-async def _states(port: int) -> tuple[int, float]:
-    """Ask for `/state` for a while; how often it came, and since when."""
+async def _ask_for_state(port: int, found: Found, name: str) -> None:
+    """Ask for `/state` for a while, and note how often it came."""
     connection = await Connection.open(port)
     begin, asked = time.monotonic(), 0
     while time.monotonic() - begin < STATE_S:
         await connection.ask("GET", "/state", {}, b"")
         asked += 1
+    found.per_s.setdefault(f"{name}_per_s", []).append(asked / (time.monotonic() - begin))
     connection.writer.close()
-    return asked, begin
-
-
-def _heard_of(framework: Framework, tasks: set[str]) -> Callable[[], bool]:
-    return lambda: tasks <= {one.task_id.value for one in framework.updates}
-
-
-async def _settled_all(framework: Framework) -> None:
-    """Until nothing comes any more."""
-    quiet = 0
-    while quiet < 20:
-        quiet = 0 if await framework.acknowledge_all() else quiet + 1
-        await asyncio.sleep(0.01)
 
 
 async def run(agents: int, accepts: int, tasks: int, turns: int) -> dict[str, Any]:
@@ -267,7 +324,10 @@ async def run(agents: int, accepts: int, tasks: int, turns: int) -> dict[str, An
             )
             task = asyncio.create_task(load.run(master.address, agents, "cpus:64;mem:65536"))
             await until("agents", lambda: load.last["registered"] >= agents, WAIT_S)
-            out = {to.name.lower(): await measure(port, to, accepts, tasks, turns) for to in Media}
+            out = {}
+            for to in Media:
+                sizes = agents, accepts, tasks, turns
+                out[to.name.lower()] = await measure(port, master.process.pid, to, *sizes)
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
@@ -289,8 +349,10 @@ def main(agents: int, accepts: int, tasks: int, turns: int, as_json: bool) -> No
         print(json.dumps(result))
         return
     for name in (to.name.lower() for to in Media):
+        cpu_us = result[name].pop("cpu_us")
         for what, value in result[name].items():
-            print(f"{name:10} {what:26} {value:>10,.1f}")
+            used = cpu_us.get(what.removesuffix("_per_s"), "")
+            print(f"{name:10} {what:26} {value:>10,.1f} {used:>7}")
 
 
 if __name__ == "__main__":
