@@ -53,8 +53,7 @@ class ConversionError(ValueError):
 def parse_json(body: bytes) -> Any:
     """Read JSON. Raises ConversionError."""
     try:
-        text = body.decode()
-        return json.loads(text, parse_constant=_no_constant)
+        return _decode(body.decode())
     except UnicodeDecodeError as error:
         rest = body[error.start : error.start + MAX_SHOWN].decode("latin-1")
         raise ConversionError(f"syntax error at line 1 near: {rest}") from None
@@ -69,6 +68,9 @@ def parse_json(body: bytes) -> Any:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant).decode  # `loads` would make one each time
 
 
 def from_json(value: Any, kind: type[M]) -> M:
@@ -184,7 +186,8 @@ def _object(field: FieldDescriptor, value: Any) -> Mapping[str, Any]:
 
 def _text(field: FieldDescriptor, value: str) -> str:
     try:
-        value.encode()
+        if not value.isascii():
+            value.encode()
     except UnicodeEncodeError:  # half of a pair, as "\ud800"
         raise ConversionError(f"the field '{field.name}' holds what is no Unicode text") from None
     return value
@@ -213,12 +216,12 @@ def _reader(field: FieldDescriptor) -> Callable[[Any], Any]:
 
         return read_bool
     if kind == FieldDescriptor.CPPTYPE_STRING:
+        convert = _bytes if field.type == FieldDescriptor.TYPE_BYTES else _text
 
         def read_string(value: Any) -> str | bytes:
             if not isinstance(value, str):
                 raise _not_expected(field, value)
-            is_bytes = field.type == FieldDescriptor.TYPE_BYTES
-            return _bytes(field, value) if is_bytes else _text(field, value)
+            return convert(field, value)
 
         return read_string
     return lambda value: _number(field, value)
@@ -240,7 +243,7 @@ def _number(field: FieldDescriptor, value: Any) -> float | int:
             value = float(value) if field.cpp_type in _REALS else int(value)
         except ValueError:
             raise _not_expected(field, value) from None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _not_expected(field, value)
     try:
         finite = math.isfinite(value)
@@ -277,17 +280,19 @@ def to_json(message: Message) -> bytes:
     return compact(to_object(message))
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode  # likewise
+
+
 def compact(value: Any) -> bytes:
     """Return a value as JSON without spaces."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    return _encode(value).encode()
 
 
 def to_object(message: Message) -> dict[str, Any]:
     """Return what is set in a message, as JSON has it."""
-    shown = _shown(message.DESCRIPTOR)
     out = {}
     for field, value in message.ListFields():
-        name, show = shown[field.number]
+        name, show = _shown(field)
         out[name] = value if show is None else show(value)
     return out
 
@@ -296,9 +301,9 @@ Show = Callable[[Any], Any]
 
 
 @cache
-def _shown(descriptor: Descriptor) -> Mapping[int, tuple[str, Show | None]]:
-    """The name of each field, and what shows its value; None: it is shown as it is."""
-    return {field.number: (field.name, _show(field)) for field in descriptor.fields}
+def _shown(field: FieldDescriptor) -> tuple[str, Show | None]:
+    """The name of a field, and what shows its value; None: it is shown as it is."""
+    return field.name, _show(field)
 
 
 def _show(field: FieldDescriptor) -> Show | None:
@@ -307,7 +312,7 @@ def _show(field: FieldDescriptor) -> Show | None:
         return lambda value: {str(key): one(inner) for key, inner in value.items()}
     if field.is_repeated:
         each = _show_one(field)
-        return list if each is None else lambda value: [each(inner) for inner in value]
+        return list if each is None else lambda value: list(map(each, value))
     return _show_one(field)
 
 

@@ -125,8 +125,14 @@ def _taken(descriptor: Descriptor) -> frozenset[int]:
         field.number
         for field in descriptor.fields
         if f"{name}.{field.name}" in LEFT_OUT
-        or (field.name in TRANSLATED[name] and field.message_type is None)
+        or (field.name in TRANSLATED[name] and _is_taken_whole(field.message_type))
     )
+
+
+def _is_taken_whole(descriptor: Descriptor | None) -> bool:
+    """Whether nothing is to be looked at in messages of a type, as in an AgentID; None: in what is
+    no message."""
+    return descriptor is None or len(_taken(descriptor)) == len(descriptor.fields)
 
 
 @cache

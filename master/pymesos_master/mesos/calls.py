@@ -163,7 +163,10 @@ def _accept(said: Call.Accept) -> Translation:
     """Tasks and operations that are not possible here are refused, one by one; the others go on."""
     if problem := _size_problem(said):
         raise UnsupportedError(f"{problem}: split it")
-    accept = scheduler_pb.Call.Accept(offer_ids=_values(said.offer_ids))
+    call = scheduler_pb.Call()
+    accept = call.accept  # filled in place: put together from parts it is copied twice
+    accept.SetInParent()
+    accept.offer_ids.extend(_values(said.offer_ids))
     _add_filters(said, accept)
     told: list[mesos_scheduler.Event] = []
     for operation in said.operations:
@@ -179,7 +182,7 @@ def _accept(said: Call.Accept) -> Translation:
                 told += _failed(operation, str(error))
         elif operation.type != _Operation.UNKNOWN:  # which Mesos passes over, too
             told += _failed(operation, f"{kind.upper()} is not supported here")
-    return Translation(scheduler_pb.Call(accept=accept), told)
+    return Translation(call, told)
 
 
 def _size_problem(said: Call.Accept) -> str | None:

@@ -25,8 +25,7 @@ def task_of(info: mesos.TaskInfo) -> pb.TaskInfo:
     out = pb.TaskInfo(
         task_id=info.task_id.value, name=info.name, agent_id=info.agent_id.value, data=info.data
     )
-    for resource in info.resources:
-        out.resources.append(from_checked(resource))
+    out.resources.extend(map(from_checked, info.resources))
     if info.HasField("container"):
         out.container.CopyFrom(container_of(info.container, ports_of(out)))
     if info.HasField("executor"):
@@ -45,7 +44,8 @@ def task_of(info: mesos.TaskInfo) -> pb.TaskInfo:
         out.kill_policy.CopyFrom(policy_of(info.kill_policy))
     if info.HasField("health_check"):
         out.health_check.CopyFrom(_check_of(info.health_check))
-    out.labels.extend(pb.Label(key=one.key, value=one.value) for one in info.labels.labels)
+    if info.HasField("labels"):
+        out.labels.extend(pb.Label(key=one.key, value=one.value) for one in info.labels.labels)
     if info.HasField("discovery"):
         out.discovery.CopyFrom(discovery_of(info.discovery))
     if info.HasField("max_completion_time"):
