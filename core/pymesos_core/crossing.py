@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from pymesos_core.addresses import parse_host_port
+from pymesos_core.addresses import AddressError, parse_host_port
 from pymesos_core.text import quoted
 
 ANY_PORT = 80  # a Host without one names it
@@ -45,15 +47,33 @@ def host_problem(host: str, names: Collection[str]) -> str | None:
 
     To a browser that page is of this server. Nobody else's is called by a mere address.
     """
-    try:
-        name = parse_host_port(host, ANY_PORT).host
-        if name.lower() in names or ipaddress.ip_address(name):
-            return None
-    except ValueError:  # AddressError is one
-        pass
+    found = _named(host)
+    if found is not None and (found.is_address or found.name in names):
+        return None
     return (
         f"the header Host says {quoted(host)}; expected is this master's address, or its --hostname"
     )
+
+
+class _Named(NamedTuple):
+    """What a server is called in Host."""
+
+    name: str  # in small letters
+    is_address: bool
+
+
+@lru_cache(maxsize=256)
+def _named(host: str) -> _Named | None:
+    """What Host calls a server; None: it cannot be read."""
+    try:
+        name = parse_host_port(host, ANY_PORT).host.lower()
+    except AddressError:
+        return None
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return _Named(name, is_address=False)
+    return _Named(name, is_address=True)
 
 
 def _is_of(origin: str, host: str) -> bool:

@@ -9,6 +9,7 @@ import ipaddress
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -233,9 +234,15 @@ def is_loopback(ip: str) -> bool:
 
 
 def _is_in(ip: str, networks: Sequence[Network]) -> bool:
+    address = _address(ip)
+    return address is not None and any(address in network for network in networks)
+
+
+@lru_cache(maxsize=1024)
+def _address(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that is written so: of one that is mapped to IPv6, that of IPv4."""
     try:
         address = ipaddress.ip_address(ip)
     except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return any((mapped or address) in network for network in networks)
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from weakref import WeakValueDictionary
 
 from aiohttp import web
@@ -159,7 +160,9 @@ class MesosServer(Listener):
 
     def _few_of(self, caller: Caller) -> asyncio.Semaphore:
         """What lets few requests of one taker be at work at a time."""
-        return self._of_one.setdefault(caller.taker, asyncio.Semaphore(MOST_OF_ONE))
+        taker = caller.taker
+        few = self._of_one.get(taker)
+        return few or self._of_one.setdefault(taker, asyncio.Semaphore(MOST_OF_ONE))
 
     async def _older(self, request: web.BaseRequest, path: tuple[str, ...], caller: Caller) -> Done:
         """Answer an older endpoint."""
@@ -248,6 +251,7 @@ def _ip_of(request: web.BaseRequest) -> str:
     return str((transport.get_extra_info("peername") or ("",))[0]) if transport else ""
 
 
+@lru_cache(maxsize=256)
 def _route(raw_path: str) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """The endpoint that a path leads to, as Mesos finds it: the longest that it begins with.
 
