@@ -15,6 +15,7 @@ from unittest.mock import Mock
 from weakref import WeakValueDictionary
 
 import pytest
+from aiohttp import StreamReader
 from aiohttp.test_utils import make_mocked_request
 from aiohttp.web import Response
 
@@ -440,3 +441,30 @@ def test_a_refusal_may_quote_half_a_character() -> None:
 )
 def test_paths_lead_where_they_do_in_mesos(path: str, found: tuple[str, ...] | None) -> None:
     assert _route(path)[0] == found
+
+
+@pytest.mark.parametrize("comes_later", [False, True])
+async def test_a_body_has_a_bound_whether_it_is_there_whole_or_comes_in_parts(
+    comes_later: bool,
+) -> None:
+    async def body(text: bytes, most_bytes: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        content = StreamReader(Mock(), 2**16, loop=loop)
+
+        def feed() -> None:
+            content.feed_data(text[:3])
+            content.feed_data(text[3:])
+            content.feed_eof()
+
+        if comes_later:
+            loop.call_soon(feed)
+        else:
+            feed()
+        return await mesos_http.body_of(
+            make_mocked_request("POST", "/", payload=content), most_bytes
+        )
+
+    assert await body(b"123456", 6) == b"123456"
+    with pytest.raises(RefusalError) as refused:
+        await body(b"1234567", 6)
+    assert (refused.value.status, refused.value.text) == (413, "the body has more than 6 bytes")
