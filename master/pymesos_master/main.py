@@ -403,7 +403,7 @@ async def contend(
             if leader is None or not leader.cause_is_set_aside:
                 seconds = standing_back.next_s()
         finally:
-            leadership.leader = None
+            leadership.end()
             await contender.resign(term)
         if settings.zk is None:
             raise RoleError(failure or "the term has ended")
@@ -459,8 +459,7 @@ async def _lead(
         keyring,
         leadership.make_tells,
     )
-    leadership.leader = leader
-    leadership.led.set()
+    leadership.begin(leader)
     log.info(
         "leading in epoch %d: %d agents and %d frameworks in the registry",
         term.epoch,

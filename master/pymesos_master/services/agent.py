@@ -51,7 +51,7 @@ class AgentService:
         self, call: StreamedCall[pb.AgentBatch, pb.MasterBatch]
     ) -> None:
         """Serve one agent."""
-        leader = self._leadership.here()
+        leader = await self._leadership.here_soon()
         epoch = leader.term.epoch
 
         async def read(connection: Connection) -> None:

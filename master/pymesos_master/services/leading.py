@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ CODES = {
     ProblemKind.DENIED: Code.PERMISSION_DENIED,
 }
 
+# For which a call waits at the master that has been elected until that has read the registry.
+RECOVERS_WITHIN_S = 2.0
 
 OPEN = (
     "this cluster has no certificates, so whoever reaches a master would get every secret: give it"
@@ -81,6 +84,7 @@ class Leadership:
     led: asyncio.Event = field(
         default_factory=asyncio.Event
     )  # set when it leads for the first time
+    leads: asyncio.Event = field(default_factory=asyncio.Event)  # set while the leader is here
     faults: int = 0  # of its own, each of which ended a term
     stands_back: str = ""  # why it does not lead for a while, to be added to a sentence
     turns: Turns = field(default_factory=Turns)
@@ -111,6 +115,30 @@ class Leadership:
             f"master {self.me.address} does not lead; {known.address} does",
             {LEADER_KEY: str(known.address)},
         )
+
+    async def here_soon(self) -> Leader:
+        """The leader of this process, which is waited for while it reads the registry.
+
+        Agents and frameworks learn from ZooKeeper who has been elected, and call before the
+        registry is read: a refusal would cost each a back-off. Raises CallError as `here` does.
+        """
+        known = self.known_leader()
+        elected = known is not None and known.master_id == self.me.master_id
+        if self.leader is None and elected and not self.stands_back:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.leads.wait(), RECOVERS_WITHIN_S)
+        return self.here()
+
+    def begin(self, leader: Leader) -> None:
+        """Lead from now on."""
+        self.leader = leader
+        self.led.set()
+        self.leads.set()
+
+    def end(self) -> None:
+        """Lead no more."""
+        self.leader = None
+        self.leads.clear()
 
     def surely_here(self) -> Leader:
         """The leader of this process, unless that is in doubt. Raises CallError."""

@@ -84,7 +84,7 @@ class SchedulerService:
         self, call: ServerCall[pb.CallBatch, pb.EventBatch]
     ) -> None:
         """Serve one framework."""
-        leader = self._leadership.here()
+        leader = await self._leadership.here_soon()
 
         async def read(connection: Connection) -> None:
             connection_id = connection.connection_id
