@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import pytest
 
+from pymesos_agent.containers.sessions import Entry
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.containers.usage import ContainerUsage
 from pymesos_agent.core import events as ev
 from pymesos_agent.files.folders import Folders
@@ -20,6 +24,7 @@ from pymesos_agent.mesos.operators.api import Call
 from pymesos_agent.mesos.operators.endpoints import PATHS
 from pymesos_agent.mesos.server import MesosServer
 from pymesos_agent.queries import Queries
+from pymesos_agent.runtimes.interface import Runtime
 from pymesos_agent.services.executor import ExecutorStreams
 from pymesos_agent.settings import AgentSettings
 from pymesos_core.serving import Listen
@@ -109,7 +114,9 @@ async def test_tasks_are_sorted_as_mesos_does(agent: Agent) -> None:
     (task,) = tasks["launched_tasks"]
     assert (task["state"], task["framework_id"]["value"]) == ("TASK_RUNNING", "f")
     assert task["labels"] == {"labels": [{"key": "a", "value": "b"}]}
-    assert task["statuses"][-1]["executor_id"] == {"value": "t"}
+    latest = task["statuses"][-1]
+    assert latest["executor_id"] == {"value": "t"}
+    assert latest["container_status"]["container_id"] == {"value": agent.container_id}
 
 
 async def test_a_command_has_an_executor_as_in_mesos(agent: Agent) -> None:
@@ -396,3 +403,166 @@ def test_operators_reach_it_where_they_reach_all_else_without_certificates() -> 
     for here in (replace(said, tls=Path("/x")), replace(said, ip="::1")):
         assert here.mesos_at == Listen("127.0.0.1", 5053, None, None)
     assert replace(said, mesos_port=None).mesos_at is None
+
+
+# Sessions, which `mesos task exec` makes.
+
+
+class Machine:
+    """A runtime whose containers are this machine."""
+
+    def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
+        program = shutil.which(argv[0]) or argv[0]
+        return Entry([program, *argv[1:]], {"PATH": "/bin:/usr/bin", "TERM": term}, Path("/"))
+
+
+def nested(agent: Agent, name: str = "n") -> dict[str, Any]:
+    return {"value": name, "parent": {"value": agent.container_id}}
+
+
+async def session(agent: Agent, command: Any, name: str = "n", **more: Any) -> Answer:
+    agent.queries._runtimes = {"process": cast(Runtime, Machine())}
+    headers = JSON | {"Accept": "application/recordio", "Message-Accept": "application/json"}
+    said = {"container_id": nested(agent, name), "command": command, **more}
+    return await agent.call("LAUNCH_NESTED_CONTAINER_SESSION", headers, **said)
+
+
+async def written(answer: Answer) -> dict[str, bytes]:
+    assert answer.stream is not None and answer.stream.task is not None, answer.body
+    await asyncio.wait_for(answer.stream.task, 20)
+    out: dict[str, bytes] = {}
+    for _, event in answer.stream.events:
+        data = event["data"]
+        out[data["type"]] = out.get(data["type"], b"") + base64.b64decode(data["data"])
+    return out
+
+
+def program(*argv: str) -> dict[str, Any]:
+    return {"value": argv[0], "arguments": list(argv), "shell": False}
+
+
+async def fed(agent: Agent, *records: Any, name: str = "n") -> Answer:
+    first = {"type": "CONTAINER_ID", "container_id": nested(agent, name)}
+    body = b""
+    for one in (first, *records):
+        data = json.dumps(
+            {"type": "ATTACH_CONTAINER_INPUT", "attach_container_input": one}
+        ).encode()
+        body += b"%d\n%b" % (len(data), data)
+    headers = {
+        "Content-Type": "application/recordio",
+        "Message-Content-Type": "application/json",
+        "Accept": "application/json",
+    }
+    return await ask("127.0.0.1", agent.server.port, "POST", "/api/v1", headers, body)
+
+
+def stdin(data: bytes) -> dict[str, Any]:
+    said = {"type": "STDIN", "data": base64.b64encode(data).decode()}
+    return {"type": "PROCESS_IO", "process_io": {"type": "DATA", "data": said}}
+
+
+async def test_a_session_writes_and_how_it_ended_is_told(agent: Agent) -> None:
+    answer = await session(agent, {"value": "echo out; echo err >&2; exit 3"})
+    assert answer.headers["content-type"] == "application/recordio"
+    assert answer.headers["message-content-type"] == "application/json"
+    assert await written(answer) == {"STDOUT": b"out\n", "STDERR": b"err\n"}
+    ended = await agent.told("WAIT_NESTED_CONTAINER", container_id=nested(agent))
+    assert ended == {"exit_status": 3 << 8}
+    assert await agent.told("WAIT_CONTAINER", container_id=nested(agent)) == ended
+    again = await agent.call("KILL_CONTAINER", container_id=nested(agent))
+    assert again.status == 404
+    assert (await session(agent, {"value": "true"})).status == 202, "it is there already"
+    gone = await agent.call("KILL_NESTED_CONTAINER", container_id=nested(agent))
+    assert gone.status == 404 and b"(or is already killed)" in gone.body
+    removed = await agent.call("REMOVE_CONTAINER", container_id=nested(agent))
+    assert removed.status == 200
+    unknown = await agent.call("WAIT_NESTED_CONTAINER", container_id=nested(agent))
+    said = f"Container {agent.container_id}.n cannot be found"
+    assert (unknown.status, unknown.body.decode()) == (404, said)
+
+
+async def test_a_session_reads_what_comes_by_another_connection(agent: Agent) -> None:
+    answer = await session(agent, program("cat"))
+    resized = {
+        "type": "CONTROL",
+        "control": {"type": "TTY_INFO", "tty_info": {"window_size": {"rows": 1, "columns": 2}}},
+    }
+    control = {"type": "PROCESS_IO", "process_io": resized}
+    assert (await fed(agent, stdin(b"hello"), control, stdin(b""))).status == 200
+    assert await written(answer) == {"STDOUT": b"hello"}
+    late = await fed(agent, stdin(b"x"))
+    assert late.status == 404
+    assert await agent.told("WAIT_NESTED_CONTAINER", container_id=nested(agent)) == {
+        "exit_status": 0
+    }
+
+
+async def test_a_session_has_a_terminal_if_it_wants_one(agent: Agent) -> None:
+    answer = await session(agent, program("tty"), container={"type": "MESOS", "tty_info": {}})
+    assert (await written(answer))["STDOUT"].startswith(b"/dev/pts/")
+
+
+async def test_a_session_ends_with_a_signal_or_its_connection(agent: Agent) -> None:
+    for number, name in ((15, "a"), (9, "b")):
+        answer = await session(agent, program("sleep", "1000"), name)
+        said: Any = {"container_id": nested(agent, name)} | (
+            {"signal": number} if number == 15 else {}
+        )
+        assert (await agent.call("KILL_NESTED_CONTAINER", **said)).status == 200
+        assert await written(answer) == {}
+        waited = await agent.told("WAIT_NESTED_CONTAINER", container_id=nested(agent, name))
+        assert waited == {"exit_status": number}
+    answer = await session(agent, program("sleep", "1000"), "c")
+    early = await agent.call("REMOVE_NESTED_CONTAINER", container_id=nested(agent, "c"))
+    assert early.status == 500
+    assert answer.stream is not None
+    answer.stream.close()
+    waited = await agent.told("WAIT_NESTED_CONTAINER", container_id=nested(agent, "c"))
+    assert waited == {"exit_status": 9}
+
+
+async def test_what_is_no_session_is_refused(agent: Agent) -> None:
+    for command, text in (
+        ({"value": ""}, "there is no command"),
+        ({"value": "a\0b"}, "the command cannot be run"),
+        ({"value": "x" * 60_000} | {"user": "root"}, "CommandInfo.user is not supported"),
+        (program("/none/such"), "it cannot be run"),
+    ):
+        answer = await session(agent, command)
+        assert (answer.status, text in answer.body.decode()) == (400, True), answer.body
+        await agent.call("REMOVE_NESTED_CONTAINER", container_id=nested(agent))
+    for wrong, text in (
+        ({"value": "n"}, "Expecting 'launch_nested_container_session.container_id.parent'"),
+        ({"value": "a/b", "parent": {"value": "p"}}, "contains invalid characters"),
+        ({"value": "a", "parent": {"value": "p", "parent": {"value": "q"}}}, "nested deeper"),
+        ({"value": "a", "parent": {"value": "nobody"}}, "Parent container nobody does not exist"),
+        ({"value": "a", "parent": {"value": agent.done}}, "does not run on this agent any more"),
+    ):
+        said: Any = {"container_id": wrong, "command": {"value": "true"}}
+        answer = await agent.call("LAUNCH_NESTED_CONTAINER_SESSION", **said)
+        assert (answer.status, text in answer.body.decode()) == (400, True), answer.body
+    assert (await fed(agent)).status == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"x\n{}", 400),
+        (b"9" * 11, 400),
+        (b"999999999\n", 413),
+        (b"2\n{}", 400),
+        (b"4\n", 400),
+    ],
+)
+async def test_records_are_checked(agent: Agent, body: bytes, status: int) -> None:
+    headers = {
+        "Content-Type": "application/recordio",
+        "Message-Content-Type": "application/json",
+    }
+    answer = await ask("127.0.0.1", agent.server.port, "POST", "/api/v1", headers, body)
+    assert answer.status == status, answer.body
+    del headers["Message-Content-Type"]
+    answer = await ask("127.0.0.1", agent.server.port, "POST", "/api/v1", headers, body)
+    assert answer.status == 400

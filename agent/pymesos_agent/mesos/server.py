@@ -31,6 +31,7 @@ from pymesos_agent.mesos.operators import api as operated
 from pymesos_agent.mesos.operators.api import Operators
 from pymesos_agent.mesos.operators.endpoints import OPEN, PATHS, Endpoints
 from pymesos_agent.mesos.operators.gathering import Gathering
+from pymesos_agent.mesos.operators.sessions import check_id
 from pymesos_agent.mesos.peers import is_of_container
 from pymesos_agent.queries import Queries
 from pymesos_agent.services.executor import MAX_STREAMS, ExecutorStreams, Feed
@@ -52,6 +53,7 @@ from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.serving import Listen
 from pymesos_core.streams import NotReadError, in_thread, serve_stream
 from pymesos_proto.mesos.v1 import executor_pb2 as mesos_executor
+from pymesos_proto.mesos.v1.agent_pb2 import ProcessIO
 from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -63,6 +65,12 @@ PREFIX = "slave(1)"  # that Mesos' agents have before their paths, for whoever w
 MAX_BODY_BYTES = 2 * limits.TASK_INFO.most  # JSON is larger than what it says
 MOST_CONNECTIONS = 2 * MAX_STREAMS
 MOST_BODIES = 16  # read at a time
+LAUNCH_SESSION = operated.Call.LAUNCH_NESTED_CONTAINER_SESSION
+LONG = (  # calls that are not answered at once
+    LAUNCH_SESSION,
+    operated.Call.WAIT_NESTED_CONTAINER,
+    operated.Call.WAIT_CONTAINER,
+)
 MAX_CALL_BYTES = 64 * 1024  # of an operator's
 MOST_ANSWERS = 4  # to operators that are made at a time
 MOST_DOWNLOADS = 4  # files that are sent at a time
@@ -145,10 +153,63 @@ class MesosServer(Listener):
         """Answer a call of an operator."""
         if problem := self._problem(request):
             raise RefusalError(403, problem)
+        if operated.content_of(request.headers) == operated.RECORDIO:
+            return await self._fed(request)
         async with self._answers:
             call, to = operated.read(request.headers, await body_of(request, MAX_CALL_BYTES))
             with slot_of(request):
-                return await self._operators.answer(call, to)
+                if call.type not in LONG:
+                    return await self._operators.answer(call, to.media)
+        with slot_of(request):
+            if call.type == LAUNCH_SESSION:
+                return await self._session(request, call, to)
+            return await self._operators.answer(call, to.media)
+
+    async def _session(
+        self, request: web.BaseRequest, call: operated.Call, to: operated.Accepted
+    ) -> web.StreamResponse:
+        """Answer with what a command in a container writes."""
+        headers = {"Content-Type": to.media.value}
+        if to.in_records:
+            headers = {
+                "Content-Type": operated.RECORDIO,
+                "Message-Content-Type": to.media.value,
+            }
+        response = web.StreamResponse(headers={**headers, **OURS})
+        response.enable_chunked_encoding()
+
+        async def write(message: ProcessIO) -> None:
+            async with asyncio.timeout(SENDING_S):
+                await response.write(media.record(media.write(message, to.media)))
+
+        async def begin() -> Callable[[ProcessIO], Awaitable[None]]:
+            await response.prepare(request)
+            return write
+
+        said = call.launch_nested_container_session
+        try:
+            await self._operators.sessions.run(said, begin)
+            await response.write_eof()
+        except (TimeoutError, ConnectionError) as error:
+            log.info("a session is not read to its end: %s", error)
+            abort(request)
+        return response
+
+    async def _fed(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Have a command read what comes."""
+        calls = operated.calls_in(request.content.iter_any(), request.headers)
+        with slot_of(request):
+            first = await anext(calls, None)
+            if first is None:
+                raise bad_request("Received EOF while reading request body")
+            said = first.attach_container_input
+            if said.type != said.CONTAINER_ID:
+                raise bad_request("Expecting 'attach_container_input.type' to be CONTAINER_ID")
+            check_id(said.container_id, "attach_container_input.container_id")
+            await self._operators.sessions.feed(said.container_id, calls)
+        response = web.Response(headers=OURS)
+        response.force_close()
+        return response
 
     async def _older(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Answer an older endpoint; `/state` names no task to who may not learn of them."""

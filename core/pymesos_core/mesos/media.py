@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from enum import StrEnum
 
 from google.protobuf.message import DecodeError, Message
@@ -13,6 +14,7 @@ from pymesos_core.mesos.refusing import RefusalError, bad_request
 NOT_ACCEPTABLE = RefusalError(
     406, "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'"
 )
+MAX_DIGITS = 10  # of the length of a record
 MAX_RANGES = 32  # that are looked at in a header Accept
 
 
@@ -88,6 +90,28 @@ def read(body: bytes, media: Media, kind: type[M]) -> M:
 def write(message: Message, media: Media) -> bytes:
     """Return a message in an encoding."""
     return message.SerializeToString() if media is Media.PROTOBUF else message_to_json(message)
+
+
+async def records_of(parts: AsyncIterator[bytes], most_bytes: int) -> AsyncIterator[bytes]:
+    """Yield the records of a stream. Raises RefusalError for what is none, or larger."""
+    rest = b""
+    async for part in parts:
+        rest += part
+        while rest:
+            head, line_feed, body = rest.partition(b"\n")
+            if len(head) > MAX_DIGITS or (head and not head.isdigit()):
+                raise bad_request(
+                    f"Decoding failure: {head[:MAX_DIGITS]!r} is no length of a record"
+                )
+            if not line_feed:
+                break
+            size = int(head or b"0")
+            if size > most_bytes:
+                raise RefusalError(413, f"a record has more than {most_bytes} bytes")
+            if len(body) < size:
+                break
+            rest = body[size:]
+            yield body[:size]
 
 
 def record(data: bytes) -> bytes:

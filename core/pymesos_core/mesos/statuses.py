@@ -71,6 +71,8 @@ def status_to_mesos(told: pb.TaskStatus, places: Places) -> mesos.TaskStatus:
     is_away = told.state in (pb.TASK_UNREACHABLE, pb.TASK_LOST)
     if runs or (told.reason in _OF_LATEST and not is_away):
         _add_address(places.task(told), out.container_status)
+        if told.container_id:
+            out.container_status.container_id.value = told.container_id
     if told.data:
         out.data = told.data
     out.timestamp = told.timestamp_s

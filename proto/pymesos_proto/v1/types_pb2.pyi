@@ -622,7 +622,7 @@ class TaskInfo(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., name: _Optional[str] = ..., agent_id: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., command: _Optional[_Union[CommandInfo, _Mapping]] = ..., container: _Optional[_Union[ContainerInfo, _Mapping]] = ..., kill_policy: _Optional[_Union[KillPolicy, _Mapping]] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., data: _Optional[bytes] = ..., health_check: _Optional[_Union[Check, _Mapping]] = ..., readiness_check: _Optional[_Union[Check, _Mapping]] = ..., max_completion_time_s: _Optional[float] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., executor: _Optional[_Union[ExecutorInfo, _Mapping]] = ..., measure: _Optional[_Union[Measure, _Mapping]] = ..., group_executor_id: _Optional[str] = ..., group_executor_resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., discovery: _Optional[_Union[DiscoveryInfo, _Mapping]] = ...) -> None: ...
 
 class TaskStatus(_message.Message):
-    __slots__ = ("task_id", "state", "reason", "source", "message", "agent_id", "uuid", "timestamp_s", "exit_status", "healthy", "ready", "hostname", "data", "labels", "repeated_reason", "image_trouble")
+    __slots__ = ("task_id", "state", "reason", "source", "message", "agent_id", "uuid", "timestamp_s", "exit_status", "healthy", "ready", "hostname", "data", "labels", "container_id", "repeated_reason", "image_trouble")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -637,6 +637,7 @@ class TaskStatus(_message.Message):
     HOSTNAME_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     REPEATED_REASON_FIELD_NUMBER: _ClassVar[int]
     IMAGE_TROUBLE_FIELD_NUMBER: _ClassVar[int]
     task_id: str
@@ -653,9 +654,10 @@ class TaskStatus(_message.Message):
     hostname: str
     data: bytes
     labels: _containers.RepeatedCompositeFieldContainer[Label]
+    container_id: str
     repeated_reason: Reason
     image_trouble: ImageTrouble
-    def __init__(self, task_id: _Optional[str] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[_Union[Reason, str]] = ..., source: _Optional[_Union[Source, str]] = ..., message: _Optional[str] = ..., agent_id: _Optional[str] = ..., uuid: _Optional[bytes] = ..., timestamp_s: _Optional[float] = ..., exit_status: _Optional[int] = ..., healthy: _Optional[bool] = ..., ready: _Optional[bool] = ..., hostname: _Optional[str] = ..., data: _Optional[bytes] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., repeated_reason: _Optional[_Union[Reason, str]] = ..., image_trouble: _Optional[_Union[ImageTrouble, str]] = ...) -> None: ...
+    def __init__(self, task_id: _Optional[str] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[_Union[Reason, str]] = ..., source: _Optional[_Union[Source, str]] = ..., message: _Optional[str] = ..., agent_id: _Optional[str] = ..., uuid: _Optional[bytes] = ..., timestamp_s: _Optional[float] = ..., exit_status: _Optional[int] = ..., healthy: _Optional[bool] = ..., ready: _Optional[bool] = ..., hostname: _Optional[str] = ..., data: _Optional[bytes] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., container_id: _Optional[str] = ..., repeated_reason: _Optional[_Union[Reason, str]] = ..., image_trouble: _Optional[_Union[ImageTrouble, str]] = ...) -> None: ...
 
 class FrameworkInfo(_message.Message):
     __slots__ = ("framework_id", "name", "user", "roles", "failover_timeout_s", "capabilities", "principal", "checkpoint", "hostname", "webui_url", "jobs_address", "labels", "epoch", "job_roles")

@@ -60,7 +60,8 @@ class Stream:
             self.writer.close()
 
     def _event(self, record: bytes) -> Any:
-        if self.headers.get("content-type") == "application/json":
+        kind = self.headers.get("message-content-type", self.headers.get("content-type"))
+        if kind == "application/json":
             return json.loads(record)
         return to_object(mesos_scheduler.Event.FromString(record))
 

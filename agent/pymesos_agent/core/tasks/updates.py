@@ -43,6 +43,7 @@ def _status(
     status.uuid = next(ctx.uuids)
     status.timestamp_s = ctx.now.wall_s
     status.hostname = ctx.hostname
+    status.container_id = task.container_id if task.inside is None else task.inside.container_id
     if task.healthy is not None:
         status.healthy = task.healthy
     if task.ready is not None:
@@ -109,6 +110,7 @@ def take(ctx: Context, task: Task, said: pb.TaskStatus) -> None:
     contract.tame(status)
     status.agent_id = ctx.state.agent_id
     status.hostname = ctx.hostname
+    status.container_id = task.container_id if task.inside is None else task.inside.container_id
     status.source = pb.SOURCE_EXECUTOR
     if status.state == pb.TASK_KILLED and task.killed_for in OF_THE_AGENT:
         status.reason = status.reason or ENDED_BY_AGENT[task.killed_for][1]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 
 from aiohttp import web
 
 from pymesos_agent.mesos.operators import files, showing
 from pymesos_agent.mesos.operators.gathering import Gathering
+from pymesos_agent.mesos.operators.sessions import Sessions, check_id
 from pymesos_core.mesos import media
 from pymesos_core.mesos.http import OURS
 from pymesos_core.mesos.json_messages import compact, to_object
-from pymesos_core.mesos.media import Media
+from pymesos_core.mesos.media import Media, records_of
 from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.mesos.tasks import NANO
 from pymesos_core.streams import in_thread
@@ -20,6 +22,9 @@ from pymesos_proto.mesos.v1 import agent_pb2 as mesos_agent
 Call = mesos_agent.Call
 Response = mesos_agent.Response
 MEDIA = ("application/json", "application/x-protobuf", "application/recordio")
+RECORDIO = MEDIA[2]
+STREAMING = (Call.LAUNCH_NESTED_CONTAINER_SESSION, Call.ATTACH_CONTAINER_OUTPUT)
+MAX_RECORD_BYTES = 256 * 1024  # of what a session reads, at a time
 _EXPECTED = f"{MEDIA[0]} or {MEDIA[1]} or {MEDIA[2]}"
 # The part that a call of a type must have; those that are not here need none, or not always.
 _PARTS = {
@@ -27,6 +32,13 @@ _PARTS = {
     for name, number in Call.Type.items()
     if name.lower() in Call.DESCRIPTOR.fields_by_name and name != "GET_CONTAINERS"
 }
+_NESTED = (
+    Call.LAUNCH_NESTED_CONTAINER,
+    Call.WAIT_NESTED_CONTAINER,
+    Call.KILL_NESTED_CONTAINER,
+    Call.REMOVE_NESTED_CONTAINER,
+    Call.LAUNCH_NESTED_CONTAINER_SESSION,
+)
 _STANDALONE = (
     Call.LAUNCH_CONTAINER,
     Call.WAIT_CONTAINER,
@@ -35,32 +47,79 @@ _STANDALONE = (
 )
 
 
-def read(headers: Mapping[str, str], body: bytes) -> tuple[Call, Media]:
-    """Return a call, and how its answer is written. Raises RefusalError."""
-    content_type, accept = headers.get("Content-Type"), headers.get("Accept")
+@dataclass(frozen=True)
+class Accepted:
+    """How an answer is written."""
+
+    media: Media  # each message of it
+    in_records: bool  # it is said to be a stream of them
+
+
+def content_of(headers: Mapping[str, str]) -> str:
+    """Return the type of a body. Raises RefusalError."""
+    content_type = headers.get("Content-Type")
     if content_type is None:
         raise bad_request("Expecting 'Content-Type' to be present")
     if content_type not in MEDIA:
         raise RefusalError(415, f"Expecting 'Content-Type' of {_EXPECTED}")
-    if content_type == MEDIA[2]:
-        raise RefusalError(
-            415, f"Streaming 'Content-Type' {content_type} is not supported: streams are not"
-        )
-    if "Message-Content-Type" in headers:
+    if content_type != RECORDIO and "Message-Content-Type" in headers:
         raise RefusalError(
             415, "Expecting 'Message-Content-Type' to be not set for non-streaming requests"
         )
+    return content_type
+
+
+def accepted(headers: Mapping[str, str]) -> Accepted:
+    """Return how an answer is to be written. Raises RefusalError."""
+    accept = headers.get("Accept")
     try:
-        to = media.media_of_answer(accept)
+        out = Accepted(media.media_of_answer(accept), False)
     except RefusalError:
-        raise RefusalError(406, f"Expecting 'Accept' to allow {_EXPECTED}") from None
+        if RECORDIO not in (accept or ""):
+            raise RefusalError(406, f"Expecting 'Accept' to allow {_EXPECTED}") from None
+        try:
+            return Accepted(media.media_of_answer(headers.get("Message-Accept")), True)
+        except RefusalError:
+            either = f"{MEDIA[0]} or {MEDIA[1]}"
+            raise RefusalError(406, f"Expecting 'Message-Accept' to allow {either}") from None
     if "Message-Accept" in headers:
         raise RefusalError(
             406, "Expecting 'Message-Accept' to be not set for non-streaming responses"
         )
+    return out
+
+
+def read(headers: Mapping[str, str], body: bytes) -> tuple[Call, Accepted]:
+    """Return a call, and how its answer is written. Raises RefusalError."""
+    content_type = content_of(headers)
+    to = accepted(headers)
     call = media.read(body, Media(content_type), Call)
     validate(call)
+    name = Call.Type.Name(call.type)
+    if call.type == Call.ATTACH_CONTAINER_INPUT:
+        raise RefusalError(415, f"Expecting 'Content-Type' to be {RECORDIO} for {name} call")
+    if to.in_records and call.type not in STREAMING:
+        raise RefusalError(406, f"Streaming response is not supported for {name} call")
     return call, to
+
+
+async def calls_in(parts: AsyncIterator[bytes], headers: Mapping[str, str]) -> AsyncIterator[Call]:
+    """Yield the calls of a body that goes on. Raises RefusalError for what is none."""
+    said = headers.get("Message-Content-Type")
+    if said is None:
+        raise bad_request("Expecting 'Message-Content-Type' to be set for streaming requests")
+    if said not in MEDIA[:2]:
+        raise RefusalError(415, f"Expecting 'Message-Content-Type' of {MEDIA[0]} or {MEDIA[1]}")
+    async for record in records_of(parts, MAX_RECORD_BYTES):
+        call = media.read(record, Media(said), Call)
+        validate(call)
+        if call.type != Call.ATTACH_CONTAINER_INPUT:
+            raise RefusalError(
+                415,
+                f"Streaming 'Content-Type' {RECORDIO} is not supported for"
+                f" {Call.Type.Name(call.type)} call",
+            )
+        yield call
 
 
 def validate(call: Call) -> None:
@@ -72,6 +131,16 @@ def validate(call: Call) -> None:
         problem = f"Expecting '{part}' to be present"
     if problem is not None:
         raise bad_request(f"Failed to validate agent::Call: {problem}")
+    if call.type in _NESTED or _is_nested(call):
+        part = _PARTS[call.type]
+        check_id(getattr(call, part).container_id, f"{part}.container_id")
+
+
+def _is_nested(call: Call) -> bool:
+    """Whether a call of containers is of one in another, by whichever of its names."""
+    if call.type not in _STANDALONE:
+        return False
+    return bool(getattr(call, _PARTS[call.type]).container_id.HasField("parent"))
 
 
 class Operators:
@@ -79,9 +148,23 @@ class Operators:
 
     def __init__(self, gathering: Gathering) -> None:
         self._gathering = gathering
+        self.sessions = Sessions(gathering.queries)
 
     async def answer(self, call: Call, to: Media) -> web.Response:
         """Carry out a call. Raises RefusalError."""
+        match call.type:
+            case Call.KILL_NESTED_CONTAINER:
+                await self.sessions.kill(call.kill_nested_container)
+                return web.Response(headers=OURS)
+            case Call.KILL_CONTAINER if _is_nested(call):
+                await self.sessions.kill(call.kill_container)
+                return web.Response(headers=OURS)
+            case Call.REMOVE_NESTED_CONTAINER:
+                self.sessions.remove(call.remove_nested_container.container_id)
+                return web.Response(headers=OURS)
+            case Call.REMOVE_CONTAINER if _is_nested(call):
+                self.sessions.remove(call.remove_container.container_id)
+                return web.Response(headers=OURS)
         if call.type == Call.SET_LOGGING_LEVEL:
             said = call.set_logging_level
             self._gathering.verbosity.set(said.level, said.duration.nanoseconds / NANO)
@@ -128,6 +211,12 @@ class Operators:
             case Call.GET_CONTAINERS:
                 out.get_containers.SetInParent()
                 out.get_containers.containers.extend(await gathering.containers())
+            case Call.WAIT_NESTED_CONTAINER:
+                waited = call.wait_nested_container.container_id
+                out.wait_nested_container.exit_status = await self.sessions.wait(waited)
+            case Call.WAIT_CONTAINER if _is_nested(call):
+                waited = call.wait_container.container_id
+                out.wait_container.exit_status = await self.sessions.wait(waited)
             case Call.GET_OPERATIONS:  # each is done or refused before it is told
                 out.get_operations.SetInParent()
             case Call.GET_RESOURCE_PROVIDERS:
@@ -154,7 +243,7 @@ class Operators:
 
 
 def _refused(call: Call) -> RefusalError:
-    if call.type in _STANDALONE:
+    if call.type in _STANDALONE and not _is_nested(call):
         return bad_request(
             "a container that belongs to no task is not run here: nothing would account for it"
         )

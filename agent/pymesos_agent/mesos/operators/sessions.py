@@ -1,0 +1,221 @@
+"""Commands in the containers of tasks, as `mesos task exec` has them: nested sessions.
+
+A session lives as long as the connection that began it, whose answer is what it writes; what it
+reads comes by another. How it ended is kept for a while, for who waits for it by a third.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from pymesos_agent.containers.sessions import SIGNALS, Entry, EntryError, Session
+from pymesos_agent.queries import Queries
+from pymesos_core.mesos.refusing import RefusalError, bad_request
+from pymesos_core.streams import to_the_end
+from pymesos_core.tasks import until_first
+from pymesos_proto.mesos.v1 import agent_pb2 as mesos_agent
+from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
+from pymesos_proto.v1 import sandbox_pb2 as pb
+
+Call = mesos_agent.Call
+ProcessIO = mesos_agent.ProcessIO
+MOST_SESSIONS = 64
+MOST_ENDED = 256  # whose ends are kept
+MAX_ARGV_BYTES = 128 * 1024
+TERM = "xterm"
+_ID = re.compile(r"[^/\x00-\x1f\x7f. ]{1,255}")
+_SIZE = pb.TerminalSize(rows=24, columns=80)  # until the client says another
+
+
+@dataclass
+class Nested:
+    """A session, by the id of the nested container that it is to Mesos."""
+
+    session: Session
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    status: int = -signal.SIGKILL  # the exit status, or minus a signal
+    has_input: bool = False
+
+
+def shown(container_id: mesos.ContainerID) -> str:
+    """Return an id of a container as Mesos writes it."""
+    above = f"{shown(container_id.parent)}." if container_id.HasField("parent") else ""
+    return f"{above}{container_id.value[:255]}"
+
+
+def check_id(container_id: mesos.ContainerID, field_name: str) -> None:
+    """Raises RefusalError for what is no id of a container in a task's own."""
+    problem = None
+    if not container_id.HasField("parent"):
+        problem = f"Expecting '{field_name}.parent' to be present"
+    elif container_id.parent.HasField("parent"):
+        problem = f"'{field_name}' is invalid: it is nested deeper than in the container of a task"
+    else:
+        for one in (container_id.value, container_id.parent.value):
+            if _ID.fullmatch(one) is None:
+                wrong = f"'ContainerID.value' '{one[:255]}' contains invalid characters"
+                problem = f"'{field_name}' is invalid: {wrong}"
+    if problem is not None:
+        raise bad_request(f"Failed to validate agent::Call: {problem}")
+
+
+class Sessions:
+    """The sessions of one agent."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+        self._known: dict[str, Nested] = {}  # the oldest first
+
+    async def run(
+        self,
+        said: Call.LaunchNestedContainerSession,
+        begin: Callable[[], Awaitable[Callable[[ProcessIO], Awaitable[None]]]],
+    ) -> None:
+        """Run a command to its end, or that of the connection; `begin` begins the answer.
+
+        Raises RefusalError before that.
+        """
+        name = shown(said.container_id)
+        self._check_room(name)
+        terminal = said.container.HasField("tty_info")
+        session = Session(self._entry(said, terminal=terminal), _size(said) if terminal else None)
+        nested = self._known[name] = Nested(session)
+        try:
+            await session.start()
+            write = await begin()
+            async for output in session.outputs():
+                if output.HasField("exit_status"):
+                    nested.status = output.exit_status
+                else:
+                    await write(_written(output))
+        except OSError as error:
+            if isinstance(error, ConnectionError):
+                raise
+            raise bad_request(f"it cannot be run: {error}") from None
+        finally:
+            await to_the_end(session.close())
+            nested.ended.set()
+
+    def _check_room(self, name: str) -> None:
+        """Raises RefusalError if there are too many, or one of that name; forgets old ones."""
+        if name in self._known:
+            raise RefusalError(202)  # as Mesos, of a container that is there already
+        ended = [key for key, one in self._known.items() if one.ended.is_set()]
+        if len(self._known) - len(ended) >= MOST_SESSIONS:
+            raise RefusalError(503, f"this agent has {MOST_SESSIONS} sessions already")
+        for key in ended[: max(0, len(ended) - MOST_ENDED)]:
+            del self._known[key]
+
+    def _entry(self, said: Call.LaunchNestedContainerSession, *, terminal: bool) -> Entry:
+        argv = _argv(said.command)
+        parent = said.container_id.parent.value
+        key = self._queries.key_of(parent)
+        if key is None:
+            raise bad_request(f"Parent container {parent} does not exist")
+        try:
+            return self._queries.entry(*key, argv, TERM if terminal else "")
+        except EntryError as error:
+            raise bad_request(str(error)) from None
+
+    async def wait(self, container_id: mesos.ContainerID) -> int:
+        """Wait for the end of a session, and return its status as waitpid(2) does.
+
+        Raises RefusalError.
+        """
+        nested = self._known.get(shown(container_id))
+        if nested is None:
+            raise RefusalError(404, f"Container {shown(container_id)} cannot be found")
+        await nested.ended.wait()
+        return nested.status << 8 if nested.status >= 0 else -nested.status
+
+    async def kill(self, said: Call.KillNestedContainer | Call.KillContainer) -> None:
+        """Send a session a signal. Raises RefusalError."""
+        nested = self._known.get(shown(said.container_id))
+        if nested is None or nested.ended.is_set():
+            name = shown(said.container_id)
+            raise RefusalError(404, f"Container '{name}' cannot be found (or is already killed)")
+        number = said.signal if said.HasField("signal") else signal.SIGKILL
+        if number not in SIGNALS:
+            raise bad_request(f"the signal {number} is not one that is sent here")
+        await nested.session.take(pb.ExecInput(signal=number))
+
+    def remove(self, container_id: mesos.ContainerID) -> None:
+        """Forget a session that has ended. Raises RefusalError for one that has not."""
+        name = shown(container_id)
+        nested = self._known.get(name)
+        if nested is not None and not nested.ended.is_set():
+            raise RefusalError(500, f"Container {name} has not ended")
+        self._known.pop(name, None)
+
+    async def feed(self, container_id: mesos.ContainerID, calls: AsyncIterator[Call]) -> None:
+        """Have a session read what comes, until that ends or the session does.
+
+        Raises RefusalError.
+        """
+        nested = self._known.get(shown(container_id))
+        if nested is None or nested.ended.is_set():
+            raise RefusalError(404, f"Container {shown(container_id)} cannot be found")
+        if nested.has_input:
+            raise RefusalError(409, f"Container {shown(container_id)} has its input already")
+        nested.has_input = True
+
+        async def take() -> None:
+            async for call in calls:
+                for message in _read(call):
+                    await nested.session.take(message)
+
+        await until_first(take(), nested.ended.wait())
+
+
+def _argv(command: mesos.CommandInfo) -> Sequence[str]:
+    """What a command runs. Raises RefusalError."""
+    for name in ("environment", "uris", "user"):
+        value = getattr(command, name)
+        if value.ByteSize() if name == "environment" else len(value):
+            raise bad_request(f"CommandInfo.{name} is not supported in a session")
+    if not command.value:
+        raise bad_request("there is no command")
+    argv = (
+        ["/bin/sh", "-c", command.value]
+        if command.shell
+        else [command.value, *command.arguments[1:]]
+    )
+    if any("\0" in one for one in argv) or sum(map(len, argv)) > MAX_ARGV_BYTES:
+        raise bad_request("the command cannot be run")
+    return argv
+
+
+def _size(said: Call.LaunchNestedContainerSession) -> pb.TerminalSize:
+    info = said.container.tty_info
+    if not info.HasField("window_size"):
+        return _SIZE
+    return _bounded(info.window_size)
+
+
+def _bounded(size: mesos.TTYInfo.WindowSize) -> pb.TerminalSize:
+    return pb.TerminalSize(rows=min(size.rows, 65535), columns=min(size.columns, 65535))
+
+
+def _written(output: pb.ExecOutput) -> ProcessIO:
+    out = ProcessIO(type=ProcessIO.DATA)
+    if output.HasField("stderr"):
+        out.data.type, out.data.data = ProcessIO.Data.STDERR, output.stderr
+    else:
+        out.data.type, out.data.data = ProcessIO.Data.STDOUT, output.stdout
+    return out
+
+
+def _read(call: Call) -> Sequence[pb.ExecInput]:
+    """What a call gives a session to read; an empty part is the end of its input."""
+    said = call.attach_container_input.process_io
+    if said.type == ProcessIO.DATA and said.data.type == ProcessIO.Data.STDIN:
+        if said.data.data:
+            return [pb.ExecInput(stdin=said.data.data)]
+        return [pb.ExecInput(stdin_closed=True)]
+    if said.type == ProcessIO.CONTROL and said.control.tty_info.HasField("window_size"):
+        return [pb.ExecInput(resized=_bounded(said.control.tty_info.window_size))]
+    return []
