@@ -255,6 +255,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         5,
         (
             Figure("requests in 10 rollouts and 10 rollbacks", "haproxy/requests"),
+            Figure("a second, of 1,000", "haproxy/requests_per_s", aim="≥ 990"),
             Figure("that failed", "haproxy/failed", aim="≤ 0"),
             Figure("the longest rollout", "haproxy/worst_change_s", "s"),
         ),

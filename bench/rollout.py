@@ -14,7 +14,8 @@ after it runs. All that is kept goes through JSON at each decision, as if the fr
   them, and pages of the listing as `pymesos-cli jobs` asks for them; its CPU until it serves and
   during the first page.
 - haproxy (with --haproxy, and nothing else): ten rollouts and ten rollbacks of real servers behind
-  HAProxy, fed as deploy/haproxy shows, with requests at a steady rate; how many failed.
+  HAProxy, fed as deploy/haproxy shows, with requests at a steady rate, however slowly they are
+  answered; how many were sent a second, and how many failed.
 """
 
 from __future__ import annotations
@@ -270,7 +271,9 @@ def behind_haproxy(instances: int, changes: int, rate_per_s: float) -> dict[str,
         "rollbacks": changes // 2,
         "worst_change_s": round(max(took_s), 1),
         "requests": answered + load.failed,
-        "per_s": round((answered + load.failed) / load.seconds, 1),
+        "offered_per_s": rate_per_s,
+        "requests_per_s": round((answered + load.failed) / load.seconds, 1),
+        "client_cores": round(load.cpu_s / load.seconds, 2),
         "failed": load.failed,
         "tried_again_by_haproxy": sum(again.values()),
         "slowest_ms": round(load.slowest_s * 1000),
@@ -284,7 +287,9 @@ def behind_haproxy(instances: int, changes: int, rate_per_s: float) -> dict[str,
 @click.option("--haproxy", is_flag=True, help="Only real servers behind HAProxy.")
 @click.option("--instances", default=5, show_default=True, help="With --haproxy.")
 @click.option("--changes", default=20, show_default=True, help="With --haproxy.")
-@click.option("--rate", default=100.0, show_default=True, help="Requests a second, with --haproxy.")
+@click.option(
+    "--rate", default=1000.0, show_default=True, help="Requests a second, with --haproxy."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(
     services: int,

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,11 +21,13 @@ from pymesos_testing.components import INSTALL, MissingError, Roles, free_port, 
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy/haproxy"
 SLOTS = "slot 1-20"
-CONNECTIONS = 32
 ANSWERS_WITHIN_S = 10.0
 FAILURES_KEPT = 20
+MOST_ASKED = 1000  # at a time: what is due beyond that has failed
 # What HAProxy counts where a server did not answer at once.
 RETRIES = ("econ", "eresp", "wretr", "wredis", "hrsp_5xx")
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def shop(program: Path, instances: int, version: int = 1, **more: Any) -> str:
@@ -48,16 +50,22 @@ def shop(program: Path, instances: int, version: int = 1, **more: Any) -> str:
 
 @dataclass
 class Load:
-    """Requests at a steady rate over connections that are kept, from a thread of its own."""
+    """Requests at a steady rate, however slowly they are answered, from a thread of its own.
+
+    Connections are kept and used in turn, as many as it takes.
+    """
 
     port: int
     rate_per_s: float
     seconds: float = 0.0  # that it went on
+    cpu_s: float = 0.0  # of this thread
     answered: Counter[str] = field(default_factory=Counter)  # by who did
     failed: int = 0
     failures: list[str] = field(default_factory=list)
-    slowest_s: float = 0.0
+    slowest_s: float = 0.0  # from when a request was due
     over: threading.Event = field(default_factory=threading.Event)
+    asked: int = 0  # that are not answered yet
+    kept: deque[Connection] = field(default_factory=deque)  # that nobody uses just now
 
     @contextmanager
     def going(self) -> Iterator[Load]:
@@ -69,42 +77,50 @@ class Load:
             yield self
         finally:
             self.over.set()
-            thread.join(2 * ANSWERS_WITHIN_S)
             self.seconds = time.monotonic() - begin_s
+            thread.join(2 * ANSWERS_WITHIN_S)
         assert not thread.is_alive()
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        due_s = loop.time()
         async with asyncio.TaskGroup() as group:
-            for number in range(CONNECTIONS):
-                group.create_task(self._ask_again_and_again(number))
+            while not self.over.is_set():
+                while due_s <= loop.time():
+                    if self.asked < MOST_ASKED:
+                        self.asked += 1
+                        group.create_task(self._ask_once(due_s))
+                    else:
+                        self._fail(f"{MOST_ASKED} requests wait for an answer")
+                    due_s += 1 / self.rate_per_s
+                await asyncio.sleep(due_s - loop.time())
+        for _, writer in self.kept:
+            writer.close()
+        self.cpu_s = time.thread_time()
 
-    async def _ask_again_and_again(self, number: int) -> None:
-        loop, gap_s = asyncio.get_running_loop(), CONNECTIONS / self.rate_per_s
-        due_s = loop.time() + number / self.rate_per_s
-        connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        while not self.over.is_set():
-            await asyncio.sleep(due_s - loop.time())
-            due_s = max(due_s + gap_s, loop.time())
-            begin_s = loop.time()
-            try:
-                async with asyncio.timeout(ANSWERS_WITHIN_S):
-                    if connection is None:
-                        connection = await asyncio.open_connection("127.0.0.1", self.port)
-                    who, is_over = await self._ask(*connection)
-                    self.answered[who] += 1
-                if is_over:
-                    connection[1].close()
-                    connection = None
-            except (OSError, ValueError, EOFError, TimeoutError) as error:
-                self.failed += 1
-                if len(self.failures) < FAILURES_KEPT:
-                    self.failures.append(repr(error))
-                if connection is not None:
-                    connection[1].close()
-                connection = None
-            self.slowest_s = max(self.slowest_s, loop.time() - begin_s)
-        if connection is not None:
+    async def _ask_once(self, due_s: float) -> None:
+        connection = self.kept.popleft() if self.kept else None
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN_S):
+                if connection is None:
+                    connection = await asyncio.open_connection("127.0.0.1", self.port)
+                who, is_over = await self._ask(*connection)
+            self.answered[who] += 1
+        except (OSError, ValueError, EOFError, TimeoutError) as error:
+            is_over = True
+            self._fail(repr(error))
+        self.asked -= 1
+        self.slowest_s = max(self.slowest_s, asyncio.get_running_loop().time() - due_s)
+        if not is_over:
+            assert connection is not None
+            self.kept.append(connection)
+        elif connection is not None:
             connection[1].close()
+
+    def _fail(self, why: str) -> None:
+        self.failed += 1
+        if len(self.failures) < FAILURES_KEPT:
+            self.failures.append(why)
 
     async def _ask(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
