@@ -1,7 +1,7 @@
-"""What an instance that stands by does of a takeover before it is one: it reads, and parses jobs.
+"""What an instance that stands by does of a takeover before it is one: it makes the jobs.
 
-To check a job file takes most of what it takes to read a job back. What is parsed is kept by its
-text, so that one that has changed since is only parsed later, and never taken for what it was.
+What is parsed is kept by its text, and what is made of records beside them, so that a job of which
+any has changed since is only made later, and never taken for what it was.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ from functools import partial
 from typing import Protocol
 
 from pymesos_binpack.jobfiles.parsing import parse_stored
-from pymesos_binpack.jobs.state import JOB
+from pymesos_binpack.jobs.state import JOB, JobState
+from pymesos_binpack.loading import Row, load_job
+from pymesos_binpack.restoring import OF_JOBS, job_of
 from pymesos_binpack.specs import Job
 from pymesos_core.coordination import RegistryError
-from pymesos_core.coordination.zk_store import kind_of
+from pymesos_core.coordination.zk_store import kind_of, record_of
+from pymesos_core.slices import Slices
 
 log = logging.getLogger(__name__)
 
 PAUSE_S = 10.0  # at least, between two times that the jobs are looked at
 SHARE = 50  # they are looked at for no more than this part of the time
-READ_PAUSE_S, READ_SHARE = 2.0, 10  # the same of all records, of which few were written meanwhile
+KEEP_PAUSE_S, KEEP_SHARE = 2.0, 10  # the same of all records, of which few were written meanwhile
 AT_ONCE = 100  # so many are read together; a takeover that begins meanwhile waits for no more
 SLICE_S = 0.02  # so long the parsing keeps all else waiting
 
@@ -41,16 +44,6 @@ class Readable(Protocol):
 
     def read(self, places: Iterable[Place]) -> Mapping[Place, bytes]:
         """Return those that are there. Blocks. Raises RegistryError."""
-
-
-async def keep_read(records: Readable, mono_s: Callable[[], float]) -> None:
-    """Read what was written, now and again: `records` keep what they have read."""
-
-    async def look() -> None:
-        for some in _parts(await asyncio.to_thread(records.places, lambda kind: True)):
-            await asyncio.to_thread(records.read, some)
-
-    await _again(look, READ_PAUSE_S, READ_SHARE, mono_s)
 
 
 async def _again(look: Look, pause_s: float, share: int, mono_s: Callable[[], float]) -> None:
@@ -73,20 +66,57 @@ def _parts(places: Iterable[Place]) -> Iterator[list[Place]]:
 
 
 class Ahead:
-    """The jobs of who leads, parsed."""
+    """The jobs of who leads, parsed, and those that have not changed since they were made."""
 
     def __init__(self, mono_s: Callable[[], float]) -> None:
         self._mono_s = mono_s
         self._parsed: dict[str, Job] = {}
+        self._made: dict[str, tuple[Mapping[Place, bytes], JobState]] = {}  # by their ids
 
     def parse(self, document: str) -> Job:
         """Return a job by its document, as it is stored. Raises JobError."""
         known = self._parsed.get(document)
         return parse_stored(document) if known is None else known
 
+    def load(self, job_id: str, rows: Iterable[Row]) -> JobState:
+        """Return a job as it is made from its records; once, for who leads changes it.
+
+        Raises what load_job does.
+        """
+        rows = list(rows)
+        of, job = self._made.pop(job_id, ({}, None))
+        if job is not None and of == {(kind, key): value for kind, key, value in rows}:
+            return job
+        return load_job(job_id, rows, self.parse)
+
     def forget(self) -> None:
         """Keep nothing: this instance leads, and has the jobs themselves."""
-        self._parsed = {}
+        self._parsed, self._made = {}, {}
+
+    async def keep(self, records: Readable) -> None:
+        """Make what jobs there are, now and again. `records` keep what they have read."""
+        await _again(partial(self._make, records), KEEP_PAUSE_S, KEEP_SHARE, self._mono_s)
+
+    async def _make(self, records: Readable) -> None:
+        """Raises RegistryError."""
+        rows: dict[str, dict[Place, bytes]] = {}
+        slices = Slices(SLICE_S, self._mono_s)
+        for some in _parts(await asyncio.to_thread(records.places, lambda kind: True)):
+            for (folder, name), value in (await asyncio.to_thread(records.read, some)).items():
+                kind, key = record_of(folder, name)
+                if kind in OF_JOBS:
+                    rows.setdefault(job_of(key), {})[kind, key] = value
+        made: dict[str, tuple[Mapping[Place, bytes], JobState]] = {}
+        for job_id, of in rows.items():
+            if (before := self._made.get(job_id)) is not None and before[0] == of:
+                made[job_id] = before
+            else:
+                # Whatever may be wrong with one, it is said when this instance leads.
+                with contextlib.suppress(Exception):
+                    mine = [(*place, value) for place, value in of.items()]
+                    made[job_id] = of, load_job(job_id, mine, self.parse)
+            await slices.pause()
+        self._made = made
 
     async def follow(self, records: Readable) -> None:
         """Parse what jobs there are, now and again."""

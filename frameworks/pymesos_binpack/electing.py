@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from pymesos_binpack.ahead import Ahead, keep_read
+from pymesos_binpack.ahead import Ahead
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.life import (
     JOBS_LIMITS,
@@ -106,7 +106,7 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
     begin = partial(begin_life, info, partial(_read_core, options, ahead), make)
     master = options.settings.master
     follows = (
-        partial(keep_read, contender.records, outside.mono_s),
+        partial(ahead.keep, contender.records),
         partial(ahead.follow, contender.records),
     )
     stand_by = partial(_stand_by, me, detector, master, outside, follows)
@@ -129,9 +129,9 @@ def leading_core(service: JobsService) -> BinpackCore | None:
 
 
 def _read_core(options: Options, ahead: Ahead, records: Records) -> BinpackCore:
-    """Take over with what was parsed ahead. Raises RoleError."""
+    """Take over with what was made ahead. Raises RoleError."""
     try:
-        return read_core(options, records, ahead.parse)
+        return read_core(options, records, ahead.load)
     finally:
         ahead.forget()
 

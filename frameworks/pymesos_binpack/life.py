@@ -15,10 +15,9 @@ from pymesos_binpack.alerts.silences import SILENCE
 from pymesos_binpack.alerts.state import ALERT
 from pymesos_binpack.answers import StartsAgainError, SubmitError
 from pymesos_binpack.core import BinpackCore, JobFault
-from pymesos_binpack.jobfiles.parsing import parse_stored
 from pymesos_binpack.jobfiles.trial import new_problem
 from pymesos_binpack.jobs import writes
-from pymesos_binpack.loading import Parse
+from pymesos_binpack.loading import Load, load_job
 from pymesos_binpack.roles import JobRoles, roles_problem
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
@@ -252,10 +251,10 @@ def principal_of(outside: Outside) -> str:
     return credentials.identity.principal if credentials is not None else ""
 
 
-def read_core(options: Options, records: Records, parse: Parse = parse_stored) -> BinpackCore:
+def read_core(options: Options, records: Records, load: Load = load_job) -> BinpackCore:
     """Take over from what is stored. Raises RoleError."""
     try:
-        core = BinpackCore(options.settings.policy, records, options.roles.always, parse)
+        core = BinpackCore(options.settings.policy, records, options.roles.always, load)
     except ValueError as error:
         raise RoleError(
             f"the state in {options.where} cannot be read ({error}): restore it, or start anew"

@@ -31,6 +31,7 @@ _KEY = re.compile(
 )
 Row = tuple[str, str, bytes]  # kind, key, value
 Parse = Callable[[str], Job]
+Load = Callable[[str, Iterable[Row]], JobState]  # raises whatever is wrong
 
 
 def load_job(job_id: str, rows: Iterable[Row], parse: Parse = parse_stored) -> JobState:

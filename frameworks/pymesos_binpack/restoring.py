@@ -16,14 +16,14 @@ from typing import Any
 
 from pymesos_binpack.alerts.silences import SILENCE, Silence, read_silence
 from pymesos_binpack.alerts.state import ALERT, Alert, read_alert
-from pymesos_binpack.jobfiles.parsing import load_document, parse_stored
+from pymesos_binpack.jobfiles.parsing import load_document
 from pymesos_binpack.jobs.history import VERSION
 from pymesos_binpack.jobs.instance import INSTANCE, instance_key
 from pymesos_binpack.jobs.secrets import SEEN, Seen, read_seen
 from pymesos_binpack.jobs.state import JOB, ROLLOUT, ROLLOUTS, RUNS, SCALING, VOLUME, JobState
 from pymesos_binpack.jobs.variables import VARIABLE, Variable, read_variable
 from pymesos_binpack.jobs.volumes import KeptVolume
-from pymesos_binpack.loading import Parse, Row, is_time, load_job, load_saved
+from pymesos_binpack.loading import Load, Row, is_time, load_job, load_saved
 from pymesos_binpack.specs import JobError
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change, Records
@@ -32,6 +32,7 @@ from pymesos_sdk.ledger import FRAMEWORK, GIVEN_UP
 log = logging.getLogger(__name__)
 
 QUARANTINE = "quarantine"  # job id → why the job was set aside while it ran
+OF_JOBS = frozenset({JOB, VERSION, ROLLOUT, ROLLOUTS, RUNS, SCALING, INSTANCE, QUARANTINE})
 MAX_REASON = 1000
 
 
@@ -137,8 +138,13 @@ class Restored:
     rows: dict[str, list[Row]] = field(default_factory=dict)  # by job
 
 
-def restore(records: Records, parse: Parse = parse_stored) -> Restored:
-    """Read all; `parse` reads the document of each job.
+def job_of(key: str) -> str:
+    """Return the id of the job that a record is of, which is of a kind of `OF_JOBS`."""
+    return key.partition("/")[0]
+
+
+def restore(records: Records, load: Load = load_job) -> Restored:
+    """Read all; `load` makes each job from its records.
 
     Raises ValueError when the framework's own id cannot be read.
     """
@@ -165,8 +171,8 @@ def restore(records: Records, parse: Parse = parse_stored) -> Restored:
         elif kind == SEEN:
             with contextlib.suppress(ValueError):  # the master tells of it again
                 out.secrets.append(read_seen(key, value))
-        elif kind in (JOB, VERSION, ROLLOUT, ROLLOUTS, RUNS, SCALING, INSTANCE, QUARANTINE):
-            out.rows.setdefault(key.partition("/")[0], []).append((kind, key, value))
+        elif kind in OF_JOBS:
+            out.rows.setdefault(job_of(key), []).append((kind, key, value))
     for job_id, rows in out.rows.items():
         if not any(kind == JOB for kind, _, _ in rows):
             continue  # what was left of a job that is forgotten
@@ -174,7 +180,7 @@ def restore(records: Records, parse: Parse = parse_stored) -> Restored:
             if reason := _why_set_aside(rows):
                 out.quarantined[job_id] = Quarantined(job_id, reason, tuple(rows))
             else:
-                out.jobs.append(load_job(job_id, rows, parse))
+                out.jobs.append(load(job_id, rows))
         except Exception as error:  # whatever it is, it is of this job alone
             out.quarantined[job_id] = Quarantined(job_id, why(error), tuple(rows))
     return out

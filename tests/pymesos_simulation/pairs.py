@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
-from pymesos_binpack.ahead import Ahead, keep_read
+from pymesos_binpack.ahead import Ahead
 from pymesos_binpack.answers import StartsAgainError
 from pymesos_binpack.electing import begin_life, contend, elsewhere
 from pymesos_binpack.jobs.instance import INSTANCE
@@ -106,7 +106,7 @@ class ElectedNode(FrameworkNode):
     """One of the instances."""
 
     pair: FrameworkPair
-    keeps_read = False  # what the other writes, as the main program does: see keep_read
+    keeps_read = False  # what the other writes, as the main program does: see Ahead.keep
 
     def on_start(self) -> None:
         self.core = self.binpack = self.driver = None
@@ -136,7 +136,7 @@ class ElectedNode(FrameworkNode):
             """The certificate lasts for the whole run."""
             async with contextlib.AsyncExitStack() as stack:
                 if self.keeps_read:
-                    keeping = keep_read(contender.records, outside.mono_s)
+                    keeping = self.ahead.keep(contender.records)
                     await stack.enter_async_context(beside(keeping))
                 await self.ahead.follow(contender.records)
 
@@ -163,8 +163,8 @@ class ElectedNode(FrameworkNode):
     def _read(self, records: Records) -> WatchedBinpack:
         """Take over from what is stored."""
         with self.world.fatal():
-            roles, parse = (self.role,), self.ahead.parse
-            self.core = core = WatchedBinpack(read_policy("default"), records, roles, parse)
+            roles, load = (self.role,), self.ahead.load
+            self.core = core = WatchedBinpack(read_policy("default"), records, roles, load)
             core.node, core.budgets, core.offered = self, Budgets(), {}
             core.promises = Promises(records)
             missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}

@@ -75,7 +75,7 @@ ROOMS = {
 FLOORS = {
     "frameworks/pymesos_binpack": [
         "constraints", "containers", "periodic", "specs", "roles", "placement", "jobs", "jobfiles",
-        "alerts", "ahead", "loading", "restoring", "core", "callbacks", "calls", "making",
+        "alerts", "loading", "restoring", "ahead", "core", "callbacks", "calls", "making",
         "answers", "watches", "shell", "services",
         "metrics", "hosting", "settings", "states", "life", "electing", "moving", "main",
     ],

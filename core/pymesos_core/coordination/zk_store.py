@@ -64,9 +64,9 @@ class ZkStore:
         records: dict[tuple[str, str], bytes] = {}
         self._parts = {}
         for (kind, key), value in raw.items():
-            if not (of := kind_of(kind)):
+            place = record_of(kind, key)
+            if not place[0]:
                 continue  # parts, or something that is not of this store
-            place = of, key.removeprefix(MARK)
             if value.startswith(IN_PARTS):
                 value = self._joined(*place, value, raw)
             records[place] = value
@@ -143,6 +143,11 @@ class ZkStore:
 def kind_of(folder: str) -> str:
     """Return the kind of the records that a folder of the registry has; or nothing, of others."""
     return folder.rpartition(".")[0] if _FOLDER.fullmatch(folder) else ""
+
+
+def record_of(folder: str, name: str) -> tuple[str, str]:
+    """Return the kind and the key of the record of a znode; the kind is empty of other znodes."""
+    return kind_of(folder), name.removeprefix(MARK)
 
 
 def kept_bytes(kind: str, key: str, value: bytes) -> int:

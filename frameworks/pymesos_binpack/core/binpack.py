@@ -69,13 +69,12 @@ from pymesos_binpack.core.events import (
 from pymesos_binpack.core.then import (
     FrameworkStored,
 )
-from pymesos_binpack.jobfiles.parsing import parse_stored
 from pymesos_binpack.jobs.daemons import Agents
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.variables import Variables
 from pymesos_binpack.jobs.volumes import KeptVolume, Volumes
-from pymesos_binpack.loading import Parse
+from pymesos_binpack.loading import Load, load_job
 from pymesos_binpack.placement.by_role import PlacementByRole
 from pymesos_binpack.placement.packing import Policy
 from pymesos_binpack.restoring import Quarantined, restore, set_aside, why
@@ -105,20 +104,20 @@ class BinpackCore:
         policy: Policy,
         records: Records,
         roles: Iterable[str] = ("*",),
-        parse: Parse = parse_stored,
+        load: Load = load_job,
     ) -> None:
         """Take over from the state directory. Raises ValueError when it cannot be read.
 
-        `roles` are those that it is in whatever jobs it has, and `parse` reads their documents.
+        `roles` are those that it is in whatever jobs it has; `load` makes these of their records.
         """
         always = tuple(roles)
         self._ctx = Context(PlacementByRole(policy, always), always, always)
         self._to_store: list[Change] = []  # what loading changed
         self._begun = False
-        self._load(records, parse)
+        self._load(records, load)
 
-    def _load(self, records: Records, parse: Parse) -> None:
-        ctx, restored = self._ctx, restore(records, parse)
+    def _load(self, records: Records, load: Load) -> None:
+        ctx, restored = self._ctx, restore(records, load)
         ctx.framework_id = restored.framework_id
         for value in restored.volumes:
             ctx.volumes.load(value)
