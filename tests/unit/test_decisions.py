@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -186,6 +186,7 @@ def test_what_is_stored_is_small_whatever_it_says(
 def test_what_is_small_is_stored_as_it_is() -> None:
     made = Decision("p", 9, 5, 0.5, (Other("h", 1.5),), (RuledOut("r", 4, ("x: y", "z")),), 7.0)
     assert from_text(to_text(made)) == made
+    assert to_text(made) == json.dumps(asdict(made), separators=(",", ":"))
 
 
 def test_what_is_too_long_loses_its_last_rules_and_no_agent() -> None:

@@ -139,6 +139,17 @@ def test_ties_go_to_the_first_node() -> None:
         assert placement is not None and placement.node == 0, name
 
 
+def test_no_gpu_becomes_useless_where_there_is_none() -> None:
+    """What is shown of a choice: beside a node with a GPU, which gives no GPU away, the same."""
+    policy = read_policy("fgd")
+    policy.learn(Workload.of([shape(1), shape(1, 1, 1)]))
+    without = Pool([node(4), node(2)], policy).choose(shape(1))
+    among_gpus = Pool([node(4, 100, 1), node(2)], policy).choose(shape(1))
+    assert without is not None and among_gpus is not None
+    assert (without.node, without.score) == (0, -50.0)
+    assert among_gpus.score == -50.0
+
+
 def test_best_fit_keeps_large_gaps_and_spread_does_not() -> None:
     nodes = [node(8), node(2)]
     chosen = {name: Pool(nodes, read_policy(name)).choose(shape(1)) for name in NAMES}

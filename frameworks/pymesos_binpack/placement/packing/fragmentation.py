@@ -39,7 +39,9 @@ class Fgd:
         self._workload = Workload(tuple(kept))
 
     def score(self, pool: Pool, shape: Shape, nodes: Ints, after: Holdings) -> Floats:
-        """See Policy."""
+        """See Policy. Where there are no GPUs none becomes more or less useless."""
+        if not pool.gpus.shape[1]:
+            return np.full(len(nodes), -np.floor(STEPS / 2))
         if self._kinds is None or self._kinds[0] is not pool:
             self._kinds = (pool, _Kinds(self._workload, pool))
         kinds = self._kinds[1]
