@@ -25,6 +25,7 @@ from pymesos_agent.files.addresses import Addresses
 from pymesos_agent.files.disks import volume_limits
 from pymesos_agent.files.memory import memory_of
 from pymesos_agent.files.mounting import protect
+from pymesos_agent.files.spreading import spread_sandboxes
 from pymesos_agent.master_stream import LAST_WORD_S
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_agent.runtimes.oci.bundle import USER_NAMESPACE_IDS
@@ -102,6 +103,7 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     limits = await asyncio.to_thread(volume_limits, work_dir, settings.volume_limits)
     if why := await asyncio.to_thread(protect, work_dir):
         log.info("set-uid programs and devices are not switched off where tasks write: %s", why)
+    spread_sandboxes(work_dir)
     outside = outside_with(credentials)
     await asyncio.to_thread(stand_in.end_all, work_dir)
     names = _names(settings, process, outside, work_dir)
