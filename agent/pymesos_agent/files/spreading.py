@@ -1,7 +1,8 @@
-"""Sandboxes are spread over a disk of ext4 without a journal: else each file of a task takes 1 ms.
+"""Sandboxes and bundles are spread over a disk of ext4 without a journal, where a file takes up to
+1 ms else.
 
-ext4 puts a folder beside the one that it is in, so all sandboxes share a few groups of inodes. A
-new file gets the first of its group that is free and, without a journal, was not freed within the
+ext4 puts a folder beside the one that it is in, so those of all tasks share a few groups of inodes.
+A new file gets the first of its group that is free and, without a journal, was not freed within the
 last minutes: as tasks come and go, thousands are passed over for each folder and each log. Below a
 folder with the flag T of chattr each folder is put into the group that has the fewest. To look at
 all groups takes 0.1 ms on 250 GB, so it is done only where it is needed.
@@ -30,8 +31,14 @@ def spread_sandboxes(work_dir: Path) -> None:
     with contextlib.suppress(OSError):  # what cannot be made is told with the first sandbox
         for folder in (sandboxes.parent, sandboxes):
             folder.mkdir(mode=0o711, exist_ok=True)
-        if lacks_journal(sandboxes):
-            spread(sandboxes)
+    spread_if_needed(sandboxes)
+
+
+def spread_if_needed(folder: Path) -> None:
+    """Have the folders in one put apart from each other where they are in each other's way."""
+    with contextlib.suppress(OSError):
+        if lacks_journal(folder):
+            spread(folder)
 
 
 def lacks_journal(folder: Path, options: str = OPTIONS) -> bool:

@@ -34,6 +34,7 @@ from pymesos_agent.core.events import (
     killed_early,
 )
 from pymesos_agent.files.folders import sandbox_path
+from pymesos_agent.files.spreading import spread_if_needed
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.bundle import (
@@ -181,6 +182,7 @@ class OciRuntime:
             self._tools = installed(self._directory)
             for folder in (self._bundles, *self._states):
                 folder.mkdir(mode=0o711, exist_ok=True)
+                spread_if_needed(folder)
             try_remove_tree(self._consoles)  # of an agent that was killed
             self._consoles.mkdir(mode=0o700, exist_ok=True)
             names = self._bridge_names(self._settings.networks.name_server)
