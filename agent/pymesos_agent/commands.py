@@ -22,6 +22,7 @@ from pymesos_agent.runtimes.starting import candidates_of, check_needed, start_r
 from pymesos_agent.settings import AgentSettings
 from pymesos_agent.workdir import CHECKPOINT, SANDBOXES, if_damaged, lock_work_dir
 from pymesos_core.confirming import confirm
+from pymesos_core.directories import real_path
 from pymesos_core.discovery import stand_in
 from pymesos_core.discovery.following import FILE as NAMES
 from pymesos_core.exits import ExitStatus
@@ -40,7 +41,7 @@ work_dir_option = click.option(
 def _directory(context: click.Context, given: Path | None) -> Path:
     found = given or resolved_one(context, AgentSettings, "agent", "work_dir")
     assert isinstance(found, Path)
-    return found.resolve()
+    return real_path(found)
 
 
 def _names_in(directory: Path) -> list[str]:

@@ -46,6 +46,7 @@ from pymesos_core import VERSION, resources
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
+from pymesos_core.directories import real_path
 from pymesos_core.discovery import stand_in
 from pymesos_core.discovery.following import FILE, Following
 from pymesos_core.discovery.resolver import Names
@@ -79,7 +80,7 @@ END_TASKS_TIMEOUT_S = 30.0
 
 async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     """Serve until the process is to stop, or an operator's word. Raises RoleError."""
-    work_dir = settings.work_dir.resolve()
+    work_dir = real_path(settings.work_dir)
     process.hold(lock_work_dir(work_dir))
     (work_dir / SANDBOXES).mkdir(exist_ok=True, mode=0o711)
     store, records = process.open_store(work_dir / CHECKPOINT, if_damaged(work_dir))

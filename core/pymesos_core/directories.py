@@ -8,7 +8,7 @@ from pathlib import Path
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 NOT_OURS = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP}
 )
 MAKE_ROOM = "make room on its file system, then start again: nothing that was acknowledged is lost"
 GIVE_ACCESS = "have it belong to the user that this runs as, or name another directory"
@@ -20,6 +20,14 @@ def default_directory(role: str) -> Path:
         return Path("/var/lib/pymesos") / role
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(state) / "pymesos" / role
+
+
+def real_path(path: Path) -> Path:
+    """Where a path leads; links that lead in a circle stay, for who opens it to refuse.
+
+    `Path.resolve` raises RuntimeError for them.
+    """
+    return Path(os.path.realpath(path))
 
 
 def disk_problem(error: OSError) -> str | None:

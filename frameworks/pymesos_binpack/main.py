@@ -14,7 +14,7 @@ from pymesos_binpack.life import Options
 from pymesos_binpack.roles import job_roles
 from pymesos_binpack.settings import BinpackSettings
 from pymesos_binpack.specs import Job, JobError
-from pymesos_core.directories import default_directory
+from pymesos_core.directories import default_directory, real_path
 from pymesos_core.exits import ExitStatus
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.nearest import nearest
@@ -94,7 +94,7 @@ def _options(settings: BinpackSettings, job_files: tuple[Path, ...]) -> Options:
             " `pymesos-cli apply`"
         )
     try:
-        jobs = tuple((str(path.resolve()), read_job(path)) for path in job_files)
+        jobs = tuple((str(real_path(path)), read_job(path)) for path in job_files)
     except JobError as error:
         raise click.UsageError(str(error)) from error
     theirs = sorted({job.role for _, job in jobs})

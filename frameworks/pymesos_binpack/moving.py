@@ -31,6 +31,7 @@ from pymesos_core.addresses import AddressError, ZkUrl, parse_zk
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.coordination.standalone import EPOCH
 from pymesos_core.coordination.zk_store import ZkStore, framework_url, kept_bytes
+from pymesos_core.directories import real_path
 from pymesos_core.exits import RoleError
 from pymesos_core.outside import OUTSIDE
 from pymesos_core.role import end_of, holding, open_store
@@ -98,7 +99,7 @@ async def _opened(place: Place, name: str, min_epoch: int) -> AsyncIterator[Open
         with holding(place, "--state-dir"):
             store, records = open_store(place / STATE_FILE, IF_DAMAGED)
             with contextlib.closing(store):
-                where = str(place.resolve())  # the mark of a move is read from anywhere
+                where = str(real_path(place))  # the mark of a move is read from anywhere
                 yield Opened(where, store, records, epoch_in(records, where))
         return
     from pymesos_core.coordination.zookeeper import INSTANCES, ZkContender, ZkDetector
@@ -139,7 +140,7 @@ def _place(_context: click.Context, _option: click.Parameter, value: str) -> Pla
 def _is_same(one: Place, other: Place) -> bool:
     """Whether two places are one, in whatever order its servers are named."""
     if isinstance(one, Path) and isinstance(other, Path):
-        return one.resolve() == other.resolve()
+        return real_path(one) == real_path(other)
     if isinstance(one, ZkUrl) and isinstance(other, ZkUrl):
         hosts = [set(url.hosts.split(",")) for url in (one, other)]
         return one.path == other.path and not hosts[0].isdisjoint(hosts[1])

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pymesos_agent.claims import read_task_uids
+from pymesos_agent.main import main as agent
 from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.main import main as binpack
 from pymesos_binpack.periodic.rules import Parameter, Type, value_problem
 from pymesos_binpack.placement.packing.policies import PolicyError as PackingError
 from pymesos_binpack.placement.packing.policies import read_policy as read_packing
 from pymesos_binpack.specs import JobError
+from pymesos_cli.errors import CliError
+from pymesos_cli.local.whatif import run_whatif
+from pymesos_cli.packages.building import read_folder
 from pymesos_cli.packages.index import SIGNED_AS, read_index
+from pymesos_cli.packages.package import Installing, read_package
+from pymesos_cli.packages.parts import PackageError
 from pymesos_core.addresses import AddressError, parse_master
+from pymesos_core.directories import real_path
+from pymesos_core.discovery.forwarding import Upstream
 from pymesos_core.documents import DocumentError
 from pymesos_core.flags import Lifetime, Moment
+from pymesos_core.mesos.json_messages import ConversionError, from_json
 from pymesos_core.outgoing.receivers import ReceiversError, read_receivers, read_receivers_file
 from pymesos_core.security.policy_file import PolicyError, read_policy
 from pymesos_core.settings import kinds
@@ -29,6 +44,7 @@ from pymesos_core.settings.sources import read_file
 from pymesos_master.http import asking
 from pymesos_master.mesos.authenticating import read_credentials
 from pymesos_master.settings import read_policy_at
+from pymesos_proto.mesos.v1.mesos_pb2 import Resource
 
 
 def said(error: type[Exception], read: Callable[[Any], object], text: Any) -> str:
@@ -200,3 +216,116 @@ def test_the_number_of_an_index_with_a_point() -> None:
         base64.b64encode(key.sign(SIGNED_AS + body)) + b"\n" + body, key.public_key()
     )
     assert json.dumps(index.serial) == "5", "as it is kept, and read again"
+
+
+NUMBER = {"n": {"type": "integer", "description": "d"}}
+
+
+def package(**changed: Any) -> bytes:
+    return json.dumps(
+        {
+            "format": 1,
+            "name": "p",
+            "version": "1.0.0",
+            "summary": "s",
+            "options": {"type": "object", "additionalProperties": False, "properties": NUMBER},
+            "job": {"tasks": [{"name": "t", "command": "x", "env": {"N": "@{n}"}}]},
+            "readme": "r",
+        }
+        | changed
+    ).encode()
+
+
+@pytest.mark.parametrize(("text", "number"), [("5.0", "5"), ("1e3", "1000"), ("0x10", "16")])
+def test_an_option_that_is_a_whole_number_is_written_as_one(text: str, number: str) -> None:
+    known = read_package(package())
+    job = known.job(Installing("j", "r", known.options.read([f"n={text}"])))
+    assert job.tasks[0].env == {"N": number}
+
+
+@pytest.mark.parametrize("text", ["5 # x", "!!int 5", "&a 5", '"5"', "1_0", "{}"])
+def test_what_is_no_number_for_an_option(text: str) -> None:
+    known = read_package(package())
+    said(PackageError, lambda given: known.options.filled(known.options.read([given])), f"n={text}")
+
+
+def test_a_later_format_whose_number_has_a_point() -> None:
+    assert "wants a later" in said(PackageError, read_package, package(format=2.0))
+
+
+def test_a_file_of_a_package_that_no_file_can_be(tmp_path: Path) -> None:
+    for name in ("options.schema.json", "README.md"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "package.yaml").write_text("name: p")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in (r"a\0b", "loop"):
+        (tmp_path / "job.yaml").write_text(f'tasks: [{{"@file": "{name}"}}]')
+        said(PackageError, read_folder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["policy", "check", "-"], ["run", "-"], ["cluster", "join", "f", "-"]]
+)
+def test_a_standard_input_that_is_closed(arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "pymesos_cli", *arguments]
+    done = subprocess.run(
+        ["sh", "-c", '"$@" <&-', "sh", *command], check=False, capture_output=True, timeout=60
+    )
+    assert b"fault" not in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_links_that_lead_in_a_circle(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    assert real_path(loop / "x") == loop / "x"
+    for name, main in (("agent", agent), ("binpack", binpack)):
+        flags = ["--work-dir", str(loop)] if name == "agent" else [str(loop)]
+        done = CliRunner().invoke(main, ["--master", "127.0.0.1:9", *flags])
+        assert "symbolic links" in done.output or "cannot use the work" in done.output, done.output
+
+
+@pytest.mark.parametrize("text", ["1_0", "٣", "nan", "0x10", "", "1e400"])
+def test_numbers_in_quotes_of_mesos_clients(text: str) -> None:
+    for scalar in ({"scalar": {"value": text}}, {"ranges": {"range": [{"begin": text, "end": 9}]}}):
+        value = {"name": "cpus", "type": "SCALAR", **scalar}
+        said(ConversionError, lambda given: from_json(given, Resource), value)
+
+
+def test_name_servers_that_are_none(tmp_path: Path) -> None:
+    conf = tmp_path / "resolv.conf"
+    conf.write_text(f"nameserver a..b\nnameserver {'x' * 70}\nnameserver ::1\nnameserver 1.1.1.1\n")
+    assert Upstream(conf)() == (("::1", 53), ("1.1.1.1", 53))
+
+
+def whatif(tmp_path: Path, nodes: str, pods: str, load: float | None = None) -> list[Any]:
+    """What `whatif` says of CSV files with one row each, in JSON."""
+    for name, row in (("nodes", nodes), ("pods", pods)):
+        (tmp_path / name).write_text(f"cpu_milli,memory_mib\n{row}\n")
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        run_whatif(
+            *(tmp_path / "nodes", tmp_path / "pods", ["best-fit"], 0, load, None), as_json=True
+        )
+    found: list[Any] = json.loads(out.getvalue())
+    return found
+
+
+def test_what_if_machines_or_pods_are_nothing(tmp_path: Path) -> None:
+    assert whatif(tmp_path, "1000,1000", "0,0")[0]["placed"] == 1
+    found = whatif(tmp_path, "0,0", "1,1")[0]
+    assert (found["placed"], found["load"]) == (0, None)
+
+
+def test_what_if_sums_are_large(tmp_path: Path) -> None:
+    large = 10**15
+    nodes = "\n".join([f"{large},{large}"] * 20)
+    found = whatif(tmp_path, nodes, "\n".join([f"{large},{large}"] * 15))[0]
+    assert found["allocated"] == {"cpus": 0.75, "mem": 0.75}
+
+
+def test_what_if_pods_are_so_small_that_none_would_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pymesos_binpack.placement.packing.replay.MAX_ROWS", 1000)
+    with pytest.raises(CliError, match="more than 1000 pods"):
+        whatif(tmp_path, "1000000000,1000000000", "1,1", 1.3)

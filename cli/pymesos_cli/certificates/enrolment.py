@@ -24,6 +24,7 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.json_access import SHORT_ID, join_token_json, revocation_json
 from pymesos_core.security.credentials import Credentials, CredentialsError
 from pymesos_core.security.joining import (
+    MAX_WRITTEN,
     SECRET_BYTES,
     Invitation,
     JoinError,
@@ -131,7 +132,9 @@ def _invitation(written: str | None, file: Path | None) -> Invitation:
         return read_invitation_file(file)
     assert written is not None
     try:
-        return read_invitation(sys.stdin.read(10_000) if written == "-" else written)
+        if written == "-":
+            written = sys.stdin.buffer.read(MAX_WRITTEN + 1).decode("utf-8", "replace")
+        return read_invitation(written)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

@@ -23,8 +23,9 @@ from pymesos_cli.packages.package import (
 )
 from pymesos_cli.packages.parts import MAX_PACKAGE_BYTES, PackageError
 from pymesos_cli.packages.template import escaped
+from pymesos_core.directories import real_path
 from pymesos_core.private import read_private
-from pymesos_core.text import os_problem
+from pymesos_core.text import os_problem, quoted
 
 FILE = "@file"  # a mapping with this key alone is the text of a file beside the template
 NOTES = "## "  # before the version that notes are of, in UPGRADE.md
@@ -123,8 +124,8 @@ def _mapping(folder: Path, name: str) -> dict[str, Any]:
 def _text(folder: Path, name: str) -> str:
     path = folder / name
     try:
-        if path.resolve().parent != folder.resolve():
-            raise PackageError(f"{name} is not in the folder of the package")
+        if "\0" in name or real_path(path).parent != real_path(folder):
+            raise PackageError(f"{quoted(name)} is not in the folder of the package")
         return read_text(path.read_bytes())
     except OSError as error:
         raise PackageError(f"cannot read {path}: {os_problem(error)}") from error

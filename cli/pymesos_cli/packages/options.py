@@ -12,7 +12,7 @@ import jsonschema
 from pymesos_binpack.jobfiles import checks
 from pymesos_cli.packages.parts import MAX_OPTIONS, MAX_VALUE_BYTES, PackageError
 from pymesos_cli.packages.template import Values, as_text
-from pymesos_core.documents import DocumentError, Plain, read_yaml
+from pymesos_core.documents import DocumentError, plain_value
 from pymesos_core.expressions import compile_expression
 from pymesos_core.nearest import hint
 from pymesos_core.text import quoted
@@ -98,7 +98,8 @@ class Options:
         error = jsonschema.exceptions.best_match(_validator(self.schema).iter_errors(given))
         if error is not None:
             raise PackageError(f"the option {checks.explain(error, given)}")
-        return self.defaults() | dict(given)
+        values = self.defaults() | dict(given)
+        return {name: _whole(value, self.known[name]["type"]) for name, value in values.items()}
 
     def read(self, settings: Iterable[str]) -> dict[str, Any]:
         """Return the values that `NAME=VALUE`s say, each of its option's type.
@@ -164,11 +165,15 @@ def _value(name: str, text: str, kind: str) -> Any:
     if kind == "string":
         return text
     try:
-        read = read_yaml(text)
+        value = plain_value(text)
     except DocumentError as error:
         raise PackageError(f"the option {name}: {error.problem}") from error
-    value = read.value if isinstance(read, Plain) else text
     return text if value is None else value
+
+
+def _whole(value: Any, kind: str) -> Any:
+    """An integral float is that integer where a whole number is meant, as in a job file."""
+    return int(value) if kind == "integer" and isinstance(value, float) else value
 
 
 def _check_pattern(name: str, pattern: str) -> None:

@@ -24,6 +24,7 @@ from pymesos_cli.sandboxes import sandbox_of
 from pymesos_cli.tasks.exec import run_inside
 from pymesos_cli.tasks.files import Remote
 from pymesos_cli.terminal import note
+from pymesos_core.directories import real_path
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
@@ -205,7 +206,7 @@ async def _upload(cluster: Cluster, source: str, place: Place) -> int:
         os.close(descriptor)
     if not stat.S_ISDIR(mode):
         raise CliError(f"{source} is neither a file nor a folder", EXIT_USAGE)
-    arguments = [place.path, path.resolve().name, "contents" if contents_only(source) else ""]
+    arguments = [place.path, real_path(path).name, "contents" if contents_only(source) else ""]
     with _tar_of(path) as packed:
         return await _feed(cluster, place, RECEIVE_FOLDER, arguments, packed)
 

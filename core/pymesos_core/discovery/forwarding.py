@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,7 +80,8 @@ class Upstream:
     def _read(self, text: str) -> tuple[Server, ...]:
         lines = (line.split() for line in text.splitlines())
         named = [line[1] for line in lines if len(line) > 1 and line[0] == "nameserver"]
-        return tuple((ip, PORT) for ip in named[:MOST_SERVERS] if ip != self._own_ip)
+        ips = filter(_is_ip, named)  # what is none is passed over, as glibc does
+        return tuple((ip, PORT) for ip in islice(ips, MOST_SERVERS) if ip != self._own_ip)
 
 
 class Forwarder:
@@ -150,6 +152,13 @@ class Forwarder:
             self._asking[peer] -= is_free
             if not self._asking[peer]:
                 del self._asking[peer]
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
 
 
 def is_below(address: str, network: IPv4Network) -> bool:

@@ -20,6 +20,7 @@ from typing import Any, NoReturn, TypeVar
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from pymesos_core.numbers import NumberSyntaxError, parse_real, parse_whole
 from pymesos_core.text import cut
 
 M = TypeVar("M", bound=Message)
@@ -240,8 +241,8 @@ def _bytes(field: FieldDescriptor, value: str) -> bytes:
 def _number(field: FieldDescriptor, value: Any) -> float | int:
     if isinstance(value, str):  # as 64-bit integers are written where numbers are doubles
         try:
-            value = float(value) if field.cpp_type in _REALS else int(value)
-        except ValueError:
+            value = parse_real(value) if field.cpp_type in _REALS else parse_whole(value)
+        except NumberSyntaxError:
             raise _not_expected(field, value) from None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _not_expected(field, value)

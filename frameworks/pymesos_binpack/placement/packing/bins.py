@@ -41,7 +41,7 @@ def fewest_bins(shapes: Sequence[Shape], machine: Node, rounds: int = ROUNDS) ->
         ]
         raise TooLargeError(f"a pod asks for more than a machine has: {', '.join(over)}")
     parts = needs / np.maximum(size, 1)
-    bound = max(1, int(np.ceil(parts.sum(axis=0).max() - 1e-9)))
+    bound = max(1, int(np.ceil(parts.sum(axis=0).max(initial=0) - 1e-9)))
     best = min((_fill(parts, power) for power in (0.5, 1.0, 2.0)), key=len)
     draw = random.Random(len(shapes))  # noqa: S311 - the same answer each time
     for _ in range(rounds):

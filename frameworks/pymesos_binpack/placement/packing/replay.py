@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -218,6 +219,11 @@ def arrivals(
     while wanted > load * there and len(coming) > 1:
         wanted -= amount(coming.pop(draw.randrange(len(coming))), name)
     while wanted < load * there:
+        if len(coming) >= MAX_ROWS:
+            raise TraceError(
+                f"with a load of {load:g} more than {MAX_ROWS} pods would come, since they are that"
+                f" small; a smaller load, or fewer machines, are expected"
+            )
         coming.append(draw.choice(pods))
         wanted += amount(coming[-1], name)
     permuted = list(nodes)
@@ -273,7 +279,9 @@ def replay(
             pool.take(placement)
             out.placed += 1
         if number % every == 0 or number + 1 == len(pods):
-            out.curve.append(Point(come / there[name], allocated(pool)))
+            out.curve.append(
+                Point(come / there[name] if there[name] else math.inf, allocated(pool))
+            )
     out.stranded = stranded(pool, workload)
     return out
 
@@ -282,8 +290,9 @@ def allocated(pool: Pool) -> dict[str, float]:
     """The part of each resource that is in use."""
     out = {}
     for column, name in enumerate(pool.names):
-        total = int(pool.total[:, column].sum())
-        out[name] = 1 - int(pool.scalars[:, column].sum()) / total if total else 0.0
+        # Of floats, since a sum of large ones is beyond 64 bits.
+        total = float(pool.total[:, column].sum(dtype=float))
+        out[name] = 1 - float(pool.scalars[:, column].sum(dtype=float)) / total if total else 0.0
     if pool.devices.any():
         out[GPUS] = 1 - int(pool.gpus.sum()) / (int(pool.devices.sum()) * MILLI)
     return out
@@ -299,5 +308,5 @@ def stranded(pool: Pool, workload: Workload) -> dict[str, float]:
             if amount(shape, name):
                 usable |= pool.fits(shape, everywhere)
         free, total = pool.free_and_total(name)
-        out[name] = float(free[~usable].sum() / max(1, total.sum()))
+        out[name] = float(free[~usable].sum(dtype=float) / max(1, total.sum(dtype=float)))
     return out
