@@ -13,6 +13,7 @@ from pymesos_core.coordination.detect import detector_for
 from pymesos_core.discovery.following import FILE, Following
 from pymesos_core.discovery.resolver import Names
 from pymesos_core.discovery.zone import DOMAIN
+from pymesos_core.flags import WholeRange
 from pymesos_core.outside import outside_with
 from pymesos_core.role import RoleProcess, serve_role
 from pymesos_core.security.credentials import Credentials
@@ -28,7 +29,7 @@ from pymesos_lb.routes import routes_of
 from pymesos_proto.v1.names_pb2 import NamesBatch
 
 COPIES = "certificates"  # in --folder
-PORT = click.IntRange(1, 65535)
+PORT = WholeRange(1, 65535)
 # What ends or changes a path in HAProxy's configuration, or in a command to its socket.
 NOT_IN_PATHS = frozenset(" \t\n\r\v\f,;#$\"'\\")
 PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"

@@ -57,7 +57,7 @@ def test_an_address_that_needs_a_flag_names_it() -> None:
     assert said.exit_code == 2 and "--link-local allows it" in said.output
 
 
-@pytest.mark.parametrize("given", ["60d", "0s", "-1d"])
+@pytest.mark.parametrize("given", ["60d", "0s"])
 def test_a_silence_out_of_range_is_said_of_what_was_typed(given: str) -> None:
     said = CliRunner().invoke(main, ["alerts", "silence", "sick", "--for", given])
     assert said.exit_code == 2 and "--for: expected is a time from 1s to 30d" in said.output

@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from pymesos_binpack.placement.packing.policies import read_policy as read_packi
 from pymesos_binpack.specs import JobError
 from pymesos_cli.errors import CliError
 from pymesos_cli.local.whatif import run_whatif
+from pymesos_cli.main import main as cli
+from pymesos_cli.migrating.asking import Asking, read_secret
+from pymesos_cli.migrating.checking import findings
 from pymesos_cli.packages.building import read_folder
 from pymesos_cli.packages.index import SIGNED_AS, read_index
 from pymesos_cli.packages.package import Installing, read_package
@@ -43,8 +47,11 @@ from pymesos_core.settings import kinds
 from pymesos_core.settings.sources import read_file
 from pymesos_master.http import asking
 from pymesos_master.mesos.authenticating import read_credentials
+from pymesos_master.mesos.operators.maintenance import finder
 from pymesos_master.settings import read_policy_at
+from pymesos_proto.mesos.v1.master_pb2 import MachineID
 from pymesos_proto.mesos.v1.mesos_pb2 import Resource
+from pymesos_proto.v1 import operator_pb2, types_pb2
 
 
 def said(error: type[Exception], read: Callable[[Any], object], text: Any) -> str:
@@ -329,3 +336,80 @@ def test_what_if_pods_are_so_small_that_none_would_end(
     monkeypatch.setattr("pymesos_binpack.placement.packing.replay.MAX_ROWS", 1000)
     with pytest.raises(CliError, match="more than 1000 pods"):
         whatif(tmp_path, "1000000000,1000000000", "1,1", 1.3)
+
+
+MESOS_URLS = [
+    "http://[x",
+    "h:99999",
+    "http://a\0b",
+    "http://h\x1b[m/",
+    "http:///x",
+    "ftp://h",
+    "h:0",
+]
+
+
+@pytest.mark.parametrize("url", MESOS_URLS)
+def test_what_is_no_url_of_a_master_of_mesos(url: str) -> None:
+    for flags in (["--mesos", url], ["--mesos", "h:1", "--also", url]):
+        done = CliRunner().invoke(cli, ["migrate", "check", *flags])
+        assert (done.exit_code, "is no URL" in done.output) == (2, True), done.output
+
+
+def test_a_secret_for_mesos_that_is_no_text(tmp_path: Path) -> None:
+    for name, data in (("bytes", b"\xff"), ("empty", b"\n"), ("large", b"x" * 5000)):
+        (tmp_path / name).write_bytes(data)
+        said(CliError, read_secret, tmp_path / name)
+    (tmp_path / "good").write_bytes(b"s\r\n")
+    assert read_secret(tmp_path / "good") == "s"
+
+
+@pytest.mark.parametrize("odd", [5, "x", [], [5], {}, {"slaves": 5}, {"frameworks": [5]}, None])
+def test_answers_of_a_master_of_mesos_that_are_odd(odd: Any) -> None:
+    paths = ("version", "flags", "frameworks", "slaves", "roles", "weights", "quota")
+    assert findings(dict.fromkeys(paths, odd), ())
+    framework = {"name": odd, "capabilities": odd, "executors": odd, "tasks": odd}
+    assert findings({"frameworks": {"frameworks": [framework]}}, ())
+
+
+def test_a_master_of_mesos_that_sends_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("http://[x", "http://h:99999/", "//\x1b[m", "nowhere"):
+        monkeypatch.setattr(Asking, "_open", lambda *_, place=place, **__: place)
+        said(CliError, lambda url: Asking(url).master(), "h:1")
+
+
+@pytest.mark.parametrize("text", ["1_0", "１", "9" * 5000])
+def test_no_command_takes_another_number(text: str) -> None:
+    for command in (
+        ["migrate", "check", "--mesos", "h:1", "--agents", text],
+        ["apply", "j", "--if-version", text],
+        ["variables", "set", "r", "N", "v", "--if-version", text],
+    ):
+        done = CliRunner().invoke(cli, command)
+        assert (done.exit_code, "the range is" in done.output) == (2, True), done.output
+
+
+def test_a_key_file_whose_name_is_too_long() -> None:
+    done = CliRunner().invoke(cli, ["cluster", "secrets-key", "x" * 300])
+    assert done.exit_code == 1 and "File name too long" in done.output
+
+
+def test_each_machine_of_a_schedule_is_found_without_a_look_at_all() -> None:
+    number = 5000
+    agents = [
+        operator_pb2.AgentView(
+            info=types_pb2.AgentInfo(
+                agent_id=str(n), address=types_pb2.Address(hostname=f"H{n}", ip=f"10.0.0.{n}")
+            ),
+            state="active",
+        )
+        for n in range(number)
+    ]
+    machines = [MachineID(hostname=f"h{n}") for n in range(number)]
+    machines += [MachineID(ip=f"10.0.0.{n}") for n in range(number)]
+    began_s = time.process_time()
+    find = finder(agents)
+    found = [[view.info.agent_id for view in find(machine)] for machine in machines]
+    assert found == [[str(n)] for n in range(number)] * 2
+    assert not find(MachineID(hostname="h1", ip="10.0.0.2"))
+    assert time.process_time() - began_s < 2, "it was eight"

@@ -129,8 +129,8 @@ def issue_certificate(authority: Path, principal: str, folder: Path, days: float
 
 def make_secrets_key(file: Path) -> None:
     """`pymesos-cli cluster secrets-key`. Raises click.ClickException."""
-    there = file.exists()
     try:
+        there = file.exists()
         key_id = add_key(file)
     except KeyringError as error:
         raise click.ClickException(str(error)) from error

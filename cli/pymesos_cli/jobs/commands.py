@@ -10,7 +10,7 @@ import click
 from pymesos_cli import completing
 from pymesos_cli.group import Command, Room
 from pymesos_cli.options import Settings, json_option, pass_settings, with_cluster
-from pymesos_core.flags import Lifetime
+from pymesos_core.flags import Lifetime, WholeRange
 
 MAX_SILENCE_S = 30 * 86400.0
 
@@ -126,7 +126,7 @@ def _number(flag: str, text: str | None, default: float) -> float:
 )
 @click.option(
     "--if-version",
-    type=click.IntRange(1, 2**31 - 1),
+    type=WholeRange(1, 2**31 - 1),
     default=None,
     metavar="N",
     help="Only if the job is at this version, as `history` shows it.",
@@ -269,7 +269,7 @@ def history(settings: Settings, job: str, as_json: bool) -> None:
 @click.argument("job", shell_complete=completing.live_jobs)
 @click.option(
     "--version",
-    type=click.IntRange(1, 2**31 - 1),
+    type=WholeRange(1, 2**31 - 1),
     default=None,
     help="An earlier one.",
     metavar="N",

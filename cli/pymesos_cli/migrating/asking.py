@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import re
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from pymesos_cli.errors import EXIT_NO_MASTER, EXIT_USAGE, CliError
-from pymesos_core.text import os_problem, quoted
+from pymesos_core.text import cut, os_problem, quoted
 
 MAX_BYTES = 256 * 1024 * 1024  # of an answer: a large cluster's tasks
+MAX_SECRET_BYTES = 4096
 TIMEOUT_S = 30.0
 AGENT_TIMEOUT_S = 5.0
 MOST_REDIRECTIONS = 3
@@ -38,11 +42,26 @@ class AgentFlags:
 
 def master_at(text: str) -> SplitResult:
     """Return the URL of a master: HOST:PORT, or in full. Raises CliError."""
-    split = urlsplit(text if "://" in text else f"http://{text}")
-    good = split.scheme in ("http", "https") and split.hostname and not split.username
-    if not good or not _port_is_one(split):
+    split = _split(text if "://" in text else f"http://{text}")
+    if split is None or split.scheme not in ("http", "https") or split.username:
         raise CliError(f"{quoted(text)} is no URL such as http://HOST:5050", EXIT_USAGE)
     return split
+
+
+def read_secret(file: Path) -> str:
+    """Return the line that a file holds; - is standard input. Raises CliError."""
+    try:
+        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as stream:
+            data = stream.read(MAX_SECRET_BYTES + 1)
+        secret = data.decode().rstrip("\r\n")
+    except OSError as error:
+        raise CliError(f"the secret cannot be read: {os_problem(error)}", EXIT_USAGE) from error
+    except UnicodeDecodeError as error:
+        raise CliError("the secret is no text in UTF-8", EXIT_USAGE) from error
+    if len(data) > MAX_SECRET_BYTES or not secret:
+        told = f"1 to {MAX_SECRET_BYTES} bytes are expected, and {len(data)} are there, or more"
+        raise CliError(f"the secret of {quoted(str(file))}: {told}", EXIT_USAGE)
+    return secret
 
 
 def _place(split: SplitResult) -> tuple[str, int]:
@@ -50,11 +69,15 @@ def _place(split: SplitResult) -> tuple[str, int]:
     return (split.hostname or "").lower(), split.port or _USUAL_PORTS[split.scheme]
 
 
-def _port_is_one(split: SplitResult) -> bool:
+def _split(url: str) -> SplitResult | None:
+    """The parts of a URL that names a host; None: it does not, or no request can be made of it."""
     try:
-        return split.port != 0
-    except ValueError:  # beyond 65535, which a socket would take for another
-        return False
+        split = urlsplit(url)
+        # A port beyond 65535 is a ValueError, which a socket would take for another.
+        is_one = split.hostname and split.port != 0 and url.isprintable() and " " not in url
+    except ValueError:
+        return None
+    return split if is_one else None
 
 
 class Asking:
@@ -79,8 +102,8 @@ class Asking:
     def master(self) -> Json:
         """Return what the master that leads says, by path. Raises CliError."""
         out = {path: self._get(path) for path in PATHS}
-        slaves = out["slaves"].get("slaves")
-        self._slaves = [one for one in slaves if isinstance(one, dict)] if slaves else []
+        slaves = out["slaves"].get("slaves") if isinstance(out["slaves"], dict) else None
+        self._slaves = [one for one in listed(slaves) if isinstance(one, dict)]
         return out
 
     def agents_flags(self, most: int) -> Iterator[AgentFlags]:
@@ -114,9 +137,9 @@ class Asking:
             if isinstance(answer, bytes):
                 return _parsed(url, answer)
             url = f"{self._scheme}:{answer}" if answer.startswith("//") else answer
-            split = urlsplit(url)
-            if split.scheme != self._scheme or not split.hostname or not _port_is_one(split):
-                raise CliError(f"{url[:200]} is no place to be sent to", EXIT_NO_MASTER)
+            split = _split(url)
+            if split is None or split.scheme != self._scheme:
+                raise CliError(f"{quoted(url)} is no place to be sent to", EXIT_NO_MASTER)
             if self._credentials is not None and _place(split) not in self._trusted:
                 place = quoted(split.netloc)
                 raise CliError(
@@ -143,10 +166,10 @@ class Asking:
                 return str(location)
             hint = ": give --principal and --secret-file" if error.code == 401 else ""
             raise CliError(f"{url} answers {error.code}{hint}", EXIT_NO_MASTER) from None
-        except (OSError, ValueError) as error:  # URLError is one
+        except (OSError, ValueError, http.client.HTTPException) as error:  # URLError is one
             reason = getattr(error, "reason", error)
             told = os_problem(reason) if isinstance(reason, OSError) else str(reason)
-            raise CliError(f"{url} cannot be asked: {told[:300]}", EXIT_NO_MASTER) from None
+            raise CliError(f"{url} cannot be asked: {cut(told, 300)}", EXIT_NO_MASTER) from None
         if len(data) > MAX_BYTES:
             raise CliError(f"{url} answers with more than {MAX_BYTES} bytes", EXIT_NO_MASTER)
         return data
@@ -171,6 +194,11 @@ def _parsed(url: str, data: bytes) -> Any:
     if not isinstance(value, dict | list):
         raise CliError(f"{url} answers no object: is it a master of Mesos?", EXIT_NO_MASTER)
     return value
+
+
+def listed(value: Any) -> list[Any]:
+    """What is said of several things; of what is no list, nothing."""
+    return value if isinstance(value, list) else []
 
 
 def _flags(answer: Any) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pymesos_cli.migrating.asking import AgentFlags
+from pymesos_cli.migrating.asking import AgentFlags, listed
 from pymesos_cli.migrating.tables import (
     AGENT_FLAGS,
     IMAGE_PROVIDERS,
@@ -56,7 +56,7 @@ def _dict(value: Any) -> Json:
 
 
 def _list(value: Any) -> list[Json]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [one for one in listed(value) if isinstance(one, dict)]
 
 
 def _version(master: Json) -> Iterator[Finding]:
@@ -82,7 +82,7 @@ def _frameworks(master: Json) -> Iterator[Finding]:
 
 
 def _framework(name: str, framework: Json) -> Iterator[Finding]:
-    for capability in framework.get("capabilities") or ():
+    for capability in listed(framework.get("capabilities")):
         if (told := NO_CAPABILITIES.get(str(capability))) is not None:
             yield Finding(name, str(capability), Verdict.MISSING, told)
     executors = _list(framework.get("executors"))

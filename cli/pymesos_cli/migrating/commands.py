@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+from pathlib import Path
 
 import click
 
 from pymesos_cli.group import Room
 from pymesos_cli.options import json_option
+from pymesos_core.flags import WholeRange
 
 room = Room()
 
@@ -24,7 +25,7 @@ def migrate() -> None:
 @click.option("--principal", metavar="NAME", help="Who asks, where Mesos wants to know.")
 @click.option(
     "--secret-file",
-    type=click.File("r"),
+    type=click.Path(path_type=Path, allow_dash=True),
     metavar="FILE",
     help="The secret of that principal; - is standard input.",
 )
@@ -37,7 +38,7 @@ def migrate() -> None:
 )
 @click.option(
     "--agents",
-    type=click.IntRange(0, 1000),
+    type=WholeRange(0, 1000),
     default=20,
     show_default=True,
     help="How many agents are asked for their flags.",
@@ -46,7 +47,7 @@ def migrate() -> None:
 def check(
     url: str,
     principal: str | None,
-    secret_file: TextIO | None,
+    secret_file: Path | None,
     others: tuple[str, ...],
     agents: int,
     as_json: bool,
@@ -58,10 +59,10 @@ def check(
     if (principal is None) is not (secret_file is None):
         raise click.UsageError("give --principal and --secret-file, or neither")
     from pymesos_cli.migrating import checking, showing
-    from pymesos_cli.migrating.asking import Asking
+    from pymesos_cli.migrating.asking import Asking, read_secret
     from pymesos_cli.migrating.tables import Verdict
 
-    secret = secret_file.read().rstrip("\n") if secret_file is not None else ""
+    secret = read_secret(secret_file) if secret_file is not None else ""
     asking = Asking(url, (principal, secret) if principal is not None else None, others)
     found = checking.findings(asking.master(), asking.agents_flags(agents))
     showing.show(found, as_json=as_json)

@@ -121,7 +121,7 @@ def package_of(document: Any) -> Package:
     except (JobError, RecursionError) as error:
         raise PackageError(f"the package cannot be read: {error}") from error
     written = document.get("format") if isinstance(document, dict) else None
-    if type(written) in (int, float) and written > FORMAT:
+    if isinstance(written, int | float) and written is not True and written > FORMAT:
         raise PackageError(f"the package is of the format {written}: it wants a later pymesos-cli")
     wrong = jsonschema.exceptions.best_match(_validator().iter_errors(document))
     if wrong is not None:

@@ -9,6 +9,7 @@ import click
 from pymesos_cli import completing
 from pymesos_cli.group import Room
 from pymesos_cli.options import Settings, json_option, pass_settings, with_cluster
+from pymesos_core.flags import WholeRange
 
 room = Room()
 ROLE = click.argument("role", shell_complete=completing.roles)
@@ -34,7 +35,7 @@ def variables() -> None:
 )
 @click.option(
     "--if-version",
-    type=click.IntRange(0, 2**32 - 1),
+    type=WholeRange(0, 2**32 - 1),
     help="Only if it is at this version; 0: not there.",
 )
 @pass_settings

@@ -7,7 +7,7 @@ it is UP, and they are started.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pymesos_core.mesos.refusing import bad_request
@@ -25,6 +25,7 @@ _ANSWERS: Mapping[str, Any] = {
     "declined": mesos_master.InverseOfferStatus.DECLINE,
 }
 _Machines = dict[tuple[str, str], list[pb.AgentView]]  # agents by hostname and address
+_Find = Callable[[mesos_master.MachineID], list[pb.AgentView]]
 
 
 def schedule(agents: Iterable[pb.AgentView]) -> mesos_master.Schedule:
@@ -79,28 +80,40 @@ def _shown(machine: mesos_master.MachineID) -> str:
     return f"Machine '{json.dumps(said, separators=(',', ':'))[:300]}'"
 
 
-def _find(machine: mesos_master.MachineID, known: _Machines) -> list[pb.AgentView]:
-    """The agents of a machine, by what is said of it."""
-    hostname, ip = machine.hostname.lower(), machine.ip
-    return [
-        agent
-        for (name, at), on_it in known.items()
-        if hostname in ("", name.lower()) and ip in ("", at)
-        for agent in on_it
-    ]
+def finder(agents: Iterable[pb.AgentView]) -> _Find:
+    """Return what finds the agents of a machine, by what is said of it.
+
+    A schedule names as many machines as there are, so that none is looked for among all.
+    """
+    known = _machines(agents)
+    named: dict[str, list[tuple[str, str]]] = {}  # machines by their hostname, and by their address
+    for hostname, ip in known:
+        for said in {hostname.lower(), ip}:
+            named.setdefault(said, []).append((hostname, ip))
+
+    def find(machine: mesos_master.MachineID) -> list[pb.AgentView]:
+        hostname, ip = machine.hostname.lower(), machine.ip
+        return [
+            agent
+            for name, at in named.get(hostname or ip, ())
+            if hostname in ("", name.lower()) and ip in ("", at)
+            for agent in known[name, at]
+        ]
+
+    return find
 
 
 async def update(reading: Reading, wanted: mesos_master.Schedule) -> None:
     """Have the windows be those of a schedule, and no others. Raises RefusalError, RequestError."""
     _check(wanted)
     agents = await reading.agents()
-    known = _machines(agents)
+    find = finder(agents)
     chosen: dict[str, tuple[float, float]] = {}
     for window in wanted.windows:
         start_s = window.unavailability.start.nanoseconds / NANO
         duration_s = window.unavailability.duration.nanoseconds / NANO
         for machine in window.machine_ids:
-            found = _find(machine, known)
+            found = find(machine)
             if not found:
                 raise bad_request(
                     f"{_shown(machine)} has no agent here: windows are of agents that are known"
@@ -180,10 +193,10 @@ async def _named(
     if not listed:
         raise bad_request("List of machines is empty")
     _check_ids(listed)
-    known = _machines(await reading.agents())
+    find = finder(await reading.agents())
     out = []
     for machine in listed:
-        found = [agent for agent in _find(machine, known) if agent.HasField("maintenance")]
+        found = [agent for agent in find(machine) if agent.HasField("maintenance")]
         if not found:
             raise bad_request(f"{_shown(machine)} is not part of a maintenance schedule")
         out.append((machine, found))
