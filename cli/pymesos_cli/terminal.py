@@ -271,12 +271,23 @@ def _ending_in_a_sentence() -> Iterator[None]:
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
+        if isinstance(error, FileNotFoundError) and not _is_somewhere():
+            told = "Error: the directory that this was started in was removed: cd to another one"
+            _fail(told, EXIT_USAGE)
         where = traceback.extract_tb(error.__traceback__)[-1]
         _fail(
             f"pymesos-cli has a fault: {type(error).__name__}: {error}"
             f" ({Path(where.filename).name}, line {where.lineno}). Please report it;"
             f" {DEBUG_VARIABLE}=1 shows where it comes from"
         )
+
+
+def _is_somewhere() -> bool:
+    """Whether the working directory is there, which relative paths start from."""
+    try:
+        return bool(os.getcwd())  # noqa: PTH109 - whether it raises is what is asked
+    except OSError:
+        return False
 
 
 def _give_up(error: OutputError) -> None:

@@ -15,19 +15,33 @@ GIVE_ACCESS = "have it belong to the user that this runs as, or name another dir
 
 
 def default_directory(role: str) -> Path:
-    """/var/lib/pymesos/ROLE for root, else below $XDG_STATE_HOME (~/.local/state)."""
+    """/var/lib/pymesos/ROLE for root, else below $XDG_STATE_HOME (~/.local/state).
+
+    Raises ValueError where the user has no home folder.
+    """
     if os.geteuid() == 0:
         return Path("/var/lib/pymesos") / role
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state) / "pymesos" / role
+    if state := os.environ.get("XDG_STATE_HOME"):
+        return Path(state) / "pymesos" / role
+    try:
+        return Path.home() / ".local" / "state" / "pymesos" / role
+    except RuntimeError as error:
+        raise ValueError(
+            "this user has no home folder, and no directory is named: name one, or the folder of"
+            " all of them with XDG_STATE_HOME"
+        ) from error
 
 
 def real_path(path: Path) -> Path:
     """Where a path leads; links that lead in a circle stay, for who opens it to refuse.
 
-    `Path.resolve` raises RuntimeError for them.
+    `Path.resolve` raises RuntimeError for them. A path is as it is, too, where the directory that
+    it starts from was removed.
     """
-    return Path(os.path.realpath(path))
+    try:
+        return Path(os.path.realpath(path))
+    except FileNotFoundError:  # there is no such directory as this one any more
+        return path
 
 
 def disk_problem(error: OSError) -> str | None:

@@ -107,7 +107,11 @@ def _options(settings: BinpackSettings, job_files: tuple[Path, ...]) -> Options:
             f"there are jobs of the role {' and '.join(others)}, and --role takes those of"
             f" {chosen}: name all of them, with commas between"
         )
-    return Options(settings, chosen, settings.state_dir or default_directory(settings.name), jobs)
+    try:
+        state_dir = settings.state_dir or default_directory(settings.name)
+    except ValueError as error:
+        raise click.UsageError(f"--state-dir: {error}") from error
+    return Options(settings, chosen, state_dir, jobs)
 
 
 if __name__ == "__main__":

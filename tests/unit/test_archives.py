@@ -127,3 +127,13 @@ def test_what_comes_after_the_end_counts(sandbox: Path) -> None:
     data = gzip.compress(Layer().file("a", b"").bytes() + bytes(3 * MIB))
     with pytest.raises(ArchiveError, match="made to fill disks"):
         extract(sandbox, data, "", Limits(ratio=2, free_bytes=MIB))
+
+
+def test_a_member_of_less_than_nothing(sandbox: Path) -> None:
+    """It would be read again and again."""
+    size = b"20 size=-1536\n".replace(b"20", b"14")
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, len(size)
+    packed = header.tobuf() + size.ljust(tarfile.BLOCKSIZE, b"\0") + tarfile.TarInfo("f").tobuf()
+    with pytest.raises(ArchiveError, match="-1536 bytes"):
+        extract(sandbox, packed + bytes(2 * tarfile.BLOCKSIZE))

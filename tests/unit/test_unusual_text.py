@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pymesos_agent.claims import read_task_uids
+from pymesos_agent.health.gauges import sum_of
 from pymesos_agent.main import main as agent
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.main import main as binpack
@@ -413,3 +415,30 @@ def test_each_machine_of_a_schedule_is_found_without_a_look_at_all() -> None:
     assert found == [[str(n)] for n in range(number)] * 2
     assert not find(MachineID(hostname="h1", ip="10.0.0.2"))
     assert time.process_time() - began_s < 2, "it was eight"
+
+
+@pytest.mark.parametrize("sample", ["1_0", "0x10", "٣", "1e400", "NaN", "Inf", ""])
+def test_samples_of_tasks_that_are_no_numbers(sample: str) -> None:
+    assert sum_of(f"m {sample}\n".encode(), b"m") is None
+    assert sum_of(b'm{a="} 1_0"} 2.5e1 1700000000\nm 1\n', b"m") == 26
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.geteuid", lambda: 54321)
+    monkeypatch.setattr("os.getuid", lambda: 54321)  # of nobody in /etc/passwd
+    done = CliRunner().invoke(agent, ["--master", "127.0.0.1:9", "--print-config"])
+    assert done.exit_code == 2 and "--work-dir: this user has no home folder" in done.output
+
+
+def test_a_directory_that_was_removed_while_one_was_in_it(tmp_path: Path) -> None:
+    begin = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+    for program in (["pymesos_cli", "--tls", "f", "agents"], ["pymesos_agent", "--work-dir", "w"]):
+        command = [sys.executable, "-m", *program]
+        done = subprocess.run(
+            ["sh", "-c", begin, "sh", *command], check=False, capture_output=True, timeout=60,
+            text=True, cwd=tmp_path, env=os.environ | {"PYMESOS_MASTER": "127.0.0.1:9"},
+        )  # fmt: skip
+        assert "fault" not in done.stderr and "Traceback" not in done.stderr, done.stderr
+        assert "directory" in done.stderr

@@ -100,4 +100,6 @@ def members_of(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """One after the other; none is kept."""
     while (member := archive.next()) is not None:
         archive.members.clear()  # type: ignore[attr-defined]
+        if member.size < 0:  # the next one would be before it, and so on for ever
+            raise tarfile.ReadError(f"a member of {member.size} bytes at byte {member.offset}")
         yield member

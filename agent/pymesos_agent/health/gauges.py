@@ -22,6 +22,7 @@ from pymesos_agent.health.checking import (
     connect,
     port_of,
 )
+from pymesos_core.numbers import parse_real
 from pymesos_proto.v1 import types_pb2 as pb
 
 MAX_BYTES = 1024 * 1024  # of an answer
@@ -82,8 +83,8 @@ def sum_of(text: bytes, metric: bytes) -> float | None:
         # A label's value may have blanks and braces, and neither follows it.
         rest = line[line.rfind(b"}") + 1 :] if b"{" in line else line[len(metric) :]
         try:
-            value = float(rest.split()[0])
-        except (IndexError, ValueError):
+            value = parse_real(rest.split()[0].decode("ascii"))
+        except (IndexError, ValueError):  # NumberSyntaxError is one, and NaN is no number there
             return None
         if not 0 <= value <= MOST:
             return None
