@@ -183,9 +183,21 @@ def change_json(change: pb.FieldChange) -> Json:
     return {"path": change.path, "before": change.before or None, "after": change.after or None}
 
 
+def document_of(view: pb.DescribeJobResponse) -> Json:
+    """The document of a job, as its framework tells it. Raises ValueError for what is none."""
+    try:
+        document = json.loads(view.job_json)
+    except (ValueError, RecursionError):
+        document = None
+    tasks = document.get("tasks") if isinstance(document, dict) else None
+    if not isinstance(tasks, list) or not all(isinstance(t, dict) and "name" in t for t in tasks):
+        raise ValueError("the framework of the job answers what is no job's document")
+    return dict(document)
+
+
 def described_json(view: pb.DescribeJobResponse) -> Json:
-    """A version of a job, with its document. Raises ValueError for one that is no JSON."""
-    document = json.loads(view.job_json)
+    """A version of a job, with its document. Raises ValueError for what is none."""
+    document = document_of(view)
     return {
         "job_id": view.job_id,
         **version_json(view.version),

@@ -22,6 +22,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pymesos_agent.claims import read_task_uids
 from pymesos_agent.health.gauges import sum_of
 from pymesos_agent.main import main as agent
+from pymesos_agent.runtimes.oci.image_folder import Record
+from pymesos_agent.runtimes.oci.layers import LayerError, config_layers
+from pymesos_agent.runtimes.oci.skopeo import ImageError
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.main import main as binpack
 from pymesos_binpack.periodic.rules import Parameter, Type, value_problem
@@ -29,6 +32,7 @@ from pymesos_binpack.placement.packing.policies import PolicyError as PackingErr
 from pymesos_binpack.placement.packing.policies import read_policy as read_packing
 from pymesos_binpack.specs import JobError
 from pymesos_cli.errors import CliError
+from pymesos_cli.jobs.versions import told_document
 from pymesos_cli.local.whatif import run_whatif
 from pymesos_cli.main import main as cli
 from pymesos_cli.migrating.asking import Asking, read_secret
@@ -37,23 +41,31 @@ from pymesos_cli.packages.building import read_folder
 from pymesos_cli.packages.index import SIGNED_AS, read_index
 from pymesos_cli.packages.package import Installing, read_package
 from pymesos_cli.packages.parts import PackageError
+from pymesos_cli.packages.repositories import own_repositories
+from pymesos_cli.web.guard import Guard
 from pymesos_core.addresses import AddressError, parse_master
 from pymesos_core.directories import real_path
 from pymesos_core.discovery.forwarding import Upstream
 from pymesos_core.documents import DocumentError
 from pymesos_core.flags import Lifetime, Moment
+from pymesos_core.jobs_json import described_json
 from pymesos_core.mesos.json_messages import ConversionError, from_json
 from pymesos_core.outgoing.receivers import ReceiversError, read_receivers, read_receivers_file
+from pymesos_core.private import is_same
+from pymesos_core.security.access_tokens import is_csrf_token
 from pymesos_core.security.policy_file import PolicyError, read_policy
 from pymesos_core.settings import kinds
 from pymesos_core.settings.sources import read_file
+from pymesos_core.transport import CallError
 from pymesos_master.http import asking
+from pymesos_master.http.answering import _made
+from pymesos_master.http.routes import ROUTES
 from pymesos_master.mesos.authenticating import read_credentials
 from pymesos_master.mesos.operators.maintenance import finder
 from pymesos_master.settings import read_policy_at
 from pymesos_proto.mesos.v1.master_pb2 import MachineID
 from pymesos_proto.mesos.v1.mesos_pb2 import Resource
-from pymesos_proto.v1 import operator_pb2, types_pb2
+from pymesos_proto.v1 import jobs_pb2, operator_pb2, types_pb2
 
 
 def said(error: type[Exception], read: Callable[[Any], object], text: Any) -> str:
@@ -442,3 +454,52 @@ def test_a_directory_that_was_removed_while_one_was_in_it(tmp_path: Path) -> Non
         )  # fmt: skip
         assert "fault" not in done.stderr and "Traceback" not in done.stderr, done.stderr
         assert "directory" in done.stderr
+
+
+@pytest.mark.parametrize("odd", ["sh", [1], {"a": "b"}, 5, True])
+def test_images_whose_configuration_is_odd(odd: Any, tmp_path: Path) -> None:
+    for key in ("Env", "Entrypoint", "Cmd"):
+        record = Record("r", (), (), {"config": {key: odd}}, 0, "")
+        said(ImageError, record.image, tmp_path)
+
+
+@pytest.mark.parametrize("digest", [f"sha256:{'../' * 21}x", f"sha256:{'G' * 64}", "sha256:", 5])
+def test_digests_of_layers_that_are_none(digest: Any) -> None:
+    said(LayerError, config_layers, {"rootfs": {"diff_ids": [digest]}})
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_pipes_and_folders_where_files_are_read_again_and_again(
+    make: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe without a writer would be waited for."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "pymesos").mkdir()
+    for name in ("receivers.yaml", "key", "pymesos/packages.json"):
+        make(tmp_path / name)
+    said(ReceiversError, read_receivers_file, tmp_path / "receivers.yaml")
+    hook = f"a: {{kind: webhook, url_file: '{tmp_path / 'key'}'}}"
+    said(DocumentError, read_receivers, hook)
+    assert "packages.json" in said(PackageError, lambda s: own_repositories(s).all(), 1.0)
+
+
+def test_a_code_and_a_cookie_that_are_no_text() -> None:
+    """A header has bytes, which Python keeps as halves of characters."""
+    guard = Guard(80)
+    host = {"host": "127.0.0.1:80"}
+    for target, cookie in (("/?code=\udcff", ""), ("/", "pymesos=\udcff"), ("/", "\udcff")):
+        refused = guard.check("GET", target, host | {"cookie": cookie})
+        assert refused is not None and refused.status == 403
+    assert not is_same("s", "\udcff") and not is_csrf_token("s", "\udcff")
+    assert is_same("é", "é") and not is_same("s", "s ")
+
+
+@pytest.mark.parametrize(
+    "document", ["", "x", "5", "[]", "{}", '{"tasks": 5}', '{"tasks": [5]}', "[" * 10**5]
+)
+def test_documents_that_a_framework_made_up(document: str) -> None:
+    answer = jobs_pb2.DescribeJobResponse(job_id="j", job_json=document)
+    said(ValueError, described_json, answer)
+    said(CliError, told_document, answer)
+    by_name = {route.path: route for route in ROUTES}
+    said(CallError, lambda told: _made(by_name["/v1/jobs/{job}/document"], told), answer)

@@ -261,7 +261,8 @@ class MesosServer(Listener):
             raise bad_request("Executor cannot be found")
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme:
-            of_it = hmac.compare_digest(token.strip().encode(), executor.token.encode())
+            shown = token.strip().encode("utf-8", "backslashreplace")
+            of_it = hmac.compare_digest(shown, executor.token.encode())
             if scheme.lower() != "bearer" or not of_it:
                 raise RefusalError(401, "", {"WWW-Authenticate": 'Bearer realm="mesos-agent"'})
         elif not await self._comes_from(request, executor):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pymesos_binpack.specs import Job
 from pymesos_cli.cluster import Cluster
@@ -21,7 +20,7 @@ from pymesos_cli.jobs.run import how_to_go_on, serving_of, watch
 from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.output import age, count_of, note, print_json, print_table
 from pymesos_cli.services import service
-from pymesos_core.jobs_json import described_json, rollout_json, version_json
+from pymesos_core.jobs_json import described_json, document_of, rollout_json, version_json
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import FrameworkView
@@ -301,7 +300,7 @@ async def _check_task(cluster: Cluster, address: str, job_id: str, name: str) ->
         answer = await stub.DescribeJob(
             pb.DescribeJobRequest(job_id=job_id), timeout=cluster.timeout_s
         )
-    names = [str(task["name"]) for task in json.loads(answer.job_json)["tasks"]]
+    names = [str(task["name"]) for task in told_document(answer)["tasks"]]
     if name not in names:
         raise NotFoundError(
             f"the job {job_id} has no task {quoted(name)}: it has {', '.join(names[:MAX_TASKS])}"
@@ -354,6 +353,14 @@ def _in_short(changes: Iterable[pb.FieldChange], more: int) -> str:
     return ", ".join(listed[:SHOWN_CHANGES]) + (f", and {left} more" if left > 0 else "")
 
 
+def told_document(answer: pb.DescribeJobResponse) -> dict[str, Any]:
+    """Return the document that a framework tells of a job. Raises CliError."""
+    try:
+        return document_of(answer)
+    except ValueError as error:
+        raise CliError(str(error)) from error
+
+
 async def describe(cluster: Cluster, text: str, version: int, *, as_json: bool) -> None:
     """`pymesos-cli describe`."""
     address, job = await held(cluster, text)
@@ -361,7 +368,7 @@ async def describe(cluster: Cluster, text: str, version: int, *, as_json: bool) 
         answer = await stub.DescribeJob(
             pb.DescribeJobRequest(job_id=job.job_id, version=version), timeout=cluster.timeout_s
         )
-    document = json.loads(answer.job_json)
+    document = told_document(answer)
     if answer.env_hidden:
         note("what is in environments is left out: you may not read it (`read-env`)")
     if as_json:

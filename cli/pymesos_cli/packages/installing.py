@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +12,7 @@ from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.finding import has_ended
 from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held, stop_job
-from pymesos_cli.jobs.versions import Apply, apply_job
+from pymesos_cli.jobs.versions import Apply, apply_job, told_document
 from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_cli.packages.package import Installing, Origin, Package
@@ -253,7 +252,10 @@ async def _options(cluster: Cluster, installed: Installed) -> Mapping[str, Any]:
         answer = await stub.DescribeJob(
             pb.DescribeJobRequest(job_id=installed.job.job_id), timeout=cluster.timeout_s
         )
-    options: Mapping[str, Any] = json.loads(answer.job_json)["package"].get("options", {})
+    package = told_document(answer).get("package")
+    options = package.get("options") if isinstance(package, dict) else None
+    if not isinstance(options, dict):
+        options = {}
     if answer.env_hidden and options:
         raise CliError(
             f"you may not read what was asked of {installed.name} (`read-env`), so it cannot be"

@@ -26,6 +26,7 @@ from pymesos_cli.packages.parts import (
     Version,
 )
 from pymesos_core.contexts import own_contexts
+from pymesos_core.private import open_regular
 from pymesos_core.text import os_problem, quoted
 
 FILE, LOCK = "packages.json", "packages.lock"
@@ -160,13 +161,13 @@ class Repositories:
     def _read(self) -> dict[str, Repository]:
         path = self.folder / FILE
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            file = open_regular(path)
         except FileNotFoundError:
             return {}
         except OSError as error:
             raise PackageError(f"the repositories cannot be read: {os_problem(error)}") from error
-        with os.fdopen(handle, "rb") as file:
-            status = os.fstat(handle)
+        with file:
+            status = os.fstat(file.fileno())
             if status.st_uid not in (os.geteuid(), 0) or status.st_mode & 0o022:
                 raise PackageError(
                     f"{path} can be written by others than you, who could have you trust a key of"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
+from pymesos_core.private import is_same
 from pymesos_core.text import quoted
 
 COOKIE = "pymesos"
@@ -58,7 +58,7 @@ class Guard:
 
     def _exchange(self, given: str) -> Refused:
         """The cookie for the code, once."""
-        if not self._code or not hmac.compare_digest(given.encode(), self._code.encode()):
+        if not self._code or not is_same(self._code, given):
             return _no(f"this address was opened already, or is another's: {AGAIN}")
         self._code = ""
         cookie = f"{COOKIE}={self._cookie}; Path=/; HttpOnly; SameSite=Strict"
@@ -69,9 +69,7 @@ class Guard:
             found = SimpleCookie(header).get(COOKIE)
         except CookieError:
             return False
-        return found is not None and hmac.compare_digest(
-            found.value.encode(), self._cookie.encode()
-        )
+        return found is not None and is_same(self._cookie, found.value)
 
 
 def _no(text: str) -> Refused:

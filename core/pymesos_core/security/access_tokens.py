@@ -11,6 +11,8 @@ import hmac
 import re
 import secrets
 
+from pymesos_core.private import is_same
+
 PREFIX = "pymesos_at_"  # by which one is found where it does not belong
 SESSION_PREFIX = "pymesos_se_"
 SECRET_BYTES = 32
@@ -57,7 +59,7 @@ def csrf_token(session: str) -> str:
 
 def is_csrf_token(session: str, said: str) -> bool:
     """Whether a page of the session says this."""
-    return hmac.compare_digest(csrf_token(session).encode(), said.encode("utf-8", "replace"))
+    return is_same(csrf_token(session), said)
 
 
 def session_cookies(session: str, lifetime_s: float) -> tuple[str, str]:

@@ -137,10 +137,14 @@ def _bytes(value: Any) -> bytes:
 
 
 def _made(route: Route, answer: Any) -> Answer:
-    """What is answered of what a call has."""
-    said = route.to_json(answer)
-    if route.content_type == JSON:
-        return Answer(200, _bytes(said))
+    """What is answered of what a call has. Raises CallError for what somebody else made up."""
+    try:
+        said = route.to_json(answer)
+        if route.content_type == JSON:
+            return Answer(200, _bytes(said))
+    except (ValueError, RecursionError) as error:
+        told = str(error) if isinstance(error, ValueError) else "the answer is nested too deeply"
+        raise CallError(Code.INTERNAL, told) from None
     return Answer(200, said, {**route.headers(answer), "Content-Type": route.content_type})
 
 

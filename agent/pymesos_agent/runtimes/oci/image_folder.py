@@ -46,14 +46,23 @@ class Record:
         try:
             return Image(
                 tuple(layers / name for name in self.layers),
-                tuple(str(e) for e in config.get("Env") or ()),
-                tuple(str(e) for e in config.get("Entrypoint") or ()),
-                tuple(str(e) for e in config.get("Cmd") or ()),
+                _texts(config.get("Env")),
+                _texts(config.get("Entrypoint")),
+                _texts(config.get("Cmd")),
                 str(config.get("WorkingDir") or "/"),
                 str(config.get("User") or ""),
             )
         except (TypeError, AttributeError) as error:
             raise ImageError(f"the configuration of {self.reference} is not one") from error
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """A list of texts, which may be left out. Raises TypeError; a text is not one of letters."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError("no list of texts")
+    return tuple(value)
 
 
 class ImageFolder:

@@ -11,6 +11,7 @@ import contextlib
 import gzip
 import hashlib
 import os
+import re
 import stat
 import subprocess
 import tarfile
@@ -22,6 +23,8 @@ from typing import IO, Any
 from pymesos_agent.files.below import OutsideError, parent_of, parts_of
 from pymesos_agent.files.budget import LAYER, Budget, Header, Limits, TooMuchError, members_of
 from pymesos_agent.files.trees import remove_at
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
@@ -250,7 +253,8 @@ def config_layers(config: dict[str, Any]) -> list[str]:
     """The digests of an image's unpacked layers, the lowest first. Raises LayerError."""
     found = config.get("rootfs", {}).get("diff_ids", [])
     if not isinstance(found, list) or not all(
-        isinstance(d, str) and d.startswith("sha256:") and len(d) == 71 for d in found
+        isinstance(d, str) and _DIGEST.fullmatch(d)
+        for d in found  # its name is made of it
     ):
         raise LayerError("the image does not say which layers it has")
     return found

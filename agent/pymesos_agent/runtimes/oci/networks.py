@@ -104,7 +104,9 @@ class Networks:
             try:
                 config = json.loads(path.read_text("utf-8"))
                 name, plugins = config["name"], [p["type"] for p in config["plugins"]]
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                if not all(isinstance(text, str) for text in (name, *plugins)):
+                    raise TypeError("its name and the types of its plugins are texts")
+            except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
                 raise NetworkError(f"{path} is not a CNI network list: {error!r}") from error
             if name in ("host", NONE, ""):
                 raise NetworkError(f"{path}: a network cannot be called {name!r}")

@@ -88,7 +88,7 @@ def finder(agents: Iterable[pb.AgentView]) -> _Find:
     known = _machines(agents)
     named: dict[str, list[tuple[str, str]]] = {}  # machines by their hostname, and by their address
     for hostname, ip in known:
-        for said in {hostname.lower(), ip}:
+        for said in dict.fromkeys((hostname.lower(), ip)):
             named.setdefault(said, []).append((hostname, ip))
 
     def find(machine: mesos_master.MachineID) -> list[pb.AgentView]:
