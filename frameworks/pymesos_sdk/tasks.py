@@ -9,6 +9,8 @@ from pymesos_core.resource_values import Interval, count, to_milli
 from pymesos_core.resources import EMPTY, Resources, from_proto, tagged, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 
+MAX_PORTS = 65_535
+
 
 def take_ports(resources: Resources, number: int, start: int = 0) -> tuple[Interval, ...]:
     """`number` ports of an offer as intervals, from the `start`-th on, wrapping round.
@@ -90,7 +92,7 @@ class Room:
     def _find(self, cpus: float, mem: float, ports: int) -> Resources:
         scalars = {"cpus": to_milli("cpus", cpus), "mem": to_milli("mem", mem)}
         found = draw(self.left, scalars)
-        return found + draw_ports(self.left, ports) if ports else found
+        return found + draw_ports(self.left, _whole_ports(ports)) if ports else found
 
     def make_task(
         self,
@@ -108,9 +110,8 @@ class Room:
         Raises ValueError when there is less.
         """
         given = self._find(cpus, mem, ports)
-        self.left = self.left - given
         variables = [pb.EnvironmentVariable(name=n, value=v) for n, v in (env or {}).items()]
-        return pb.TaskInfo(
+        made = pb.TaskInfo(
             task_id=task_id,
             name=task_id,
             agent_id=self.offer.agent_id,
@@ -118,6 +119,15 @@ class Room:
             command=pb.CommandInfo(shell=True, value=command, environment=variables),
             container=pb.ContainerInfo(image=image),
         )
+        self.left = self.left - given  # of one that cannot be made, nothing is taken
+        return made
+
+
+def _whole_ports(ports: float) -> int:
+    """A number of ports; 2.0 is 2, as others compute it. Raises ValueError."""
+    if not 0 <= ports <= MAX_PORTS or ports != int(ports):
+        raise ValueError(f"ports is {ports!r}; a whole number from 0 to {MAX_PORTS} is expected")
+    return int(ports)
 
 
 def make_task(

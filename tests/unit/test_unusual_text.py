@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -52,6 +53,7 @@ from pymesos_core.jobs_json import described_json
 from pymesos_core.mesos.json_messages import ConversionError, from_json
 from pymesos_core.outgoing.receivers import ReceiversError, read_receivers, read_receivers_file
 from pymesos_core.private import is_same
+from pymesos_core.resources import from_proto, parse, to_proto
 from pymesos_core.security.access_tokens import is_csrf_token
 from pymesos_core.security.policy_file import PolicyError, read_policy
 from pymesos_core.settings import kinds
@@ -66,6 +68,7 @@ from pymesos_master.settings import read_policy_at
 from pymesos_proto.mesos.v1.master_pb2 import MachineID
 from pymesos_proto.mesos.v1.mesos_pb2 import Resource
 from pymesos_proto.v1 import jobs_pb2, operator_pb2, types_pb2
+from pymesos_sdk.tasks import Room
 
 
 def said(error: type[Exception], read: Callable[[Any], object], text: Any) -> str:
@@ -503,3 +506,13 @@ def test_documents_that_a_framework_made_up(document: str) -> None:
     said(CliError, told_document, answer)
     by_name = {route.path: route for route in ROUTES}
     said(CallError, lambda told: _made(by_name["/v1/jobs/{job}/document"], told), answer)
+
+
+def test_a_task_that_cannot_be_made_takes_nothing_of_its_room() -> None:
+    offer = types_pb2.Offer(resources=to_proto(parse("cpus:4;mem:4096;ports:[1000-1009]")))
+    room = Room(offer)
+    for wrong in ({"env": {"A": 5}}, {"ports": -1}, {"ports": 1.5}, {"ports": math.nan}):
+        with pytest.raises((TypeError, ValueError)):
+            room.make_task("t", "true", cpus=4, **wrong)
+    made = room.make_task("t", "true", cpus=4, ports=2.0)  # type: ignore[arg-type]
+    assert str(from_proto(made.resources)) == "cpus:4;mem:32;ports:[1000-1001]"

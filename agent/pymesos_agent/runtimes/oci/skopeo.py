@@ -91,7 +91,7 @@ class Skopeo:
             described = json.loads(said)
             sizes = {d["Digest"]: int(d["Size"]) for d in described.get("LayersData") or ()}
             return [RemoteLayer(str(d), sizes.get(d, 0)) for d in described["Layers"]]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ImageError(f"{reference} is not described as an image: {error}") from error
 
     async def _run(
