@@ -34,5 +34,8 @@ def parse_moment(text: str) -> datetime:
 
 
 def utc(wall_s: float) -> str:
-    """A time for people, to the second."""
-    return datetime.fromtimestamp(wall_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A time for people, to the second. Others say when, and not always with sense."""
+    try:
+        return datetime.fromtimestamp(wall_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"a time that there is not ({wall_s:g})"

@@ -33,11 +33,13 @@ from pymesos_binpack.placement.packing.policies import PolicyError as PackingErr
 from pymesos_binpack.placement.packing.policies import read_policy as read_packing
 from pymesos_binpack.specs import JobError
 from pymesos_cli.errors import CliError
+from pymesos_cli.jobs.alerts import _shown
 from pymesos_cli.jobs.versions import told_document
 from pymesos_cli.local.whatif import run_whatif
 from pymesos_cli.main import main as cli
 from pymesos_cli.migrating.asking import Asking, read_secret
 from pymesos_cli.migrating.checking import findings
+from pymesos_cli.operators.explain import waiting_lines
 from pymesos_cli.packages.building import read_folder
 from pymesos_cli.packages.index import SIGNED_AS, read_index
 from pymesos_cli.packages.package import Installing, read_package
@@ -45,6 +47,7 @@ from pymesos_cli.packages.parts import PackageError
 from pymesos_cli.packages.repositories import own_repositories
 from pymesos_cli.web.guard import Guard
 from pymesos_core.addresses import AddressError, parse_master
+from pymesos_core.clock import utc
 from pymesos_core.directories import real_path
 from pymesos_core.discovery.forwarding import Upstream
 from pymesos_core.documents import DocumentError
@@ -516,3 +519,12 @@ def test_a_task_that_cannot_be_made_takes_nothing_of_its_room() -> None:
             room.make_task("t", "true", cpus=4, **wrong)
     made = room.make_task("t", "true", cpus=4, ports=2.0)  # type: ignore[arg-type]
     assert str(from_proto(made.resources)) == "cpus:4;mem:32;ports:[1000-1001]"
+
+
+@pytest.mark.parametrize("when_s", [math.nan, math.inf, -math.inf, 1e300, 1e12])
+def test_times_that_a_framework_made_up(when_s: float) -> None:
+    assert utc(when_s).startswith("a time that there is not")
+    _shown(jobs_pb2.AlertView(state="firing", since_s=when_s, silenced_until_s=when_s))
+    view = jobs_pb2.InstanceView(attempts=1, next_start_at_s=when_s)
+    list(waiting_lines("n", view, "why", operator_pb2.ExplainFrameworkResponse()))
+    assert utc(0) == "1970-01-01T00:00:00Z"

@@ -29,6 +29,7 @@ NO_RECEIVERS = (
     " (docs/alerts.md says what is in it)"
 )
 MASTERS = "the masters"
+LONGEST_S = 1e11  # that is shown: what a framework tells may be no time at all
 TEST_TIMEOUT_S = 60.0  # a receiver of several addresses has ten seconds for each answer
 
 Told = tuple[operator_pb2.FrameworkView, list[pb.ListAlertsResponse]]
@@ -75,7 +76,7 @@ async def list_alerts(cluster: Cluster, *, as_json: bool) -> None:
 
 
 def _shown(alert: pb.AlertView | operator_pb2.ClusterAlertView) -> tuple[str, str, str, str]:
-    held_s = max(0.0, round(time.time() - alert.since_s))
+    held_s = round(min(LONGEST_S, max(0.0, time.time() - alert.since_s)))
     for_ = duration(held_s) if alert.since_s else ""
     return shown_state(alert), for_, alert.receiver, alert.summary
 

@@ -144,7 +144,7 @@ def waiting_lines(
     """Why it waits, what is missing, and what would help."""
     yield f"{name} waits: {why}"
     if instance.attempts:
-        due_s = instance.next_start_at_s - time.time()
+        due_s = min(1e11, instance.next_start_at_s - time.time())  # as a framework tells it
         due = f"; the next start is due in {duration(round(max(0.0, due_s)))}" if due_s > -1 else ""
         restarts = max(0, instance.attempts - 1)
         yield f"  started {count_of(instance.attempts, 'time')}, {restarts} of them again{due}"
