@@ -74,7 +74,7 @@ async def test_the_files_of_a_task_are_found_and_a_command_is_run_in_it() -> Non
                 await asyncio.sleep(0.1)
             assert read["offset"] == 0
             (task,) = (await get(running.mesos_port, "/tasks"))["tasks"]
-            parent = task["statuses"][-1]["container_status"]["container_id"]
+            parent = task["statuses"][0]["container_status"]["container_id"]
             command = {"value": "pwd", "arguments": ["pwd"], "shell": False}
             said = {"container_id": {"value": "n", "parent": parent}, "command": command}
             session = {

@@ -105,6 +105,8 @@ def framework_to_mesos(info: pb.FrameworkInfo, framework_id: str) -> mesos.Frame
     for name in ("principal", "hostname", "webui_url"):
         if value := getattr(info, name):
             setattr(out, name, value)
+    for label in info.labels:
+        out.labels.labels.add(key=label.key, value=label.value)
     return out
 
 

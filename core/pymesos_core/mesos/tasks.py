@@ -71,6 +71,7 @@ def statuses(
                 state=state,
                 source=pb.SOURCE_EXECUTOR,
                 timestamp_s=at_s,
+                container_id=task.status.container_id,
             )
             out.append(status_to_mesos(was, places))
     if task.HasField("status"):

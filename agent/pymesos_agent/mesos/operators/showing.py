@@ -146,6 +146,6 @@ def _statistics(
         mem_total_bytes=usage.mem_bytes,
         mem_rss_bytes=usage.mem_bytes,
         mem_limit_bytes=amounts.get("mem", 0) * MIB // 1000,
-        net_rx_bytes=usage.received_bytes,
-        net_tx_bytes=usage.sent_bytes,
+        net_rx_bytes=usage.received_bytes or None,  # of a network of its own
+        net_tx_bytes=usage.sent_bytes or None,
     )
