@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import socket
@@ -226,6 +227,21 @@ async def test_a_stand_in_answers_until_its_agent_is_back(
             again = bind("127.0.0.1", port)  # it is free
             for each in again:
                 each.close()
+
+
+def test_of_two_stand_ins_that_do_not_end_both_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stand_in, "LEAVE_WITHIN_S", 0.01)
+    (tmp_path / stand_in.FOLDER).mkdir()
+    ips = ("127.0.0.1", "127.0.0.2")
+    with contextlib.ExitStack() as stack:
+        for ip in ips:
+            back = stack.enter_context(socket.socket(socket.AF_UNIX))
+            back.bind(str(tmp_path / stand_in.FOLDER / ip))
+            back.listen()
+        stand_in.end_all(tmp_path)
+    assert all(caplog.text.count(f"at {ip} without an agent does not end") == 1 for ip in ips)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="port 53 needs root")

@@ -100,19 +100,23 @@ def end_all(folder: Path) -> None:
         with _short(own) as short:
             for path in own.iterdir():
                 if path.is_socket():
-                    _end(f"{short}/{path.name}")
-                    path.unlink(missing_ok=True)
+                    _end(short, path.name)
     except OSError as error:
         log.warning("what answers containers while there is no agent does not end: %s", error)
 
 
-def _end(path: str) -> None:
-    """Raises OSError, also for one that does not end."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(LEAVE_WITHIN_S)
-        with contextlib.suppress(ConnectionError):  # it is not there, or ends without a word
-            connection.connect(path)
-            connection.recv(1)
+def _end(folder: str, name: str) -> None:
+    """End one, or say that it does not end: others are ended all the same."""
+    path = Path(folder, name)
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(LEAVE_WITHIN_S)
+            with contextlib.suppress(ConnectionError):  # it is not there, or ends without a word
+                connection.connect(str(path))
+                connection.recv(1)
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("what answers containers at %s without an agent does not end: %s", name, error)
 
 
 @contextlib.contextmanager
