@@ -29,6 +29,7 @@ from pymesos_proto.v1.checkpoint_pb2 import SandboxRecord
 
 TaskKey = tuple[str, str]  # framework id, task id
 
+RUNS = (pb.TASK_RUNNING, pb.TASK_KILLING)
 MIB = 1024 * 1024
 MILLI_MIB = 1024 * 1024 / 1000
 
@@ -54,15 +55,28 @@ class Queries:
     def entry(self, framework_id: str, task_id: str, argv: Sequence[str], term: str) -> Entry:
         """How to run a command in the container of a task. Raises EntryError."""
         task = self._core.state.by_key.get((framework_id, task_id))
-        if task is None or task.ended:
-            raise EntryError(f"the task {task_id[:255]} does not run on this agent any more")
-        if task.state not in (pb.TASK_RUNNING, pb.TASK_KILLING):
-            raise EntryError(f"the task {task_id[:255]} does not run yet")
+        return self._entry(task, f"the task {task_id[:255]}", argv, term)
+
+    def entry_in(self, record_id: str, argv: Sequence[str], term: str) -> Entry:
+        """How to run a command in a container, by its id or that of a task in it.
+
+        Raises EntryError.
+        """
+        owner, _ = self._recorded(record_id)
+        return self._entry(owner, f"the container {record_id[:255]}", argv, term)
+
+    def _entry(self, owner: Owner | None, name: str, argv: Sequence[str], term: str) -> Entry:
+        """Raises EntryError."""
+        if owner is None or owner.ended:
+            raise EntryError(f"{name} does not run on this agent any more")
+        if not (owner.begun if isinstance(owner, Executor) else owner.state in RUNS):
+            raise EntryError(f"{name} does not run yet")
+        whose = owner if isinstance(owner, Executor) else owner.executor or owner
         try:
-            runtime = self._runtimes.get(task.runtime)
+            runtime = self._runtimes.get(whose.runtime)
             if runtime is None:
-                raise EntryError(f"the runtime {task.runtime} does not answer now")
-            start = self._core.start_of(task.executor or task)
+                raise EntryError(f"the runtime {whose.runtime} does not answer now")
+            start = self._core.start_of(whose)
             return runtime.entry(self._folders.spec(start), argv, term)
         except UserError as error:
             raise EntryError(str(error)) from error

@@ -2,7 +2,7 @@
 
 A browser shows a client certificate whoever has it ask, and reaches what listens on loopback, so a
 page of elsewhere must not be able to change anything. It cannot send JSON without being asked for
-leave first, which no master gives; and what a browser says of the page is looked at besides.
+leave first, which no server here gives; and what a browser says of the page is looked at besides.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def host_problem(host: str, names: Collection[str]) -> str | None:
     if found is not None and (found.is_address or found.name in names):
         return None
     return (
-        f"the header Host says {quoted(host)}; expected is this master's address, or its --hostname"
+        f"the header Host says {quoted(host)}; expected is this server's address, or its --hostname"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -19,7 +20,8 @@ from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.containers.usage import ContainerUsage
 from pymesos_agent.core import events as ev
 from pymesos_agent.files.folders import Folders
-from pymesos_agent.mesos.operators import files
+from pymesos_agent.mesos import server
+from pymesos_agent.mesos.operators import files, sessions
 from pymesos_agent.mesos.operators.api import Call
 from pymesos_agent.mesos.operators.endpoints import PATHS
 from pymesos_agent.mesos.server import MesosServer
@@ -27,10 +29,12 @@ from pymesos_agent.queries import Queries
 from pymesos_agent.runtimes.interface import Runtime
 from pymesos_agent.services.executor import ExecutorStreams
 from pymesos_agent.settings import AgentSettings
+from pymesos_core.mesos import media
 from pymesos_core.serving import Listen
 from pymesos_core.tasks import running
 from pymesos_proto.mesos.v1 import agent_pb2 as mesos_agent
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.agent_executors import launch, say, subscribe
 from pymesos_testing.agent_harness import AgentHarness
 from pymesos_testing.recordings.wire import Answer, ask
 
@@ -382,6 +386,18 @@ def test_a_character_that_is_cut_is_left_for_the_next_part() -> None:
     assert files.text_of(b"a\xffb") == "a\ufffdb"
 
 
+async def test_how_large_a_download_is_can_be_asked(agent: Agent) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", agent.server.port)
+    writer.write(
+        f"HEAD /files/download?path={RUN}/latest/stdout HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        "GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    )
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    assert head.startswith(b"HTTP/1.1 200") and b"Content-Length: 10\r\n" in head
+    assert await asyncio.wait_for(reader.readline(), 20) == b"HTTP/1.1 200 OK\r\n", "no file"
+    writer.close()
+
+
 async def test_few_downloads_are_made_at_a_time(agent: Agent) -> None:
     (agent.sandbox / "large").write_bytes(b"x" * 30_000_000)
     path = f"/files/download?path={RUN}/latest/large"
@@ -522,6 +538,79 @@ async def test_a_session_ends_with_a_signal_or_its_connection(agent: Agent) -> N
     assert waited == {"exit_status": 9}
 
 
+async def test_a_session_that_nobody_reads_is_aborted(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not answered a second time, in the middle of what it writes."""
+    monkeypatch.setattr(server, "SENDING_S", 0.05)
+    agent.queries._runtimes = {"process": cast(Runtime, Machine())}
+    said = {"container_id": nested(agent), "command": program("yes")}
+    kind = "LAUNCH_NESTED_CONTAINER_SESSION"
+    body = json.dumps({"type": kind, kind.lower(): said}).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", agent.server.port, limit=100)
+    writer.write(
+        b"POST /api/v1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    known = agent.server._operators.sessions
+    async with asyncio.timeout(20):
+        while known._live:
+            await asyncio.sleep(0.01)
+    assert known._ended == {f"{agent.container_id}.n": -9}
+    rest = b""
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(1 << 20):
+            rest = rest[-20:] + data
+            assert b"HTTP/1.1" not in rest
+    writer.close()
+
+
+async def test_the_ends_of_few_sessions_are_kept(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MOST_ENDED", 2)
+    for name in "abc":
+        await written(await session(agent, program("true"), name))
+    for name, status in (("a", 404), ("b", 200), ("c", 200)):
+        waited = await agent.call("WAIT_NESTED_CONTAINER", container_id=nested(agent, name))
+        assert waited.status == status, name
+
+
+async def test_a_session_is_in_the_container_of_an_executor(agent: Agent) -> None:
+    launch(agent.h, "e1")
+    agent.container_id = agent.h.started[-1].container_id
+    answer = await session(agent, program("echo", "x"), "early")
+    assert (answer.status, b"does not run yet" in answer.body) == (400, True)
+    agent.h.feed(ev.ContainerStarted(agent.container_id, 77))
+    subscribe(agent.h)
+    say(agent.h, "e1", pb.TASK_RUNNING)
+    assert agent.h.updates()[-1].status.container_id == agent.container_id, "by which it is named"
+    assert await written(await session(agent, program("echo", "x"))) == {"STDOUT": b"x\n"}
+    agent.container_id = agent.h.core.state.by_key["f", "e1"].container_id
+    assert await written(await session(agent, program("echo", "y"))) == {"STDOUT": b"y\n"}
+
+
+async def test_a_session_is_in_no_later_container_of_its_task(agent: Agent) -> None:
+    agent.h.run("done", name="n")
+    agent.container_id = agent.done
+    answer = await session(agent, program("echo", "x"))
+    assert (answer.status, b"does not run on this agent any more" in answer.body) == (400, True)
+
+
+async def test_what_a_session_reads_has_to_begin(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "BODY_S", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", agent.server.port)
+    writer.write(
+        b"POST /api/v1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/recordio\r\n"
+        b"Message-Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    assert b" 408 " in await asyncio.wait_for(reader.readline(), 20)
+    writer.close()
+
+
 async def test_what_is_no_session_is_refused(agent: Agent) -> None:
     for command, text in (
         ({"value": ""}, "there is no command"),
@@ -543,6 +632,18 @@ async def test_what_is_no_session_is_refused(agent: Agent) -> None:
         answer = await agent.call("LAUNCH_NESTED_CONTAINER_SESSION", **said)
         assert (answer.status, text in answer.body.decode()) == (400, True), answer.body
     assert (await fed(agent)).status == 404
+
+
+async def test_records_are_found_wherever_their_stream_is_cut() -> None:
+    wanted = [b"a", b"", b"12\n34", b"x" * 100]
+    stream = b"".join(map(media.record, wanted))
+
+    async def parts(size: int) -> AsyncIterator[bytes]:
+        for start in range(0, len(stream), size):
+            yield stream[start : start + size]
+
+    for size in (1, 2, 3, 7, len(stream)):
+        assert [one async for one in media.records_of(parts(size), 100)] == wanted
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ from pymesos_core import crossing, limits
 from pymesos_core.http_listening import Listener, slot_of
 from pymesos_core.mesos import media
 from pymesos_core.mesos.http import (
+    BODY_S,
     CALLBACK,
     OURS,
     abort,
@@ -198,14 +199,18 @@ class MesosServer(Listener):
     async def _fed(self, request: web.BaseRequest) -> web.StreamResponse:
         """Have a command read what comes."""
         calls = operated.calls_in(request.content.iter_any(), request.headers)
+        try:
+            async with asyncio.timeout(BODY_S):
+                first = await anext(calls, None)
+        except TimeoutError:
+            raise RefusalError(408, f"no call has come within {BODY_S:g} s") from None
+        if first is None:
+            raise bad_request("Received EOF while reading request body")
+        said = first.attach_container_input
+        if said.type != said.CONTAINER_ID:
+            raise bad_request("Expecting 'attach_container_input.type' to be CONTAINER_ID")
+        check_id(said.container_id, "attach_container_input.container_id")
         with slot_of(request):
-            first = await anext(calls, None)
-            if first is None:
-                raise bad_request("Received EOF while reading request body")
-            said = first.attach_container_input
-            if said.type != said.CONTAINER_ID:
-                raise bad_request("Expecting 'attach_container_input.type' to be CONTAINER_ID")
-            check_id(said.container_id, "attach_container_input.container_id")
             await self._operators.sessions.feed(said.container_id, calls)
         response = web.Response(headers=OURS)
         response.force_close()

@@ -94,24 +94,31 @@ def write(message: Message, media: Media) -> bytes:
 
 async def records_of(parts: AsyncIterator[bytes], most_bytes: int) -> AsyncIterator[bytes]:
     """Yield the records of a stream. Raises RefusalError for what is none, or larger."""
-    rest = b""
+    rest = bytearray()
+    size: int | None = None  # of the record that it begins with; None: there is its length before
     async for part in parts:
         rest += part
-        while rest:
-            head, line_feed, body = rest.partition(b"\n")
-            if len(head) > MAX_DIGITS or (head and not head.isdigit()):
-                raise bad_request(
-                    f"Decoding failure: {head[:MAX_DIGITS]!r} is no length of a record"
-                )
-            if not line_feed:
+        while True:
+            if size is None:
+                size = _take_length(rest, most_bytes)
+            if size is None or len(rest) < size:
                 break
-            size = int(head or b"0")
-            if size > most_bytes:
-                raise RefusalError(413, f"a record has more than {most_bytes} bytes")
-            if len(body) < size:
-                break
-            rest = body[size:]
-            yield body[:size]
+            data, size = bytes(rest[:size]), None
+            del rest[: len(data)]
+            yield data
+
+
+def _take_length(rest: bytearray, most_bytes: int) -> int | None:
+    """Take the length of a record, unless it has not come whole. Raises RefusalError."""
+    head, line_feed, _ = bytes(rest[: MAX_DIGITS + 1]).partition(b"\n")
+    if len(head) > MAX_DIGITS or (head and not head.isdigit()):
+        raise bad_request(f"Decoding failure: {head[:MAX_DIGITS]!r} is no length of a record")
+    if not line_feed:
+        return None
+    del rest[: len(head) + 1]
+    if (size := int(head or b"0")) > most_bytes:
+        raise RefusalError(413, f"a record has more than {most_bytes} bytes")
+    return size
 
 
 def record(data: bytes) -> bytes:

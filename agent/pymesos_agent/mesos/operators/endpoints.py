@@ -118,6 +118,8 @@ class Endpoints:
         )
         response.content_length = size
         await response.prepare(request)
+        if request.method == "HEAD":
+            return response
         sent = 0
         try:
             while data and sent < size:

@@ -33,7 +33,7 @@ _SIZE = pb.TerminalSize(rows=24, columns=80)  # until the client says another
 
 @dataclass
 class Nested:
-    """A session, by the id of the nested container that it is to Mesos."""
+    """A session that has not ended: a nested container, to Mesos."""
 
     session: Session
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -68,7 +68,8 @@ class Sessions:
 
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
-        self._known: dict[str, Nested] = {}  # the oldest first
+        self._live: dict[str, Nested] = {}
+        self._ended: dict[str, int] = {}  # their statuses, the oldest first
 
     async def run(
         self,
@@ -83,41 +84,44 @@ class Sessions:
         self._check_room(name)
         terminal = said.container.HasField("tty_info")
         session = Session(self._entry(said, terminal=terminal), _size(said) if terminal else None)
-        nested = self._known[name] = Nested(session)
+        nested = self._live[name] = Nested(session)
         try:
-            await session.start()
+            try:
+                await session.start()
+            except OSError as error:
+                raise bad_request(f"it cannot be run: {error}") from None
             write = await begin()
             async for output in session.outputs():
                 if output.HasField("exit_status"):
                     nested.status = output.exit_status
                 else:
                     await write(_written(output))
-        except OSError as error:
-            if isinstance(error, ConnectionError):
-                raise
-            raise bad_request(f"it cannot be run: {error}") from None
         finally:
             await to_the_end(session.close())
+            del self._live[name]
+            self._keep_end(name, nested.status)
             nested.ended.set()
 
     def _check_room(self, name: str) -> None:
-        """Raises RefusalError if there are too many, or one of that name; forgets old ones."""
-        if name in self._known:
+        """Raises RefusalError if there are too many, or one of that name."""
+        if name in self._live or name in self._ended:
             raise RefusalError(202)  # as Mesos, of a container that is there already
-        ended = [key for key, one in self._known.items() if one.ended.is_set()]
-        if len(self._known) - len(ended) >= MOST_SESSIONS:
+        if len(self._live) >= MOST_SESSIONS:
             raise RefusalError(503, f"this agent has {MOST_SESSIONS} sessions already")
-        for key in ended[: max(0, len(ended) - MOST_ENDED)]:
-            del self._known[key]
+
+    def _keep_end(self, name: str, status: int) -> None:
+        """Keep how a session has ended, and forget the oldest of too many."""
+        self._ended[name] = status
+        if len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
 
     def _entry(self, said: Call.LaunchNestedContainerSession, *, terminal: bool) -> Entry:
         argv = _argv(said.command)
         parent = said.container_id.parent.value
-        key = self._queries.key_of(parent)
-        if key is None:
+        if self._queries.key_of(parent) is None:
             raise bad_request(f"Parent container {parent} does not exist")
         try:
-            return self._queries.entry(*key, argv, TERM if terminal else "")
+            return self._queries.entry_in(parent, argv, TERM if terminal else "")
         except EntryError as error:
             raise bad_request(str(error)) from None
 
@@ -126,17 +130,19 @@ class Sessions:
 
         Raises RefusalError.
         """
-        nested = self._known.get(shown(container_id))
-        if nested is None:
-            raise RefusalError(404, f"Container {shown(container_id)} cannot be found")
-        await nested.ended.wait()
-        return nested.status << 8 if nested.status >= 0 else -nested.status
+        name = shown(container_id)
+        status = self._ended.get(name)
+        if status is None:
+            if (nested := self._live.get(name)) is None:
+                raise RefusalError(404, f"Container {name} cannot be found")
+            await nested.ended.wait()
+            status = nested.status
+        return status << 8 if status >= 0 else -status
 
     async def kill(self, said: Call.KillNestedContainer | Call.KillContainer) -> None:
         """Send a session a signal. Raises RefusalError."""
-        nested = self._known.get(shown(said.container_id))
-        if nested is None or nested.ended.is_set():
-            name = shown(said.container_id)
+        name = shown(said.container_id)
+        if (nested := self._live.get(name)) is None:
             raise RefusalError(404, f"Container '{name}' cannot be found (or is already killed)")
         number = said.signal if said.HasField("signal") else signal.SIGKILL
         if number not in SIGNALS:
@@ -146,18 +152,17 @@ class Sessions:
     def remove(self, container_id: mesos.ContainerID) -> None:
         """Forget a session that has ended. Raises RefusalError for one that has not."""
         name = shown(container_id)
-        nested = self._known.get(name)
-        if nested is not None and not nested.ended.is_set():
+        if name in self._live:
             raise RefusalError(500, f"Container {name} has not ended")
-        self._known.pop(name, None)
+        self._ended.pop(name, None)
 
     async def feed(self, container_id: mesos.ContainerID, calls: AsyncIterator[Call]) -> None:
         """Have a session read what comes, until that ends or the session does.
 
         Raises RefusalError.
         """
-        nested = self._known.get(shown(container_id))
-        if nested is None or nested.ended.is_set():
+        nested = self._live.get(shown(container_id))
+        if nested is None:
             raise RefusalError(404, f"Container {shown(container_id)} cannot be found")
         if nested.has_input:
             raise RefusalError(409, f"Container {shown(container_id)} has its input already")
