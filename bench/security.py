@@ -4,6 +4,8 @@ The same work, in turn, on a cluster that is open and on one where every connect
 certificate at both ends: that of bench/throughput.py, and that of bench/launch.py.
 
 - ratio_throughput: tasks per second with certificates, by those without; the median of the pairs.
+- ratio_cpu: the same of the tasks that a second of CPU time is enough for, of master, agents and
+  framework together. It hardly depends on what else the machine does.
 - ratio_launch_p50: from submit to TASK_RUNNING with certificates, by without.
 - kib_per_agent: what the master's memory is larger for each agent that is connected, before it
   has a task.
@@ -84,6 +86,7 @@ def main(runs: int, agents: int, tasks: int, rounds: int, as_json: bool) -> None
     ]
     result = {
         "ratio_throughput": ratio(through, lambda one: one["tasks_per_s"]),
+        "ratio_cpu": ratio(through, lambda one: 1 / sum(one["cpu_ms_per_task"].values())),
         "ratio_launch_p50": ratio(launched, lambda one: one["submit_to_running_ms"]["p50"]),
         "kib_per_agent": round(statistics.median(more) / agents, 1),
         "tasks_per_s": [[one["tasks_per_s"] for one in pair] for pair in through],
