@@ -142,7 +142,10 @@ class Promises:
                 holds.add(key)
                 if rule.when is not When.BELOW or not _is_planned(core, job, spec):
                     surely.add(key)
-            since_s = self._since_s.setdefault(key, now_s) if key in holds else now_s
+            if key in holds:
+                self._since_s.setdefault(key, now_s)
+            # It may have fired and ended in one step, the first after its process was stopped.
+            since_s = self._since_s.get(key, now_s)
             if alert is not None and fires and alert.fired_s != self._fired_s.get(key):
                 self._fired_s[key] = alert.fired_s
                 held_s = rule.for_s if key in self._stored else now_s - since_s
