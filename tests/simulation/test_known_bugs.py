@@ -1220,7 +1220,7 @@ FOUND_BY: dict[str, int] = {
     "take_any_acknowledgement": 140,
     "take_the_cursor_of_another_leader": 14,
     "take_what_another_role_is_offered": 4,
-    "take_what_is_not_measured_for_idle": 120,
+    "take_what_is_not_measured_for_idle": 20,
     "tell_nobody_of_what_fired_before": 8,
     "the_end_of_a_filter_removes_a_newer_one": 22,
     "write_the_state_of_any_epoch": 116,
