@@ -111,13 +111,16 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     networks = settings.containers.networks
     if names is not None and os.geteuid() == 0 and settings.runtime in ("auto", "oci"):
         networks = replace(networks, name_server=names.answer_at(bridge_of(networks)))
+    memory = memory_of(tag_of(work_dir))
+    if memory is not None:
+        process.close_later(memory.close)
     containers = replace(
         settings.containers,
         networks=networks,
         task_uids=task_uids,
         volume_limits=limits,
         protected=not why,
-        memory=memory_of(tag_of(work_dir)),
+        memory=memory,
     )
     needed = runtimes_of(records)
     candidates = candidates_of(

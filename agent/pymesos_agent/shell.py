@@ -160,8 +160,6 @@ class Shell:
             await self._fetching.close()
             idle = all(owner.ended for owner in self._core.state.owners.values())
             await asyncio.to_thread(self._folders.close, unmount=idle)
-            if self._settings.memory is not None:
-                self._settings.memory.close()
 
     async def _serve(self, detector: Detector) -> None:
         await self._recover()

@@ -46,11 +46,15 @@ def cgroups_of(folder: Path) -> list[Path]:
     return [group for top in tops for group in top.glob("*") if group.is_dir()]
 
 
+def in_memory(folder: Path, pattern: str) -> list[Path]:
+    """What an agent has in memory."""
+    memory = memory_of(tag_of(folder))
+    return [] if memory is None else list(memory.folder.glob(pattern))
+
+
 def pipes_of(folder: Path) -> list[Path]:
     """The folders of the named pipes of an agent's containers."""
-    memory = memory_of(tag_of(folder))
-    in_memory = [] if memory is None else list(memory.folder.glob("pipes-*"))
-    return [*folder.glob("pipes"), *folder.glob("oci/pipes"), *in_memory]
+    return [*folder.glob("pipes"), *folder.glob("oci/pipes"), *in_memory(folder, "pipes-*")]
 
 
 def count(agent: int, folder: Path) -> Counts:
@@ -62,7 +66,7 @@ def count(agent: int, folder: Path) -> Counts:
         sum(len(p.children(recursive=True)) for p in processes),
         len([mount for mount in mounts if not mount.startswith(OTHERS) or str(folder) in mount]),
         len(cgroups_of(folder)),
-        len([*folder.glob("oci/containers/*"), *folder.glob("oci/runc/*")]),
+        len([*folder.glob("oci/containers/*"), *in_memory(folder, "runtime-oci/*/*")]),
         len([pipe for pipes in pipes_of(folder) for pipe in pipes.iterdir()]),
     )
 

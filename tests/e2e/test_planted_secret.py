@@ -233,7 +233,7 @@ def test_a_planted_secret_is_found_nowhere_else(
         wait_for(
             "nothing is left in memory",
             lambda: {f.name for m in memory for f in m.folder.rglob("*")}
-            <= {"pipes-process", "pipes-oci", "pipes-crun", "pipes-runc"}, 30,
+            <= {"pipes-process", "pipes-oci", "runtime-oci", "containers", "crun", "runc"}, 30,
         )  # fmt: skip
     finally:
         cluster.end()

@@ -29,6 +29,7 @@ from pymesos_agent.containers.spec import ContainerSpec, SecretValues
 from pymesos_agent.core.events import ContainerExited, ContainerFailed, ContainerStarted
 from pymesos_agent.core.ports import Group
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError
+from pymesos_agent.runtimes.oci import tools
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.oci.seccomp import profile
 from pymesos_agent.supervision.supervised import Supervised
@@ -537,29 +538,31 @@ async def test_nothing_is_left_of_it(oci: Tried) -> None:
     await oci.rig.exited(spec)
     oci.rig.runtime.destroy(spec.container_id)
     for _ in range(100):
-        if not leftovers(oci.folder, spec):
+        if not leftovers(oci, spec):
             return
         await asyncio.sleep(0.05)
-    pytest.fail(f"left: {leftovers(oci.folder, spec)}")
+    pytest.fail(f"left: {leftovers(oci, spec)}")
 
 
-def leftovers(folder: Path, spec: ContainerSpec) -> list[str]:
+def leftovers(oci: Tried, spec: ContainerSpec) -> list[str]:
     """Folders, cgroups and mounts of a container."""
     found = [str(p) for p in Path("/sys/fs/cgroup").glob(f"*/pymesos/*/{spec.container_id}")]
-    for name in ("containers", "runc", "pipes"):
-        found += [str(p) for p in (folder / "work/oci" / name).glob(f"{spec.container_id}*")]
+    for name in ("containers", "pipes"):
+        found += [str(p) for p in (oci.folder / "work/oci" / name).glob(f"{spec.container_id}*")]
+    found += [str(p) for p in oci.memory.folder.glob(f"*/*/{spec.container_id}*")]
     mounts = Path("/proc/self/mounts").read_text().splitlines()
     return found + [line for line in mounts if spec.container_id in line]
 
 
 async def test_after_a_crash_in_a_launch_nothing_stays(oci: Tried) -> None:
-    """The agent and its supervisor are gone while runc is at work."""
+    """The agent and its supervisor are gone while the tool is at work."""
     runs = await oci.rig.run("sleep 60", image=oci.image)
     spec = oci.rig.spec("sleep 60", image=oci.image)
     oci.rig.runtime.launch(spec)
+    at_work = [oci.memory.of_runtime("oci") / name / spec.container_id for name in tools.NAMES]
     for _ in range(200):
         await asyncio.sleep(0.001)
-        if (oci.folder / "work/oci/runc" / spec.container_id).exists():
+        if any(path.exists() for path in at_work):
             break
     await oci.rig.runtime.close()
     for pid in supervisors(oci.folder):
@@ -572,7 +575,7 @@ async def test_after_a_crash_in_a_launch_nothing_stays(oci: Tried) -> None:
                and hasattr(e, "pid"))  # fmt: skip
     found = await again.recover({runs.container_id: pid})
     assert found.keys() == {runs.container_id}, "what is known goes on"
-    assert leftovers(oci.folder, spec) == []
+    assert leftovers(oci, spec) == []
     again.kill(runs.container_id, force=True)
     for _ in range(200):
         await asyncio.sleep(0.02)
@@ -580,7 +583,7 @@ async def test_after_a_crash_in_a_launch_nothing_stays(oci: Tried) -> None:
             break
     again.destroy(runs.container_id)
     await again.close()
-    assert leftovers(oci.folder, runs) == []
+    assert leftovers(oci, runs) == []
 
 
 @pytest.mark.parametrize("runtime", [*DECLARED, "podman"])

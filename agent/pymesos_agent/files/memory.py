@@ -2,7 +2,7 @@
 
     /run/pymesos-0/TAG/CONTAINER/secrets/…   files, for the container's user alone
     /run/pymesos-0/TAG/CONTAINER/variables   a file that its shell reads, if an engine runs it
-    /run/pymesos-0/TAG/CONTAINER/…           what a runtime writes down that has secrets in it
+    /run/pymesos-0/TAG/runtime-RUNTIME/…     what a runtime writes down of its containers
     /run/pymesos-0/TAG/pipes-RUNTIME/…       what containers write goes through these
 
 It outlives the agent, as containers do, and ends with the machine. What is in it is a container's,
@@ -29,7 +29,8 @@ KINDS = ("tmpfs", "ramfs")  # file systems without a disk
 MOUNTS = Path("/proc/self/mountinfo")
 RUN = Path("/run")
 SHARED = Path("/dev/shm")  # noqa: S108 - it is looked at whose the folder in it is
-PIPES = "pipes-"  # with which the names of their folders begin; no container's does
+# With which the names of folders begin that are no container's.
+PIPES, RUNTIMES = "pipes-", "runtime-"
 IN_CONTAINER = "/run/secrets"  # where containers with namespaces find the files
 VARIABLE = "PYMESOS_SECRETS"  # that names the folder
 
@@ -59,6 +60,10 @@ class Memory:
         at all that was removed in the last minutes.
         """
         return self.folder / f"{PIPES}{runtime}"
+
+    def of_runtime(self, runtime: str) -> Path:
+        """Where a runtime has what it writes down of its containers, and removes it."""
+        return self.folder / f"{RUNTIMES}{runtime}"
 
     def make(self, container_id: str) -> Path:
         """Make a container's folder. Raises OSError."""
@@ -109,7 +114,7 @@ class Memory:
     def sweep(self, kept: Collection[str]) -> None:
         """Remove what an earlier run left of containers that are no more."""
         for folder in self.folder.iterdir():
-            if folder.name not in kept and not folder.name.startswith(PIPES):
+            if folder.name not in kept and not folder.name.startswith((PIPES, RUNTIMES)):
                 log.info("removing the secrets of %s, which an earlier run left", folder.name)
                 self.remove(folder.name)
 

@@ -23,7 +23,6 @@ from pymesos_agent.containers.facets import with_bundle_parts
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.files.memory import IN_CONTAINER
-from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.runtimes.oci import programs, seccomp
 from pymesos_agent.runtimes.oci.networks import BRIDGE
 from pymesos_agent.runtimes.oci.tools import ROOT, HostMount, Overlay, Prepared
@@ -98,13 +97,13 @@ def write_bundle(
     host: Host,
     cgroup: str,
     network: Path | None = None,
-    private: Path | None = None,
+    written: Path | None = None,
 ) -> Bundle:
     """Make the folder. Raises BundleError, OSError.
 
-    With a `private` folder in memory, what is written of its environment is there. What it returns
-    is closed once the container is made, or is not to be. `network` is the namespace that it
-    enters; without, it has the machine's or a new one.
+    What the container writes into its image is in the folder `written`; without, in the bundle.
+    What it returns is closed once the container is made, or is not to be. `network` is the
+    namespace that it enters; without, it has the machine's or a new one.
     """
     user = _user(spec, image)
     argv = _argv(spec, image)
@@ -121,7 +120,7 @@ def write_bundle(
             f" {USER_NAMESPACE_IDS - 1}"
         )
     bundle.mkdir(parents=True)
-    overlay = None if image is None else _make_overlay(bundle, image, base)
+    overlay = None if image is None else _make_overlay(bundle, written or bundle, image, base)
     root = bundle / ROOT
     if image is None:
         root = _host_root(bundle, spec, host)
@@ -148,7 +147,7 @@ def write_bundle(
             "linux": _linux(spec, image, host, cgroup, base, network),
         }
         config = with_bundle_parts(config, spec, settings)
-        _write_config(bundle, json.dumps(config), private)
+        _write_config(bundle, json.dumps(config))
         prepared = Prepared(bundle, overlay, host_mounts)
         return Bundle((user.uid + base, user.gid + base), prepared, held.pop_all())
 
@@ -174,14 +173,15 @@ def _linux(
     }
 
 
-def _make_overlay(bundle: Path, image: Image, base: int) -> Overlay:
+def _make_overlay(bundle: Path, written: Path, image: Image, base: int) -> Overlay:
     """Make an overlay whose folders belong to the container's root, and to this container alone."""
+    written.mkdir(exist_ok=True)
     # While it is there, none of these is removed (images.py).
-    (bundle / "layers").write_text("\n".join(layer.name for layer in image.layers), "ascii")
-    for folder in (bundle / ROOT, bundle / "upper", bundle / "work"):
+    (written / "layers").write_text("\n".join(layer.name for layer in image.layers), "ascii")
+    for folder in (bundle / ROOT, written / "upper", written / "work"):
         folder.mkdir(mode=0o755)
         os.chown(folder, base, base)
-    return Overlay.of(image.layers, bundle, *(["userxattr"] if base else []))
+    return Overlay.of(image.layers, written, *(["userxattr"] if base else []))
 
 
 def _host_root(bundle: Path, spec: ContainerSpec, host: Host) -> Path:
@@ -343,12 +343,9 @@ def _secrets(spec: ContainerSpec, settings: Settings) -> Iterator[dict[str, Any]
         yield _bind(folder, IN_CONTAINER, read_only=True)
 
 
-def _write_config(bundle: Path, config: str, private: Path | None) -> None:
+def _write_config(bundle: Path, config: str) -> None:
     """Raises OSError."""
     path = bundle / CONFIG
-    if private is not None:
-        path.symlink_to(private / CONFIG)
-        path = private / CONFIG
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(config)
 
@@ -441,13 +438,12 @@ def _device(path: Path) -> dict[str, Any]:
     return {"path": str(path), "type": "c", "fileMode": 0o666, "uid": 0, "gid": 0, **_numbers(path)}
 
 
-def write_process(bundle: Path, argv: Sequence[str], more: Mapping[str, str]) -> Path:
-    """One more process of a container, like its first: a file for the tool, in the bundle.
+def write_process(config: Path, argv: Sequence[str], more: Mapping[str, str]) -> Path:
+    """One more process of a container, like its first: a file for the tool, beside its config.
 
     Not by the tool's options: crun takes what they say of the environment for all of it, and who
     may list the machine's processes would read it. Raises OSError, ValueError, LookupError.
     """
-    config = (bundle / CONFIG).resolve(strict=True)
     process = json.loads(config.read_text("utf-8"))["process"]
     process["args"] = list(argv)
     process["env"] += [f"{name}={value}" for name, value in more.items()]
@@ -455,8 +451,3 @@ def write_process(bundle: Path, argv: Sequence[str], more: Mapping[str, str]) ->
     path = config.parent / f"exec-{uuid.uuid4().hex}.json"
     path.write_text(json.dumps(process), "utf-8")
     return path
-
-
-def remove_bundle(bundle: Path) -> None:
-    """With all that the container wrote into its root file system."""
-    try_remove_tree(bundle)

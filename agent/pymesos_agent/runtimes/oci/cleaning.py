@@ -8,16 +8,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pymesos_agent.containers.cgroups import Cgroups, Group
-from pymesos_agent.files.memory import Memory
-from pymesos_agent.files.trees import try_remove_tree
-from pymesos_agent.runtimes.oci.bundle import remove_bundle
-from pymesos_agent.runtimes.oci.making import PRIVATE
 from pymesos_agent.runtimes.oci.networks import Networks
+from pymesos_agent.runtimes.oci.places import Places
 
 log = logging.getLogger(__name__)
 
@@ -29,24 +25,14 @@ class Cleaning:
 
     def __init__(
         self,
-        bundles: Path,
-        states: Sequence[Path],
+        places: Places,
         cgroups: Cgroups,
         networks: Networks,
-        memory: Memory | None,
     ) -> None:
-        """`states` are the folders of what tools know of containers."""
-        self._bundles = bundles
-        self._states = states
+        self._places = places
         self._cgroups = cgroups
         self._networks = networks
-        self._memory = memory
         self._threads = ThreadPoolExecutor(CLEANERS, thread_name_prefix="oci-clean")
-
-    def left(self) -> set[str]:
-        """The containers of which there are folders."""
-        folders = (self._bundles, *self._states)
-        return {path.name for folder in folders for path in folder.iterdir()}
 
     def clean(self, container_id: str) -> None:
         """Whatever is there of a container that is not to run; harmless when nothing is."""
@@ -56,12 +42,8 @@ class Cleaning:
             except ProcessLookupError:
                 continue
         self._cgroups.destroy_everywhere(container_id)
-        for states in self._states:
-            try_remove_tree(states / container_id)
-        if self._memory is not None:
-            try_remove_tree(self._memory.of(container_id) / PRIVATE)
         self._networks.remove(container_id)
-        remove_bundle(self._bundles / container_id)
+        self._places.remove(container_id)
 
     def clean_later(self, container_id: str) -> None:
         """In a thread of its own."""

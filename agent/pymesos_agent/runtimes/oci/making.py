@@ -23,9 +23,8 @@ from pymesos_agent.files.turns import turn_of
 from pymesos_agent.runtimes.oci.bundle import Host, Image, write_bundle
 from pymesos_agent.runtimes.oci.images import Images
 from pymesos_agent.runtimes.oci.networks import Networks, Wanted
+from pymesos_agent.runtimes.oci.places import Places
 from pymesos_agent.runtimes.oci.tools import Prepared
-
-PRIVATE = "oci"  # of a container, in memory
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,6 @@ class Made:
     bundle: Path
     owner: tuple[int, int]  # the ids on the machine of who it runs as
     prepared: Prepared  # what is to be mounted
-    private: Path | None  # where the tool keeps what it knows of it, if not on disk
 
 
 class Making:
@@ -43,13 +41,13 @@ class Making:
 
     def __init__(
         self,
-        bundles: Path,
+        places: Places,
         settings: Settings,
         images: Images,
         networks: Networks,
         tell: Callable[[ContainerPulling], None],
     ) -> None:
-        self._bundles = bundles
+        self._places = places
         self._settings = settings
         self._images = images
         self._networks = networks
@@ -59,12 +57,12 @@ class Making:
     async def make(self, spec: ContainerSpec, host: Host, cgroup: str) -> Made:
         """Make all of it. Raises ImageError, BundleError, NetworkError, OSError."""
         container_id = spec.container_id
-        bundle = self._bundles / container_id
+        bundle = self._places.bundle(container_id)
         network = await self._network(spec)
         # From here to the bundle nothing waits, so no layer of it is removed meanwhile.
         image = await self._image(spec)
-        private = self._private(spec)
-        made = write_bundle(bundle, spec, image, self._settings, host, cgroup, network, private)
+        written = self._places.written_by(container_id)
+        made = write_bundle(bundle, spec, image, self._settings, host, cgroup, network, written)
         self._held[container_id] = made.held
         if spec.has_secret_files and self._settings.memory is not None:
             self._settings.memory.give(container_id, *made.owner)
@@ -76,7 +74,7 @@ class Making:
                 os.chown(path, *made.owner)
                 if base := self._settings.user_namespace_base:
                     let_pass(path.parent, base)  # its root mounts it
-        return Made(bundle, made.owner, made.prepared, private)
+        return Made(bundle, made.owner, made.prepared)
 
     def let_go(self, container_id: str) -> None:
         """Close what was held for a container that runs now, or is not to."""
@@ -86,16 +84,6 @@ class Making:
         """Let go of all."""
         for held in self._held.values():
             held.close()
-
-    def _private(self, spec: ContainerSpec) -> Path | None:
-        """A folder in memory for what the tool writes down of a container that has secrets in its
-        environment; of others it is on disk. Raises OSError."""
-        memory = self._settings.memory
-        if not spec.secrets.variables or memory is None:
-            return None
-        private = memory.make(spec.container_id) / PRIVATE
-        private.mkdir(mode=0o700)
-        return private
 
     async def _network(self, spec: ContainerSpec) -> Path | None:
         """The network namespace, unless the tool makes it or it is the machine's.

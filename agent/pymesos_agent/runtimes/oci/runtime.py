@@ -14,7 +14,6 @@ import os
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,6 @@ from pymesos_agent.core.events import (
     killed_early,
 )
 from pymesos_agent.files.folders import sandbox_path
-from pymesos_agent.files.spreading import spread_if_needed
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.bundle import (
@@ -45,8 +43,9 @@ from pymesos_agent.runtimes.oci.bundle import (
 )
 from pymesos_agent.runtimes.oci.cleaning import Cleaning, processes_of
 from pymesos_agent.runtimes.oci.images import Images, layers_in_use
-from pymesos_agent.runtimes.oci.making import PRIVATE, Making
+from pymesos_agent.runtimes.oci.making import Making
 from pymesos_agent.runtimes.oci.networks import NetworkError, Networks
+from pymesos_agent.runtimes.oci.places import Places
 from pymesos_agent.runtimes.oci.preparing import (
     check_user_namespaces,
     make_directory,
@@ -55,7 +54,7 @@ from pymesos_agent.runtimes.oci.preparing import (
     working_tool,
 )
 from pymesos_agent.runtimes.oci.skopeo import ImageError
-from pymesos_agent.runtimes.oci.tools import ERROR_LOG, NAMES, Tool, installed
+from pymesos_agent.runtimes.oci.tools import ERROR_LOG, Tool, installed
 from pymesos_agent.runtimes.trials import Trials
 from pymesos_agent.supervision import supervised
 from pymesos_core.resources import Resources
@@ -88,11 +87,10 @@ class OciRuntime:
     def __init__(self, work_dir: Path, agent_tag: str, settings: Settings) -> None:
         """`work_dir` is the agent's; all of this runtime is in its folder `oci`."""
         self._directory = work_dir / "oci"
-        self._bundles = self._directory / "containers"
+        self._places = Places(self._directory, settings.memory)
         self._consoles = self._directory / CONSOLES
         self._agent_tag = agent_tag
         self._settings = settings
-        self._states = tuple(self._directory / name for name in NAMES)  # also of one that is gone
         self._tools: dict[str, Tool] = {}  # that are installed
         self._tool: Tool | None = None  # that new containers are made by
         self._cgroups: cgroups.Cgroups | None = None
@@ -106,12 +104,12 @@ class OciRuntime:
         self._images = Images(
             self._directory / (f"images-{base}" if base else "images"),
             settings.images,
-            lambda: layers_in_use(self._bundles),
+            lambda: layers_in_use(self._places.written),
             base,
         )
         self._networks = Networks(self._directory / "networks", settings.networks)
         self._making = Making(
-            self._bundles,
+            self._places,
             settings,
             self._images,
             self._networks,
@@ -172,17 +170,13 @@ class OciRuntime:
         self._cgroups, why_not = cgroups.detect(self._agent_tag)
         if self._cgroups is None:
             raise RuntimeUnavailableError(f"it needs cgroups: {why_not}")
-        self._cleaning = Cleaning(
-            self._bundles, self._states, self._cgroups, self._networks, self._settings.memory
-        )
+        self._cleaning = Cleaning(self._places, self._cgroups, self._networks)
         if self._settings.user_namespace_base:
             check_user_namespaces(self._directory)
         try:
             make_directory(self._directory, self._settings.user_namespace_base)
-            self._tools = installed(self._directory)
-            for folder in (self._bundles, *self._states):
-                folder.mkdir(mode=0o711, exist_ok=True)
-                spread_if_needed(folder)
+            self._places.make(self._settings.user_namespace_base)
+            self._tools = installed(self._places.folder)
             try_remove_tree(self._consoles)  # of an agent that was killed
             self._consoles.mkdir(mode=0o700, exist_ok=True)
             names = self._bridge_names(self._settings.networks.name_server)
@@ -203,7 +197,7 @@ class OciRuntime:
         """Why a container that does nothing cannot be run, if it cannot. Raises OSError."""
         assert self._cgroups is not None and self._cleaning is not None
         name = f"trial-{tool.name}"
-        sandbox, bundle = self._directory / name, self._bundles / name
+        sandbox, bundle = self._directory / name, self._places.bundle(name)
         self._cleaning.clean(name)
         sandbox.mkdir(exist_ok=True)
         try:
@@ -242,7 +236,7 @@ class OciRuntime:
             if is_there and self._supervised.may_adopt(container_id):
                 self._supervised.adopt(container_id, pid)
                 found[container_id] = ContainerState(pid)
-        for container_id in self._cleaning.left() - found.keys():
+        for container_id in self._places.left() - found.keys():
             log.warning("removing what an earlier agent left of %s", container_id)
             await asyncio.to_thread(self._cleaning.clean, container_id)
         await asyncio.to_thread(self._networks.recover, found)
@@ -285,7 +279,7 @@ class OciRuntime:
             self._hear(ContainerFailed(container_id, text))
             return
         assert self._tool is not None
-        tool = self._tool if made.private is None else _with_states(self._tool, made.private)
+        tool = self._tool
         pid_file, error_log = str(made.bundle / "pid"), str(made.bundle / ERROR_LOG)
         busy = self._supervised.launching >= CORES
         self._supervised.launch(
@@ -332,15 +326,12 @@ class OciRuntime:
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """See Runtime."""
         container_id = spec.container_id
-        tools = list(self._tools.values())
-        if (memory := self._settings.memory) is not None:
-            tools += [_with_states(tool, memory.of(container_id) / PRIVATE) for tool in tools]
-        for tool in tools:
-            if (tool.states / container_id).exists():
+        for installed_tool in self._tools.values():
+            if (tool := self._places.knowing(installed_tool, container_id)) is not None:
                 mark = new_mark()
                 more = {MARK: mark, "TERM": term} if term else {MARK: mark}
                 try:
-                    process = write_process(self._bundles / container_id, argv, more)
+                    process = write_process(self._places.config(container_id), argv, more)
                 except (OSError, ValueError, LookupError) as error:
                     raise EntryError(f"the container's files cannot be read: {error}") from error
                 options = ["--process", str(process), *(["--tty"] if term else [])]
@@ -355,7 +346,7 @@ class OciRuntime:
 
     def private_paths(self, container_id: str) -> Sequence[Path]:
         """See Runtime."""
-        return (self._bundles / container_id / "upper",)
+        return (self._places.written_by(container_id) / "upper",)
 
     def destroy(self, container_id: str) -> None:
         """See Runtime."""
@@ -375,11 +366,7 @@ class OciRuntime:
         await asyncio.to_thread(self._warmer.shutdown)
         if self._cgroups is not None:
             self._cgroups.close()
-
-
-def _with_states(tool: Tool, private: Path) -> Tool:
-    """The tool, with what it knows of a container in a folder of that."""
-    return replace(tool, states=private / tool.name)
+        self._places.close()
 
 
 def watch_of(group: cgroups.Group) -> dict[str, Any]:

@@ -53,11 +53,12 @@ class Overlay:
     options: str
 
     @classmethod
-    def of(cls, layers: Sequence[Path], bundle: Path, *more: str) -> Overlay:
-        """`layers`, the uppermost first, go by their names: options have one page of memory."""
+    def of(cls, layers: Sequence[Path], written: Path, *more: str) -> Overlay:
+        """`layers`, the uppermost first, go by their names: options have one page of memory. What
+        is written is in the folder `written`."""
         (folder,) = {layer.parent for layer in layers}
         lower = ":".join(layer.name for layer in layers)
-        upper = (f"upperdir={bundle}/upper", f"workdir={bundle}/work")
+        upper = (f"upperdir={written}/upper", f"workdir={written}/work")
         return cls(folder, ",".join((f"lowerdir={lower}", *upper, *more)))
 
 
