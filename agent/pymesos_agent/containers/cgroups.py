@@ -83,6 +83,10 @@ class Cgroups:
         self._bases = {name: f"{root}/" for name, root in roots.items()}
         self._all_bases = tuple(dict.fromkeys(self._bases.values()))
         self._own_procs = _own_procs(mount / "memory" if version == 1 else mount)
+        below = mount / "memory" if version == 1 else mount
+        self._path = f"/{roots['memory'].relative_to(below)}/"
+        mounts = sorted(mount.iterdir()) if version == 1 else [mount]
+        self._everywhere = [f"{each}{self._path}" for each in mounts if not each.is_symlink()]
 
     @property
     def isolation(self) -> dict[str, str]:
@@ -191,16 +195,12 @@ class Cgroups:
 
     def path(self, container_id: str) -> str:
         """A container's path below the mount of cgroups, as an OCI runtime expects it."""
-        mount = self._mount / "memory" if self.version == 1 else self._mount
-        return "/" + str((self._roots["memory"] / container_id).relative_to(mount))
+        return self._path + container_id
 
     def destroy_everywhere(self, container_id: str) -> None:
         """Remove a container's groups in every controller: OCI runtimes make more than we do."""
-        path = self.path(container_id).lstrip("/")
-        mounts = sorted(self._mount.iterdir()) if self.version == 1 else [self._mount]
-        for mount in mounts:
-            if not mount.is_symlink() and (mount / path).is_dir():
-                _remove(f"{mount}/{path}")
+        for base in self._everywhere:
+            _remove(base + container_id)
 
     def close(self) -> None:
         """Remove the agent's own groups, unless containers live on in them."""
@@ -245,7 +245,7 @@ def _remove(group: str) -> None:
         try:
             os.rmdir(group)  # noqa: PTH106
             return
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
             if error.errno != errno.EBUSY or attempt == 4:

@@ -389,12 +389,15 @@ def engine_arguments(spec: ContainerSpec, settings: Settings) -> dict[str, Any]:
     return out
 
 
+WITH_BUNDLE_PARTS = tuple(facet for facet in FACETS if facet.bundle is not _nothing)
+
+
 def with_bundle_parts(
     config: Mapping[str, Any], spec: ContainerSpec, settings: Settings
 ) -> dict[str, Any]:
     """An OCI configuration with what the rows above give a container."""
     out = dict(config)
-    for facet in FACETS:
+    for facet in WITH_BUNDLE_PARTS:
         out = _merged(out, facet.bundle(spec, settings))
     return out
 

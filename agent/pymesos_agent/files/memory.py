@@ -107,9 +107,11 @@ class Memory:
         folder.chmod(0o550)
 
     def remove(self, container_id: str) -> None:
-        """Remove all of a container."""
-        _open_up(self.of(container_id))
-        try_remove_tree(self.of(container_id))
+        """Remove all of a container; most have nothing here."""
+        folder = self.of(container_id)
+        if os.path.lexists(folder):
+            _open_up(folder)
+            try_remove_tree(folder)
 
     def sweep(self, kept: Collection[str]) -> None:
         """Remove what an earlier run left of containers that are no more."""

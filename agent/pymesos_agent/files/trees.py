@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -37,6 +37,26 @@ def try_remove_tree(path: Path) -> None:
     """As `remove_tree`; what cannot be removed stays without a word."""
     with contextlib.suppress(OSError):
         remove_tree(path)
+
+
+def try_remove_files(folder: str, names: Iterable[str]) -> None:
+    """A folder that nobody else changes, with the files that are usually in it, and as
+    `try_remove_tree` with all else: what is made and removed for each container goes without more.
+    """
+    try:
+        os.rmdir(folder)  # noqa: PTH106
+        return
+    except FileNotFoundError:
+        return
+    except OSError:
+        pass
+    for name in names:
+        with contextlib.suppress(OSError):
+            os.unlink(f"{folder}/{name}")  # noqa: PTH108
+    try:
+        os.rmdir(folder)  # noqa: PTH106
+    except OSError:
+        try_remove_tree(Path(folder))
 
 
 def remove_at(parent: int, name: str) -> None:

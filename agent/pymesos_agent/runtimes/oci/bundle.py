@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -272,9 +273,8 @@ def _mounts(
 ) -> Iterator[dict[str, Any]]:
     if image is None:
         for name in HOST_PROGRAMS:
-            path = Path("/") / name
-            if path.is_dir() and not path.is_symlink():
-                yield _bind(path, str(path), read_only=True, nested=True)
+            if _is_folder(path := f"/{name}"):
+                yield _bind(path, path, read_only=True, nested=True)
     yield _mount("/proc", "proc", "nosuid", "noexec", "nodev")
     yield _mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k")
     yield _mount(
@@ -346,8 +346,17 @@ def _secrets(spec: ContainerSpec, settings: Settings) -> Iterator[dict[str, Any]
 def _write_config(bundle: Path, config: str) -> None:
     """Raises OSError."""
     path = bundle / CONFIG
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(config)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file, "wb", buffering=0) as opened:
+        opened.write(config.encode())
+
+
+def _is_folder(path: str) -> bool:
+    """Whether it is one, and not a link to one."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _mount(where: str, kind: str, *options: str) -> dict[str, Any]:
@@ -355,7 +364,7 @@ def _mount(where: str, kind: str, *options: str) -> dict[str, Any]:
 
 
 def _bind(
-    path: Path,
+    path: Path | str,
     where: str,
     *,
     read_only: bool = False,

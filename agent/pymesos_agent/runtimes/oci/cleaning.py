@@ -9,11 +9,11 @@ import logging
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from pymesos_agent.containers.cgroups import Cgroups, Group
 from pymesos_agent.runtimes.oci.networks import Networks
 from pymesos_agent.runtimes.oci.places import Places
+from pymesos_agent.supervision.procfs import content
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,6 @@ class Cleaning:
 def processes_of(group: Group) -> list[int]:
     """The processes in a container's cgroup; none when the cgroup is gone."""
     try:
-        text = Path(group.procs).read_text("ascii")
+        return [int(line) for line in content(group.procs).split()]
     except OSError:
         return []
-    return [int(line) for line in text.split()]

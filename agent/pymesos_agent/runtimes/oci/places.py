@@ -18,12 +18,15 @@ from pathlib import Path
 
 from pymesos_agent.files.memory import Memory
 from pymesos_agent.files.spreading import spread_if_needed
-from pymesos_agent.files.trees import try_remove_tree
+from pymesos_agent.files.trees import try_remove_files, try_remove_tree
 from pymesos_agent.runtimes.oci.bundle import CONFIG
 from pymesos_agent.runtimes.oci.preparing import make_directory
-from pymesos_agent.runtimes.oci.tools import NAMES, Tool
+from pymesos_agent.runtimes.oci.tools import ERROR_LOG, NAMES, PID_FILE, Tool
 
 CONTAINERS = "containers"
+# What is usually there.
+OF_BUNDLES = (CONFIG, PID_FILE, ERROR_LOG)
+OF_TOOLS = (CONFIG, "status", "seccomp.bpf")  # as crun knows a container
 
 
 class Places:
@@ -85,9 +88,9 @@ class Places:
     def remove(self, container_id: str) -> None:
         """Remove all of a container; harmless when nothing is there."""
         for folder in (*self._states, *self._earlier, *self._earlier_of(container_id)):
-            try_remove_tree(folder / container_id)
-        for folder in {self.bundle(container_id), self.written_by(container_id)}:
-            try_remove_tree(folder)
+            try_remove_files(f"{folder}/{container_id}", OF_TOOLS)
+        try_remove_files(str(self.bundle(container_id)), OF_BUNDLES)
+        try_remove_files(str(self.written_by(container_id)), ())
 
     def close(self) -> None:
         """Leave nothing in memory, unless there is something of a container."""

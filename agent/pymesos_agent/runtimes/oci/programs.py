@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from pymesos_agent.containers.environment import DEFAULT_PATH, NOT_EXECUTABLE
 
@@ -38,24 +39,30 @@ def problem_of(root: Root, argv: Sequence[str], cwd: str, path: str) -> str | No
         names = [str(PurePosixPath(cwd) / argv[0])]
     else:
         names = [str(PurePosixPath(cwd) / p / argv[0]) for p in (path or DEFAULT_PATH).split(":")]
-    inside, here = root.sandbox
-    for name in map(PurePosixPath, names):
-        if any(name.is_relative_to(mount) for mount in root.mounted):
+    inside, here = str(root.sandbox[0]), root.sandbox[1]
+    for name in names:
+        if any(_is_below(name, str(PurePosixPath(mount))) for mount in root.mounted):
             return None
-        if name.is_relative_to(inside):
-            file = find([here], str(name.relative_to(inside)))
+        if _is_below(name, inside):
+            file = find([here], name[len(inside) :])
         else:
-            file = find(root.layers, str(name))
+            file = find(root.layers, name)
         if file is not None and (judged := _judge(file)) is not None:
             return None if judged else f"{NOT_EXECUTABLE} ({argv[0]})"
     return None
+
+
+def _is_below(name: str, folder: str) -> bool:
+    """Whether a path is that of a folder, or of what is below it."""
+    return name == folder or name.startswith(folder if folder.endswith("/") else f"{folder}/")
 
 
 def find(layers: Sequence[Path], name: str) -> Path | None:
     """The file that a path leads to through layers that lie one over the other, as overlayfs has
     them; None if it leads to none."""
     waiting = [p for p in reversed(name.split("/")) if p not in ("", ".")]
-    way: list[tuple[Path, ...]] = [tuple(layers)]  # the folders of each step, the uppermost first
+    # The folders of each step, the uppermost first; each launch comes here: without pathlib.
+    way: list[tuple[str, ...]] = [tuple(str(layer).rstrip("/") for layer in layers)]
     links = 0
     while waiting:
         part = waiting.pop()
@@ -63,10 +70,10 @@ def find(layers: Sequence[Path], name: str) -> Path | None:
             del way[max(1, len(way) - 1) :]
             continue
         found = _step(way[-1], part)
-        if isinstance(found, Path):
-            if not found.is_symlink():
-                return found if not waiting else None
-            target = str(found.readlink())
+        if isinstance(found, _File):
+            if not found.is_link:
+                return Path(found.path) if not waiting else None
+            target = os.readlink(found.path)  # noqa: PTH115
             links += 1
             if links > MAX_LINKS:
                 return None
@@ -80,26 +87,33 @@ def find(layers: Sequence[Path], name: str) -> Path | None:
     return None
 
 
-def _step(folders: Sequence[Path], name: str) -> tuple[Path, ...] | Path:
+class _File(NamedTuple):
+    """A file, or a link."""
+
+    path: str
+    is_link: bool
+
+
+def _step(folders: Sequence[str], name: str) -> tuple[str, ...] | _File:
     """What a name is in folders that lie one over the other: folders, or a file or link."""
-    found: list[Path] = []
+    found: list[str] = []
     for folder in folders:
-        path = folder / name
+        path = f"{folder}/{name}"
         try:
-            status = path.lstat()
+            status = os.lstat(path)
         except OSError:
             continue
         if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
             break  # it hides what lower layers have
         if not stat.S_ISDIR(status.st_mode):
-            return tuple(found) if found else path
+            return tuple(found) if found else _File(path, stat.S_ISLNK(status.st_mode))
         found.append(path)
-        if _is_opaque(path):
+        if len(folders) > 1 and _is_opaque(path):
             break
     return tuple(found)
 
 
-def _is_opaque(folder: Path) -> bool:
+def _is_opaque(folder: str) -> bool:
     for attribute in OPAQUE:
         try:
             if os.getxattr(folder, attribute) == b"y":

@@ -54,7 +54,7 @@ from pymesos_agent.runtimes.oci.preparing import (
     working_tool,
 )
 from pymesos_agent.runtimes.oci.skopeo import ImageError
-from pymesos_agent.runtimes.oci.tools import ERROR_LOG, Tool, installed
+from pymesos_agent.runtimes.oci.tools import ERROR_LOG, PID_FILE, Tool, installed
 from pymesos_agent.runtimes.trials import Trials
 from pymesos_agent.supervision import supervised
 from pymesos_core.resources import Resources
@@ -96,6 +96,7 @@ class OciRuntime:
         self._cgroups: cgroups.Cgroups | None = None
         self._cleaning: Cleaning | None = None  # as soon as there are cgroups
         self._host = Host()
+        self._isolation: Mapping[str, str] | None = None
         self._on_event: OnEvent = lambda event: None
         self._background = Background("a part of the oci runtime")
         self._launches: dict[str, asyncio.Task[None]] = {}
@@ -127,7 +128,12 @@ class OciRuntime:
 
     @property
     def isolation(self) -> Mapping[str, str]:
-        """See Runtime."""
+        """See Runtime. It is the same from one start to the next, and each launch asks for it."""
+        if self._isolation is None:
+            self._isolation = self._found_isolation()
+        return self._isolation
+
+    def _found_isolation(self) -> Mapping[str, str]:
         assert self._cgroups is not None and self._tool is not None
         tool = self._tool.name
         base = self._settings.user_namespace_base
@@ -165,6 +171,7 @@ class OciRuntime:
     async def start(self, on_event: OnEvent) -> None:
         """Look for a tool that works, and connect to the supervisor."""
         self._on_event = on_event
+        self._isolation = None
         if os.geteuid() != 0:
             raise RuntimeUnavailableError("it needs an agent that is run by root")
         self._cgroups, why_not = cgroups.detect(self._agent_tag)
@@ -280,7 +287,7 @@ class OciRuntime:
             return
         assert self._tool is not None
         tool = self._tool
-        pid_file, error_log = str(made.bundle / "pid"), str(made.bundle / ERROR_LOG)
+        pid_file, error_log = f"{made.bundle}/{PID_FILE}", f"{made.bundle}/{ERROR_LOG}"
         busy = self._supervised.launching >= CORES
         self._supervised.launch(
             spec,

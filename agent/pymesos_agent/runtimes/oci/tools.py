@@ -17,7 +17,7 @@ NAMES = ("crun", "runc")
 UNIFIED = Path("/sys/fs/cgroup/unified")
 # Where no core is idle, threads for 20 ms of work only get in each other's way, and in others'.
 ONE_THREAD = {"GOMAXPROCS": "1"}
-ROOT, ERROR_LOG = "rootfs", "error.log"  # in a bundle
+ROOT, ERROR_LOG, PID_FILE = "rootfs", "error.log", "pid"  # in a bundle
 MOUNTER = Path(__file__).with_name("pymesos-mounter")
 # The mounter's twin: what is changed here is changed in mounter.c. What to unmount; of an overlay
 # the folder to be in and the options; the bundle; of each path of the machine itself, where it is
