@@ -16,6 +16,7 @@ from pymesos_agent.runtimes import trials
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError
 from pymesos_agent.runtimes.oci import tools
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
+from pymesos_agent.supervision import supervisor_link
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import INSTALL
 from pymesos_testing.registry import Layer, busybox_layer, write_layout
@@ -143,6 +144,30 @@ async def test_one_that_breaks_while_its_agent_runs(
         await until("it works again", lambda: len(rig.availability) == 2)
         assert rig.availability[1] == RuntimeMended("oci")
         assert (await rig.exited(await rig.run("exit 3"))).exit_status == 3
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+async def test_one_that_is_not_there_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, compiled: bool
+) -> None:
+    """The supervisor's spawner starts it, where there is one; then the supervisor does."""
+    if not compiled:
+        first, second = supervisor_link.PROGRAM.split(" from ")
+        code = "import pymesos_agent.supervision.spawning as s; s.PROGRAM = '/absent';"
+        monkeypatch.setattr(supervisor_link, "PROGRAM", f"{first} {code} from {second}")
+    async with oci_rig(tmp_path) as rig:
+        assert isinstance(rig.runtime, OciRuntime)
+        assert (await rig.exited(await rig.run("exit 3"))).exit_status == 3
+        tool = rig.runtime._tool
+        assert tool is not None
+        rig.runtime._tool = replace(tool, path="/absent", hidden="")
+        spec = rig.spec("true")
+        rig.runtime.launch(spec)
+        failed = await rig.until(ContainerFailed, spec.container_id)
+        assert isinstance(failed, ContainerFailed) and not failed.no_program
+        assert failed.message.startswith("cannot start it") and "No such file" in failed.message
+        rig.runtime._tool = tool
+        assert (await rig.exited(await rig.run("exit 5"))).exit_status == 5
 
 
 async def test_what_cannot_be_started_is_not_the_runtime(tmp_path: Path) -> None:

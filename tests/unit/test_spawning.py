@@ -26,6 +26,14 @@ def test_a_request_has_all_of_a_launch_in_order() -> None:
     assert request_of(SPEC) == "".join(f"{text}\0" for text in texts).encode()
 
 
+def test_a_helper_joins_no_cgroup_and_stays_the_agents_user() -> None:
+    helper = {name: SPEC[name] for name in ("argv", "env", "cwd", "logs")}
+    texts = ["0", "0", "/o", "/e", "0", "0", "/s", "0", "2", "sh", "", "1", "A=b=c"]
+    said = request_of(helper | {"helper": {"pid_file": "/p", "error_log": "/l"}})
+    assert said == "".join(f"{text}\0" for text in texts).encode()
+    assert request_of(helper) is None
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -6,6 +6,7 @@ import os
 import selectors
 import signal
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -218,6 +219,60 @@ def test_what_is_killed_before_the_spawner_says_who_it_is(
     supervisor.launcher.spawned(container, NOBODY)
     assert killed == [(NOBODY, signal.SIGKILL)]
     os.close(error_write)
+
+
+@pytest.fixture
+def helped(supervisor: Supervisor, tmp_path: Path) -> Container:
+    """A container whose helper the spawner was asked for."""
+    container = supervisor.new_container("c", 0, {"namespaced": True})
+    files = {"pid_file": str(tmp_path / "pid"), "error_log": str(tmp_path / "log")}
+    container.helper = files
+    supervisor.containers["c"] = container
+    return container
+
+
+def test_a_helper_that_has_ended_before_the_spawner_says_who_it_is(
+    supervisor: Supervisor, said: list[dict[str, Any]], helped: Container, tmp_path: Path
+) -> None:
+    (tmp_path / "pid").write_text(str(NOBODY + 1))
+    supervisor.children.reaped(NOBODY, 0)
+    supervisor.kill(helped, signal.SIGTERM)
+    assert said == []
+    supervisor.launcher.spawned(helped, NOBODY)
+    assert said == [{"ev": "started", "id": "c", "pid": NOBODY + 1}]
+    assert (helped.helper, helped.pid) == (None, NOBODY + 1)
+    assert supervisor.children.is_known(NOBODY + 1)
+
+
+def test_a_helper_that_the_spawner_cannot_execute(
+    supervisor: Supervisor, said: list[dict[str, Any]], helped: Container, tmp_path: Path
+) -> None:
+    """It is not the task's own program that is missing."""
+    (tmp_path / "log").write_text("cannot execute /crun: No such file or directory")
+    supervisor.launcher.spawned(helped, NOBODY)
+    supervisor.children.reaped(NOBODY, 127)
+    text = "cannot start its tool: cannot execute /crun: No such file or directory"
+    assert said == [{"ev": "failed", "id": "c", "error": text}]
+    assert not supervisor.containers
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"), [(None, "its spawner does not answer"), (-11, os.strerror(11))]
+)
+def test_a_helper_that_is_not_started(
+    supervisor: Supervisor,
+    said: list[dict[str, Any]],
+    helped: Container,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: int | None,
+    why: str,
+) -> None:
+    killed: list[str] = []
+    monkeypatch.setattr(supervisor.launcher, "end_unknown", killed.append)
+    supervisor.launcher.spawned(helped, answer)
+    assert killed == ["c"] * (answer is None)
+    assert said == [{"ev": "failed", "id": "c", "error": f"cannot start it: {why}"}]
+    assert not supervisor.containers
 
 
 def test_what_the_spawner_starts_just_now_is_no_remains_of_another(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
 
+NOT_EXECUTED = 127  # the status of what the spawner forks and could not make a program
 CHANGEABLE_SIGNALS = sorted(map(int, signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 
 
@@ -66,11 +67,27 @@ class Launcher:
 
     def launch(self, container: Container, spec: Message) -> None:
         """Start its helper, or its main process. Raises OSError, and others for a bad `spec`."""
-        if container.helper:
+        if not container.helper:
+            self._fork(container, spec)
+        elif not self._spawn_helper(container, spec):
             container.pid = start_helper(spec)
             self._children.add(container.pid, container)
-        else:
-            self._fork(container, spec)
+
+    def _spawn_helper(self, container: Container, spec: Message) -> bool:
+        """Have the spawner start a helper; whether it was asked. Raises OSError.
+
+        Nobody waits for that: who starts a program is held up until it executes, which takes long
+        where no core is idle. What the spawner cannot do stands in the helper's log.
+        """
+        request = request_of(spec) if self._spawner.is_ready() else None
+        if request is None:
+            return False
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        log = os.open(spec["helper"]["error_log"], flags, 0o600)
+        try:
+            return self._spawner.spawn(request, log, lambda pid: self.spawned(container, pid))
+        finally:
+            os.close(log)
 
     def _fork(self, container: Container, spec: Message) -> None:
         """Start a container's main process, or its keeper. Raises OSError.
@@ -111,7 +128,7 @@ class Launcher:
         """The spawner has said what it started; None: it has ended without a word."""
         if pid is not None and pid > 0:
             container.pid = pid
-            if self._children.claim(pid, container):
+            if self._children.claim(pid, container) or container.helper:
                 return
             if container.pending_signal == signal.SIGKILL and not container.gone:
                 self._kill(container, signal.SIGKILL)
@@ -218,7 +235,10 @@ def started_by(helper: Message, status: int) -> int:
         if status == 0:
             return pid
         problem = f"it ended with status {status}"
-    raise HelperError(last_error(helper["error_log"]) or problem)
+    said = last_error(helper["error_log"])
+    if status == NOT_EXECUTED and said.startswith("cannot "):  # the spawner, of the helper itself
+        said = f"cannot start its tool: {said}"
+    raise HelperError(said or problem)
 
 
 def last_error(path: str) -> str:

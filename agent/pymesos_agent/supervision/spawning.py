@@ -1,8 +1,9 @@
 """The supervisor's end of the spawner: a small compiled program that forks in its place.
 
 It is there when a C compiler was as pymesos was installed (`deploy/hatch_build.py`), and it starts
-what it knows of: a container in cgroups, from which nothing is hidden. All else, and everything
-where there is none, is forked by the supervisor itself. The standard library only.
+what it knows of: a container in cgroups, from which nothing is hidden, and a helper that makes a
+container (crun, runc). All else, and everything where there is none, is forked by the supervisor
+itself. The standard library only.
 """
 
 from __future__ import annotations
@@ -42,13 +43,14 @@ def request_of(spec: Message) -> bytes | None:
 
     So is one with a text that no program can be given: who forks finds the words for it.
     """
-    if not spec.get("cgroups") or spec.get("hidden") or "user" in spec:
+    is_known = spec.get("cgroups") or spec.get("helper")
+    if not is_known or spec.get("hidden") or "user" in spec:
         return None
     try:
         limits = [(getattr(resource, name), *most) for name, *most in spec.get("ulimits", ())]
         ids = spec.get("ids")
         texts = [
-            *_counted(spec["cgroups"]),
+            *_counted(spec.get("cgroups", ())),
             *(len(limits), *(number for limit in limits for number in limit)),
             *spec["logs"]["pipes"],
             int(bool(spec.get("no_new_privileges"))),

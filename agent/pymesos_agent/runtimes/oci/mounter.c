@@ -82,5 +82,5 @@ int main(int argc, char **argv)
     if (!next[0] || !next[1])
         give_up("pymesos-mounter: no tool is named\n");
     execv(next[1], next + 1);
-    give_up("cannot execute %s: %s\n", next[1], strerror(errno));
+    give_up("the tool %s cannot be executed: %s\n", next[1], strerror(errno));
 }

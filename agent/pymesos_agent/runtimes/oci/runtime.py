@@ -299,7 +299,9 @@ class OciRuntime:
                     container_id,
                     prepared=made.prepared,
                 ),
-                "env": host_environment() | (dict(tool.env_when_busy) if busy else {}),
+                "env": host_environment()
+                | {"PYMESOS_CONTAINER_ID": container_id}
+                | dict(tool.env_when_busy if busy else {}),
                 "cwd": str(made.bundle),  # for a supervisor that an older agent left running
                 "helper": {"pid_file": pid_file, "error_log": error_log},
             },
