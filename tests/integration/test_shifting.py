@@ -19,6 +19,7 @@ from pymesos_agent.files.shifting import base_of, shift
 from pymesos_agent.files.turns import turn_of
 from pymesos_agent.runtimes.oci import making
 from pymesos_agent.runtimes.oci.making import Making
+from pymesos_agent.runtimes.oci.places import Places
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import MissingError
 from pymesos_testing.registry import busybox_layer, write_layout
@@ -125,7 +126,9 @@ async def test_one_that_is_killed_meanwhile_leaves_the_volume_to_the_next(
 
     monkeypatch.setattr(making, "shift", watched)
     nothing: Any = None
-    made = Making(tmp_path, Settings(user_namespace_base=BASE), nothing, nothing, nothing)
+    made = Making(
+        Places(tmp_path, None), Settings(user_namespace_base=BASE), nothing, nothing, nothing
+    )
     monkeypatch.setattr(os, "chown", wait_first)
     shifting = asyncio.ensure_future(made._shift(tmp_path))
     await asyncio.to_thread(moving.wait, 20)
