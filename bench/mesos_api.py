@@ -248,7 +248,7 @@ class Found:
         self.cpu_us.setdefault(name, []).append((cpu_s_of(self.pid) - cpu_s) * 1e6 / count)
 
     def medians(self) -> dict[str, Any]:
-        """The medians of the turns."""
+        """The medians of the turns; of CPU, whose clock ticks each 10 ms, the means."""
         out: dict[str, Any] = {n: round(statistics.median(v), 1) for n, v in self.per_s.items()}
         return out | {"cpu_us": {n: round(statistics.mean(v)) for n, v in self.cpu_us.items()}}
 
@@ -256,7 +256,7 @@ class Found:
 async def measure(
     port: int, pid: int, to: Media, agents: int, accepts: int, tasks: int, turns: int
 ) -> dict[str, Any]:
-    """Measure one encoding; the median of the turns."""
+    """Measure one encoding."""
     framework, found = Framework(port, to), Found(pid)
     await framework.subscribe()
     numbers = (f"t{number}" for number in itertools.count())

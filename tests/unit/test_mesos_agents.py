@@ -577,6 +577,22 @@ async def test_the_ends_of_few_sessions_are_kept(
         assert waited.status == status, name
 
 
+async def test_who_waits_for_an_end_gives_way_to_others(agent: Agent) -> None:
+    answer = await session(agent, program("sleep", "1000"))
+    agent.server._most_connections = 3
+    waiting = [
+        asyncio.create_task(agent.call("WAIT_NESTED_CONTAINER", container_id=nested(agent)))
+        for _ in range(2)
+    ]
+    async with asyncio.timeout(20):
+        while len(agent.server._open) < 3:
+            await asyncio.sleep(0.01)
+    assert (await agent.ask("/health")).status == 200
+    assert answer.stream is not None and not answer.stream.end, "a session does not"
+    answer.stream.close()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
 async def test_a_session_is_in_the_container_of_an_executor(agent: Agent) -> None:
     launch(agent.h, "e1")
     agent.container_id = agent.h.started[-1].container_id

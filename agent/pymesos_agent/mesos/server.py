@@ -12,7 +12,6 @@ nobody of tasks but masters.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
@@ -51,6 +50,7 @@ from pymesos_core.mesos.http import (
 )
 from pymesos_core.mesos.media import Media
 from pymesos_core.mesos.refusing import RefusalError, bad_request
+from pymesos_core.private import is_same
 from pymesos_core.serving import Listen
 from pymesos_core.streams import NotReadError, in_thread, serve_stream
 from pymesos_proto.mesos.v1 import executor_pb2 as mesos_executor
@@ -161,10 +161,11 @@ class MesosServer(Listener):
             with slot_of(request):
                 if call.type not in LONG:
                     return await self._operators.answer(call, to.media)
-        with slot_of(request):
-            if call.type == LAUNCH_SESSION:
+        if call.type == LAUNCH_SESSION:
+            with slot_of(request):
                 return await self._session(request, call, to)
-            return await self._operators.answer(call, to.media)
+        # Who waits for an end gives way to others: there is no limit of these but for connections.
+        return await self._operators.answer(call, to.media)
 
     async def _session(
         self, request: web.BaseRequest, call: operated.Call, to: operated.Accepted
@@ -266,9 +267,7 @@ class MesosServer(Listener):
             raise bad_request("Executor cannot be found")
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme:
-            shown = token.strip().encode("utf-8", "backslashreplace")
-            of_it = hmac.compare_digest(shown, executor.token.encode())
-            if scheme.lower() != "bearer" or not of_it:
+            if scheme.lower() != "bearer" or not is_same(executor.token, token.strip()):
                 raise RefusalError(401, "", {"WWW-Authenticate": 'Bearer realm="mesos-agent"'})
         elif not await self._comes_from(request, executor):
             raise RefusalError(
