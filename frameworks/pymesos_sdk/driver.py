@@ -49,6 +49,7 @@ from pymesos_sdk.core import (
 from pymesos_sdk.ledger import FRAMEWORK, OWN_KINDS, Ledger
 from pymesos_sdk.sizes import check, parts_of
 from pymesos_sdk.standing import Standing, roles_of
+from pymesos_sdk.threads import Home
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +182,10 @@ def _outside_of(tls: Path | None) -> Outside:
 
 
 class Driver(Calls):
-    """Runs one framework. All methods but `run` may be called from the scheduler's methods."""
+    """Runs one framework. All methods but `run` may be called from the scheduler's methods.
+
+    `stop` and calls may come from any thread; what they read is of the loop's.
+    """
 
     def __init__(
         self,
@@ -248,6 +252,7 @@ class Driver(Calls):
             Writes(store.commit, self._written) if store is not None else None,
             outside.clock,
         )
+        self._home = Home("the driver")
         self._ended = asyncio.Event()
         self._failure: FrameworkError | None = None
         self._stopping = False
@@ -272,7 +277,9 @@ class Driver(Calls):
         """Run until `stop` or `teardown`. Raises FrameworkError, CoordinationError.
 
         Raises what a method of the scheduler raised, too, and FaultError for a fault of its own.
+        Raises RuntimeError the second time: a framework that goes on does so with another driver.
         """
+        self._home.begin()
         await self._detector.start(patient=True)
         try:
             await until_first(
@@ -309,6 +316,8 @@ class Driver(Calls):
 
     def stop(self) -> None:
         """Leave; the tasks live through the failover timeout, for the next run to take over."""
+        if self._home.passes(self.stop):
+            return
         self._stopping = True
         if not self._streams:
             self._ended.set()
@@ -371,7 +380,8 @@ class Driver(Calls):
         await use_stream(stream, outbox, writing, begun, hear, ended)
 
     def _feed(self, event: Event) -> None:
-        self._runner.feed(event)
+        if not self._home.passes(self._runner.feed, event):
+            self._runner.feed(event)
 
     def _on_fault(self, fault: Fault) -> None:
         """`run` raises it."""

@@ -26,6 +26,7 @@ from pymesos_proto.v1 import executor_pb2 as pb
 from pymesos_proto.v1 import types_pb2 as types_pb
 from pymesos_sdk.callbacks import check_callbacks, tell
 from pymesos_sdk.sizes import check, check_status, subscription
+from pymesos_sdk.threads import Home
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,10 @@ class Executor:
 
 
 class ExecutorDriver:
-    """Runs one executor, on the agent that started it."""
+    """Runs one executor, on the agent that started it.
+
+    Tasks may run in threads: `update`, `send_message` and `stop` may be called from any.
+    """
 
     def __init__(
         self,
@@ -99,11 +103,16 @@ class ExecutorDriver:
         self._unacknowledged: dict[bytes, types_pb.TaskStatus] = {}
         self._outbox: Outbox[pb.ExecutorCall] | None = None
         self._stopping = asyncio.Event()
+        self._home = Home("the driver of the executor")
         self._problem: str | None = None
         self._pause_s = 0.0
 
     async def run(self) -> None:
-        """Until `stop`, and what was said is stored by the agent. Raises ExecutorError."""
+        """Until `stop`, and what was said is stored by the agent. Raises ExecutorError.
+
+        Raises RuntimeError the second time.
+        """
+        self._home.begin()
         backoff = self._outside.backoff(RECONNECT_MIN_S, RECONNECT_MAX_S)
         while not self._done():
             channel = self._outside.dial(self._address, Kind.AGENT)
@@ -204,13 +213,19 @@ class ExecutorDriver:
             labels=[types_pb.Label(key=k, value=v) for k, v in (labels or {}).items()],
         )
         check_status(status)
+        if not self._home.passes(self._say, status):
+            self._say(status)
+
+    def _say(self, status: types_pb.TaskStatus) -> None:
         self._unacknowledged[status.uuid] = status
         self._put(pb.ExecutorCall(update=pb.ExecutorCall.Update(status=status)))
 
     def send_message(self, data: bytes) -> None:
         """To the framework; lost when the agent is not connected. Raises TooLargeError."""
         check(limits.DATA, len(data))
-        self._put(pb.ExecutorCall(message=pb.ExecutorCall.Message(data=data)))
+        call = pb.ExecutorCall(message=pb.ExecutorCall.Message(data=data))
+        if not self._home.passes(self._put, call):
+            self._put(call)
 
     def _put(self, call: pb.ExecutorCall) -> None:
         if self._outbox is not None:
@@ -218,6 +233,8 @@ class ExecutorDriver:
 
     def stop(self) -> None:
         """End `run` as soon as the agent has stored every update."""
+        if self._home.passes(self.stop):
+            return
         self._stopping.set()
         if self._outbox is not None and not self._unacknowledged:
             self._outbox.close()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 from pymesos_core.clock import Now
@@ -31,6 +34,7 @@ from pymesos_sdk.core import (
     Send,
     Tick,
 )
+from pymesos_sdk.executor import Executor, ExecutorDriver
 from pymesos_sdk.standing import Standing
 
 
@@ -202,6 +206,48 @@ async def test_what_a_driver_raises_is_told_by_a_code(
     with pytest.raises(FrameworkError, match="has been removed") as caught:
         await driver.run()
     assert type(caught.value) is raised
+
+
+async def test_a_driver_is_stopped_and_called_from_other_threads() -> None:
+    """What came from another thread was seen when something else woke the loop, if ever."""
+    driver = Driver(Scheduler(), pb.FrameworkInfo(name="f"), "127.0.0.1:1")
+    fed: list[int] = []
+    driver._runner.feed = lambda event: fed.append(threading.get_ident())  # type: ignore[method-assign]
+    running = asyncio.create_task(driver.run())
+    await asyncio.sleep(0.05)
+
+    def elsewhere() -> None:
+        driver.revive()
+        driver.stop()
+
+    await asyncio.wait_for(asyncio.gather(asyncio.to_thread(elsewhere), running), 10)
+    assert set(fed) == {threading.get_ident()}, "it is done in the loop"
+    driver.stop()  # twice is once
+    with pytest.raises(RuntimeError, match=r"`run` is called once\. Make another"):
+        await driver.run()
+
+
+async def test_an_executor_reports_from_the_threads_of_its_tasks() -> None:
+    names = ("FRAMEWORK_ID", "EXECUTOR_ID", "EXECUTOR_TOKEN")
+    environment = {"PYMESOS_AGENT": "127.0.0.1:1"} | {f"PYMESOS_{name}": "x" for name in names}
+    driver = ExecutorDriver(Executor(), environment)
+    put: list[int] = []
+    driver._put = lambda call: put.append(threading.get_ident())  # type: ignore[method-assign]
+    running = asyncio.create_task(driver.run())
+    await asyncio.sleep(0.05)
+
+    def elsewhere() -> None:
+        driver.update("t", pb.TASK_RUNNING)
+        driver.send_message(b"x")
+
+    await asyncio.to_thread(elsewhere)
+    await asyncio.sleep(0.05)
+    assert put == [threading.get_ident()] * 2 and len(driver._unacknowledged) == 1
+    driver._unacknowledged.clear()
+    await asyncio.to_thread(driver.stop)
+    await asyncio.wait_for(running, 10)
+    with pytest.raises(RuntimeError, match="`run` is called once"):
+        await driver.run()
 
 
 def test_an_old_update_that_comes_again_after_the_end_changes_nothing() -> None:
