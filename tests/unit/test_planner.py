@@ -21,9 +21,10 @@ from pymesos_binpack.placement.packing import (
 from pymesos_binpack.placement.planner import Plan, Situation, plan
 from pymesos_binpack.placement.ports import in_ranges
 from pymesos_binpack.placement.reasons import explain
-from pymesos_binpack.placement.tasks import Cause, PendingTask
+from pymesos_binpack.placement.tasks import Cause, PendingTask, Refusal
+from pymesos_core.resource_tags import Reservation, Tag, Volume
 from pymesos_core.resource_values import count
-from pymesos_core.resources import parse, total
+from pymesos_core.resources import Resources, parse, total
 
 BEST_FIT = read_policy("best-fit")
 
@@ -354,3 +355,57 @@ class TestHostPorts:
         assert launch.ports == ((5, 5),)
         (launch,) = plan([task("t", "cpus:1", 9)], [one], BEST_FIT, wanted).launches
         assert count(launch.ports) == 9
+
+
+def with_data(name: str, text: str, of: str) -> AgentOffers:
+    """An agent that offers a volume v beside other resources."""
+    made = offer(name, text, of=of)
+    tag = Tag((Reservation("r"),), Volume("v", "data"))
+    return replace(made, available=made.available + Resources(tagged={tag: parse("disk:10")}))
+
+
+class TestDataOnOneAgent:
+    """Room on another agent is none for a task that has its data on this one."""
+
+    def refusal(self, text: str, *offers: AgentOffers, rule: str = "") -> Refusal:
+        rules = (rule,) if rule else ()
+        waiting = replace(task("t", text, 0, *rules), volumes=("v",), home="a", home_name="host-a")
+        (refusal,) = plan([waiting], offers, BEST_FIT).unplaced.values()
+        return refusal
+
+    def test_too_little_is_free_there(self) -> None:
+        here, big = with_data("a", "cpus:1;mem:400", "cpus:4;mem:400"), offer("b", "cpus:8;mem:800")
+        refusal = self.refusal("cpus:2;mem:10", here, big)
+        assert refusal.cause == Cause.TOO_LITTLE_FREE, "others did not go first"
+        assert refusal.text == "on host-a: needs 2 cpus, the most that is free is 1 cpus"
+
+    def test_it_has_become_too_large_for_it(self) -> None:
+        here, big = with_data("a", "cpus:1;mem:400", "cpus:1;mem:400"), offer("b", "cpus:8;mem:800")
+        refusal = self.refusal("cpus:2;mem:10", here, big)
+        assert refusal.cause == Cause.TOO_LARGE
+        assert refusal.text == "on host-a: needs 2 cpus, the largest agent has 1 cpus"
+        assert not refusal.lasting, "its data may be given up"
+
+    def test_a_constraint_that_another_meets(self) -> None:
+        here, big = with_data("a", "cpus:4;mem:400", ""), offer("b", "cpus:8;mem:800", rack="r1")
+        refusal = self.refusal("cpus:2;mem:10", here, big, rule="rack:IS:r1")
+        assert refusal.text == ("on host-a: no agent will do: rack:IS:r1: it has no attribute rack")
+
+
+def test_what_is_kept_for_others_is_no_reason_where_it_would_not_do() -> None:
+    """The agent that the constraint asks for is in use, whoever the other is kept for."""
+    wrong, right = offer("a", "cpus:4;mem:400", rack="r1"), offer("b", "cpus:4;mem:400", rack="r2")
+    known = KnownAgents([wrong.agent, right.agent])
+    waiting = task("t", "cpus:1;mem:10", 0, "rack:IS:r2")
+    refusal = explain(waiting, known, [], Placements(), [(wrong.agent, wrong.available)])
+    assert refusal.cause == Cause.NOT_OFFERED
+    assert "of those offered none will do: rack:IS:r2: rack is r1" in refusal.text
+    refusal = explain(waiting, known, [], Placements(), [(right.agent, right.available)])
+    assert refusal.cause == Cause.KEPT
+
+
+def test_a_task_of_an_agent_that_is_unreachable_is_told_so() -> None:
+    known = KnownAgents([offer("a", "cpus:4;mem:400").agent])
+    known.lose("a")
+    refusal = explain(replace(task("t"), home="a", home_name="host-a"), known, [], Placements())
+    assert refusal.text == "on host-a: the agent is unreachable" and not refusal.lasting

@@ -29,17 +29,32 @@ def explain(
 
     `kept` is what is offered, too, but not for tasks of its priority.
     """
-    if task.is_of_agent:
-        return _on_its_agent(task, known, offers, placed, kept)
     if task.volumes and (refusal := _without_data(task, known, (*offers, *kept))) is not None:
         return refusal
-    if (lasting := _lasting(task, known, placed)) is not None:
+    if not task.is_of_agent and (lasting := _lasting(task, known, placed, known)) is not None:
         return lasting
+    if task.home:
+        return _on_its_agent(task, known, offers, placed, kept)
+    return _not_placed(task, known, offers, placed, kept, known)
+
+
+def _not_placed(
+    task: PendingTask,
+    there: KnownAgents,
+    offers: Sequence[Free],
+    placed: Placements,
+    kept: Sequence[Free],
+    known: KnownAgents,
+) -> Refusal:
+    """Why a task that could run on one of the agents that are `there` does not."""
     refused = [
         (refusal_of_agent(task, a, placed, known), a, _not_in_volumes(left)) for a, left in offers
     ]
     free = [(a, left) for reason, a, left in refused if reason is None]
-    for_others = any(_fits(task, _not_in_volumes(left)) for _, left in kept)
+    for_others = any(
+        _fits(task, _not_in_volumes(left)) and not refusal_of_agent(task, a, placed, known)
+        for a, left in kept
+    )
     if for_others and not any(_fits(task, f) for _, f in free):
         text = "what is free is kept for tasks of higher priority, for which others were killed"
         return Refusal(f"needs {_amounts(task)}; {text}", lasting=False, cause=Cause.KEPT)
@@ -50,12 +65,13 @@ def explain(
         )
         return Refusal(text, lasting=False)
     if not free:
-        return _not_offered(task, {reason for reason, _, _ in refused if reason is not None})
+        others = {refusal_of_agent(task, a, placed, known) for a, _ in (*offers, *kept)}
+        return _not_offered(task, {reason for reason in others if reason is not None})
     where = ""
     if task.host_ports:
         having = [(a, left) for a, left in free if has_ports(left, task.host_ports)]
         if not having:
-            return _ports_taken(task, len(free), known)
+            return _ports_taken(task, len(free), there)
         where = f" with {_host_ports(task)}" if len(having) < len(free) else ""
         free = having
     if any(_fits(task, left) for _, left in free):
@@ -79,16 +95,23 @@ def _on_its_agent(
     placed: Placements,
     kept: Sequence[Free],
 ) -> Refusal:
-    """Why the one agent that a task is of has no place for it."""
+    """Why the one agent that a task is of, or has its data on, has no place for it.
+
+    Whether constraints are met is a question of all agents. With data it is not said to last: it
+    may be given up, and another agent do.
+    """
+    where = task.home_name or task.home
+    if task.home in known.lost:
+        return Refusal(f"on {where}: the agent is unreachable", lasting=False)
     agent = known.get(task.home)
-    there = explain(
-        replace(task, home=""),
-        KnownAgents([agent] if agent is not None else ()),
-        [free for free in offers if free[0].agent_id == task.home],
-        placed,
-        [free for free in kept if free[0].agent_id == task.home],
+    there = KnownAgents([agent] if agent is not None else ())
+    here = [free for free in offers if free[0].agent_id == task.home]
+    kept = [free for free in kept if free[0].agent_id == task.home]
+    found = _lasting(task, there, placed, known)
+    found = found or _not_placed(task, there, here, placed, kept, known)
+    return replace(
+        found, text=f"on {where}: {found.text}", lasting=found.lasting and not task.volumes
     )
-    return replace(there, text=f"on {task.home_name or task.home}: {there.text}")
 
 
 def _not_offered(task: PendingTask, others: set[str]) -> Refusal:
@@ -139,19 +162,24 @@ def _without_data(task: PendingTask, known: KnownAgents, offers: Sequence[Free])
     return None
 
 
-def _lasting(task: PendingTask, known: KnownAgents, placed: Placements) -> Refusal | None:
-    """Why no agent could ever run it. Without constraints that is asked once, not every time."""
+def _lasting(
+    task: PendingTask, there: KnownAgents, placed: Placements, known: KnownAgents
+) -> Refusal | None:
+    """Why no agent that is `there` could ever run it.
+
+    Without constraints that is asked once, not every time.
+    """
     size = (frozenset(task.scalars.items()), task.ports, task.host_ports)
-    if size not in known.refusals:
-        known.refusals[size] = _too_large(task, known)
-    if (refusal := known.refusals[size]) is not None:
+    if size not in there.refusals:
+        there.refusals[size] = _too_large(task, there)
+    if (refusal := there.refusals[size]) is not None:
         return refusal
     if task.constraints:
-        return _unwelcome(task, known, placed)
+        return _unwelcome(task, there, placed, known)
     kind = task.kind()
-    if kind not in known.refusals:
-        known.refusals[kind] = _unwelcome(task, known, placed)
-    return known.refusals[kind]
+    if kind not in there.refusals:
+        there.refusals[kind] = _unwelcome(task, there, placed, known)
+    return there.refusals[kind]
 
 
 def _too_large(task: PendingTask, known: KnownAgents) -> Refusal | None:
@@ -180,9 +208,11 @@ def _did_you_mean(name: str, known: KnownAgents) -> str:
     return f": no agent has any; {meant}"
 
 
-def _unwelcome(task: PendingTask, known: KnownAgents, placed: Placements) -> Refusal | None:
+def _unwelcome(
+    task: PendingTask, there: KnownAgents, placed: Placements, known: KnownAgents
+) -> Refusal | None:
     refusals: set[str] = set()
-    for agent in known:
+    for agent in there:
         if _fits(task, agent.total):
             refusal = refusal_of_agent(task, agent, placed, known)
             if refusal is None:
