@@ -520,6 +520,19 @@ def test_sandboxes_go_by_age_and_sooner_on_a_full_disk(h: AgentHarness) -> None:
     assert h.removed == ["c1-0", "c1-1", "c1-2"]
 
 
+def test_sandboxes_of_a_time_to_come_go_by_age_from_now_on(h: AgentHarness) -> None:
+    """The clock was in 2038 as it ended, and was set back."""
+    h.feed(ev.ContainerExited(h.run("t"), 0))
+    h.acknowledge(h.updates()[-1].status)
+    (record,) = h.core.state.sandboxes.values()
+    record.ended_at_s = 2.1e9
+    h.feed(ev.DiskMeasured(1.0))
+    assert list(h.core.state.sandboxes.values()) == [record]
+    h.advance(61)
+    h.feed(ev.DiskMeasured(1.0))
+    assert not h.core.state.sandboxes
+
+
 def test_old_sandboxes_are_removed(h: AgentHarness) -> None:
     object.__setattr__(h.core._ctx.config, "max_sandboxes", 2)
     for number in range(4):

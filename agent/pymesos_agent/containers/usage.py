@@ -33,7 +33,7 @@ def read_usage(pid: int) -> ContainerUsage | None:
         if groups is None:
             return _by_processes(pid, received, sent)
         return _by_groups(groups, received, sent)
-    except (OSError, psutil.Error):
+    except (OSError, psutil.Error, ValueError, LookupError):  # the latter: as it ends just now
         return None
 
 
@@ -121,7 +121,8 @@ def _io_v2(path: Path) -> tuple[int, int]:
     read = written = 0
     with contextlib.suppress(OSError, ValueError):
         for line in path.read_text("ascii").splitlines():
-            values = dict(field.split("=") for field in line.split()[1:])
+            # Some kernels put the numbers of several devices before the values of the last.
+            values = dict(field.split("=") for field in line.split()[1:] if "=" in field)
             read += int(values.get("rbytes", 0))
             written += int(values.get("wbytes", 0))
     return read, written

@@ -84,6 +84,8 @@ def on_disk_measured(ctx: Context, event: events.DiskMeasured) -> None:
     age_s = max(ctx.config.sandbox_min_age_s, ctx.config.sandbox_max_age_s * free)
     changes: list[Change] = []
     for container_id, record in list(ctx.state.sandboxes.items()):
+        # A clock that was ahead then and is set back would keep it until that time comes again.
+        record.ended_at_s = min(record.ended_at_s, ctx.now.wall_s)
         if ctx.now.wall_s - record.ended_at_s > age_s:
             changes += _forget(ctx, container_id)
     if changes:

@@ -96,7 +96,8 @@ def expected(ctx: Context, owner: Owner) -> Amounts:
         "cpus": max((cpus for _, cpus, _ in seen), default=0),
         "mem": max((mem for _, _, mem in seen), default=0),
     }
-    young = isinstance(owner, Task) and ctx.now.wall_s < owner.launched_at_s + YOUNG_S
+    # Long before its launch is a clock that was ahead then, and set back.
+    young = isinstance(owner, Task) and abs(ctx.now.wall_s - owner.launched_at_s) < YOUNG_S
     if young or not seen:
         return {name: max(held[name], peak[name]) for name in NAMES}
     return peak

@@ -140,7 +140,7 @@ class AgentLink:
             message = json.loads(line)
             known = not self._secret or uid == 0 or message.get("secret") == self._secret
             return bool(known and message["op"] == "hello")
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return False
 
     def _drop_caller(self, caller: socket.socket) -> None:

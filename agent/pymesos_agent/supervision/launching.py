@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 NOT_EXECUTED = 127  # the status of what the spawner forks and could not make a program
+PID_MAX = 2**31 - 1  # of pid_t
 CHANGEABLE_SIGNALS = sorted(map(int, signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 
 
@@ -232,9 +233,11 @@ def started_by(helper: Message, status: int) -> int:
     except (OSError, ValueError) as error:
         problem = str(error)
     else:
-        if status == 0:
+        if status == 0 and 1 < pid <= PID_MAX:
             return pid
         problem = f"it ended with status {status}"
+        if status == 0:  # to signal 0, 1 or less would be to signal others, or all
+            problem = f"it says that the first process is {pid}, which is none of a container"
     said = last_error(helper["error_log"])
     if status == NOT_EXECUTED and said.startswith("cannot "):  # the spawner, of the helper itself
         said = f"cannot start its tool: {said}"
@@ -248,5 +251,5 @@ def last_error(path: str) -> str:
         with open(path) as file:
             line = file.read().splitlines()[-1]
         return str(json.loads(line)["msg"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return line

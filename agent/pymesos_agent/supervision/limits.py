@@ -82,7 +82,7 @@ def check_oom(container: Container) -> None:
     path = container.watch.get("oom_file")
     if not path or container.limit:
         return
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         for line in content(path).splitlines():
             name, _, value = line.partition(b" ")
             if name == b"oom_kill" and int(value) > 0:
@@ -115,6 +115,6 @@ def resident_bytes(mains: dict[int, Container]) -> dict[int, int]:
             owner = sessions[owner] if sessions[owner] in mains else parents[owner]
         if owner not in mains:
             continue
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/statm", "rb") as statm:
-            used[owner] += int(statm.read().split()[1]) * PAGE_BYTES
+        with contextlib.suppress(OSError, LookupError, ValueError):  # it may end just now
+            used[owner] += int(content(f"/proc/{pid}/statm").split()[1]) * PAGE_BYTES
     return used

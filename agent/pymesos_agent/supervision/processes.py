@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from pymesos_agent.supervision.procfs import content, environment, environment_id, process_table
+from pymesos_agent.supervision.procfs import environment, environment_id, pids_in, process_table
 
 TYPE_CHECKING = False  # as in typing, without its import
 if TYPE_CHECKING:
@@ -96,5 +96,5 @@ def grouped(container: Container) -> list[int]:
     """Return the processes in a container's cgroup, if it has one."""
     if path := container.watch.get("cgroup_procs"):
         with contextlib.suppress(OSError):
-            return [int(pid) for pid in content(path).split()]
+            return pids_in(path)
     return []

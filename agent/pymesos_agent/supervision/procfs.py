@@ -37,6 +37,14 @@ def stat_of(pid: int) -> list[bytes]:
     return content(f"/proc/{pid}/stat").rpartition(b")")[2].split()
 
 
+def pids_in(path: str) -> list[int]:
+    """The processes that a cgroup's file lists. Raises OSError.
+
+    Those of other pid namespaces are all 0 there, by which kill(2) means the caller's own group.
+    """
+    return [int(pid) for pid in content(path).split() if pid.isdigit() and int(pid) > 0]
+
+
 def process_table() -> tuple[dict[int, int], dict[int, int], set[int]]:
     """The parent and the session of every process, and which are zombies."""
     parents: dict[int, int] = {}
@@ -46,11 +54,11 @@ def process_table() -> tuple[dict[int, int], dict[int, int], set[int]]:
         if not name.isdigit():
             continue
         try:
-            fields = stat_of(int(name))
-        except OSError:
+            pid, fields = int(name), stat_of(int(name))
+            parent, session = int(fields[1]), int(fields[3])
+        except (OSError, LookupError, ValueError):  # it ends just now
             continue
-        pid = int(name)
-        parents[pid], sessions[pid] = int(fields[1]), int(fields[3])
+        parents[pid], sessions[pid] = parent, session
         if fields[0] in (b"Z", b"X"):
             zombies.add(pid)
     return parents, sessions, zombies

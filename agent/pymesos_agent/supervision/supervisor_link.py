@@ -30,6 +30,12 @@ PROGRAM = (
     " from pymesos_agent.supervision.supervisor import main; main()"
 )
 PACKAGES = str(Path(pymesos_agent.__file__).parent.parent)
+# What a message that is none, or is of others than supervisors, makes of its reader.
+ODD = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+NUMBERS = (("pid", 0, 2**31 - 1), ("status", -64, 255), ("peak_bytes", 0, 2**63 - 1),
+           ("pids_refused", 0, 2**63 - 1))  # fmt: skip
+NEEDED = {"started": ("pid",), "failed": ("error",), "exited": ("status",)}
+NEEDED_OF_VIEWS = ("pid", "state", "status")  # in a hello
 
 Message = dict[str, Any]
 
@@ -89,9 +95,16 @@ class SupervisorLink:
         line = await asyncio.wait_for(reader.readline(), START_TIMEOUT_S)
         if not line:
             raise ConnectionResetError("the supervisor was just ending")
-        hello = json.loads(line)
-        self.version = min(int(hello["version"]), protocol.VERSION)
-        self.found = hello["containers"]
+        try:
+            hello = json.loads(line)
+            self.version = min(int(hello["version"]), protocol.VERSION)
+            self.found = [checked(view) for view in hello["containers"]]
+        except ODD as error:
+            writer.close()
+            raise OSError(
+                f"what answers on {self._directory}/supervisor.sock is no supervisor: its hello"
+                f" cannot be read ({error!r})"
+            ) from error
         if not self.found and self.is_old:
             # It has nothing to look after: it ends as we leave, and a new one takes its place.
             writer.close()
@@ -134,13 +147,22 @@ class SupervisorLink:
     async def _read(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(ConnectionError, ValueError):  # the latter: what is no message
             while line := await reader.readline():
-                self._on_message(json.loads(line))
+                self._hear(line)
         if not self.is_closing:
             assert self._writer is not None
             self._writer.close()  # nothing is said to nobody
             if not self.is_old:
                 log.warning("the supervisor has ended; another takes its containers over")
             await self._on_lost()
+
+    def _hear(self, line: bytes) -> None:
+        """One that cannot be read is left out: those of other containers are not to be lost."""
+        try:
+            message = checked(json.loads(line))
+        except ODD as error:
+            log.warning("the supervisor said what cannot be read: %r", error)
+            return
+        self._on_message(message)
 
     @property
     def is_old(self) -> bool:
@@ -184,6 +206,27 @@ class SupervisorLink:
                 await self._writer.drain()
             self._writer.close()
         await self._reading.close()
+
+
+def checked(message: Any) -> Message:
+    """What a supervisor says of a container, if it is made as protocol.py has it.
+
+    Raises one of ODD.
+    """
+    if not isinstance(message["id"], str):
+        raise TypeError(f"its container is {message['id']!r}, which is no id")
+    for name, least, most in NUMBERS:
+        value = message.get(name)
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if name in message and not (value is None or (is_number and least <= value <= most)):
+            raise ValueError(f"its {name} is {value!r}")
+    if not isinstance(message.get("error", ""), str):
+        raise TypeError(f"its error is {message['error']!r}, which is no text")
+    needed = NEEDED.get(message["ev"], ()) if "ev" in message else NEEDED_OF_VIEWS
+    if missing := [name for name in needed if name not in message]:
+        raise KeyError(missing[0])
+    said: Message = message
+    return said
 
 
 def written(message: Message) -> bytes:

@@ -32,8 +32,9 @@ def crashes_within(
     """When it crashed, this time included, where it is not to do that too often."""
     if not rules.fails:
         return ()
-    since_s = now_wall_s - rules.within_s
-    times = [at_s for at_s in instance.saved.crashed_s if at_s > since_s]
+    # Those far ahead are by a clock that was wrong: they would count until that time comes.
+    within_s, crashed_s = rules.within_s, instance.saved.crashed_s
+    times = [at_s for at_s in crashed_s if abs(now_wall_s - at_s) < within_s]
     return [*times, now_wall_s] if crashed else times
 
 

@@ -50,6 +50,9 @@ ENGINE_ERRORS = (
     OSError,
     ValueError,
 )
+# The same, or an answer that is made otherwise than the API says.
+ODD_ANSWERS = (LookupError, TypeError, AttributeError)
+ANSWER_ERRORS = (*ENGINE_ERRORS, *ODD_ANSWERS)
 
 
 def find_engine(host: str | None) -> str:
@@ -110,7 +113,7 @@ class Engine:
             self.kind = _kind_of(self.client)
             self.holds = held_by(self.client.info())
             self._follow()
-        except ENGINE_ERRORS as error:
+        except ANSWER_ERRORS as error:
             why = why_away(error)
             raise RuntimeUnavailableError(
                 f"{self.address} does not answer: {why}. See that the engine runs, and that the"
@@ -138,11 +141,13 @@ class Engine:
         self._look.set()
 
     def containers(self) -> list[Any]:
-        """This agent's, as the engine lists them. Raises one of ENGINE_ERRORS."""
-        found: list[Any] = self.client.containers(
-            all=True, filters={"label": f"{AGENT_LABEL}={self._agent_tag}"}
-        )
-        return found
+        """This agent's, as the engine lists them. Raises one of ENGINE_ERRORS.
+
+        Whatever an engine makes of the filter, what has not the agent's label is not its own.
+        """
+        label = f"{AGENT_LABEL}={self._agent_tag}"
+        listed: list[Any] = self.client.containers(all=True, filters={"label": label})
+        return [v for v in listed if (v.get("Labels") or {}).get(AGENT_LABEL) == self._agent_tag]
 
     def bridge(self) -> Bridge | None:
         """The network of `network: bridge`, if this machine is in it."""
@@ -150,7 +155,7 @@ class Engine:
             return None
         try:
             return bridge_of(self.client.inspect_network("bridge"))
-        except ENGINE_ERRORS as error:
+        except ANSWER_ERRORS as error:
             log.debug("the engine has no bridge: %s", error)
             return None
 
@@ -244,7 +249,7 @@ class Engine:
             self._follow()
             self._here.set()  # what copies output goes on, which is waited for below
             self._catch_up_with()
-        except ENGINE_ERRORS as error:
+        except ANSWER_ERRORS as error:
             self._here.clear()
             return why_away(error)
         return None
@@ -257,6 +262,8 @@ def engine_name(container_id: str) -> str:
 
 def why_away(error: BaseException) -> str:
     """Why an engine does not answer, in plain words."""
+    if isinstance(error, ODD_ANSWERS):
+        return f"what it answers cannot be read: {error!r}"
     cause: BaseException | None = error
     for _ in range(8):
         if cause is None:
@@ -304,7 +311,7 @@ def bridge_of(network: Mapping[str, Any], links: Path = LINKS) -> Bridge | None:
     if not link or not (links / link).exists():
         return None
     for config in (network.get("IPAM") or {}).get("Config") or ():
-        subnet = ip_network(config["Subnet"])
+        subnet = ip_network(config.get("Subnet") or "::/0", strict=False)
         if isinstance(subnet, IPv4Network) and config.get("Gateway"):
             return Bridge(config["Gateway"], subnet, link)
     return None
@@ -312,4 +319,4 @@ def bridge_of(network: Mapping[str, Any], links: Path = LINKS) -> Bridge | None:
 
 def _kind_of(client: Any) -> str:
     components = client.version().get("Components") or ()
-    return "podman" if any("Podman" in c.get("Name", "") for c in components) else "docker"
+    return "podman" if any("Podman" in str(c.get("Name")) for c in components) else "docker"

@@ -54,8 +54,10 @@ def fetch(
             if "error" in event:
                 raise PullError(event["error"])
             detail = event.get("progressDetail") or {}
-            if event.get("status") == "Downloading" and detail.get("total"):
-                layers[event["id"]] = (detail["current"], detail["total"])
+            sizes = (detail.get("current"), detail.get("total"))
+            known = [size for size in sizes if isinstance(size, int)]
+            if event.get("status") == "Downloading" and len(known) == 2:
+                layers[str(event.get("id"))] = (known[0], known[1])
             if layers and time.monotonic() - told_s >= PROGRESS_S:
                 told_s = time.monotonic()
                 done, total = (sum(n) // 2**20 for n in zip(*layers.values(), strict=True))

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pymesos_agent.containers.cgroups import Cgroups, Group
 from pymesos_agent.runtimes.oci.networks import Networks
 from pymesos_agent.runtimes.oci.places import Places
-from pymesos_agent.supervision.procfs import content
+from pymesos_agent.supervision.procfs import pids_in
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,6 @@ class Cleaning:
 def processes_of(group: Group) -> list[int]:
     """The processes in a container's cgroup; none when the cgroup is gone."""
     try:
-        return [int(line) for line in content(group.procs).split()]
+        return pids_in(group.procs)
     except OSError:
         return []

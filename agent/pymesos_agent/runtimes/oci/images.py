@@ -215,7 +215,8 @@ class Images:
         removed: list[str] = []
         newest = records[-1:]
         for record in records:
-            old = record.used_at_s < time.time() - self._settings.max_age_s
+            # One that was used at a time to come was so by a clock that was wrong then.
+            old = abs(time.time() - record.used_at_s) > self._settings.max_age_s
             full = total > self._settings.cache_mib * MIB
             if record in newest or used & set(record.layers) or not (old or full):
                 continue
