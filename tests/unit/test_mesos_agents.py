@@ -30,6 +30,7 @@ from pymesos_agent.runtimes.interface import Runtime
 from pymesos_agent.services.executor import ExecutorStreams
 from pymesos_agent.settings import AgentSettings
 from pymesos_core.mesos import media
+from pymesos_core.mesos.http import BODY_S
 from pymesos_core.serving import Listen
 from pymesos_core.tasks import running
 from pymesos_proto.mesos.v1 import agent_pb2 as mesos_agent
@@ -575,6 +576,21 @@ async def test_the_ends_of_few_sessions_are_kept(
     for name, status in (("a", 404), ("b", 200), ("c", 200)):
         waited = await agent.call("WAIT_NESTED_CONTAINER", container_id=nested(agent, name))
         assert waited.status == status, name
+
+
+async def test_a_slow_body_keeps_nobody_waiting(agent: Agent) -> None:
+    writers = []
+    for _ in range(server.MOST_ANSWERS):
+        _, writer = await asyncio.open_connection("127.0.0.1", agent.server.port)
+        writer.write(
+            b"POST /api/v1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 9\r\n\r\n"
+        )
+        writers.append(writer)
+    async with asyncio.timeout(BODY_S / 2):
+        assert await agent.told("GET_HEALTH") == {"healthy": True}
+    for writer in writers:
+        writer.close()
 
 
 async def test_who_waits_for_an_end_gives_way_to_others(agent: Agent) -> None:

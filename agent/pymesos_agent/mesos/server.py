@@ -156,8 +156,9 @@ class MesosServer(Listener):
             raise RefusalError(403, problem)
         if operated.content_of(request.headers) == operated.RECORDIO:
             return await self._fed(request)
+        body = await body_of(request, MAX_CALL_BYTES)  # whose is slow keeps nobody waiting
         async with self._answers:
-            call, to = operated.read(request.headers, await body_of(request, MAX_CALL_BYTES))
+            call, to = operated.read(request.headers, body)
             with slot_of(request):
                 if call.type not in LONG:
                     return await self._operators.answer(call, to.media)
