@@ -7,6 +7,8 @@ import time
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+CLOCKS_APART_S = 86400.0  # that one machine's clock may be ahead of the next one's
+
 # A day, perhaps with a time, perhaps in a zone: some of ISO 8601, and all that people write of it.
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]+(Z|[-+][0-9:]+)?)?")
 
@@ -31,6 +33,15 @@ def parse_moment(text: str) -> datetime:
     if not _MOMENT.fullmatch(text):
         raise ValueError("no time in ISO 8601")
     return datetime.fromisoformat(text)
+
+
+def is_over(ends_at_s: float, longest_s: float, wall_s: float) -> bool:
+    """Whether what lasts for `longest_s` at most is over, by when it ends.
+
+    What would last longer was begun by a clock that was ahead, and has been set back: it is over,
+    too, or it would last until that time comes.
+    """
+    return not wall_s < ends_at_s <= wall_s + longest_s + CLOCKS_APART_S
 
 
 def utc(wall_s: float) -> str:

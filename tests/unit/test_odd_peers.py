@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,21 @@ from pymesos_agent.supervision.launching import HelperError, started_by
 from pymesos_agent.supervision.limits import check_oom
 from pymesos_agent.supervision.procfs import pids_in
 from pymesos_agent.supervision.supervisor_link import ODD, SupervisorLink, checked
+from pymesos_binpack import core
+from pymesos_binpack.alerts.silences import Silence as JobSilence
+from pymesos_binpack.core import silencing
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.jobs.backoff import crashes_within
 from pymesos_binpack.jobs.instance import Instance, Saved
 from pymesos_binpack.specs import RestartRules
+from pymesos_core.clock import is_over
+from pymesos_core.outgoing.alert import Alert
+from pymesos_core.outgoing.alert_life import State
+from pymesos_master.core import Config, access_tokens, enrolment
+from pymesos_master.core.alerts.state import Silence
+from pymesos_master.core.records import AccessToken, Token
+from pymesos_testing.binpack_harness import BinpackHarness, job
+from pymesos_testing.master_harness import MasterHarness
 
 A_DAY_S = 86400.0
 
@@ -176,3 +188,46 @@ class TestClocks:
         instance = Instance("j", "j", spec, 0, saved)
         rules = RestartRules(fails=True, within_s=600)
         assert crashes_within(instance, rules, now_s, crashed=True) == [now_s - 5, now_s + 1, now_s]
+
+    @pytest.mark.parametrize(
+        ("ends_in_s", "over"),
+        [(0, True), (-1, True), (1, False), (3600, False), (3600 + A_DAY_S + 1, True)],
+    )
+    def test_what_would_last_longer_than_anything_does_is_over(
+        self, ends_in_s: float, over: bool
+    ) -> None:
+        """It was begun in 2038, by a clock that has been set back."""
+        assert is_over(1.8e9 + ends_in_s, 3600.0, 1.8e9) is over
+
+    def test_access_tokens_of_a_time_to_come_are_good_for_nothing(self) -> None:
+        made = AccessToken("d", "operator/ann", ("read",), "", 2.1e9, 2.1e9 + 3600)
+        assert access_tokens.has_ended(made, 1.8e9) and not access_tokens.has_ended(made, 2.1e9)
+        ahead = replace(made, made_at_s=1.8e9 + 60, ends_at_s=1.8e9 + 3660)
+        assert not access_tokens.has_ended(ahead, 1.8e9), "clocks are never quite the same"
+
+    def test_tokens_to_join_of_a_time_to_come_are_good_for_nothing(self) -> None:
+        made = Token("agent/a", 2.1e9, "operator/ann")
+        assert enrolment.has_ended(made, 1.8e9) and not enrolment.has_ended(made, 2.1e9 - 3600)
+
+    def test_an_alert_that_pends_since_a_time_to_come_pends_since_now(self) -> None:
+        """It would have fired years later."""
+        alert = Alert("k", State.PENDING, since_s=2.1e9)
+        assert alert.hold("why", 30, 1.8e9, 1.8e9, silenced=False) == 30
+        assert alert.hold("why", 30, 1.8e9 + 30, 1.8e9 + 30, silenced=False) is None
+        assert alert.state is State.FIRING
+
+    def test_silences_of_a_time_to_come_end(self) -> None:
+        h = MasterHarness(Config(receivers=("oncall",)))
+        silence = Silence("", "", h.now.wall_s + 12 * 365 * A_DAY_S, "", "")
+        h.core.state.silences[silence.key] = silence
+        h.advance(2)
+        assert not h.core.state.silences
+
+    def test_silences_of_jobs_of_a_time_to_come_end(self) -> None:
+        h = BinpackHarness()
+        h.feed(core.Subscribed("f"))
+        h.submit(job())
+        h.core._ctx.silences.by_key["j-r//"] = silence = JobSilence("j-r", "", "", 4e9, "", "")
+        silencing._end_by(h.core._ctx, silence)
+        h.advance(1)
+        assert not h.core._ctx.silences.by_key

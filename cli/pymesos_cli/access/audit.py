@@ -75,7 +75,7 @@ class Reading:
     def __init__(self, cluster: Cluster, wanted: Wanted) -> None:
         self._cluster = cluster
         self._wanted = pb.ReadAuditRequest(
-            since_s=time.time() - wanted.since if wanted.since is not None else 0.0,
+            since_s=max(0.0, time.time() - wanted.since) if wanted.since is not None else 0.0,
             who=wanted.who,
             verb=wanted.verb,
             denied=wanted.denied,

@@ -58,6 +58,8 @@ class Alert:
         if not self.since_s:
             self.move(Turn.BEGAN, wall_s)
             self.since_s = steady_s
+        # A clock that was ahead as it began, and is set back, would keep it until that time comes.
+        self.since_s = min(self.since_s, steady_s)
         left_s = self.since_s + for_s - steady_s
         if left_s > ROUNDING_S:
             return left_s

@@ -12,6 +12,7 @@ from pymesos_binpack.specs import When
 from pymesos_core.outgoing.alert import is_time
 from pymesos_core.store import Change
 
+MAX_SILENCE_S = 30 * 86400
 SILENCE = "silence"  # JOB ID/TASK/WHEN → its record
 
 

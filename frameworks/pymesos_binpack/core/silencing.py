@@ -5,11 +5,12 @@ What somebody was told of before goes on, and so does that it is over.
 
 from __future__ import annotations
 
-from pymesos_binpack.alerts.silences import SILENCE, Silence
+from pymesos_binpack.alerts.silences import MAX_SILENCE_S, SILENCE, Silence
 from pymesos_binpack.core import alerting
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Done
 from pymesos_binpack.core.events import AlertsSilenced
+from pymesos_core.clock import is_over
 from pymesos_core.outgoing.alert_life import State
 from pymesos_core.store import Change
 
@@ -45,7 +46,8 @@ def on_due(ctx: Context, key: str) -> None:
 
 
 def _end_by(ctx: Context, silence: Silence) -> None:
-    in_s = max(0.0, silence.until_s - ctx.steady_s)
+    over = is_over(silence.until_s, MAX_SILENCE_S, ctx.steady_s)
+    in_s = 0.0 if over else silence.until_s - ctx.steady_s
     ctx.timers.set((SILENCES, silence.key), ctx.now.mono_s + in_s)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pymesos_binpack.alerts.silences import Silence
+from pymesos_binpack.alerts.silences import MAX_SILENCE_S, Silence
 from pymesos_binpack.alerts.state import Alert
 from pymesos_binpack.services.asked import Asked, Call, answering, who
 from pymesos_binpack.specs import When
@@ -17,7 +17,6 @@ from pymesos_proto.v1 import jobs_pb2 as pb
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 500
-MAX_SILENCE_S = 30 * 86400
 MAX_WHY_BYTES = 255
 MAX_RECEIVERS = 1000
 MAX_SILENCES = 1000

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from pymesos_core import limits
 from pymesos_core.caller import Caller, Method
+from pymesos_core.clock import is_over
 from pymesos_core.errors import ProblemKind
 from pymesos_core.ids import name_problem
 from pymesos_core.resource_values import ResourceError
@@ -69,7 +70,7 @@ def find(state: ClusterState, digest: str, now_s: float, peer: str) -> Caller | 
         return None
     if (
         token.revoked
-        or token.ends_at_s <= now_s
+        or has_ended(token, now_s)
         or token.principal in state.image.durable(REVOCATION)
     ):
         return None
@@ -125,7 +126,12 @@ def on_make(ctx: Context, event: OperatorMadeAccessToken) -> None:
 
 def ended_in(tokens: Mapping[str, AccessToken], now_s: float) -> list[str]:
     """Return the ids of those that are to be forgotten."""
-    return [key for key, token in tokens.items() if token.ends_at_s <= now_s]
+    return [key for key, token in tokens.items() if has_ended(token, now_s)]
+
+
+def has_ended(token: AccessToken, now_s: float) -> bool:
+    """Whether a token is good for nothing any more."""
+    return is_over(token.ends_at_s, token.ends_at_s - token.made_at_s, now_s)
 
 
 def _caller_problem(caller: Caller) -> str | None:

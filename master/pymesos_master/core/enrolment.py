@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 
 from pymesos_core import limits
+from pymesos_core.clock import is_over
 from pymesos_core.errors import ProblemKind
 from pymesos_core.resource_values import ResourceError
 from pymesos_core.security.identities import IdentityError, read_principal
@@ -39,6 +40,11 @@ def read_token(digest: str, record: registry_pb.TokenRecord) -> Token:
     return Token(record.principal, record.ends_at_s, record.made_by, record.key)
 
 
+def has_ended(token: Token, wall_s: float) -> bool:
+    """Whether a token is good for nothing any more."""
+    return is_over(token.ends_at_s, MAX_LIFETIME_S, wall_s)
+
+
 def principal_problem(principal: str) -> str | None:
     """Why this names no principal of a cluster, or None."""
     try:
@@ -60,7 +66,7 @@ def on_make(ctx: Context, event: OperatorMadeToken) -> None:
     if permission.refused(ctx, event.request_id, event.caller, "Operator.MakeToken"):
         return
     tokens = ctx.state.tokens(durable=False)
-    ended = [digest for digest, token in tokens.items() if token.ends_at_s <= ctx.now.wall_s]
+    ended = [digest for digest, token in tokens.items() if has_ended(token, ctx.now.wall_s)]
     problem = digest_problem(event.digest) or principal_problem(event.principal)
     if not problem and not MIN_LIFETIME_S <= event.lifetime_s <= MAX_LIFETIME_S:
         problem = (
@@ -109,7 +115,7 @@ def on_remove(ctx: Context, event: OperatorRemovedToken) -> None:
 def on_use(ctx: Context, event: TokenUsed) -> None:
     """Write which key has used a token, if it is the first; the same may use it again."""
     token = ctx.state.tokens(durable=False).get(event.digest)
-    if token is None or token.ends_at_s <= ctx.now.wall_s:
+    if token is None or has_ended(token, ctx.now.wall_s):
         _refuse(ctx, event, NOT_KNOWN, ProblemKind.NOT_FOUND)
     elif token.principal in ctx.state.image.intended(REVOCATION):
         _refuse(ctx, event, f"{token.principal} is revoked")

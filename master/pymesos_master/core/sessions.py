@@ -12,7 +12,7 @@ from pymesos_core.caller import Method
 from pymesos_core.errors import ProblemKind
 from pymesos_core.security.rights import SESSION, SIGN_IN
 from pymesos_master.core import permission, revocations
-from pymesos_master.core.access_tokens import ID_LENGTH, ended_in
+from pymesos_master.core.access_tokens import ID_LENGTH, ended_in, has_ended
 from pymesos_master.core.context import Context
 from pymesos_master.core.enrolment import digest_problem
 from pymesos_master.core.events import OperatorSignedIn
@@ -35,7 +35,7 @@ def on_sign_in(ctx: Context, event: OperatorSignedIn) -> None:
     now_s = ctx.now.wall_s
     code = tokens.get(caller.credential_id)
     # It may have been used, or revoked, since it was known who asks.
-    is_good = code is not None and not code.revoked and code.ends_at_s > now_s
+    is_good = code is not None and not code.revoked and not has_ended(code, now_s)
     if caller.method is not Method.TOKEN or caller.rights != (SIGN_IN,) or not is_good:
         ctx.answer(event.request_id, NO_CODE, ProblemKind.DENIED)
         return

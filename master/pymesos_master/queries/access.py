@@ -9,7 +9,7 @@ from pymesos_core.clock import Now
 from pymesos_core.security.audit import Entry
 from pymesos_core.security.needs import NEEDS
 from pymesos_core.security.policy import Decision, Verb, roles_for
-from pymesos_master.core import access_tokens, secrets
+from pymesos_master.core import access_tokens, enrolment, secrets
 from pymesos_master.core.records import REVOCATION, Revocation
 from pymesos_master.core.registry import place_of
 from pymesos_master.core.state import ClusterState
@@ -45,7 +45,7 @@ class Access:
             for digest, token in sorted(
                 self._state.tokens().items(), key=lambda item: (item[1].principal, item[0])
             )
-            if token.ends_at_s > now_s
+            if not enrolment.has_ended(token, now_s)
         ]
 
     def access_tokens(self, caller: Caller) -> list[pb.AccessTokenView]:
@@ -54,7 +54,7 @@ class Access:
         good = (
             (token_id, token)
             for token_id, token in state.access_tokens().items()
-            if not token.revoked and token.ends_at_s > now_s
+            if not token.revoked and not access_tokens.has_ended(token, now_s)
         )
         return [
             pb.AccessTokenView(

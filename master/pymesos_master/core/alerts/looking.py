@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pymesos_core import limits
+from pymesos_core.clock import is_over
 from pymesos_core.errors import ProblemKind
 from pymesos_core.ids import name_problem, size_of
 from pymesos_core.outgoing.alert import TOLD
@@ -217,7 +218,9 @@ def _problem(event: OperatorSilencedAlerts) -> str | None:
 
 
 def _end_silences(ctx: Context) -> None:
-    over = [key for key, one in ctx.state.silences.items() if one.until_s <= ctx.now.wall_s]
+    now_s = ctx.now.wall_s
+    silences = ctx.state.silences.items()
+    over = [key for key, one in silences if is_over(one.until_s, MAX_SILENCE_S, now_s)]
     if over:
         _end(ctx, over)
 
