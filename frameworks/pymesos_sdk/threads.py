@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +33,6 @@ class Home:
         """
         if self._loop is None or threading.get_ident() == self._thread:
             return False
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # it is closed, perhaps just now
             self._loop.call_soon_threadsafe(call, *arguments)
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -36,6 +37,7 @@ from pymesos_sdk.core import (
 )
 from pymesos_sdk.executor import Executor, ExecutorDriver
 from pymesos_sdk.standing import Standing
+from pymesos_sdk.threads import Home
 
 
 class Harness:
@@ -248,6 +250,21 @@ async def test_an_executor_reports_from_the_threads_of_its_tasks() -> None:
     await asyncio.wait_for(running, 10)
     with pytest.raises(RuntimeError, match="`run` is called once"):
         await driver.run()
+
+
+def test_what_another_thread_wants_as_the_loop_closes_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home, loop = Home("the driver"), asyncio.new_event_loop()
+
+    async def begin() -> None:
+        home.begin()
+
+    loop.run_until_complete(begin())
+    loop.close()
+    monkeypatch.setattr(loop, "is_closed", lambda: False)  # as it was a moment ago
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(home.passes, list).result(10)
 
 
 def test_an_old_update_that_comes_again_after_the_end_changes_nothing() -> None:
