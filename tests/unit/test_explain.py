@@ -10,7 +10,7 @@ from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.placement import placing
 from pymesos_binpack.services.views import instance_view
-from pymesos_cli.operators.explain import the_reason, waiting_lines, why_not_ready
+from pymesos_cli.operators.explain import of_role, the_reason, waiting_lines, why_not_ready
 from pymesos_master.allocator.interface import Withheld
 from pymesos_proto.v1 import jobs_pb2, operator_pb2, types_pb2
 from pymesos_testing.binpack_harness import BinpackHarness, job
@@ -185,8 +185,25 @@ class TestTheMaster:
         waits = jobs_pb2.InstanceView(
             cause="VOLUME_NOT_OFFERED", explanation="its data", data_on="a"
         )
-        text = the_reason(waits, self.said(agents=1, agent_state="unreachable"))
+        text = the_reason(waits, self.said(agents=1, agent_state="unreachable"), "a")
         assert text == "its data; that agent is unreachable"
+
+    def test_another_role_is_offered_what_this_one_is_not(self) -> None:
+        """Of a framework of two roles the limit of one was no reason while the other had room."""
+        said = self.said(Withheld.LIMIT, Withheld.LIMIT)
+        said.roles.add(role="dev")
+        text = the_reason(self.WAITS, of_role(said, "prod"))
+        assert "is offered none that would do: the role is at its limit" in text
+        assert the_reason(self.WAITS, of_role(said, "dev")) == self.WAITS.explanation
+        said.roles[0].suppressed = True
+        assert "suppressed" in the_reason(self.WAITS, of_role(said, "prod"))
+        assert len(of_role(said, "").roles) == 2, "its framework does not say which"
+
+    def test_of_the_agent_of_a_daemon_alone(self) -> None:
+        """That one is cordoned decides it, however many others there are."""
+        said = self.said(Withheld.CORDONED, agents=7)
+        text = the_reason(self.WAITS, said, "a")
+        assert "is offered none that would do: an operator has cordoned the agent (a0)" in text
 
     def test_was_asked_for_no_offers(self) -> None:
         said = self.said()

@@ -14,7 +14,16 @@ from pymesos_core.states import is_terminal
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import operator_pb2, types_pb2
 
-Waiting = tuple[str, str, pb.InstanceView]  # of which framework, its name, and its view
+
+@dataclass(frozen=True)
+class Waiting:
+    """An instance that waits."""
+
+    framework_id: str
+    name: str
+    instance: pb.InstanceView
+    role: str = ""  # of its job; empty: its framework does not say
+    home: str = ""  # the only agent that it may be on; empty: any that will do
 
 
 @dataclass
@@ -54,11 +63,14 @@ async def ask_services(cluster: Cluster, text: str) -> Known:
             continue
         async with jobs_at(cluster, address) as stub:
             request = pb.WatchJobRequest(job_id=job.job_id)
+            daemons: set[str] = set()  # names of tasks
             async for view in stub.WatchJob(request, timeout=cluster.timeout_s):
+                daemons.update(daemon.task_name for daemon in view.daemons)
                 for i in view.instances:
                     if waits(i):
                         parts = TaskName(job.job_id, job.name, i.task_name, i.instance, i.attempts)
-                        item = (job.framework_id, parts.of_instance, i)
+                        home = i.data_on or (i.agent_id if i.task_name in daemons else "")
+                        item = Waiting(job.framework_id, parts.of_instance, i, job.role, home)
                         known.waiting.append(Named(item, parts.of_instance, parts.names))
                     elif i.explanation and not is_terminal(i.state):
                         known.notes[i.task_id] = i.explanation

@@ -29,15 +29,26 @@ _NO_NEWS = ("IN_USE", "REFUSED")
 
 
 async def _ask(
-    cluster: Cluster, framework_id: str, task: jobs_pb.InstanceView | None = None
+    cluster: Cluster, framework_id: str, task: Waiting | None = None
 ) -> pb.ExplainFrameworkResponse:
     request = pb.ExplainFrameworkRequest(framework_id=framework_id)
     if task is not None:
-        request.needs.extend(task.needs)
-        request.agent_id = task.data_on
-    return await cluster.call(
+        request.needs.extend(task.instance.needs)
+        request.agent_id = task.home
+    said: pb.ExplainFrameworkResponse = await cluster.call(
         lambda stub, timeout_s: stub.ExplainFramework(request, timeout=timeout_s)
     )
+    return of_role(said, task.role) if task is not None else said
+
+
+def of_role(said: pb.ExplainFrameworkResponse, role: str) -> pb.ExplainFrameworkResponse:
+    """What was said of one role alone: what another is offered is nothing to a task of this one."""
+    out = pb.ExplainFrameworkResponse()
+    out.CopyFrom(said)
+    if mine := [each for each in said.roles if each.role == role]:
+        del out.roles[:]
+        out.roles.extend(mine)
+    return out
 
 
 async def explain_framework(cluster: Cluster, text: str, *, as_json: bool) -> None:
@@ -127,9 +138,10 @@ async def explain_task(cluster: Cluster, text: str, *, as_json: bool) -> None:
             if line:
                 print(printable(line))
         return
-    framework_id, name, instance = _one_of(text, waiting)
-    said, of_task = await _ask(cluster, framework_id), await _ask(cluster, framework_id, instance)
-    why = the_reason(instance, of_task)
+    one_of = _one_of(text, waiting)
+    framework_id, name, instance = one_of.framework_id, one_of.name, one_of.instance
+    said, of_task = await _ask(cluster, framework_id), await _ask(cluster, framework_id, one_of)
+    why = the_reason(instance, of_task, one_of.home)
     if as_json:
         of_instance, of_framework = instance_json(instance), explanation_json(said)
         print_json({"instance": of_instance, "framework": of_framework, "reason": why})
@@ -159,8 +171,13 @@ def waiting_lines(
     yield from framework_lines(said)
 
 
-def the_reason(instance: jobs_pb.InstanceView, said: pb.ExplainFrameworkResponse) -> str:
-    """From who decides it: the framework, or the master where that is why nothing is offered."""
+def the_reason(
+    instance: jobs_pb.InstanceView, said: pb.ExplainFrameworkResponse, home: str = ""
+) -> str:
+    """From who decides it: the framework, or the master where that is why nothing is offered.
+
+    `said` is of its role, and where it may be on one agent only, its `home`, of that.
+    """
     own = instance.explanation or "it was not planned yet"
     if said.framework.state != "active":
         return f"its framework is {said.framework.state}, so nothing is placed"
@@ -170,13 +187,13 @@ def the_reason(instance: jobs_pb.InstanceView, said: pb.ExplainFrameworkResponse
         agents = count_of(said.agents_awaited, "agent")
         return f"a new leader offers nothing before {agents} are back, or their time is over"
     needs = _amounts(instance)
-    if instance.data_on and said.agent_state not in ("", "active"):
+    if home and said.agent_state not in ("", "active"):
         return f"{own}; that agent is {said.agent_state}"
     roles = [role for role in said.roles if not role.suppressed]
     if said.roles and not roles:
         return "its framework asks for no offers now (the role is suppressed)"
     withheld = [each for role in roles for each in role.withheld if each.reason not in _NO_NEWS]
-    of = 1 if instance.data_on else said.agents
+    of = 1 if home else said.agents
     if not withheld or any(of > sum(each.agents for each in role.withheld) for role in roles):
         return own  # an offer is on its way
     parts = [f"{each.text} ({_where(each)}){_help(each)}" for each in withheld]
@@ -226,9 +243,9 @@ async def _task(
 
 def _one_of(text: str, found: Found[Waiting]) -> Waiting:
     """The one that is meant, or the first of those that wait for the same."""
-    if len({thing.item[2].explanation for thing in found.fits}) == 1:
+    if len({thing.item.instance.explanation for thing in found.fits}) == 1:
         return found.fits[0].item
-    return one(text, found, TASK, lambda item: item[2].explanation or "not planned yet")
+    return one(text, found, TASK, lambda item: item.instance.explanation or "not planned yet")
 
 
 def why_not_ready(view: pb.TaskView) -> str:
