@@ -30,7 +30,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.runtimes.oci.bundle import Host, make_host_root, write_bundle
 from pymesos_agent.runtimes.oci.preparing import INITS
-from pymesos_agent.runtimes.oci.tools import NAMES, Tool, installed, script_that_mounts
+from pymesos_agent.runtimes.oci.tools import NAMES, Tool, installed
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_binpack.placement.packing import DEFAULT_POLICY, read_policy
@@ -82,8 +81,9 @@ class Bare:
         self._runtime, self._folder, self._docker_host = runtime, folder, docker_host
         self._tool: Tool | None = None
         if runtime == "oci":
-            # As anybody would do it by hand: with nothing of ours before it.
-            self._tool = replace(installed(folder)[tool], mounter=script_that_mounts())
+            # In memory, as the tools have it by themselves; removed with this object.
+            self._states = tempfile.TemporaryDirectory(prefix="pymesos-bench-", dir="/dev/shm")
+            self._tool = installed(Path(self._states.name))[tool]
         self._made = 0
 
     def _bundle(self, command: str) -> tuple[str, Path]:
