@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from pymesos_proto.v1 import scheduler_pb2 as pb
 from pymesos_proto.v1 import types_pb2 as types_pb
@@ -11,6 +12,18 @@ from pymesos_proto.v1.names_pb2 import ServedTask
 # The shortest period that a KILL says. One of zeros says nothing, and one of a signal alone nothing
 # of the period: the task would have the one that it was launched with.
 AT_ONCE_S = 0.001
+
+
+def texts(name: str, given: Iterable[Any]) -> list[str]:
+    """The texts of an argument. Raises TypeError: one text is a list of its letters, too."""
+    if isinstance(given, str | bytes):
+        raise TypeError(f"{name} is one text, {given!r}, where several are expected: [{given!r}]")
+    out = list(given)
+    for each in out:
+        if not isinstance(each, str):
+            kind = type(each).__name__
+            raise TypeError(f"{name} has a {kind} where texts are expected, as ids are")
+    return out
 
 
 class Calls:
@@ -41,7 +54,7 @@ class Calls:
         launch = pb.Operation.Launch(task_infos=tasks)
         grouped = (pb.Operation.LaunchGroup(task_infos=group) for group in groups)
         accept = pb.Call.Accept(
-            offer_ids=offer_ids,
+            offer_ids=texts("offer_ids", offer_ids),
             operations=[
                 *before,
                 pb.Operation(launch=launch),
@@ -54,11 +67,17 @@ class Calls:
     def decline(self, offer_ids: Iterable[str], refuse_s: float | None = None) -> None:
         """Give offers back, not to see them again for `refuse_s` (None: 5 s) unless they grow."""
         filters = pb.Filters(refuse_seconds=refuse_s)
-        self.call(pb.Call(decline=pb.Call.Decline(offer_ids=offer_ids, filters=filters)))
+        self.call(
+            pb.Call(
+                decline=pb.Call.Decline(offer_ids=texts("offer_ids", offer_ids), filters=filters)
+            )
+        )
 
     def accept_inverse_offers(self, inverse_offer_ids: Iterable[str]) -> None:
         """Promise that nothing is left on their agents when the windows begin."""
-        accept = pb.Call.AcceptInverseOffers(inverse_offer_ids=inverse_offer_ids)
+        accept = pb.Call.AcceptInverseOffers(
+            inverse_offer_ids=texts("inverse_offer_ids", inverse_offer_ids)
+        )
         self.call(pb.Call(accept_inverse_offers=accept))
 
     def decline_inverse_offers(
@@ -66,7 +85,9 @@ class Calls:
     ) -> None:
         """Say that it cannot be so, and be asked again after `refuse_s` (None: 5 s)."""
         filters = pb.Filters(refuse_seconds=refuse_s)
-        decline = pb.Call.DeclineInverseOffers(inverse_offer_ids=inverse_offer_ids, filters=filters)
+        decline = pb.Call.DeclineInverseOffers(
+            inverse_offer_ids=texts("inverse_offer_ids", inverse_offer_ids), filters=filters
+        )
         self.call(pb.Call(decline_inverse_offers=decline))
 
     def publish(
@@ -83,12 +104,14 @@ class Calls:
         `keeps`: but for these, of which the master is to believe what it was told before.
         To masters that do not know this nothing is said.
         """
-        publish = pb.Call.Publish(serves=serves, ended=ended, whole=whole, keeps=keeps)
+        publish = pb.Call.Publish(
+            serves=serves, ended=texts("ended", ended), whole=whole, keeps=texts("keeps", keeps)
+        )
         self.call(pb.Call(publish=publish))
 
     def revive(self, roles: Iterable[str] = ()) -> None:
         """Ask for offers again, the refused ones too."""
-        self.call(pb.Call(revive=pb.Call.Revive(roles=roles)))
+        self.call(pb.Call(revive=pb.Call.Revive(roles=texts("roles", roles))))
 
     def update_framework(self, info: types_pb.FrameworkInfo) -> None:
         """Be in other roles from now on, or say other things of the framework.
@@ -100,7 +123,7 @@ class Calls:
 
     def suppress(self, roles: Iterable[str] = ()) -> None:
         """Ask for no offers until `revive`."""
-        self.call(pb.Call(suppress=pb.Call.Suppress(roles=roles)))
+        self.call(pb.Call(suppress=pb.Call.Suppress(roles=texts("roles", roles))))
 
     def kill(
         self, task_id: str, agent_id: str = "", grace_s: float | None = None, first: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -227,6 +228,15 @@ async def test_a_driver_is_stopped_and_called_from_other_threads() -> None:
     driver.stop()  # twice is once
     with pytest.raises(RuntimeError, match=r"`run` is called once\. Make another"):
         await driver.run()
+
+
+@pytest.mark.parametrize("given", ["o-1", b"o-1", [pb.Offer(offer_id="o-1")], [7]])
+def test_what_is_no_list_of_ids_is_refused_where_it_is_written(given: Any) -> None:
+    """The letters of an id were declined one by one, and the offer was held."""
+    driver = Driver(Scheduler(), pb.FrameworkInfo(name="f"), "127.0.0.1:1")
+    for call in (driver.decline, driver.accept, driver.revive, driver.suppress):
+        with pytest.raises(TypeError, match="expected"):
+            call(given)
 
 
 async def test_an_executor_reports_from_the_threads_of_its_tasks() -> None:

@@ -66,3 +66,22 @@ def test_a_write_that_waits_is_given_up() -> None:
     answer.set([True])
     with pytest.raises(RegistryError, match="leadership was given up"):
         registry.commit([])
+
+
+def test_znodes_that_others_made_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """No leader could read the registry: what such a name means is written otherwise."""
+    children = {
+        "/p/registry": ["agent"],
+        "/p/registry/agent": ["a%2F1", "a%2f1", "a b", "%FF", "c"],
+    }
+    contents = {"/p/registry/agent/a%2F1": b"1", "/p/registry/agent/c": b"2"}
+    client = SimpleNamespace(
+        ensure_path=lambda _: None,
+        get_children=children.__getitem__,
+        get_children_async=lambda path: SimpleNamespace(get=lambda: children[path]),
+        get_async=lambda path, _: SimpleNamespace(get=lambda: (contents[path], None)),
+    )
+    registry = ZkRegistry(client, "/p", 0)
+    assert registry.load() == {("agent", "a/1"): b"1", ("agent", "c"): b"2"}
+    assert "/p/registry/agent/a%2f1 in ZooKeeper has no name" in caplog.text
+    assert "one of 3" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote, unquote
@@ -21,6 +22,8 @@ from pymesos_core.coordination.interface import RegistryError, StaleEpochError
 from pymesos_core.coordination.zk_client import in_words
 from pymesos_core.store import MAX_GROUP_BYTES, Change, Records, weight_bytes
 
+log = logging.getLogger(__name__)
+
 MAX_RECORD_BYTES = 512 * 1024  # ZooKeeper's jute.maxbuffer is 1 MiB for a whole batch
 
 Place = tuple[str, str]  # the kind and the key of a record
@@ -32,6 +35,7 @@ class ZkRecords:
     def __init__(self, client: KazooClient, path: str) -> None:
         self._client = client
         self._root = f"{path}/registry"
+        self._others: list[str] = []  # znodes of which was warned: others made them
 
     def places(self, wanted: Callable[[str], bool] = lambda kind: True) -> list[Place]:
         """Which records there are of the kinds that are wanted. Raises RegistryError."""
@@ -42,9 +46,18 @@ class ZkRecords:
                 for kind in self._client.get_children(self._root)
                 if wanted(kind)
             ]
-            return [(kind, unquote(name)) for kind, names in listed for name in names.get()]
+            found = [(kind, name) for kind, names in listed for name in names.get()]
         except (KazooException, KazooTimeoutError) as error:
             raise unread(error) from error
+        others = [f"{kind}/{name}" for kind, name in found if _name_of(unquote(name)) != name]
+        if others and others != self._others:
+            log.warning(
+                "%s/%s in ZooKeeper has no name that a record can have (one of %d): it is left"
+                " alone; delete it if it is of nobody",
+                *(self._root, others[0], len(others)),
+            )
+        self._others = others
+        return [(kind, unquote(name)) for kind, name in found if _name_of(unquote(name)) == name]
 
     def read(self, places: Iterable[Place]) -> Records:
         """Return records; those that are gone are left out. Raises RegistryError."""
@@ -69,7 +82,12 @@ class ZkRecords:
         return found
 
     def _node(self, kind: str, key: str) -> str:
-        return f"{self._root}/{kind}/{quote(key, safe='')}"
+        return f"{self._root}/{kind}/{_name_of(key)}"
+
+
+def _name_of(key: str) -> str:
+    """Return the name of the znode of a record's key."""
+    return quote(key, safe="")
 
 
 def unread(error: Exception) -> RegistryError:
