@@ -8,6 +8,7 @@ from pymesos_agent.core import events
 from pymesos_agent.core.context import Context, Owner
 from pymesos_agent.core.effects import RemoveSandbox
 from pymesos_agent.core.tasks.task import TASK, Task
+from pymesos_core.clock import CLOCKS_APART_S
 from pymesos_core.store import Change
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
@@ -84,8 +85,9 @@ def on_disk_measured(ctx: Context, event: events.DiskMeasured) -> None:
     age_s = max(ctx.config.sandbox_min_age_s, ctx.config.sandbox_max_age_s * free)
     changes: list[Change] = []
     for container_id, record in list(ctx.state.sandboxes.items()):
-        # A clock that was ahead then and is set back would keep it until that time comes again.
-        record.ended_at_s = min(record.ended_at_s, ctx.now.wall_s)
+        if record.ended_at_s > ctx.now.wall_s + CLOCKS_APART_S:
+            # By a clock that was wrong then: it would be kept until that time comes again.
+            record.ended_at_s = ctx.now.wall_s
         if ctx.now.wall_s - record.ended_at_s > age_s:
             changes += _forget(ctx, container_id)
     if changes:

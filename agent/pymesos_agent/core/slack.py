@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.tasks.task import Task
+from pymesos_core.clock import CLOCKS_APART_S
 from pymesos_core.resource_tags import REVOCABLE
 from pymesos_core.resources import EMPTY, Resources, for_good, from_proto, tagged, to_proto
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -96,8 +97,10 @@ def expected(ctx: Context, owner: Owner) -> Amounts:
         "cpus": max((cpus for _, cpus, _ in seen), default=0),
         "mem": max((mem for _, _, mem in seen), default=0),
     }
-    # Long before its launch is a clock that was ahead then, and set back.
-    young = isinstance(owner, Task) and abs(ctx.now.wall_s - owner.launched_at_s) < YOUNG_S
+    # A day before its launch, and more, is a clock that was wrong then.
+    young = (
+        isinstance(owner, Task) and -CLOCKS_APART_S < ctx.now.wall_s - owner.launched_at_s < YOUNG_S
+    )
     if young or not seen:
         return {name: max(held[name], peak[name]) for name in NAMES}
     return peak
