@@ -18,7 +18,7 @@ class Home:
         self._thread = 0
 
     def begin(self) -> None:
-        """It runs from now on, in this loop. Raises RuntimeError if it has run before."""
+        """The driver runs in this loop from now on. Raises RuntimeError if it has run before."""
         if self._loop is not None:
             raise RuntimeError(
                 f"{self._who} runs already, or has ended: `run` is called once. Make another for"

@@ -177,7 +177,7 @@ def test_containers_on_the_bridge_find_names_while_their_agent_is_away(roles: Ro
     (output,) = outputs()
 
     def finds() -> None:
-        """It goes on, and has found it each time."""
+        """The container goes on asking, and has found the name each time."""
         before = output.stat().st_size
         wait_for("names", lambda: output.read_bytes()[before:].count(b"127.0.0.1") > 20, 30)
         assert "nothing" not in output.read_text()

@@ -52,7 +52,7 @@ def test_a_mistake_in_it_is_to_end_it_and_no_more(program: str) -> None:
 
 
 def test_the_tool_takes_its_place(mounter: Sequence[str]) -> None:
-    """It has its arguments and ends as it ends; mounts of its own are nobody else's."""
+    """The tool has its arguments, and its status is the mounter's; its mounts are its own."""
     before = Path("/proc/self/mountinfo").read_text()
     script = 'mount -t tmpfs none /mnt; printf "%s|" "$@"; exit 7'
     assert run(mounter, "", "", "", "", script=script) == (7, "a  b||", "")

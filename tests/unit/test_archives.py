@@ -130,7 +130,7 @@ def test_what_comes_after_the_end_counts(sandbox: Path) -> None:
 
 
 def test_a_member_of_less_than_nothing(sandbox: Path) -> None:
-    """It would be read again and again."""
+    """A reader that believed it would go back, and read the same again and again."""
     size = b"20 size=-1536\n".replace(b"20", b"14")
     header = tarfile.TarInfo("x")
     header.type, header.size = tarfile.XHDTYPE, len(size)

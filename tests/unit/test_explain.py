@@ -189,7 +189,7 @@ class TestTheMaster:
         assert text == "its data; that agent is unreachable"
 
     def test_another_role_is_offered_what_this_one_is_not(self) -> None:
-        """Of a framework of two roles the limit of one was no reason while the other had room."""
+        """A limit of one role was hidden while another role of the framework had room."""
         said = self.said(Withheld.LIMIT, Withheld.LIMIT)
         said.roles.add(role="dev")
         text = the_reason(self.WAITS, of_role(said, "prod"))
@@ -200,7 +200,7 @@ class TestTheMaster:
         assert len(of_role(said, "").roles) == 2, "its framework does not say which"
 
     def test_of_the_agent_of_a_daemon_alone(self) -> None:
-        """That one is cordoned decides it, however many others there are."""
+        """The reason is that of its own agent, however many others there are."""
         said = self.said(Withheld.CORDONED, agents=7)
         text = the_reason(self.WAITS, said, "a")
         assert "is offered none that would do: an operator has cordoned the agent (a0)" in text

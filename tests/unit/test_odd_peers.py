@@ -196,7 +196,7 @@ class TestClocks:
     def test_what_would_last_longer_than_anything_does_is_over(
         self, ends_in_s: float, over: bool
     ) -> None:
-        """It was begun in 2038, by a clock that has been set back."""
+        """What ends too late was begun by a clock that was ahead, and has been set back."""
         assert is_over(1.8e9 + ends_in_s, 3600.0, 1.8e9) is over
 
     def test_access_tokens_of_a_time_to_come_are_good_for_nothing(self) -> None:
@@ -210,7 +210,7 @@ class TestClocks:
         assert enrolment.has_ended(made, 1.8e9) and not enrolment.has_ended(made, 2.1e9 - 3600)
 
     def test_an_alert_that_pends_since_a_time_to_come_pends_since_now(self) -> None:
-        """It would have fired years later."""
+        """Otherwise the alert would fire years later."""
         alert = Alert("k", State.PENDING, since_s=2.1e9)
         assert alert.hold("why", 30, 1.8e9, 1.8e9, silenced=False) == 30
         assert alert.hold("why", 30, 1.8e9 + 30, 1.8e9 + 30, silenced=False) is None

@@ -247,7 +247,7 @@ def test_a_helper_that_has_ended_before_the_spawner_says_who_it_is(
 def test_a_helper_that_the_spawner_cannot_execute(
     supervisor: Supervisor, said: list[dict[str, Any]], helped: Container, tmp_path: Path
 ) -> None:
-    """It is not the task's own program that is missing."""
+    """The message names the tool: the task's own program is not what is missing."""
     (tmp_path / "log").write_text("cannot execute /crun: No such file or directory")
     supervisor.launcher.spawned(helped, NOBODY)
     supervisor.children.reaped(NOBODY, 127)

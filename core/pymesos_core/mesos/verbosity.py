@@ -18,7 +18,7 @@ class Verbosity:
     """The level that is set for a while."""
 
     def __init__(self, *packages: str) -> None:
-        """Of these packages more is written; what libraries write may have secrets in it."""
+        """The level is that of `packages` only: what libraries write may have secrets in it."""
         self._packages = packages
         self.level = 0
         self._usual: dict[logging.Logger, int] = {}

@@ -88,7 +88,7 @@ class _Executors:
         self._seen = seen
 
     def of(self, framework_id: str, *, ended: bool) -> list[Json]:
-        """Those of a framework."""
+        """The executors of a framework, those that run or those that have ended."""
         return [
             self._executor(one)
             for one in self._seen
