@@ -373,17 +373,20 @@ class Faults:
         enough = reserved.get("cpus", 0) >= 300 or reserved.get("mem", 0) >= 256_000
         wanted = tuple(to_proto(parse(random.choice(["cpus:0.1", "cpus:0.1;mem:32", "mem:64"]))))
         if enough or random.random() < 0.4:
-            self.world.trace(f"an operator unreserves all of {agent_id} for {role}")
-            leader.ask(
-                lambda commands: commands.unreserve(self._operator, agent_id, role, ()),
-                lambda problem: None,
-            )
+            self._unreserve(leader, agent_id, role)
         else:
             self.world.trace(f"an operator reserves some of {agent_id} for {role}")
             leader.ask(
                 lambda commands: commands.reserve(self._operator, agent_id, role, wanted),
                 lambda problem: None,
             )
+
+    def _unreserve(self, leader: MasterNode, agent_id: str, role: str) -> None:
+        self.world.trace(f"an operator unreserves all of {agent_id} for {role}")
+        leader.ask(
+            lambda commands: commands.unreserve(self._operator, agent_id, role, ()),
+            lambda problem: None,
+        )
 
     def _set_policy(self) -> None:
         """An operator sets another policy, which says the same of those who are there."""
@@ -437,7 +440,7 @@ class Faults:
         )
 
     def make_room(self) -> None:
-        """Take all quotas back if work waits in fine weather.
+        """Take all quotas and reservations back if work waits in fine weather.
 
         What is kept for a role that has nothing to do is more than a small cluster can spare.
         """
@@ -447,3 +450,5 @@ class Faults:
         elif work_waits(self.cluster.owners):
             for role in ROLES:
                 self._ask_for_quota(leader, role, pb.Quota())
+                for agent_id in sorted(leader.core.state.agents):
+                    self._unreserve(leader, agent_id, role)
