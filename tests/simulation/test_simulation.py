@@ -69,7 +69,7 @@ def test_what_a_standby_keeps_is_what_is_there(monkeypatch: pytest.MonkeyPatch) 
     for seed in OF_A_PAIR:
         simulate(seed, lambda line: None)
     monkeypatch.setattr(WatchedRecords, "_written", lambda self, event: None)
-    with pytest.raises(AssertionError, match=r"forgot|before it is stored"):
+    with pytest.raises(AssertionError, match=r"forgot|before it is stored|and stored as"):
         for seed in OF_A_PAIR:
             simulate(seed, lambda line: None)
 

@@ -68,6 +68,7 @@ def request_of(event: Any, caller: Caller) -> ev.Event:
         kind = str(one.type)
         more = {
             "pb.Quota": pb.Quota(),
+            "scheduler_pb.Operation": scheduler_pb2.Operation(),
             "Policy": Policy(),
             "tuple[tuple[str, pb.Quota], ...]": (("r", pb.Quota()),),
             "tuple[tuple[str, float], ...]": (("r", 1.0),),
@@ -90,7 +91,8 @@ def test_and_one_that_is_allowed_has_one_with_what_came_of_it(h: MasterHarness, 
     h.feed(request_of(event, ALICE))
     (line,) = lines(h)
     assert line["decision"] == "allowed" and line["serial"] == "a1"
-    in_vain = event in (ev.OperatorKilledTask, ev.OperatorToreDown)  # it is of no role
+    of_no_role = (ev.OperatorKilledTask, ev.OperatorToreDown, ev.OperatorConverted)
+    in_vain = event in of_no_role
     assert in_vain or event in OF_OWN or "operator/alice" in line["rule"]
     assert line["result"] == (h.answers[1] or "done")
     assert line["outcome"] == ("refused" if h.answers[1] else "done")

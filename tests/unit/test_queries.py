@@ -124,6 +124,7 @@ COMMANDS: list[Command] = [
     lambda c: asyncio.ensure_future(c.set_weights(CALLER, [("r", 2.0)])),
     lambda c: asyncio.ensure_future(c.reserve(CALLER, "a", "r", ())),
     lambda c: asyncio.ensure_future(c.unreserve(CALLER, "a", "r", ())),
+    lambda c: asyncio.ensure_future(c.convert(CALLER, "a", scheduler_pb2.Operation())),
     lambda c: asyncio.ensure_future(c.release_record(CALLER, "agent", "a", discard=True)),
     lambda c: asyncio.ensure_future(c.set_policy(CALLER, Policy(), 3)),
     lambda c: asyncio.ensure_future(c.make_token(CALLER, "d", "agent/a", 60.0)),
