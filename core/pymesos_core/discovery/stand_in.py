@@ -33,8 +33,8 @@ FOLDER = "stand-ins"  # in an agent's work directory: a socket by which each hea
 LOG = "log"
 LOOK_S = 5.0  # how often a stand-in looks whether containers are left
 LEAVE_WITHIN_S = 10.0
-# A line says that nobody is needed, and the end of file that the agent is away.
-WAIT = 'read -r _ || exec "$@"'
+# Nothing is ever written: what is read is the end of file, once the agent is away.
+WAIT = 'read -r _; exec "$@"'
 
 log = logging.getLogger(__name__)
 
