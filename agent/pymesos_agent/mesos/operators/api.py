@@ -14,6 +14,7 @@ from pymesos_core.mesos import media
 from pymesos_core.mesos.http import OURS
 from pymesos_core.mesos.json_messages import compact, to_object
 from pymesos_core.mesos.media import Media, records_of
+from pymesos_core.mesos.operators import check_parts, parts_of
 from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.mesos.tasks import NANO
 from pymesos_core.streams import in_thread
@@ -26,12 +27,7 @@ RECORDIO = MEDIA[2]
 STREAMING = (Call.LAUNCH_NESTED_CONTAINER_SESSION, Call.ATTACH_CONTAINER_OUTPUT)
 MAX_RECORD_BYTES = 256 * 1024  # of what a session reads, at a time
 _EXPECTED = f"{MEDIA[0]} or {MEDIA[1]} or {MEDIA[2]}"
-# The part that a call of a type must have; those that are not here need none, or not always.
-_PARTS = {
-    number: name.lower()
-    for name, number in Call.Type.items()
-    if name.lower() in Call.DESCRIPTOR.fields_by_name and name != "GET_CONTAINERS"
-}
+_PARTS = parts_of(Call, but=("GET_CONTAINERS",))
 _NESTED = (
     Call.LAUNCH_NESTED_CONTAINER,
     Call.WAIT_NESTED_CONTAINER,
@@ -124,13 +120,7 @@ async def calls_in(parts: AsyncIterator[bytes], headers: Mapping[str, str]) -> A
 
 def validate(call: Call) -> None:
     """Raises RefusalError for a call that lacks something, in Mesos' words."""
-    problem = None
-    if not call.HasField("type"):
-        problem = "Expecting 'type' to be present"
-    elif (part := _PARTS.get(call.type)) is not None and not call.HasField(part):
-        problem = f"Expecting '{part}' to be present"
-    if problem is not None:
-        raise bad_request(f"Failed to validate agent::Call: {problem}")
+    check_parts(call, _PARTS, "agent")
     if call.type in _NESTED or _is_nested(call):
         part = _PARTS[call.type]
         check_id(getattr(call, part).container_id, f"{part}.container_id")
@@ -255,4 +245,4 @@ def _refused(call: Call) -> RefusalError:
 def _written(response: Response, to: Media) -> bytes:
     if to is Media.PROTOBUF:
         return response.SerializeToString()
-    return compact(showing.with_empty_lists(response, to_object(response)))
+    return compact(showing.EMPTY_LISTS.add(response, to_object(response)))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from pymesos_agent.containers.usage import ContainerUsage
 from pymesos_agent.core.context import AgentState
 from pymesos_agent.mesos.operators import seeing
 from pymesos_agent.mesos.operators.seeing import Seen, TaskView
+from pymesos_core.mesos.operators import EmptyLists
 from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
 from pymesos_core.mesos.statuses import Places
 from pymesos_core.mesos.tasks import executor_id_of, has_address, task_message
@@ -19,30 +19,17 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 Response = mesos_agent.Response
 MIB = 1024 * 1024
-# Lists that Mesos shows though nothing is in them.
-_SHOWN_EMPTY = {
-    message.DESCRIPTOR.name: names
-    for message, names in (
-        (
-            Response.GetTasks,
-            ("pending_tasks", "queued_tasks", "launched_tasks", "terminated_tasks",
-             "completed_tasks"),
+EMPTY_LISTS = EmptyLists(
+    {
+        Response.GetTasks: (
+            *("pending_tasks", "queued_tasks", "launched_tasks"),
+            *("terminated_tasks", "completed_tasks"),
         ),
-        (Response.GetExecutors, ("executors", "completed_executors")),
-        (Response.GetFrameworks, ("frameworks", "completed_frameworks")),
-    )
-}  # fmt: skip
-_NESTED = ("get_state", "get_tasks", "get_executors", "get_frameworks")
-
-
-def with_empty_lists(message: Any, shown: dict[str, Any]) -> dict[str, Any]:
-    """Add to an answer in JSON the lists that Mesos shows though they are empty."""
-    for name in _SHOWN_EMPTY.get(message.DESCRIPTOR.name, ()):
-        shown.setdefault(name, [])
-    for name in _NESTED:
-        if name in shown and name in message.DESCRIPTOR.fields_by_name:
-            with_empty_lists(getattr(message, name), shown[name])
-    return shown
+        Response.GetExecutors: ("executors", "completed_executors"),
+        Response.GetFrameworks: ("frameworks", "completed_frameworks"),
+    },
+    below=("get_state", "get_tasks", "get_executors", "get_frameworks"),
+)
 
 
 def places(seen: Iterable[Seen], ip: str) -> Places:

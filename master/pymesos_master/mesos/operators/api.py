@@ -10,6 +10,7 @@ from pymesos_core.errors import ProblemKind, RequestError
 from pymesos_core.mesos import files, media
 from pymesos_core.mesos.json_messages import compact, to_object
 from pymesos_core.mesos.media import Media
+from pymesos_core.mesos.operators import check_parts, parts_of
 from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.mesos.tasks import task_message
 from pymesos_core.streams import in_thread
@@ -19,7 +20,6 @@ from pymesos_master.mesos.operators.executors import executors
 from pymesos_master.mesos.operators.gathering import OVERVIEW, Gathering, who
 from pymesos_master.mesos.operators.legacy import Cluster
 from pymesos_master.mesos.operators.reading import Reading, Together
-from pymesos_master.mesos.operators.validating import validate
 from pymesos_master.mesos.tasks import NANO
 from pymesos_master.shell import Leader
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
@@ -28,6 +28,7 @@ from pymesos_proto.v1 import types_pb2
 
 Call = mesos_master.Call
 Response = mesos_master.Response
+_PARTS = parts_of(Call)
 LARGE = 500  # messages in an answer, which a thread writes then
 STATUSES = {
     ProblemKind.INVALID: 400,
@@ -74,7 +75,7 @@ class Operators:
     def read(self, headers: Mapping[str, str], body: bytes) -> tuple[Call, Media]:
         """Return a call, and how its answer is written. Raises RefusalError."""
         call = media.read(body, media.media_of_body(headers.get("Content-Type")), Call)
-        validate(call)
+        check_parts(call, _PARTS, "master")
         return call, media.media_of_answer(headers.get("Accept"))
 
     async def answer(self, leader: Leader, call: Call, to: Media, caller: Caller) -> Done:
@@ -181,7 +182,7 @@ def written(message: Response | mesos_master.Event, to: Media) -> bytes:
     """Return an answer or an event in an encoding."""
     if to is Media.PROTOBUF:
         return message.SerializeToString()
-    return compact(showing.with_empty_lists(message, to_object(message)))
+    return compact(showing.EMPTY_LISTS.add(message, to_object(message)))
 
 
 async def state(gathering: Gathering, reading: Reading) -> Response.GetState:

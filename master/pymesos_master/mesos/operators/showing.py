@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
-from typing import Any
 
 from pymesos_core.mesos import VERSION
 from pymesos_core.mesos.agents import CAPABILITIES, mesos_address
+from pymesos_core.mesos.operators import EmptyLists
 from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
 from pymesos_core.mesos.statuses import Places
 from pymesos_core.mesos.tasks import nanoseconds
@@ -27,27 +27,18 @@ OFFERED = Format(refined=True, multi_role=True)  # how offers are shown to opera
 NO_SCALARS = frozenset({"ports"})
 _KINDS = mesos_master.AgentInfo.Capability
 _DRAINS = {"draining": mesos_master.DRAINING, "drained": mesos_master.DRAINED}
-# Lists that Mesos shows though nothing is in them.
-_SHOWN_EMPTY = {
-    message.DESCRIPTOR.full_name: names
-    for message, names in (
-        (Response.GetTasks, ("tasks", "unreachable_tasks", "completed_tasks")),
-        (Response.GetExecutors, ("executors",)),
-        (Response.GetFrameworks, ("frameworks", "completed_frameworks")),
-        (Response.GetAgents, ("agents", "recovered_agents")),
-    )
-}
-_NESTED = ("get_state", "get_tasks", "get_executors", "get_frameworks", "get_agents", "subscribed")
-
-
-def with_empty_lists(message: Any, shown: dict[str, Any]) -> dict[str, Any]:
-    """Add to an answer in JSON the lists that Mesos shows though they are empty."""
-    for name in _SHOWN_EMPTY.get(message.DESCRIPTOR.full_name, ()):
-        shown.setdefault(name, [])
-    for name in _NESTED:
-        if name in shown and name in message.DESCRIPTOR.fields_by_name:
-            with_empty_lists(getattr(message, name), shown[name])
-    return shown
+EMPTY_LISTS = EmptyLists(
+    {
+        Response.GetTasks: ("tasks", "unreachable_tasks", "completed_tasks"),
+        Response.GetExecutors: ("executors",),
+        Response.GetFrameworks: ("frameworks", "completed_frameworks"),
+        Response.GetAgents: ("agents", "recovered_agents"),
+    },
+    below=(
+        *("get_state", "get_tasks", "get_executors", "get_frameworks", "get_agents"),
+        "subscribed",
+    ),
+)
 
 
 def pid_of(info: types_pb2.AgentInfo) -> str:
