@@ -146,7 +146,7 @@ def _options(query: str) -> dict[str, Path]:
 def _credentials(file: Path) -> str:
     """The `user:password` in a file that nobody else can read."""
     try:
-        written = read_private(file, MAX_CREDENTIALS_BYTES + 1)
+        written = read_private(file, MAX_CREDENTIALS_BYTES + 1, pipes=True)
     except OSError as error:
         raise AddressError(
             f"auth={file} of the zk:// URL cannot be used: {error.strerror}"
@@ -161,8 +161,8 @@ def _credentials(file: Path) -> str:
 
 def _tls_folder(folder: Path) -> Path:
     try:
-        has_roots = (folder / ZK_ROOTS).is_file()
-        has_certificate, has_key = (folder / ZK_CERTIFICATE).exists(), (folder / ZK_KEY).exists()
+        names = (ZK_ROOTS, ZK_CERTIFICATE, ZK_KEY)
+        has_roots, has_certificate, has_key = ((folder / name).is_file() for name in names)
         if has_key:
             check_private(folder / ZK_KEY, (folder / ZK_KEY).stat())
     except OSError as error:

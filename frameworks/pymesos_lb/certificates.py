@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pymesos_core.clock import utc
-from pymesos_core.private import read_private
+from pymesos_core.private import read_file, read_private
 from pymesos_core.text import os_problem
 
 END = ".pem"
@@ -156,8 +156,7 @@ class Certificates:
 def _read_file(path: Path) -> bytes:
     """Return a file, which only its owner may read if it has a key. Raises OSError."""
     if path.name == CERTBOT[0]:
-        with path.open("rb") as file:
-            return file.read(MAX_FILE_BYTES)
+        return read_file(path, MAX_FILE_BYTES)
     return read_private(path, MAX_FILE_BYTES)
 
 

@@ -11,6 +11,7 @@ from pymesos_core.addresses import ZkUrl
 from pymesos_core.directories import default_directory
 from pymesos_core.limits import POLICY
 from pymesos_core.outgoing.receivers import Receiver, read_receivers_file
+from pymesos_core.private import read_file
 from pymesos_core.resource_values import ResourceError
 from pymesos_core.resources import Resources, parse
 from pymesos_core.security.policy import Policy
@@ -54,8 +55,7 @@ def read_minimum(written: str) -> tuple[Scalars, ...]:
 def read_policy_at(written: str) -> Policy:
     """The policy in a file. Raises ValueError."""
     try:
-        with Path(written).open("rb") as file:
-            document = file.read(POLICY.most + 1)
+        document = read_file(Path(written), POLICY.most + 1, pipes=True)
     except OSError as error:
         raise ValueError(f"the policy cannot be read: {os_problem(error)}") from None
     try:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from pathlib import Path
 
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
+from pymesos_cli.given import given
 from pymesos_cli.output import count_of, note, print_json, printable
 from pymesos_core.json_access import can_json, policy_json, who_json
 from pymesos_core.json_dialect import iso
 from pymesos_core.limits import POLICY
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError, read_policy_bytes
-from pymesos_core.text import os_problem, quoted
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import operator_pb2 as pb
 
 
@@ -38,11 +37,8 @@ async def show_policy(cluster: Cluster, *, as_json: bool) -> None:
 def _read(file: str) -> Policy:
     """Raises CliError."""
     name = "the policy" if file == "-" else quoted(file)
-    try:
-        with sys.stdin.buffer if file == "-" else Path(file).open("rb") as stream:
-            document = stream.read(POLICY.most + 1)
-    except OSError as error:
-        raise CliError(os_problem(error), EXIT_USAGE) from error
+    with given(file) as stream:
+        document = stream.read(POLICY.most + 1)
     try:
         return read_policy_bytes(document)
     except PolicyError as error:

@@ -9,13 +9,13 @@ import click
 
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import EXIT_USAGE, CliError
+from pymesos_cli.given import given
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_core.confirming import asking
 from pymesos_core.ids import role_problem, secret_name_problem
 from pymesos_core.json_access import secret_json
 from pymesos_core.json_dialect import iso
 from pymesos_core.limits import SECRET
-from pymesos_core.text import os_problem
 from pymesos_proto.v1 import operator_pb2 as pb
 
 
@@ -34,11 +34,8 @@ def _value(file: Path | None) -> bytes:
             written: str = click.prompt("the value", hide_input=True, err=True)
         value = written.encode("utf-8", "surrogateescape")
     else:
-        try:
-            with sys.stdin.buffer if file is None else file.open("rb") as stream:
-                value = stream.read(SECRET.most + 1)
-        except OSError as error:
-            raise CliError(os_problem(error), EXIT_USAGE) from error
+        with given("-" if file is None else file) as stream:
+            value = stream.read(SECRET.most + 1)
     if not value:
         raise CliError("the value is empty: give it on standard input, or with --file", EXIT_USAGE)
     if len(value) > SECRET.most:

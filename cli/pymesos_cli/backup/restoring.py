@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -17,6 +16,7 @@ from pymesos_cli.backup.steps import Found, Kind, Step, steps_of
 from pymesos_cli.backup.variables import steps_of_variables
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import EXIT_FAILED, EXIT_NO_MASTER, EXIT_USAGE, CliError
+from pymesos_cli.given import given
 from pymesos_cli.output import count_of, note, printable
 from pymesos_core.json_dialect import iso
 from pymesos_core.security.secrets import KEY_FILE, Keyring, KeyringError, read_keyring
@@ -64,10 +64,8 @@ def read_file(file: str) -> Backup:
     """Read and check a backup; `-` is standard input. Raises CliError."""
     name = "standard input" if file == "-" else quoted(file)
     try:
-        with sys.stdin.buffer if file == "-" else Path(file).open("rb") as stream:
+        with given(file) as stream:
             backup = read_backup(stream)
-    except OSError as error:
-        raise CliError(os_problem(error), EXIT_USAGE) from error
     except BackupError as error:
         raise CliError(f"{name}: {error}. Nothing is restored", EXIT_USAGE) from error
     begin = backup.begin

@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 from cryptography import x509
 
-from pymesos_core.private import read_private
+from pymesos_core.private import read_file, read_private
 from pymesos_core.security.authority import (
     Authority,
     certificate_pem,
@@ -166,7 +166,7 @@ def _with_roots_there(folder: Path, root: bytes) -> bytes:
     Raises OSError, click.ClickException.
     """
     try:
-        there = x509.load_pem_x509_certificates((folder / ROOTS).read_bytes())
+        there = x509.load_pem_x509_certificates(read_file(folder / ROOTS, MAX_FILE_BYTES))
     except FileNotFoundError:
         return root
     except ValueError as error:
@@ -193,7 +193,7 @@ def _authority_of(folder: Path, master: Identity) -> Authority | None:
     except PermissionError as error:
         raise click.ClickException(os_problem(error)) from error
     try:
-        root = read_authority((folder / ROOT).read_bytes(), key)
+        root = read_authority(read_file(folder / ROOT, MAX_FILE_BYTES), key)
     except ValueError as error:
         raise click.ClickException(f"{folder / ROOT_KEY} cannot be used: {error}") from error
     return root.make_intermediate(master.principal, time.time())
@@ -202,7 +202,7 @@ def _authority_of(folder: Path, master: Identity) -> Authority | None:
 def _read_authority(folder: Path) -> tuple[Authority, bytes]:
     """What signs, and the root's certificate. Raises click.ClickException."""
     try:
-        signing, root = ((folder / name).read_bytes() for name in (SIGNING, ROOT))
+        signing, root = (read_file(folder / name, MAX_FILE_BYTES) for name in (SIGNING, ROOT))
         key = read_private(folder / SIGNING_KEY, MAX_FILE_BYTES)
         authority = read_authority(signing, key)
         _ = authority.cluster
@@ -230,7 +230,7 @@ def _check_same_principal(folder: Path, to: Identity) -> None:
                 f"{folder} holds an authority, which must not travel with a certificate: name"
                 f" another folder"
             )
-        there = identity_of(x509.load_pem_x509_certificate(path.read_bytes()))
+        there = identity_of(x509.load_pem_x509_certificate(read_file(path, MAX_FILE_BYTES)))
     except FileNotFoundError:
         if (folder / KEY).exists():
             raise click.ClickException(

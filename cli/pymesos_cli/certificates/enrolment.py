@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -19,6 +18,7 @@ import click
 
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import EXIT_USAGE, CliError
+from pymesos_cli.given import given
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_core.addresses import HostPort
 from pymesos_core.json_access import SHORT_ID, join_token_json, revocation_json
@@ -133,7 +133,8 @@ def _invitation(written: str | None, file: Path | None) -> Invitation:
     assert written is not None
     try:
         if written == "-":
-            written = sys.stdin.buffer.read(MAX_WRITTEN + 1).decode("utf-8", "replace")
+            with given(written) as stream:
+                written = stream.read(MAX_WRITTEN + 1).decode("utf-8", "replace")
         return read_invitation(written)
     except ValueError as error:
         raise click.UsageError(str(error)) from error

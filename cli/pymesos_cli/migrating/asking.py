@@ -6,7 +6,6 @@ import base64
 import http.client
 import json
 import re
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from pymesos_cli.errors import EXIT_NO_MASTER, EXIT_USAGE, CliError
+from pymesos_cli.given import given
 from pymesos_core.text import cut, os_problem, quoted
 
 MAX_BYTES = 256 * 1024 * 1024  # of an answer: a large cluster's tasks
@@ -50,12 +50,10 @@ def master_at(text: str) -> SplitResult:
 
 def read_secret(file: Path) -> str:
     """Return the line that a file holds; - is standard input. Raises CliError."""
+    with given(file) as stream:
+        data = stream.read(MAX_SECRET_BYTES + 1)
     try:
-        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as stream:
-            data = stream.read(MAX_SECRET_BYTES + 1)
         secret = data.decode().rstrip("\r\n")
-    except OSError as error:
-        raise CliError(f"the secret cannot be read: {os_problem(error)}", EXIT_USAGE) from error
     except UnicodeDecodeError as error:
         raise CliError("the secret is no text in UTF-8", EXIT_USAGE) from error
     if len(data) > MAX_SECRET_BYTES or not secret:

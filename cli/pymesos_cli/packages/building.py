@@ -90,7 +90,7 @@ def new_key(path: Path) -> Ed25519PrivateKey:
 def read_key(path: Path) -> Ed25519PrivateKey:
     """Return the key of a file that its owner alone can read. Raises PackageError."""
     try:
-        key = serialization.load_pem_private_key(read_private(path, 10_000), None)
+        key = serialization.load_pem_private_key(read_private(path, 10_000, pipes=True), None)
     except OSError as error:
         raise PackageError(f"the key cannot be read: {os_problem(error)}") from error
     except (ValueError, TypeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import EXIT_USAGE, CliError
+from pymesos_cli.given import given
 from pymesos_cli.jobs.run import serving_of
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_cli.services import all_pages, of_each, service, warn
@@ -18,7 +18,7 @@ from pymesos_core.ids import role_problem, variable_name_problem
 from pymesos_core.jobs_json import variable_json
 from pymesos_core.json_dialect import iso
 from pymesos_core.limits import VARIABLE_VALUE
-from pymesos_core.text import count_of, cut, os_problem
+from pymesos_core.text import count_of, cut
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import FrameworkView
 
@@ -30,11 +30,8 @@ MAX_SHOWN_CHARS = 60  # of a value
 
 def read_value(file: Path) -> str:
     """Return what a file has, without the line break at its end. Raises CliError."""
-    try:
-        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as stream:
-            value = stream.read(VARIABLE_VALUE.most + 2)
-    except OSError as error:
-        raise CliError(os_problem(error), EXIT_USAGE) from error
+    with given(file) as stream:
+        value = stream.read(VARIABLE_VALUE.most + 2)
     if len(value) > VARIABLE_VALUE.most + 1:
         raise CliError(f"the value has more than {VARIABLE_VALUE.most} bytes", EXIT_USAGE)
     try:

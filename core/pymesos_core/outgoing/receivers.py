@@ -19,7 +19,7 @@ from pymesos_core.addresses import AddressError, HostPort, parse_host_port
 from pymesos_core.documents import DocumentError, Items, Plain, Section, read_yaml
 from pymesos_core.nearest import hint
 from pymesos_core.outgoing.secret_files import secret_problem
-from pymesos_core.private import open_regular
+from pymesos_core.private import read_file
 from pymesos_core.text import os_problem, quoted
 
 log = logging.getLogger(__name__)
@@ -101,8 +101,7 @@ Receiver = Alertmanager | Webhook | PagerDuty | Email
 def read_receivers_file(path: Path) -> Mapping[str, Receiver]:
     """The receivers of a file, by name. Raises ReceiversError."""
     try:
-        with open_regular(path) as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_file(path, MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ReceiversError(os_problem(error)) from None
     if len(data) > MAX_FILE_BYTES:

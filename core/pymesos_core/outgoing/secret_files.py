@@ -14,7 +14,7 @@ MAX_SECRET_BYTES = 4096
 def secret_problem(path: Path) -> str | None:
     """Why the file cannot be used; None: it can."""
     try:
-        text = read_private(path, MAX_SECRET_BYTES + 1, pipes=False)
+        text = read_private(path, MAX_SECRET_BYTES + 1)
     except OSError as error:
         return os_problem(error)
     if len(text) > MAX_SECRET_BYTES:
@@ -35,6 +35,6 @@ def read_secret(path: Path | None) -> str:
     if problem := secret_problem(path):
         raise UnsentError(problem)
     try:
-        return read_private(path, MAX_SECRET_BYTES, pipes=False).strip().decode("ascii")
+        return read_private(path, MAX_SECRET_BYTES).strip().decode("ascii")
     except (OSError, UnicodeDecodeError):
         raise UnsentError(f"{path} was changed while it was read") from None

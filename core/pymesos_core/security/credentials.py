@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 
 from pymesos_core.complaints import Complaints
 from pymesos_core.exits import RoleError
-from pymesos_core.private import read_private
+from pymesos_core.private import read_file, read_private
 from pymesos_core.security.authority import chain_problem, identity_of
 from pymesos_core.security.identities import Identity, Kind, server_name
 from pymesos_core.security.revocations import Revocations
@@ -281,8 +281,7 @@ def _version(folder: Path) -> Version:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_FILE_BYTES)
+        return read_file(path, MAX_FILE_BYTES)
     except OSError as error:
         raise _unreadable(error) from error
 

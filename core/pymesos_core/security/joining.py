@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from pymesos_core.addresses import AddressError, HostPort, parse_host_port
 from pymesos_core.exits import RoleError
 from pymesos_core.grpc_transport import dialer
-from pymesos_core.private import read_private
+from pymesos_core.private import read_file, read_private
 from pymesos_core.security.authority import (
     Authority,
     PrivateKey,
@@ -102,7 +102,7 @@ def read_invitation(written: str) -> Invitation:
 def read_invitation_file(path: Path) -> Invitation:
     """Raises JoinError."""
     try:
-        return read_invitation(read_private(path, MAX_WRITTEN + 1).decode("utf-8"))
+        return read_invitation(read_private(path, MAX_WRITTEN + 1, pipes=True).decode("utf-8"))
     except OSError as error:
         raise JoinError(f"the token cannot be used: {os_problem(error)}") from error
     except ValueError as error:
@@ -275,8 +275,8 @@ def _holder(folder: Path) -> Identity | None:
     Raises JoinError.
     """
     try:
-        with (folder / CERTIFICATE).open("rb") as file:
-            return identity_of(x509.load_pem_x509_certificate(file.read(MAX_FILE_BYTES)))
+        written = read_file(folder / CERTIFICATE, MAX_FILE_BYTES)
+        return identity_of(x509.load_pem_x509_certificate(written))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

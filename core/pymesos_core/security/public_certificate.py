@@ -11,7 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from pymesos_core.complaints import Complaints
-from pymesos_core.private import check_private
+from pymesos_core.private import read_file, read_private
 from pymesos_core.security.credentials import CredentialsError, Pem
 from pymesos_core.text import os_problem
 
@@ -54,8 +54,7 @@ class PublicCertificate:
     def _read(self) -> tuple[bytes, bytes]:
         chain, key = self._paths
         try:
-            check_private(key, key.stat())
-            written = [path.read_bytes()[:MAX_FILE_BYTES] for path in self._paths]
+            written = (read_file(chain, MAX_FILE_BYTES), read_private(key, MAX_FILE_BYTES))
         except OSError as error:
             raise CredentialsError(os_problem(error)) from error
         try:
@@ -71,4 +70,4 @@ class PublicCertificate:
             raise CredentialsError(
                 f"{key} is not the key of the first certificate in {chain}: give the key of that"
             )
-        return written[0], written[1]
+        return written

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from pymesos_core import limits
-from pymesos_core.private import read_private
+from pymesos_core.private import read_file, read_private
 from pymesos_core.security.authority import (
     Authority,
     PrivateKey,
@@ -98,7 +98,9 @@ class Signer:
         Raises SigningError, OSError.
         """
         try:
-            own = x509.load_pem_x509_certificate((self._folder / CERTIFICATE).read_bytes())
+            own = x509.load_pem_x509_certificate(
+                read_file(self._folder / CERTIFICATE, MAX_FILE_BYTES)
+            )
             me = identity_of(own)
         except (FileNotFoundError, ValueError):
             return  # who reads it says what is wrong with it
@@ -142,7 +144,7 @@ class Signer:
 
     def _roots(self) -> list[x509.Certificate]:
         try:
-            return x509.load_pem_x509_certificates((self._folder / ROOTS).read_bytes())
+            return x509.load_pem_x509_certificates(read_file(self._folder / ROOTS, MAX_FILE_BYTES))
         except (OSError, ValueError) as error:
             raise SigningError(f"the roots of this master cannot be read: {error}") from error
 
@@ -153,7 +155,7 @@ class Signer:
     def _authority(self) -> Authority:
         try:
             key = read_private(self._folder / SIGNING_KEY, MAX_FILE_BYTES)
-            return read_authority((self._folder / SIGNING).read_bytes(), key)
+            return read_authority(read_file(self._folder / SIGNING, MAX_FILE_BYTES), key)
         except FileNotFoundError:
             raise SigningError(
                 "the master that leads has no authority to sign with: put one into its folder, with"

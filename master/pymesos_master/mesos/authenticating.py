@@ -80,7 +80,7 @@ def read_credentials(written: str) -> Mapping[str, str]:
     Raises ValueError, which repeats no secret.
     """
     try:
-        data = read_private(Path(written), MAX_FILE_BYTES + 1)
+        data = read_private(Path(written), MAX_FILE_BYTES + 1, pipes=True)
         text = data.decode("utf-8-sig")
     except OSError as error:
         raise ValueError(f"the credentials cannot be read: {os_problem(error)}") from None

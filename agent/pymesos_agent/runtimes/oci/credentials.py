@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from pymesos_core.images import full_name, is_on_disk
+from pymesos_core.private import read_file
 
 KEY_BYTES = 32
+MAX_FILE_BYTES = 1 << 20
 ID_CHARACTERS = 16
 HUB = "docker.io"
 
@@ -74,7 +76,7 @@ def _usual_files() -> Iterator[Path]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_file(path, MAX_FILE_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -27,6 +27,7 @@ from pymesos_agent.core.ports import UNLIMITED, Bandwidth, MappedPort
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_core.discovery.forwarding import Bridge
 from pymesos_core.exits import RoleError
+from pymesos_core.private import read_file
 from pymesos_core.tasks import Background
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ CNI_VERSION = "0.4.0"
 # It is nobody else's, and whoever is root of a user namespace only may listen on port 80, too.
 ANY_PORT = "echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start"
 MBIT = 1_000_000
+MAX_CONFIG_BYTES = 1 << 20
 # More than the largest packet; and what the plugin takes.
 LEAST_BURST_BITS, MOST_BURST_BITS = 2**20, 2**32 - 1
 TIMEOUT_S = 30.0
@@ -102,7 +104,7 @@ class Networks:
         folder = self._settings.config_dir
         for path in sorted(folder.glob("*.conflist")) if folder else ():
             try:
-                config = json.loads(path.read_text("utf-8"))
+                config = json.loads(read_file(path, MAX_CONFIG_BYTES))
                 name, plugins = config["name"], [p["type"] for p in config["plugins"]]
                 if not all(isinstance(text, str) for text in (name, *plugins)):
                     raise TypeError("its name and the types of its plugins are texts")
