@@ -57,6 +57,7 @@ class MasterHarness:
     ) -> None:
         self.registry = dict(registry or {})
         self.now_s = now_s
+        self.skew_s = 0.0  # how wrong the clock on the wall is
         self.core = MasterCore(config or Config(), DrfAllocator(), self.registry, "m", self.now)
         self.framework_inbox: dict[int, list[scheduler_pb.Event]] = defaultdict(list)
         self.agent_inbox: dict[int, list[agent_pb.MasterMessage]] = defaultdict(list)
@@ -77,7 +78,7 @@ class MasterHarness:
 
     @property
     def now(self) -> Now:
-        return Now(self.now_s, 1_700_000_000 + self.now_s)
+        return Now(self.now_s, 1_700_000_000 + self.now_s + self.skew_s)
 
     def feed(self, event: ev.Event) -> None:
         for effect in self.core.step(self.now, event):

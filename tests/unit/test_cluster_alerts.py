@@ -89,6 +89,21 @@ def test_an_agent_that_is_unreachable_is_told_once_it_has_been_for_long_enough()
     assert not cluster.keys() and (ALERT, key) not in cluster.h.registry
 
 
+@pytest.mark.parametrize("by_s", [3600.0, -3600.0, 12 * 365 * 86400.0])
+def test_a_clock_that_is_set_has_an_alert_fire_neither_early_nor_late(by_s: float) -> None:
+    cluster = Cluster()
+    cluster.silence("disk_full", for_s=60)
+    agent_id = cluster.lose_agent()
+    cluster.h.skew_s = by_s
+    cluster.h.advance(20)
+    assert cluster.keys() == {f"agent_unreachable/{agent_id}/oncall": State.PENDING}
+    assert cluster.h.core.state.silences
+    cluster.h.advance(12)
+    assert cluster.told() == [("firing", f"agent_unreachable/{agent_id}/oncall")]
+    cluster.h.advance(40)
+    assert not cluster.h.core.state.silences
+
+
 def test_nothing_is_told_before_it_is_stored() -> None:
     cluster = Cluster()
     cluster.lose_agent()

@@ -315,6 +315,37 @@ class TestOnceOnly:
         again.advance(MINUTE)
         assert len(offered(again)) == 1 and runs(again)[-1] == (240.0, "")
 
+    def test_a_clock_that_was_years_ahead_is_not_waited_for(self, h: BinpackHarness) -> None:
+        h.submit(periodic())
+        h.advance(MINUTE)
+        finish(h, offered(h)[0])
+        h.skew_s = 12 * 365 * 86400.0
+        h.advance(MINUTE)
+        finish(h, offered(h)[0])
+        assert len(runs(h)) == 2 and runs(h)[-1][0] > h.skew_s
+        h.skew_s = -90.0
+        again = self.restarted(h)
+        again.advance(MINUTE)
+        assert offered(again) == [], "what was due at 60 had begun its run"
+        again.advance(MINUTE)
+        assert len(offered(again)) == 1 and runs(again)[-1] == (120.0, "")
+
+    def test_what_began_years_ahead_is_not_begun_again_then(self, h: BinpackHarness) -> None:
+        ahead_s = 40 * 86400.0
+        h.submit(periodic())
+        h.skew_s = ahead_s
+        h.advance(MINUTE)
+        finish(h, offered(h)[0])
+        h.skew_s = 0.0
+        h.advance(2 * MINUTE)
+        finish(h, offered(h)[0])
+        assert runs(h) == [(ahead_s + 60, "finished"), (180.0, "finished")]
+        h.skew_s = ahead_s - 180.0
+        h.advance(MINUTE)
+        assert offered(h) == [] and len(runs(h)) == 2
+        h.advance(MINUTE)
+        assert len(offered(h)) == 1 and runs(h)[-1] == (ahead_s + 120, "")
+
     def test_a_clock_that_is_set_forward_begins_one(self, h: BinpackHarness) -> None:
         h.submit(periodic())
         h.skew_s = 30 * MINUTE

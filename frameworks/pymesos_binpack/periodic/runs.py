@@ -20,6 +20,7 @@ from pymesos_core.text import count_of
 
 LOOK_EACH_S = 60.0  # the clock may have been set meanwhile
 MOST_DUE = 2000  # of one look
+FAR_AHEAD_S = 30 * 86400.0  # what was due later than this was so by a clock that was wrong
 MAX_NOTE = 300
 
 
@@ -130,9 +131,18 @@ def decide(rules: PeriodicRules, runs: Runs, outcome: Outcome, now_s: float) -> 
     """Return what becomes of the runs. `outcome` is that of the one that goes on, as it is."""
     if runs.going is not None and outcome is not Outcome.GOING:
         runs = _with_latest(rules, runs, runs.going.ended(outcome, now_s))
-    runs = _look_at_times(rules, runs, now_s)
+    runs = _look_at_times(rules, _by_this_clock(runs, now_s), now_s)
     runs = _begin_queued(rules, runs, now_s)
     return Decided(runs, _next_due_s(rules, runs, now_s))
+
+
+def _by_this_clock(runs: Runs, now_s: float) -> Runs:
+    """Have times count that a clock which was far ahead, and is set back, would keep from it."""
+    latest_s = now_s + FAR_AHEAD_S
+    if max(runs.seen_s, runs.latest_due_s) <= latest_s:
+        return runs
+    known = [run.due_s for run in runs.runs if not run.by and run.due_s <= latest_s]
+    return replace(runs, seen_s=now_s, latest_due_s=max(known, default=0.0))
 
 
 def _look_at_times(rules: PeriodicRules, runs: Runs, now_s: float) -> Runs:
@@ -152,6 +162,8 @@ def _look_at_times(rules: PeriodicRules, runs: Runs, now_s: float) -> Runs:
         return runs
     assert due[-1] > runs.latest_due_s, f"{name_of(due[-1])} is due again"
     runs = replace(runs, seen_s=now_s, latest_due_s=due[-1])
+    if runs.has(name_of(due[-1])):
+        return runs  # by a clock that was far ahead
     try:
         run = Run(name_of(due[-1]), due[-1], args_of(rules, {}))
     except ArgsError as error:

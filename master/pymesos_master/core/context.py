@@ -67,6 +67,7 @@ class Context:
     changed: bool = True  # whether that step may have changed anything; a handler that looks first
     # at all it is given says so, and says when it begins
     began_s: float = field(init=False)  # monotonic, when this master began to lead
+    ahead_s: float = field(init=False)  # see `steady_s`
     _interned: dict[Resources, Resources] = field(default_factory=dict)
     audited: dict[int, Entry] = field(default_factory=dict)  # requests that are not answered yet
     # What follows when a write is durable, by the type of what it was for.
@@ -74,6 +75,15 @@ class Context:
 
     def __post_init__(self) -> None:
         self.began_s = self.now.mono_s
+        self.ahead_s = self.now.wall_s - self.now.mono_s
+
+    @property
+    def steady_s(self) -> float:
+        """Unix time for what is measured from one leader to the next.
+
+        It goes on like the monotonic clock, whatever the clock on the wall is set to.
+        """
+        return self.now.mono_s + self.ahead_s
 
     def interned(self, resources: Resources) -> Resources:
         """The same object for the same resources, of which tasks usually have few kinds."""

@@ -107,7 +107,7 @@ def _hold(ctx: Context, alert: ClusterAlert, found: Found) -> None:
         found.why,
         ctx.config.alert_for_s,
         ctx.now.wall_s,
-        ctx.now.wall_s,
+        ctx.steady_s,
         silenced=_silence(ctx, alert) is not None,
     )
     if left_s is not None and left_s < LOOK_S:
@@ -179,7 +179,7 @@ def on_silenced(ctx: Context, event: OperatorSilencedAlerts) -> None:
     call = "Operator.SilenceClusterAlerts"
     if permission.refused(ctx, event.request_id, event.caller, call):
         return
-    until_s = ctx.now.wall_s + event.for_s
+    until_s = ctx.steady_s + event.for_s
     by = event.caller.principal
     silence = Silence(event.when, event.subject, until_s, by, event.why)
     known = ctx.state.silences.keys() | {silence.key}
@@ -218,7 +218,7 @@ def _problem(event: OperatorSilencedAlerts) -> str | None:
 
 
 def _end_silences(ctx: Context) -> None:
-    now_s = ctx.now.wall_s
+    now_s = ctx.steady_s
     silences = ctx.state.silences.items()
     over = [key for key, one in silences if is_over(one.until_s, MAX_SILENCE_S, now_s)]
     if over:
