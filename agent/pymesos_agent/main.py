@@ -38,6 +38,7 @@ from pymesos_agent.runtimes.starting import (
     tag_of,
 )
 from pymesos_agent.services.executor import ExecutorService
+from pymesos_agent.services.http import AgentHttpService
 from pymesos_agent.services.sandbox import SandboxService
 from pymesos_agent.settings import DAY_S, AgentSettings
 from pymesos_agent.shell import Shell
@@ -156,6 +157,7 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     shell = Shell(core, store, works, work_dir, containers, awaited, outside, addresses=addresses)
     holder.append(shell)
     add_service(server, SandboxService(shell.queries))
+    add_service(server, AgentHttpService(mesos.answer_relayed if mesos is not None else None))
     add_service(executor_server, ExecutorService(shell.executors, shell.feed))
     at = (settings.metrics_ip, settings.metrics_port)
     process.serve_metrics(at, lambda: metrics.snapshot(core), metrics.to_metrics, credentials)

@@ -131,6 +131,13 @@ class Queries:
             return owner.key
         return None if record is None else (record.framework_id, record.task_id)
 
+    def role_of(self, record_id: str) -> str:
+        """The role of the task, or executor, that a record is of; empty: it is not known."""
+        owner, record = self._recorded(record_id)
+        if owner is not None:
+            return owner.role
+        return "" if record is None else record.task.role
+
     def files_in(self, record_id: str) -> Files | None:
         """The files of the task, or executor, that a record is of."""
         owner, record = self._recorded(record_id)

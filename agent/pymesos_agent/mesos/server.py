@@ -6,7 +6,8 @@ container's processes.
 
 Operators are not known here. Where the cluster has no certificates they need not be, and whoever is
 on the machine is one, as on the agent's other port; where it has, agents know no policy, and tell
-nobody of tasks but masters.
+nobody of tasks but masters. The one that leads passes on what operators ask of it, and says what
+these may.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -30,12 +32,13 @@ from pymesos_agent.mesos.operators import api as operated
 from pymesos_agent.mesos.operators.api import Operators
 from pymesos_agent.mesos.operators.endpoints import OPEN, PATHS, Endpoints
 from pymesos_agent.mesos.operators.gathering import Gathering
-from pymesos_agent.mesos.operators.sessions import check_id
+from pymesos_agent.mesos.operators.rights import EVERYTHING, Rights, rights_from_proto
+from pymesos_agent.mesos.operators.sessions import Sessions, check_id
 from pymesos_agent.mesos.peers import is_of_container
 from pymesos_agent.queries import Queries
 from pymesos_agent.services.executor import MAX_STREAMS, ExecutorStreams, Feed
 from pymesos_core import crossing, limits
-from pymesos_core.http_listening import Listener, slot_of
+from pymesos_core.http_listening import ConnectionState, Listener, slot_of, state_of
 from pymesos_core.mesos import media
 from pymesos_core.mesos.http import (
     BODY_S,
@@ -55,6 +58,7 @@ from pymesos_core.serving import Listen
 from pymesos_core.streams import NotReadError, in_thread, serve_stream
 from pymesos_proto.mesos.v1 import executor_pb2 as mesos_executor
 from pymesos_proto.mesos.v1.agent_pb2 import ProcessIO
+from pymesos_proto.v1 import agent_http_pb2
 from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -76,8 +80,8 @@ MAX_CALL_BYTES = 64 * 1024  # of an operator's
 MOST_ANSWERS = 4  # to operators that are made at a time
 MOST_DOWNLOADS = 4  # files that are sent at a time
 CLOSED = (
-    "agents of a cluster with certificates know no policy: ask a master of tasks, as `pymesos-cli"
-    " tasks`, `logs`, `files` and `exec` do"
+    "agents of a cluster with certificates know no policy: ask a master, at its --mesos-port, by"
+    " /agent/AGENT_ID and this path"
 )
 MOST_LOOKS = 2  # at a time through the processes of a container, for who has a connection
 SENDING_S = 30.0  # until an event is read
@@ -87,6 +91,13 @@ POLL_S = 0.05
 log = logging.getLogger(__name__)
 
 Write = Callable[[list[executor_pb.ExecutorEvent]], Awaitable[None]]
+
+
+@dataclass
+class Relayed(ConnectionState):
+    """The state of a connection that a master passes on."""
+
+    may: Rights = EVERYTHING
 
 
 class MesosServer(Listener):
@@ -110,18 +121,29 @@ class MesosServer(Listener):
         self._looks = asyncio.Semaphore(MOST_LOOKS)
         self._answers = asyncio.Semaphore(MOST_ANSWERS)
         self._downloads = asyncio.Semaphore(MOST_DOWNLOADS)
-        self._flags, self._is_open = flags, is_open
+        self._flags, self._is_open, self._serves = flags, is_open, False
         # The container of each connection whose process was looked for.
         self._seen: WeakKeyDictionary[asyncio.BaseTransport, str] = WeakKeyDictionary()
 
     async def serve(self, known: Queries, streams: ExecutorStreams, feed: Feed) -> None:
         """Answer until this is cancelled; calls go to `feed`, events come by `streams`."""
         self._known, self._streams, self._feed = known, streams, feed
-        gathering = Gathering(known, self.address, self._flags)
-        self._operators, self._endpoints = Operators(gathering), Endpoints(gathering)
+        self._gathering = Gathering(known, self.address, self._flags)
+        self._sessions = Sessions(known)
         hostname = known.agent_info().address.hostname
         self._names = crossing.names_of(hostname, socket.gethostname(), self.address.host)
+        self._serves = True
         await self.run()
+
+    async def answer_relayed(
+        self, connection: socket.socket, rights: agent_http_pb2.HttpRights
+    ) -> None:
+        """Answer what comes by a connection that a master passes on, to its end."""
+        if not self._serves:
+            connection.close()
+            return
+        now_s = asyncio.get_running_loop().time()
+        await self._serve(connection, Relayed("", now_s, may=rights_from_proto(rights)))
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -129,10 +151,10 @@ class MesosServer(Listener):
             parts = [part for part in request.raw_path.partition("?")[0].split("/") if part]
             if parts[:1] == [PREFIX]:
                 parts = parts[1:]
-            if parts[: len(PATH)] == PATH:
+            if parts[: len(PATH)] == PATH and not isinstance(state_of(request), Relayed):
                 check_method(request.method, ("POST",))
                 return await self._called(request)
-            if parts[: len(API)] == API:
+            if parts[: len(PATH)] != PATH and parts[: len(API)] == API:
                 check_method(request.method, ("POST",))
                 return await self._operated(request)
             path = "/".join(parts).removesuffix(".json") if parts == OLD_STATE else "/".join(parts)
@@ -143,30 +165,35 @@ class MesosServer(Listener):
         except RefusalError as refusal:
             return refused(request, refusal)
 
-    def _problem(self, request: web.BaseRequest) -> str | None:
-        """Why who asks may not learn of tasks, or None."""
+    def _asked_by(self, request: web.BaseRequest) -> Gathering:
+        """What gathers for who asks. Raises RefusalError for who may not learn of tasks."""
+        if isinstance(state := state_of(request), Relayed):
+            return self._gathering.for_one(state.may)
         if not self._is_open:
-            return CLOSED
+            raise RefusalError(403, CLOSED)
         host = request.headers.get("Host", "")
-        return crossing.problem(request.headers, host) or crossing.host_problem(host, self._names)
+        problem = crossing.problem(request.headers, host)
+        if problem := problem or crossing.host_problem(host, self._names):
+            raise RefusalError(403, problem)
+        return self._gathering
 
     async def _operated(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a call of an operator."""
-        if problem := self._problem(request):
-            raise RefusalError(403, problem)
+        operators = Operators(self._asked_by(request), self._sessions)
         if operated.content_of(request.headers) == operated.RECORDIO:
-            return await self._fed(request)
+            return await self._fed(request, operators)
         body = await body_of(request, MAX_CALL_BYTES)  # whose is slow keeps nobody waiting
         async with self._answers:
             call, to = operated.read(request.headers, body)
             with slot_of(request):
                 if call.type not in LONG:
-                    return await self._operators.answer(call, to.media)
+                    return await operators.answer(call, to.media)
         if call.type == LAUNCH_SESSION:
+            operators.check(call)
             with slot_of(request):
                 return await self._session(request, call, to)
         # Who waits for an end gives way to others: there is no limit of these but for connections.
-        return await self._operators.answer(call, to.media)
+        return await operators.answer(call, to.media)
 
     async def _session(
         self, request: web.BaseRequest, call: operated.Call, to: operated.Accepted
@@ -191,14 +218,14 @@ class MesosServer(Listener):
 
         said = call.launch_nested_container_session
         try:
-            await self._operators.sessions.run(said, begin)
+            await self._sessions.run(said, begin)
             await response.write_eof()
         except (TimeoutError, ConnectionError) as error:
             log.info("a session is not read to its end: %s", error)
             abort(request)
         return response
 
-    async def _fed(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _fed(self, request: web.BaseRequest, operators: Operators) -> web.StreamResponse:
         """Have a command read what comes."""
         calls = operated.calls_in(request.content.iter_any(), request.headers)
         try:
@@ -212,8 +239,9 @@ class MesosServer(Listener):
         if said.type != said.CONTAINER_ID:
             raise bad_request("Expecting 'attach_container_input.type' to be CONTAINER_ID")
         check_id(said.container_id, "attach_container_input.container_id")
+        operators.check_in(said.container_id)
         with slot_of(request):
-            await self._operators.sessions.feed(said.container_id, calls)
+            await self._sessions.feed(said.container_id, calls)
         response = web.Response(headers=OURS)
         response.force_close()
         return response
@@ -221,14 +249,16 @@ class MesosServer(Listener):
     async def _older(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Answer an older endpoint; `/state` names no task to who may not learn of them."""
         query = query_of(request.raw_path.partition("?")[2])
-        problem = self._problem(request) if path not in OPEN else None
-        if problem is not None and path == STATE and "jsonp" not in query:
-            return web.json_response(self._state(), headers=OURS)
-        if problem is not None:
-            raise RefusalError(403, problem)
+        try:
+            gathering = self._gathering if path in OPEN else self._asked_by(request)
+        except RefusalError:
+            if path == STATE and "jsonp" not in query:
+                return web.json_response(self._state(), headers=OURS)
+            raise
+        is_relayed = isinstance(state_of(request), Relayed)  # and decided by who has passed it on
         if (callback := query.get("jsonp")) is not None and not CALLBACK.fullmatch(callback):
             raise RefusalError(403, "'jsonp' is no name of a function")
-        if callback is not None and not _is_here(request):
+        if callback is not None and not is_relayed and not _is_here(request):
             raise RefusalError(
                 403, "'jsonp' is for this machine: elsewhere no browser says who asks"
             )
@@ -237,7 +267,7 @@ class MesosServer(Listener):
             raise RefusalError(503, f"{MOST_DOWNLOADS} files are being sent: try again")
         async with turn:
             with slot_of(request):
-                return await self._endpoints.answer(request, path, query)
+                return await Endpoints(gathering).answer(request, path, query)
 
     def _state(self) -> dict[str, Any]:
         return state(self._known.agent_info(), self._known.agent_id(), str(self.address))

@@ -37,6 +37,8 @@ CALLERS: Mapping[str, Mapping[Kind, frozenset[Kind]]] = {
         Kind.MASTER: frozenset({Kind.OPERATOR}),
         Kind.AGENT: frozenset({Kind.MASTER}),
     },
+    # The same, of what agents answer by HTTP: a master says what who asks may.
+    "pymesos.v1.AgentHttp": {Kind.AGENT: frozenset({Kind.MASTER})},
     "pymesos.v1.Executor": {},  # which has no certificate: see the agent's main
     # Who joins has no certificate: see `join_gate`.
     "pymesos.v1.Enrolment": {Kind.MASTER: frozenset({Kind.MASTER})},

@@ -153,6 +153,8 @@ NEEDS: Mapping[str, Need] = {
     "Sandbox.ReadLog": Need(Verb.LOGS, Object.ROLE),
     "Sandbox.GetUsage": _READ_JOBS,
     "Sandbox.Exec": Need(Verb.EXEC, Object.ROLE),
+    # Masters, of an agent: what is passed on is decided by the needs of Sandbox.
+    "AgentHttp.Connect": OWN,
     # Frameworks: the stream, each call on it, and what is done to offers.
     "Scheduler.Connect": _SUBSCRIBED,
     "Call.subscribe": _SUBSCRIBED,

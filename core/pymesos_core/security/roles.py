@@ -66,6 +66,10 @@ class Roles:
         below |= {role for role in other.below if role in mine}
         return Roles(False, frozenset(exact), frozenset(below))
 
+    def patterns(self) -> list[str]:
+        """Return what `read_roles` makes it of."""
+        return [EVERY] * self.every + sorted({*self.exact, *(f"{top}/**" for top in self.below)})
+
     def overlaps(self, other: Roles) -> bool:
         """Whether any role, of those that are used and those that are not, is in both."""
         if self.every or other.every:

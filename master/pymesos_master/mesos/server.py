@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
+from urllib.parse import unquote
 from weakref import WeakValueDictionary
 
 from aiohttp import web
@@ -44,6 +45,7 @@ from pymesos_master.mesos.operators.gathering import Gathering
 from pymesos_master.mesos.operators.reading import Together
 from pymesos_master.mesos.operators.watching import Streams
 from pymesos_master.mesos.redirecting import Redirecting
+from pymesos_master.mesos.relaying import AgentRelay, Asked
 from pymesos_master.mesos.scheduler import STREAM_ID, Call, Scheduler
 from pymesos_master.services.leading import Leadership
 
@@ -54,7 +56,8 @@ MOST_CONNECTIONS = 2000  # two of each framework
 API = ("api", "v1")
 SCHEDULER = (*API, "scheduler")
 SCHEDULER_PATH = "/" + "/".join(SCHEDULER)
-_LONGEST_FIRST = (SCHEDULER, API, *sorted(METHODS, key=len, reverse=True))
+AGENTS = (("agent",), ("slave",))  # as before agents in DC/OS, by whatever is above a master
+_LONGEST_FIRST = (SCHEDULER, API, *AGENTS, *sorted(METHODS, key=len, reverse=True))
 REALM = "mesos-master-readwrite"
 REALMS: Mapping[tuple[str, ...] | None, str] = {SCHEDULER: SCHEDULER_REALM}
 
@@ -93,6 +96,7 @@ class MesosServer(Listener):
         self._operators = Operators(gathering, together)
         self._endpoints = Endpoints(gathering, together)
         self._watching = Streams(gathering)
+        self._agents = AgentRelay(leadership, authenticator.revocations)
         self._names = crossing.names_of(leadership.me.hostname, self.address.host)
         self._bodies = asyncio.Semaphore(MOST_BODIES)
         # By taker: each is there as long as somebody waits for it.
@@ -113,7 +117,9 @@ class MesosServer(Listener):
             if route == API:
                 check_method(request.method, ("POST",))
                 return await self._operated(request, caller)
-            if route is None:
+            if route in AGENTS and rest:
+                return await self._relayed(request, rest, caller)
+            if route is None or route in AGENTS:
                 raise RefusalError(404, "404 Not Found.")
             methods = ("DELETE",) if rest and route == ("quota",) else METHODS[route]
             check_method(request.method, methods)
@@ -164,14 +170,33 @@ class MesosServer(Listener):
         few = self._of_one.get(taker)
         return few or self._of_one.setdefault(taker, asyncio.Semaphore(MOST_OF_ONE))
 
+    async def _relayed(
+        self, request: web.BaseRequest, path: Sequence[str], caller: Caller
+    ) -> web.StreamResponse:
+        """Answer what is asked of an agent; the path begins with its id."""
+        leader = self._redirecting.leader(request.raw_path)
+        _, mark, query = request.raw_path.partition("?")
+        self._check_callback(request, query_of(query), caller)
+        agent_id, *below = path
+        asked = Asked(unquote(agent_id), f"/{'/'.join(below)}{mark}{query}", caller)
+        with slot_of(request):
+            return await self._agents.answer(leader, request, asked)
+
+    def _check_callback(
+        self, request: web.BaseRequest, query: Mapping[str, str], caller: Caller
+    ) -> None:
+        """Raises RefusalError for an answer that is to be a call of a page's, and may not be."""
+        if (callback := query.get("jsonp")) is None:
+            return
+        # Only there browsers say which page asks.
+        page_is_known = self._tls is not None or is_loopback(_ip_of(request))
+        if problem := jsonp_problem(callback, caller, page_is_known=page_is_known):
+            raise RefusalError(403, problem)
+
     async def _older(self, request: web.BaseRequest, path: tuple[str, ...], caller: Caller) -> Done:
         """Answer an older endpoint."""
         query = query_of(request.raw_path.partition("?")[2])
-        if (callback := query.get("jsonp")) is not None:
-            # Only there browsers say which page asks.
-            page_is_known = self._tls is not None or is_loopback(_ip_of(request))
-            if problem := jsonp_problem(callback, caller, page_is_known=page_is_known):
-                raise RefusalError(403, problem)
+        self._check_callback(request, query, caller)
         body = b""
         if request.method not in ("GET", "HEAD", "DELETE"):
             async with self._few_of(caller), self._bodies:

@@ -20,6 +20,7 @@ from pymesos_core.security.policy import (
     Rule,
     Verb,
     decide,
+    roles_for,
 )
 from pymesos_core.text import quoted
 from pymesos_master.core import permission
@@ -54,6 +55,10 @@ class Permits:
     def may(self, caller: Caller, call: str, roles: Iterable[str]) -> bool:
         """Whether a caller may make a call of these roles."""
         return permission.problem(self._state, caller, call, roles) is None
+
+    def where(self, caller: Caller, verb: Verb) -> Roles:
+        """The roles in which a caller may do something."""
+        return roles_for(self._state.policy, caller, verb)
 
     def readable(self, caller: Caller, call: str) -> Roles:
         """The roles of which the caller may read. Raises RequestError (DENIED)."""

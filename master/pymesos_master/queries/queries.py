@@ -291,6 +291,14 @@ class Queries:
         task = self._state.find_task(*key) or self._state.completed_tasks.get(key)
         return (task.role,) if task is not None else (EVERY,)
 
+    def task_in(self, agent_id: str, container_id: str) -> Task | None:
+        """The task that runs in a container of an agent, by what the agent has said of it."""
+        agent = self._state.agents.get(agent_id)
+        for task in agent.tasks.values() if agent is not None else ():
+            if (told := task.status) is not None and told.container_id == container_id:
+                return task
+        return None
+
     def whereabouts(self, caller: Caller, framework_id: str, task_id: str) -> tuple[str, str]:
         """Return the framework of a task and the agent that has it, or had it last.
 

@@ -19,10 +19,11 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, taker_text
 from pymesos_core.following import AGENT_KEY, describe
 from pymesos_core.security.audit import Outcome
-from pymesos_core.security.identities import Kind, name_in
+from pymesos_core.security.identities import Kind
 from pymesos_core.tasks import beside
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, ClientStream, Code, Method, ServerCall
+from pymesos_master.services.agent_connections import agent_at
 from pymesos_master.services.leading import CODES, Leadership
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
@@ -81,12 +82,7 @@ class SandboxRelay:
 
     def _agent(self, agent_id: str) -> tuple[HostPort, str]:
         """Where it is, and its name in its certificate, if it has one."""
-        with self._leadership.asked() as leader:
-            agent = leader.queries.agent(agent_id)
-            if (who := agent.info.principal) in leader.core.state.revoked():
-                raise CallError(Code.UNAVAILABLE, f"{who} is revoked, so nothing is asked of it")
-        at = HostPort(agent.info.address.ip, agent.info.address.port)
-        return at, name_in(agent.info.principal, Kind.AGENT)
+        return agent_at(self._leadership, agent_id)
 
 
 class _Allowed:

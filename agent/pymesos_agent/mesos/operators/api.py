@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from aiohttp import web
 
@@ -19,6 +20,7 @@ from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.mesos.tasks import NANO
 from pymesos_core.streams import in_thread
 from pymesos_proto.mesos.v1 import agent_pb2 as mesos_agent
+from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 
 Call = mesos_agent.Call
 Response = mesos_agent.Response
@@ -121,9 +123,15 @@ async def calls_in(parts: AsyncIterator[bytes], headers: Mapping[str, str]) -> A
 def validate(call: Call) -> None:
     """Raises RefusalError for a call that lacks something, in Mesos' words."""
     check_parts(call, _PARTS, "agent")
+    if (nested := nested_in(call)) is not None:
+        check_id(nested, f"{_PARTS[call.type]}.container_id")
+
+
+def nested_in(call: Call) -> mesos.ContainerID | None:
+    """Return the container in another that a call is of, if it is of one."""
     if call.type in _NESTED or _is_nested(call):
-        part = _PARTS[call.type]
-        check_id(getattr(call, part).container_id, f"{part}.container_id")
+        return cast("mesos.ContainerID", getattr(call, _PARTS[call.type]).container_id)
+    return None
 
 
 def _is_nested(call: Call) -> bool:
@@ -134,14 +142,27 @@ def _is_nested(call: Call) -> bool:
 
 
 class Operators:
-    """Answers calls of operators."""
+    """Answers calls of an operator."""
 
-    def __init__(self, gathering: Gathering) -> None:
+    def __init__(self, gathering: Gathering, sessions: Sessions) -> None:
         self._gathering = gathering
-        self.sessions = Sessions(gathering.queries)
+        self.sessions = sessions
+
+    def check(self, call: Call) -> None:
+        """Raises RefusalError for a call in a container where its caller may run nothing."""
+        if (nested := nested_in(call)) is not None:
+            self.check_in(nested)
+
+    def check_in(self, nested: mesos.ContainerID) -> None:
+        """Raises RefusalError where what is called is in a container of a role that it may not."""
+        role = self._gathering.queries.role_of(nested.parent.value)
+        if role not in self._gathering.may.exec:
+            what = f"tasks of the role {role}" if role in self._gathering.may.read else "this task"
+            raise RefusalError(403, f"you may not run anything in {what}")
 
     async def answer(self, call: Call, to: Media) -> web.Response:
         """Carry out a call. Raises RefusalError."""
+        self.check(call)
         match call.type:
             case Call.KILL_NESTED_CONTAINER:
                 await self.sessions.kill(call.kill_nested_container)
@@ -156,6 +177,8 @@ class Operators:
                 self.sessions.remove(call.remove_container.container_id)
                 return web.Response(headers=OURS)
         if call.type == Call.SET_LOGGING_LEVEL:
+            if not self._gathering.may.logging:
+                raise RefusalError(403, "you may not change what is written to the log")
             said = call.set_logging_level
             self._gathering.verbosity.set(said.level, said.duration.nanoseconds / NANO)
             return web.Response(headers=OURS)
@@ -187,13 +210,13 @@ class Operators:
             case Call.GET_LOGGING_LEVEL:
                 out.get_logging_level.level = gathering.verbosity.level
             case Call.LIST_FILES:
-                found = await files.listed(gathering.queries, call.list_files.path)
+                found = await files.listed(gathering, call.list_files.path)
                 out.list_files.SetInParent()
                 out.list_files.file_infos.extend(found)
             case Call.READ_FILE:
                 asked = call.read_file
                 length = asked.length if asked.HasField("length") else None
-                size, data = await files.read(gathering.queries, asked.path, asked.offset, length)
+                size, data = await files.read(gathering, asked.path, asked.offset, length)
                 out.read_file.size, out.read_file.data = size, data
             case Call.GET_AGENT:
                 info = showing.agent_info(gathering.info, state.agent_id, gathering.at.port)

@@ -27,7 +27,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class Endpoints:
-    """Answers what is asked of older endpoints."""
+    """Answers what one asks of older endpoints."""
 
     def __init__(self, gathering: Gathering) -> None:
         self._gathering = gathering
@@ -83,14 +83,14 @@ class Endpoints:
 
     async def browse(self, query: Query) -> Any:
         """`/files/browse`."""
-        found = await files.listed(self._gathering.queries, path_of(query))
+        found = await files.listed(self._gathering, path_of(query))
         return [files.older(one) for one in found]
 
     async def read(self, query: Query) -> Any:
         """`/files/read`."""
         path, part = path_of(query), part_of(query)
         offset = 0 if part.offset == HOW_LARGE else part.offset
-        size, data = await files.read(self._gathering.queries, path, offset, part.length)
+        size, data = await files.read(self._gathering, path, offset, part.length)
         shown = size if part.offset == HOW_LARGE else part.offset
         return {"data": files.text_of(data), "offset": shown}
 
@@ -100,12 +100,13 @@ class Endpoints:
 
     async def _download(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Send a file as it is now, whatever it holds: no browser shows it."""
-        queries = self._gathering.queries
         try:
-            size, data = await files.read(queries, path, 0, None)
+            size, data = await files.read(self._gathering, path, 0, None)
         except RefusalError as refusal:
             if refusal.status == 404:
                 raise not_found("download") from None
+            if refusal.status == 403:
+                raise
             raise bad_request(refusal.text.replace("read a", "download a")) from None
         name = _UNSAFE.sub("_", posixpath.basename(path.rstrip("/")))
         response = web.StreamResponse(
@@ -127,7 +128,7 @@ class Endpoints:
                 async with asyncio.timeout(SENDING_S):
                     await response.write(data)
                 sent += len(data)
-                _, data = await files.read(queries, path, sent, None)
+                _, data = await files.read(self._gathering, path, sent, None)
         except (TimeoutError, ConnectionError, RefusalError) as error:
             log.info("a file is not sent to its end: %s", error)
         if sent == size:

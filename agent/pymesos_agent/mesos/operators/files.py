@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from pymesos_agent.files import sandbox
 from pymesos_agent.files.sandbox import SandboxError
+from pymesos_agent.mesos.operators.gathering import Gathering
 from pymesos_agent.mesos.operators.paths import locate
-from pymesos_agent.queries import Queries
 from pymesos_core.mesos.files import not_found
 from pymesos_core.mesos.older import Json
 from pymesos_core.mesos.refusing import RefusalError, bad_request
@@ -27,24 +27,27 @@ MAX_READ_BYTES = 16 * 4096  # as Mesos, which says pages
 Result = TypeVar("Result")
 
 
-async def listed(queries: Queries, path: str) -> list[mesos_agent.FileInfo]:
+async def listed(gathering: Gathering, path: str) -> list[mesos_agent.FileInfo]:
     """Return what is in a folder, by name; nothing, if it is none. Raises RefusalError."""
-    return await _do(queries, path, lambda folder, inner: _list(folder, inner, path))
+    return await _do(gathering, path, lambda folder, inner: _list(folder, inner, path))
 
 
-async def read(queries: Queries, path: str, offset: int, length: int | None) -> tuple[int, bytes]:
+async def read(
+    gathering: Gathering, path: str, offset: int, length: int | None
+) -> tuple[int, bytes]:
     """Return the size of a file, and a part of it. Raises RefusalError."""
     wanted = MAX_READ_BYTES if length is None else min(length, MAX_READ_BYTES)
-    return await _do(queries, path, lambda folder, inner: _read(folder, inner, offset, wanted))
+    return await _do(gathering, path, lambda folder, inner: _read(folder, inner, offset, wanted))
 
 
-async def _do(queries: Queries, path: str, work: Callable[[Path, str], Result]) -> Result:
+async def _do(gathering: Gathering, path: str, work: Callable[[Path, str], Result]) -> Result:
     """Do something with what a path leads to, in a thread. Raises RefusalError."""
-    found = locate(queries, path)
-    if found is None:
+    found = locate(gathering.queries, path)
+    if found is None or found.role not in gathering.may.read:
         raise not_found()
-    files, way = found
-    folder, inner = files.locate(way)
+    if found.role not in gathering.may.files:
+        raise RefusalError(403, f"you may not read files of the role {found.role}")
+    folder, inner = found.files.locate(found.way)
     try:
         return await in_thread(work, folder, inner)
     except SandboxError as error:

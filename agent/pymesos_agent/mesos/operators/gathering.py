@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pymesos_agent.core.context import AgentState
+from pymesos_agent.core.tasks.task import Task
 from pymesos_agent.mesos.operators import seeing, showing
+from pymesos_agent.mesos.operators.rights import EVERYTHING, Rights
 from pymesos_agent.mesos.operators.seeing import Seen
 from pymesos_agent.queries import Queries
 from pymesos_core.addresses import HostPort
@@ -33,17 +35,19 @@ Container = mesos_agent.Response.GetContainers.Container
 
 @dataclass
 class Gathering:
-    """Gathers for answers."""
+    """Gathers for answers to one who may see so much."""
 
     queries: Queries
     at: HostPort  # of the listener for Mesos
     flags: Mapping[str, str]
     clock: Callable[[], Now] = read_clock
     verbosity: Verbosity = field(default_factory=lambda: Verbosity(*LOGGED))
-    started: Now = field(init=False)
+    started: Now = field(default_factory=read_clock)
+    may: Rights = EVERYTHING
 
-    def __post_init__(self) -> None:
-        self.started = self.clock()
+    def for_one(self, may: Rights) -> Gathering:
+        """Gather for one with other rights."""
+        return replace(self, may=may)
 
     @property
     def version(self) -> dict[str, Any]:
@@ -61,8 +65,12 @@ class Gathering:
         return self.queries.agent_info()
 
     def seen(self) -> list[Seen]:
-        """All executors, with their tasks."""
-        return seeing.executors(self.state)
+        """The executors that may be seen, with their tasks."""
+        return [one for one in seeing.executors(self.state) if one.role in self.may.read]
+
+    def tasks(self) -> list[Task]:
+        """The tasks that may be seen, but for those of which the end is acknowledged."""
+        return [one for one in self.state.tasks.values() if one.role in self.may.read]
 
     async def containers(self) -> list[Container]:
         """The containers that run, with what they use."""
@@ -71,9 +79,9 @@ class Gathering:
 
     def metrics(self) -> dict[str, float]:
         """Metrics by the names that Mesos has for them."""
-        state, seen = self.state, self.seen()
+        state, seen, tasks = self.state, self.seen(), self.tasks()
         live = [one for one in seen if not one.ended]
-        counted = Counter(task.state for task in state.tasks.values())
+        counted = Counter(task.state for task in tasks)
         out: dict[str, float] = {
             "slave/registered": float(bool(state.agent_id)),
             "slave/uptime_secs": self.clock().mono_s - self.started.mono_s,
@@ -93,7 +101,7 @@ class Gathering:
 
     def _used(self) -> Counter[str]:
         used: Counter[str] = Counter()
-        for task in self.state.tasks.values():
+        for task in self.tasks():
             if not task.ended:
                 used.update(from_proto(task.info.resources).amounts())
         return used

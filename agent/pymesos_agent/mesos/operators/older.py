@@ -15,6 +15,7 @@ from pymesos_core.mesos.older import Json, amounts, task
 from pymesos_core.mesos.resources import to_mesos
 from pymesos_core.reservations import with_reserved
 from pymesos_core.resources import Resources, from_proto, to_proto, total
+from pymesos_core.security.roles import Roles
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.v1 import types_pb2 as pb
@@ -27,9 +28,9 @@ def state(gathering: Gathering) -> Json:
     out["start_time"] = gathering.started.wall_s
     out["capabilities"] = [mesos_master.AgentInfo.Capability.Type.Name(one) for one in CAPABILITIES]
     everything = with_reserved(from_proto(info.resources), known.reserved)
-    live = (one for one in known.tasks.values() if not one.ended)
+    live = (one for one in gathering.tasks() if not one.ended)
     used = total(from_proto(one.info.resources) for one in live)
-    reserved, unreserved = _by_role(everything)
+    reserved, unreserved = _by_role(everything, gathering.may.read)
     out |= {
         "resources": amounts(_plain(to_proto(everything))),
         "reserved_resources": {role: amounts(_plain(of)) for role, of in reserved.items()},
@@ -37,7 +38,7 @@ def state(gathering: Gathering) -> Json:
         "reserved_resources_full": {role: _full(of) for role, of in reserved.items()},
         "unreserved_resources_full": _full(unreserved),
     }
-    reserved, unreserved = _by_role(used)
+    reserved, unreserved = _by_role(used, gathering.may.read)
     out |= {
         "reserved_resources_allocated": {
             role: amounts(_plain(of)) for role, of in reserved.items()
@@ -56,14 +57,16 @@ def state(gathering: Gathering) -> Json:
 
 
 def _by_role(
-    resources: Resources,
+    resources: Resources, may: Roles
 ) -> tuple[dict[str, list[pb.Resource]], list[pb.Resource]]:
+    """What is reserved for roles that may be seen, and what for nobody."""
     reserved: dict[str, list[pb.Resource]] = {}
     unreserved = []
     for one in to_proto(resources):
-        if one.reservations:
-            reserved.setdefault(one.reservations[-1].role, []).append(one)
-        else:
+        role = one.reservations[-1].role if one.reservations else None
+        if role is not None and role in may:
+            reserved.setdefault(role, []).append(one)
+        elif role is None:
             unreserved.append(one)
     return reserved, unreserved
 

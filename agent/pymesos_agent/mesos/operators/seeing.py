@@ -30,6 +30,7 @@ class Seen:
     framework_id: str
     info: mesos.ExecutorInfo
     container_id: str  # its own; of a group, that of its first task
+    role: str  # empty: it is not known
     ended: bool = False
     containers: list[str] = field(default_factory=list)  # that run, or are about to
     queued: list[TaskView] = field(default_factory=list)
@@ -64,19 +65,22 @@ def executors(state: AgentState) -> list[Seen]:
                 owner.framework_id,
                 info,
                 owner.container_id,
+                owner.role,
                 owner.ended,
                 [] if owner.ended else [owner.container_id],
             )
     for task in state.tasks.values():
         place = _place(task)
         if place not in found:
-            found[place] = Seen(task.framework_id, _info_of(task), task.container_id)
+            info = _info_of(task)
+            found[place] = Seen(task.framework_id, info, task.container_id, task.role)
         found[place].add(task)
     for record in (*state.sandboxes.values(), *state.in_executors.values()):
         place = record.executor_container_id or record.container_id
         if place not in found:
             info = _info(record.framework_id, record.task_id)
-            found[place] = Seen(record.framework_id, info, place, ended=True)
+            role = record.task.role
+            found[place] = Seen(record.framework_id, info, place, role, ended=True)
         if record.HasField("task"):
             found[place].completed.append(_view_of_record(record.task))
     return list(found.values())
