@@ -34,6 +34,7 @@ from pymesos_agent.master_stream import CONNECT, cut_registration
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
+from pymesos_core.copies import add_all
 from pymesos_core.following import RECONNECT_S, follow
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.grpc_transport import dialer
@@ -211,7 +212,9 @@ async def write(stream: ClientStream, outbox: Outbox[pb.AgentMessage], tally: Ta
     """Send what an agent has to say, and count."""
     while (batch := await outbox.batch()) is not None:
         tally.messages += 1
-        await stream.write(pb.AgentBatch(message=batch))
+        messages = pb.AgentBatch()
+        add_all(messages.message, batch)
+        await stream.write(messages)
     stream.cancel()
 
 

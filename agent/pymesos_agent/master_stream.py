@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core.events import Connected, Disconnected, Event, MasterSaid
 from pymesos_core.addresses import HostPort
+from pymesos_core.copies import add_all
 from pymesos_core.outbox import Outbox
 from pymesos_core.streams import use_stream
 from pymesos_core.transport import Channel, ClientStream, method_of
@@ -118,7 +119,9 @@ async def _write(
     stream: ClientStream, outbox: Outbox[pb.AgentMessage], last: asyncio.Event
 ) -> None:
     while (batch := await outbox.batch()) is not None:
-        await stream.write(pb.AgentBatch(message=batch))
+        messages = pb.AgentBatch()
+        add_all(messages.message, batch)
+        await stream.write(messages)
     if last.is_set():
         await stream.done_writing()  # the master ends the stream when it has read all
     else:

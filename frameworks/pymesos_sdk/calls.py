@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from pymesos_core.copies import add_all
 from pymesos_proto.v1 import scheduler_pb2 as pb
 from pymesos_proto.v1 import types_pb2 as types_pb
 from pymesos_proto.v1.names_pb2 import ServedTask
@@ -51,18 +52,19 @@ class Calls:
         `pymesos_sdk.operations`); after such an ACCEPT everything is offered anew. The tasks of
         each of the `groups` live and die together.
         """
-        launch = pb.Operation.Launch(task_infos=tasks)
-        grouped = (pb.Operation.LaunchGroup(task_infos=group) for group in groups)
-        accept = pb.Call.Accept(
-            offer_ids=texts("offer_ids", offer_ids),
-            operations=[
-                *before,
-                pb.Operation(launch=launch),
-                *(pb.Operation(launch_group=group) for group in grouped),
-            ],
-            filters=pb.Filters(refuse_seconds=refuse_s),
-        )
-        self.call(pb.Call(accept=accept))
+        call = pb.Call()
+        accept = call.accept  # filled in place: of its parts it would be put together four times
+        accept.offer_ids.extend(texts("offer_ids", offer_ids))
+        add_all(accept.operations, before)
+        launch = accept.operations.add().launch
+        launch.SetInParent()  # also of no tasks
+        add_all(launch.task_infos, tasks)
+        for group in groups:
+            launch_group = accept.operations.add().launch_group
+            launch_group.SetInParent()
+            add_all(launch_group.task_infos, group)
+        accept.filters.CopyFrom(pb.Filters(refuse_seconds=refuse_s))
+        self.call(call)
 
     def decline(self, offer_ids: Iterable[str], refuse_s: float | None = None) -> None:
         """Give offers back, not to see them again for `refuse_s` (None: 5 s) unless they grow."""
@@ -152,10 +154,10 @@ class Calls:
     def acknowledge(self, status: types_pb.TaskStatus) -> None:
         """The update has been dealt with and need not come again."""
         if status.uuid:
-            acknowledge = pb.Call.Acknowledge(
-                agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid
-            )
-            self.call(pb.Call(acknowledge=acknowledge))
+            call = pb.Call()
+            said = call.acknowledge  # filled in place: there are two for each task
+            said.agent_id, said.task_id, said.uuid = status.agent_id, status.task_id, status.uuid
+            self.call(call)
 
     def reconcile(self, tasks: Iterable[tuple[str, str]] = ()) -> None:
         """Ask for the state of (task id, agent id or ""); of all that the master knows if none."""

@@ -13,6 +13,7 @@ from pymesos_core import limits
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
+from pymesos_core.copies import add_all
 from pymesos_core.following import RECONNECT_S, follow
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE, Outside, outside_with
@@ -468,7 +469,9 @@ async def _write(
     while (batch := await outbox.batch()) is not None:
         if not await may_send():
             break
-        await stream.write(pb.CallBatch(call=batch))
+        calls = pb.CallBatch()
+        add_all(calls.call, batch)
+        await stream.write(calls)
     await stream.done_writing()
     await asyncio.sleep(STOP_GRACE_S)  # the master ends the stream; if not, we do
     stream.cancel()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from pymesos_core import limits
+from pymesos_core.copies import add_all
 from pymesos_core.transport import ServerCall
 from pymesos_master.core.events import (
     FrameworkCalled,
@@ -106,10 +107,16 @@ class SchedulerService:
                         await turn.pause()
 
         epoch = leader.term.epoch
+
+        def make_batch(events: Sequence[pb.Event]) -> pb.EventBatch:
+            batch = pb.EventBatch(epoch=epoch)
+            add_all(batch.event, events)
+            return batch
+
         await run_stream(
             leader,
             call,
             read,
-            lambda events: pb.EventBatch(epoch=epoch, event=events),
+            make_batch,
             FrameworkDisconnected,
         )
