@@ -139,7 +139,8 @@ async def _purge(directory: Path, docker_host: str | None, keep_files: bool) -> 
             closing.push_async_callback(runtime.close)
         check_needed(runtimes, away, ())
         count = await end_containers(runtimes, ended, pids)
-    await asyncio.to_thread(stand_in.end_all, directory)
+    given = await asyncio.to_thread(stand_in.end_all, directory)
+    stand_in.close_all(given.values())
     removed = await asyncio.to_thread(remove_bridge)
     if memory is not None:
         memory.remove_all()

@@ -50,7 +50,7 @@ from pymesos_core.coordination.detect import detector_for
 from pymesos_core.directories import real_path
 from pymesos_core.discovery import stand_in
 from pymesos_core.discovery.following import FILE, Following
-from pymesos_core.discovery.resolver import Names
+from pymesos_core.discovery.resolver import Names, Sockets
 from pymesos_core.discovery.server import NameServer
 from pymesos_core.discovery.zone import DOMAIN
 from pymesos_core.exits import RemovedError, RoleError
@@ -107,8 +107,8 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
         log.info("set-uid programs and devices are not switched off where tasks write: %s", why)
     spread_sandboxes(work_dir)
     outside = outside_with(credentials)
-    await asyncio.to_thread(stand_in.end_all, work_dir)
-    names = _names(settings, process, outside, work_dir)
+    given = await asyncio.to_thread(stand_in.end_all, work_dir)
+    names = _names(settings, process, outside, work_dir, given)
     networks = settings.containers.networks
     if names is not None and os.geteuid() == 0 and settings.runtime in ("auto", "oci"):
         networks = replace(networks, name_server=names.answer_at(bridge_of(networks)))
@@ -134,6 +134,7 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     for runtime in candidates:
         process.close_later(runtime.close)
     works, away = await start_runtimes(candidates, on_event)
+    stand_in.close_all(given.values())  # of bridges at which it answers no more
     check_needed(works, away, needed)
     name = settings.listen_at.name()[:MAX_NAME_IN_ID].replace("/", "-")
     mesos = _mesos_server(settings, is_open=credentials is None)
@@ -190,12 +191,17 @@ def _mesos_server(settings: AgentSettings, *, is_open: bool) -> MesosServer | No
 
 
 def _names(
-    settings: AgentSettings, process: RoleProcess, outside: Outside, work_dir: Path
+    settings: AgentSettings,
+    process: RoleProcess,
+    outside: Outside,
+    work_dir: Path,
+    given: dict[str, Sockets],
 ) -> NameServer | None:
-    """The name server, bound, unless there is to be none. Raises RoleError."""
+    """The name server, bound, unless there is to be none; see it for `given`. Raises RoleError."""
     if settings.dns_port is None:
         return None
-    names = NameServer(settings.ip, settings.dns_port, settings.dns_domain, outside, work_dir)
+    at = (settings.ip, settings.dns_port, settings.dns_domain)
+    names = NameServer(*at, outside, work_dir, given)
     process.close_later(names.close)
     return names
 

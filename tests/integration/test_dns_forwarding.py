@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 import random
+import shutil
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -210,6 +212,7 @@ async def test_a_stand_in_answers_until_its_agent_is_back(
             back = socket.socket(socket.AF_UNIX)
             back.bind(str(tmp_path / stand_in.FOLDER / "127.0.0.1"))
             back.listen()
+            back.setblocking(False)
             port = sockets.udp.getsockname()[1]
             plan = stand_in.Plan(
                 *("127.0.0.1", "127.0.0.0/8", "bridge0", "pymesos", str(tmp_path / "names")),
@@ -218,15 +221,67 @@ async def test_a_stand_in_answers_until_its_agent_is_back(
             standing_in = asyncio.create_task(stand_in.serve(plan))
             for name, ip in ((WEB, "10.0.0.1"), ("example.org", "10.9.9.9")):
                 assert [str(r.rdata) for r in (await ask(port, name, tcp=False)).rr] == [ip]
+            given = {}
             if is_wanted_back:
-                await asyncio.to_thread(stand_in.end_all, tmp_path)
+                given = await asyncio.to_thread(stand_in.end_all, tmp_path)
             else:
                 container.rmdir()
             async with asyncio.timeout(10):
                 await standing_in
-            again = bind("127.0.0.1", port)  # it is free
-            for each in again:
-                each.close()
+            stand_in.close_all(given.values())
+            stand_in.close_all([bind("127.0.0.1", port)])  # it is free
+
+
+@asynccontextmanager
+async def standing_in(folder: Path) -> AsyncIterator[tuple[str, int]]:
+    """A process that has the place of an agent which is away; and where it answers."""
+    ip, port = "127.0.53.2", free_port()
+    (folder / "names").write_bytes(names().held.keep(time.time()))
+    stand_in.close_all(stand_in.end_all(folder).values())
+    sockets = bind(ip, port)
+    sockets.tcp.listen()  # as the agent had it
+    # The loopback has no ports of a bridge: it is the file system that has containers here.
+    bridge = Bridge(ip, LOOPBACK, str(folder / "link"))
+    (folder / "link/brif/veth0").mkdir(parents=True, exist_ok=True)
+    stand_in.have_wait(bridge, sockets, "pymesos", folder / "names", folder).close()
+    stand_in.close_all([sockets])
+    try:
+        yield ip, port
+    finally:
+        shutil.rmtree(folder / "link")
+        stand_in.close_all(stand_in.end_all(folder).values())
+
+
+async def test_nobody_is_refused_while_a_stand_in_hands_over(tmp_path: Path) -> None:
+    asked = bytes(dnslib.DNSRecord.question(WEB).pack())
+
+    def ask_on(at: tuple[str, int], over: threading.Event, *, tcp: bool) -> int:
+        """How often it was answered until it is over. Raises OSError when it is not."""
+        answered = 0
+        while not over.is_set():
+            kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
+            with socket.socket(socket.AF_INET, kind) as asking:
+                asking.settimeout(5)
+                asking.connect(at)
+                asking.sendall(len(asked).to_bytes(2, "big") + asked if tcp else asked)
+                answered += b"\x0a\x00\x00\x01" in asking.recv(512)
+        return answered
+
+    async with standing_in(tmp_path) as at:
+        over = threading.Event()
+        asking = [
+            asyncio.create_task(asyncio.to_thread(ask_on, at, over, tcp=tcp))
+            for tcp in (False, True)
+        ]
+        await asyncio.sleep(1)  # it is answered by the stand-in
+        given = await asyncio.to_thread(stand_in.end_all, tmp_path)
+        assert [*given] == [at[0]] and not any(os.get_inheritable(s.fileno()) for s in given[at[0]])
+        back = Resolver(names(), given[at[0]], time.monotonic)
+        async with beside(back.run()):
+            await asyncio.sleep(0.3)
+            over.set()
+            assert all(answered > 100 for answered in await asyncio.gather(*asking))
+        back.close()
 
 
 def test_of_two_stand_ins_that_do_not_end_both_are_named(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import IO
 
 from pymesos_core.coordination import Detector
 from pymesos_core.discovery.following import FILE, Following
 from pymesos_core.discovery.forwarding import PORT, Bridge, Forwarder, Upstream
-from pymesos_core.discovery.resolver import CannotListenError, Names, Resolver, bind
+from pymesos_core.discovery.resolver import CannotListenError, Names, Resolver, Sockets, bind
 from pymesos_core.discovery.stand_in import have_wait
 from pymesos_core.outside import Outside
 from pymesos_core.tasks import Background, until_first
@@ -21,13 +22,25 @@ log = logging.getLogger(__name__)
 class NameServer:
     """One of a process. Raises RoleError if it cannot listen."""
 
-    def __init__(self, ip: str, port: int, domain: str, outside: Outside, folder: Path) -> None:
-        """`folder` is where it keeps what a restart begins with."""
+    def __init__(
+        self,
+        ip: str,
+        port: int,
+        domain: str,
+        outside: Outside,
+        folder: Path,
+        given: MutableMapping[str, Sockets] | None = None,
+    ) -> None:
+        """`folder` is where it keeps what a restart begins with.
+
+        `given` is what stand-ins answered with, by IP: what it answers with again it takes out.
+        """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._names = Names(domain)
         self.held = self._names.held
         self._outside = outside
         self._folder = folder
+        self._given = {} if given is None else given
         self._resolver = Resolver(self._names, bind(ip, port), outside.mono_s)
         self._following = Following(self._names, outside, folder / FILE)
         self.address = self._resolver.address
@@ -41,7 +54,7 @@ class NameServer:
         Return where; empty if it cannot be: they have the name servers of before.
         """
         try:
-            sockets = bind(bridge.ip, PORT, early=True)
+            sockets = self._given.pop(bridge.ip, None) or bind(bridge.ip, PORT, early=True)
         except CannotListenError as error:
             log.warning("containers on %s have other name servers: %s", bridge.link, error)
             return ""

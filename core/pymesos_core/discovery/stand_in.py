@@ -3,8 +3,8 @@
 Containers outlive their agent, and go on looking up names. So a shell waits beside the agent, and
 holds the sockets of the bridge with it. When the agent ends, however it does, the shell becomes
 this program: it answers by the names that the agent kept last, and asks others for all else. What
-is asked between the two waits in the sockets. It ends when the agent is back, or when no container
-is on the bridge any more.
+is asked between the two waits in the sockets. It ends when the agent is back, which is handed the
+sockets, or when no container is on the bridge any more. So nobody is refused when either begins.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Network
+from itertools import chain
 from pathlib import Path
 from random import SystemRandom
 from typing import IO
@@ -33,6 +34,7 @@ FOLDER = "stand-ins"  # in an agent's work directory: a socket by which each hea
 LOG = "log"
 LOOK_S = 5.0  # how often a stand-in looks whether containers are left
 LEAVE_WITHIN_S = 10.0
+HERE = b"."  # a byte, by which descriptors go
 # Nothing is ever written: what is read is the end of file, once the agent is away.
 WAIT = 'read -r _; exec "$@"'
 
@@ -88,35 +90,49 @@ def have_wait(
     return process.stdin
 
 
-def end_all(folder: Path) -> None:
-    """End the stand-ins of an agent that is back, or gone for good: their ports are free then.
+def end_all(folder: Path) -> dict[str, Sockets]:
+    """End the stand-ins of an agent that is back, or gone for good.
 
-    `folder` is its work directory.
+    `folder` is its work directory. What they answered with is returned, by the IP of each: their
+    ports are free once it is closed.
     """
     own = folder / FOLDER
+    given: dict[str, Sockets] = {}
     if not own.is_dir():
-        return
+        return given
     try:
         with _short(own) as short:
             for path in own.iterdir():
-                if path.is_socket():
-                    _end(short, path.name)
+                if path.is_socket() and (sockets := _end(short, path.name)) is not None:
+                    given[path.name] = sockets
     except OSError as error:
         log.warning("what answers containers while there is no agent does not end: %s", error)
+    return given
 
 
-def _end(folder: str, name: str) -> None:
-    """End one, or say that it does not end: others are ended all the same."""
-    path = Path(folder, name)
+def _end(folder: str, name: str) -> Sockets | None:
+    """End one and return its sockets, or say that it does not end; others end."""
+    path, given = Path(folder, name), list[int]()
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(LEAVE_WITHIN_S)
             with contextlib.suppress(ConnectionError):  # it is not there, or ends without a word
                 connection.connect(str(path))
-                connection.recv(1)
+                _, given, _, _ = socket.recv_fds(connection, len(HERE), len(Sockets._fields))
+                connection.recv(1)  # nothing: it is the end
         path.unlink(missing_ok=True)
     except OSError as error:
         log.warning("what answers containers at %s without an agent does not end: %s", name, error)
+    sockets = [socket.socket(fileno=descriptor) for descriptor in given]
+    for each in sockets:
+        each.set_inheritable(False)  # no task has them
+    return Sockets(*sockets) if sockets else None  # one of an earlier version hands none over
+
+
+def close_all(sockets: Iterable[Sockets]) -> None:
+    """Give ports back."""
+    for each in chain.from_iterable(sockets):
+        each.close()
 
 
 @contextlib.contextmanager
@@ -134,25 +150,29 @@ async def serve(plan: Plan) -> None:
     names = Names(plan.domain)
     with contextlib.suppress(OSError):
         names.restore(Path(plan.names).read_bytes(), time.time())
-    with socket.socket(fileno=plan.back_fd) as back:  # its end is the word that all is given back
+    with contextlib.ExitStack() as at_the_end:
+        back = at_the_end.enter_context(socket.socket(fileno=plan.back_fd))
         sockets = Sockets(socket.socket(fileno=plan.tcp_fd), socket.socket(fileno=plan.udp_fd))
         forwarder = Forwarder(Upstream(own_ip=plan.ip), SystemRandom(), IPv4Network(plan.clients))
         resolver = Resolver(names, sockets, time.monotonic, forwarder)
+
+        async def hand_over() -> None:
+            """Return when the agent has connected, whose end of it ends when all is closed here."""
+            agent = at_the_end.enter_context(await _accepted(back))
+            descriptors = [each.fileno() for each in sockets]
+            with contextlib.suppress(OSError):  # it has gone again
+                socket.send_fds(agent, [HERE], descriptors)
+
         try:
-            await until_first(resolver.run(), _until_back(back), _until_unused(plan))
+            await until_first(resolver.run(), hand_over(), _until_unused(plan))
         finally:
             resolver.close()
 
 
-async def _until_back(back: socket.socket) -> None:
-    """Return when the agent connects."""
-    is_back = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_reader(back, is_back.set)
-    try:
-        await is_back.wait()
-    finally:
-        loop.remove_reader(back)
+async def _accepted(back: socket.socket) -> socket.socket:
+    """The connection of the agent, when it comes."""
+    connection, _ = await asyncio.get_running_loop().sock_accept(back)
+    return connection
 
 
 async def _until_unused(plan: Plan) -> None:
