@@ -18,6 +18,8 @@ from pymesos_cli.errors import CliError
 from pymesos_cli.jobs_stub import dialled_jobs, refusals_at
 from pymesos_cli.output import note
 from pymesos_core import serving_jobs
+from pymesos_core.following import describe
+from pymesos_core.grpc_transport import call_error
 from pymesos_core.names import parse_task_id
 from pymesos_core.serving_jobs import START_IT, silent_text
 from pymesos_core.states import state_name
@@ -123,7 +125,9 @@ def refusals_of(view: operator_pb2.FrameworkView) -> Iterator[None]:
     except CliError as error:
         cause = error.__cause__
         if isinstance(cause, grpc.aio.AioRpcError) and cause.code() in _SILENT:
-            raise SilentError(Silent(view, cause.details() or "no answer")) from cause
+            late = cause.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+            why = "it has not answered in time" if late else describe(call_error(cause))
+            raise SilentError(Silent(view, why)) from cause
         raise
 
 

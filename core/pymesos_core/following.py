@@ -30,7 +30,8 @@ NOT_REACHABLE = "not reachable"
 NO_CONNECTION = "failed to connect to all addresses"
 # Why there is no connection, by what gRPC says of it, which people cannot be expected to read.
 WHY_NOT = {
-    "Connection refused": "not reachable: nothing listens there",
+    "Connection refused": f"{NOT_REACHABLE}: nothing listens there",
+    "before receiving SETTINGS frame": f"{NOT_REACHABLE}: what listens there does not answer",
     "Socket closed": (
         "what listens there hangs up at once: if the cluster has certificates, give this process"
         " its own with --tls"

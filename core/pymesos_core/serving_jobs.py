@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pymesos_core.following import NOT_REACHABLE
 from pymesos_core.security.policy import read_roles
 from pymesos_proto.v1 import operator_pb2 as pb
 
@@ -33,9 +34,10 @@ def takers(views: Iterable[pb.FrameworkView], role: str) -> list[pb.FrameworkVie
 def silent_text(view: pb.FrameworkView, why: str) -> str:
     """Begin a sentence about a framework that serves jobs and does not answer."""
     info = view.info
+    said = why if why.startswith(NOT_REACHABLE) else f"{NOT_REACHABLE}: {why}"
     return (
         f"framework {info.name} ({info.framework_id}) serves the jobs of"
-        f" {' and '.join(patterns_of(view))} at {info.jobs_address}, and is not reachable: {why}"
+        f" {' and '.join(patterns_of(view))} at {info.jobs_address}, and is {said}"
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from pymesos_agent.containers import usage
@@ -26,12 +27,14 @@ from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.jobs.backoff import crashes_within
 from pymesos_binpack.jobs.instance import Instance, Saved
 from pymesos_binpack.specs import RestartRules
+from pymesos_cli.services import SilentError, refusals_of
 from pymesos_core.clock import is_over
 from pymesos_core.outgoing.alert import Alert
 from pymesos_core.outgoing.alert_life import State
 from pymesos_master.core import Config, access_tokens, enrolment
 from pymesos_master.core.alerts.state import Silence
 from pymesos_master.core.records import AccessToken, Token
+from pymesos_proto.v1 import operator_pb2
 from pymesos_testing.binpack_harness import BinpackHarness, job
 from pymesos_testing.master_harness import MasterHarness
 
@@ -231,3 +234,31 @@ class TestClocks:
         silencing._end_by(h.core._ctx, silence)
         h.advance(1)
         assert not h.core._ctx.silences.by_key
+
+
+HUNG = "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:5170: "
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "said"),
+    [
+        ("UNAVAILABLE", f"{HUNG}Connection refused", "is not reachable: nothing listens there"),
+        (
+            "UNAVAILABLE",
+            f"{HUNG}connection attempt timed out before receiving SETTINGS frame",
+            "is not reachable: what listens there does not answer",
+        ),
+        ("UNAVAILABLE", "Socket closed", "is not reachable"),
+        ("DEADLINE_EXCEEDED", "Deadline Exceeded", "is not reachable: it has not answered in time"),
+    ],
+)
+def test_no_words_of_grpc_say_that_a_framework_is_silent(
+    code: str, details: str, said: str
+) -> None:
+    view = operator_pb2.FrameworkView()
+    view.info.name, view.info.framework_id, view.info.jobs_address = "b", "f-1", "h:5170"
+    nothing = grpc.aio.Metadata()
+    with pytest.raises(SilentError) as silent, refusals_of(view):
+        raise grpc.aio.AioRpcError(grpc.StatusCode[code], nothing, nothing, details)
+    begin = f"framework b (f-1) serves the jobs of * at h:5170, and {said}. Its tasks run on"
+    assert silent.value.format_message().startswith(begin)
