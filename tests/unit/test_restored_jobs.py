@@ -305,7 +305,7 @@ def test_a_framework_that_falls_silent_is_named(service: Jobs) -> None:
     )
     (step,) = restored(saved("shop", 1))
     assert step.found is Found.STUCK
-    assert "framework binpack (F1)" in step.why and "connection refused" in step.why
+    assert "framework binpack (F1)" in step.why and "is not reachable" in step.why
 
 
 def silence(job_id: str = "shop-0", task: str = "", left_s: float = 3600.0) -> pb.JobSilenceView:
