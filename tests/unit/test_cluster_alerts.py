@@ -196,6 +196,20 @@ def test_a_guarantee_that_is_wanted_and_that_nobody_can_free_is_told() -> None:
     assert cluster.told() == [("resolved", "quota_unmet/eng/oncall")]
 
 
+def test_a_guarantee_that_nobody_can_free_is_told_by_the_next_leader() -> None:
+    """More agents are back by then than offers wait for."""
+    before = Cluster(replace(CONFIG, max_agent_ping_timeouts=1000))
+    ids = [before.h.agent_id(before.h.agent("cpus:1;mem:512", port=n)) for n in range(1, 11)]
+    quota(before, "eng", "cpus:16")
+    cluster = before.next_leader(replace(CONFIG, max_agent_ping_timeouts=1000))
+    for number, agent_id in enumerate(ids, 1):
+        cluster.h.agent("cpus:1;mem:512", port=number, agent_id=agent_id)
+    wants = cluster.h.subscribe(name="g", roles=["eng"])
+    cluster.h.run(wants, text="cpus:1;mem:32")
+    cluster.h.advance(60)
+    assert cluster.told() == [("firing", "quota_unmet/eng/oncall")]
+
+
 def test_a_guarantee_that_its_frameworks_refuse_is_met() -> None:
     cluster = Cluster(replace(CONFIG, max_agent_ping_timeouts=1000))
     cluster.h.agent("cpus:4;mem:4096")

@@ -12,6 +12,7 @@ import pytest
 from pymesos_core.caller import NOBODY, Caller, Method
 from pymesos_core.errors import Problem, ProblemKind, RequestError
 from pymesos_core.json_dialect import event_json, offer_json, task_json, to_json
+from pymesos_core.resources import parse, to_proto
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.secrets import Sealed
 from pymesos_master.commands import Commands
@@ -51,6 +52,23 @@ def test_offers_are_listed_as_their_frameworks_were_sent_them() -> None:
     assert all(offer.agent_total and offer.runtimes for offer in listed.values())
     shown = [offer_json(view) for view in Queries(h.core).offers(NOBODY, ALL).views]
     assert all(o["attributes"] == {"rack": "r1"} and o["runtimes"] == ["process"] for o in shown)
+
+
+@pytest.mark.parametrize("quota", ["", "cpus:1;mem:1"])
+def test_a_framework_is_explained_after_a_failover(quota: str) -> None:
+    before = MasterHarness()
+    ids = [before.agent_id(before.agent(port=number)) for number in range(1, 11)]
+    if quota:
+        amounts = to_proto(parse(quota))
+        asked = pb.Quota(guarantees=amounts, limits=amounts)
+        before.feed(ev.OperatorSetQuota(1, "eng", asked))
+    h = MasterHarness(registry=before.registry, now_s=before.now_s)
+    framework_id = h.framework_id(h.subscribe())
+    for back, agent_id in enumerate(ids):
+        awaited = 8 - back if quota and back < 8 else 0
+        assert Queries(h.core).explain(NOBODY, framework_id).agents_awaited == awaited
+        h.agent(port=back + 1, agent_id=agent_id)
+    assert Queries(h.core).explain(NOBODY, framework_id).agents_awaited == 0
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def _look(ctx: Context) -> None:
 
 
 def _now(ctx: Context) -> Look:
-    starved = {} if ctx.agents_awaited else ctx.allocator.starved()
+    starved = {} if ctx.agents_awaited > 0 else ctx.allocator.starved()
     return Look(ctx.state, starved, ctx.config.disk_full, ctx.now)
 
 
