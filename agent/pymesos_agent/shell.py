@@ -111,7 +111,7 @@ class Shell:
             self._do,
             Tick(),
             self._on_fault,
-            Writes(store.commit, _written, store.commit_unsynced, goes_on=True),
+            Writes(store.commit, self._written, store.commit_unsynced, goes_on=True),
             outside.clock,
         )
         self._runtimes = {runtime.name: runtime for runtime in runtimes}
@@ -369,9 +369,8 @@ class Shell:
     def _refuse(self, container_id: str, problem: str) -> None:
         self.feed(ContainerFailed(container_id, problem))
 
-
-def _written(token: int, error: Exception | None) -> Event:
-    if error is None:
-        return Checkpointed(token)
-    log.error("the checkpoint cannot be written: %s", error)
-    return CheckpointFailed(token, str(error))
+    def _written(self, token: int, error: Exception | None) -> Event:
+        if error is None:
+            return Checkpointed(token)
+        self._complaints.say("the checkpoint", "it is tried again each second", str(error))
+        return CheckpointFailed(token, str(error))

@@ -10,7 +10,10 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 NOT_OURS = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP}
 )
-MAKE_ROOM = "make room on its file system, then start again: nothing that was acknowledged is lost"
+MAKE_ROOM = (
+    "make room on its file system, and start again what has ended for it: nothing that was"
+    " acknowledged is lost"
+)
 GIVE_ACCESS = "have it belong to the user that this runs as, or name another directory"
 
 

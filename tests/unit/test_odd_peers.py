@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import types
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,11 @@ import grpc
 import pytest
 
 from pymesos_agent.containers import usage
+from pymesos_agent.core.events import CheckpointFailed
 from pymesos_agent.runtimes.docker import engine as docker_engine
 from pymesos_agent.runtimes.docker.engine import AGENT_LABEL, Engine, bridge_of, why_away
 from pymesos_agent.runtimes.docker.images import fetch
+from pymesos_agent.shell import Shell
 from pymesos_agent.supervision.agent_link import AgentLink
 from pymesos_agent.supervision.container import Container
 from pymesos_agent.supervision.launching import HelperError, started_by
@@ -29,8 +32,10 @@ from pymesos_binpack.jobs.instance import Instance, Saved
 from pymesos_binpack.specs import RestartRules
 from pymesos_cli.services import SilentError, refusals_of
 from pymesos_core.clock import is_over
+from pymesos_core.complaints import Complaints
 from pymesos_core.outgoing.alert import Alert
 from pymesos_core.outgoing.alert_life import State
+from pymesos_core.store import StoreError
 from pymesos_master.core import Config, access_tokens, enrolment
 from pymesos_master.core.alerts.state import Silence
 from pymesos_master.core.records import AccessToken, Token
@@ -262,3 +267,16 @@ def test_no_words_of_grpc_say_that_a_framework_is_silent(
         raise grpc.aio.AioRpcError(grpc.StatusCode[code], nothing, nothing, details)
     begin = f"framework b (f-1) serves the jobs of * at h:5170, and {said}. Its tasks run on"
     assert silent.value.format_message().startswith(begin)
+
+
+def test_a_disk_that_stays_full_is_told_of_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """Once a second, what is left of it would be the log's."""
+    shell = Shell.__new__(Shell)
+    now_s = 0.0
+    shell._complaints = Complaints(logging.getLogger("pymesos_agent.shell"), lambda: now_s)
+    for second in range(90):
+        now_s = float(second)
+        event = shell._written(second, StoreError("cannot write x: it is full"))
+        assert event == CheckpointFailed(second, "cannot write x: it is full")
+    said = "the checkpoint: it is tried again each second: cannot write x: it is full"
+    assert caplog.messages == [said, f"{said} (and 59 more like it before)"]
