@@ -52,7 +52,6 @@ from pymesos_agent.core.events import (
 )
 from pymesos_agent.files.addresses import Addresses
 from pymesos_agent.files.artifacts import Artifacts
-from pymesos_agent.files.config import Rendering
 from pymesos_agent.files.fetching import Fetching
 from pymesos_agent.files.renewing import AGAIN_S, Renewing
 from pymesos_agent.health.checks import Checks
@@ -124,7 +123,7 @@ class Shell:
         self._artifacts = Artifacts(
             work_dir / "artifacts", settings.host_paths, settings.artifact_cache_mib
         )
-        rendering = Rendering()
+        rendering = host.rendering()
         self._secrets: Secrets = Secrets(settings.memory, self._master.tell_registered, rendering)
         addresses = addresses or Addresses(Held())
         self._fetching = Fetching(

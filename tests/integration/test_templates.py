@@ -30,8 +30,17 @@ def write_config(spec: ContainerSpec, told: Mapping[str, Found] = NOTHING) -> No
     asyncio.run(Rendering().write(spec, told))
 
 
+def rewritten(spec: ContainerSpec, told: Mapping[str, Found]) -> tuple[list[str], list[Exception]]:
+    async def rewrite_and_keep() -> tuple[list[str], list[Exception]]:
+        rendering = Rendering()
+        remade = await rendering.rewrite(spec, told)
+        return [*remade.changed], [*remade.problems, *await rendering.keep(spec, remade)]
+
+    return asyncio.run(rewrite_and_keep())
+
+
 def rewrite_config(spec: ContainerSpec, told: Mapping[str, Found]) -> list[str]:
-    changed, problems = asyncio.run(Rendering().rewrite(spec, told))
+    changed, problems = rewritten(spec, told)
     for problem in problems:
         raise problem
     return changed
@@ -130,11 +139,11 @@ def test_one_that_cannot_be_made_keeps_no_other(tmp_path: Path, inside: str, fir
     one, other = {"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}
     write_config(spec, {"a": {"web": [one]}, "b": {"web": [one]}})
     told: dict[str, Any] = {"a": {"web": [other]}, "b": {"web": []}}
-    changed, problems = asyncio.run(Rendering().rewrite(spec, told))
+    changed, problems = rewritten(spec, told)
     assert changed == ["a"] and (sandbox / "a").read_text() == "10.0.0.2"
     assert len(problems) == 1 and "config file b cannot be made: line 1" in str(problems[0])
     assert (sandbox / "b").read_text() == "10.0.0.1"
-    changed, problems = asyncio.run(Rendering().rewrite(spec, told))
+    changed, problems = rewritten(spec, told)
     assert not changed and len(problems) == 1, "it is told once"
     with pytest.raises(ConfigError, match="its config file b cannot be made"):
         write_config(spec, told)  # a task that starts has all or none
@@ -154,8 +163,21 @@ def test_what_was_made_is_told_whatever_happens_next(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(config, "_keep_digests", keep)
-    changed, problems = asyncio.run(Rendering().rewrite(spec, {"a.conf": {"web": [one, one]}}))
+    changed, problems = rewritten(spec, {"a.conf": {"web": [one, one]}})
     assert changed == ["a.conf"] and [type(each) for each in problems] == [RuntimeError]
+
+
+def test_what_was_made_differs_until_its_task_was_told(tmp_path: Path) -> None:
+    use = pb.AddressesUse(name="web", role="*", job="shop", task="web")
+    sandbox = tmp_path / "c" / "c"
+    sandbox.mkdir(parents=True)
+    spec = spec_of(sandbox, template(PEERS, addresses=[use]))
+    one = {"address": "10.0.0.1:80", "ports": {"http": 80}}
+    write_config(spec, {"a.conf": {"web": [one]}})
+    told: dict[str, Any] = {"a.conf": {"web": [one, one]}}
+    first = asyncio.run(Rendering().rewrite(spec, told))
+    assert first.changed == ["a.conf"], "and the agent crashes before it tells"
+    assert rewrite_config(spec, told) == ["a.conf"] and rewrite_config(spec, told) == []
 
 
 def test_nothing_is_made_anew_through_what_a_task_has_put_there(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pymesos_agent.containers.users import UserError
 from pymesos_agent.core import events as ev
 from pymesos_agent.files import addresses as of_agent
 from pymesos_agent.files.addresses import Addresses
-from pymesos_agent.files.config import ConfigError, Found, Rendering
+from pymesos_agent.files.config import ConfigError, Found, Remade, Rendering
 from pymesos_agent.files.renewing import AGAIN_S, LEAST_S, LOOK_S, SPLAY_S, Renewing
 from pymesos_binpack import core as c
 from pymesos_binpack.containers import container_info
@@ -249,9 +249,7 @@ class Scripted(Rendering):
         self.unmade: set[str] = set()  # files that are not made; with a problem alone, none is
         self.slow: set[str] = set()  # containers whose files are never made
 
-    async def rewrite(
-        self, spec: ContainerSpec, told: Mapping[str, Found]
-    ) -> tuple[list[str], list[Exception]]:
+    async def rewrite(self, spec: ContainerSpec, told: Mapping[str, Found]) -> Remade:
         self.tries += 1
         if spec.container_id in self.slow:
             await asyncio.Event().wait()
@@ -259,7 +257,7 @@ class Scripted(Rendering):
             raise self.problem
         self.made.append(told)
         changed = [path for path in told if path not in self.unmade]
-        return changed, [self.problem] if self.problem else []
+        return Remade(changed, [self.problem] if self.problem else [])
 
 
 class Machine:

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,6 +54,18 @@ class ConfigError(Exception):
     """A config file cannot be made: the message says which, why, and in which line."""
 
 
+@dataclass(frozen=True)
+class Remade:
+    """Which files were made anew and differ, and why others could not be made.
+
+    `digests` are to be kept once the task was told, so that a crash before that loses no change.
+    """
+
+    changed: Sequence[str] = ()
+    problems: Sequence[Exception] = ()  # also faults, which are no reason to forget what differs
+    digests: Mapping[str, str] | None = None  # None: as they are kept already
+
+
 class Rendering:
     """Makes config files in threads, few at a time: each file waits for a turn of its own.
 
@@ -76,21 +89,17 @@ class Rendering:
         if digests:
             await in_thread(_keep_digests, spec, digests)
 
-    async def rewrite(
-        self, spec: ContainerSpec, told: Mapping[str, Found]
-    ) -> tuple[list[str], list[Exception]]:
-        """Make those files anew that have addresses, beside the task that runs; return which
-        differ, and why others could not be made.
+    async def rewrite(self, spec: ContainerSpec, told: Mapping[str, Found]) -> Remade:
+        """Make those files anew that have addresses, beside the task that runs.
 
         They differ from what the agent made before, whatever the task has made of them; those by
         which it is to begin anew, from what it has begun with. One that cannot be made stays as it
-        was, and keeps no other from being made. Where it cannot be kept what was made, the same
-        files differ the next time, too: better told twice than never.
+        was, and keeps no other from being made.
         """
         digests = await in_thread(_digests, spec)
         before = dict(digests)
         changed: list[str] = []
-        problems: list[Exception] = []  # also faults, which are no reason to forget what differs
+        problems: list[Exception] = []
         for file in spec.info.container.config:
             if file.addresses:
                 of_it = told.get(file.path, {})
@@ -100,12 +109,19 @@ class Rendering:
                 except Exception as error:
                     error.add_note(f"while {file.path[:255]} was made anew")  # in a traceback
                     problems.append(error)
-        if digests != before:
-            try:
-                await in_thread(_keep_digests, spec, digests)
-            except Exception as error:
-                problems.append(error)
-        return changed, problems
+        return Remade(changed, problems, digests if digests != before else None)
+
+    async def keep(self, spec: ContainerSpec, remade: Remade) -> list[Exception]:
+        """Keep what was made, once the task was told of it; return why that cannot be.
+
+        Until it is kept the same files differ the next time, too: better told twice than never.
+        """
+        try:
+            if remade.digests is not None:
+                await in_thread(_keep_digests, spec, remade.digests)
+        except Exception as error:
+            return [error]
+        return []
 
     async def with_secrets(
         self, spec: ContainerSpec, secrets: Mapping[str, bytes]

@@ -143,20 +143,31 @@ class Renewing:
             self._renewals.start(self._renew(task, told, now_s))
 
     async def _renew(self, task: Task, told: Mapping[str, Found], now_s: float) -> None:
+        problems: Sequence[Exception]
         try:
-            spec = self._spec_of(self._core.start_of(task))
-            changed, problems = await self._rendering.rewrite(spec, told)
+            problems = await self._remake(task, told, now_s)
         except Exception as error:
-            changed, problems = [], [error]
+            problems = [error]
         finally:
             self._busy.discard(task.container_id)
         if problems:
             self._put_off(task, problems)
         else:
             self._failed.pop(task.container_id, None)
-        files = [file for file in task.info.container.config if file.path in changed]
+
+    async def _remake(
+        self, task: Task, told: Mapping[str, Found], now_s: float
+    ) -> Sequence[Exception]:
+        """Make its files anew, and tell it; return why some of that could not be."""
+        spec = self._spec_of(self._core.start_of(task))
+        remade = await self._rendering.rewrite(spec, told)
         if task.kill is not None or task.state != pb.TASK_RUNNING:
-            return  # meanwhile
+            return remade.problems  # meanwhile
+        self._tell(task, remade.changed, now_s)
+        return [*remade.problems, *await self._rendering.keep(spec, remade)]
+
+    def _tell(self, task: Task, changed: Sequence[str], now_s: float) -> None:
+        files = [file for file in task.info.container.config if file.path in changed]
         if any(file.on_change == pb.ON_CHANGE_RESTART for file in files):
             since_s = self._since.get(task.container_id, now_s)
             when_s = max(now_s, since_s + LEAST_S) + _splay_s(task.container_id)
