@@ -43,6 +43,7 @@ class Framework:
         self.what = "apply"
         self.others: list[pb.JobView] = []
         self.scaling: list[pb.ScalingView] = []
+        self.scaled_counts: dict[str, int] = {}
         self.env_hidden = False
         self.silences: list[pb.JobSilenceView] = []
         self.more_silences = 0
@@ -83,7 +84,10 @@ class Framework:
             raise NOT_FOUND
         version = pb.VersionView(version=request.version, what=self.what)
         return pb.DescribeJobResponse(
-            job_json=document, version=version, env_hidden=self.env_hidden
+            job_json=document,
+            version=version,
+            env_hidden=self.env_hidden,
+            scaled_counts=self.scaled_counts,
         )
 
 
@@ -142,7 +146,10 @@ def test_how_many_instances_run_by_what_is_measured_is_in_it(
         pb.ScalingView(task_name="b", count=1),
     ]
     jobs, _ = gathered(monkeypatch, [mine])
-    assert [job.scaled_counts for job in jobs] == [{"web": 7, "b": 1}]
+    assert [job.scaled_counts for job in jobs] == [{"web": 7, "b": 1}], "of an earlier version"
+    mine.scaled_counts = {f"t{n}": n for n in range(1, 300)}
+    jobs, _ = gathered(monkeypatch, [mine])
+    assert [job.scaled_counts for job in jobs] == [mine.scaled_counts], "more than are listed"
 
 
 def test_what_breaks_the_contract_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

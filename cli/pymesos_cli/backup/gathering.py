@@ -305,10 +305,12 @@ async def _job(
         if listed is None:
             return None
         numbers = sorted(view.version for view in listed.versions)
-        versions = [await _if_known(_version(stub, timeout_s, job_id, n)) for n in numbers]
-        known = [version for version in versions if version is not None]
-        if len(known) == len(versions):
-            return _saved(job_id, known, scaled)
+        said = [await _if_known(_described(stub, timeout_s, job_id, n)) for n in numbers]
+        known = [each for each in said if each is not None]
+        if len(known) == len(said):
+            # Frameworks of earlier versions count only those that they list.
+            counts = dict(known[-1].scaled_counts) if known else {}
+            return _saved(job_id, [*map(_version, known)], counts or scaled)
     raise _LeftOutError("it was changed each time that it was read: make the backup once more")
 
 
@@ -340,10 +342,10 @@ def _saved(
     return job
 
 
-async def _version(
+async def _described(
     stub: JobsAsyncStub, timeout_s: float, job_id: str, number: int
-) -> jobs_pb2.JobVersion:
-    """A version with its document. Raises _HiddenError."""
+) -> jobs_pb2.DescribeJobResponse:
+    """What is said of a version, with its document. Raises _HiddenError."""
     request = jobs_pb2.DescribeJobRequest(job_id=job_id, version=number)
     said = await stub.DescribeJob(request, timeout=timeout_s)
     if said.env_hidden:
@@ -351,8 +353,12 @@ async def _version(
             f"you may not read the environments of the job {job_id}, and a backup without them"
             f" would restore another job: have somebody make it who may `read-env` in every role"
         )
+    return said
+
+
+def _version(said: jobs_pb2.DescribeJobResponse) -> jobs_pb2.JobVersion:
     return jobs_pb2.JobVersion(
-        version=number,
+        version=said.version.version,
         made_at_s=said.version.made_at_s,
         made_by=said.version.made_by,
         what=said.version.what,

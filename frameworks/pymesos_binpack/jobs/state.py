@@ -267,6 +267,16 @@ class JobState:
         self.job = scaled(self.job, self.scalings)
         self.know(self.history.latest, self.job)
 
+    def scaled_counts(self) -> Mapping[str, int]:
+        """Return how many instances those of its tasks have that are scaled; that is durable."""
+        return {
+            spec.name: spec.scale.bounded(known.count)
+            if (known := self.durable_scalings.get(spec.name)) is not None
+            else spec.instances
+            for spec in self.job.tasks
+            if spec.scale is not None
+        }
+
     def remove(self, gone: Set[Instance]) -> None:
         """Forget instances that are done; that is durable."""
         self.instances = [i for i in self.instances if i not in gone]

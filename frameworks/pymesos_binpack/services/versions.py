@@ -61,6 +61,7 @@ class VersionCalls(VariableCalls):
             version=version_view(version),
             job_json=document,
             env_hidden=hidden,
+            scaled_counts=job.scaled_counts(),
         )
 
     def _may_read_env(self, call: Call, job: JobState) -> bool:

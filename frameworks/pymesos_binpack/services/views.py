@@ -288,6 +288,7 @@ def periodic_views(job: JobState) -> Iterable[pb.PeriodicView]:
 
 def scaling_views(job: JobState) -> Iterable[pb.ScalingView]:
     """How many instances the tasks of a job have, where that follows what is measured."""
+    counts = job.scaled_counts()
     measured = (spec for spec in job.job.tasks if spec.scale is not None)
     for spec in islice(measured, MAX_SCALED):
         rules = spec.scale
@@ -295,7 +296,7 @@ def scaling_views(job: JobState) -> Iterable[pb.ScalingView]:
         known = job.durable_scalings.get(spec.name)
         view = pb.ScalingView(
             task_name=spec.name,
-            count=rules.bounded(known.count) if known is not None else spec.instances,
+            count=counts[spec.name],
             min=rules.min,
             max=rules.max,
             target=rules.target,

@@ -301,16 +301,25 @@ class DescribeJobRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
 
 class DescribeJobResponse(_message.Message):
-    __slots__ = ("job_id", "version", "job_json", "env_hidden")
+    __slots__ = ("job_id", "version", "job_json", "env_hidden", "scaled_counts")
+    class ScaledCountsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     JOB_JSON_FIELD_NUMBER: _ClassVar[int]
     ENV_HIDDEN_FIELD_NUMBER: _ClassVar[int]
+    SCALED_COUNTS_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     version: VersionView
     job_json: str
     env_hidden: bool
-    def __init__(self, job_id: _Optional[str] = ..., version: _Optional[_Union[VersionView, _Mapping]] = ..., job_json: _Optional[str] = ..., env_hidden: _Optional[bool] = ...) -> None: ...
+    scaled_counts: _containers.ScalarMap[str, int]
+    def __init__(self, job_id: _Optional[str] = ..., version: _Optional[_Union[VersionView, _Mapping]] = ..., job_json: _Optional[str] = ..., env_hidden: _Optional[bool] = ..., scaled_counts: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class JobVersion(_message.Message):
     __slots__ = ("version", "made_at_s", "made_by", "what", "job_json")
