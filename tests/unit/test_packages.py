@@ -181,8 +181,55 @@ class TestOptions:
         assert options.examples() == {"key": "x"}
 
     def test_a_default_is_as_the_option_wants_it(self) -> None:
-        with pytest.raises(PackageError, match="of its own default or example: the option port"):
+        with pytest.raises(PackageError, match="of its own default, example or enum: the option"):
             parse_options(schema(port={**PORT, "default": 0}))
+
+    @pytest.mark.parametrize(
+        ("option", "said"),
+        [
+            (
+                {"type": "integer", "minimum": 5, "maximum": 1},
+                "options.o: no whole number is at least 5 (minimum) and at most 1 (maximum): change",
+            ),
+            (
+                {"type": "integer", "minimum": 1.2, "maximum": 1.8},
+                "no whole number is at least 1.2 (minimum) and at most 1.8",
+            ),
+            ({"type": "number", "minimum": 1.8, "maximum": 1.2}, "no number is at least 1.8"),
+            (
+                {"type": "string", "minLength": 3, "maxLength": 2},
+                "options.o: no text is at least 3 (minLength) and at most 2 (maxLength): change",
+            ),
+            (
+                {"type": "string", "minimum": 3},
+                "options.o.minimum is for the type integer or number, and its type is string",
+            ),
+            ({"type": "boolean", "maximum": 1}, "options.o.maximum is for the type integer or"),
+            ({"type": "integer", "maxLength": 9}, "options.o.maxLength is for the type string"),
+            (
+                {"type": "integer", "pattern": "1.*", "expected": "ones"},
+                "options.o.pattern is for the type string, and its type is integer: leave it out",
+            ),
+            ({"type": "integer", "enum": [1, "two"]}, "of its own default, example or enum"),
+            ({"type": "integer", "enum": [1, 9], "maximum": 5}, "the option o: 9 is out of range; at most 5"),
+        ],
+    )
+    def test_limits_that_contradict_each_other_are_refused(
+        self, option: dict[str, Any], said: str
+    ) -> None:
+        with pytest.raises(PackageError) as caught:
+            parse_options(schema(o=option))
+        assert said in str(caught.value)
+
+    def test_limits_may_leave_one_value(self) -> None:
+        options = parse_options(
+            schema(
+                whole={"type": "integer", "minimum": 0.5, "maximum": 1.5, "default": 1},
+                one={"type": "number", "minimum": 1.5, "maximum": 1.5, "default": 1.5},
+                text={"type": "string", "minLength": 2, "maxLength": 2, "default": "ab"},
+            )
+        )
+        assert options.defaults() == {"whole": 1, "one": 1.5, "text": "ab"}
 
 
 class TestPackages:

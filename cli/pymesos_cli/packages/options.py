@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,11 @@ from pymesos_core.text import quoted
 _SCALAR = {"type": ["string", "number", "boolean"], "maxLength": MAX_VALUE_BYTES}
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 1000}
 _COUNT = {"type": "integer", "minimum": 0, "maximum": MAX_VALUE_BYTES}
+_TYPES = {"string": "text", "integer": "whole number", "number": "number"}
+_KINDS_OF_LIMITS = {
+    **dict.fromkeys(("minimum", "maximum"), ("integer", "number")),
+    **dict.fromkeys(("minLength", "maxLength", "pattern"), ("string",)),
+}
 # The part of JSON Schema that an option may use: nothing that refers elsewhere, and nothing that
 # takes long. Expressions are RE2's.
 _OF_OPTION = {
@@ -132,14 +138,15 @@ def parse_options(schema: Any) -> Options:
     """Return the options that a schema, of the right form, says. Raises PackageError."""
     options = Options(schema)
     for name, one in options.known.items():
+        _check_limits(f"options.{name}", one)
         if "pattern" in one:
             _check_pattern(name, one["pattern"])
         given = [one["default"]] if "default" in one else []
-        for value in (*given, *one.get("examples", ())):
+        for value in (*given, *one.get("examples", ()), *one.get("enum", ())):
             try:
                 Options({**schema, "required": []}).filled({name: value})
             except PackageError as error:
-                raise PackageError(f"of its own default or example: {error}") from error
+                raise PackageError(f"of its own default, example or enum: {error}") from error
     for name in schema.get("required", ()):
         if name not in options.known:
             raise PackageError(f"options.required: there is no option {quoted(name)}")
@@ -148,8 +155,7 @@ def parse_options(schema: Any) -> Options:
 
 def shown(one: Mapping[str, Any]) -> str:
     """Return what an option may be, in a few words."""
-    kinds = {"string": "text", "integer": "whole number", "number": "number"}
-    said = [kinds.get(one["type"], "true or false")]
+    said = [_TYPES.get(one["type"], "true or false")]
     if "enum" in one:
         said = [" or ".join(map(as_text, one["enum"]))]
     if "minimum" in one:
@@ -174,6 +180,25 @@ def _value(name: str, text: str, kind: str) -> Any:
 def _whole(value: Any, kind: str) -> Any:
     """An integral float is that integer where a whole number is meant, as in a job file."""
     return int(value) if kind == "integer" and isinstance(value, float) else value
+
+
+def _check_limits(where: str, one: Mapping[str, Any]) -> None:
+    """Raises PackageError for limits that are not of its type, or that no value can meet."""
+    for key, kinds in _KINDS_OF_LIMITS.items():
+        if key in one and one["type"] not in kinds:
+            raise PackageError(
+                f"{where}.{key} is for the type {' or '.join(kinds)}, and its type is"
+                f" {one['type']}: leave it out, or change the type"
+            )
+    for least, most in (("minimum", "maximum"), ("minLength", "maxLength")):
+        low, high = one.get(least, -math.inf), one.get(most, math.inf)
+        if one["type"] == "integer" and math.isfinite(low) and math.isfinite(high):
+            low, high = math.ceil(low), math.floor(high)
+        if low > high:
+            raise PackageError(
+                f"{where}: no {_TYPES[one['type']]} is at least {as_text(one[least])}"
+                f" ({least}) and at most {as_text(one[most])} ({most}): change one of them"
+            )
 
 
 def _check_pattern(name: str, pattern: str) -> None:
