@@ -25,6 +25,7 @@ from pymesos_core.states import is_terminal
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_simulation.addresses import Known
 from pymesos_simulation.coordinator import Coordinator, detector_of
 from pymesos_simulation.disk import Disk, SimulatedStore
 from pymesos_simulation.executors import CONNECT
@@ -90,6 +91,7 @@ class AgentNode(Node):
         self.looks = 0  # at what its tasks use, that were checked
         self._stop = asyncio.Event()
         self._runtime = SimulatedRuntime(self)
+        self._addresses = Known(self, coordinator, network)
         self.shell: Shell | None = None
 
     def on_start(self) -> None:
@@ -131,6 +133,7 @@ class AgentNode(Node):
             {runtime: away} if away else {},
             outside=outside_of(self, self.network),
             host=host_on(self.machine),
+            addresses=self._addresses.begin(),
         )
         holder.append(shell)
         self.shell = shell
@@ -151,6 +154,8 @@ class AgentNode(Node):
             runtimes=[NAME],
             capabilities=[
                 pb.SECRETS,
+                pb.CONFIG,
+                pb.ADDRESSES,
                 pb.KILL_SIGNAL,
                 pb.EXECUTOR_RESOURCES,
                 pb.GROUP_EXECUTORS,
@@ -177,6 +182,7 @@ class AgentNode(Node):
         return core
 
     def on_crash(self) -> None:
+        self._addresses.end()
         self.network.died(self)
         self.coordinator.died(self)
         self.disk.crash()

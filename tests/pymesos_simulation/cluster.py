@@ -10,7 +10,7 @@ from pymesos_core.states import is_terminal
 from pymesos_master.core.lifecycles import AgentState, DrainState
 from pymesos_master.core.state import ClusterState, TaskKey
 from pymesos_proto.v1 import registry_pb2 as registry_pb
-from pymesos_simulation import daemons
+from pymesos_simulation import addresses, daemons
 from pymesos_simulation.agents import AgentNode
 from pymesos_simulation.changes import Editor
 from pymesos_simulation.coordinator import Coordinator
@@ -25,6 +25,7 @@ from pymesos_simulation.pairs import ElectedNode, FrameworkPair
 from pymesos_simulation.resolvers import ResolverNode
 from pymesos_simulation.rude import RudeFramework
 from pymesos_simulation.strangers import Lodger, Snoop, Stranger, policy
+from pymesos_simulation.variables import Setter
 from pymesos_simulation.world import Node, World
 
 
@@ -45,6 +46,7 @@ class Cluster:
         self.others: list[DriverNode] = []  # frameworks of which nothing is expected
         self.desk: Desk | None = None
         self.editor: Editor | None = None
+        self.setter: Setter | None = None
         self.resolvers: list[ResolverNode] = []
         self.strangers: list[Node] = []  # whom the policy gives little or nothing
 
@@ -117,6 +119,10 @@ class Cluster:
     def add_editor(self) -> None:
         """People who change the jobs."""
         self.editor = Editor(self.world, self.network, self.owners, len(self.agents))
+
+    def add_setter(self) -> None:
+        """Somebody who sets a variable."""
+        self.setter = Setter(self.world, self.network, self.frameworks[0], self.agents)
 
     def add_resolver(self) -> None:
         """One more that follows what serves."""
@@ -198,7 +204,8 @@ class Cluster:
         yield from self.nodes
         yield from self.strangers
         yield from self.resolvers
-        yield from (person for person in (self.desk, self.editor) if person is not None)
+        people = (self.desk, self.editor, self.setter)
+        yield from (person for person in people if person is not None)
 
     def end(self) -> None:
         """Nothing runs any more."""
@@ -276,8 +283,11 @@ class Cluster:
             out += self.desk.differences()
         if self.editor is not None:
             out += self.editor.differences()
+        if self.setter is not None:
+            out += self.setter.differences()
         cores = [framework.core for framework in self.owners if framework.core is not None]
         out += daemons.differences(self.agents, cores)
+        out += addresses.differences(self.agents, cores)
         for resolver in self.resolvers:
             out += resolver.differences()
         return out + self.operators.broken(self.coordinator.registry)

@@ -48,6 +48,8 @@ FAULTS = (
     "activated",
     "window planned",
     "changed",
+    "variable set",
+    "config made anew",
     "agent ended",
     "torn down",
     "other resources",

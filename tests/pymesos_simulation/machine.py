@@ -19,6 +19,7 @@ from pymesos_agent.health.checking import CheckError
 from pymesos_agent.host import Host
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_simulation import revocable, scaling
+from pymesos_simulation.addresses import SimulatedRendering
 from pymesos_simulation.runtime import Machine
 from pymesos_simulation.threads import Killed
 from pymesos_simulation.world import World, here
@@ -85,6 +86,7 @@ def host_on(machine: Machine) -> Host:
     """What an agent on a simulated machine takes from it."""
     return Host(
         folders=partial(SimulatedFolders, machine=machine),
+        rendering=partial(SimulatedRendering, machine),
         forks=NoForks,
         cap_cpu=lambda pid, cpus_milli: None,
         ask=_run_check,

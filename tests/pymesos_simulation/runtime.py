@@ -13,6 +13,7 @@ from pymesos_agent.core import events as ev
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_core.reservations import origin, retagged
 from pymesos_core.resources import EMPTY, Resources, for_good, total
+from pymesos_simulation.addresses import Files
 from pymesos_simulation.executors import EXECUTOR_ID, SimulatedExecutor, environment_of
 from pymesos_simulation.secrets import PLANTED
 
@@ -42,6 +43,7 @@ class Machine:
     containers: dict[str, Container] = field(default_factory=dict)
     executors: dict[str, SimulatedExecutor] = field(default_factory=dict)  # by container id
     secrets: dict[str, Mapping[str, bytes]] = field(default_factory=dict)  # by container id
+    config: dict[str, Files] = field(default_factory=dict)  # by container id
     files: dict[str, int] = field(default_factory=dict)  # whose the sandboxes are, by container id
 
     def start(self, spec: ContainerSpec) -> None:
@@ -57,9 +59,15 @@ class Machine:
         world.started.add(key)
         self._add(spec, key, spec.resources)
         self._check_secrets(spec)
+        self.read_config(spec.container_id)
         self.check_room()
         world.counts["container"] += 1
         self._live(spec.container_id, spec.info.command.value)
+
+    def read_config(self, container_id: str) -> None:
+        """A program reads its config files, if it has any."""
+        if container_id in self.config:
+            self.config[container_id].are_read()
 
     def _check_secrets(self, spec: ContainerSpec) -> None:
         """Check that a container has the secrets that it asks for."""
@@ -181,7 +189,7 @@ class SimulatedRuntime:
     @property
     def isolation(self) -> Mapping[str, str]:
         """See Runtime."""
-        return {"mem": "simulated", "secrets": "simulated", "secret_env": "simulated"}
+        return dict.fromkeys(("mem", "secrets", "secret_env", "config"), "simulated")
 
     def _answer(self) -> None:
         if self._node.away:
@@ -223,7 +231,10 @@ class SimulatedRuntime:
             self._node.machine.kill(container_id, force)
 
     def signal(self, container_id: str, name: str) -> None:
-        """See Runtime."""
+        """See Runtime. A program that is told so reads its config files again."""
+        self._node.may_die_here()
+        if not self._said_away:
+            self._node.machine.read_config(container_id)
 
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """See Runtime."""

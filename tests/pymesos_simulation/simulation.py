@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_simulation.addresses import addressing_jobs
 from pymesos_simulation.changes import MAKE_ROOM_S
 from pymesos_simulation.cluster import Cluster
 from pymesos_simulation.daemons import daemon_jobs
@@ -22,6 +23,7 @@ from pymesos_simulation.revocable import revocable_jobs
 from pymesos_simulation.rude import MANNERS
 from pymesos_simulation.scaling import scaled_jobs
 from pymesos_simulation.secrets import NAME
+from pymesos_simulation.variables import varied_jobs, varied_seed
 from pymesos_simulation.world import World
 
 FAULTY_S = 240.0
@@ -196,6 +198,8 @@ def build_cluster(world: World) -> Cluster:
                 *dependent_jobs(world),
                 *scaled_jobs(world),
                 *revocable_jobs(world),
+                *varied_jobs(world),
+                *addressing_jobs(world),
             ]
         if world.seed % PAGED_EVERY == PAGED_EVERY - 4:
             jobs[0] = _with_alerts(jobs[0])
@@ -219,6 +223,8 @@ def build_cluster(world: World) -> Cluster:
         cluster.add_desk()
     if world.seed % EDIT_EVERY in (0, 3):
         cluster.add_editor()
+    if varied_seed(world):
+        cluster.add_setter()
     if world.seed % NAMES_EVERY == NAMES_EVERY - 1:
         for _ in range(2):
             cluster.add_resolver()

@@ -26,6 +26,7 @@ from pymesos_agent.core.executors import groups as group_executors
 from pymesos_agent.core.tasks import endings, life, updates
 from pymesos_agent.core.tasks.task import Task as AgentTask
 from pymesos_agent.core.uids import Uids
+from pymesos_agent.files.renewing import Renewing
 from pymesos_agent.master_stream import MasterStreams
 from pymesos_binpack import core as bp
 from pymesos_binpack.core import alerting, following, launches, versions
@@ -33,6 +34,7 @@ from pymesos_binpack.core import daemons as core_daemons
 from pymesos_binpack.core import dependencies as core_dependencies
 from pymesos_binpack.core import scaling as core_scaling
 from pymesos_binpack.core import submissions as core_submissions
+from pymesos_binpack.core import variables as core_variables
 from pymesos_binpack.core import versions as core_versions
 from pymesos_binpack.core.context import Context as BinpackContext
 from pymesos_binpack.core.effects import Tell
@@ -161,6 +163,39 @@ def forget_how_tasks_were_scaled(patch: pytest.MonkeyPatch) -> None:
 def end_all_tasks_at_once(patch: pytest.MonkeyPatch) -> None:
     """A job that is to end kills what others of it still use."""
     patch.setattr(core_dependencies, "may_end", lambda ctx, instance: True)
+
+
+def forget_which_jobs_lack_a_variable(patch: pytest.MonkeyPatch) -> None:
+    """A framework that starts again gives a variable to no more jobs."""
+    patch.setattr(core_variables, "begin", lambda ctx: None)
+
+
+def answer_before_a_variable_is_stored(patch: pytest.MonkeyPatch) -> None:
+    """Who sets a variable is answered at once: a crash forgets it."""
+
+    async def set_variable(self: Binpack, event: bp.VariableSet) -> int:
+        self._feed(event)
+        there = self.core.variables.get(event.role, event.name)
+        return there.latest.version if there is not None else 0
+
+    patch.setattr(Binpack, "set_variable", set_variable)
+
+
+def never_try_again_what_could_not_be_made(patch: pytest.MonkeyPatch) -> None:
+    """A config file that cannot be made anew stays as it was until its addresses change again."""
+    patch.setattr(Renewing, "_put_off", lambda self, task, problems: None)
+
+
+def look_only_once_at_who_serves(patch: pytest.MonkeyPatch) -> None:
+    """What has changed while a container was started is taken for what its files have."""
+    usual = Renewing._look_at
+
+    def look_at(self: Renewing, task: AgentTask, now_s: float) -> None:
+        self._addresses.given.pop(task.container_id, None)
+        self._seen.setdefault(task.container_id, self._addresses.told(task.info.container))
+        usual(self, task, now_s)
+
+    patch.setattr(Renewing, "_look_at", look_at)
 
 
 def never_look_at_an_agent_that_comes(patch: pytest.MonkeyPatch) -> None:
@@ -1074,6 +1109,10 @@ BUGS: list[Patch] = [
     begin_before_what_comes_first,
     end_all_tasks_at_once,
     forget_how_tasks_were_scaled,
+    forget_which_jobs_lack_a_variable,
+    answer_before_a_variable_is_stored,
+    never_try_again_what_could_not_be_made,
+    look_only_once_at_who_serves,
     take_what_is_not_measured_for_idle,
     look_out_for_no_agent,
     forget_the_executor_of_a_group,
@@ -1151,6 +1190,7 @@ FOUND_BY: dict[str, int] = {
     "a_new_leader_hears_no_history": 140,
     "a_stream_ends_without_its_close": 18,
     "account_from_the_launch_again": 1,
+    "answer_before_a_variable_is_stored": 15,
     "answer_before_the_end_of_a_job_is_stored": 49,
     "begin_a_run_beside_another": 96,
     "begin_again_what_the_clock_shows_again": 66,
@@ -1167,6 +1207,7 @@ FOUND_BY: dict[str, int] = {
     "forget_the_versions_of_a_backup": 8,
     "forget_to_kill_again": 34,
     "forget_unacknowledged_updates": 1,
+    "forget_which_jobs_lack_a_variable": 125,
     "forget_which_runs_were_begun": 26,
     "give_a_call_the_number_of_another": 16,
     "give_any_port_for_a_host_port": 4,
@@ -1189,6 +1230,7 @@ FOUND_BY: dict[str, int] = {
     "let_strangers_live": 25,
     "let_the_core_hear_secrets": 2,
     "look_at_alerts_only_when_something_happens": 11,
+    "look_only_once_at_who_serves": 21,
     "look_out_for_no_agent": 13,
     "lost_filter_expiry": 3,
     "make_a_record_of_what_is_durable": 12,
@@ -1197,6 +1239,7 @@ FOUND_BY: dict[str, int] = {
     "never_look_at_an_agent_that_comes": 83,
     "never_look_at_who_comes_back": 3,
     "never_repeat_updates": 140,
+    "never_try_again_what_could_not_be_made": 21,
     "no_fencing": 116,
     "obey_anyone": 42,
     "obey_whoever_calls": 10,

@@ -385,6 +385,21 @@ def test_what_could_not_be_made_is_tried_again_later_each_time(
     assert m.rendering.tries == tries, "it is as it should be"
 
 
+def test_a_task_is_told_once_its_runtime_answers_again() -> None:
+    m = Machine(types_pb2.ON_CHANGE_SIGNAL, "SIGUSR1")
+    m.run()
+    m.look()
+    (task,) = m.h.core.state.tasks.values()
+    m.h.feed(ev.RuntimeAway(task.runtime, "it is restarted"))
+    m.held.take(batch(named("b", 1, ("http", 2))))
+    m.look(3)
+    assert not m.rendering.made and not m.runtime.sent
+    found = {m.container_id: ev.ContainerState(1)}
+    m.h.feed(ev.RuntimeBack(task.runtime, found, {}))
+    m.look(2)
+    assert len(m.rendering.made) == 1 and m.runtime.sent == [(m.container_id, "SIGUSR1")]
+
+
 @pytest.mark.parametrize("is_known_to_fail", [False, True])
 def test_what_nobody_foresaw_is_said_once_and_tried_again_later_each_time(
     caplog: pytest.LogCaptureFixture, is_known_to_fail: bool

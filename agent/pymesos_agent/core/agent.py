@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -101,6 +101,11 @@ class AgentCore:
     def state(self) -> AgentState:
         """What it knows."""
         return self._ctx.state
+
+    @property
+    def away(self) -> Mapping[str, str]:
+        """The runtimes that do not answer now, and why."""
+        return self._ctx.away
 
     def step(self, now: Now, event: events.Event) -> list[Effect]:
         """Take one event in, and every deadline that is due, and say what is to be done."""

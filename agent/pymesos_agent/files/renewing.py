@@ -108,12 +108,13 @@ class Renewing:
                 self._look_at(task, now_s)
 
     def _running(self) -> Iterator[Task]:
-        """The tasks that have such files, and are not to end."""
+        """The tasks that have such files, are not to end, and can be told."""
         for task in self._core.state.tasks.values():
             if (
                 task.state == pb.TASK_RUNNING
                 and task.kill is None
                 and task.inside is None
+                and task.runtime not in self._core.away
                 and any(file.addresses for file in task.info.container.config)
             ):
                 yield task
@@ -163,6 +164,9 @@ class Renewing:
         remade = await self._rendering.rewrite(spec, told)
         if task.kill is not None or task.state != pb.TASK_RUNNING:
             return remade.problems  # meanwhile
+        if task.runtime in self._core.away:
+            away = ConfigError(f"the runtime {task.runtime} does not answer, and tells it nothing")
+            return [*remade.problems, away]
         self._tell(task, remade.changed, now_s)
         return [*remade.problems, *await self._rendering.keep(spec, remade)]
 
