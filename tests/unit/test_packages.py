@@ -189,7 +189,7 @@ class TestOptions:
         [
             (
                 {"type": "integer", "minimum": 5, "maximum": 1},
-                "options.o: no whole number is at least 5 (minimum) and at most 1 (maximum): change",
+                "options.o: no whole number is at least 5 (minimum) and at most 1 (maximum)",
             ),
             (
                 {"type": "integer", "minimum": 1.2, "maximum": 1.8},
@@ -211,7 +211,10 @@ class TestOptions:
                 "options.o.pattern is for the type string, and its type is integer: leave it out",
             ),
             ({"type": "integer", "enum": [1, "two"]}, "of its own default, example or enum"),
-            ({"type": "integer", "enum": [1, 9], "maximum": 5}, "the option o: 9 is out of range; at most 5"),
+            (
+                {"type": "integer", "enum": [1, 9], "maximum": 5},
+                "the option o: 9 is out of range; at most 5",
+            ),
         ],
     )
     def test_limits_that_contradict_each_other_are_refused(

@@ -249,9 +249,13 @@ class TestSteps:
         again.advance(300)
         assert run_all(again) == 4
 
-    def test_a_backup_has_the_numbers_of_more_tasks_than_are_listed(self, h: BinpackHarness) -> None:
+    def test_a_backup_has_the_numbers_of_more_tasks_than_are_listed(
+        self, h: BinpackHarness
+    ) -> None:
         task = {"kind": "service", "command": "true", "instances": 3, "scale": QUICK}
-        h.submit(parse_job({"name": "job", "tasks": [{"name": f"t{n}", **task} for n in range(150)]}))
+        h.submit(
+            parse_job({"name": "job", "tasks": [{"name": f"t{n}", **task} for n in range(150)]})
+        )
         assert len(job_view(state_of(h), "f").scaling) == 100
         assert state_of(h).scaled_counts() == {f"t{n}": 3 for n in range(150)}
 
