@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -29,8 +31,24 @@ class NotFoundError(CliError):
         super().__init__(message, EXIT_USAGE)
 
 
+class UnreachableError(CliError):
+    """A framework that serves jobs does not answer."""
+
+
 class ListAgainError(CliError):
     """A listing was cut short, since the leader changed: it has to begin anew."""
+
+
+@contextmanager
+def errors_of_a_plan(*, planned: bool) -> Iterator[None]:
+    """What goes wrong has statuses other than 1, by which a plan says that something would change."""
+    try:
+        yield
+    except CliError as error:
+        if planned and error.exit_code == EXIT_FAILED:
+            away = isinstance(error, UnreachableError)
+            error.exit_code = EXIT_NO_MASTER if away else EXIT_USAGE  # type: ignore[misc]
+        raise
 
 
 def status_of(error: grpc.aio.AioRpcError) -> int:

@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 
 from pymesos_cli.cluster import Cluster
-from pymesos_cli.errors import CliError, NotFoundError, status_of
+from pymesos_cli.errors import CliError, NotFoundError, UnreachableError, status_of
 from pymesos_core.addresses import HostPort, parse_host_port
 from pymesos_core.following import describe, leader_of, says_that_nobody_leads
 from pymesos_core.grpc_transport import call_error, open_channel
@@ -163,7 +163,7 @@ def refusals_at(address: str) -> Iterator[None]:
         yield
     except grpc.aio.AioRpcError as error:
         if error.code() == grpc.StatusCode.UNAVAILABLE:
-            raise CliError(
+            raise UnreachableError(
                 f"the Jobs service at {address} is not reachable; its framework may be restarting"
             ) from error
         if error.code() == grpc.StatusCode.NOT_FOUND:

@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 
 from pymesos_cli.cluster import Cluster
-from pymesos_cli.errors import CliError
+from pymesos_cli.errors import CliError, UnreachableError
 from pymesos_cli.jobs_stub import dialled_jobs, refusals_at
 from pymesos_cli.output import note
 from pymesos_core import serving_jobs
@@ -131,7 +131,7 @@ def refusals_of(view: operator_pb2.FrameworkView) -> Iterator[None]:
         raise
 
 
-class SilentError(CliError):
+class SilentError(UnreachableError):
     """A framework that serves jobs does not answer: the message says which, and what to do."""
 
     def __init__(self, silent: Silent) -> None:

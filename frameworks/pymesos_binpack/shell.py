@@ -181,6 +181,10 @@ class Binpack:
         event = replace(event, room_bytes=self._store.room_bytes)
         return (await self._answers.accepted((event.job_id, event.request_id), event)).version
 
+    def why_refused(self, event: c.JobSubmitted | c.VersionProposed) -> str:
+        """Why a job, or another version of one, would be refused now; or nothing."""
+        return self.core.why_refused(replace(event, room_bytes=self._store.room_bytes))
+
     async def have_stored(self, job_id: str) -> None:
         """Return once what was decided of a job is stored. Raises StartsAgainError."""
         await self._answers.stored(lambda asked: c.ChangesAwaited(job_id, asked))

@@ -78,6 +78,8 @@ def test_a_change_is_no_outage_and_a_bad_one_is_undone(roles: Roles, cli: Cli) -
     planned = cli.run("apply", "-", "--plan", text=shop(env={"V": "2"}))
     assert (planned.returncode, "3 are replaced" in planned.stdout) == (1, True)
     assert cli.running() == before, "a plan changes nothing"
+    refused = cli.run("apply", "-", "--plan", "--if-version", "7", text=shop(env={"V": "2"}))
+    assert refused.returncode == 2 and "is at version 1, not 7" in refused.stderr
 
     with never_fewer(cli, COUNT):
         cli.ok("apply", "-", "--wait", text=shop(env={"V": "2"}))

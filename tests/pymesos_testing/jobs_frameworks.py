@@ -79,6 +79,9 @@ class HarnessedBinpack:
             self.h.feed(self.before_propose.pop())
         return self._answer(event, (event.job_id, event.request_id)).version
 
+    def why_refused(self, event: c.JobSubmitted | c.VersionProposed) -> str:
+        return self.core.why_refused(event)
+
     async def have_stored(self, job_id: str) -> None:
         self.requests += 1
         done = c.Done(self.requests)

@@ -22,7 +22,7 @@ import pytest
 from pymesos_agent.supervision import hiding
 from pymesos_cli import sandboxes, services
 from pymesos_cli.cluster import Cluster
-from pymesos_cli.errors import CliError, NotFoundError
+from pymesos_cli.errors import CliError, NotFoundError, UnreachableError, errors_of_a_plan
 from pymesos_cli.jobs import alerts, hosted, leftovers, quarantine, run
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.local import keeping
@@ -373,6 +373,25 @@ async def test_nothing_lives_of_a_job_whose_runs_have_ended(
 )
 def test_whether_somebody_was_told_of_an_alert(state: str, known: bool, said: str) -> None:
     assert alerts.shown_state(jobs_pb2.AlertView(state=state, known=known)) == said
+
+
+@pytest.mark.parametrize(
+    ("error", "planned", "acted"),
+    [
+        (CliError("refused"), 2, 1),
+        (CliError("wrong", 2), 2, 2),
+        (UnreachableError("its framework is away"), 3, 1),
+        (services.SilentError(services.Silent(pb.FrameworkView(), "away")), 3, 1),
+        (CliError("no master", 3), 3, 3),
+    ],
+)
+def test_what_goes_wrong_with_a_plan_is_not_taken_for_a_change(
+    error: CliError, planned: int, acted: int
+) -> None:
+    for is_planned, status in ((False, acted), (True, planned)):
+        with pytest.raises(CliError) as raised, errors_of_a_plan(planned=is_planned):
+            raise error
+        assert raised.value.exit_code == status
 
 
 async def test_without_receivers_it_is_said_how_there_are_some(

@@ -189,6 +189,24 @@ class TestApply:
         assert desk.h.core.jobs[shop].version == 1
         assert desk.apply(text).version == 2
 
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            (document({"name": "web", "kind": "daemon", "command": "x"}), "web is no daemon, and"),
+            (document(WEB, {**WEB, "name": "Web"}), "'web' and 'Web' would have one name in DNS"),
+            (document(WEB, name="Shop"), "has its name in DNS already"),
+            (document({**WEB, "env": {"A": "{{ variables.no }}"}}), "refers to the variable 'no'"),
+        ],
+    )
+    def test_a_plan_of_what_would_be_refused_is_refused(
+        self, desk: Desk, shop: str, text: str, problem: str
+    ) -> None:
+        for dry_run in (True, False):
+            with pytest.raises(CallError, match=problem) as refused:
+                desk.apply(text, dry_run=dry_run)
+            assert refused.value.code == Code.FAILED_PRECONDITION
+        assert list(desk.h.core.jobs) == [shop] and desk.h.core.jobs[shop].version == 1
+
     def test_a_plan_says_the_packing_policy(self, desk: Desk, shop: str) -> None:
         desk.h.core._ctx.placements.policy = read_packing_policy("best-fit+0.5*spread")
         for text in (document({**WEB, "command": "y"}), document(WEB, name="other")):

@@ -69,19 +69,21 @@ def restore(
     versions that they had, by whoever serves their role. Volumes, and the data in them, are in no
     backup. To restore once more does what was not done.
 
-    With --plan the exit status is 0 if there is nothing to do, and 1 if there is.
+    With --plan the exit status is as of `apply`: 0 if there is nothing to do, and 1 if there is.
     """
     from pymesos_cli.backup import restoring
+    from pymesos_cli.errors import errors_of_a_plan
 
-    status = with_cluster(
-        settings,
-        lambda cluster: restoring.restore(
-            cluster,
-            file,
-            plan=plan,
-            existing=restoring.Existing(existing),
-            key_file=secrets_key,
-            partly=partly,
-        ),
-    )
+    with errors_of_a_plan(planned=plan):
+        status = with_cluster(
+            settings,
+            lambda cluster: restoring.restore(
+                cluster,
+                file,
+                plan=plan,
+                existing=restoring.Existing(existing),
+                key_file=secrets_key,
+                partly=partly,
+            ),
+        )
     sys.exit(status)

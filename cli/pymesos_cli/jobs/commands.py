@@ -150,8 +150,10 @@ def apply(
 
     What of its instances differs is replaced; changes of numbers, retries, priority and the like
     end none. With --plan the exit status says whether something would change: 0 nothing, 1
-    something, 2 the file is wrong, 3 no master is reachable.
+    something, 2 the file is wrong or would be refused, 3 no master, or who takes the job, is
+    reachable.
     """
+    from pymesos_cli.errors import errors_of_a_plan
     from pymesos_cli.jobs import run as running
     from pymesos_cli.jobs import versions
     from pymesos_cli.jobs.settings import apply_settings, origins
@@ -159,7 +161,8 @@ def apply(
     document = apply_settings(running.read_document(file), changes)
     job = running.check(document, str(file), origins(document, changes))
     asked = versions.Apply(plan, wait, if_version or 0, keep_counts, rerun, job_id)
-    sys.exit(with_cluster(settings, lambda cluster: versions.apply_job(cluster, job, asked)))
+    with errors_of_a_plan(planned=plan):
+        sys.exit(with_cluster(settings, lambda cluster: versions.apply_job(cluster, job, asked)))
 
 
 @room.command()

@@ -19,7 +19,7 @@ from pymesos_binpack.jobfiles.parsing import parse_job, read_job_file
 from pymesos_binpack.jobfiles.scaling import scale_warnings
 from pymesos_binpack.specs import Job, JobError
 from pymesos_cli.cluster import Cluster
-from pymesos_cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
+from pymesos_cli.errors import EXIT_FAILED, EXIT_USAGE, CliError, UnreachableError
 from pymesos_cli.finding import find_task
 from pymesos_cli.interrupts import OF_SIGNAL, run_interruptibly
 from pymesos_cli.jobs.following import Following
@@ -243,7 +243,7 @@ def _may_run_on(job_id: str) -> str:
 
 def _away(silent: Silent) -> CliError:
     """The error when nobody takes the job now: to run it here would end it with this command."""
-    return CliError(
+    return UnreachableError(
         f"{silent}. {START_IT[0].upper()}{START_IT[1:]}, and then run this; or --here makes this"
         f" command the framework of this one job, which ends with it"
     )

@@ -122,12 +122,13 @@ def install(
     The options are those that are given here, and defaults. With --plan the exit status is as of
     `apply`.
     """
+    from pymesos_cli.errors import errors_of_a_plan
     from pymesos_cli.jobs.versions import Apply
     from pymesos_cli.packages import installing, showing
 
     source = name.rpartition("/")[0]
     wanted = installing.Wanted(changes, (), version, downgrade, source, Apply(plan, wait))
-    with _repositories(settings) as own:
+    with errors_of_a_plan(planned=plan), _repositories(settings) as own:
         found, asked = installing.package_and_job(own, name, called, role, wanted)
         if only_print:
             showing.print_job(found, asked)
@@ -170,11 +171,12 @@ def update(
     It comes from the repository that the package came from, which is known by its key.
     `pymesos-cli rollback JOB` goes back, as with any job.
     """
+    from pymesos_cli.errors import errors_of_a_plan
     from pymesos_cli.jobs.versions import Apply
     from pymesos_cli.packages import installing
 
     wanted = installing.Wanted(changes, unset, version, downgrade, source, Apply(plan, wait))
-    with _repositories(settings) as own:
+    with errors_of_a_plan(planned=plan), _repositories(settings) as own:
         sys.exit(
             with_cluster(settings, lambda cluster: installing.update(cluster, own, job, wanted))
         )

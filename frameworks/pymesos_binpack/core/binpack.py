@@ -253,6 +253,13 @@ class BinpackCore:
         """The instances of tasks, or of all, whose data are on agents that are unreachable."""
         return losing.away(self._ctx, job, tasks)
 
+    def why_refused(self, event: JobSubmitted | VersionProposed) -> str:
+        """Why a job, or another version of one, would be refused now; or nothing."""
+        if isinstance(event, JobSubmitted):
+            return submissions.why_refused(self._ctx, event) or ""
+        job = self.jobs.get(event.job_id)
+        return versions.why_refused(self._ctx, event, job) if job is not None else ""
+
     def next_deadline_s(self) -> float | None:
         """When, in monotonic seconds, a Tick is due at the latest."""
         return self._ctx.timers.next_s()

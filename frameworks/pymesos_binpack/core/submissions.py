@@ -31,7 +31,7 @@ def on_submitted(ctx: Context, event: JobSubmitted) -> None:
         return
     scalings = restored(event.job, event.scaled_counts, ctx.steady_s)
     event = replace(event, job=scaled(event.job, scalings))
-    if (problem := _why_refused(ctx, event)) is not None:
+    if (problem := why_refused(ctx, event)) is not None:
         is_named = event.unique_name and ctx.roster.running(event.job, None) is not None
         ctx.say(JobRefused(event.request_id, problem, stale=is_named))
         return
@@ -48,7 +48,8 @@ def on_submitted(ctx: Context, event: JobSubmitted) -> None:
     ctx.store("a job was submitted", job, *changes, *take_name(ctx, job), then=[JobStored(job)])
 
 
-def _why_refused(ctx: Context, event: JobSubmitted) -> str | None:
+def why_refused(ctx: Context, event: JobSubmitted) -> str | None:
+    """Return why a job cannot begin now, or None."""
     other = ctx.roster.running(event.job, None)
     if other is not None and event.unique_name:
         return (

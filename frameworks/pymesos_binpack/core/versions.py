@@ -75,7 +75,7 @@ def on_proposed(ctx: Context, event: VersionProposed) -> None:
 
 def propose(ctx: Context, job: JobState, event: VersionProposed) -> str:
     """Put another version of a job in force; why that cannot be, or nothing."""
-    if problem := _why_refused(ctx, event, job):
+    if problem := why_refused(ctx, event, job):
         return problem
     version = Version(
         job.version + 1,
@@ -91,7 +91,8 @@ def propose(ctx: Context, job: JobState, event: VersionProposed) -> str:
     return ""
 
 
-def _why_refused(ctx: Context, event: VersionProposed, job: JobState) -> str:
+def why_refused(ctx: Context, event: VersionProposed, job: JobState) -> str:
+    """Return why a job cannot have that version now, or nothing."""
     if job.ended or job.stopping:
         return f"the job {job.job_id} has ended, or is to end: `pymesos-cli run` starts it anew"
     if event.base_version != job.version:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pymesos_binpack.answers import StaleError
+from pymesos_binpack.core import JobSubmitted, VersionProposed
 from pymesos_binpack.jobfiles.scaling import scale_warnings
 from pymesos_binpack.jobs.foreseeing import TaskChange, foresee
 from pymesos_binpack.jobs.history import SUBMIT, Version
@@ -13,7 +14,7 @@ from pymesos_binpack.jobs.scaling import scaled
 from pymesos_binpack.jobs.secrets import secret_warnings
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.placement.packing import text_of
-from pymesos_binpack.services.asked import Call, answering, runs, who
+from pymesos_binpack.services.asked import Call, answering, runs, short, who
 from pymesos_binpack.services.changing import (
     APPLY,
     TRIES,
@@ -24,6 +25,7 @@ from pymesos_binpack.services.changing import (
     check_version,
     counts_of,
     next_version,
+    proposal,
 )
 from pymesos_binpack.services.versions import MAX_CHANGES
 from pymesos_binpack.services.views import field_change, task_change
@@ -71,6 +73,8 @@ class ApplyCalls(ChangeCalls):
             response = self._foreseen(call, request, target, made)
             response.created = asked is not None and asked.what == SUBMIT
             if request.dry_run:
+                if response.changed:
+                    self._check_taken(proposal(request.request_id, target, made, who(call)))
                 response.policy = text_of(self.binpack.core.packing_policy)
                 return response
             if not response.changed:
@@ -132,6 +136,7 @@ class ApplyCalls(ChangeCalls):
             ],
         )
         if request.dry_run:
+            self._check_taken(JobSubmitted(request.request_id, "", job, True))
             response.policy = text_of(self.binpack.core.packing_policy)
         else:
             with answering(tries_again=True):
@@ -140,6 +145,11 @@ class ApplyCalls(ChangeCalls):
                 )
             self._check_begun(request.request_id, response.job_id, job)
         return response
+
+    def _check_taken(self, event: JobSubmitted | VersionProposed) -> None:
+        """Raises CallError for what would be refused: a plan of it would be of no use."""
+        if problem := self.binpack.why_refused(event):
+            raise CallError(Code.FAILED_PRECONDITION, short(problem))
 
     async def _applied(self, request: pb.ApplyJobRequest, target: JobState, job: Job) -> Made:
         if request.keep_counts:

@@ -194,18 +194,7 @@ class ChangeCalls(VersionCalls):
 
     async def _propose(self, call: Call, request_id: str, target: JobState, made: Made) -> int:
         """The number of the version that is made. Raises StaleError, CallError."""
-        event = VersionProposed(
-            request_id,
-            target.job_id,
-            target.version,
-            made.job,
-            made.what,
-            who(call),
-            made.restarts,
-            made.rerun,
-            made.as_of,
-            current=made.what == APPLY,
-        )
+        event = proposal(request_id, target, made, who(call))
         with answering(tries_again=True):
             number = await self.binpack.propose(event)
         version = target.history.get(number)  # that of the request's first time
@@ -238,6 +227,22 @@ def next_version(target: JobState, made: Made) -> Version:
     number, document = target.version + 1, made.job.document
     more = remade(target, made.job, restarts, made.rerun)
     return Version(number, document, 0.0, "", made.what, "", *more)
+
+
+def proposal(request_id: str, target: JobState, made: Made, made_by: str) -> VersionProposed:
+    """What the core is asked for."""
+    return VersionProposed(
+        request_id,
+        target.job_id,
+        target.version,
+        made.job,
+        made.what,
+        made_by,
+        made.restarts,
+        made.rerun,
+        made.as_of,
+        current=made.what == APPLY,
+    )
 
 
 def _is_same(target: JobState, made: Made) -> bool:
