@@ -16,7 +16,6 @@ from pymesos_proto.v1 import operator_pb2 as pb
 
 LOOK_S = 0.5  # how often it is looked whether agents are drained
 SAY_S = 5.0  # how often it is said what is left
-TASKS_SHOWN = 5
 
 
 async def cordon(cluster: Cluster, texts: Sequence[str]) -> None:
@@ -101,10 +100,11 @@ async def _say_what_is_left(cluster: Cluster, views: Sequence[pb.AgentView]) -> 
             else "what is left is being killed"
         )
         note(f"{_name(view)}: {count_of(len(tasks), 'task')} left; {when}")
-        for reason in await leaving.reasons(cluster, tasks[:TASKS_SHOWN]):
+        shown = leaving.shown_of(tasks)
+        for reason in await leaving.reasons(cluster, shown):
             note(f"  {reason}")
-        if len(tasks) > TASKS_SHOWN:
-            note(f"  … and {len(tasks) - TASKS_SHOWN} more")
+        if len(tasks) > len(shown):
+            note(f"  … and {len(tasks) - len(shown)} more")
 
 
 def state_of(view: pb.AgentView) -> str:

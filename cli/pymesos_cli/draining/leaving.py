@@ -18,6 +18,16 @@ from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
+SHOWN = 5  # tasks of an agent
+PINNED_SHOWN = 50  # that have volumes there: no other command says that it is these
+
+
+def shown_of(tasks: Sequence[pb.TaskView]) -> list[pb.TaskView]:
+    """The tasks of an agent that are named: first those whose volumes keep them there."""
+    pinned = [task for task in tasks if _volumes(task)]
+    others = [task for task in tasks if not _volumes(task)]
+    return [*pinned[:PINNED_SHOWN], *others[: max(0, SHOWN - len(pinned))]]
+
 
 async def reasons(cluster: Cluster, tasks: Sequence[pb.TaskView]) -> list[str]:
     """Each task with what keeps it, as far as the master and the frameworks say."""
@@ -29,8 +39,7 @@ def _reason(task: pb.TaskView, other: jobs_pb.InstanceView | None) -> str:
     out = f"{task.task_info.task_id} {state_name(task.state).removeprefix('TASK_')}"
     if is_terminal(task.state):
         return f"{out}: its framework has not acknowledged that it ended"
-    volumes = [volume.id for _, volume in volumes_of(from_proto(task.task_info.resources))]
-    if volumes:
+    if volumes := _volumes(task):
         return f"{out}: its volume {', '.join(volumes)} is on the agent"
     if other is None:
         return out
@@ -38,6 +47,10 @@ def _reason(task: pb.TaskView, other: jobs_pb.InstanceView | None) -> str:
         why = other.explanation or "it is not planned yet"
         return f"{out}: what replaces it waits: {why}"
     return f"{out}: what replaces it on {other.hostname} is not ready yet"
+
+
+def _volumes(task: pb.TaskView) -> list[str]:
+    return [volume.id for _, volume in volumes_of(from_proto(task.task_info.resources))]
 
 
 async def _others(
