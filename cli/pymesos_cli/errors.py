@@ -41,7 +41,7 @@ class ListAgainError(CliError):
 
 @contextmanager
 def errors_of_a_plan(*, planned: bool) -> Iterator[None]:
-    """What goes wrong has other statuses than 1: a plan says by that that something would change."""
+    """What goes wrong has other statuses than 1, by which a plan says that it changes something."""
     try:
         yield
     except CliError as error:

@@ -87,8 +87,9 @@ def test_a_change_is_no_outage_and_a_bad_one_is_undone(roles: Roles, cli: Cli) -
     assert versions(good) == ["web.0.v2", "web.1.v2", "web.2.v2"]
 
     with never_fewer(cli, COUNT):
-        bad = cli.run("apply", "-", "--wait", text=shop("exit 3"))
+        bad = cli.run("apply", "-", "--wait", text=shop("echo no disk >&2; exit 3"))
     assert bad.returncode == 1
+    assert "with status 3; stderr: no disk" in cli.ok("tasks", "--all", "shop")
     assert "3 instances of version 3 ended in a row" in bad.stdout
     assert cli.running() == good, "what had not changed runs on"
     assert [v["what"] for v in cli.json("history", "shop")] == [
@@ -107,6 +108,19 @@ def test_a_change_is_no_outage_and_a_bad_one_is_undone(roles: Roles, cli: Cli) -
     assert versions(cli.running()) == ["web.0.v7"]
     described = json.loads(cli.ok("describe", "shop", "--json"))["job"]["tasks"][0]
     assert (described["instances"], "env" in described) == (1, False)
+
+
+def test_what_crashes_says_why_and_when_it_is_tried_again(roles: Roles, cli: Cli) -> None:
+    roles.binpack(cli.master)
+    again = {"backoff_min_s": 60, "backoff_max_s": 60}
+    text = shop("echo no disk >&2; exit 3", instances=1, restart=again)
+    cli.ok("apply", "-", text=text)
+    waits = re.compile(r"again at 20[0-9T:-]+Z")
+    wait_for("it is kept back", lambda: bool(waits.search(cli.ok("jobs", "shop"))))
+    for command in (("jobs", "shop"), ("tasks", "--all", "shop"), ("explain", "task", "shop.web")):
+        said = cli.ok(*command)
+        assert "no disk" in said and waits.search(said), said
+    assert waits.search(cli.ok("tasks", "shop")), "none of them lives"
 
 
 def test_a_framework_that_is_killed_goes_on(roles: Roles, cli: Cli) -> None:

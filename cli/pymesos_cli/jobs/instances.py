@@ -14,8 +14,10 @@ from pymesos_cli.jobs.scaling import scaling_lines
 from pymesos_cli.jobs.waiting import runs_not_ready
 from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.output import print_json, print_table, printable
+from pymesos_cli.tasks.last_words import in_a_line, last_words_of
 from pymesos_core.jobs_json import instance_json
 from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1 import types_pb2
 
 HEADERS = ("INSTANCE", "STATE", "VERSION", "HOST", "ADDRESS", "PORTS", "NOTE")
 
@@ -42,7 +44,9 @@ async def list_instances(cluster: Cluster, text: str, *, as_json: bool) -> None:
     if as_json:
         print_json([instance_json(instance) for instance in instances])
         return
-    rows = [_row(instance) for instance in instances]
+    failed = [i.task_id for i in instances if has_failed(i)]
+    said = await last_words_of(cluster, view.framework_id, failed)
+    rows = [_row(i, in_a_line(said.get(i.task_id, ()))) for i in instances]
     print_table(HEADERS, rows, f"{job.job_id} has no instances", ("NOTE",))
     for line in (*daemon_lines(view), *periodic_lines(job), *scaling_lines(job)):
         print(printable(line))
@@ -61,7 +65,13 @@ def daemon_lines(job: pb.JobView) -> Iterator[str]:
             yield f"  and {more} more"
 
 
-def _row(instance: pb.InstanceView) -> tuple[str, ...]:
+def has_failed(instance: pb.InstanceView) -> bool:
+    """Return whether the latest task of an instance has ended, and not well."""
+    ended = instance.state in (types_pb2.TASK_STATE_UNSPECIFIED, types_pb2.TASK_FAILED)
+    return bool(ended and instance.task_id and instance.HasField("exit_status"))
+
+
+def _row(instance: pb.InstanceView, said: str) -> tuple[str, ...]:
     return (
         name_of(instance),
         phase_of(instance) + (", not ready" if runs_not_ready(instance) else ""),
@@ -69,5 +79,5 @@ def _row(instance: pb.InstanceView) -> tuple[str, ...]:
         instance.hostname,
         instance.address,
         ports_of(instance),
-        instance.leaving or instance.explanation,
+        "; ".join(filter(None, (instance.leaving or instance.explanation, said))),
     )

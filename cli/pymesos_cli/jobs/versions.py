@@ -259,8 +259,9 @@ async def _see_through(cluster: Cluster, address: str, job_id: str, version: int
                         progress.say(line)
                 if view.state not in ("running", "stopping"):
                     return 0 if view.state == "finished" else EXIT_FAILED
-                if view.settled and progress.settled():
-                    failed = any(each.state in FAILED for each in rollouts)
+                failed = any(each.state in FAILED for each in rollouts)
+                # What a rollout that failed has left may never run.
+                if view.settled and (failed or progress.settled()):
                     return EXIT_FAILED if failed or progress.failed() else 0
         finally:
             progress.close()

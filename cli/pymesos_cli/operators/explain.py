@@ -9,10 +9,12 @@ from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import CliError
 from pymesos_cli.finding import TASK, check_given, find_framework, find_task, one
 from pymesos_cli.jobs.hosted import find_hosted, hosted_jobs
+from pymesos_cli.jobs.instances import has_failed
 from pymesos_cli.jobs.waiting import Known, Waiting, ask_services, why_it_ended
 from pymesos_cli.operators.placements import ask_placement, placement_lines
 from pymesos_cli.output import age, count_of, print_json, printable
 from pymesos_cli.services import serving
+from pymesos_cli.tasks.last_words import last_words, last_words_of
 from pymesos_core.jobs_json import instance_json, placement_json
 from pymesos_core.json_dialect import explanation_json, task_json
 from pymesos_core.names import Found, find
@@ -133,8 +135,9 @@ async def explain_task(cluster: Cluster, text: str, *, as_json: bool) -> None:
             placement = placement_json(placed) if placed is not None else None
             print_json(task_json(view) | {"explanation": note or None, "placement": placement})
             return
+        words = (await last_words(cluster, [view])).get(view.task_info.task_id, ())
         print(printable(_task_line(view)))
-        for line in (f"  {note}" if note else "", *placement_lines(placed)):
+        for line in (f"  {note}" if note else "", *placement_lines(placed), *_quoted(words)):
             if line:
                 print(printable(line))
         return
@@ -146,8 +149,17 @@ async def explain_task(cluster: Cluster, text: str, *, as_json: bool) -> None:
         of_instance, of_framework = instance_json(instance), explanation_json(said)
         print_json({"instance": of_instance, "framework": of_framework, "reason": why})
         return
-    for line in waiting_lines(name, instance, why, said):
+    failed = [instance.task_id] if has_failed(instance) else []
+    words = (await last_words_of(cluster, framework_id, failed)).get(instance.task_id, ())
+    for line in (*waiting_lines(name, instance, why, said), *_quoted(words)):
         print(printable(line))
+
+
+def _quoted(words: Sequence[str]) -> Iterator[str]:
+    """What a task that failed wrote last."""
+    if words:
+        yield "  the last lines of its stderr:"
+        yield from (f"    {line}" for line in words)
 
 
 def waiting_lines(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.draining.drains import state_of
+from pymesos_cli.errors import CliError
 from pymesos_cli.finding import EndedError, WaitsError, find_framework, find_tasks
 from pymesos_cli.jobs.quarantine import quarantined_jobs
+from pymesos_cli.jobs.waiting import ask_services
 from pymesos_cli.output import (
     age,
     count_of,
@@ -18,6 +21,7 @@ from pymesos_cli.output import (
     short_amounts,
     used_of,
 )
+from pymesos_cli.tasks.last_words import in_a_line, last_words
 from pymesos_core.json_dialect import (
     agent_json,
     event_json,
@@ -28,12 +32,15 @@ from pymesos_core.json_dialect import (
     task_json,
     task_resources_json,
 )
+from pymesos_core.names import find
 from pymesos_core.resources import Resources, from_proto
-from pymesos_core.states import kind_name, reason_name, state_name
+from pymesos_core.states import is_terminal, kind_name, reason_name, state_name
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1 import types_pb2 as types_pb
+
+MAX_WAITING = 10  # instances that are named
 
 
 def _held(info: types_pb2.AgentInfo) -> dict[str, str]:
@@ -161,29 +168,43 @@ async def list_tasks(
     if as_json:
         print_json(list(map(task_json, views, why_aside)))
         return
-    rows = []
-    for view, held in zip(views, why_aside, strict=True):
-        status = view.status
-        job = f"its job cannot be handled: {held}" if held else ""
-        why = " ".join(p for p in (job, reason_name(status.reason), status.message) if p)
-        rows.append(
-            (
-                view.task_info.task_id,
-                state_name(view.state).removeprefix("TASK_") + (" (quarantined)" if held else ""),
-                view.hostname,
-                short_amounts(_resources(view)),
-                f"{view.use.cpus_used:.2f} {view.use.mem_used_mib:.0f}M"
-                if view.HasField("use")
-                else "",
-                ",".join(str(p) for p in task_resources_json(view.task_info.resources)["ports"]),
-                age(view.started_at_s or view.launched_at_s),
-                why,
-            )
-        )
+    said = await last_words(cluster, views)
+    rows = [
+        _task_row(view, held, in_a_line(said.get(view.task_info.task_id, ())))
+        for view, held in zip(views, why_aside, strict=True)
+    ]
     headers = ("TASK", "STATE", "HOST", "RESOURCES", "USED", "PORTS", "AGE", "WHY")
     print_table(headers, rows, empty, ("RESOURCES", "USED", "PORTS", "WHY"))
+    if called is not None and all(is_terminal(view.state) for view in views):
+        for line in await _next_tries(cluster, called):
+            print(printable(line))
     if more:
         print(f"these are the first {limit}; --limit 0 shows all, --framework and --state some")
+
+
+def _task_row(view: pb.TaskView, held: str | None, words: str) -> tuple[str, ...]:
+    status = view.status
+    job = f"its job cannot be handled: {held}" if held else ""
+    why = " ".join(p for p in (job, reason_name(status.reason), status.message) if p)
+    return (
+        view.task_info.task_id,
+        state_name(view.state).removeprefix("TASK_") + (" (quarantined)" if held else ""),
+        view.hostname,
+        short_amounts(_resources(view)),
+        f"{view.use.cpus_used:.2f} {view.use.mem_used_mib:.0f}M" if view.HasField("use") else "",
+        ",".join(str(p) for p in task_resources_json(view.task_info.resources)["ports"]),
+        age(view.started_at_s or view.launched_at_s),
+        "; ".join(filter(None, (why, words))),
+    )
+
+
+async def _next_tries(cluster: Cluster, text: str) -> list[str]:
+    """Say of what is called so, and was kept back after it crashed, when it is started again."""
+    with contextlib.suppress(CliError):  # that all of it has ended is true all the same
+        waiting = find(text, (await ask_services(cluster, text)).waiting, exact=True).fits
+        kept_back = [thing for thing in waiting if thing.item.instance.next_start_at_s]
+        return [f"{t.id} waits: {t.item.instance.explanation}" for t in kept_back[:MAX_WAITING]]
+    return []
 
 
 def _resources(view: pb.TaskView) -> Resources:

@@ -1,0 +1,62 @@
+"""`--wait` of the commands that change jobs: when it has seen enough, and with which status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from pymesos_cli.jobs import versions
+from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+
+RUNS = pb.InstanceView(
+    task_name="web", instance=0, state=types_pb2.TASK_RUNNING, ready=True, service=True
+)
+CRASHES = pb.InstanceView(
+    task_name="web", instance=0, service=True, explanation="it ended 9 times in a row", attempts=9
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "instance", "status"),
+    [
+        ("done", RUNS, 0),
+        ("rolled_back", RUNS, 1),
+        ("rolled_back", CRASHES, 1),
+        ("rollback_failed", CRASHES, 1),
+        ("aborted", CRASHES, 1),
+    ],
+)
+async def test_it_ends_once_its_rollout_has_whatever_runs(
+    monkeypatch: pytest.MonkeyPatch, state: str, instance: pb.InstanceView, status: int
+) -> None:
+    async def watch(*_: Any) -> AsyncIterator[pb.JobView]:
+        for going in (True, False):
+            view = pb.JobView(job_id="shop-1", state="running", settled=not going, version=2)
+            view.rollouts.add(
+                task_name="web", to_version=2, going=going, state="rolling" if going else state
+            )
+            view.instances.append(instance)
+            yield view
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(versions, "watch", watch)
+    async with asyncio.timeout(5):
+        assert await versions._see_through(cast(Any, None), "h:1", "shop-1", 2) == status
+
+
+async def test_what_crashes_is_waited_for_while_no_rollout_has_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def watch(*_: Any) -> AsyncIterator[pb.JobView]:
+        for instance in (CRASHES, RUNS):
+            view = pb.JobView(job_id="shop-1", state="running", settled=True, version=3)
+            view.rollouts.add(task_name="web", to_version=2, state="rolled_back")
+            view.instances.append(instance)
+            yield view
+
+    monkeypatch.setattr(versions, "watch", watch)
+    assert await versions._see_through(cast(Any, None), "h:1", "shop-1", 3) == 0
