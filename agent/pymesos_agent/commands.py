@@ -31,6 +31,7 @@ from pymesos_core.log import set_up_logging
 from pymesos_core.role import end_of, open_store
 from pymesos_core.settings import resolved_one
 from pymesos_core.text import os_problem
+from pymesos_core.unknown_options import RoleCommand
 
 NAME = "pymesos-agent"
 work_dir_option = click.option(
@@ -63,7 +64,7 @@ def _no_checkpoint(directory: Path) -> click.UsageError:
     )
 
 
-@click.command()
+@click.command(cls=RoleCommand)
 @click.option(
     "--discard", is_flag=True, help="Give up the agent's id and tasks; end what still runs."
 )
@@ -92,7 +93,7 @@ def _recover(directory: Path) -> ExitStatus:
     return ExitStatus.STOPPED
 
 
-@click.command()
+@click.command(cls=RoleCommand)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--keep-files", is_flag=True, help="End tasks, networks and mounts; delete no file but secrets."

@@ -64,6 +64,7 @@ from pymesos_core.security.identities import Kind
 from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Records
 from pymesos_core.tasks import beside, running
+from pymesos_core.unknown_options import RoleGroup
 from pymesos_proto.v1 import types_pb2 as pb
 
 if TYPE_CHECKING:
@@ -310,7 +311,11 @@ def _config(
     )
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=RoleGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @takes(AgentSettings, "agent")
 @click.pass_context
 def main(context: click.Context) -> None:

@@ -17,6 +17,7 @@ import click
 from pymesos_cli import terminal
 from pymesos_core.nearest import hint
 from pymesos_core.text import cut, quoted
+from pymesos_core.unknown_options import no_such_option
 
 # What those type who know other programs, where a command has what they mean.
 _OTHER_FLAGS = {
@@ -32,7 +33,7 @@ class Command(click.Command):
         """See click.Command."""
         before_dashes = arguments[0] if arguments else None
         try:
-            _refuse_empty_texts(self, context, arguments)
+            _refuse_what_is_no_word(self, context, arguments)
             return super().parse_args(context, arguments)
         except click.NoSuchOption as error:
             raise _unknown_option(self, context, error.option_name) from error
@@ -56,31 +57,49 @@ def _lacks_option(
     context: click.Context, option: click.Option, given: str = ""
 ) -> click.UsageError:
     wanted = f"{option.opts[0]} {option.make_metavar(context)}"
-    return click.UsageError(f"{wanted} is expected{given}: {option.help}", context)
+    return click.UsageError(f"{wanted} is expected{given}: {_as_it_goes_on(option.help)}", context)
+
+
+def _as_it_goes_on(sentence: str | None) -> str:
+    """Return what follows a colon: a sentence without its capital, where that is no name's."""
+    text = sentence or ""
+    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
 
 
 def _unknown_option(command: click.Command, context: click.Context, given: str) -> click.UsageError:
     """Return the error for an option that a command does not have: which one may be meant."""
-    options = [p for p in command.get_params(context) if isinstance(p, click.Option)]
-    known = [name for p in options if not p.hidden for name in (*p.opts, *p.secondary_opts)]
-    meant = _OTHER_FLAGS.get(given, "")
-    if meant not in known and len(given) == len("-n"):
-        meant = next((name for name in known if name.startswith(f"-{given}")), "")
-    told = f"did you mean {meant}?" if meant in known else hint(given, known, "there are")
-    return click.UsageError(f"there is no option {quoted(given)}; {told}", context)
+    root = context.find_root()
+    if context is not root and given in {name for p in root.command.params for name in p.opts}:
+        return click.UsageError(
+            f"{given} goes before the command: {root.info_name} {given} … {_path(context)}", context
+        )
+    return no_such_option(command, context, given, _OTHER_FLAGS.get(given, ""))
 
 
-def _refuse_empty_texts(
+def _path(context: click.Context) -> str:
+    """Return the words of a command, as `policy show`."""
+    return context.command_path.removeprefix(f"{context.find_root().info_name} ")
+
+
+def _refuse_what_is_no_word(
     command: click.Command, context: click.Context, arguments: list[str]
 ) -> None:
-    """Raises UsageError for an empty argument or option, as of a script's variable that is not set.
+    """Raises UsageError for an argument too many, and for an empty argument or option.
 
-    It would count as one that was not given, and mean all jobs where one was meant. What is passed
-    on to a program may be empty. Blanks alone are no more than nothing.
+    Empty is a script's variable that is not set: it would count as one that was not given, and mean
+    all jobs where one was meant. What is passed on to a program may be empty. Blanks alone are no
+    more than nothing.
     """
     if context.resilient_parsing:
         return
-    given, _, _ = command.make_parser(context).parse_args(list(arguments))
+    given, left, _ = command.make_parser(context).parse_args(list(arguments))
+    if left and not context.allow_extra_args:
+        names = [p.human_readable_name for p in command.params if isinstance(p, click.Argument)]
+        takes = f"{' and '.join(names)} alone" if names else "no argument"
+        raise click.UsageError(
+            f"{quoted(left[0])} is one argument too many: {_path(context)} takes {takes}",
+            context,
+        )
     for param in command.params:
         said = given.get(param.name or "")
         texts = said if isinstance(said, list | tuple) else [said]
@@ -102,7 +121,7 @@ class Room(click.Group):
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         """See click.Group."""
         try:
-            _refuse_empty_texts(self, context, arguments)
+            _refuse_what_is_no_word(self, context, arguments)
             return super().parse_args(context, arguments)
         except click.NoSuchOption as error:
             raise _unknown_option(self, context, error.option_name) from error

@@ -10,6 +10,7 @@ from rich.cells import cell_len, set_cell_size
 
 from pymesos_cli import terminal
 from pymesos_cli.terminal import note, printable
+from pymesos_core.clock import utc
 from pymesos_core.json_dialect import to_json
 from pymesos_core.resource_values import count, format_milli
 from pymesos_core.resources import Resources
@@ -82,6 +83,11 @@ def age(since_s: float) -> str:
         if seconds >= length:
             return f"{int(seconds // length)}{unit}"
     return f"{int(seconds)}s"
+
+
+def moment(wall_s: float) -> str:
+    """When, as in a table; `-` where nobody said it."""
+    return utc(wall_s) if wall_s else "-"
 
 
 def short_amounts(resources: Resources) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 from pymesos_core.following import NOT_REACHABLE
-from pymesos_core.security.policy import read_roles
+from pymesos_core.security.policy import Roles, read_roles
 from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1.types_pb2 import FrameworkInfo
 
 JOB_SORTS = ("id", "name", "state", "role", "submitted", "version")  # of a listing of jobs
 START_IT = "start it again (pymesos-binpack, with the same --state-dir or --zk) to go on with them"
@@ -14,7 +16,16 @@ START_IT = "start it again (pymesos-binpack, with the same --state-dir or --zk) 
 
 def patterns_of(view: pb.FrameworkView) -> list[str]:
     """The roles that a framework takes jobs of, as it says them."""
-    return list(view.info.job_roles) or list(view.info.roles) or ["*"]
+    return _patterns(view.info)
+
+
+def _patterns(info: FrameworkInfo) -> list[str]:
+    return list(info.job_roles) or list(info.roles) or ["*"]
+
+
+def roles_taken(info: FrameworkInfo) -> Roles:
+    """The roles that a framework takes jobs of; none if it serves no jobs."""
+    return read_roles(_patterns(info)) if info.jobs_address else Roles()
 
 
 def takes(view: pb.FrameworkView, role: str) -> bool:
@@ -29,6 +40,12 @@ def takers(views: Iterable[pb.FrameworkView], role: str) -> list[pb.FrameworkVie
     """
     found = [view for view in views if not role or takes(view, role)]
     return [view for view in found if role in patterns_of(view)] or found
+
+
+def nobody_takes(role: str) -> str:
+    """Say that no framework takes jobs of a role, and what starts one."""
+    start = f"start pymesos-binpack --listen --role {shlex.quote(role)}"
+    return f"nobody takes jobs of the role {role}: {start}"
 
 
 def silent_text(view: pb.FrameworkView, why: str) -> str:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./*-]*")  # also within [ ] and { }
+_NO_TEXTS = ("true", "false", "null", "True", "False", "Null", "TRUE", "FALSE", "NULL")
 QUOTED = 60  # characters of what was typed that a sentence repeats
 
 
@@ -29,6 +34,11 @@ def _bytes_of(text: str) -> bytes | None:
 def one_line(text: str, most: int) -> str:
     """What can be seen of a text, in one line, as for a log."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut(text, most))
+
+
+def in_yaml(text: str) -> str:
+    """A text as YAML reads it back: in quotes where it needs them, as `*` does."""
+    return text if _PLAIN.fullmatch(text) and text not in _NO_TEXTS else json.dumps(text)
 
 
 def count_of(number: int, what: str, plural: str = "") -> str:

@@ -21,11 +21,12 @@ from pymesos_core.nearest import nearest
 from pymesos_core.role import RoleProcess, serve_role
 from pymesos_core.settings import resolved, takes
 from pymesos_core.text import quoted
+from pymesos_core.unknown_options import RoleCommand
 
 MOVE = "move-state"
 
 
-class _Main(click.Command):
+class _Main(RoleCommand):
     """The framework, which takes job files, and one command beside it."""
 
     def main(self, args: Any = None, *more: Any, **extra: Any) -> Any:

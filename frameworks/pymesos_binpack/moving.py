@@ -37,6 +37,7 @@ from pymesos_core.outside import OUTSIDE
 from pymesos_core.role import end_of, holding, open_store
 from pymesos_core.store import Change, Records, StateStore
 from pymesos_core.text import os_problem
+from pymesos_core.unknown_options import RoleCommand
 
 LEADS_WITHIN_S = 5.0
 SESSION_S = 10.0
@@ -154,7 +155,7 @@ def _name(_context: click.Context, _option: click.Parameter, value: str) -> str:
         raise click.BadParameter(str(error)) from error
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=RoleCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--from", "source", required=True, callback=_place, metavar="PLACE",
               help="Where the state is: a --state-dir, or the zk:// URL of --zk.")  # fmt: skip
 @click.option("--to", "target", required=True, callback=_place, metavar="PLACE",

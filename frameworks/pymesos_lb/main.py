@@ -22,6 +22,7 @@ from pymesos_core.serving import Listen
 from pymesos_core.settings.server import read_ip, read_master
 from pymesos_core.tasks import until_first
 from pymesos_core.text import quoted
+from pymesos_core.unknown_options import RoleCommand
 from pymesos_lb.balancer import Balancer
 from pymesos_lb.certificates import Certificates
 from pymesos_lb.config import HTTPS_PORT, Doors
@@ -131,7 +132,7 @@ def doors_of(
     return Doors(ip, ports, redirect_port, str(folder / COPIES))
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=RoleCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--master", envvar="PYMESOS_MASTER", required=True, callback=_master,
     help="The master: host:port, or zk://host:port/path to find the leader.",

@@ -41,6 +41,7 @@ from pymesos_core.streams import in_thread
 from pymesos_core.tasks import beside, running
 from pymesos_core.text import duration, os_problem
 from pymesos_core.transport import Service
+from pymesos_core.unknown_options import RoleCommand
 from pymesos_master import metrics
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import MasterCore
@@ -473,7 +474,7 @@ async def _lead(
     return leader.failure
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=RoleCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @takes(MasterSettings, "master")
 @click.pass_context
 def main(context: click.Context) -> None:

@@ -228,10 +228,12 @@ class MasterHarness:
         caller: Caller = NOBODY,
         epoch: int = 0,
         jobs_address: str = "",
+        job_roles: Iterable[str] = (),
     ) -> int:
         connection_id = next(self._ids)
         info = pb.FrameworkInfo(
             jobs_address=jobs_address,
+            job_roles=job_roles,
             framework_id=framework_id,
             epoch=epoch,
             name=name,

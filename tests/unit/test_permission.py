@@ -476,6 +476,20 @@ class TestQueries:
             queries.explain(who("operator/o"), h.framework_id(other))
         assert queries.explain(who("operator/o"), framework_id).roles
 
+    def test_a_framework_is_seen_by_those_whose_jobs_it_takes(self) -> None:
+        """It is in such a role only while it has a job of it, so nobody could submit the first."""
+        h, _, _ = cluster(
+            "{who: operator/o, do: [read, submit], role: prod/ci}",
+            "{who: framework/*, do: [subscribe, serve], role: prod/**}",
+        )
+        for name, job_roles in (("a", ["prod/**"]), ("b", ["prod/web"])):
+            h.subscribe(
+                name=name, caller=who(f"framework/{name}"), roles=["prod"],
+                jobs_address="10.0.0.1:1", job_roles=job_roles,
+            )  # fmt: skip
+        listed = Queries(h.core).frameworks(who("operator/o"), ALL).views
+        assert [view.info.name for view in listed] == ["a"]
+
     def test_who_may_read_nothing_is_told_so(self) -> None:
         h, _, framework_id = cluster("{who: operator/o, do: [kill], role: '**'}")
         queries, o = Queries(h.core), who("operator/o")

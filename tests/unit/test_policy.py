@@ -77,6 +77,19 @@ def test_the_page_has_every_verb_and_its_example_is_a_policy() -> None:
     assert sorted(verbs) == sorted(Verb)
 
 
+def test_a_rule_that_is_shown_is_one_that_can_be_set() -> None:
+    written = """groups: {ops: [operator/a, operator/b-*]}
+allow:
+- {who: [ops, operator/c], do: ["*"], role: "**"}
+- {who: framework/*, do: [subscribe, launch], role: "*"}
+- {who: ops, do: [read-env], role: "5/**"}
+"""
+    policy = read_policy(written)
+    groups = "groups: {ops: [operator/a, operator/b-*]}\nallow:\n"
+    again = read_policy(groups + "".join(f"- {rule.written}\n" for rule in policy.rules))
+    assert again.rules == policy.rules
+
+
 def test_nobody_is_denied_where_nobody_is_known() -> None:
     assert all(decide(Policy(), NOBODY, verb, "r").allowed for verb in Verb)
     assert decide_launch(Policy(), NOBODY, "r", Asked(("root",))).allowed

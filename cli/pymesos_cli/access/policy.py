@@ -8,12 +8,12 @@ from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 from pymesos_cli.given import given
 from pymesos_cli.output import count_of, note, print_json, printable
+from pymesos_core.clock import utc
 from pymesos_core.json_access import can_json, policy_json, who_json
-from pymesos_core.json_dialect import iso
 from pymesos_core.limits import POLICY
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError, read_policy_bytes
-from pymesos_core.text import quoted
+from pymesos_core.text import duration, in_yaml, quoted
 from pymesos_proto.v1 import operator_pb2 as pb
 
 
@@ -28,7 +28,7 @@ async def show_policy(cluster: Cluster, *, as_json: bool) -> None:
         print(printable(line))
     if seen.version:
         by = f", set by {seen.set_by}" if seen.set_by else ""
-        what = f"version {seen.version}{by} at {iso(seen.set_at_s)}"
+        what = f"version {seen.version}{by} at {utc(seen.set_at_s)}"
     else:
         what = "version 0: nobody has set a policy"
     note(f"{what}; `pymesos-cli policy set FILE --instead-of {seen.version}` sets another")
@@ -71,12 +71,18 @@ async def can(cluster: Cluster, who: str, verb: str, role: str, *, as_json: bool
     elif said.allowed:
         print("yes: this cluster has no certificates, so whoever reaches it may do everything")
     else:
-        what = f"{who} {verb}{f' {role}' if role else ''}"
-        print(f"no: no rule of the policy (version {said.policy_version}) lets {printable(what)}")
-        where = f", role: {role}" if role else ""
-        note(f"this one would: {{who: {who}, do: [{verb}]{where}}}")
+        where = f" in the role {role}" if role else ""
+        what = printable(f"{who} do {verb}{where}")
+        print(f"no: no rule of the policy (version {said.policy_version}) lets {what}")
+        note(f"this one would: {_rule_for(who, verb, role)}")
     if not said.allowed:
         raise SystemExit(EXIT_FAILED)
+
+
+def _rule_for(who: str, verb: str, role: str) -> str:
+    """Return the rule that would allow it, to be put into the file of a policy as it is."""
+    where = f", role: {in_yaml(role)}" if role else ""
+    return f"{{who: {in_yaml(who)}, do: [{in_yaml(verb)}]{where}}}"
 
 
 def _shown(rule: pb.PolicyRule) -> str:
@@ -93,8 +99,8 @@ async def who_am_i(cluster: Cluster, *, as_json: bool) -> None:
     if not me.principal:
         print("nobody in particular: this cluster has no certificates, and everybody may do all")
         return
-    left_h = max(0.0, me.ends_at_s - time.time()) / 3600
-    until = f", whose certificate ends in {left_h:.0f} hours" if me.ends_at_s else ""
+    left = duration(max(0.0, me.ends_at_s - time.time()))
+    until = f", whose certificate ends in {left}" if me.ends_at_s else ""
     print(f"{me.principal}{until}")
     for rule in me.rules:
         print(f"  line {rule.line}: {printable(rule.rule)}")

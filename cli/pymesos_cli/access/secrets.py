@@ -10,11 +10,10 @@ import click
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.given import given
-from pymesos_cli.output import note, print_json, print_table
+from pymesos_cli.output import moment, note, print_json, print_table
 from pymesos_core.confirming import asking
 from pymesos_core.ids import role_problem, secret_name_problem
 from pymesos_core.json_access import secret_json
-from pymesos_core.json_dialect import iso
 from pymesos_core.limits import SECRET
 from pymesos_proto.v1 import operator_pb2 as pb
 
@@ -65,7 +64,7 @@ async def list_secrets(cluster: Cluster, role: str, *, as_json: bool) -> None:
             view.role,
             view.name,
             str(view.version),
-            iso(view.set_at_s) or "-",
+            moment(view.set_at_s),
             view.set_by or "-",
             str(view.tasks),
         )

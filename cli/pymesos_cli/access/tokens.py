@@ -7,9 +7,8 @@ import time
 import click
 
 from pymesos_cli.cluster import Cluster
-from pymesos_cli.output import note, print_json, print_table
+from pymesos_cli.output import moment, note, print_json, print_table
 from pymesos_core.json_access import access_token_json
-from pymesos_core.json_dialect import iso
 from pymesos_core.security.access_tokens import digest_of, new_access_token
 from pymesos_core.security.rights import SCRAPE, SIGN_IN, rights_problem
 from pymesos_core.text import duration
@@ -78,7 +77,7 @@ async def list_tokens(cluster: Cluster, *, as_json: bool) -> None:
             view.id,
             view.principal,
             view.name or "-",
-            iso(view.ends_at_s) or "-",
+            moment(view.ends_at_s),
             " ".join(view.rights),
         )
         for view in seen.tokens

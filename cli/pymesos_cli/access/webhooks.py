@@ -7,9 +7,8 @@ from urllib.parse import urlsplit
 
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import EXIT_USAGE, CliError
-from pymesos_cli.output import print_json, print_table
+from pymesos_cli.output import moment, print_json, print_table
 from pymesos_core.json_access import webhook_json
-from pymesos_core.json_dialect import iso
 from pymesos_core.outgoing.targets import url_problem
 from pymesos_core.states import kind_name
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -56,7 +55,7 @@ async def list_webhooks(cluster: Cluster, *, as_json: bool) -> None:
             view.url,
             ",".join(kind_name(kind) for kind in view.kinds),
             f"{view.secret_role}:{view.secret_name}" if view.secret_name else "-",
-            iso(view.set_at_s) or "-",
+            moment(view.set_at_s),
             view.set_by or "-",
             view.problem or "-",
         )

@@ -20,6 +20,7 @@ from pymesos_cli.jobs.run import serving_of
 from pymesos_cli.output import note
 from pymesos_cli.services import all_jobs, dialled, refusals_of
 from pymesos_core import limits
+from pymesos_core.serving_jobs import nobody_takes
 from pymesos_core.text import count_of
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import FrameworkView
@@ -109,9 +110,7 @@ async def serves_of(cluster: Cluster, role: str, stack: AsyncExitStack) -> Servi
     except CliError as error:
         return error
     if found is None:
-        return CliError(
-            f"nobody takes jobs of the role {role}: start pymesos-binpack --listen --role {role}"
-        )
+        return CliError(nobody_takes(role))
     stub = await stack.enter_async_context(dialled(cluster, found))
     return Serving(found, stub, cluster.timeout_s)
 

@@ -18,7 +18,7 @@ from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import EXIT_FAILED, EXIT_NO_MASTER, EXIT_USAGE, CliError
 from pymesos_cli.given import given
 from pymesos_cli.output import count_of, note, printable
-from pymesos_core.json_dialect import iso
+from pymesos_core.clock import utc
 from pymesos_core.security.secrets import KEY_FILE, Keyring, KeyringError, read_keyring
 from pymesos_core.text import os_problem, quoted
 
@@ -71,7 +71,7 @@ def read_file(file: str) -> Backup:
     begin = backup.begin
     by = f" by {begin.made_by}" if begin.made_by else ""
     jobs = count_of(len(backup.jobs), "job")
-    note(printable(f"a backup of {iso(begin.made_at_s)}{by}, with {jobs}"))
+    note(printable(f"a backup of {utc(begin.made_at_s)}{by}, with {jobs}"))
     return backup
 
 

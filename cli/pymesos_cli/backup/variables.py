@@ -15,6 +15,7 @@ from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import CliError
 from pymesos_cli.jobs.run import serving_of
 from pymesos_cli.services import dialled, refusals_of
+from pymesos_core.serving_jobs import nobody_takes
 from pymesos_proto.v1 import backup_pb2 as backup_pb
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import FrameworkView
@@ -53,9 +54,7 @@ async def _serves(cluster: Cluster, role: str, stack: AsyncExitStack) -> Serving
     """Who takes jobs of a role. Raises CliError."""
     found = await serving_of(cluster, role)
     if found is None:
-        raise CliError(
-            f"nobody takes jobs of the role {role}: start pymesos-binpack --listen --role {role}"
-        )
+        raise CliError(nobody_takes(role))
     return found, await stack.enter_async_context(dialled(cluster, found))
 
 

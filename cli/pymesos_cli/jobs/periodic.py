@@ -11,7 +11,7 @@ from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held
 from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.output import printable
-from pymesos_core.json_dialect import iso
+from pymesos_core.clock import utc
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
 
@@ -53,11 +53,11 @@ def periodic_lines(job: pb.JobView) -> Iterator[str]:
     """Say when the periodic tasks of a job run next, and how the latest runs went."""
     for task in job.periodic:
         when = f"at {task.schedule} ({task.time_zone})" if task.schedule else "when triggered"
-        next_at = f", next {iso(task.next_at_s)}" if task.next_at_s else ""
+        next_at = f", next {utc(task.next_at_s)}" if task.next_at_s else ""
         yield f"{task.task_name}: runs {when}{next_at}"
         for run in reversed(task.runs):
-            ended = f", ended {iso(run.ended_at_s)}" if run.ended_at_s else ""
-            began = f", began {iso(run.began_at_s)}" if run.began_at_s else ""
+            ended = f", ended {utc(run.ended_at_s)}" if run.ended_at_s else ""
+            began = f", began {utc(run.began_at_s)}" if run.began_at_s else ""
             by = f", triggered by {run.by}" if run.by else ""
             yield f"  {run.run_id}: {run.state}{began}{ended}{by}"
         if task.note:

@@ -169,8 +169,9 @@ def _of_framework(cluster: Cluster, role: str) -> Credentials | None:
         raise CliError(
             f"nobody takes jobs of the role {role}, and this command cannot run the job itself:"
             f" your certificate is of {cluster.credentials.identity.principal}, no framework."
-            f" Start pymesos-binpack --listen --role {role} --tls FOLDER, or use a context with"
-            f" --framework-tls",
+            f" Start pymesos-binpack --listen --role {shlex.quote(role)} --tls FOLDER, or use a"
+            f" context with --framework-tls; one that runs is seen by those who may `read` in the"
+            f" role",
             EXIT_USAGE,
         )
     try:

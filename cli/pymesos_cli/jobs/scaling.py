@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pymesos_core.json_dialect import iso
+from pymesos_core.clock import utc
 from pymesos_proto.v1 import jobs_pb2 as pb
 
 
@@ -15,4 +15,4 @@ def scaling_lines(job: pb.JobView) -> Iterator[str]:
         note = f"; {task.note}" if task.note else ""
         yield f"{task.task_name}: scaled {bounds}, now {task.count}{note}"
         for step in reversed(task.steps):
-            yield f"  {iso(step.at_s)}: {step.why}"
+            yield f"  {utc(step.at_s)}: {step.why}"

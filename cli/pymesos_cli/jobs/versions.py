@@ -21,6 +21,7 @@ from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.output import age, count_of, note, print_json, print_table
 from pymesos_cli.services import service
 from pymesos_core.jobs_json import described_json, document_of, rollout_json, version_json
+from pymesos_core.serving_jobs import nobody_takes
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import FrameworkView
@@ -52,8 +53,8 @@ async def apply_job(cluster: Cluster, job: Job, asked: Apply) -> int:
     serves = await serving_of(cluster, job.role)
     if serves is None:
         raise CliError(
-            f"nobody takes jobs of the role {job.role}: start pymesos-binpack --listen --role"
-            f" {job.role}, or use `pymesos-cli run`, which is the framework of one job itself",
+            f"{nobody_takes(job.role)}, or use `pymesos-cli run`, which is the framework of one job"
+            f" itself",
             EXIT_USAGE,
         )
     request = pb.ApplyJobRequest(

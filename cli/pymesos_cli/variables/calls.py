@@ -12,12 +12,12 @@ from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.given import given
 from pymesos_cli.jobs.run import serving_of
-from pymesos_cli.output import note, print_json, print_table
+from pymesos_cli.output import moment, note, print_json, print_table
 from pymesos_cli.services import all_pages, of_each, service, warn
 from pymesos_core.ids import role_problem, variable_name_problem
 from pymesos_core.jobs_json import variable_json
-from pymesos_core.json_dialect import iso
 from pymesos_core.limits import VARIABLE_VALUE
+from pymesos_core.serving_jobs import nobody_takes
 from pymesos_core.text import count_of, cut
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import FrameworkView
@@ -53,9 +53,7 @@ async def _of_role(
     """Reach who takes jobs of a role. Raises CliError."""
     found = await serving_of(cluster, role)
     if found is None:
-        raise CliError(
-            f"nobody takes jobs of the role {role}: start pymesos-binpack --listen --role {role}"
-        )
+        raise CliError(nobody_takes(role))
     async with service(cluster, found) as stub:
         yield found, stub
 
@@ -110,7 +108,7 @@ async def list_variables(cluster: Cluster, role: str, *, as_json: bool) -> None:
             each.name,
             shown_value(each),
             str(each.version),
-            iso(each.set_at_s) or "-",
+            moment(each.set_at_s),
             each.set_by or "-",
             f"{each.jobs}{', not all have it yet' if each.spreading else ''}",
         )
@@ -142,7 +140,12 @@ async def show_history(cluster: Cluster, role: str, name: str, *, as_json: bool)
         print_json([variable_json(each, framework_id) for each in answer.versions])
         return
     rows = [
-        (str(each.version), iso(each.set_at_s) or "-", each.set_by or "-", shown_value(each))
+        (
+            str(each.version),
+            moment(each.set_at_s),
+            each.set_by or "-",
+            shown_value(each),
+        )
         for each in answer.versions
     ]
     print_table(("VERSION", "SET AT", "BY", "VALUE"), rows, "no values", ("VALUE",))

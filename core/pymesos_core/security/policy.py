@@ -8,6 +8,7 @@ cluster without certificates, nothing is decided here: whoever reaches a server 
 from __future__ import annotations
 
 import posixpath
+import shlex
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -314,7 +315,7 @@ def _denied(policy: Policy, caller: Caller, verb: Verb, role: str) -> str:
         rules = "`pymesos-cli whoami` shows those that do name you"
         return f"{caller.principal} may not {verb} in any role: {said}; {rules}"
     where = f" in the role {role}" if role else ""
-    asked = f"{caller.principal} {verb}{f' {role}' if role else ''}"
+    asked = f"{caller.principal} {verb}{f' {shlex.quote(role)}' if role else ''}"
     return (
         f"{caller.principal} may not {verb}{where}: {said}; `pymesos-cli can {asked}` says what"
         f" would"

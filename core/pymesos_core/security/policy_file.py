@@ -13,7 +13,7 @@ from pymesos_core.images import image_problem
 from pymesos_core.nearest import hint
 from pymesos_core.security.identities import Kind
 from pymesos_core.security.policy import CLUSTER_VERBS, EVERY, LaunchAs, Policy, Rule, Verb
-from pymesos_core.text import quoted
+from pymesos_core.text import in_yaml, quoted
 
 # In force as long as nobody has set another: whom the authority issued a certificate is what that
 # says, and nobody else is anything.
@@ -130,7 +130,8 @@ def _rule(read: Any, groups: Mapping[str, tuple[str, ...]], line: int) -> Rule:
         if Verb.LAUNCH not in do:
             raise DocumentError("as is of rules that let launch", section.lines["as"])
         launch_as = _launch_as(section["as"], section.lines["as"])
-    said = f"{{who: {_one(who)}, do: [{', '.join(_texts(section, 'do'))}], role: {role}}}"
+    verbs = ", ".join(map(in_yaml, _texts(section, "do")))
+    said = f"{{who: {_one(who)}, do: [{verbs}], role: {in_yaml(role)}}}"
     return Rule(who, do, role, launch_as, line, said)
 
 
@@ -138,7 +139,8 @@ _EXAMPLE = "{who: operator/alice, do: [read], role: prod}"
 
 
 def _one(texts: tuple[str, ...]) -> str:
-    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    some = [in_yaml(text) for text in texts]
+    return some[0] if len(some) == 1 else f"[{', '.join(some)}]"
 
 
 def _verbs(words: tuple[str, ...], line: int) -> frozenset[Verb]:

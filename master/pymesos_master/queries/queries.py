@@ -12,6 +12,7 @@ from pymesos_core.resource_values import ResourceError
 from pymesos_core.resources import from_proto
 from pymesos_core.security.audit import Entry
 from pymesos_core.security.policy import EVERY, Roles, Verb, roles_for
+from pymesos_core.serving_jobs import roles_taken
 from pymesos_core.streams import in_thread
 from pymesos_core.text import quoted
 from pymesos_master.core import MasterCore, accounting
@@ -124,7 +125,11 @@ class Queries:
         completed: bool = False,
         serving_jobs: bool = False,
     ) -> Listing[pb.FrameworkView]:
-        """Frameworks by id: those of which the caller may read one of the roles."""
+        """Frameworks by id: those of which the caller may read one of the roles.
+
+        Of one that serves jobs these are all whose jobs it takes: who may not see it could not
+        submit the first job of a role, in which it is only while it has one.
+        """
         may = self.permits.readable(caller, "Operator.ListFrameworks")
 
         def items() -> list[Framework]:
@@ -140,7 +145,10 @@ class Queries:
             lambda framework: (
                 framework.framework_id.startswith(id_prefix)
                 and (bool(framework.info.jobs_address) or not serving_jobs)
-                and any(role in may for role in framework.roles)
+                and (
+                    any(role in may for role in framework.roles)
+                    or roles_taken(framework.info).overlaps(may)
+                )
             ),
             lambda framework: framework_view(self._core.allocator, framework),
             of="frameworks",

@@ -19,7 +19,7 @@ from pymesos_core.following import CALLER_KEY, describe, leader_of, says_that_no
 from pymesos_core.names import Named, find
 from pymesos_core.relaying import answer_type, relay_request
 from pymesos_core.security.identities import Kind, name_in
-from pymesos_core.serving_jobs import START_IT, not_connected, silent_text, takers
+from pymesos_core.serving_jobs import START_IT, nobody_takes, not_connected, silent_text, takers
 from pymesos_core.streams import in_thread
 from pymesos_core.text import duration, quoted
 from pymesos_core.transport import CallError, Code, Dial, ask_once, method_of
@@ -118,7 +118,7 @@ class JobsRelay:
             raise SilentError(there[0], not_connected(there[0]) or "")
         raise CallError(
             Code.FAILED_PRECONDITION,
-            f"nobody takes jobs of the role {role}: start pymesos-binpack --listen --role {role}",
+            nobody_takes(role),
         )
 
     async def having(self, caller: Caller, task_id: str) -> pb.FrameworkView:
