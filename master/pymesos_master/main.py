@@ -39,7 +39,7 @@ from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Records
 from pymesos_core.streams import in_thread
 from pymesos_core.tasks import beside, running
-from pymesos_core.text import duration, os_problem
+from pymesos_core.text import count_of, duration, os_problem
 from pymesos_core.transport import Service
 from pymesos_core.unknown_options import RoleCommand
 from pymesos_master import metrics
@@ -462,10 +462,10 @@ async def _lead(
     )
     leadership.begin(leader)
     log.info(
-        "leading in epoch %d: %d agents and %d frameworks in the registry",
+        "leading in epoch %d: %s and %s in the registry",
         term.epoch,
-        len(core.state.agents),
-        len(core.state.frameworks),
+        count_of(len(core.state.agents), "agent"),
+        count_of(len(core.state.frameworks), "framework"),
     )
     async with beside(leader.overviews.run()), beside(leader.tells.run()):
         await leader.run()

@@ -141,6 +141,7 @@ def test_completion_imports_only_what_it_needs(line: str, offered: str) -> None:
         (["--mster", "x", "jobs"], "there is no option '--mster'; did you mean --master?"),
         (["x" * 5000], "there is no command 'xxx"),
         (["--" + "x" * 5000], "there is no option '--xxx"),
+        (["local", "--resources", "cpu:3"], "nothing here asks for 'cpu'; did you mean cpus?"),
         (["logs", "a", "x" * 5000], "xxx…' is one argument too many: logs takes TASK alone"),
         (["describe", "shop", "9"], "'9' is one argument too many: "),
         (["agents", "a1"], "'a1' is one argument too many: agents takes no argument"),

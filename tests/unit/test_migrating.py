@@ -226,6 +226,9 @@ def test_what_goes_wrong_is_said(mesos: str) -> None:
     Mesos.answers["/slaves"] = 401
     status, output = run("--mesos", mesos)
     assert status == 3 and "give --principal and --secret-file" in output
+    Mesos.answers["/slaves"] = 403
+    status, output = run("--mesos", mesos)
+    assert status == 3 and "of one who may read it" in output
     status, output = run("--mesos", "ftp://x")
     assert status == 2 and "is no URL" in output
     status, output = run("--mesos", mesos, "--principal", "me")

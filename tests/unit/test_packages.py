@@ -417,7 +417,9 @@ class TestRepositories:
         assert own.load(own.find("ours/web", Version(1, 0, 0))).version == Version(1, 0, 0)
         with pytest.raises(PackageError, match=r"no version 3.0.0; there are 1.0.0, 1.9.0, 1.10.0"):
             own.find("web", Version(3, 0, 0))
-        with pytest.raises(PackageError, match="no repository has a package 'wob'"):
+        with pytest.raises(
+            PackageError, match=r"no repository has a package 'wob'; did you mean web\?"
+        ):
             own.find("wob")
         with pytest.raises(PackageError, match="there is no repository 'theirs'"):
             own.find("theirs/web")

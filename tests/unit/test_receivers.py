@@ -74,7 +74,7 @@ def test_a_file_without_any_is_warned_of(
     [
         ("[]", "1: receivers are a mapping"),
         ("a-: {kind: webhook}", "1: the name 'a-' cannot be used"),
-        ("a: webhook", "1: a is a mapping"),
+        ("a: webhook", "1: a has to be a mapping, as in a: {kind: …}"),
         ("a: {}", "a.kind: it is missing"),
         ("\na: {kind: pager}", "2: a.kind is 'pager'; expected is one of alertmanager, webhook"),
         ("a: {kind: webhook}", "a.url: give the address here, or a file"),

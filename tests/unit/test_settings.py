@@ -68,6 +68,18 @@ def refused(*flags: str, **variables: str | None) -> str:
 
 
 @pytest.mark.parametrize(
+    ("role", "said"),
+    [(master_main, "--prot"), (agent_main, "--prot"), (agent_main, "purge --wrk-dir")],
+)
+def test_an_option_that_there_is_not_is_answered_with_the_one_meant(
+    role: click.Command, said: str
+) -> None:
+    done = CliRunner().invoke(role, [*said.split(), "1"])
+    meant = {"--prot": "--port", "purge --wrk-dir": "--work-dir"}[said]
+    assert done.exit_code == 2 and f"; did you mean {meant}?" in done.output
+
+
+@pytest.mark.parametrize(
     ("argv", "says"),
     [
         (["--ip", "10.0.0.1"], "Give it certificates"),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
 
 NO_RECEIVERS = (
-    "nobody has any: start pymesos-binpack, or pymesos-master, with --receivers FILE"
+    "nobody has receivers: start pymesos-binpack, or pymesos-master, with --receivers FILE"
     " (docs/alerts.md says what is in it)"
 )
 MASTERS = "the masters"
@@ -129,7 +129,7 @@ async def list_receivers(cluster: Cluster, *, as_json: bool) -> None:
         for name, of, view in found
     ]
     names = ("NAME", "TOLD BY", "NOT REACHED SINCE", "PROBLEM")
-    print_table(names, rows, f"no receivers: {NO_RECEIVERS}", ("PROBLEM",))
+    print_table(names, rows, NO_RECEIVERS, ("PROBLEM",))
 
 
 def shown_state(alert: pb.AlertView | operator_pb2.ClusterAlertView) -> str:

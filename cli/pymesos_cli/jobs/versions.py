@@ -293,7 +293,7 @@ async def show_rollouts(cluster: Cluster, text: str, *, as_json: bool) -> None:
         for each in rollouts
     ]
     headers = ("TASK", "STATE", "VERSIONS", "BY", "AGE", "WHY")
-    print_table(headers, rows, f"nothing of {text} was changed since it began", ("WHY",))
+    print_table(headers, rows, f"no instance of {text} was replaced since it began", ("WHY",))
 
 
 async def _check_task(cluster: Cluster, address: str, job_id: str, name: str) -> None:

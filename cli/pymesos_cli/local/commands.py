@@ -81,13 +81,20 @@ def local(
     from pymesos_cli.local.cluster import LocalError
     from pymesos_cli.local.keeping import run_local
     from pymesos_cli.local.starting import Wanted
+    from pymesos_core.resource_names import meant_resource
     from pymesos_core.resource_values import ResourceError
     from pymesos_core.resources import parse
+    from pymesos_core.text import quoted
 
     try:
         given = parse(resource_text)
     except ResourceError as error:
         raise click.UsageError(f"--resources: {error}") from error
+    for name in given.quantities:
+        if meant := meant_resource(name):
+            raise click.UsageError(
+                f"--resources: nothing here asks for {quoted(name)}; did you mean {meant}?"
+            )
     wanted = Wanted(
         agents=agents,
         runtime=runtime,

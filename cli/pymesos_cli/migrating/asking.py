@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import re
@@ -16,8 +17,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from pymesos_cli.errors import EXIT_NO_MASTER, EXIT_USAGE, CliError
 from pymesos_cli.given import given
-from pymesos_core.text import cut, os_problem, quoted
+from pymesos_core.text import cut, one_line, os_problem, quoted
 
+MAX_SAID = 400  # characters of what a master says as it refuses
 MAX_BYTES = 256 * 1024 * 1024  # of an answer: a large cluster's tasks
 MAX_SECRET_BYTES = 4096
 TIMEOUT_S = 30.0
@@ -162,8 +164,7 @@ class Asking:
             location = error.headers.get("Location")
             if error.code in (302, 307) and location:
                 return str(location)
-            hint = ": give --principal and --secret-file" if error.code == 401 else ""
-            raise CliError(f"{url} answers {error.code}{hint}", EXIT_NO_MASTER) from None
+            raise CliError(f"{url} answers {_refusal(error)}", EXIT_NO_MASTER) from None
         except (OSError, ValueError, http.client.HTTPException) as error:  # URLError is one
             reason = getattr(error, "reason", error)
             told = os_problem(reason) if isinstance(reason, OSError) else str(reason)
@@ -182,6 +183,20 @@ class _NoRedirection(urllib.request.HTTPRedirectHandler):
 
 
 _OPENER = urllib.request.build_opener(_NoRedirection, urllib.request.ProxyHandler({}))
+
+
+def _refusal(error: urllib.error.HTTPError) -> str:
+    """The status of a refusal, what its sender says of it, and what helps."""
+    said = ""
+    if error.headers.get_content_type() == "text/plain":
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            said = one_line(error.read(MAX_SAID).decode("utf-8", "replace").strip(), MAX_SAID)
+    told = f" ({said})" if said else ""
+    helps = {
+        401: "; give --principal and --secret-file",
+        403: "; give --principal and --secret-file of one who may read it",
+    }
+    return f"{error.code}{told}{helps.get(error.code, '')}"
 
 
 def _parsed(url: str, data: bytes) -> Any:

@@ -128,7 +128,7 @@ def _text(folder: Path, name: str) -> str:
             raise PackageError(f"{quoted(name)} is not in the folder of the package")
         return read_text(path.read_bytes())
     except OSError as error:
-        raise PackageError(f"cannot read {path}: {os_problem(error)}") from error
+        raise PackageError(f"cannot read {os_problem(error)}") from error
 
 
 def _with_files(node: Any, folder: Path) -> Any:

@@ -62,7 +62,7 @@ def _from_here(location: str, name: str, most: int) -> bytes:
                 raise PackageError(f"{path} is no file")
             return file.read(most + 1)
     except OSError as error:
-        raise PackageError(f"cannot read {path}: {os_problem(error)}") from error
+        raise PackageError(f"cannot read {os_problem(error)}") from error
 
 
 class _OnlySecure(urllib.request.HTTPRedirectHandler):

@@ -26,6 +26,7 @@ from pymesos_cli.packages.parts import (
     Version,
 )
 from pymesos_core.contexts import own_contexts
+from pymesos_core.nearest import nearest
 from pymesos_core.private import open_regular
 from pymesos_core.text import os_problem, quoted
 
@@ -121,16 +122,13 @@ class Repositories:
             raise PackageError(
                 f"there is no repository {quoted(where)}" if where else NO_REPOSITORY
             )
-        of_name = [
-            Found(one, entry) for one in asked for entry in self.index(one).entries
-            if entry.name == name
-        ]  # fmt: skip
+        everything = [Found(one, entry) for one in asked for entry in self.index(one).entries]
+        of_name = [found for found in everything if found.entry.name == name]
         owners = sorted({found.repository.name for found in of_name})
         if not owners:
-            raise PackageError(
-                f"no repository has a package {quoted(name)}; `pymesos-cli package search` lists"
-                f" what there is"
-            )
+            near = nearest(name, {found.entry.name for found in everything})
+            meant = f"did you mean {near}?" if near else "`pymesos-cli package search` lists all"
+            raise PackageError(f"no repository has a package {quoted(name)}; {meant}")
         if len(owners) > 1:
             raise PackageError(
                 f"{', '.join(owners)} have a package {name}: say which, as in {owners[0]}/{name}"

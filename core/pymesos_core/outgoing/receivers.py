@@ -137,7 +137,7 @@ def _receiver(name: str, read: Any, line: int) -> Receiver:
             line,
         )
     if not isinstance(read, Section):
-        raise DocumentError(f"{name} is a mapping: {name}: {{kind: …}}", line)
+        raise DocumentError(f"{name} has to be a mapping, as in {name}: {{kind: …}}", line)
     keys = _Keys(name, read, line)
     kind = keys.text("kind", needed=True)
     if kind not in _MAKE:

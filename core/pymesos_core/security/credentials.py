@@ -299,7 +299,7 @@ def _unreadable(error: OSError) -> CredentialsError:
     nothing = isinstance(error, FileNotFoundError) and Path(error.filename).name == CERTIFICATE
     return (MissingError if nothing else CredentialsError)(
         f"{os_problem(error)}. Expected is a folder with {', '.join(FILES)}, as"
-        f" `pymesos-cli cluster issue` makes it"
+        f" `pymesos-cli cluster init`, `cluster join` and `cluster issue` make it"
     )
 
 
