@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 
 from pymesos_cli.errors import EXIT_NO_MASTER, CliError, ListAgainError, NotFoundError
-from pymesos_cli.known import Known
+from pymesos_cli.known import RECOVERING, Known
 from pymesos_cli.leader import RETRY_S, Leader
 from pymesos_core.addresses import HostPort
 from pymesos_core.contexts import Way
@@ -101,6 +101,16 @@ class Cluster:
             lambda s, p, t: s.ListAgents(pb.ListAgentsRequest(page=p), timeout=t),
             lambda r: r.agents,
         )
+
+    async def awaited_agents(self) -> list[pb.AgentView]:
+        """Those that have not come back to a new leader, which knows nothing of their tasks yet."""
+        found = await self.pages(
+            lambda s, p, t: s.ListAgents(
+                pb.ListAgentsRequest(page=p, search=RECOVERING), timeout=t
+            ),
+            lambda r: r.agents,
+        )
+        return [view for view in found if view.state == RECOVERING]
 
     async def frameworks(self, *, completed: bool = False) -> list[pb.FrameworkView]:
         """All frameworks."""

@@ -182,6 +182,7 @@ async def find_task(
         found = _of_latest_job(text, found)
     if not found.fits:
         await _check_not_waiting(cluster, text)
+        await _check_not_awaited(cluster, text)
     if exact and not found.fits:
         near = await _tasks(cluster, text, completed=completed, exact=False)
         return _pick(text, near.fits, LIVE_TASK, about_task, exact=True)
@@ -215,6 +216,28 @@ async def _check_not_waiting(cluster: Cluster, text: str) -> None:
     )
 
 
+async def _check_not_awaited(cluster: Cluster, text: str) -> None:
+    """Raise NotFoundError where an agent that is not back since a failover may have it."""
+    if away := await what_is_awaited(cluster):
+        raise NotFoundError(f"the master that leads knows no task {quoted(text)}, and {away}")
+
+
+async def what_is_awaited(cluster: Cluster) -> str:
+    """Which agents are not back since a failover, so that what they run is not known; or nothing.
+
+    It is nothing for who may not see agents.
+    """
+    agents: Sequence[pb.AgentView] = ()
+    with contextlib.suppress(CliError):
+        agents = await cluster.awaited_agents()
+    if not agents:
+        return ""
+    hosts = ", ".join(view.info.address.hostname for view in agents[:SHOWN])
+    more = f" and {len(agents) - SHOWN} more" if len(agents) > SHOWN else ""
+    have = "has" if len(agents) == 1 else "have"
+    return f"{hosts}{more} {have} not come back to it yet: what runs there is not known until then"
+
+
 def _of_latest_job(text: str, found: Found[pb.TaskView]) -> Found[pb.TaskView]:
     """Where several jobs of a name have ended and none lives, the tasks of the last."""
     jobs = {_job_id(thing): thing.item.launched_at_s for thing in found.fits}
@@ -242,6 +265,7 @@ async def find_tasks(
             await _check_not_ended(cluster, text)
         if not found.fits:
             await _check_not_waiting(cluster, text)
+            await _check_not_awaited(cluster, text)
         one(text, found, TASK if completed else LIVE_TASK, about_task)  # says what is wrong
     if not found.exact:
         some = ", ".join(thing.id for thing in found.fits[:3])

@@ -122,7 +122,7 @@ class Binpack:
             if isinstance(self._failure, RegistryError):
                 raise StateError(str(self._failure))
             if self._failure is not None:
-                raise StateError(f"the state directory (--state-dir): {self._failure}")
+                raise StateError(f"the state directory cannot be written: {self._failure}")
         except FaultError as error:
             # What was decided before is right, and stored by now: the next life begins with it.
             if isinstance(error.fault.error, JobFault):

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,6 +24,7 @@ from pymesos_agent.supervision import hiding
 from pymesos_cli import sandboxes, services
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import CliError, NotFoundError, UnreachableError, errors_of_a_plan
+from pymesos_cli.finding import find_task, find_tasks
 from pymesos_cli.jobs import alerts, hosted, leftovers, quarantine, run
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.local import keeping
@@ -349,7 +351,11 @@ async def test_nothing_lives_of_a_job_whose_runs_have_ended(
     async def tasks(*, completed: bool, **_: object) -> list[pb.TaskView]:
         return [ended] if completed else []
 
-    cluster = cast(Cluster, SimpleNamespace(tasks=tasks))
+    async def none() -> list[Any]:
+        return []
+
+    cluster = cast(Cluster, SimpleNamespace(tasks=tasks, awaited_agents=none, frameworks=none))
+    cluster.timeout_s = 1.0
     for as_json in (False, True):
         await listing_module.list_tasks(
             cluster, called="fast", completed=False, framework=None, states=[], limit=0,
@@ -359,6 +365,45 @@ async def test_nothing_lives_of_a_job_whose_runs_have_ended(
         hint = said.err if as_json else said.out
         assert "`pymesos-cli tasks --all fast` lists those" in hint
         assert not as_json or said.out == "[]\n"
+
+
+async def test_what_an_agent_runs_that_is_not_back_since_a_failover_is_not_known(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hosts = ["h1", "h2"]
+
+    async def tasks(**_: object) -> list[pb.TaskView]:
+        return []
+
+    async def awaited_agents() -> list[pb.AgentView]:
+        infos = [types_pb2.AgentInfo(address=types_pb2.Address(hostname=host)) for host in hosts]
+        return [pb.AgentView(info=info) for info in infos]
+
+    async def frameworks(**_: object) -> list[pb.FrameworkView]:
+        return []
+
+    async def denied() -> list[pb.AgentView]:
+        raise CliError("no rule of the policy lets you")
+
+    listed = partial(
+        listing_module.list_tasks,
+        completed=False, framework=None, states=[], limit=0, as_json=False,
+    )  # fmt: skip
+    names = SimpleNamespace(
+        tasks=tasks, awaited_agents=awaited_agents, frameworks=frameworks, timeout_s=1.0
+    )
+    cluster = cast(Cluster, names)
+    say = "h1, h2 have not come back to it yet: what runs there is not known until then"
+    for find in (find_task, find_tasks):
+        with pytest.raises(NotFoundError, match=f"that leads knows no task 'svc', and {say}"):
+            await find(cluster, "svc", completed=False)
+    await listed(cluster, called=None)
+    assert capsys.readouterr().err.endswith(f"since the master that leads took over, {say}\n")
+    names.awaited_agents = denied
+    with pytest.raises(NotFoundError, match="there is no task 'svc'"):
+        await find_task(cluster, "svc", completed=False)
+    await listed(cluster, called=None)
+    assert capsys.readouterr().out == "no tasks; --all shows those that have ended\n"
 
 
 @pytest.mark.parametrize(

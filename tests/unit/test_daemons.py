@@ -416,6 +416,10 @@ def test_it_is_told_where_it_is_wanted_and_which_agents_it_is_not_for(h: Binpack
         "t: 1 of 2 run, one on each agent; 1 of the 3 agents that are known are not eligible",
         f"  a: {view.examples[0].why}",
     ]
+    new = jobs_pb2.DaemonView(task_name="t", wanted=2, running=2)
+    assert [*daemon_lines(jobs_pb2.JobView(daemons=[new]))] == [
+        "t: 2 of 2 run, one on each agent; no agent is known yet"
+    ]
 
 
 def test_of_many_agents_that_it_is_not_for_some_are_named(h: BinpackHarness) -> None:

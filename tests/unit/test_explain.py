@@ -180,6 +180,16 @@ class TestTheMaster:
 
     def test_offers_nothing_before_agents_are_back(self) -> None:
         assert "3 agents are back" in the_reason(self.WAITS, self.said(agents_awaited=3))
+        assert "1 agent is back" in the_reason(self.WAITS, self.said(agents_awaited=1))
+
+    def test_has_offered_nothing_yet_to_what_ran_before(self) -> None:
+        """Its framework was started again: none was offered to this life of it."""
+        ran = jobs_pb2.InstanceView(
+            cause="NO_AGENT", stuck=True, attempts=7, needs=self.WAITS.needs
+        )
+        lines = [*waiting_lines("n", ran, "w", self.said())]
+        assert lines[1].startswith("  started 7 times, 6 of them again")
+        assert not any("ever offered" in line for line in lines)
 
     def test_knows_what_became_of_the_agent_with_the_data(self) -> None:
         waits = jobs_pb2.InstanceView(

@@ -55,10 +55,13 @@ async def list_instances(cluster: Cluster, text: str, *, as_json: bool) -> None:
 def daemon_lines(job: pb.JobView) -> Iterator[str]:
     """Say on how many agents the daemons of a job are, and which of the others they are not for."""
     for daemon in job.daemons:
-        yield (
-            f"{daemon.task_name}: {daemon.running} of {daemon.wanted} run, one on each agent;"
-            f" {daemon.not_eligible} of the {daemon.agents} agents that are known are not eligible"
+        known = (
+            f"{daemon.not_eligible} of the {daemon.agents} agents that are known are not eligible"
+            if daemon.agents
+            else "no agent is known yet"
         )
+        run = f"{daemon.running} of {daemon.wanted} run, one on each agent"
+        yield f"{daemon.task_name}: {run}; {known}"
         for agent in daemon.examples:
             yield f"  {agent.hostname or agent.agent_id}: {agent.why or 'not looked at yet'}"
         if (more := daemon.not_eligible - len(daemon.examples)) > 0:

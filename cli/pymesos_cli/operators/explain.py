@@ -176,7 +176,7 @@ def waiting_lines(
         yield f"  nearest fit: {instance.nearest}"
     if instance.offers_seen:
         yield f"  offers seen that did not do: {instance.offers_seen}"
-    if instance.stuck:
+    if instance.stuck and instance.cause != "NO_AGENT":
         yield "  no agent that was ever offered could run it: it needs less, or another agent"
     if instance.cause in ("BACK_OFF", "STORING", "DEPENDENCY", "DEPENDENCY_FAILED"):
         return  # no offer would help
@@ -196,8 +196,9 @@ def the_reason(
     if instance.cause not in _FOR_THE_MASTER:
         return own
     if said.agents_awaited:
-        agents = count_of(said.agents_awaited, "agent")
-        return f"a new leader offers nothing before {agents} are back, or their time is over"
+        agents = f"{said.agents_awaited} agents are"
+        agents = "1 agent is" if said.agents_awaited == 1 else agents
+        return f"a new leader offers nothing before {agents} back, or their time is over"
     needs = _amounts(instance)
     if home and said.agent_state not in ("", "active"):
         return f"{own}; that agent is {said.agent_state}"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.draining.drains import state_of
 from pymesos_cli.errors import CliError
-from pymesos_cli.finding import EndedError, WaitsError, find_framework, find_tasks
+from pymesos_cli.finding import EndedError, WaitsError, find_framework, find_tasks, what_is_awaited
 from pymesos_cli.jobs.quarantine import quarantined_jobs
 from pymesos_cli.jobs.waiting import ask_services
 from pymesos_cli.output import (
@@ -163,6 +163,8 @@ async def list_tasks(
         )
     more = bool(limit) and len(views) > limit
     views = views[:limit] if more else views
+    if away := await what_is_awaited(cluster):
+        note(f"since the master that leads took over, {away}")
     aside = await quarantined_jobs(cluster) if views else {}
     why_aside = [aside.get(view.task_info.task_id.partition(".")[0]) for view in views]
     if as_json:
