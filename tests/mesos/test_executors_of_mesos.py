@@ -111,7 +111,10 @@ async def test_an_executor_of_mesos_from_launch_to_shutdown(running: Cluster) ->
 
     large = task("large", executor=executor | {"resources": amounts(1, 32)})
     launch = {"task_infos": [task("fin1"), task("run1"), large]}
-    pod: dict[str, Any] = {"executor": {"type": "DEFAULT", "executor_id": {"value": "pod"}}}
+    held = [*amounts(0.1, 32), {"name": "disk", "type": "SCALAR", "scalar": {"value": 1}}]
+    pod: dict[str, Any] = {
+        "executor": {"type": "DEFAULT", "executor_id": {"value": "pod"}, "resources": held}
+    }
     commands = {"side": "exec sleep 1000", "main": "sleep 1; exit 3"}
     pod["task_group"] = {
         "tasks": [

@@ -210,24 +210,9 @@ def test_all_that_a_task_may_say() -> None:
     ("said", "named"),
     [
         ({"executor": {"executor_id": {"value": "e"}}}, "not both"),
-        (
-            {"executor": {"executor_id": {"value": "e"}, "type": "DEFAULT"}, "command": None},
-            "LAUNCH_GROUP",
-        ),
         ({"executor": {"executor_id": {"value": "e"}}, "command": None}, "ExecutorInfo.command"),
-        (
-            {
-                "executor": {
-                    "executor_id": {"value": "e"},
-                    "command": {"value": "x"},
-                    "resources": [{"name": "cpus", "type": "RANGES", "scalar": {"value": 0.2}}],
-                },
-                "command": None,
-            },
-            "the resource 'cpus' has no value of the type",
-        ),
         ({"check": {"type": "TCP", "tcp": {"port": 1}}}, "TaskInfo.check"),
-        ({"limits": {"mem": {"value": 64}}}, "TaskInfo.limits"),
+        ({"limits": {"cpus": {"value": 64}}}, "TaskInfo.limits"),
         (
             {"container": {"type": "DOCKER", "docker": {"image": "i", "privileged": True}}},
             "privileged",
@@ -283,7 +268,6 @@ def test_all_that_a_task_may_say() -> None:
             "host port 80",
         ),
         ({"kill_policy": {"grace_period": {"nanoseconds": -1}}}, "negative"),
-        ({"resources": [{"name": "cpus", "type": "SCALAR"}]}, "'cpus' has no value"),
         (
             {
                 "container": {"type": "MESOS"},
@@ -394,7 +378,11 @@ def test_operations_that_are_not_there_are_refused_to_those_who_ask() -> None:
 
 
 def group(*infos: mesos.TaskInfo, **executor: Any) -> dict[str, Any]:
-    said = {"executor_id": {"value": "pod"}, "type": "DEFAULT"} | executor
+    held = [
+        {"name": name, "type": "SCALAR", "scalar": {"value": value}}
+        for name, value in (("cpus", 0.1), ("mem", 32), ("disk", 1))
+    ]
+    said = {"executor_id": {"value": "pod"}, "type": "DEFAULT", "resources": held} | executor
     tasks = {"tasks": list(map(to_object, infos))}
     return {"type": "LAUNCH_GROUP", "launch_group": {"executor": said, "task_group": tasks}}
 
@@ -416,7 +404,6 @@ def test_a_group_is_launched_in_the_network_of_its_executor() -> None:
         group(
             task(container={"type": "MESOS", "volumes": [shared]}),
             task(task_id={"value": "u"}, resources=[ports]),
-            resources=[{"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}}],
             container={"type": "MESOS", "network_infos": [network]},
         )
     )
@@ -455,7 +442,14 @@ def test_a_group_is_launched_in_the_network_of_its_executor() -> None:
             "NetworkInfos must not be set",
         ),
         ({"executor": {"executor_id": {"value": "other"}}}, {}, "is different from"),
-        ({"limits": {"mem": {"value": 64}}}, {}, "TaskInfo.limits"),
+        (
+            {
+                "limits": {"cpus": {"value": 64}},
+                "container": {"type": "MESOS", "linux_info": {"share_cgroups": False}},
+            },
+            {},
+            "TaskInfo.limits",
+        ),
         ({"command": None}, {}, "'TaskInfo.command' must be set"),
         (
             {

@@ -18,6 +18,10 @@ class UnsupportedError(ValueError):
     """A message asks for what there is not here: the sentence names the field."""
 
 
+class InvalidError(UnsupportedError):
+    """A message is wrong to Mesos, too: the sentence is Mesos'."""
+
+
 # Of each message the fields that are translated; all others are refused where they are set.
 TRANSLATED: Mapping[str, frozenset[str]] = {
     name: frozenset(fields.split())

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pymesos_core import limits
 from pymesos_core.limits import MAX_SAID
 from pymesos_core.mesos.resources import from_mesos
-from pymesos_core.mesos.unsupported import UnsupportedError
+from pymesos_core.mesos.unsupported import InvalidError, UnsupportedError
 from pymesos_core.text import cut
 from pymesos_master.mesos import frameworks
 from pymesos_master.mesos.groups import group_of
+from pymesos_master.mesos.rules import tasks as rules
 from pymesos_master.mesos.tasks import policy_of, task_of
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
@@ -70,18 +71,18 @@ def update_of(call: Call) -> scheduler_pb.Call:
     )
 
 
-def translate(call: Call) -> Translation:
+def translate(call: Call, role: str = "") -> Translation:
     """Return what a call of a subscribed framework is here; SUBSCRIBE and UPDATE_FRAMEWORK have
     functions of their own.
 
-    Raises UnsupportedError.
+    `role` is that of its offers, if it has but one. Raises UnsupportedError.
     """
     ours = scheduler_pb.Call
     match call.type:
         case Call.TEARDOWN:
             return Translation(ours(teardown=ours.Teardown()))
         case Call.ACCEPT:
-            return _accept(call.accept)
+            return _accept(call.accept, role)
         case Call.DECLINE:
             decline = ours.Decline(offer_ids=_values(call.decline.offer_ids))
             _add_filters(call.decline, decline)
@@ -159,7 +160,7 @@ def _kill(said: Call.Kill) -> scheduler_pb.Call.Kill:
     return out
 
 
-def _accept(said: Call.Accept) -> Translation:
+def _accept(said: Call.Accept, role: str) -> Translation:
     """Tasks and operations that are not possible here are refused, one by one; the others go on."""
     if problem := _size_problem(said):
         raise UnsupportedError(f"{problem}: split it")
@@ -172,9 +173,9 @@ def _accept(said: Call.Accept) -> Translation:
     for operation in said.operations:
         kind = _Operation.Type.Name(operation.type).lower()
         if operation.type == _Operation.LAUNCH:
-            _add_launches(operation.launch, accept, told)
+            _add_launches(operation.launch, role, accept, told)
         elif operation.type == _Operation.LAUNCH_GROUP:
-            _add_group(operation.launch_group, accept, told)
+            _add_group(operation.launch_group, role, accept, told)
         elif operation.type in CONVERSIONS:
             try:
                 accept.operations.append(conversion_of(operation))
@@ -196,34 +197,43 @@ def _size_problem(said: Call.Accept) -> str | None:
 
 def _add_launches(
     launch: mesos.Offer.Operation.Launch,
+    role: str,
     accept: scheduler_pb.Call.Accept,
     told: list[mesos_scheduler.Event],
 ) -> None:
     tasks = []
     for info in launch.task_infos:
         try:
+            _check(rules.task_problem(info, role))
             tasks.append(task_of(info))
         except UnsupportedError as error:
-            told.append(_refused(info, mesos.TaskStatus.REASON_TASK_INVALID, str(error)))
+            told.append(_refused(info, mesos.TaskStatus.REASON_TASK_INVALID, error))
     if tasks:
         accept.operations.add().launch.task_infos.extend(tasks)
 
 
 def _add_group(
     launch: mesos.Offer.Operation.LaunchGroup,
+    role: str,
     accept: scheduler_pb.Call.Accept,
     told: list[mesos_scheduler.Event],
 ) -> None:
     """All of its tasks, or none if one of them or its executor is not possible here."""
     infos = launch.task_group.tasks
     try:
+        _check(rules.group_problem(launch.executor, infos, role))
         tasks = group_of(launch.executor, infos)
     except UnsupportedError as error:
         reason = mesos.TaskStatus.REASON_TASK_GROUP_INVALID
-        told.extend(_refused(info, reason, str(error)) for info in infos)
+        told.extend(_refused(info, reason, error) for info in infos)
     else:
         if tasks:
             accept.operations.add().launch_group.task_infos.extend(tasks)
+
+
+def _check(problem: str | None) -> None:
+    if problem is not None:
+        raise InvalidError(problem)
 
 
 def conversion_of(operation: mesos.Offer.Operation) -> scheduler_pb.Operation:
@@ -250,7 +260,7 @@ def conversion_of(operation: mesos.Offer.Operation) -> scheduler_pb.Operation:
 
 
 def _refused(
-    info: mesos.TaskInfo, reason: mesos.TaskStatus.Reason, problem: str
+    info: mesos.TaskInfo, reason: mesos.TaskStatus.Reason, error: UnsupportedError
 ) -> mesos_scheduler.Event:
     """TASK_ERROR, which is told once, as what a master refuses is."""
     event = mesos_scheduler.Event(type=mesos_scheduler.Event.UPDATE)
@@ -259,7 +269,8 @@ def _refused(
     status.agent_id.value = info.agent_id.value
     status.state, status.reason = mesos.TASK_ERROR, reason
     status.source = mesos.TaskStatus.SOURCE_MASTER
-    status.message = cut(f"Task is invalid: {problem}", MAX_SAID)
+    ours = "" if isinstance(error, InvalidError) else "Task is invalid: "
+    status.message = cut(f"{ours}{error}", MAX_SAID)
     return event
 
 

@@ -179,7 +179,7 @@ class Scheduler:
             mine = self._find(leader, call, headers, caller)
             if call.type == Call.UNKNOWN:
                 raise RefusalError(501, "Received 'UNKNOWN' call")
-            translation = self._translated(call)
+            translation = self._translated(call, _only_role(leader, call.framework_id.value))
             if translation.call is not None:
                 if problem := limits.ACCEPT.problem(translation.call.ByteSize()):
                     raise bad_request(problem)
@@ -188,9 +188,9 @@ class Scheduler:
             return Done()
 
     @staticmethod
-    def _translated(call: Call) -> calls.Translation:
+    def _translated(call: Call, role: str) -> calls.Translation:
         try:
-            return calls.translate(call)
+            return calls.translate(call, role)
         except UnsupportedError as error:
             raise bad_request(str(error)) from None
 
@@ -231,6 +231,13 @@ class Scheduler:
                 f" stream ID currently associated with framework ID {framework_id}"
             )
         return mine
+
+
+def _only_role(leader: Leader, framework_id: str) -> str:
+    """The role of a framework that has one; empty: it has several."""
+    framework = leader.core.state.frameworks.get(framework_id)
+    roles = framework.roles if framework is not None else ()
+    return roles[0] if len(roles) == 1 else ""
 
 
 def _ip_of(leader: Leader, framework_id: str, status: pb.TaskStatus) -> str:
