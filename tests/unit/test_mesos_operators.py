@@ -424,12 +424,11 @@ async def test_quotas_and_weights_are_set_and_shown() -> None:
     assert (await made.ask("UPDATE_QUOTA", quota_configs=[config])).status == 200
     shown = (await made.get("GET_QUOTA"))["status"]
     assert shown["configs"] == [config]
-    request = {"role": "dev", "guarantee": []}
-    again = made.ask("SET_QUOTA", quota_request=request)
+    again = made.ask("SET_QUOTA", quota_request={"role": "dev", "guarantee": [cpus(1)]})
     assert await refused(again) == (
         400,
         "Failed to validate set quota request: Cannot set quota for role 'dev' which already has"
-        " one",
+        " quota",
     )
     await made.ask("REMOVE_QUOTA", role="dev")
     assert (await made.get("GET_QUOTA"))["status"] == {}
@@ -438,6 +437,104 @@ async def test_quotas_and_weights_are_set_and_shown() -> None:
     await made.ask("UPDATE_WEIGHTS", weight_infos=[{"role": "dev/a", "weight": 3.0}])
     assert (await made.get("GET_WEIGHTS"))["weight_infos"] == [{"weight": 3.0, "role": "dev/a"}]
     assert await made.older("weights") == [{"weight": 3.0, "role": "dev/a"}]
+
+
+def cpus(value: float, **said: Any) -> dict[str, Any]:
+    return {"name": "cpus", "type": "SCALAR", "scalar": {"value": value}} | said
+
+
+CONFIG, REQUEST = "Invalid QuotaConfig: ", "Failed to validate set quota request: "
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "status", "text"),
+    [
+        (
+            "UPDATE_QUOTA",
+            {"role": "/a"},
+            400,
+            f"{CONFIG}Invalid 'QuotaConfig.role': Role '/a' cannot start with a slash",
+        ),
+        (
+            "UPDATE_QUOTA",
+            {"role": "a", "limits": {"cpus": {"value": -1.5}}},
+            400,
+            f"{CONFIG}Invalid limit configuration {{'cpus': -1.5}}: Negative values not supported",
+        ),
+        (
+            "UPDATE_QUOTA",
+            {"role": "a", "guarantees": {"mem": {"value": 2e12}}},
+            400,
+            f"{CONFIG}Invalid 'QuotaConfig.guarantees': {{'mem': 2000000000000}} is invalid: values"
+            " greater than 1 exabyte (1099511627776) are not supported",
+        ),
+        (
+            "UPDATE_QUOTA",
+            {"role": "a", "guarantees": {"cpus": {"value": 99}}},
+            400,
+            f"{CONFIG}total quota guarantees 'cpus:99' exceed cluster capacity 'cpus:4; mem:4096'"
+            " (use 'force' flag to bypass this check)",
+        ),
+        (
+            "SET_QUOTA",
+            {"role": "a", "guarantee": [cpus(99)]},
+            409,
+            "Quota guarantees overcommit the cluster (use 'force' to bypass this check): Total"
+            " quota guarantees 'cpus:99' exceed cluster capacity 'cpus:4; mem:4096'",
+        ),
+        ("SET_QUOTA", {"role": "a"}, 400, f"{REQUEST}QuotaInfo with empty 'guarantee'"),
+        (
+            "SET_QUOTA",
+            {"role": "", "guarantee": [cpus(1)]},
+            400,
+            f"{REQUEST}QuotaInfo with invalid role: Role names cannot be the empty string",
+        ),
+        (
+            "SET_QUOTA",
+            {"role": "a", "guarantee": [cpus(1), cpus(2)]},
+            400,
+            f"{REQUEST}QuotaInfo contains duplicate resource name 'cpus'",
+        ),
+        (
+            "SET_QUOTA",
+            {"role": "a", "guarantee": [cpus(-1)]},
+            400,
+            f"{REQUEST}QuotaInfo with invalid resource: Resource 'cpus:-1' is invalid: Invalid"
+            " scalar resource: value <= 0",
+        ),
+        (
+            "SET_QUOTA",
+            {"role": "a", "guarantee": [cpus(1, revocable={})]},
+            400,
+            f"{REQUEST}QuotaInfo must not contain RevocableInfo",
+        ),
+    ],
+)
+async def test_quotas_are_refused_as_by_mesos(
+    kind: str, said: dict[str, Any], status: int, text: str
+) -> None:
+    made, _, _ = cluster()
+    asked = {"quota_configs": [said]} if kind == "UPDATE_QUOTA" else {"quota_request": said}
+    assert await refused(made.ask(kind, **asked)) == (status, text)
+    part = said | {"force": True} if kind == "SET_QUOTA" else said
+    forced = {"quota_request": part} if kind == "SET_QUOTA" else asked | {"force": True}
+    if "exceed" in text:
+        assert (await made.ask(kind, **forced)).status == 200
+
+
+async def test_weights_are_refused_as_by_mesos() -> None:
+    made, _, _ = cluster()
+    wrong = "Failed to validate update weights request JSON"
+    for said, text in (
+        ({"role": "a//b", "weight": 1}, ": Invalid role 'a//b': Role 'a//b' cannot contain two"),
+        ({"role": "a", "weight": 0}, " for role 'a': Invalid weight '0': Weights must be positive"),
+    ):
+        status, told = await refused(made.ask("UPDATE_WEIGHTS", weight_infos=[said]))
+        assert (status, told.startswith(wrong + text)) == (400, True), told
+    assert await refused(made.older("quota/none", "DELETE")) == (
+        400,
+        "Failed to remove quota for path '/master/quota/none': Role 'none' has no quota set",
+    )
 
 
 async def test_several_quotas_or_weights_are_set_all_or_none() -> None:
@@ -497,6 +594,22 @@ async def test_agents_are_deactivated_drained_and_given_up() -> None:
         ("REACTIVATE_AGENT", 400, "Agent is not deactivated"),
     ):
         assert await refused(made.ask(kind, agent_id=nobody)) == (status, text)
+
+
+async def test_an_agent_that_is_to_be_maintained_is_not_drained() -> None:
+    made, agent_id, _ = cluster()
+    window = {
+        "machine_ids": [{"hostname": "h", "ip": "127.0.0.1"}],
+        "unavailability": {"start": {"nanoseconds": 10**18}},
+    }
+    await made.ask("UPDATE_MAINTENANCE_SCHEDULE", schedule={"windows": [window]})
+    drained = made.ask("DRAIN_AGENT", agent_id={"value": agent_id})
+    assert await refused(drained) == (
+        400,
+        f"Agent {agent_id} is part of a maintenance schedule under Machine h (127.0.0.1)",
+    )
+    await made.ask("UPDATE_MAINTENANCE_SCHEDULE", schedule={"windows": []})
+    assert (await made.ask("DRAIN_AGENT", agent_id={"value": agent_id})).status == 200
 
 
 async def test_an_agent_is_reactivated_once_it_is_drained() -> None:

@@ -9,6 +9,7 @@ import pytest
 from pymesos_core.mesos.json_messages import from_json
 from pymesos_master.mesos import calls
 from pymesos_master.mesos.rules import names, resources
+from pymesos_master.mesos.rules.frameworks import info_problem
 from pymesos_master.mesos.rules.tasks import group_problem, task_problem
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
@@ -325,6 +326,57 @@ def test_roles_are_refused_as_by_mesos(role: str, text: str | None) -> None:
 )
 def test_resources_are_written_as_by_mesos(said: dict[str, Any], text: str) -> None:
     assert resources.shown(from_json(said, mesos.Resource), "dev") == text
+
+
+MULTI = [{"type": "MULTI_ROLE"}]
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        (
+            {"role": "x", "capabilities": MULTI},
+            "'FrameworkInfo.role' must not be set when the framework is MULTI_ROLE capable",
+        ),
+        (
+            {"roles": ["x"]},
+            "'FrameworkInfo.roles' must not be set when the framework is not MULTI_ROLE capable",
+        ),
+        (
+            {"roles": ["a", "b", "a"], "capabilities": MULTI},
+            "'FrameworkInfo.roles' contains duplicate items: { a }",
+        ),
+        (
+            {"roles": ["/a"], "capabilities": MULTI},
+            "'FrameworkInfo.roles' contains invalid role: Role '/a' cannot start with a slash",
+        ),
+        (
+            {"role": ".."},
+            "'FrameworkInfo.role' is not a valid role: Role '..' cannot include '..' as a"
+            " component",
+        ),
+        ({"id": {"value": "a/b"}}, "'a/b' contains invalid characters"),
+        ({"failover_timeout": 1e20}, "The framework failover_timeout (1e+20) is invalid"),
+        (
+            {
+                "offer_filters": {
+                    "dev": {
+                        "min_allocatable_resources": {
+                            "quantities": [{"quantities": {"cpus": {"value": -1}}}]
+                        }
+                    }
+                }
+            },
+            "Invalid resource quantity for 'cpus': Negative values not supported",
+        ),
+        ({}, None),
+        ({"role": "dev", "id": {"value": ""}, "failover_timeout": 1e9}, None),
+        ({"roles": [], "capabilities": MULTI}, None),
+    ],
+)
+def test_a_framework_is_refused_as_by_mesos(said: dict[str, Any], text: str | None) -> None:
+    info = from_json({"user": "u", "name": "n"} | said, mesos.FrameworkInfo)
+    assert info_problem(info) == text
 
 
 def test_what_is_refused_is_told_word_for_word() -> None:

@@ -583,18 +583,6 @@ def test_what_a_framework_declares() -> None:
     assert pb.CHECKPOINT_COUNTS in ALWAYS
 
 
-@pytest.mark.parametrize(
-    ("said", "why"),
-    [
-        ({"roles": ["a"]}, "'FrameworkInfo.roles' must not be set"),
-        ({"role": "a", "capabilities": [{"type": "MULTI_ROLE"}]}, "'FrameworkInfo.role' must not"),
-    ],
-)
-def test_roles_are_said_as_the_capability_demands(said: dict[str, Any], why: str) -> None:
-    with pytest.raises(UnsupportedError, match=why):
-        info_of(framework(**said))
-
-
 def test_only_own_roles_are_suppressed() -> None:
     said = {"framework_info": {"user": "u", "name": "n"}, "suppressed_roles": ["zz"]}
     with pytest.raises(UnsupportedError, match=r"Suppressed roles \{ zz \} are not contained"):

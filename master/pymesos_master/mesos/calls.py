@@ -17,6 +17,7 @@ from pymesos_core.text import cut
 from pymesos_master.mesos import frameworks
 from pymesos_master.mesos.groups import group_of
 from pymesos_master.mesos.rules import tasks as rules
+from pymesos_master.mesos.rules.frameworks import info_problem
 from pymesos_master.mesos.tasks import policy_of, task_of
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
@@ -47,8 +48,8 @@ def subscribe_of(call: Call) -> scheduler_pb.Call.Subscribe:
     """Return our SUBSCRIBE. Raises UnsupportedError."""
     said = call.subscribe
     suppressed = list(said.suppressed_roles)
-    if problem := frameworks.suppressed_problem(said.framework_info, suppressed):
-        raise UnsupportedError(problem)
+    _check(info_problem(said.framework_info))
+    _check(frameworks.suppressed_problem(said.framework_info, suppressed))
     return scheduler_pb.Call.Subscribe(
         framework_info=frameworks.info_of(said.framework_info),
         suppressed_roles=suppressed,
@@ -60,8 +61,10 @@ def update_of(call: Call) -> scheduler_pb.Call:
     """Return our UPDATE_FRAMEWORK. Raises UnsupportedError."""
     said = call.update_framework
     suppressed = list(said.suppressed_roles)
+    if problem := info_problem(said.framework_info):
+        raise InvalidError(f"Supplied FrameworkInfo is not valid: {problem}")
     if problem := frameworks.suppressed_problem(said.framework_info, suppressed):
-        raise UnsupportedError(f"'UpdateFramework' call is not valid: {problem}")
+        raise InvalidError(f"'UpdateFramework' call is not valid: {problem}")
     return scheduler_pb.Call(
         update_framework=scheduler_pb.Call.UpdateFramework(
             framework_info=frameworks.info_of(said.framework_info),

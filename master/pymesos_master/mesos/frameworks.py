@@ -45,22 +45,12 @@ class Format:
 
 
 def roles_of(info: mesos.FrameworkInfo) -> list[str]:
-    """Return the roles that a framework subscribes to. Raises UnsupportedError."""
-    if Format.of(info).multi_role:
-        if info.HasField("role"):
-            raise UnsupportedError(
-                "'FrameworkInfo.role' must not be set when the framework is MULTI_ROLE capable"
-            )
-        return list(info.roles)
-    if info.roles:
-        raise UnsupportedError(
-            "'FrameworkInfo.roles' must not be set when the framework is not MULTI_ROLE capable"
-        )
-    return [info.role]
+    """Return the roles that a framework subscribes to."""
+    return list(info.roles) if Format.of(info).multi_role else [info.role]
 
 
 def info_of(info: mesos.FrameworkInfo) -> pb.FrameworkInfo:
-    """Return our framework info. Raises UnsupportedError."""
+    """Return our framework info, of one that is as it has to be in Mesos."""
     out = pb.FrameworkInfo(
         framework_id=info.id.value,
         name=info.name,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from pymesos_core.errors import ProblemKind, RequestError
 from pymesos_core.mesos.refusing import RefusalError, bad_request
-from pymesos_core.text import quoted
-from pymesos_master.core.lifecycles import DrainState
+from pymesos_master.core.lifecycles import AgentState, DrainState
 from pymesos_master.mesos.operators import converting, maintenance
+from pymesos_master.mesos.operators.quotas import remove_quota, set_quota, update_quotas
 from pymesos_master.mesos.operators.reading import Reading
-from pymesos_master.mesos.operators.showing import has_quota
+from pymesos_master.mesos.rules.names import role_problem
+from pymesos_master.mesos.rules.resources import scalar
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
-from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
-from pymesos_proto.v1 import types_pb2
 
 Call = mesos_master.Call
 OK, ACCEPTED = 200, 202  # done; written, and the agent is told
@@ -28,9 +27,9 @@ async def change(reading: Reading, call: Call) -> int:
         case Call.UPDATE_WEIGHTS:
             return await _weights(reading, call.update_weights.weight_infos)
         case Call.UPDATE_QUOTA:
-            return await _quotas(reading, call.update_quota)
+            return await update_quotas(reading, call.update_quota)
         case Call.SET_QUOTA:
-            return await _set_quota(reading, call.set_quota.quota_request)
+            return await set_quota(reading, call.set_quota.quota_request)
         case Call.REMOVE_QUOTA:
             return await remove_quota(reading, call.remove_quota.role)
         case Call.TEARDOWN:
@@ -59,6 +58,8 @@ async def _of_agent(reading: Reading, call: Call) -> None:
                 await commands.mark_gone(caller, call.mark_agent_gone.agent_id.value)
             case Call.DRAIN_AGENT:
                 drain = call.drain_agent
+                reading.leader.queries.permits.check(caller, "Operator.DrainAgents")
+                _check_unscheduled(reading, drain.agent_id.value)
                 await commands.drain(
                     caller, [drain.agent_id.value], _grace_s(drain), then_gone=drain.mark_gone
                 )
@@ -76,6 +77,16 @@ async def _of_agent(reading: Reading, call: Call) -> None:
             agent_id = call.mark_agent_gone.agent_id.value
             raise RefusalError(404, f"Agent '{agent_id[:255]}' not found") from None
         raise bad_request("Unknown agent") from None
+
+
+def _check_unscheduled(reading: Reading, agent_id: str) -> None:
+    """Raises RefusalError for an agent that is there, and whose machine is to be maintained."""
+    agent = reading.leader.core.state.agents.get(agent_id)
+    if agent is None or agent.maintenance is None or agent.state != AgentState.ACTIVE:
+        return
+    at = agent.info.address
+    machine = f"{at.hostname} ({at.ip})" if at.hostname else at.ip
+    raise bad_request(f"Agent {agent_id} is part of a maintenance schedule under Machine {machine}")
 
 
 def _check_deactivated(reading: Reading, agent_id: str) -> None:
@@ -99,56 +110,18 @@ def _grace_s(drain: Call.DrainAgent) -> float:
 
 async def _weights(reading: Reading, infos: Iterable[mesos_master.WeightInfo]) -> int:
     named = list(infos)
+    wrong = "Failed to validate update weights request JSON"
     for one in named:
-        if not one.role:
-            raise bad_request("Failed to validate update weights request: a weight has no role")
+        if (problem := role_problem(one.role)) is not None:
+            raise bad_request(f"{wrong}: Invalid role '{one.role}': {problem}")
+        if not one.weight > 0:
+            raise bad_request(
+                f"{wrong} for role '{one.role}': Invalid weight '{scalar(one.weight)}': Weights"
+                f" must be positive"
+            )
     if named:
         weights = ((one.role, one.weight) for one in named)
         await reading.leader.commands.set_weights(reading.caller, weights)
-    return OK
-
-
-async def _quotas(reading: Reading, said: Call.UpdateQuota) -> int:
-    quotas = [
-        (
-            config.role,
-            types_pb2.Quota(guarantees=_scalars(config.guarantees), limits=_scalars(config.limits)),
-        )
-        for config in said.quota_configs
-    ]
-    if quotas:
-        await reading.leader.commands.set_quotas(reading.caller, quotas, force=said.force)
-    return OK
-
-
-def _scalars(amounts: Mapping[str, mesos.Value.Scalar]) -> list[types_pb2.Resource]:
-    return [
-        types_pb2.Resource(name=name, scalar=one.value) for name, one in sorted(amounts.items())
-    ]
-
-
-async def _set_quota(reading: Reading, said: mesos_master.QuotaRequest) -> int:
-    """In this older call what is guaranteed is the limit, too."""
-    problem = "Failed to validate set quota request: "
-    if not said.role:
-        raise bad_request(f"{problem}the role is empty")
-    if any(view.role == said.role and has_quota(view) for view in reading.roles()):
-        raise bad_request(f"{problem}Cannot set quota for role '{said.role}' which already has one")
-    amounts = []
-    for one in said.guarantee:
-        if one.type != mesos.Value.SCALAR or one.reservations or one.HasField("reservation"):
-            raise bad_request(f"{problem}'{one.name[:80]}' is not a plain scalar")
-        amounts.append(types_pb2.Resource(name=one.name, scalar=one.scalar.value))
-    quota = types_pb2.Quota(guarantees=amounts, limits=amounts)
-    await reading.leader.commands.set_quota(reading.caller, said.role, quota, force=said.force)
-    return OK
-
-
-async def remove_quota(reading: Reading, role: str) -> int:
-    """Take a role's quota away. Raises RefusalError, RequestError."""
-    if not any(view.role == role and has_quota(view) for view in reading.roles()):
-        raise bad_request(f"Failed to remove quota: Role {quoted(role)} has no quota set")
-    await reading.leader.commands.set_quota(reading.caller, role, types_pb2.Quota())
     return OK
 
 

@@ -22,8 +22,9 @@ from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.streams import in_thread
 from pymesos_master.mesos.operators import converting, legacy, maintenance, showing
 from pymesos_master.mesos.operators.api import LARGE, Done, refused
-from pymesos_master.mesos.operators.changing import change, remove_quota, tear_down
+from pymesos_master.mesos.operators.changing import change, tear_down
 from pymesos_master.mesos.operators.gathering import OVERVIEW, Gathering, who
+from pymesos_master.mesos.operators.quotas import remove_quota
 from pymesos_master.mesos.operators.reading import Reading, Tasks, Together
 from pymesos_master.queries import TaskFilter
 from pymesos_master.shell import Leader
@@ -211,7 +212,7 @@ class Endpoints:
                     raise bad_request("Missing 'frameworkId' query parameter in the request body")
                 return await tear_down(reading, form["frameworkId"])
             case "DELETE", ("quota", role):
-                return await remove_quota(reading, role)
+                return await remove_quota(reading, role, f"/master/quota/{role}")
             case "POST", ("quota",):
                 call.type = Call.SET_QUOTA
                 call.set_quota.quota_request.CopyFrom(
