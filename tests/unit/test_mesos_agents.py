@@ -505,6 +505,93 @@ async def test_a_session_that_nobody_reads_is_aborted(
     writer.close()
 
 
+async def launched(agent: Agent, command: Any, name: str = "n") -> Answer:
+    agent.queries._runtimes = {"process": cast(Runtime, Machine())}
+    said = {"container_id": nested(agent, name), "command": command}
+    return await agent.call("LAUNCH_NESTED_CONTAINER", **said)
+
+
+async def attached(agent: Agent, name: str = "n") -> Answer:
+    headers = JSON | {"Accept": "application/recordio", "Message-Accept": "application/json"}
+    said = {"container_id": nested(agent, name)}
+    return await agent.call("ATTACH_CONTAINER_OUTPUT", headers, **said)
+
+
+async def test_a_nested_container_outlives_who_launched_it(agent: Agent) -> None:
+    answer = await launched(agent, program("cat"))
+    assert (answer.status, answer.body) == (200, b"")
+    assert (await launched(agent, program("cat"))).status == 202, "it is there already"
+    readers = [await attached(agent) for _ in range(2)]
+    assert readers[0].headers["message-content-type"] == "application/json"
+    assert (await fed(agent, stdin(b"hello"), stdin(b""))).status == 200
+    for reader in readers:
+        assert await written(reader) == {"STDOUT": b"hello"}
+    assert await agent.told("WAIT_NESTED_CONTAINER", container_id=nested(agent)) == {
+        "exit_status": 0
+    }
+    assert (await attached(agent)).status == 404, "it has ended"
+
+
+async def test_what_a_session_writes_is_also_for_who_attaches(agent: Agent) -> None:
+    answer = await session(agent, program("cat"))
+    reader = await attached(agent)
+    assert (await fed(agent, stdin(b"x"), stdin(b""))).status == 200
+    assert await written(answer) == await written(reader) == {"STDOUT": b"x"}
+
+
+async def test_who_does_not_read_ends_no_nested_container(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SENDING_S", 0.05)
+    await launched(agent, {"value": "head -c 9000000 /dev/zero; sleep 1000"})
+    headers = "Host: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    said = {"container_id": nested(agent)}
+    kind = "ATTACH_CONTAINER_OUTPUT"
+    body = json.dumps({"type": kind, kind.lower(): said})
+    reader, writer = await asyncio.open_connection("127.0.0.1", agent.server.port, limit=100)
+    writer.write(
+        f"POST /api/v1 HTTP/1.1\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    )
+    assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    (live,) = agent.server._sessions._live.values()
+    async with asyncio.timeout(20):
+        while live.readers:
+            await asyncio.sleep(0.01)
+    killed = await agent.call("KILL_NESTED_CONTAINER", **said)
+    assert killed.status == 200
+    waited = await agent.told("WAIT_NESTED_CONTAINER", **said)
+    assert waited == {"exit_status": 9}
+    writer.close()
+
+
+async def test_nested_containers_end_with_their_agent(tmp_path: Path) -> None:
+    made = Agent(tmp_path)
+    serving = made.server.serve(made.queries, ExecutorStreams(), lambda event: None)
+    async with running(serving):
+        assert (await launched(made, program("sleep", "1000"))).status == 200
+        (live,) = made.server._sessions._live.values()
+    assert live.ended.is_set() and not made.server._sessions._live
+
+
+async def test_a_nested_container_by_the_newer_names(agent: Agent) -> None:
+    agent.queries._runtimes = {"process": cast(Runtime, Machine())}
+    said: Any = {"container_id": nested(agent), "command": {"value": "exit 3"}}
+    assert (await agent.call("LAUNCH_CONTAINER", **said)).status == 200
+    assert await agent.told("WAIT_CONTAINER", container_id=nested(agent)) == {"exit_status": 3 << 8}
+    held = [{"name": "cpus", "type": "SCALAR", "scalar": {"value": 1}}]
+    refused = await agent.call("LAUNCH_CONTAINER", **said, resources=held)
+    assert (refused.status, refused.body[:9]) == (400, b"Resources")
+    alone = await agent.call(
+        "LAUNCH_CONTAINER", container_id={"value": "c"}, command={"value": "x"}
+    )
+    assert (alone.status, b"belongs to no task" in alone.body) == (400, True)
+    own = {"value": agent.container_id}
+    task_own = await agent.call("ATTACH_CONTAINER_OUTPUT", container_id=own)
+    assert (task_own.status, task_own.body[:13]) == (400, b"IO switchboar")
+    bad = await launched(agent, program("/none/such"), "bad")
+    assert (bad.status, b"it cannot be run" in bad.body) == (400, True)
+
+
 async def test_the_ends_of_few_sessions_are_kept(
     agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

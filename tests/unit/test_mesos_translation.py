@@ -72,7 +72,7 @@ def test_every_call_is_translated_or_refused(said: mesos_scheduler.Call) -> None
         validating.validate(said)
     except RefusalError as refusal:
         assert refusal.status == 400
-    functions = [calls.translate, calls.subscribe_of, calls.update_of]
+    functions: list[Any] = [calls.translate, calls.subscribe_of, calls.update_of]
     for function in functions:
         try:
             function(said)

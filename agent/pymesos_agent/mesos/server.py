@@ -55,7 +55,7 @@ from pymesos_core.mesos.media import Media
 from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.private import is_same
 from pymesos_core.serving import Listen
-from pymesos_core.streams import NotReadError, in_thread, serve_stream
+from pymesos_core.streams import NotReadError, in_thread, serve_stream, to_the_end
 from pymesos_proto.mesos.v1 import executor_pb2 as mesos_executor
 from pymesos_proto.mesos.v1.agent_pb2 import ProcessIO
 from pymesos_proto.v1 import agent_http_pb2
@@ -70,9 +70,9 @@ PREFIX = "slave(1)"  # that Mesos' agents have before their paths, for whoever w
 MAX_BODY_BYTES = 2 * limits.TASK_INFO.most  # JSON is larger than what it says
 MOST_CONNECTIONS = 2 * MAX_STREAMS
 MOST_BODIES = 16  # read at a time
-LAUNCH_SESSION = operated.Call.LAUNCH_NESTED_CONTAINER_SESSION
+STREAMED = operated.STREAMING
 LONG = (  # calls that are not answered at once
-    LAUNCH_SESSION,
+    *STREAMED,
     operated.Call.WAIT_NESTED_CONTAINER,
     operated.Call.WAIT_CONTAINER,
 )
@@ -133,7 +133,10 @@ class MesosServer(Listener):
         hostname = known.agent_info().address.hostname
         self._names = crossing.names_of(hostname, socket.gethostname(), self.address.host)
         self._serves = True
-        await self.run()
+        try:
+            await self.run()
+        finally:
+            await to_the_end(self._sessions.close())
 
     async def answer_relayed(
         self, connection: socket.socket, rights: agent_http_pb2.HttpRights
@@ -188,14 +191,14 @@ class MesosServer(Listener):
             with slot_of(request):
                 if call.type not in LONG:
                     return await operators.answer(call, to.media)
-        if call.type == LAUNCH_SESSION:
+        if call.type in STREAMED:
             operators.check(call)
             with slot_of(request):
-                return await self._session(request, call, to)
+                return await self._streamed(request, call, to)
         # Who waits for an end gives way to others: there is no limit of these but for connections.
         return await operators.answer(call, to.media)
 
-    async def _session(
+    async def _streamed(
         self, request: web.BaseRequest, call: operated.Call, to: operated.Accepted
     ) -> web.StreamResponse:
         """Answer with what a command in a container writes."""
@@ -216,9 +219,14 @@ class MesosServer(Listener):
             await response.prepare(request)
             return write
 
-        said = call.launch_nested_container_session
         try:
-            await self._sessions.run(said, begin)
+            if call.type == operated.Call.ATTACH_CONTAINER_OUTPUT:
+                attached = operated.nested_in(call)
+                if attached is None:
+                    raise operated.refused(call)
+                await self._sessions.attach(attached, begin)
+            else:
+                await self._sessions.run(call.launch_nested_container_session, begin)
             await response.write_eof()
         except (TimeoutError, ConnectionError) as error:
             log.info("a session is not read to its end: %s", error)

@@ -37,8 +37,9 @@ _NESTED = (
     Call.REMOVE_NESTED_CONTAINER,
     Call.LAUNCH_NESTED_CONTAINER_SESSION,
 )
-_STANDALONE = (
+_EITHER = (
     Call.LAUNCH_CONTAINER,
+    Call.ATTACH_CONTAINER_OUTPUT,
     Call.WAIT_CONTAINER,
     Call.KILL_CONTAINER,
     Call.REMOVE_CONTAINER,
@@ -136,7 +137,7 @@ def nested_in(call: Call) -> mesos.ContainerID | None:
 
 def _is_nested(call: Call) -> bool:
     """Whether a call of containers is of one in another, by whichever of its names."""
-    if call.type not in _STANDALONE:
+    if call.type not in _EITHER:
         return False
     return bool(getattr(call, _PARTS[call.type]).container_id.HasField("parent"))
 
@@ -164,8 +165,14 @@ class Operators:
         """Carry out a call. Raises RefusalError."""
         self.check(call)
         match call.type:
+            case Call.LAUNCH_NESTED_CONTAINER:
+                await self.sessions.launch(call.launch_nested_container)
+                return web.Response(headers=OURS)
             case Call.KILL_NESTED_CONTAINER:
                 await self.sessions.kill(call.kill_nested_container)
+                return web.Response(headers=OURS)
+            case Call.LAUNCH_CONTAINER if _is_nested(call):
+                await self.sessions.launch(_launch_of(call.launch_container))
                 return web.Response(headers=OURS)
             case Call.KILL_CONTAINER if _is_nested(call):
                 await self.sessions.kill(call.kill_container)
@@ -193,7 +200,7 @@ class Operators:
         gathering, state = self._gathering, self._gathering.state
         name = Call.Type.Name(call.type)
         if name not in Response.Type.keys():  # noqa: SIM118 - it is no mapping
-            raise _refused(call)
+            raise refused(call)
         out = Response(type=name)
         match call.type:
             case Call.GET_HEALTH:
@@ -237,7 +244,7 @@ class Operators:
             case Call.GET_STATE | Call.GET_TASKS | Call.GET_EXECUTORS | Call.GET_FRAMEWORKS:
                 self._add_state(call, out)
             case _:
-                raise _refused(call)
+                raise refused(call)
         return out
 
     def _add_state(self, call: Call, out: Response) -> None:
@@ -255,8 +262,25 @@ class Operators:
             into.get_frameworks.MergeFrom(showing.frameworks(state, seen))
 
 
-def _refused(call: Call) -> RefusalError:
-    if call.type in _STANDALONE and not _is_nested(call):
+def _launch_of(said: Call.LaunchContainer) -> Call.LaunchNestedContainer:
+    """The call that it is of a container in another. Raises RefusalError."""
+    if said.resources:
+        raise bad_request("Resources may not be specified when using nested containers")
+    return Call.LaunchNestedContainer(
+        container_id=said.container_id,
+        command=said.command if said.HasField("command") else None,
+        container=said.container if said.HasField("container") else None,
+    )
+
+
+def refused(call: Call) -> RefusalError:
+    """Return the refusal of a call that there is not here."""
+    if call.type == Call.ATTACH_CONTAINER_OUTPUT:
+        return bad_request(
+            "IO switchboard server was disabled for this container: what a task writes is in the"
+            " files of its sandbox"
+        )
+    if call.type in _EITHER and not _is_nested(call):
         return bad_request(
             "a container that belongs to no task is not run here: nothing would account for it"
         )

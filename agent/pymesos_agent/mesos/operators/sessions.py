@@ -1,7 +1,8 @@
-"""Commands in the containers of tasks, as `mesos task exec` has them: nested sessions.
+"""Commands in the containers of tasks, as `mesos task exec` has them: nested containers.
 
-A session lives as long as the connection that began it, whose answer is what it writes; what it
-reads comes by another. How it ended is kept for a while, for who waits for it by a third.
+A session lives as long as the connection that began it, whose answer is what it writes; another
+nested container until it ends. What one reads, and what it writes to others, is on connections of
+their own. How it ended is kept for a while, for who waits for it by one more.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pymesos_agent.containers.sessions import SIGNALS, Entry, EntryError, Sessio
 from pymesos_agent.queries import Queries
 from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.streams import to_the_end
-from pymesos_core.tasks import until_first
+from pymesos_core.tasks import Background, until_first
 from pymesos_proto.mesos.v1 import agent_pb2 as mesos_agent
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.v1 import sandbox_pb2 as pb
@@ -31,14 +32,43 @@ _ID = re.compile(r"[^/\x00-\x1f\x7f. ]{1,255}")
 _SIZE = pb.TerminalSize(rows=24, columns=80)  # until the client says another
 
 
+Write = Callable[[ProcessIO], Awaitable[None]]
+Begin = Callable[[], Awaitable[Write]]  # begins an answer that goes on
+
+
+@dataclass(eq=False)
+class Reader:
+    """One more connection on which what a command writes is sent."""
+
+    write: Write
+    ended: asyncio.Future[None]
+
+
 @dataclass
 class Nested:
-    """A session that has not ended: a nested container, to Mesos."""
+    """A command that has not ended: a nested container, to Mesos."""
 
     session: Session
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     status: int = -signal.SIGKILL  # the exit status, or minus a signal
     has_input: bool = False
+    readers: list[Reader] = field(default_factory=list)
+
+    async def tell(self, written: ProcessIO) -> None:
+        """Send what it has written to all who read it; who does not read it is sent no more."""
+        for reader in tuple(self.readers):
+            try:
+                await reader.write(written)
+            except (TimeoutError, ConnectionError) as error:
+                self.readers.remove(reader)
+                reader.ended.set_exception(error)
+
+    def end(self) -> None:
+        """Tell those who wait for its end, and those who read."""
+        self.ended.set()
+        for reader in self.readers:
+            reader.ended.set_result(None)
+        self.readers.clear()
 
 
 def shown(container_id: mesos.ContainerID) -> str:
@@ -70,16 +100,38 @@ class Sessions:
         self._queries = queries
         self._live: dict[str, Nested] = {}
         self._ended: dict[str, int] = {}  # their statuses, the oldest first
+        self._launched = Background("running a nested container")
 
-    async def run(
-        self,
-        said: Call.LaunchNestedContainerSession,
-        begin: Callable[[], Awaitable[Callable[[ProcessIO], Awaitable[None]]]],
-    ) -> None:
+    async def close(self) -> None:
+        """End those that no connection ends."""
+        await self._launched.close()
+
+    async def run(self, said: Call.LaunchNestedContainerSession, begin: Begin) -> None:
         """Run a command to its end, or that of the connection; `begin` begins the answer.
 
         Raises RefusalError before that.
         """
+        await self._run(said, begin)
+
+    async def launch(self, said: Call.LaunchNestedContainer) -> None:
+        """Begin to run a command. Raises RefusalError."""
+        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def write(written: ProcessIO) -> None:
+            """What nobody is attached to read is lost."""
+
+        async def begin() -> Write:
+            begun.set_result(None)
+            return write
+
+        running = self._launched.start(self._run(said, begin), awaited=True)
+        await asyncio.wait((running, begun), return_when=asyncio.FIRST_COMPLETED)
+        if not begun.done():
+            await running
+
+    async def _run(
+        self, said: Call.LaunchNestedContainerSession | Call.LaunchNestedContainer, begin: Begin
+    ) -> None:
         name = shown(said.container_id)
         self._check_room(name)
         terminal = said.container.HasField("tty_info")
@@ -95,12 +147,32 @@ class Sessions:
                 if output.HasField("exit_status"):
                     nested.status = output.exit_status
                 else:
-                    await write(_written(output))
+                    written = _written(output)
+                    await nested.tell(written)
+                    await write(written)
         finally:
             await to_the_end(session.close())
             del self._live[name]
             self._keep_end(name, nested.status)
-            nested.ended.set()
+            nested.end()
+
+    async def attach(self, container_id: mesos.ContainerID, begin: Begin) -> None:
+        """Send what a command writes from now on, to its end; `begin` begins the answer.
+
+        Raises RefusalError before that, and what it raises to write.
+        """
+        if (nested := self._live.get(shown(container_id))) is None:
+            raise RefusalError(404, f"Container {shown(container_id)} cannot be found")
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        reader = Reader(await begin(), ended)
+        if nested.ended.is_set():
+            return
+        nested.readers.append(reader)
+        try:
+            await ended
+        finally:
+            if reader in nested.readers:
+                nested.readers.remove(reader)
 
     def _check_room(self, name: str) -> None:
         """Raises RefusalError if there are too many, or one of that name."""
@@ -115,7 +187,12 @@ class Sessions:
         if len(self._ended) > MOST_ENDED:
             del self._ended[next(iter(self._ended))]
 
-    def _entry(self, said: Call.LaunchNestedContainerSession, *, terminal: bool) -> Entry:
+    def _entry(
+        self,
+        said: Call.LaunchNestedContainerSession | Call.LaunchNestedContainer,
+        *,
+        terminal: bool,
+    ) -> Entry:
         argv = _argv(said.command)
         parent = said.container_id.parent.value
         if self._queries.key_of(parent) is None:
@@ -194,7 +271,9 @@ def _argv(command: mesos.CommandInfo) -> Sequence[str]:
     return argv
 
 
-def _size(said: Call.LaunchNestedContainerSession) -> pb.TerminalSize:
+def _size(
+    said: Call.LaunchNestedContainerSession | Call.LaunchNestedContainer,
+) -> pb.TerminalSize:
     info = said.container.tty_info
     if not info.HasField("window_size"):
         return _SIZE
