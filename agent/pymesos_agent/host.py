@@ -13,6 +13,7 @@ from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.containers.usage import ContainerUsage, read_usage
 from pymesos_agent.files.config import Rendering
 from pymesos_agent.files.folders import Folders
+from pymesos_agent.files.memory import Memory
 from pymesos_agent.health.checking import run_check
 from pymesos_agent.health.forks import ForkWatch, cap_cpu
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -36,7 +37,7 @@ class Host:
     """The real machine, unless something else is given, as by a simulation."""
 
     folders: Callable[[Path, bool], Folders] = lambda path, sized: Folders(path, sized=sized)
-    rendering: Callable[[], Rendering] = Rendering
+    rendering: Callable[[Memory | None], Rendering] = lambda memory: Rendering(memory=memory)
     forks: Callable[[], Forks] = ForkWatch
     cap_cpu: Callable[[int, int], None] = cap_cpu
     ask: AskTask = run_check

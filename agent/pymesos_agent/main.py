@@ -295,6 +295,7 @@ def _config(
             pb.EXECUTOR_RESOURCES,
             pb.GROUP_EXECUTORS,
             pb.ADDRESSES,
+            pb.SECRET_ADDRESSES,
             pb.MAY_RETURN,
         ],
         mesos_port=mesos_at.port if mesos_at is not None and mesos_at.host == address.host else 0,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pymesos_agent.containers.spec import ContainerSpec, SecretValues
-from pymesos_agent.files.config import ConfigError, Rendering
+from pymesos_agent.files.config import NOTHING, ConfigError, Found, Rendering
 from pymesos_agent.files.memory import Memory
 from pymesos_core import contract, limits
 from pymesos_core.containers import secret_names
@@ -50,10 +50,10 @@ class Secrets:
         if waiting is not None and not waiting.done():
             waiting.set_result(told)
 
-    async def give(self, spec: ContainerSpec) -> ContainerSpec:
+    async def give(self, spec: ContainerSpec, told: Mapping[str, Found] = NOTHING) -> ContainerSpec:
         """Get what a container asks for: files are written, and the rest is in what is returned.
 
-        Raises SecretsError.
+        `told` is whose addresses its config files use. Raises SecretsError.
         """
         values = await self._values(spec)
         container = spec.info.container
@@ -66,7 +66,7 @@ class Secrets:
             login = _login(container.image_secret, values[container.image_secret])
         if any(file.secrets for file in container.config):
             try:
-                files |= await self._rendering.with_secrets(spec, values)
+                files |= await self._rendering.with_secrets(spec, values, told)
             except ConfigError as error:
                 raise SecretsError(str(error)) from None
         if files:

@@ -123,7 +123,7 @@ class Shell:
         self._artifacts = Artifacts(
             work_dir / "artifacts", settings.host_paths, settings.artifact_cache_mib
         )
-        rendering = host.rendering()
+        rendering = host.rendering(settings.memory)
         self._secrets: Secrets = Secrets(settings.memory, self._master.tell_registered, rendering)
         addresses = addresses or Addresses(Held())
         self._fetching = Fetching(

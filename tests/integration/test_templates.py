@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
+from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ from typing import Any
 import pytest
 
 from pymesos_agent.containers.spec import ContainerSpec
-from pymesos_agent.files import config
-from pymesos_agent.files.config import DIGESTS, NEW, NOTHING, ConfigError, Found, Rendering
+from pymesos_agent.files.below import NEW
+from pymesos_agent.files.config import NOTHING, ConfigError, Found, Rendering
+from pymesos_agent.files.kept import DIGESTS, Kept
+from pymesos_agent.files.memory import Memory
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -162,7 +166,7 @@ def test_what_was_made_is_told_whatever_happens_next(
     def keep(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(config, "_keep_digests", keep)
+    monkeypatch.setattr(Kept, "keep", keep)
     changed, problems = rewritten(spec, {"a.conf": {"web": [one, one]}})
     assert changed == ["a.conf"] and [type(each) for each in problems] == [RuntimeError]
 
@@ -237,11 +241,95 @@ def test_one_with_secrets_is_not_in_the_sandbox(tmp_path: Path) -> None:
         secret_config(spec, {"key": b"\xff"})
 
 
-def test_one_of_any_framework_has_secrets_or_addresses(tmp_path: Path) -> None:
+BOTH = "{{ secrets.key }}\n{% for each in addresses.web %}{{ each.ip }}\n{% endfor %}"
+
+
+def with_both(tmp_path: Path, on_change: Any = pb.ON_CHANGE_SIGNAL) -> tuple[Memory, ContainerSpec]:
+    """A container whose file has a secret and addresses, and where that is."""
     use = pb.AddressesUse(name="web", role="*", job="shop", task="web")
-    spec = spec_of(tmp_path, template("x", secrets=["key"], addresses=[use]))
-    with pytest.raises(ConfigError, match=r"a\.conf.*secrets and addresses: make a file of each"):
-        secret_config(spec, {"key": b"hush"})
+    (folder := tmp_path / "memory").mkdir()
+    sandbox = tmp_path / "c" / "c"
+    sandbox.mkdir(parents=True)
+    file = template(BOTH, secrets=["key"], addresses=[use], on_change=on_change)
+    return Memory(folder), spec_of(sandbox, file)
+
+
+def begun(memory: Memory, spec: ContainerSpec, *ips: str) -> Path:
+    """Make it as its task is started; return where it is."""
+    secrets = {"key": b"hush-5a", "other": b"unused-5b"}
+    told: dict[str, Any] = {"a.conf": {"web": [{"ip": ip} for ip in ips]}}
+    made = asyncio.run(Rendering(memory=memory).with_secrets(spec, secrets, told))
+    memory.put("c", made)
+    memory.give("c", os.geteuid(), os.getegid())
+    return memory.secrets_of("c") / "a.conf"
+
+
+def remade(memory: Memory, spec: ContainerSpec, *ips: str, keep: bool = True) -> list[str]:
+    async def renew() -> list[str]:
+        rendering = Rendering(memory=memory)
+        told: dict[str, Any] = {"a.conf": {"web": [{"ip": ip} for ip in ips]}}
+        made = await rendering.rewrite(spec, told)
+        problems = [*made.problems, *(await rendering.keep(spec, made) if keep else [])]
+        for problem in problems:
+            raise problem
+        return [*made.changed]
+
+    return asyncio.run(renew())
+
+
+def test_one_with_secrets_and_addresses_goes_on_with_the_values_of_its_start(
+    tmp_path: Path,
+) -> None:
+    memory, spec = with_both(tmp_path)
+    file = begun(memory, spec, "10.0.0.1")
+    assert file.read_text() == "hush-5a\n10.0.0.1\n"
+    assert remade(memory, spec, "10.0.0.1") == []
+    assert remade(memory, spec, "10.0.0.1", "10.0.0.2", keep=False) == ["a.conf"]
+    assert remade(memory, spec, "10.0.0.1", "10.0.0.2") == ["a.conf"], "it was not told yet"
+    assert remade(memory, spec, "10.0.0.1", "10.0.0.2") == []
+    assert file.read_text() == "hush-5a\n10.0.0.1\n10.0.0.2\n"
+    assert file.stat().st_mode & 0o777 == 0o400 and [*file.parent.iterdir()] == [file]
+    assert file.parent.stat().st_mode & 0o777 == (0o550 if os.geteuid() == 0 else 0o500)
+    kept = memory.of("c") / "kept"
+    assert kept.stat().st_mode & 0o777 == 0o400
+    assert b"unused" not in b64decode(json.loads(kept.read_bytes())["values"]["key"])
+    assert [*json.loads(kept.read_bytes())["values"]] == ["key"], "no more than is needed"
+    on_disk = b"".join(each.read_bytes() for each in (tmp_path / "c").rglob("*") if each.is_file())
+    assert b"hush" not in on_disk and DIGESTS.encode() not in on_disk
+    memory.remove("c")
+    assert [*memory.folder.iterdir()] == []
+
+
+def test_one_by_which_its_task_begins_anew_differs_until_it_has(tmp_path: Path) -> None:
+    memory, spec = with_both(tmp_path, pb.ON_CHANGE_RESTART)
+    begun(memory, spec, "10.0.0.1")
+    for _ in range(2):
+        assert remade(memory, spec, "10.0.0.2") == ["a.conf"]
+    assert remade(memory, spec, "10.0.0.1") == []
+
+
+@pytest.mark.parametrize("kept", [b"", b"[", b"[]", b'{"values": 5}', b'{"values": {"key": 5}}'])
+def test_what_is_kept_and_cannot_be_read_is_said(tmp_path: Path, kept: bytes) -> None:
+    memory, spec = with_both(tmp_path)
+    file = begun(memory, spec, "10.0.0.1")
+    memory.keep("c", kept)
+    with pytest.raises(ConfigError, match="the value of the secret key that it began with is not"):
+        remade(memory, spec, "10.0.0.2")
+    assert file.read_text() == "hush-5a\n10.0.0.1\n", "it stays as it was"
+
+
+def test_nothing_is_made_anew_through_a_link_in_memory(tmp_path: Path) -> None:
+    memory, spec = with_both(tmp_path)
+    file = begun(memory, spec, "10.0.0.1")
+    (outside := tmp_path / "outside").mkdir()
+    (outside / "a.conf").write_text("mine")
+    file.parent.rename(tmp_path / "away")
+    file.parent.symlink_to(outside)
+    with pytest.raises(ConfigError, match=r"config file a\.conf cannot be made"):
+        remade(memory, spec, "10.0.0.2")
+    assert (outside / "a.conf").read_text() == "mine" and [*outside.iterdir()] == [
+        outside / "a.conf"
+    ]
 
 
 def test_an_error_says_nothing_of_a_secret(tmp_path: Path) -> None:

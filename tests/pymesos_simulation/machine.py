@@ -86,7 +86,7 @@ def host_on(machine: Machine) -> Host:
     """What an agent on a simulated machine takes from it."""
     return Host(
         folders=partial(SimulatedFolders, machine=machine),
-        rendering=partial(SimulatedRendering, machine),
+        rendering=lambda memory: SimulatedRendering(machine),
         forks=NoForks,
         cap_cpu=lambda pid, cpus_milli: None,
         ask=_run_check,

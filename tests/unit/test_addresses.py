@@ -93,7 +93,10 @@ class TestJobs:
             ({"template": "{{ addresses }}"}, "line 1: addresses: each is to be named"),
             ({"template": "{{ addresses.items }}"}, "named with its job, as in addresses['JOB.it"),
             ({"template": "{{ addresses['a.b.c'] }}"}, "neither the name of a task nor JOB.TASK"),
-            ({"template": PEERS + "{{ secrets.key }}"}, "addresses and secrets: make a file of ea"),
+            (
+                {"path": "etc/a", "template": PEERS + "{{ secrets.key }}"},
+                "with secrets it is a file in $PYMESOS_SECRETS",
+            ),
             ({"content": "x", "on_change": "none"}, "config[0].on_change: it is for a template"),
             ({"template": "x", "signal": "SIGHUP"}, "config[0].signal: it is for a template"),
             ({"template": PEERS, "signal": "SIGHUP"}, "it goes with on_change: signal"),
@@ -153,7 +156,12 @@ class TestJobs:
         of_executor = types_pb2.TaskInfo(executor=made)
         assert "addresses" in (_executor_problem(of_executor, grouped=False) or "")
         info.container.config[0].secrets.append("key")
-        assert "secrets and addresses" in (_secrets_problem(info.container) or "")
+        assert _secrets_problem(info.container) is None
+        assert "secrets and addresses, for which its agent is too old" in (
+            not_capable(agent, info) or ""
+        )
+        agent.info.capabilities.extend((types_pb2.SECRETS, types_pb2.SECRET_ADDRESSES))
+        assert "addresses" not in (not_capable(agent, info) or "")
 
 
 def named(task_id: str, instance: int, *ports: tuple[str, int], **keys: Any) -> Any:

@@ -274,7 +274,7 @@ async def test_what_nobody_foresaw_ends_a_task_that_waits_for_its_secrets() -> N
     """As where no process can be started to render a template."""
     told: list[Any] = []
 
-    async def give(spec: ContainerSpec) -> ContainerSpec:
+    async def give(spec: ContainerSpec, told: object) -> ContainerSpec:
         raise BlockingIOError("hush")
 
     fetching = Fetching(cast(Any, None), told.append, give, Rendering(), Addresses(Held()))

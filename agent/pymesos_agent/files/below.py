@@ -7,9 +7,12 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
+NEW = ".pymesos-config.new"  # how a file is called until it is whole
+NO_WAIT = os.O_NONBLOCK | os.O_CLOEXEC  # as a pipe would have us wait
 MAX_LINKS = 40  # on one way, as the kernel's
 
 
@@ -116,3 +119,43 @@ def _make(folder: int, name: str, owner: tuple[int, int] | None) -> None:
         os.mkdir(name, 0o755, dir_fd=folder)
         if owner is not None:
             os.chown(name, *owner, dir_fd=folder, follow_symlinks=False)
+
+
+@contextlib.contextmanager
+def opened(path: Path, flags: int = FOLDER) -> Iterator[int]:
+    """A folder, while it is needed. Raises OSError."""
+    folder = os.open(path, flags)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def put_whole(
+    name: str, data: bytes, owner: tuple[int, int] | None, folder: int, mode: int = 0o644
+) -> None:
+    """Put a file whole in the place of what a folder has by its name. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(NEW, dir_fd=folder)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    made = os.open(NEW, flags, mode, dir_fd=folder)
+    with os.fdopen(made, "wb") as stream:
+        stream.write(data)
+        if owner is not None:
+            os.fchown(stream.fileno(), *owner)
+    os.rename(NEW, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def read_whole(folder: int, name: str, most_bytes: int) -> bytes | None:
+    """What a file has now, and a byte more than the most; None: nothing that could be ours.
+
+    Raises OSError.
+    """
+    try:
+        there = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | NO_WAIT, dir_fd=folder)
+    except OSError:
+        return None
+    with os.fdopen(there, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(there).st_mode):
+            return None
+        return stream.read(most_bytes + 1)

@@ -10,7 +10,6 @@ import importlib.util
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
 import threading
@@ -22,7 +21,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pymesos_agent.containers.spec import ContainerSpec
-from pymesos_agent.files.below import FOLDER, OutsideError, parent_of, parts_of
+from pymesos_agent.files.below import (
+    FOLDER,
+    OutsideError,
+    parent_of,
+    parts_of,
+    put_whole,
+    read_whole,
+)
+from pymesos_agent.files.kept import Kept
+from pymesos_agent.files.memory import Memory
 from pymesos_core.ids import secret_name_problem
 from pymesos_core.streams import in_thread, to_the_end
 from pymesos_core.text import cut, os_problem
@@ -44,9 +52,6 @@ MAX_SAID = 500  # characters
 Stopped = Callable[[], bool]  # whether nobody waits for it any more
 Found = Mapping[str, Sequence[Mapping[str, Any]]]  # addresses, by the names that a template has
 NOTHING: Mapping[str, Found] = {}
-NO_WAIT = os.O_NONBLOCK | os.O_CLOEXEC  # as a pipe would have us wait
-NEW = ".pymesos-config.new"  # how a file is called until it is whole
-DIGESTS = "config-digests.json"  # beside the sandbox, where its task does not reach
 Made = TypeVar("Made")
 
 
@@ -72,7 +77,10 @@ class Rendering:
     So a task that has many of them, or slow ones, takes turns with the others.
     """
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
+    def __init__(self, at_once: int = AT_ONCE, memory: Memory | None = None) -> None:
+        """`memory` has the files with secrets of tasks that run."""
+        self._memory = memory
+        self._kept = Kept(memory)
         self._turns = asyncio.Semaphore(at_once)  # they are had in the order of asking
 
     async def write(self, spec: ContainerSpec, told: Mapping[str, Found] = NOTHING) -> None:
@@ -87,7 +95,7 @@ class Rendering:
                 if file.addresses:
                     digests[file.path] = digest
         if digests:
-            await in_thread(_keep_digests, spec, digests)
+            await in_thread(self._keep, spec, digests)
 
     async def rewrite(self, spec: ContainerSpec, told: Mapping[str, Found]) -> Remade:
         """Make those files anew that have addresses, beside the task that runs.
@@ -96,7 +104,7 @@ class Rendering:
         which it is to begin anew, from what it has begun with. One that cannot be made stays as it
         was, and keeps no other from being made.
         """
-        digests = await in_thread(_digests, spec)
+        digests = await in_thread(self._kept.digests, spec)
         before = dict(digests)
         changed: list[str] = []
         problems: list[Exception] = []
@@ -104,7 +112,8 @@ class Rendering:
             if file.addresses:
                 of_it = told.get(file.path, {})
                 try:
-                    if await self.make(_rewrite_file, spec, file, of_it, digests):
+                    remake = self._rewrite_secret if file.secrets else _rewrite_file
+                    if await self.make(remake, spec, file, of_it, digests):
                         changed.append(file.path)
                 except Exception as error:
                     error.add_note(f"while {file.path[:255]} was made anew")  # in a traceback
@@ -118,22 +127,62 @@ class Rendering:
         """
         try:
             if remade.digests is not None:
-                await in_thread(_keep_digests, spec, remade.digests)
+                await in_thread(self._keep, spec, remade.digests)
         except Exception as error:
             return [error]
         return []
 
+    def _keep(self, spec: ContainerSpec, digests: Mapping[str, str]) -> None:
+        """Raises ConfigError."""
+        with _kept():
+            self._kept.keep(spec, digests)
+
+    def _rewrite_secret(
+        self,
+        spec: ContainerSpec,
+        file: pb.ConfigFile,
+        told: Found,
+        digests: dict[str, str],
+        stopped: Stopped,
+    ) -> bool:
+        """Make a file with secrets anew, in memory: see `_rewrite_file`."""
+        data = made_of(spec, file, told, self._kept.values(spec), stopped)
+        if digests.get(file.path) == _digest(data):
+            return False
+        if self._memory is None:
+            raise _wrong(file, "this machine has no storage in memory for its secrets")
+        try:
+            self._memory.replace(spec.container_id, file.path, data)
+        except OSError as error:
+            raise _wrong(file, os_problem(error)) from None
+        if file.on_change != pb.ON_CHANGE_RESTART:
+            digests[file.path] = _digest(data)
+        return True
+
     async def with_secrets(
-        self, spec: ContainerSpec, secrets: Mapping[str, bytes]
+        self,
+        spec: ContainerSpec,
+        secrets: Mapping[str, bytes],
+        told: Mapping[str, Found] = NOTHING,
     ) -> Mapping[str, bytes]:
-        """Return what the files with secrets have, by name. Raises ConfigError."""
+        """Return what the files with secrets have, by name. Raises ConfigError.
+
+        What those are made anew from that have addresses, too, is kept in memory.
+        """
         files = [file for file in spec.info.container.config if file.secrets]
         for file in files:  # of any framework, which may have checked nothing
             if problem := secret_name_problem(file.path):
                 raise _wrong(file, f"with secrets it is a file in $PYMESOS_SECRETS, and {problem}")
-            if file.addresses:
-                raise _wrong(file, "it has secrets and addresses: make a file of each")
-        return {file.path: await self.make(made_of, spec, file, {}, secrets) for file in files}
+        made = {
+            file.path: await self.make(made_of, spec, file, told.get(file.path, {}), secrets)
+            for file in files
+        }
+        if again := [file for file in files if file.addresses]:
+            values = {name: secrets[name] for file in again for name in file.secrets}
+            digests = {file.path: _digest(made[file.path]) for file in again}
+            with _kept():
+                await in_thread(self._kept.begin, spec, values, digests)
+        return made
 
     async def make(self, function: Callable[..., Made], *arguments: Any) -> Made:
         """Call it with these arguments, and with what says whether it is to stop.
@@ -150,7 +199,7 @@ def _write_file(spec: ContainerSpec, file: pb.ConfigFile, told: Found, stopped: 
     """Write it into the sandbox; return its digest. Blocks. Raises ConfigError."""
     data = made_of(spec, file, told, {}, stopped)
     with _folder_of(spec, file) as folder:
-        _write(parts_of(file.path)[-1], data, spec.owner, folder)
+        put_whole(parts_of(file.path)[-1], data, spec.owner, folder)
     return _digest(data)
 
 
@@ -170,9 +219,9 @@ def _rewrite_file(
         return False
     with _folder_of(spec, file, make=False) as folder:
         name = parts_of(file.path)[-1]
-        differs = file.path in digests or _read(folder, name) != data
+        differs = file.path in digests or read_whole(folder, name, MAX_OUTPUT_BYTES) != data
         if differs:
-            _write(name, data, spec.owner, folder)
+            put_whole(name, data, spec.owner, folder)
     if file.path not in digests or file.on_change != pb.ON_CHANGE_RESTART:
         digests[file.path] = _digest(data)
     return differs
@@ -190,6 +239,8 @@ def made_of(
         return file.content.encode()
     used: dict[str, str] = {}
     for name in file.secrets:
+        if name not in secrets:  # of a task that runs
+            raise _wrong(file, f"the value of the secret {name} that it began with is not kept")
         try:
             used[name] = secrets[name].decode()
         except UnicodeDecodeError:
@@ -208,6 +259,16 @@ def made_of(
     if "error" in said:
         raise _wrong(file, cut(said["error"], MAX_SAID))
     return said["made"].encode()
+
+
+@contextlib.contextmanager
+def _kept() -> Iterator[None]:
+    """Raises ConfigError for what cannot be kept."""
+    try:
+        yield
+    except OSError as error:
+        said = f"what its config files are cannot be kept: {os_problem(error)}"
+        raise ConfigError(said) from None
 
 
 def _wrong(file: pb.ConfigFile, why: str) -> ConfigError:
@@ -284,74 +345,5 @@ def _folder_of(spec: ContainerSpec, file: pb.ConfigFile, *, make: bool = True) -
         raise _wrong(file, os_problem(error)) from None
 
 
-def _write(
-    name: str, data: bytes, owner: tuple[int, int] | None, folder: int, mode: int = 0o644
-) -> None:
-    """Put it whole in the place of what is there. Raises OSError."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(NEW, dir_fd=folder)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    made = os.open(NEW, flags, mode, dir_fd=folder)
-    with os.fdopen(made, "wb") as stream:
-        stream.write(data)
-        if owner is not None:
-            os.fchown(stream.fileno(), *owner)
-    os.rename(NEW, name, src_dir_fd=folder, dst_dir_fd=folder)
-
-
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _digests(spec: ContainerSpec) -> dict[str, str]:
-    """Return the digests of what the agent has made for a container, by path.
-
-    None are kept for a sandbox without a guard.
-    """
-    if not _has_guard(spec):
-        return {}
-    try:
-        with _opened(spec.sandbox.parent) as folder:
-            read = json.loads(_read(folder, DIGESTS) or b"{}")
-    except (OSError, ValueError):
-        return {}
-    return read if isinstance(read, dict) else {}
-
-
-def _keep_digests(spec: ContainerSpec, digests: Mapping[str, str]) -> None:
-    """Raises ConfigError."""
-    if _has_guard(spec):
-        try:
-            with _opened(spec.sandbox.parent) as folder:
-                _write(DIGESTS, json.dumps(digests).encode(), None, folder, 0o600)
-        except OSError as error:
-            raise ConfigError(
-                f"what its config files are cannot be kept: {os_problem(error)}"
-            ) from None
-
-
-def _has_guard(spec: ContainerSpec) -> bool:
-    """Whether the sandbox has a folder around it (guards.py), which is called as it is."""
-    return spec.sandbox.parent.name == spec.sandbox.name
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """A folder, while it is needed. Raises OSError."""
-    folder = os.open(path, FOLDER)
-    try:
-        yield folder
-    finally:
-        os.close(folder)
-
-
-def _read(folder: int, name: str) -> bytes | None:
-    """What a file has now; None: nothing that could be ours. Raises OSError."""
-    try:
-        there = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | NO_WAIT, dir_fd=folder)
-    except OSError:
-        return None
-    with os.fdopen(there, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(there).st_mode):
-            return None
-        return stream.read(MAX_OUTPUT_BYTES + 1)

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling, killed_early
 from pymesos_agent.files.addresses import Addresses
 from pymesos_agent.files.artifacts import ArtifactError, Artifacts, OnSocket
-from pymesos_agent.files.config import ConfigError, Rendering
+from pymesos_agent.files.config import NOTHING, ConfigError, Found, Rendering
 from pymesos_agent.files.handing import hand_over
 from pymesos_agent.files.mounting import MountError
 from pymesos_agent.files.turns import HandingStoppedError, turn_of
@@ -32,6 +32,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 log = logging.getLogger(__name__)
 
 Stopped = Callable[[], bool]
+GiveSecrets = Callable[[ContainerSpec, Mapping[str, Found]], Awaitable[ContainerSpec]]
 Step = tuple[str, Callable[[Stopped], None]]  # what is said while it is done; it raises MountError
 
 NOBODY: User = (65534, 65534, ())
@@ -45,7 +46,7 @@ class Fetching:
         self,
         artifacts: Artifacts,
         tell: Callable[[ContainerPulling | ContainerFailed], None],
-        give_secrets: Callable[[ContainerSpec], Awaitable[ContainerSpec]],
+        give_secrets: GiveSecrets,
         rendering: Rendering,
         addresses: Addresses,
     ) -> None:
@@ -107,7 +108,8 @@ class Fetching:
                 self._tell(ContainerPulling(spec.container_id, text))
                 async with self._slots:
                     await self._in_thread(partial(self._fetch_one, artifact, spec))
-            if any(not file.secrets for file in spec.info.container.config):
+            told = NOTHING
+            if spec.info.container.config:
                 self._tell(ContainerPulling(spec.container_id, "Making its config files"))
                 if any(file.addresses for file in spec.info.container.config):
                     await self._addresses.known()
@@ -116,7 +118,7 @@ class Fetching:
                 await self._rendering.write(spec, told)
             if secret_names(spec.info.container):
                 self._tell(ContainerPulling(spec.container_id, "Waiting for its secrets"))
-                spec = await self._give_secrets(spec)
+                spec = await self._give_secrets(spec, told)
         except (ArtifactError, ConfigError, SecretsError) as error:
             del self._tasks[spec.container_id]
             self._tell(ContainerFailed(spec.container_id, str(error)))

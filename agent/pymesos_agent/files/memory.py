@@ -2,6 +2,7 @@
 
     /run/pymesos-0/TAG/CONTAINER/secrets/…   files, for the container's user alone
     /run/pymesos-0/TAG/CONTAINER/variables   a file that its shell reads, if an engine runs it
+    /run/pymesos-0/TAG/CONTAINER/kept        what files with secrets are made anew from
     /run/pymesos-0/TAG/runtime-RUNTIME/…     what a runtime writes down of its containers
     /run/pymesos-0/TAG/pipes-RUNTIME/…       what containers write goes through these
 
@@ -20,6 +21,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pymesos_agent.files.below import opened, put_whole, read_whole
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_core.ids import secret_name_problem
 
@@ -30,6 +32,9 @@ MOUNTS = Path("/proc/self/mountinfo")
 RUN = Path("/run")
 SHARED = Path("/dev/shm")  # noqa: S108 - it is looked at whose the folder in it is
 # With which the names of folders begin that are no container's.
+KEPT = "kept"
+MAX_KEPT_BYTES = 2 * 1024 * 1024
+READABLE = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PIPES, RUNTIMES = "pipes-", "runtime-"
 IN_CONTAINER = "/run/secrets"  # where containers with namespaces find the files
 VARIABLE = "PYMESOS_SECRETS"  # that names the folder
@@ -83,6 +88,37 @@ class Memory:
         folder.mkdir(mode=0o700)
         for name, value in files.items():
             _write(folder / name, value)
+
+    def replace(self, container_id: str, name: str, value: bytes) -> None:
+        """Put another value in the place of one that the container's user may read already.
+
+        Raises OSError.
+        """
+        if problem := secret_name_problem(name):
+            raise OSError(errno.EINVAL, problem)
+        with opened(self.secrets_of(container_id), READABLE) as folder:
+            before = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if os.geteuid() == 0:
+                put_whole(name, value, (before.st_uid, before.st_gid), folder, 0o400)
+                return
+            os.fchmod(folder, 0o700)
+            try:
+                put_whole(name, value, None, folder, 0o400)
+            finally:
+                os.fchmod(folder, 0o500)
+
+    def keep(self, container_id: str, data: bytes) -> None:
+        """Keep something of a container for the agent itself. Raises OSError."""
+        with opened(self.make(container_id)) as folder:
+            put_whole(KEPT, data, None, folder, 0o400)
+
+    def kept(self, container_id: str) -> bytes | None:
+        """What is kept of a container, if anything is."""
+        try:
+            with opened(self.of(container_id)) as folder:
+                return read_whole(folder, KEPT, MAX_KEPT_BYTES)
+        except OSError:
+            return None
 
     def put_variables(self, container_id: str, text: str) -> None:
         """Write variables that nobody else may read yet. Raises OSError."""
@@ -145,12 +181,10 @@ def _open_up(folder: Path) -> None:
     """
     if os.geteuid() == 0:
         return
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    with contextlib.ExitStack() as opened, contextlib.suppress(OSError):
-        above = os.open(folder, flags)
-        opened.callback(os.close, above)
-        secrets = os.open("secrets", flags, dir_fd=above)
-        opened.callback(os.close, secrets)
+    with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+        above = stack.enter_context(opened(folder, READABLE))
+        secrets = os.open("secrets", READABLE, dir_fd=above)
+        stack.callback(os.close, secrets)
         os.fchmod(secrets, 0o700)
 
 

@@ -211,8 +211,6 @@ def _addresses_problem(
             f".{given}: it is for a template that uses addresses, since what else changes reaches"
             f" tasks by rollouts: leave it out"
         )
-    if used.secrets:
-        return ".template: it uses addresses and secrets: make a file of each"
     if "signal" in file and file.get("on_change") != "signal":
         return ".signal: it goes with on_change: signal"
     names = [task["name"] for task in document["tasks"]]

@@ -56,6 +56,8 @@ def pending_task(instance: Instance, priority: int) -> PendingTask:
     scalars = dict(spec.scalars)
     more = sum(volume.size_milli for volume in new_volumes(instance))
     scalars |= {DISK: scalars.get(DISK, 0) + more} if more else {}
+    all_keys = [each.container.keys for each in (spec, *spec.sidecars)]
+    config = [file for keys in all_keys for file in keys.get("config", ())]
     return PendingTask(
         instance.next_task_id,
         instance.group,
@@ -70,15 +72,12 @@ def pending_task(instance: Instance, priority: int) -> PendingTask:
         home_name=instance.saved.hostname,
         secrets=any(_uses_secrets(each) for each in (spec, *spec.sidecars)),
         signals=spec.kill_signal != TERM,
-        config=any("config" in each.container.keys for each in (spec, *spec.sidecars)),
-        addresses=any(_uses_addresses(each) for each in (spec, *spec.sidecars)),
+        config=bool(config),
+        addresses=any(file.get("addresses") for file in config),
+        secret_addresses=any(f.get("addresses") and f.get("secrets") for f in config),
         host_ports=spec.host_ports,
         revocable=spec.revocable,
     )
-
-
-def _uses_addresses(spec: TaskSpec) -> bool:
-    return any(file.get("addresses") for file in spec.container.keys.get("config", ()))
 
 
 def _uses_secrets(spec: TaskSpec) -> bool:

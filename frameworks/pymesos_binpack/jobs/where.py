@@ -81,6 +81,7 @@ def _agent(view: operator_pb2.AgentView) -> OfferedAgent:
         knows_signals=types_pb2.KILL_SIGNAL in info.capabilities,
         knows_config=types_pb2.CONFIG in info.capabilities,
         knows_addresses=types_pb2.ADDRESSES in info.capabilities,
+        knows_secret_addresses=types_pb2.SECRET_ADDRESSES in info.capabilities,
     )
 
 

@@ -27,6 +27,7 @@ class OfferedAgent:
     knows_signals: bool = True
     knows_config: bool = True
     knows_addresses: bool = True
+    knows_secret_addresses: bool = True
     ip: str = ""  # where ports of its tasks are reached
 
     @property

@@ -41,6 +41,8 @@ def lacks(task: PendingTask, agent: OfferedAgent) -> str | None:
         return "it is of a version that makes no config files"
     if task.addresses and not agent.knows_addresses:
         return "it is of a version whose config files have no addresses"
+    if task.secret_addresses and not agent.knows_secret_addresses:
+        return "it is of a version whose config files have secrets or addresses, and not both"
     return None
 
 

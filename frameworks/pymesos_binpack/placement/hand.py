@@ -33,6 +33,7 @@ def agent_of(offer: pb.Offer) -> OfferedAgent:
         knows_signals=pb.KILL_SIGNAL in can,
         knows_config=pb.CONFIG in can,
         knows_addresses=pb.ADDRESSES in can,
+        knows_secret_addresses=pb.SECRET_ADDRESSES in can,
         ip=offer.agent_ip,
     )
 

@@ -35,12 +35,19 @@ class PendingTask:
     host_ports: tuple[int, ...] = ()
     config: bool = False  # it has config files
     addresses: bool = False  # of others are in some of them
+    secret_addresses: bool = False  # some of them have secrets, too
     revocable: bool = False  # it runs on what others may take back, and on nothing else
 
     @property
     def needs(self) -> tuple[bool, ...]:
         """What agents of earlier versions lack."""
-        return self.secrets, self.signals, self.config, self.addresses
+        return (
+            self.secrets,
+            self.signals,
+            self.config,
+            self.addresses,
+            self.secret_addresses,
+        )
 
     @property
     def is_of_agent(self) -> bool:

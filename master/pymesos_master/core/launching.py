@@ -104,6 +104,12 @@ def not_capable(agent: Agent, info: pb.TaskInfo) -> str | None:
         return "Task has config files, for which its agent is too old: upgrade the agent"
     if any(file.addresses for file in config) and pb.ADDRESSES not in agent.info.capabilities:
         return "Task has config files with addresses, for which its agent is too old: upgrade it"
+    both = any(file.addresses and file.secrets for file in config)
+    if both and pb.SECRET_ADDRESSES not in agent.info.capabilities:
+        return (
+            "Task has a config file with secrets and addresses, for which its agent is too old:"
+            " upgrade it, or make a file of each"
+        )
     if info.executor.resources and pb.EXECUTOR_RESOURCES not in agent.info.capabilities:
         return (
             "Task has an executor with resources of its own (ExecutorInfo.resources), which its"

@@ -231,9 +231,6 @@ def _config_problem(container: pb.ContainerInfo) -> str | None:
     places += [(bool(file.secrets), file.path) for file in container.config]
     if len(set(places)) != len(places):
         return "Task has two config files, or one and a secret, with the same path"
-    for file in container.config:
-        if file.addresses and file.secrets:
-            return "Task has a config file with secrets and addresses: make a file of each"
     for has_secrets, path in places:
         if has_secrets and (problem := secret_name_problem(path)):
             return f"Task has a config file with secrets whose path is no plain name: {problem}"

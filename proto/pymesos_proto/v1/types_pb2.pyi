@@ -100,6 +100,7 @@ class AgentCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ADDRESSES: _ClassVar[AgentCapability]
     GROUP_EXECUTORS: _ClassVar[AgentCapability]
     MAY_RETURN: _ClassVar[AgentCapability]
+    SECRET_ADDRESSES: _ClassVar[AgentCapability]
 TASK_STATE_UNSPECIFIED: TaskState
 TASK_STAGING: TaskState
 TASK_STARTING: TaskState
@@ -173,6 +174,7 @@ EXECUTOR_RESOURCES: AgentCapability
 ADDRESSES: AgentCapability
 GROUP_EXECUTORS: AgentCapability
 MAY_RETURN: AgentCapability
+SECRET_ADDRESSES: AgentCapability
 
 class Range(_message.Message):
     __slots__ = ("begin", "end")
