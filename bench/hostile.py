@@ -10,6 +10,8 @@ flood is nice: it would come from another machine, and is not to take this one's
 - neighbour_p99_ms, neighbour_p50_ms: from wanting a task (REVIVE) to TASK_RUNNING.
 - launches: how many of them were measured.
 - master_mib: by how much the master's memory grew during the flood.
+- left_mib: how much of that it still has when the flood is over, its streams have ended, and what
+  is free has gone back (pymesos_core/garbage.py).
 
 `quiet` is the same without a flood. The aim is a p99 below 500 ms beside each kind.
 """
@@ -32,6 +34,8 @@ from failover import LoadGenerator, until
 from flood import FLOODS
 
 from pymesos_core.addresses import HostPort, parse_host_port
+from pymesos_core.budgets import FIRST_MESSAGE_S
+from pymesos_core.garbage import LOOK_S
 from pymesos_core.resources import from_proto, parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, Scheduler
@@ -124,7 +128,8 @@ async def measure(
     flooding: asyncio.subprocess.Process | None = None
     closing = contextlib.AsyncExitStack()
     try:
-        master = roles.master("master", "--log-level", "error", "--agent-ping-timeout", "15")
+        flags = ("--log-level", "error", "--agent-ping-timeout", "15", "--no-http")
+        master = roles.master("master", *flags)
         behaving = await closing.enter_async_context(relay(parse_host_port(master.address), ours))
         info = pb.FrameworkInfo(name="neighbour", capabilities=[pb.PARTITION_AWARE])
         driver = Driver(neighbour, info, behaving)
@@ -132,6 +137,7 @@ async def measure(
         await until("all agents", lambda: load.last["registered"] == agents, 60)
         running.append(asyncio.create_task(driver.run()))
         await neighbour.launch(driver)
+        before_mib = _mib(master)
         if kind != QUIET:
             script = str(Path(__file__).with_name("flood.py"))
             flooding = await asyncio.create_subprocess_exec(
@@ -140,12 +146,15 @@ async def measure(
             )  # fmt: skip
         await asyncio.sleep(WARM_UP_S)
         neighbour.latencies_s.clear()
-        return await _launch_for(seconds, neighbour, driver, master)
+        measured = await _launch_for(seconds, neighbour, driver)
+        measured["master_mib"] = round(_mib(master) - before_mib, 1)
+        if flooding is not None:
+            await _end(flooding)
+            await asyncio.sleep(FIRST_MESSAGE_S + LOOK_S)
+        return {**measured, "left_mib": round(_mib(master) - before_mib, 1)}
     finally:
         if flooding is not None:
-            with contextlib.suppress(ProcessLookupError):
-                flooding.terminate()
-            await flooding.wait()
+            await _end(flooding)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -153,11 +162,17 @@ async def measure(
         await closing.aclose()
 
 
-async def _launch_for(
-    seconds: float, neighbour: Neighbour, driver: Driver, master: Role
-) -> dict[str, float]:
-    process = psutil.Process(master.process.pid)
-    before = process.memory_info().rss
+async def _end(flooding: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        flooding.terminate()
+    await flooding.wait()
+
+
+def _mib(master: Role) -> float:
+    return psutil.Process(master.process.pid).memory_info().rss / MIB
+
+
+async def _launch_for(seconds: float, neighbour: Neighbour, driver: Driver) -> dict[str, float]:
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:
         await asyncio.wait_for(neighbour.launch(driver), 120)
@@ -167,7 +182,6 @@ async def _launch_for(
         "neighbour_p50_ms": round(statistics.median(latencies_ms), 1),
         "neighbour_p99_ms": round(latencies_ms[int(len(latencies_ms) * 0.99)], 1),
         "launches": len(latencies_ms),
-        "master_mib": round((process.memory_info().rss - before) / MIB, 1),
     }
 
 
@@ -190,7 +204,8 @@ def main(
             row = results[kind]
             print(
                 f"{kind:18} p50 {row['neighbour_p50_ms']:8} ms   p99 {row['neighbour_p99_ms']:8} ms"
-                f"   {row['launches']:5} launches   {row['master_mib']:+7} MiB",
+                f"   {row['launches']:5} launches   {row['master_mib']:+7} MiB,"
+                f" {row['left_mib']:+7} after it",
                 flush=True,
             )
     if as_json:

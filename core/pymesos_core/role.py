@@ -33,6 +33,7 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.coordination.standalone import LockedError, lock_directory
 from pymesos_core.directories import disk_problem
 from pymesos_core.exits import ExitStatus, RoleError
+from pymesos_core.garbage import give_back_memory
 from pymesos_core.limits import Limit
 from pymesos_core.log import set_up_logging
 from pymesos_core.metrics import certificate_metrics, serve_metrics
@@ -41,6 +42,7 @@ from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.gate import OnRefused
 from pymesos_core.serving import Listen, bind, make_server
 from pymesos_core.store import Records, Store, StoreError
+from pymesos_core.tasks import beside
 from pymesos_core.text import os_problem
 
 STOP_GRACE_S = 1.0
@@ -170,7 +172,8 @@ async def _serve(
 ) -> ExitStatus | None:
     async with contextlib.AsyncExitStack() as closing:
         process = RoleProcess(name, listen, closing)
-        status = await serve(process)
+        async with beside(give_back_memory()):
+            status = await serve(process)
     if process.not_closed is not None:
         raise process.not_closed
     return status

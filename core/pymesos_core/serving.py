@@ -44,6 +44,8 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.server_handshake_timeout_ms", 5_000),
     ("grpc.max_connection_idle_ms", 60_000),
     ("grpc.max_concurrent_streams", 1_000),  # of one connection
+    # Calls that nobody has looked at yet: each has memory, and gRPC lets 3,000 wait.
+    ("grpc.server.max_pending_requests_hard_limit", 1_000),
 ]
 # For what a role opens itself: its store, ZooKeeper, the calls it relays, files.
 RESERVED_DESCRIPTORS = 512
