@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -175,6 +176,19 @@ class TestLists:
         assert await self.ids(many, "search=an+prod") == []
         assert len(await self.ids(many, "search=%20")) == 3
 
+    async def test_why_a_task_ended_is_searched(self, many: MasterHarness) -> None:
+        ended = "completed=true&search="
+        tasks = {
+            t.task_id: t for f in many.core.state.frameworks.values() for t in f.tasks.values()
+        }
+        reason = types_pb2.REASON_TASK_INVALID
+        tasks["banana"].status = types_pb2.TaskStatus(task_id="banana", reason=reason)
+        assert await self.ids(many, f"{ended}task_invalid") == [], "it may still be mended"
+        tasks["banana"].finished_at_s = 1.0
+        for words in ("task_invalid", "ban+TASK_INV+pack"):
+            assert await self.ids(many, ended + words) == ["banana"], words
+        assert await self.ids(many, f"{ended}task_invalid+cherry") == []
+
     async def test_a_sorted_list_goes_on_in_its_order(self, many: MasterHarness) -> None:
         answering = open_answering(leadership_of(many))
         page = await get_json(answering, "/v1/tasks?sort=-id&limit=2")
@@ -247,13 +261,22 @@ class TestLists:
         items = list(enumerate(numbers))
         usual = sorted(items, key=lambda item: item[1], reverse=descending)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ordering, "SORTED_FIRST", first)
             patch.setattr(ordering, "SORTED_NEXT", then)
             patch.setattr(ordering, "SAMPLE", 7)
-            found = ordering.InOrder(items, lambda item: item[1], descending=descending)
+            found = ordering.InOrder(
+                items, lambda item: item[1], descending=descending, first=first
+            )
             if at < len(items):
                 assert found[at] == usual[at]
             assert read(found) == usual and len(found) == len(usual)
+
+    @pytest.mark.parametrize("descending", [False, True])
+    def test_what_cannot_be_compared_is_there_once_all_the_same(self, *, descending: bool) -> None:
+        """An agent may say that it uses nan."""
+        draw = random.Random(5)
+        keys = [draw.choice([math.nan, draw.random()]) for _ in range(5000)]
+        found = ordering.InOrder(range(5000), keys.__getitem__, descending=descending, first=3)
+        assert sorted(read(found)) == [*range(5000)]
 
     def test_for_the_first_page_not_all_are_sorted(self) -> None:
         compared = 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from itertools import compress, repeat
+from operator import attrgetter, ge, le, not_
 from typing import Any, Generic, TypeVar
 
 from pymesos_core import names
@@ -20,11 +21,12 @@ FRESH_S = 2.0  # so long what was sorted is shown to whoever asks for the same
 MOST_SORTED = 16  # lists are kept for that, the latest
 MOST_WORDS = 8
 SORTED_FIRST = 1000  # items are put in order for a page that has the first of them …
-SORTED_NEXT = 20_000  # … and for one that finds few there, or comes later
+SORTED_NEXT = 20_000  # … and for one that has to look for them, or comes later
 SAMPLE = 1000  # keys tell which come first
 
 Item = TypeVar("Item")
 Key = Callable[[Any], Any]
+Check = Callable[[Task], bool]
 Row = tuple[str, Agent | Quarantined]  # of agents, by id
 
 
@@ -98,9 +100,9 @@ class TaskFilter:
         """Whether to find them takes less than to sort all tasks."""
         return bool(self.id_prefix or self.agent_id or self.name)
 
-    def to_predicate(self) -> Callable[[Task], bool]:
-        """Whether a task is wanted: what is not asked for costs nothing."""
-        checks: list[Callable[[Task], bool]] = []
+    def to_checks(self) -> list[Check]:
+        """What a wanted task passes, but for its words: what is not asked for costs nothing."""
+        checks: list[Check] = []
         if self.framework_id:
             checks.append(lambda task: task.framework_id == self.framework_id)
         if self.agent_id:
@@ -120,17 +122,23 @@ class TaskFilter:
                 )
             else:
                 checks.append(lambda task: called(task.key[1], task.name))
+        return checks
 
-        if len(checks) == 1:
-            return checks[0]
 
-        def is_wanted(task: Task) -> bool:
-            for check in checks:  # noqa: SIM110 - a generator for each task takes its time
-                if not check(task):
-                    return False
-            return True
+def every(checks: Sequence[Check]) -> Check:
+    """Whether a task passes all of these. It is asked of tens of thousands: each call counts."""
+    if not checks:
+        return lambda task: True
+    if len(checks) == 1:
+        return checks[0]
 
-        return is_wanted
+    def passes(task: Task) -> bool:
+        for check in checks:  # noqa: SIM110 - a generator for each task takes its time
+            if not check(task):
+                return False
+        return True
+
+    return passes
 
 
 class Sorted:
@@ -149,24 +157,27 @@ class Sorted:
         sort: str,
         keys: Mapping[str, Key],
         items: Callable[[], Sequence[Any]],
+        first: int = SORTED_FIRST,
     ) -> InOrder[Any]:
-        """What there is, by one of the keys. Raises RequestError (INVALID)."""
+        """What there is, by one of the keys, as by `sorted_by`. Raises RequestError (INVALID)."""
         now_s = self._clock().mono_s
         self._known = {k: v for k, v in self._known.items() if now_s - v[0] < FRESH_S}
         known = self._known.get((what, sort))
         if known is None:
-            known = self._known[what, sort] = (now_s, sorted_by(sort, keys, items()))
+            known = self._known[what, sort] = (now_s, sorted_by(sort, keys, items(), first))
             if len(self._known) > MOST_SORTED:
                 del self._known[next(iter(self._known))]
         return known[1]
 
 
-def sorted_by(sort: str, keys: Mapping[str, Key], items: Sequence[Item]) -> InOrder[Item]:
-    """Return items by one of the keys. Raises RequestError (INVALID)."""
+def sorted_by(
+    sort: str, keys: Mapping[str, Key], items: Sequence[Item], first: int = SORTED_FIRST
+) -> InOrder[Item]:
+    """Return items by one of the keys; see InOrder for `first`. Raises RequestError (INVALID)."""
     name = sort.removeprefix("-")
     if name not in keys:
         raise invalid(f"sort is {quoted(sort)}; expected is one of {', '.join(keys)}")
-    return InOrder(items, keys[name], descending=sort != name)
+    return InOrder(items, keys[name], descending=sort != name, first=first)
 
 
 class InOrder(Generic[Item]):
@@ -177,9 +188,16 @@ class InOrder(Generic[Item]):
     """
 
     def __init__(
-        self, items: Sequence[Item], key: Callable[[Item], Any], *, descending: bool
+        self,
+        items: Sequence[Item],
+        key: Callable[[Item], Any],
+        *,
+        descending: bool,
+        first: int = SORTED_FIRST,
     ) -> None:
+        """`first` is how many are put in order when it is read first."""
         self._items = items
+        self._first = first
         self._keys = list(map(key, items))
         self._descending = descending
         # Some of the keys tell about how many come before which. They are drawn, since each
@@ -189,38 +207,45 @@ class InOrder(Generic[Item]):
         self._marks = sorted(marks, reverse=descending)
         self._mark = -1  # up to this one it is sorted
         self._sorted: list[Item] = []
+        self._left: Sequence[int] = range(len(items))  # places, some of which …
+        self._is_taken: Sequence[bool] = ()  # … were taken by the latest mark
 
     def __len__(self) -> int:
         return len(self._items)
 
     def __getitem__(self, index: int) -> Item:
+        if index >= len(self._sorted):
+            self._sort_up_to(index)
+        return self._sorted[index]
+
+    def _sort_up_to(self, index: int) -> None:
         while len(self._sorted) <= index < len(self._items):
             self._sort_more()
-        return self._sorted[index]
 
     def _sort_more(self) -> None:
         """Put about as many more in order as a page may look at, with all of the same keys."""
         done, marks, keys = len(self._sorted), self._marks, self._keys
-        wanted = max(SORTED_NEXT, 2 * done) if done else SORTED_FIRST
+        wanted = max(SORTED_NEXT, 2 * done) if done else self._first
         mark = max(self._mark + 1, wanted * len(marks) // len(keys))
         while 0 <= self._mark < mark < len(marks) and marks[mark] == marks[self._mark]:
             mark += 1
-        places = sorted(self._places(mark), key=keys.__getitem__, reverse=self._descending)
+        places = sorted(self._taken(mark), key=keys.__getitem__, reverse=self._descending)
         self._sorted.extend(map(self._items.__getitem__, places))
         self._mark = mark
 
-    def _places(self, mark: int) -> Iterable[int]:
-        """Where those are whose keys come after the latest mark, up to and with this one."""
-        keys, marks, begins = self._keys, self._marks, self._mark < 0
-        ends = mark >= len(marks)
-        if begins and ends:
-            return range(len(keys))
-        after = None if begins else marks[self._mark]
-        if self._descending:
-            last = min(keys) if ends else marks[mark]
-            return [n for n, key in enumerate(keys) if key >= last and (begins or key < after)]
-        last = max(keys) if ends else marks[mark]
-        return [n for n, key in enumerate(keys) if key <= last and (begins or key > after)]
+    def _taken(self, mark: int) -> Iterable[int]:
+        """Where those are whose keys come up to a mark, of those that were not taken before.
+
+        There is no step of Python for each: that would take three times as long.
+        """
+        if self._is_taken:
+            self._left = [*compress(self._left, map(not_, self._is_taken))]
+        left = self._left
+        if mark >= len(self._marks):
+            return left
+        keys = self._keys if len(left) == len(self._keys) else map(self._keys.__getitem__, left)
+        self._is_taken = [*map(ge if self._descending else le, keys, repeat(self._marks[mark]))]
+        return compress(left, self._is_taken)
 
 
 def words_of(search: str) -> list[str]:
@@ -270,16 +295,26 @@ def task_search(state: ClusterState, words: Sequence[str]) -> Callable[[Task], b
     hosts = _Once(lambda agent_id: _hostname(state.agents.get(agent_id)))
     names_of = _Once(lambda framework_id: _framework_name(state.frameworks.get(framework_id)))
 
+    def lacks(of: tuple[str, str, str]) -> list[str]:
+        role, agent_id, framework_id = of
+        text = f"{role} {hosts[agent_id]} {names_of[framework_id]}".casefold()
+        return [word for word in words if word not in text]  # as words have no spaces
+
+    left = _Once(lacks)  # for a task's own to have, by what it shares with others
+
     def has(task: Task) -> bool:
-        status = task.status if task.finished_at_s else None
-        reason = reason_name(status.reason) if status is not None else ""
-        text = (
-            f"{task.key[1]} {task.name} {task.role} {hosts[task.agent_id]}"
-            f" {names_of[task.framework_id]} {reason}"
-        ).casefold()
-        for word in words:  # noqa: SIM110 - a generator for each task takes its time
-            if word not in text:
-                return False
+        asked = left[task.role, task.agent_id, task.framework_id]
+        own = f"{task.key[1]} {task.name}".casefold()
+        for word in asked:
+            if word not in own:
+                return bool(task.finished_at_s) and _has_with_reason(task, own, asked)
         return True
 
     return has
+
+
+def _has_with_reason(task: Task, own: str, words: Iterable[str]) -> bool:
+    """Whether a task that has ended has all words, in what is its own or in why it ended."""
+    status = task.status
+    reason = reason_name(status.reason).casefold() if status is not None else ""
+    return all(word in own or word in reason for word in words)

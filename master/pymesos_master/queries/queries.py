@@ -25,9 +25,12 @@ from pymesos_master.queries.explaining import explanation
 from pymesos_master.queries.looking import Look
 from pymesos_master.queries.ordering import (
     AGENT_KEYS,
+    SORTED_FIRST,
+    SORTED_NEXT,
     AgentSearch,
     Sorted,
     TaskFilter,
+    every,
     sorted_by,
     task_keys,
     task_search,
@@ -162,9 +165,13 @@ class Queries:
         state = self._state
         may = self.permits.readable(caller, "Operator.ListTasks")
         words = words_of(wanted.search)
-        has_words = task_search(state, words)
         may_env = roles_for(state.policy, caller, Verb.READ_ENV)
-        is_wanted = wanted.to_predicate()
+        checks = wanted.to_checks()
+        is_named = every(checks)
+        if not may.every:
+            checks.append(lambda task: task.role in may)
+        if words:
+            checks.append(task_search(state, words))
         self._uses.keep(state.agents.keys())
 
         def known() -> list[Task]:
@@ -180,7 +187,7 @@ class Queries:
             if not wanted.sort:
                 return known()
             if wanted.is_narrow:
-                found = list(filter(is_wanted, known()))
+                found = list(filter(is_named, known()))
                 return sorted_by(wanted.sort, task_keys(state), found)
             states = frozenset(wanted.states)
 
@@ -188,13 +195,15 @@ class Queries:
                 return [task for task in known() if task.state in states] if states else known()
 
             what = ("tasks", wanted.framework_id, wanted.completed, states)
-            return self._sorted.get(what, wanted.sort, task_keys(state), in_states)
+            looks = wanted.called or words or not may.every
+            first = SORTED_NEXT if looks else SORTED_FIRST
+            return self._sorted.get(what, wanted.sort, task_keys(state), in_states, first)
 
         return self._pages.page(
             caller.taker,
             page,
             items,
-            lambda task: is_wanted(task) and task.role in may and (not words or has_words(task)),
+            every(checks),
             lambda task: task_view(state, task, self._uses, with_env=task.role in may_env),
             of="tasks",
         )
