@@ -39,7 +39,7 @@ OF_AN_ADDRESS = 20
 # What a page asks for again and again, how often, and how old the answers may be.
 LISTS = ("/v1/overview?failures=50", "/v1/tasks?limit=200&sort=-launched")
 ASKS_EVERY_S = 5.0
-HEADERS = "Host: 127.0.0.1\r\nCache-Control: max-age=1\r\n\r\n"
+HEADERS = "Host: 127.0.0.1\r\nCache-Control: max-age=2\r\n\r\n"
 LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 AT_ONCE, IN_FLIGHT = 16, 500
 

@@ -93,14 +93,11 @@ class Happened:
         )
 
 
-def _kept_bytes(effect: PublishEvent) -> int:
-    size, resources = len(effect.message) + len(effect.task_id), effect.resources
-    if resources is EMPTY:  # as of most
-        return size
+def _resources_bytes(resources: Resources) -> int:
     entries = _entries(resources)
     for bag in resources.tagged.values():
         entries += _entries(bag)
-    return size + ENTRY_BYTES * entries
+    return ENTRY_BYTES * entries
 
 
 def _entries(bag: Resources) -> int:
@@ -127,7 +124,9 @@ class History:
     def add(self, effect: PublishEvent) -> None:
         """Note an event that happened."""
         self.latest += 1
-        size = _kept_bytes(effect)
+        size = len(effect.message) + len(effect.task_id)
+        if effect.resources is not EMPTY:  # as of most it is
+            size += _resources_bytes(effect.resources)
         self._events.append(effect)
         self._sizes.append(size)
         self._kept_bytes += size

@@ -372,15 +372,9 @@ def _add(
     framework.tasks[task.task_id] = task
     agent.tasks[task.key] = task
     accounting.look(ctx, task)
-    ctx.publish(
-        ClusterEvent.TASK_ADDED,
-        agent_id=agent.agent_id,
-        framework_id=framework.framework_id,
-        task_id=info.task_id,
-        task_state=pb.TASK_STAGING,
-        resources=needed or EMPTY,
-        roles=(role,),
-    )
+    # What is kept of it is what is kept of the task.
+    added = ClusterEvent.TASK_ADDED
+    ctx.publish_of(task, added, pb.TASK_STAGING, resources=task.resources or EMPTY)
 
 
 def _tell_launch(

@@ -30,7 +30,7 @@ from pymesos_master.core.effects import (
 from pymesos_master.core.lifecycles import DrainState
 from pymesos_master.core.registered import Registered
 from pymesos_master.core.registry import to_change
-from pymesos_master.core.state import Agent, ClusterState, Config, Framework, Purpose, Record
+from pymesos_master.core.state import Agent, ClusterState, Config, Framework, Purpose, Record, Task
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -223,3 +223,31 @@ class Context:
                 roles,
             )
         )
+
+    def publish_of(
+        self,
+        task: Task,
+        kind: ClusterEvent.Kind,
+        state: pb.TaskState,
+        reason: pb.Reason = pb.REASON_UNSPECIFIED,
+        message: str = "",
+        resources: Resources = EMPTY,
+    ) -> None:
+        """Tell those who watch of a task; most of what happens is that, so it takes little."""
+        if self.watched:
+            framework_id, task_id = task.key
+            self.out.append(
+                PublishEvent(
+                    self.now.wall_s,
+                    kind,
+                    task.agent_id,
+                    framework_id,
+                    task_id,
+                    "",
+                    state,
+                    reason,
+                    resources,
+                    message,
+                    (task.role,),
+                )
+            )

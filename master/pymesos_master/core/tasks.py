@@ -90,17 +90,7 @@ def _publish(
     ctx: Context, task: Task, state: pb.TaskState, reason: pb.Reason, message: str
 ) -> None:
     names.look(ctx, task.key)
-    if ctx.watched:  # else nothing is put together
-        ctx.publish(
-            ClusterEvent.TASK_UPDATED,
-            agent_id=task.agent_id,
-            framework_id=task.framework_id,
-            task_id=task.task_id,
-            task_state=state,
-            reason=reason,
-            message=message,
-            roles=(task.role,),
-        )
+    ctx.publish_of(task, ClusterEvent.TASK_UPDATED, state, reason, message)
 
 
 def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:

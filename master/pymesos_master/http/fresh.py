@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-MOST_AGE_S = 1.0
+MOST_AGE_S = 2.0
 MOST_BYTES = 8 << 20
 MOST_ANSWERS = 256
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=([0-9]{1,9})(?:$|[\s,])", re.IGNORECASE)

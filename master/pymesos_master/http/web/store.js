@@ -11,7 +11,6 @@
 
 export const MOST_ROWS = 2000;
 const PAGE = 200;
-const OF_A_MOMENT_AGO = { "Cache-Control": "max-age=1" }; // as another page was answered
 const SOON_MS = 500; // between an event and the question what it has changed
 const SELDOM_MS = 60000; // what is asked no more often hardly changes, and by no event
 const GAP_MS = 2000; // between two questions for the same at least,
@@ -24,6 +23,9 @@ const entries = new Map();
 let changed = () => {};
 let busyUntil = 0;
 let failing = 0; // answers in a row that did not come
+
+/** As another page was answered a moment ago, which is longer where more happens than anybody reads. */
+const ofAMomentAgo = () => ({ "Cache-Control": `max-age=${Date.now() < busyUntil ? 2 : 1}` });
 
 /** Say what is to be done when something else is known. @param {() => void} then */
 export function onChange(then) {
@@ -113,7 +115,7 @@ export async function tell(url, body, method = "POST") {
  * @returns {Known<import("./types.js").Answer<Address>>}
  */
 export function use(url, everyMs = 5000) {
-  return entry(url, everyMs, (aborted) => ask(url, { signal: aborted.signal, headers: OF_A_MOMENT_AGO })).known;
+  return entry(url, everyMs, (aborted) => ask(url, { signal: aborted.signal, headers: ofAMomentAgo() })).known;
 }
 
 /**
@@ -138,7 +140,7 @@ export function useList(path, query, name, rows = PAGE, everyMs = 5000, most = M
     // A page may be short, or empty, and more to come: the master looks at so many at a time.
     for (let page = 0; page < 40; page += 1) {
       const limit = Math.min(1000, Math.max(PAGE, wanted - found.length));
-      const answer = await ask(address(path, { ...query, limit, page_token: token }), { signal: aborted.signal, headers: OF_A_MOMENT_AGO });
+      const answer = await ask(address(path, { ...query, limit, page_token: token }), { signal: aborted.signal, headers: ofAMomentAgo() });
       found.push(...answer[name]);
       token = answer.next_page_token ?? "";
       if (!token || found.length >= wanted) break;
