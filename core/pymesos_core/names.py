@@ -51,11 +51,18 @@ class TaskName:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """JOB, JOB.task and JOB.task.instance, with the job's name and with its id."""
+        """JOB, JOB.task and JOB.task.instance, with the job's name and with its id.
+
+        Of later versions also as `jobs JOB` shows an instance: JOB.task.instance.v3.
+        """
+        again = f"r{self.again}" if self.again else ""
+        version = f".v{self.version}{again}" if self.version > 1 or again else ""
         out: list[str] = []
         for head in (self.job, self.job_id):
             task = f"{head}.{self.task}"
             out += (head, task, f"{task}.{self.instance}")
+            if version:
+                out.append(f"{task}.{self.instance}{version}")
             if self.sidecar:
                 out += (f"{task}{self._beside}", f"{task}.{self.instance}{self._beside}")
         return tuple(out)

@@ -129,6 +129,27 @@ class TestApply:
         assert not desk.apply(document({**WEB, "instances": 3, "scale": scale})).warnings
         assert not desk.apply(document(WEB)).warnings
 
+    @pytest.mark.parametrize(
+        ("delay", "deadline_s", "warned"),
+        [({}, 25, True), ({}, 26, False), ({"delay_s": 1}, 25, False), ({"delay_s": 20}, 29, True)],
+    )
+    def test_a_deadline_that_no_instance_could_meet_is_warned_of(
+        self, desk: Desk, delay: dict[str, float], deadline_s: float, warned: bool
+    ) -> None:
+        check = {"command": "true", **delay}
+        update = {"healthy_deadline_s": deadline_s}  # and min_healthy_s is 10
+        for kind in ("health_check", "readiness_check"):
+            text = document({**WEB, kind: check, "update": update})
+            for dry_run in (True, False):
+                warnings = desk.apply(text, dry_run=dry_run).warnings
+                assert [w.partition(" s after")[0] for w in warnings] == (
+                    [f"web: a changed instance is stable {10 + delay.get('delay_s', 15):g}"]
+                    if warned
+                    else []
+                )
+        batch = {"name": "web", "command": "x", "readiness_check": check}
+        assert not desk.apply(document(batch, name="b"), dry_run=True).warnings
+
     def test_a_secret_that_its_role_does_not_have_is_warned_of(self, desk: Desk) -> None:
         template = {"path": "a", "template": "{{ secrets.key }}"}
         text = document({**WEB, "secrets": [{"name": "db"}], "config": [template]})

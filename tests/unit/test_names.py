@@ -92,6 +92,26 @@ def test_names_of_the_tasks_of_a_job(text: str, meant: list[Named[str]]) -> None
         assert fits(thing.id, "") or thing not in meant, "the master lets it through"
 
 
+LATER = [task("web-0a1b2c3d.w.0.v3.1", live=False), task("web-0a1b2c3d.w.0.v3.2")]
+AGAIN = task("web-0a1b2c3d.w.0.v3r1.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("web.w.0.v3", [LATER[1]]),
+        ("web-0a1b2c3d.w.0.v3", [LATER[1]]),
+        ("web.w.0.v3r1", [AGAIN]),
+        ("web.w.0.v2", []),
+    ],
+)
+def test_an_instance_is_named_as_jobs_shows_it(text: str, meant: list[Named[str]]) -> None:
+    everything = [OLD, NEW, *LATER, AGAIN]
+    found = find(text, everything)
+    assert (found.fits, found.exact) == (tuple(meant), bool(meant))
+    assert all(task_filter(text, exact=True)(thing.id, "") for thing in meant)
+
+
 FIRST = "2026-11-28T01:30Z"
 RUNS = {  # by the task of each attempt
     "reports-0a1b2c3d.daily.0.1": FIRST,

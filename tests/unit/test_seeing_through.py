@@ -48,6 +48,26 @@ async def test_it_ends_once_its_rollout_has_whatever_runs(
         assert await versions._see_through(cast(Any, None), "h:1", "shop-1", 2) == status
 
 
+async def test_what_runs_and_is_not_ready_is_waited_for_and_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def watch(*_: Any) -> AsyncIterator[pb.JobView]:
+        for ready in (False, False, True):
+            view = pb.JobView(job_id="shop-1", state="running", settled=True, version=1)
+            view.instances.append(RUNS)
+            view.instances[0].ready = ready
+            view.instances[0].task_id = "shop-1.web.0.1"
+            yield view
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(versions, "watch", watch)
+    async with asyncio.timeout(5):
+        assert await versions._see_through(cast(Any, None), "h:1", "shop-1", 1) == 0
+    said = capsys.readouterr().out
+    assert said.count("1 instance runs and is not ready yet; `pymesos-cli explain task") == 1
+    assert "explain task shop-1.web.0.1` says why" in said
+
+
 async def test_what_crashes_is_waited_for_while_no_rollout_has_failed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -120,7 +120,9 @@ def _number(flag: str, text: str | None, default: float) -> float:
 @room.command()
 @click.argument("file", type=click.Path(path_type=Path), shell_complete=completing.files_here)
 @click.option("--plan", is_flag=True, help="Show what would change, and change nothing.")
-@click.option("--wait", is_flag=True, help="Stay until all instances are as the file says.")
+@click.option(
+    "--wait", is_flag=True, help="Stay until all instances are as the file says, and ready."
+)
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the file: see `run`."
 )

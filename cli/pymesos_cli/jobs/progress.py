@@ -127,6 +127,10 @@ class Progress:
             for i in self._instances.values()
         )
 
+    def not_ready(self) -> list[str]:
+        """The ids of the tasks that run, and whose checks do not all pass."""
+        return [i.task_id for i in self._instances.values() if runs_not_ready(i)]
+
     def failed(self) -> bool:
         """Whether an instance has ended for good without having finished."""
         return any(i.done and i.state != types_pb2.TASK_FINISHED for i in self._instances.values())

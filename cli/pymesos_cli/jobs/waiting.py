@@ -71,7 +71,9 @@ async def ask_services(cluster: Cluster, text: str) -> Known:
                         parts = TaskName(job.job_id, job.name, i.task_name, i.instance, i.attempts)
                         home = i.data_on or (i.agent_id if i.task_name in daemons else "")
                         item = Waiting(job.framework_id, parts.of_instance, i, job.role, home)
-                        known.waiting.append(Named(item, parts.of_instance, parts.names))
+                        shown = (f"{job.name}.{i.name}", f"{job.job_id}.{i.name}")
+                        names = (*parts.names, *(shown if i.name else ()))
+                        known.waiting.append(Named(item, parts.of_instance, names))
                     elif i.explanation and not is_terminal(i.state):
                         known.notes[i.task_id] = i.explanation
                     if runs_not_ready(i):

@@ -15,8 +15,10 @@ from pymesos_binpack.jobs.rollouts.rules import (
     Promote,
     UpdateRules,
 )
-from pymesos_binpack.specs import TaskSpec
+from pymesos_binpack.specs import Job, TaskSpec
 
+USUAL_DELAY_S = 15.0  # as the contract has it
+MAX_WARNINGS = 20
 _SECONDS = ("min_healthy_s", "healthy_deadline_s", "progress_deadline_s")
 
 
@@ -37,6 +39,24 @@ def rules_of(spec: TaskSpec) -> UpdateRules:
         of_agents=usual.of_agents,
         **said,
     )
+
+
+def update_warnings(job: Job) -> list[str]:
+    """Return the tasks of which no changed instance could become stable in time, as sentences."""
+    out = []
+    for spec in job.tasks:
+        checks = (spec.container.health_check, spec.container.readiness_check)
+        delays = [float(check.get("delay_s", USUAL_DELAY_S)) for check in checks if check]
+        rules = rules_of(spec)
+        least_s = max(delays, default=0.0) + rules.min_healthy_s
+        if spec.is_service and least_s >= rules.healthy_deadline_s:
+            out.append(
+                f"{spec.name}: a changed instance is stable {least_s:g} s after its start at the"
+                f" earliest (delay_s of its check and min_healthy_s), and has failed after"
+                f" {rules.healthy_deadline_s:g} s (healthy_deadline_s): let delay_s be less, or"
+                f" healthy_deadline_s more"
+            )
+    return out[:MAX_WARNINGS]
 
 
 def _usual_rules(spec: TaskSpec) -> UpdateRules:

@@ -13,6 +13,7 @@ from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.scaling import scaled
 from pymesos_binpack.jobs.secrets import secret_warnings
 from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.jobs.updating import update_warnings
 from pymesos_binpack.placement.packing import text_of
 from pymesos_binpack.services.asked import Call, answering, runs, short, who
 from pymesos_binpack.services.changing import (
@@ -178,7 +179,7 @@ class ApplyCalls(ChangeCalls):
     def _warnings(self, job: Job) -> list[str]:
         """What of a job has no effect, or will not do as things are."""
         there = self.binpack.core.secret_names(job.role)
-        return [*scale_warnings(job), *secret_warnings(job, there)]
+        return [*scale_warnings(job), *update_warnings(job), *secret_warnings(job, there)]
 
 
 def _is_left_midway(target: JobState, tasks: Sequence[TaskChange]) -> bool:
