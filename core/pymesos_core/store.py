@@ -41,7 +41,7 @@ _IN_USE = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 def _failed(what: str, path: str, error: sqlite3.Error | OSError) -> StoreError:
     """The sentence for an error of the disk or of SQLite."""
     if isinstance(error, OSError):
-        said = disk_problem(error) or str(error)
+        said = disk_problem(error) or error.strerror or str(error)
         return StoreError(f"cannot {what} {path}: {said}")
     # Extended codes say more in their upper bits; Python's own errors have none.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF

@@ -13,18 +13,22 @@ class Handler(socketserver.StreamRequestHandler):
         database = sqlite3.connect(sys.argv[2])
         database.execute("CREATE TABLE IF NOT EXISTS pair (key TEXT PRIMARY KEY, value TEXT)")
         for line in self.rfile:
-            verb, key, *rest = line.decode().strip().split(" ", 2)
-            if verb == "set":
-                with database:
-                    database.execute("REPLACE INTO pair VALUES (?, ?)", (key, rest[0]))
-                answer = "ok"
-            else:
-                row = database.execute("SELECT value FROM pair WHERE key = ?", (key,)).fetchone()
-                answer = row[0] if row else ""
+            match line.decode(errors="replace").strip().split(" ", 2):
+                case ["set", key, value]:
+                    with database:
+                        database.execute("REPLACE INTO pair VALUES (?, ?)", (key, value))
+                    answer = "ok"
+                case ["get", key]:
+                    row = database.execute("SELECT value FROM pair WHERE key = ?", (key,))
+                    (answer,) = row.fetchone() or ("",)
+                case _:
+                    answer = "error: `set KEY VALUE` or `get KEY` is expected"
             self.wfile.write(answer.encode() + b"\n")
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3 or not sys.argv[1].isdecimal():
+        sys.exit("usage: database.py PORT FILE")
     socketserver.ThreadingTCPServer.allow_reuse_address = True
     with socketserver.ThreadingTCPServer(("127.0.0.1", int(sys.argv[1])), Handler) as server:
         server.serve_forever()

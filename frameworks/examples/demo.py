@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -139,6 +140,12 @@ def isolation() -> list[str]:
 
 def main() -> int:
     """The exit status."""
+    if shutil.which("pymesos-cli") is None:
+        print(
+            "demo: pymesos-cli is not on PATH: `make demo`, or `. .venv/bin/activate` before this",
+            file=sys.stderr,
+        )
+        return 1
     begin = time.monotonic()
     os.environ[TAG] = f"{os.getpid()}.{time.time_ns()}"
     say("a local cluster of 3 agents")

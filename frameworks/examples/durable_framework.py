@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pymesos_core.store import Store
+from pymesos_core.store import Store, StoreError
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, Room, Scheduler, is_terminal, run_framework
 
@@ -35,5 +35,8 @@ if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("usage: durable_framework.py HOST:PORT FOLDER")
     info = pb.FrameworkInfo(name="durable", failover_timeout_s=600)
-    store = Store(Path(sys.argv[2]) / "state.sqlite")
+    try:
+        store = Store(Path(sys.argv[2]) / "state.sqlite")
+    except StoreError as error:
+        sys.exit(f"durable: {error}")
     sys.exit(run_framework(Durable(), info, sys.argv[1:2], store=store))

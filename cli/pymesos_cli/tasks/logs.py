@@ -37,7 +37,8 @@ async def show_logs(
         for view, prefix in zip(views, prefixes, strict=True)
     ]
     results = await asyncio.gather(*copies, return_exceptions=True)
-    problems = [result for result in results if isinstance(result, CliError)]
+    failed = [result for result in results if isinstance(result, CliError)]
+    problems = [*{str(problem): problem for problem in failed}.values()]  # each is said once
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, CliError):
             raise result

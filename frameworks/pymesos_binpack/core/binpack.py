@@ -100,11 +100,7 @@ class BinpackCore:
     """Deterministic: same state, event and time give the same effects."""
 
     def __init__(
-        self,
-        policy: Policy,
-        records: Records,
-        roles: Iterable[str] = ("*",),
-        load: Load = load_job,
+        self, policy: Policy, records: Records, roles: Iterable[str] = ("*",), load: Load = load_job
     ) -> None:
         """Take over from the state directory. Raises ValueError when it cannot be read.
 
