@@ -12,7 +12,7 @@ import grpc.aio
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import CliError, status_of
 from pymesos_core.addresses import HostPort
-from pymesos_core.following import AGENT_KEY, describe
+from pymesos_core.following import AGENT_KEY, NOT_REACHABLE, WHY_NOT, describe
 from pymesos_core.grpc_transport import call_error, open_channel
 from pymesos_core.security.identities import Kind, name_in
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -54,8 +54,8 @@ async def sandbox_of(
     name = name_in(view.agent_principal, Kind.AGENT)
     at = HostPort(address.ip, address.port)
     channel = open_channel(at, Kind.AGENT, cluster.credentials, name)
+    metadata: Metadata = ()
     try:
-        metadata: Metadata = ()
         through = channel
         # With certificates agents answer to masters only, who go by the policy.
         if cluster.credentials is not None or not await _answers(SandboxStub(channel), view):
@@ -64,9 +64,20 @@ async def sandbox_of(
         yield SandboxStub(through), metadata
     except grpc.aio.AioRpcError as error:
         if error.code() == grpc.StatusCode.UNAVAILABLE:
-            raise CliError(
-                f"{where} is not reachable, neither from here nor from the master; is it running?"
-            ) from error
+            raise CliError(_unreached(where, error, through_master=bool(metadata))) from error
         raise CliError(f"{where}: {describe(call_error(error))}", status_of(error)) from error
     finally:
         await channel.close()
+
+
+def _unreached(where: str, error: grpc.aio.AioRpcError, *, through_master: bool) -> str:
+    """Say who it is that does not answer, or answers no more."""
+    if not through_master:  # it did, just before
+        return f"{where} answers no more; if it is started again, so is this to be: tasks run on"
+    # What a master says of an agent is in words of ours.
+    if error.details() in (NOT_REACHABLE, *WHY_NOT.values()):
+        return f"{where} is not reachable, neither from here nor from the master; is it running?"
+    return (
+        f"the master through which {where} was asked answers no more, as at a failover; try this"
+        f" again"
+    )

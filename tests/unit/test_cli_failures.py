@@ -588,3 +588,34 @@ class TestJobsOfRunsThatDied:
         self, monkeypatch: pytest.MonkeyPatch, change: dict[str, str]
     ) -> None:
         assert await self.ended(monkeypatch, **change) == []
+
+
+@pytest.mark.parametrize(
+    ("through_master", "details", "said"),
+    [
+        (False, "Socket closed", "the agent h (10.0.0.1:5051) answers no more; if it is started"),
+        (True, "not reachable", "h (10.0.0.1:5051) is not reachable, neither from here nor from"),
+        (True, "not reachable: nothing listens there", "not reachable, neither from here nor from"),
+        (True, "Socket closed", "the master through which the agent h (10.0.0.1:5051) was asked"),
+    ],
+)
+async def test_who_it_is_that_answers_no_more(
+    monkeypatch: pytest.MonkeyPatch, through_master: bool, details: str, said: str
+) -> None:
+    """At a failover of the masters every `logs -f` said that its agent could not be reached."""
+
+    async def answers(*_: object) -> bool:
+        return not through_master
+
+    async def leader_channel() -> object:
+        return grpc.aio.insecure_channel("127.0.0.1:1")
+
+    monkeypatch.setattr(sandboxes, "_answers", answers)
+    cluster = cast(Cluster, SimpleNamespace(credentials=None, leader_channel=leader_channel))
+    view = pb.TaskView()
+    view.agent_address.CopyFrom(types_pb2.Address(hostname="h", ip="10.0.0.1", port=5051))
+    nothing = grpc.aio.Metadata()
+    with pytest.raises(CliError) as error:
+        async with sandbox_of(cluster, view):
+            raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, nothing, nothing, details)
+    assert said in error.value.format_message()
