@@ -101,4 +101,8 @@ class Folder(click.Path):
         """See click."""
         if isinstance(value, str) and not value.strip():
             self.fail("it is empty; a directory is expected, and . is this one", param, ctx)
-        return super().convert(value, param, ctx)
+        path = super().convert(value, param, ctx)
+        assert isinstance(path, Path)
+        if path.exists() and not path.is_dir():  # a pipe, of which click says nothing
+            self.fail(f"{quoted(str(path))} is no directory, and one is expected", param, ctx)
+        return path

@@ -219,14 +219,14 @@ def _failed(name: str, error: Exception) -> ExitStatus:
 @contextlib.contextmanager
 def holding(directory: Path, flag: str) -> Iterator[None]:
     """Hold a directory, which is the value of `flag`, for this process alone. Raises RoleError."""
-    what = "work" if flag == "--work-dir" else "state"
+    what = {"--work-dir": "work directory", "--folder": "folder"}.get(flag, "state directory")
     try:
         lock = lock_directory(directory)
     except OSError as error:
         why = disk_problem(error) or os_problem(error)
-        raise RoleError(f"cannot use the {what} directory ({flag}): {why}") from error
+        raise RoleError(f"cannot use the {what} ({flag}): {why}") from error
     except LockedError as error:
-        raise RoleError(f"cannot use the {what} directory: {error}") from error
+        raise RoleError(f"cannot use the {what}: {error}") from error
     try:
         yield
     finally:

@@ -13,9 +13,10 @@ from pymesos_core.coordination.detect import detector_for
 from pymesos_core.discovery.following import FILE, Following
 from pymesos_core.discovery.resolver import Names
 from pymesos_core.discovery.zone import DOMAIN
-from pymesos_core.flags import WholeRange
+from pymesos_core.flags import Folder, WholeRange
+from pymesos_core.log import LEVELS
 from pymesos_core.outside import outside_with
-from pymesos_core.role import RoleProcess, serve_role
+from pymesos_core.role import RoleProcess, holding, serve_role
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import Kind
 from pymesos_core.serving import Listen
@@ -77,7 +78,6 @@ async def serve(process: RoleProcess, master: str, tls: Path | None, balancing: 
         balancing.program, folder, balancing.doors, outside.mono_s,
         certificates=certificates, wall_s=outside.wall_s,
     )  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     names = Told(balancer.changed)
     following = Following(names, outside, folder / FILE)
 
@@ -138,7 +138,7 @@ def doors_of(
     help="The master: host:port, or zk://host:port/path to find the leader.",
 )  # fmt: skip
 @click.option(
-    "--tls", envvar="PYMESOS_TLS", type=click.Path(file_okay=False, exists=True, path_type=Path),
+    "--tls", envvar="PYMESOS_TLS", type=Folder(exists=True),
     help="A folder with the certificate of an operator, who may read the roles that it serves.",
 )  # fmt: skip
 @click.option(
@@ -147,11 +147,11 @@ def doors_of(
 )  # fmt: skip
 @click.option(
     "--folder", default=Path("pymesos-lb"), show_default=True, callback=_folder,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     help="For HAProxy's configuration and socket, and what a restart begins with.",
 )  # fmt: skip
 @click.option(
-    "--certificates", "source", type=click.Path(file_okay=False, exists=True, path_type=Path),
+    "--certificates", "source", type=Folder(exists=True),
     help="A folder with NAME.pem (certificates, then the key) or NAME/fullchain.pem and "
     "NAME/privkey.pem; what is new there is used within seconds.",
 )  # fmt: skip
@@ -164,7 +164,7 @@ def doors_of(
     help="Where requests for a host of the (first) port of TLS are sent there by 308, as 80.",
 )  # fmt: skip
 @click.option("--haproxy", default="haproxy", show_default=True, help="The program.")
-@click.option("--log-level", default="info", show_default=True)
+@click.option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True)
 def main(
     master: str, tls: Path | None, ip: str, folder: Path, source: Path | None,
     tls_ports: tuple[int, ...], redirect_port: int | None, haproxy: str, log_level: str,
@@ -178,9 +178,9 @@ def main(
     balancing = Balancing(
         program, folder, doors_of(ip, folder, source, tls_ports, redirect_port), source
     )
-    serve_role(
-        "pymesos-lb",
-        Listen(ip, 0, None, None),
-        log_level,
-        lambda process: serve(process, master, tls, balancing),
-    )
+
+    async def held(process: RoleProcess) -> None:
+        with holding(folder, "--folder"):
+            await serve(process, master, tls, balancing)
+
+    serve_role("pymesos-lb", Listen(ip, 0, None, None), log_level, held)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from pymesos_core.complaints import Complaints
+from pymesos_core.coordination.standalone import lock_directory
 from pymesos_lb.balancer import CONFIG, TRY_AGAIN_S, Balancer, log
 from pymesos_lb.certificates import Certificates, read_certificate
 from pymesos_lb.config import Doors, Layout
@@ -172,3 +176,36 @@ def test_a_folder_whose_path_haproxy_would_misread_is_refused(
     assert ran.exit_code == 2
     assert f"has {found} in it, which HAProxy does not take in a path" in said
     assert not wanted.exists()
+
+
+def test_what_is_no_folder_and_no_level_of_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+
+    def said(*arguments: str) -> str:
+        ran = CliRunner().invoke(main, ["--master", "h:1", "--haproxy", "/bin/true", *arguments])
+        assert ran.exit_code == 2, ran.output
+        return " ".join(ran.output.split())
+
+    no_folder = "'pipe' is no directory, and one is expected"
+    assert f"Invalid value for '--certificates': {no_folder}" in said("--certificates", "pipe")
+    assert f"Invalid value for '--folder': {no_folder}" in said("--folder", "pipe")
+    assert "'x' is not one of 'debug', 'info'" in said("--log-level", "x")
+
+
+def test_a_folder_that_cannot_be_made_or_is_anothers(tmp_path: Path) -> None:
+    def said(folder: Path) -> str:
+        argv = ["-m", "pymesos_lb", "--master", "127.0.0.1:1", "--haproxy", "/bin/true"]
+        ran = subprocess.run(
+            [sys.executable, *argv, "--folder", folder], capture_output=True, text=True, timeout=60
+        )
+        assert ran.returncode == 1 and "Traceback" not in ran.stderr, ran.stderr
+        return ran.stderr.splitlines()[-1]
+
+    begin = "pymesos-lb: cannot use the folder"
+    assert said(Path("/proc/x")) == f"{begin} (--folder): /proc/x: No such file or directory"
+    lock = lock_directory(tmp_path)
+    assert said(tmp_path).startswith(f"{begin}: {tmp_path} is in use by another process; stop")
+    os.close(lock)
