@@ -132,7 +132,7 @@ class Cluster:
         (task,) = h.core.state.agents["a"].tasks.values()
         task.status = pb.TaskStatus(task_id="t", container_id=agent.container_id)
         leader: Any = type("Leader", (), {})()
-        leader.core = h.core
+        leader.core, leader.revision = h.core, 0
         self.sink = Sink()
         self.audit = Audit(cast(Any, self.sink))
         leader.queries = Queries(h.core, lambda: h.now, self.audit.write)
@@ -309,6 +309,14 @@ async def test_what_is_not_an_operators_is_not_passed_on(cluster: Cluster) -> No
         None,
     )
     assert bare.status == 404
+
+
+async def test_what_is_below_an_endpoint_is_that_endpoint(cluster: Cluster) -> None:
+    shown = base64.b64encode(b"operator/root:x").decode()
+    for path in ("/roles/x", "/master/flags/x/y", "/version/", "/agent/a/state/x"):
+        headers = {"Authorization": f"Basic {shown}"}
+        answer = await ask("127.0.0.1", cluster.server.port, "GET", path, headers, None)
+        assert answer.status == 200, (path, answer.body)
 
 
 async def test_an_agent_that_serves_no_mesos_says_so(cluster: Cluster) -> None:

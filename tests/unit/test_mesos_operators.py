@@ -537,6 +537,71 @@ async def test_weights_are_refused_as_by_mesos() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("path", "method", "body", "text"),
+    [
+        (
+            "weights",
+            "PUT",
+            b"x",
+            "Failed to parse update weights request JSON ('x'): syntax error at line 1 near: x",
+        ),
+        (
+            "weights",
+            "PUT",
+            b'{"a":1}',
+            "Failed to parse update weights request JSON ('{\"a\":1}'): Unexpected JSON type",
+        ),
+        (
+            "weights",
+            "PUT",
+            b'[{"role":"a"}]',
+            'Failed to convert weights JSON array to protobuf (\'[{"role":"a"}]\'): Missing',
+        ),
+        ("quota", "POST", b"[", "Failed to parse set quota request JSON '[': syntax error"),
+        (
+            "quota",
+            "POST",
+            b'{"role":1}',
+            "Failed to validate set quota request JSON '{\"role\":1}': ",
+        ),
+        (
+            "quota",
+            "DELETE",
+            b"",
+            "Failed to parse remove quota request for path '/master/quota': expected 3 tokens,"
+            " found 2 tokens",
+        ),
+        ("machine/down", "POST", b"{}", "Unexpected JSON type parsed"),
+        ("maintenance/schedule", "POST", b"x", "syntax error at line 1 near: x"),
+        (
+            "reserve",
+            "POST",
+            b"slaveId=x&resources={}",
+            "Error in parsing 'resources' query parameter in the request body: Unexpected JSON",
+        ),
+    ],
+)
+async def test_older_endpoints_say_what_is_wrong_as_mesos(
+    path: str, method: str, body: bytes, text: str
+) -> None:
+    made, _, _ = cluster()
+    status, told = await refused(made.older(path, method, body))
+    assert (status, told.startswith(text)) == (400, True), told
+
+
+async def test_conversions_are_checked_as_calls_first() -> None:
+    made, agent_id, _ = cluster()
+    named = {"value": agent_id}
+    asked = made.ask("RESERVE_RESOURCES", agent_id=named, resources=[cpus(-1)])
+    wrong = "Resource 'cpus:-1' is invalid: Invalid scalar resource: value <= 0"
+    assert await refused(asked) == (400, f"Failed to validate master::Call: {wrong}")
+    disk = cpus(1) | {"name": "disk"}
+    asked = made.ask("GROW_VOLUME", volume=disk, addition=disk)
+    status, told = await refused(asked)
+    assert (status, "Expecting 'agent_id' to be present; only" in told) == (400, True)
+
+
 async def test_several_quotas_or_weights_are_set_all_or_none() -> None:
     made, _, _ = cluster()
 
@@ -916,7 +981,7 @@ async def test_jsonp_is_for_those_whom_a_page_cannot_be() -> None:
 def test_endpoints_have_the_methods_of_mesos() -> None:
     assert METHODS["machine", "down"] == ("POST",)
     assert METHODS["state",] == ("GET", "HEAD")
-    assert METHODS["quota",] == ("GET", "HEAD", "POST")
+    assert METHODS["quota",] == ("GET", "HEAD", "POST", "DELETE")
     assert ("roles.json",) not in METHODS
 
 

@@ -52,7 +52,7 @@ def test_a_group_and_a_task_on_one_offer(h: MasterHarness) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"text": "cpus:4;mem:32"}, "b: Task uses more resources"),
+        ({"text": "cpus:4;mem:32"}, "Task 'b' is invalid: Task uses more resources"),
         ({"task_id": "a"}, "two tasks of one id"),
         ({"network": "none"}, "have one network"),
         ({"port": 80}, "Two ports are mapped to the same one"),

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -160,8 +160,7 @@ class MesosServer(Listener):
             if parts[: len(PATH)] != PATH and parts[: len(API)] == API:
                 check_method(request.method, ("POST",))
                 return await self._operated(request)
-            path = "/".join(parts).removesuffix(".json") if parts == OLD_STATE else "/".join(parts)
-            if path not in PATHS:
+            if (path := _endpoint(parts)) is None:
                 raise RefusalError(404, "404 Not Found.")
             check_method(request.method, ("GET", "HEAD"))
             return await self._older(request, path)
@@ -385,6 +384,14 @@ class MesosServer(Listener):
 
         self._feed(ExecutorSaid(stream_id, subscribe))
         await serve_stream(outbox, read(), write, ended)
+
+
+def _endpoint(parts: Sequence[str]) -> str | None:
+    """The endpoint that a path leads to, as Mesos finds it: the longest that it begins with."""
+    if parts == OLD_STATE:
+        return STATE
+    begins = ("/".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((path for path in begins if path in PATHS), None)
 
 
 def _is_here(request: web.BaseRequest) -> bool:

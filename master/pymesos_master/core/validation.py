@@ -171,7 +171,7 @@ def group_problem(
             framework, agent, info, available, grouped=True, launched=launched
         )
         if problem is not None:
-            return needed, f"{info.task_id[:255]}: {problem}"
+            return needed, f"Task '{info.task_id[:255]}' is invalid: {problem}"
         needed.append(mine)
         available = available - mine
     return needed, None

@@ -121,9 +121,9 @@ class MesosServer(Listener):
                 return await self._relayed(request, rest, caller)
             if route is None or route in AGENTS:
                 raise RefusalError(404, "404 Not Found.")
-            methods = ("DELETE",) if rest and route == ("quota",) else METHODS[route]
-            check_method(request.method, methods)
-            return _sent(await self._older(request, (*route, *rest), caller))
+            check_method(request.method, METHODS[route])
+            named = request.method == "DELETE"  # else what is below is as if it were not there
+            return _sent(await self._older(request, (*route, *rest) if named else route, caller))
         except RefusalError as refusal:
             return refused(request, refusal)
 

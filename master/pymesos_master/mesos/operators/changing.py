@@ -21,6 +21,7 @@ OK, ACCEPTED = 200, 202  # done; written, and the agent is told
 async def change(reading: Reading, call: Call) -> int:
     """Carry out a call, and return the status of the answer. Raises RefusalError, RequestError."""
     if call.type in converting.OPERATIONS:
+        converting.check(call)
         await converting.convert(reading, call)
         return ACCEPTED
     match call.type:

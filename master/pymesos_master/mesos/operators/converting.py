@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 
 from pymesos_core.errors import ProblemKind, RequestError
 from pymesos_core.mesos.json_messages import ConversionError, from_json, parse_json
-from pymesos_core.mesos.refusing import RefusalError, bad_request
+from pymesos_core.mesos.refusing import bad_request
 from pymesos_core.mesos.unsupported import UnsupportedError
 from pymesos_core.text import quoted
 from pymesos_master.mesos.calls import conversion_of
 from pymesos_master.mesos.operators.reading import Reading
 from pymesos_master.mesos.operators.showing import pid_of
+from pymesos_master.mesos.rules.resources import problem as resources_problem
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -33,6 +34,23 @@ FORMS: Mapping[str, tuple[Call.Type, str]] = {
     "create-volumes": (Call.CREATE_VOLUMES, "volumes"),
     "destroy-volumes": (Call.DESTROY_VOLUMES, "volumes"),
 }
+
+
+def check(call: Call) -> None:
+    """Raises RefusalError for a call of OPERATIONS that cannot be, in Mesos' words."""
+    said = getattr(call, Call.Type.Name(call.type).lower())
+    problem = None
+    if call.type in (Call.RESERVE_RESOURCES, Call.UNRESERVE_RESOURCES):
+        wrong = resources_problem(said.resources) or ""
+        found = wrong.removeprefix("Invalid resources: ")
+        problem = found if found != wrong else None  # more is looked at later
+    elif call.type in (Call.GROW_VOLUME, Call.SHRINK_VOLUME) and not said.HasField("agent_id"):
+        problem = (
+            "Expecting 'agent_id' to be present; only agent default resources are supported right"
+            " now"
+        )
+    if problem is not None:
+        raise bad_request(f"Failed to validate master::Call: {problem}")
 
 
 async def convert(reading: Reading, call: Call) -> None:
@@ -117,7 +135,7 @@ def _resources(text: str, problem: str) -> Iterable[mesos.Resource]:
     try:
         listed = parse_json(text.encode("utf-8", "replace"))
         if not isinstance(listed, list):
-            raise RefusalError(400, f"{problem}: a JSON array is expected")
+            raise bad_request(f"{problem}: Unexpected JSON type parsed")
         return [from_json(one, mesos.Resource) for one in listed]
     except ConversionError as error:
         raise bad_request(f"{problem}: {error}") from None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from pymesos_core.caller import Caller, Method
 from pymesos_core.errors import RequestError
+from pymesos_core.limits import MAX_SAID
 from pymesos_core.mesos import files, machine, older
 from pymesos_core.mesos.http import CALLBACK, query_of, written
 from pymesos_core.mesos.json_messages import (
@@ -20,6 +21,7 @@ from pymesos_core.mesos.json_messages import (
 )
 from pymesos_core.mesos.refusing import RefusalError, bad_request
 from pymesos_core.streams import in_thread
+from pymesos_core.text import cut
 from pymesos_master.mesos.operators import converting, legacy, maintenance, showing
 from pymesos_master.mesos.operators.api import LARGE, Done, refused
 from pymesos_master.mesos.operators.changing import change, tear_down
@@ -211,22 +213,30 @@ class Endpoints:
                 if "frameworkId" not in form:
                     raise bad_request("Missing 'frameworkId' query parameter in the request body")
                 return await tear_down(reading, form["frameworkId"])
-            case "DELETE", ("quota", role):
-                return await remove_quota(reading, role, f"/master/quota/{role}")
+            case "DELETE", ("quota", *role):
+                return await remove_quota(reading, "/".join(role), _shown(request.path))
             case "POST", ("quota",):
+                what = f"set quota request JSON {_quoted(request.body)}: "
                 call.type = Call.SET_QUOTA
                 call.set_quota.quota_request.CopyFrom(
-                    _message(_parsed(request.body), mesos_master.QuotaRequest)
+                    _message(
+                        _parsed(request.body, dict, f"Failed to parse {what}"),
+                        mesos_master.QuotaRequest,
+                        f"Failed to validate {what}",
+                    )
                 )
             case "PUT", ("weights",):
                 call.type = Call.UPDATE_WEIGHTS
-                for one in _listed(request.body):
-                    info = _message(one, mesos_master.WeightInfo)
+                said = f"({_quoted(request.body)}): "
+                before = f"Failed to convert weights JSON array to protobuf {said}"
+                failed = f"Failed to parse update weights request JSON {said}"
+                for one in _parsed(request.body, list, failed):
+                    info = _message(one, mesos_master.WeightInfo, before)
                     call.update_weights.weight_infos.append(info)
             case "POST", ("maintenance", "schedule"):
                 call.type = Call.UPDATE_MAINTENANCE_SCHEDULE
                 call.update_maintenance_schedule.schedule.CopyFrom(
-                    _message(_parsed(request.body), mesos_master.Schedule)
+                    _message(_parsed(request.body, dict), mesos_master.Schedule)
                 )
             case "POST", (name,) if name in converting.FORMS:
                 call = converting.call_of(name, query_of(request.body.decode("utf-8", "replace")))
@@ -258,7 +268,7 @@ _MACHINE = ("logging/toggle", "system/stats.json", "metrics/snapshot", *_FILES)
 _HERE = ("health", "version", *_MACHINE, "redirect")
 OPEN = frozenset({("health",), ("version",), ("redirect",)})
 _CHANGED = {
-    "quota": ("POST",),
+    "quota": ("POST", "DELETE"),
     "weights": ("PUT",),
     "maintenance/schedule": ("POST",),
     "teardown": ("POST",),
@@ -268,8 +278,9 @@ _CHANGED = {
 }
 # The methods of each endpoint, in the order in which Mesos names them.
 METHODS: Mapping[tuple[str, ...], Sequence[str]] = {
-    tuple(path.split("/")): tuple(
-        sorted({*(("GET", "HEAD") if path in (*_READ, *_HERE) else ()), *_CHANGED.get(path, ())})
+    tuple(path.split("/")): (
+        *(("GET", "HEAD") if path in (*_READ, *_HERE) else ()),
+        *_CHANGED.get(path, ()),
     )
     for path in (*_READ, *_HERE, *_CHANGED)
 }
@@ -314,26 +325,33 @@ def _json(value: Any, request: Request) -> Done:
     return Done(200, *written(value, request.query))
 
 
-def _parsed(body: bytes) -> Any:
+def _parsed(body: bytes, kind: type[Any], before: str = "") -> Any:
+    """The JSON that a body is. Raises RefusalError, which begins with `before`."""
     try:
-        return parse_json(body)
+        value = parse_json(body)
     except ConversionError as error:
-        raise bad_request(f"Failed to parse the request as JSON: {error}") from None
-
-
-def _listed(body: bytes) -> Iterable[Any]:
-    value = _parsed(body)
-    if not isinstance(value, list):
-        raise bad_request("Failed to parse the request: a JSON array is expected")
+        raise bad_request(f"{before}{error}") from None
+    if not isinstance(value, kind):
+        raise bad_request(f"{before}Unexpected JSON type parsed")
     return value
 
 
-def _message(value: Any, kind: Any) -> Any:
+def _message(value: Any, kind: Any, before: str = "") -> Any:
     try:
         return from_json(value, kind)
     except ConversionError as error:
-        raise bad_request(f"Failed to convert the request: {error}") from None
+        raise bad_request(f"{before}{error}") from None
+
+
+def _quoted(body: bytes) -> str:
+    """A body in a sentence, of which a part is enough."""
+    return f"'{cut(body.decode('utf-8', 'backslashreplace'), MAX_SAID)}'"
+
+
+def _shown(path: Sequence[str]) -> str:
+    """A path as the master of Mesos has it, below its own name."""
+    return f"/master/{'/'.join(path)}"
 
 
 def _machines(body: bytes) -> list[mesos_master.MachineID]:
-    return [_message(one, mesos_master.MachineID) for one in _listed(body)]
+    return [_message(one, mesos_master.MachineID) for one in _parsed(body, list)]

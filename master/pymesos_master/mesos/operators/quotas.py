@@ -72,6 +72,12 @@ async def remove_quota(reading: Reading, role: str, path: str = "") -> int:
 
     Raises RefusalError, RequestError.
     """
+    if path and not role:
+        found = path.count("/")
+        raise bad_request(
+            f"Failed to parse remove quota request for path '{path}': expected 3 tokens, found"
+            f" {found} tokens"
+        )
     if not any(view.role == role and has_quota(view) for view in reading.roles()):
         by = f" for path '{path}'" if path else ""
         raise bad_request(f"Failed to remove quota{by}: Role '{role}' has no quota set")
