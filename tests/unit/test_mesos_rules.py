@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from pymesos_core.mesos.json_messages import from_json
+from pymesos_core.mesos.statuses import NOWHERE, status_to_mesos
 from pymesos_master.mesos import calls
 from pymesos_master.mesos.rules import names, resources
 from pymesos_master.mesos.rules.frameworks import info_problem
 from pymesos_master.mesos.rules.tasks import group_problem, task_problem
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
+from pymesos_proto.v1 import types_pb2 as pb
 
 HELD = [
     {"name": name, "type": "SCALAR", "scalar": {"value": value}}
@@ -383,10 +385,25 @@ def test_what_is_refused_is_told_word_for_word() -> None:
     launch = {"type": "LAUNCH", "launch": {"task_infos": [{**TASK, "resources": []}]}}
     accept = {"offer_ids": [{"value": "o"}], "operations": [launch]}
     said = {"framework_id": {"value": "f"}, "type": "ACCEPT", "accept": accept}
-    translation = calls.translate(from_json(said, mesos_scheduler.Call), "dev")
+    translation = calls.translate(from_json(said, mesos_scheduler.Call), "dev", 17.5)
     (told,) = translation.told
-    assert told.update.status.message == "Task uses no resources"
+    status = told.update.status
+    assert (status.message, status.timestamp) == ("Task uses no resources", 17.5)
     assert translation.call is not None and not translation.call.accept.operations
+
+
+@pytest.mark.parametrize(("state", "has_reason"), [("TASK_RUNNING", True), ("TASK_KILLED", False)])
+def test_a_task_that_ends_by_its_health_checks_has_no_reason(state: str, has_reason: bool) -> None:
+    status = pb.TaskStatus(
+        task_id="t",
+        state=state,
+        reason=pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED,
+        source=pb.SOURCE_AGENT,
+        healthy=False,
+    )
+    told = status_to_mesos(status, NOWHERE)
+    assert (told.HasField("reason"), told.healthy) == (has_reason, False)
+    assert told.source == mesos.TaskStatus.SOURCE_EXECUTOR
 
 
 TASK = {

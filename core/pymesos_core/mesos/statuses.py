@@ -60,7 +60,7 @@ def status_to_mesos(told: pb.TaskStatus, places: Places) -> mesos.TaskStatus:
     source = pb.SOURCE_EXECUTOR if by_executor else told.source
     if source in _SOURCES:
         out.source = _SOURCES[source]
-    if told.reason in _REASONS:
+    if told.reason in _REASONS and not _is_killed_as_unhealthy(told):
         out.reason = _REASONS[told.reason]
     if told.agent_id:
         out.agent_id.value = told.agent_id
@@ -83,6 +83,12 @@ def status_to_mesos(told: pb.TaskStatus, places: Places) -> mesos.TaskStatus:
     for label in told.labels:
         out.labels.labels.add(key=label.key, value=label.value)
     return out
+
+
+def _is_killed_as_unhealthy(told: pb.TaskStatus) -> bool:
+    """Whether it ended for its health checks, of which Mesos' executors say `healthy` alone."""
+    is_of_health = told.reason == pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED
+    return is_of_health and told.state == pb.TASK_KILLED
 
 
 def _add_address(ip: str, out: mesos.ContainerStatus) -> None:

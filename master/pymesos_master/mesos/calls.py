@@ -74,18 +74,19 @@ def update_of(call: Call) -> scheduler_pb.Call:
     )
 
 
-def translate(call: Call, role: str = "") -> Translation:
+def translate(call: Call, role: str = "", now_s: float = 0.0) -> Translation:
     """Return what a call of a subscribed framework is here; SUBSCRIBE and UPDATE_FRAMEWORK have
     functions of their own.
 
-    `role` is that of its offers, if it has but one. Raises UnsupportedError.
+    `role` is that of its offers, if it has but one, and `now_s` a Unix time. Raises
+    UnsupportedError.
     """
     ours = scheduler_pb.Call
     match call.type:
         case Call.TEARDOWN:
             return Translation(ours(teardown=ours.Teardown()))
         case Call.ACCEPT:
-            return _accept(call.accept, role)
+            return _timed(_accept(call.accept, role), now_s)
         case Call.DECLINE:
             decline = ours.Decline(offer_ids=_values(call.decline.offer_ids))
             _add_filters(call.decline, decline)
@@ -187,6 +188,13 @@ def _accept(said: Call.Accept, role: str) -> Translation:
         elif operation.type != _Operation.UNKNOWN:  # which Mesos passes over, too
             told += _failed(operation, f"{kind.upper()} is not supported here")
     return Translation(call, told)
+
+
+def _timed(translation: Translation, now_s: float) -> Translation:
+    for event in translation.told:
+        if event.type == mesos_scheduler.Event.UPDATE:
+            event.update.status.timestamp = now_s
+    return translation
 
 
 def _size_problem(said: Call.Accept) -> str | None:

@@ -179,7 +179,8 @@ class Scheduler:
             mine = self._find(leader, call, headers, caller)
             if call.type == Call.UNKNOWN:
                 raise RefusalError(501, "Received 'UNKNOWN' call")
-            translation = self._translated(call, _only_role(leader, call.framework_id.value))
+            role = _only_role(leader, call.framework_id.value)
+            translation = self._translated(call, role, self._leadership.outside.wall_s())
             if translation.call is not None:
                 if problem := limits.ACCEPT.problem(translation.call.ByteSize()):
                     raise bad_request(problem)
@@ -188,9 +189,9 @@ class Scheduler:
             return Done()
 
     @staticmethod
-    def _translated(call: Call, role: str) -> calls.Translation:
+    def _translated(call: Call, role: str, now_s: float) -> calls.Translation:
         try:
-            return calls.translate(call, role)
+            return calls.translate(call, role, now_s)
         except UnsupportedError as error:
             raise bad_request(str(error)) from None
 
