@@ -661,6 +661,15 @@ async def test_agents_are_deactivated_drained_and_given_up() -> None:
         assert await refused(made.ask(kind, agent_id=nobody)) == (status, text)
 
 
+async def test_an_agent_that_is_gone_is_unknown() -> None:
+    made, agent_id, _ = cluster()
+    named = {"value": agent_id}
+    await made.ask("MARK_AGENT_GONE", agent_id=named)
+    for kind in ("DRAIN_AGENT", "DEACTIVATE_AGENT"):
+        assert await refused(made.ask(kind, agent_id=named)) == (400, "Unknown agent")
+    assert (await made.ask("MARK_AGENT_GONE", agent_id=named)).status == 200
+
+
 async def test_an_agent_that_is_to_be_maintained_is_not_drained() -> None:
     made, agent_id, _ = cluster()
     window = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pymesos_core.mesos.json_messages import from_json
-from pymesos_core.mesos.statuses import NOWHERE, status_to_mesos
+from pymesos_core.mesos.statuses import NOWHERE, Places, status_to_mesos
 from pymesos_master.mesos import calls
 from pymesos_master.mesos.rules import names, resources
 from pymesos_master.mesos.rules.frameworks import info_problem
@@ -404,6 +404,21 @@ def test_a_task_that_ends_by_its_health_checks_has_no_reason(state: str, has_rea
     told = status_to_mesos(status, NOWHERE)
     assert (told.HasField("reason"), told.healthy) == (has_reason, False)
     assert told.source == mesos.TaskStatus.SOURCE_EXECUTOR
+
+
+@pytest.mark.parametrize(("gone", "state"), [(True, 12), (False, 4)])
+def test_of_an_agent_that_is_drained_and_given_up_tasks_are_gone(gone: bool, state: int) -> None:
+    status = pb.TaskStatus(
+        task_id="t",
+        state=pb.TASK_KILLED,
+        reason=pb.REASON_AGENT_DRAINING,
+        source=pb.SOURCE_AGENT,
+        agent_id="a",
+    )
+    told = status_to_mesos(status, Places(is_given_up=lambda agent_id: gone and agent_id == "a"))
+    assert (told.state, told.source) == (state, mesos.TaskStatus.SOURCE_EXECUTOR)
+    assert told.reason == mesos.TaskStatus.REASON_AGENT_DRAINING
+    assert mesos.TaskState.Name(told.state) == ("TASK_GONE_BY_OPERATOR" if gone else "TASK_KILLED")
 
 
 TASK = {

@@ -31,6 +31,7 @@ _OF_EXECUTOR = frozenset(
         pb.REASON_MAX_COMPLETION_TIME_REACHED,
         pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED,
         pb.REASON_TASK_CHECK_STATUS_UPDATED,
+        pb.REASON_AGENT_DRAINING,
     }
 )
 # With which a master repeats what it knows of a task.
@@ -39,12 +40,13 @@ _OF_LATEST = (pb.REASON_RECONCILIATION, pb.REASON_AGENT_REREGISTERED)
 
 @dataclass(frozen=True)
 class Places:
-    """Says where things are reached, as far as that is known."""
+    """Says where things are reached, and what becomes of them, as far as that is known."""
 
     task: Callable[[pb.TaskStatus], str] = lambda _: ""
     agent: Callable[[str], HostPort | None] = lambda _: None
     executor: Callable[[pb.TaskStatus], str] = lambda _: ""
     executors: Callable[[str, str], Iterable[str]] = lambda framework_id, agent_id: ()
+    is_given_up: Callable[[str], bool] = lambda agent_id: False  # by who has it drained
 
 
 NOWHERE = Places()
@@ -53,6 +55,9 @@ NOWHERE = Places()
 def status_to_mesos(told: pb.TaskStatus, places: Places) -> mesos.TaskStatus:
     """Return a status; `places` say where its task is reached, and in which executor it runs."""
     out = mesos.TaskStatus(state=_STATES[told.state])
+    drained = told.state == pb.TASK_KILLED and told.reason == pb.REASON_AGENT_DRAINING
+    if drained and places.is_given_up(told.agent_id):
+        out.state = mesos.TASK_GONE_BY_OPERATOR
     out.task_id.value = told.task_id
     if told.message:
         out.message = told.message

@@ -156,6 +156,7 @@ class Scheduler:
             lambda agent_id: _agent_at(leader, agent_id),
             lambda status: _executor_of(leader, mine.framework_id, status),
             lambda framework_id, agent_id: _executors_on(leader, framework_id, agent_id),
+            lambda agent_id: _is_given_up(leader, agent_id),
         )
 
         try:
@@ -262,6 +263,12 @@ def _executors_on(leader: Leader, framework_id: str, agent_id: str) -> list[str]
     """The executors of a framework on an agent that hold something there."""
     agent = leader.core.state.agents.get(agent_id)
     return [e for f, e in agent.executors if f == framework_id] if agent is not None else []
+
+
+def _is_given_up(leader: Leader, agent_id: str) -> bool:
+    """Whether an agent is marked gone once it is drained."""
+    meant = leader.core.state.intended_agent(agent_id)
+    return meant is not None and meant.drain.then_gone
 
 
 def _agent_at(leader: Leader, agent_id: str) -> HostPort | None:

@@ -54,6 +54,7 @@ async def _of_agent(reading: Reading, call: Call) -> None:
     """Deactivate an agent, drain it and the like; what cannot be is told in Mesos' words."""
     commands, caller = reading.leader.commands, reading.caller
     try:
+        _check_there(reading, call)
         match call.type:
             case Call.MARK_AGENT_GONE:
                 await commands.mark_gone(caller, call.mark_agent_gone.agent_id.value)
@@ -78,6 +79,17 @@ async def _of_agent(reading: Reading, call: Call) -> None:
             agent_id = call.mark_agent_gone.agent_id.value
             raise RefusalError(404, f"Agent '{agent_id[:255]}' not found") from None
         raise bad_request("Unknown agent") from None
+
+
+def _check_there(reading: Reading, call: Call) -> None:
+    """Raises RefusalError for an agent that is marked gone, which Mesos knows no more."""
+    named = {
+        Call.DRAIN_AGENT: call.drain_agent.agent_id.value,
+        Call.DEACTIVATE_AGENT: call.deactivate_agent.agent_id.value,
+    }
+    agent = reading.leader.core.state.agents.get(named.get(call.type, ""))
+    if agent is not None and agent.state == AgentState.GONE:
+        raise bad_request("Unknown agent")
 
 
 def _check_unscheduled(reading: Reading, agent_id: str) -> None:
