@@ -406,6 +406,18 @@ def test_a_task_that_ends_by_its_health_checks_has_no_reason(state: str, has_rea
     assert told.source == mesos.TaskStatus.SOURCE_EXECUTOR
 
 
+@pytest.mark.parametrize("state", [pb.TASK_KILLING, pb.TASK_KILLED])
+@pytest.mark.parametrize("drained", [True, False])
+def test_whatever_a_task_is_killed_for_on_a_drained_agent_is_that(
+    state: pb.TaskState, drained: bool
+) -> None:
+    status = pb.TaskStatus(task_id="t", state=state, source=pb.SOURCE_EXECUTOR, agent_id="a")
+    told = status_to_mesos(status, Places(is_drained=lambda agent_id: drained))
+    assert told.HasField("reason") is drained
+    status.source = pb.SOURCE_MASTER  # which tells what it knows
+    assert not status_to_mesos(status, Places(is_drained=lambda agent_id: True)).HasField("reason")
+
+
 @pytest.mark.parametrize(("gone", "state"), [(True, 12), (False, 4)])
 def test_of_an_agent_that_is_drained_and_given_up_tasks_are_gone(gone: bool, state: int) -> None:
     status = pb.TaskStatus(

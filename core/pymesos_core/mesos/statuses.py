@@ -46,7 +46,8 @@ class Places:
     agent: Callable[[str], HostPort | None] = lambda _: None
     executor: Callable[[pb.TaskStatus], str] = lambda _: ""
     executors: Callable[[str, str], Iterable[str]] = lambda framework_id, agent_id: ()
-    is_given_up: Callable[[str], bool] = lambda agent_id: False  # by who has it drained
+    is_drained: Callable[[str], bool] = lambda agent_id: False
+    is_given_up: Callable[[str], bool] = lambda agent_id: False  # once it is drained
 
 
 NOWHERE = Places()
@@ -55,7 +56,8 @@ NOWHERE = Places()
 def status_to_mesos(told: pb.TaskStatus, places: Places) -> mesos.TaskStatus:
     """Return a status; `places` say where its task is reached, and in which executor it runs."""
     out = mesos.TaskStatus(state=_STATES[told.state])
-    drained = told.state == pb.TASK_KILLED and told.reason == pb.REASON_AGENT_DRAINING
+    reason = _reason_of(told, places)
+    drained = told.state == pb.TASK_KILLED and reason == pb.REASON_AGENT_DRAINING
     if drained and places.is_given_up(told.agent_id):
         out.state = mesos.TASK_GONE_BY_OPERATOR
     out.task_id.value = told.task_id
@@ -65,8 +67,8 @@ def status_to_mesos(told: pb.TaskStatus, places: Places) -> mesos.TaskStatus:
     source = pb.SOURCE_EXECUTOR if by_executor else told.source
     if source in _SOURCES:
         out.source = _SOURCES[source]
-    if told.reason in _REASONS and not _is_killed_as_unhealthy(told):
-        out.reason = _REASONS[told.reason]
+    if reason in _REASONS:
+        out.reason = _REASONS[reason]
     if told.agent_id:
         out.agent_id.value = told.agent_id
     if told.source in (pb.SOURCE_AGENT, pb.SOURCE_EXECUTOR):
@@ -90,10 +92,20 @@ def status_to_mesos(told: pb.TaskStatus, places: Places) -> mesos.TaskStatus:
     return out
 
 
-def _is_killed_as_unhealthy(told: pb.TaskStatus) -> bool:
-    """Whether it ended for its health checks, of which Mesos' executors say `healthy` alone."""
-    is_of_health = told.reason == pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED
-    return is_of_health and told.state == pb.TASK_KILLED
+def _reason_of(told: pb.TaskStatus, places: Places) -> pb.Reason:
+    """As Mesos tells it.
+
+    Whatever a task is killed for, on an agent that is drained it is that. Of one that is not well
+    executors say `healthy` alone when it ends.
+    """
+    if told.source not in (pb.SOURCE_AGENT, pb.SOURCE_EXECUTOR):
+        return told.reason
+    if told.state in (pb.TASK_KILLING, pb.TASK_KILLED) and places.is_drained(told.agent_id):
+        return pb.REASON_AGENT_DRAINING
+    unhealthy = told.reason == pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED
+    if unhealthy and told.state == pb.TASK_KILLED:
+        return pb.REASON_UNSPECIFIED
+    return told.reason
 
 
 def _add_address(ip: str, out: mesos.ContainerStatus) -> None:

@@ -23,6 +23,8 @@ from pymesos_core.mesos.unsupported import UnsupportedError
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
 from pymesos_core.streams import in_thread
 from pymesos_master.core.events import FrameworkDisconnected, FrameworkSubscribing
+from pymesos_master.core.lifecycles import DrainState
+from pymesos_master.core.records import NOT_DRAINED, DrainRecord
 from pymesos_master.mesos import calls, validating
 from pymesos_master.mesos.events import Here
 from pymesos_master.mesos.frameworks import Format, fixed_problem
@@ -40,6 +42,7 @@ Write = Callable[[Sequence[bytes]], Awaitable[None]]
 LARGE_BYTES = 64 * 1024  # a body that is read in a thread
 OF_ONE_MESSAGE = (Call.SUBSCRIBE, Call.UPDATE_FRAMEWORK)  # which the core takes whole
 STREAM_ID = "Mesos-Stream-Id"
+DRAINED = (DrainState.DRAINING, DrainState.DRAINED)
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,8 @@ class Scheduler:
             lambda agent_id: _agent_at(leader, agent_id),
             lambda status: _executor_of(leader, mine.framework_id, status),
             lambda framework_id, agent_id: _executors_on(leader, framework_id, agent_id),
-            lambda agent_id: _is_given_up(leader, agent_id),
+            lambda agent_id: _drain_of(leader, agent_id).state in DRAINED,
+            lambda agent_id: _drain_of(leader, agent_id).then_gone,
         )
 
         try:
@@ -265,10 +269,10 @@ def _executors_on(leader: Leader, framework_id: str, agent_id: str) -> list[str]
     return [e for f, e in agent.executors if f == framework_id] if agent is not None else []
 
 
-def _is_given_up(leader: Leader, agent_id: str) -> bool:
-    """Whether an agent is marked gone once it is drained."""
+def _drain_of(leader: Leader, agent_id: str) -> DrainRecord:
+    """What an operator has decided of an agent."""
     meant = leader.core.state.intended_agent(agent_id)
-    return meant is not None and meant.drain.then_gone
+    return NOT_DRAINED if meant is None else meant.drain
 
 
 def _agent_at(leader: Leader, agent_id: str) -> HostPort | None:
