@@ -502,6 +502,21 @@ class TestARoleOfALocalClusterThatHasEnded:
         assert "Errno" not in said
 
 
+@pytest.mark.parametrize("lines", ["dns a:1\\nmesos b:2", "mesos b:2\\ndns a:1"])
+def test_a_role_of_a_local_cluster_says_its_addresses_in_any_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str
+) -> None:
+    """A master said first where it answers DNS, and `local --dns --mesos` never began."""
+    (tmp_path / "talks.py").write_text(f'print("listening on m:1\\n{lines}", flush=True)\n')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    cluster = LocalCluster(tmp_path)
+    role = cluster.start("master", "talks", more=("mesos ", "dns "))
+    assert (role.address, role.said) == ("m:1", {"mesos ": "b:2", "dns ": "a:1"})
+    with pytest.raises(LocalError, match="agent did not start; "):
+        cluster.start("agent", "talks", more=("web ",))
+    cluster.stop()
+
+
 def test_a_local_cluster_without_a_place_for_its_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -19,6 +19,7 @@ from typing import IO
 from pymesos_cli.local import bound
 
 START_TIMEOUT_S = 30.0
+ENDS_WITHIN_S = 1.0  # of closing its output
 STOP_TIMEOUT_S = 40.0
 SWEEP_TIMEOUT_S = 10.0
 POLL_S = 0.05
@@ -116,17 +117,20 @@ class LocalCluster:
     roles: list[Role] = field(default_factory=list)
 
     def start(self, name: str, *argv: str, more: Sequence[str] = ()) -> Role:
-        """Start a role and wait for the line with its address, and for those that begin as `more`.
+        """Start a role; wait for the line with its address, then for those that begin as `more`.
 
-        Raises LocalError.
+        They may come in any order. Raises LocalError.
         """
         if self.stopping.wanted:
             raise StoppedError
         role = self._start(name, argv)
         self.roles.append(role)
-        role.address = self._said(role, "listening on ")
-        for first in more:
-            role.said[first] = self._said(role, first)
+        _, role.address = self._said(role, ["listening on "])
+        awaited = list(more)
+        while awaited:
+            first, rest = self._said(role, awaited)
+            awaited.remove(first)
+            role.said[first] = rest
         return role
 
     def _start(self, name: str, argv: tuple[str, ...]) -> Role:
@@ -146,15 +150,22 @@ class LocalCluster:
             )
         return Role(name, process, log, argv)
 
-    def _said(self, role: Role, first: str) -> str:
-        """What a role says after the `first` words of its next line. Raises LocalError."""
+    def _said(self, role: Role, awaited: Sequence[str]) -> tuple[str, str]:
+        """What of `awaited` a role's next line begins with, and the rest. Raises LocalError."""
         assert role.process.stdout is not None
         line = _read_line(role.process.stdout, START_TIMEOUT_S, self.stopping)
         if self.stopping.wanted:
             raise StoppedError
-        if not line.startswith(first):
-            raise LocalError(f"{role.name} did not start; {role.last_words(kept=False)}")
-        return line.removeprefix(first).strip()
+        for first in awaited:
+            if line.startswith(first):
+                return first, line.removeprefix(first).strip()
+        within = ""
+        if not line:  # it has closed its output, and ends; or it says nothing
+            try:
+                role.process.wait(ENDS_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                within = f" within {START_TIMEOUT_S:.0f} s"
+        raise LocalError(f"{role.name} did not start{within}; {role.last_words(kept=False)}")
 
     def _revive_dead_agents(self) -> None:
         """An agent that was killed has left its tasks: it comes back once more to end them.
