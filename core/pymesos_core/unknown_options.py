@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pymesos_core.nearest import hint
+from pymesos_core.nearest import NAMED, nearest
 from pymesos_core.text import quoted
 
 
@@ -33,5 +33,8 @@ def no_such_option(
     known = [name for p in options if not p.hidden for name in (*p.opts, *p.secondary_opts)]
     if meant not in known and len(given) == len("-n"):
         meant = next((name for name in known if name.startswith(f"-{given}")), "")
-    told = f"did you mean {meant}?" if meant in known else hint(given, known, "there are")
+    by_word = {name.lstrip("-"): name for name in known}  # or all would be alike by their dashes
+    near = meant if meant in known else by_word.get(nearest(given.lstrip("-"), by_word) or "")
+    more = ", …" if len(known) > NAMED else ""
+    told = f"did you mean {near}?" if near else f"there are {', '.join(known[:NAMED])}{more}"
     return click.UsageError(f"there is no option {quoted(given)}; {told}", context)

@@ -72,6 +72,9 @@ def test_the_page_has_every_verb_and_its_example_is_a_policy() -> None:
     example, *_ = re.findall(r"```yaml\n(.*?)```", page, re.S)
     policy = read_policy(example)
     assert may(policy, "operator/ci-7", Verb.SUBMIT, "prod/ci") == 6
+    assert may(policy, "operator/admin", Verb.POLICY), (
+        "whom `cluster init` makes sets the first one"
+    )
     rows = re.findall(r"^\| ([a-z, -]+) \|", page.partition("| verb |")[2], re.M)
     verbs = [word for row in rows for word in row.split(", ") if word in set(Verb)]
     assert sorted(verbs) == sorted(Verb)
