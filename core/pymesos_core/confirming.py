@@ -38,6 +38,7 @@ def confirm(question: str) -> None:
     except click.Abort:
         if sys.stdin.isatty():  # Ctrl-C or Ctrl-D
             raise
+        click.echo(err=True)  # what is said next begins a line
         raise click.UsageError(
             "nobody can answer, as standard input has ended: --yes goes on without the question"
         ) from None

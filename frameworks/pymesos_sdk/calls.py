@@ -27,6 +27,16 @@ def texts(name: str, given: Iterable[Any]) -> list[str]:
     return out
 
 
+def _add_tasks(into: Any, name: str, given: Iterable[types_pb.TaskInfo]) -> None:
+    """Add tasks to a message. Raises TypeError for what is none, or one where several may be."""
+    try:
+        add_all(into, given)
+    except (TypeError, AttributeError) as error:
+        raise TypeError(
+            f"{name} has to be a list of TaskInfo, as Room.make_task makes them: {error}"
+        ) from error
+
+
 class Calls:
     """Makes the messages; `call` sends them."""
 
@@ -58,11 +68,11 @@ class Calls:
         add_all(accept.operations, before)
         launch = accept.operations.add().launch
         launch.SetInParent()  # also of no tasks
-        add_all(launch.task_infos, tasks)
+        _add_tasks(launch.task_infos, "tasks", tasks)
         for group in groups:
             launch_group = accept.operations.add().launch_group
             launch_group.SetInParent()
-            add_all(launch_group.task_infos, group)
+            _add_tasks(launch_group.task_infos, "each of groups", group)
         accept.filters.CopyFrom(pb.Filters(refuse_seconds=refuse_s))
         self.call(call)
 

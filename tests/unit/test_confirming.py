@@ -23,6 +23,7 @@ def destroy() -> None:
     [
         ("y\n", 0, "destroyed"),
         ("n\n", 1, "Aborted!"),
+        ("", 2, "[y/N]: \n"),
         ("", 2, "--yes goes on without the question"),
     ],
 )

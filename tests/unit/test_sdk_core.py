@@ -239,6 +239,15 @@ def test_what_is_no_list_of_ids_is_refused_where_it_is_written(given: Any) -> No
             call(given)
 
 
+@pytest.mark.parametrize("given", [pb.TaskInfo(), ["t-1"], [pb.Offer()], 7])
+def test_what_is_no_list_of_tasks_is_refused_where_it_is_written(given: Any) -> None:
+    driver = Driver(Scheduler(), pb.FrameworkInfo(name="f"), "127.0.0.1:1")
+    with pytest.raises(TypeError, match=r"tasks has to be a list of TaskInfo, as Room\.make_task"):
+        driver.accept(["o-1"], given)
+    with pytest.raises(TypeError, match="each of groups has to be a list of TaskInfo"):
+        driver.accept(["o-1"], groups=[given])
+
+
 async def test_an_executor_reports_from_the_threads_of_its_tasks() -> None:
     names = ("FRAMEWORK_ID", "EXECUTOR_ID", "EXECUTOR_TOKEN")
     environment = {"PYMESOS_AGENT": "127.0.0.1:1"} | {f"PYMESOS_{name}": "x" for name in names}

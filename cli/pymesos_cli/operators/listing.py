@@ -57,7 +57,7 @@ def _held(info: types_pb2.AgentInfo) -> dict[str, str]:
 def _say_if_open(cluster: Cluster) -> None:
     """People are told that a cluster has no certificates, whenever they look at it."""
     if cluster.credentials is None:
-        print("this cluster has no certificates (--no-auth): who reaches it may do everything")
+        print("this cluster has no certificates: whoever reaches it may do everything")
 
 
 async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
