@@ -28,10 +28,10 @@ from pymesos_core.discovery.following import FILE as NAMES
 from pymesos_core.exits import ExitStatus
 from pymesos_core.flags import Folder
 from pymesos_core.log import set_up_logging
+from pymesos_core.option_errors import RoleCommand
 from pymesos_core.role import end_of, open_store
 from pymesos_core.settings import resolved_one
 from pymesos_core.text import os_problem
-from pymesos_core.unknown_options import RoleCommand
 
 NAME = "pymesos-agent"
 work_dir_option = click.option(

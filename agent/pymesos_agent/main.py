@@ -56,6 +56,7 @@ from pymesos_core.discovery.zone import DOMAIN
 from pymesos_core.exits import RemovedError, RoleError
 from pymesos_core.grpc_transport import add_service
 from pymesos_core.limits import PEER_EXECUTORS
+from pymesos_core.option_errors import RoleGroup
 from pymesos_core.outside import Outside, outside_with
 from pymesos_core.resource_names import meant_resource
 from pymesos_core.resource_values import ResourceError
@@ -64,7 +65,6 @@ from pymesos_core.security.identities import Kind
 from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Records
 from pymesos_core.tasks import beside, running
-from pymesos_core.unknown_options import RoleGroup
 from pymesos_proto.v1 import types_pb2 as pb
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import click
 
 from pymesos_cli import terminal
 from pymesos_core.nearest import hint
+from pymesos_core.option_errors import lacks_option, no_such_option
 from pymesos_core.text import cut, quoted
-from pymesos_core.unknown_options import no_such_option
 
 # What those type who know other programs, where a command has what they mean.
 _OTHER_FLAGS = {
@@ -39,7 +39,7 @@ class Command(click.Command):
             raise _unknown_option(self, context, error.option_name) from error
         except click.MissingParameter as error:
             if isinstance(error.param, click.Option):
-                raise _lacks_option(context, error.param) from error
+                raise lacks_option(context, error.param) from error
             raise self._lacks(context, nothing_before_dashes=before_dashes == "--") from error
 
     def _lacks(self, context: click.Context, *, nothing_before_dashes: bool) -> click.UsageError:
@@ -51,19 +51,6 @@ class Command(click.Command):
             return click.UsageError(f"{names} {verb} expected; nothing is given before --", context)
         some = f"only {', '.join(map(quoted, given))}" if given else "nothing"
         return click.UsageError(f"{names} {verb} expected; {some} is given", context)
-
-
-def _lacks_option(
-    context: click.Context, option: click.Option, given: str = ""
-) -> click.UsageError:
-    wanted = f"{option.opts[0]} {option.make_metavar(context)}"
-    return click.UsageError(f"{wanted} is expected{given}: {_as_it_goes_on(option.help)}", context)
-
-
-def _as_it_goes_on(sentence: str | None) -> str:
-    """Return what follows a colon: a sentence without its capital, where that is no name's."""
-    text = sentence or ""
-    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
 
 
 def _unknown_option(command: click.Command, context: click.Context, given: str) -> click.UsageError:
@@ -107,7 +94,7 @@ def _refuse_what_is_no_word(
         if not empty or isinstance(param.type, click.types.UnprocessedParamType):
             continue
         if isinstance(param, click.Option):
-            raise _lacks_option(context, param, "; an empty text is given")
+            raise lacks_option(context, param, "; an empty text is given")
         name = param.human_readable_name.removesuffix("...")
         raise click.UsageError(f"{name} is expected; an empty text is given", context)
 

@@ -18,10 +18,10 @@ from pymesos_core.directories import default_directory, real_path
 from pymesos_core.exits import ExitStatus
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.nearest import nearest
+from pymesos_core.option_errors import RoleCommand
 from pymesos_core.role import RoleProcess, serve_role
 from pymesos_core.settings import resolved, takes
 from pymesos_core.text import quoted
-from pymesos_core.unknown_options import RoleCommand
 
 MOVE = "move-state"
 

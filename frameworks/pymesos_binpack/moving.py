@@ -33,11 +33,11 @@ from pymesos_core.coordination.standalone import EPOCH
 from pymesos_core.coordination.zk_store import ZkStore, framework_url, kept_bytes
 from pymesos_core.directories import real_path
 from pymesos_core.exits import RoleError
+from pymesos_core.option_errors import RoleCommand
 from pymesos_core.outside import OUTSIDE
 from pymesos_core.role import end_of, holding, open_store
 from pymesos_core.store import Change, Records, StateStore
 from pymesos_core.text import os_problem
-from pymesos_core.unknown_options import RoleCommand
 
 LEADS_WITHIN_S = 5.0
 SESSION_S = 10.0

@@ -15,6 +15,7 @@ from pymesos_core.discovery.resolver import Names
 from pymesos_core.discovery.zone import DOMAIN
 from pymesos_core.flags import Folder, WholeRange
 from pymesos_core.log import LEVELS
+from pymesos_core.option_errors import RoleCommand
 from pymesos_core.outside import outside_with
 from pymesos_core.role import RoleProcess, holding, serve_role
 from pymesos_core.security.credentials import Credentials
@@ -23,7 +24,6 @@ from pymesos_core.serving import Listen
 from pymesos_core.settings.server import read_ip, read_master
 from pymesos_core.tasks import until_first
 from pymesos_core.text import quoted
-from pymesos_core.unknown_options import RoleCommand
 from pymesos_lb.balancer import Balancer
 from pymesos_lb.certificates import Certificates
 from pymesos_lb.config import HTTPS_PORT, Doors

@@ -22,6 +22,7 @@ from pymesos_core.exits import RoleError
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.grpc_transport import Server, add_prefix, add_service
 from pymesos_core.guarding import Guard
+from pymesos_core.option_errors import RoleCommand
 from pymesos_core.outgoing.notifier import Notifier
 from pymesos_core.outgoing.telling import TellsNobody
 from pymesos_core.outside import OUTSIDE, Outside, outside_with
@@ -41,7 +42,6 @@ from pymesos_core.streams import in_thread
 from pymesos_core.tasks import beside, running
 from pymesos_core.text import count_of, duration, os_problem
 from pymesos_core.transport import Service
-from pymesos_core.unknown_options import RoleCommand
 from pymesos_master import metrics
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import MasterCore

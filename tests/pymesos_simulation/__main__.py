@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from pymesos_core.flags import WholeRange
+from pymesos_core.option_errors import RoleCommand
 from pymesos_simulation.faults import FAULTS
 from pymesos_simulation.simulation import Result, simulate
 from pymesos_simulation.stories import StoryError, read, tell, vocabulary
@@ -51,7 +52,7 @@ def _into(traced: Any) -> Callable[[str], object]:
     return lambda line: traced.update(line.encode())
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=RoleCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--seed", type=WholeRange(min=0), help="Replay this one.")
 @click.option(
     "--seeds", type=WholeRange(min=1), default=50, show_default=True, help="How many to run."

@@ -219,6 +219,8 @@ class TestCredentials:
             return folder_of(tmp_path / name, NODE, root, signing, lifetime_s)
 
         wrong("Expected is a folder with cert.pem, key.pem, roots.pem", tmp_path / "none")
+        above = made("prod/operator").parent
+        wrong(f"cluster issue` make it; there are {above}/operator$", above)
         (open_key := made("open") / "key.pem").chmod(0o644)
         wrong(f"chmod 600 {open_key}", open_key.parent)
         other = made("other")

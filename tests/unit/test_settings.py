@@ -24,6 +24,7 @@ from pymesos_core.settings.declaring import settings_of
 from pymesos_core.settings.printing import toml
 from pymesos_core.settings.server import ServerSettings, mask_credentials, master_address
 from pymesos_core.settings.sources import MAX_BYTES, FileError, read_file
+from pymesos_lb.main import main as lb_main
 from pymesos_master.main import main as master_main
 from pymesos_master.settings import MasterSettings
 
@@ -65,6 +66,12 @@ def refused(*flags: str, **variables: str | None) -> str:
     assert done.exit_code == 2, done.output
     assert not isinstance(done.exception, Exception), done.exception
     return str(done.output)
+
+
+def test_an_option_that_is_not_given_is_said_with_what_it_is() -> None:
+    done = CliRunner().invoke(lb_main, ["--folder", "f"], env={"PYMESOS_MASTER": ""})
+    assert done.exit_code == 2 and "Error: --master" in done.output
+    assert " is expected: " in done.output
 
 
 @pytest.mark.parametrize(

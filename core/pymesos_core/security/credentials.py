@@ -297,9 +297,12 @@ def _read_key(path: Path) -> bytes:
 
 def _unreadable(error: OSError) -> CredentialsError:
     nothing = isinstance(error, FileNotFoundError) and Path(error.filename).name == CERTIFICATE
+    above = [Path(error.filename).parent] if nothing else []  # perhaps what `cluster init` made
+    below = sorted(str(found.parent) for each in above for found in each.glob(f"*/{CERTIFICATE}"))
+    here = f"; there are {', '.join(below)}" if below else ""
     return (MissingError if nothing else CredentialsError)(
         f"{os_problem(error)}. Expected is a folder with {', '.join(FILES)}, as"
-        f" `pymesos-cli cluster init`, `cluster join` and `cluster issue` make it"
+        f" `pymesos-cli cluster init`, `cluster join` and `cluster issue` make it{here}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Commands that say which option is meant, of one that they do not have."""
+"""What is said of an option that a command does not have, or that it was not given."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pymesos_core.text import quoted
 
 
 class RoleCommand(click.Command):
-    """A command that says which option is meant, of one that it does not have."""
+    """A command that says which option is meant, of one that it does not have, or which lacks."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """See click.Command."""
@@ -17,6 +17,10 @@ class RoleCommand(click.Command):
             return super().parse_args(context, args)
         except click.NoSuchOption as error:
             raise no_such_option(self, context, error.option_name) from error
+        except click.MissingParameter as error:
+            if isinstance(error.param, click.Option):
+                raise lacks_option(context, error.param) from error
+            raise
 
 
 class RoleGroup(RoleCommand, click.Group):
@@ -38,3 +42,15 @@ def no_such_option(
     more = ", …" if len(known) > NAMED else ""
     told = f"did you mean {near}?" if near else f"there are {', '.join(known[:NAMED])}{more}"
     return click.UsageError(f"there is no option {quoted(given)}; {told}", context)
+
+
+def lacks_option(context: click.Context, option: click.Option, given: str = "") -> click.UsageError:
+    """Return the error for an option that has to be given: what it is."""
+    wanted = f"{option.opts[0]} {option.make_metavar(context)}"
+    return click.UsageError(f"{wanted} is expected{given}: {_as_it_goes_on(option.help)}", context)
+
+
+def _as_it_goes_on(sentence: str | None) -> str:
+    """Return what follows a colon: a sentence without its capital, where that is no name's."""
+    text = sentence or ""
+    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
