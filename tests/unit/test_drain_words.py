@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
 import pytest
 
+from pymesos_cli import services
 from pymesos_cli.draining import leaving
-from pymesos_proto.v1 import operator_pb2, types_pb2
+from pymesos_proto.v1 import jobs_pb2, operator_pb2, types_pb2
 
 
 def task(task_id: str, volume: str = "") -> operator_pb2.TaskView:
@@ -30,5 +35,74 @@ def test_what_its_volume_pins_is_named_before_all_else(
 
 
 async def test_a_volume_is_named() -> None:
-    (reason,) = await leaving.reasons(None, [task("db", "shop.db.0.data")])  # type: ignore[arg-type]
+    (reason,) = await leaving.reasons(cast(Any, None), [task("db", "shop.db.0.data")])
     assert reason == "db RUNNING: its volume shop.db.0.data is on the agent"
+
+
+def instance(**more: Any) -> jobs_pb2.InstanceView:
+    given = {"task_name": "web", "instance": 0, "service": True, **more}
+    return jobs_pb2.InstanceView(**given)
+
+
+RUNS = {"task_id": "shop-0a1b2c3d.web.0.1", "state": types_pb2.TASK_RUNNING}
+
+
+@pytest.mark.parametrize(
+    ("instances", "daemons", "silent", "why"),
+    [
+        ([instance(**RUNS)], [], [], "what replaces it is not planned yet; drains and rollouts"),
+        ([instance(**RUNS, service=False)], [], [], "it is no service, and may finish until then"),
+        ([instance(**RUNS)], ["web"], [], "a daemon, which ends here and moves nowhere"),
+        ([instance(**RUNS, leaving="it moves")], [], [], "it is ending: it moves"),
+        (
+            [instance(**RUNS), instance(explanation="no agent has room")],
+            [],
+            [],
+            "what replaces it waits: no agent has room",
+        ),
+        (
+            [instance(**RUNS), instance(task_id="x", state=types_pb2.TASK_RUNNING, hostname="b")],
+            [],
+            [],
+            "what replaces it on b is not ready yet",
+        ),
+        ([], [], ["f"], "its framework binpack does not answer"),
+        ([], [], [], "its framework was told, and has it run on"),
+    ],
+)
+async def test_each_task_has_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+    instances: list[jobs_pb2.InstanceView],
+    daemons: list[str],
+    silent: list[str],
+    why: str,
+) -> None:
+    async def ask_jobs(*_: Any, **__: Any) -> services.Answers:
+        view = operator_pb2.FrameworkView()
+        view.info.framework_id, view.info.name = "f", "binpack"
+        job = jobs_pb2.JobView(job_id="shop-0a1b2c3d")
+        return services.Answers([("h:1", job)], [services.Silent(view, "away") for _ in silent])
+
+    async def views(*_: Any) -> AsyncIterator[jobs_pb2.JobView]:
+        view = jobs_pb2.JobView(instances=instances)
+        for name in daemons:
+            view.daemons.add(task_name=name)
+        yield view
+
+    monkeypatch.setattr(leaving, "ask_jobs", ask_jobs)
+    monkeypatch.setattr(leaving, "_views", views)
+    mine = task("shop-0a1b2c3d.web.0.1")
+    mine.framework_id = "f"
+    (reason,) = await leaving.reasons(cast(Any, None), [mine])
+    assert reason.startswith(f"shop-0a1b2c3d.web.0.1 RUNNING: {why}")
+
+
+async def test_a_framework_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask_jobs(*_: Any, **__: Any) -> services.Answers:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(leaving, "ask_jobs", ask_jobs)
+    monkeypatch.setattr(leaving, "ASK_S", 0.01)
+    (reason,) = await leaving.reasons(cast(Any, None), [task("shop-0a1b2c3d.web.0.1")])
+    assert "its framework has not answered in" in reason
