@@ -115,6 +115,9 @@ def _pieces(thing: object, room: _Room, above: tuple[int, ...]) -> Iterator[str]
     if is_dataclass(thing) and not isinstance(thing, type):
         named = ((f"{f.name}=", getattr(thing, f.name, None)) for f in fields(thing))
         yield from _group(type(thing).__name__ + "(", named, ")", room, inner)
+    elif isinstance(thing, tuple) and (names := getattr(thing, "_fields", ())):  # a NamedTuple
+        named = ((f"{name}=", part) for name, part in zip(names, thing, strict=True))
+        yield from _group(type(thing).__name__ + "(", named, ")", room, inner)
     elif isinstance(thing, Mapping):
         yield from _group("{", ((f"{k!r}: ", v) for k, v in thing.items()), "}", room, inner)
     elif isinstance(thing, list | tuple | set | frozenset | deque):

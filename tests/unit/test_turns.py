@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from pymesos_core.turns import ROUND_S, TURNS_BETWEEN, Turns
+from pymesos_core.turns import ROUND_S, TOGETHER, TURNS_BETWEEN, Turns
 
 
 async def test_the_loop_turns_for_others_between_two_rounds(
@@ -54,3 +54,25 @@ async def test_what_comes_between_two_rounds_takes_no_longer_than_one(
             turned_at.append(turned)
     others.cancel()
     assert all(after - before <= 3 for before, after in pairwise(turned_at)), turned_at
+
+
+async def test_what_belongs_together_is_parted_only_where_it_is_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = 0.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now_s)
+    turns = Turns()
+    async with turns.turn("h") as turn:
+        assert not turn.is_over()
+        now_s += 1.5 * ROUND_S
+        assert turn.is_over()
+        for _ in range(TOGETHER):
+            await asyncio.wait_for(turn.pause(joined=True), 5)
+            assert turn.is_over(), "others came between"
+        await turn.pause(joined=True)
+        assert not turn.is_over(), "as many as one likes are one"
+        now_s += 1.5 * ROUND_S
+        await turn.pause(joined=True)
+        assert turn.is_over(), "each slice has as many"
+        await turn.pause()
+        assert not turn.is_over(), "what belongs to nothing waits for its turn"

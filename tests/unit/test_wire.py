@@ -60,7 +60,7 @@ class Pauses(Turn):
     def __init__(self) -> None:
         self.count = 0
 
-    async def pause(self) -> None:
+    async def pause(self, *, joined: bool = False) -> None:
         self.count += 1
 
 

@@ -63,8 +63,9 @@ def read_day(text: str) -> int:
 
 def account_of(task: Task | Executor, framework: Framework | None) -> Account:
     """Who is accounted for what a task uses. A task is of a job if its id is made as those are."""
-    name = framework.info.name if framework is not None else ""
-    short = name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
+    name = short = framework.info.name if framework is not None else ""
+    if len(name) > MAX_NAME_BYTES // 4:  # of four bytes at most, each
+        short = name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
     return Account(task.role, short or task.framework_id, _job_of(task.task_id))
 
 

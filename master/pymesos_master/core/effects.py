@@ -17,17 +17,15 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 
-@dataclass(frozen=True, slots=True)
-class TellFramework:
-    """Send an event on the stream of a framework."""
+class TellFramework(NamedTuple):
+    """Send an event on the stream of a framework. A tuple, as PublishEvent."""
 
     connection_id: int
     event: scheduler_pb.Event
 
 
-@dataclass(frozen=True, slots=True)
-class TellAgent:
-    """Send a message on the stream of an agent."""
+class TellAgent(NamedTuple):
+    """Send a message on the stream of an agent. A tuple, as PublishEvent."""
 
     connection_id: int
     message: agent_pb.MasterMessage

@@ -6,6 +6,7 @@ What comes from outside has its `caller`. This is a table, one class for each, a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.security.policy import Policy
@@ -62,9 +63,8 @@ class AgentLeaving:
     caller: Caller = NOBODY
 
 
-@dataclass(frozen=True, slots=True)
-class TaskStatusUpdated:
-    """An agent sent a status update, perhaps again."""
+class TaskStatusUpdated(NamedTuple):
+    """An agent sent a status update, perhaps again. A tuple, as effects.PublishEvent."""
 
     connection_id: int
     update: agent_pb.StatusUpdate
@@ -126,9 +126,8 @@ class FrameworkSubscribing:
     caller: Caller = NOBODY
 
 
-@dataclass(frozen=True, slots=True)
-class FrameworkCalled:
-    """A subscribed framework made a call other than SUBSCRIBE."""
+class FrameworkCalled(NamedTuple):
+    """A subscribed framework made a call other than SUBSCRIBE. A tuple, as effects.PublishEvent."""
 
     connection_id: int
     call: scheduler_pb.Call

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pymesos_core import limits
 from pymesos_core.executors import executor_of
@@ -17,9 +18,8 @@ from pymesos_master.core.validation import group_problem, task_problem
 from pymesos_proto.v1 import types_pb2 as pb
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A launch with what each of its tasks needs, or why it cannot be."""
+class Planned(NamedTuple):
+    """A launch with what each of its tasks needs, or why it cannot be: of every task, a tuple."""
 
     launching: Launching
     needed: list[Resources]
@@ -96,9 +96,24 @@ def _of_executor(
 
 def not_capable(agent: Agent, info: pb.TaskInfo) -> str | None:
     """Why an agent of an earlier version cannot do what a task asks for, or None."""
-    first = first_signal(info.kill_policy)
-    if first != TERM and pb.KILL_SIGNAL not in agent.info.capabilities:
-        return f"Task is to be ended by {first}, which its agent is too old for: upgrade the agent"
+    if info.HasField("kill_policy"):  # of what is not there no part is looked at: most are none
+        first = first_signal(info.kill_policy)
+        if first != TERM and pb.KILL_SIGNAL not in agent.info.capabilities:
+            return (
+                f"Task is to be ended by {first}, which its agent is too old for: upgrade the agent"
+            )
+    has_container = info.HasField("container") or info.HasField("executor")
+    if has_container and (problem := _container_not_capable(agent, info)):
+        return problem
+    if info.group_executor_resources and pb.GROUP_EXECUTORS not in agent.info.capabilities:
+        return (
+            "The executor of the group has resources (ExecutorInfo.resources), which its agent is"
+            " too old to know: upgrade the agent"
+        )
+    return secrets.launch_problem(agent, info)
+
+
+def _container_not_capable(agent: Agent, info: pb.TaskInfo) -> str | None:
     config = info.container.config or info.executor.container.config
     if config and pb.CONFIG not in agent.info.capabilities:
         return "Task has config files, for which its agent is too old: upgrade the agent"
@@ -115,12 +130,7 @@ def not_capable(agent: Agent, info: pb.TaskInfo) -> str | None:
             "Task has an executor with resources of its own (ExecutorInfo.resources), which its"
             " agent is too old to know: upgrade the agent"
         )
-    if info.group_executor_resources and pb.GROUP_EXECUTORS not in agent.info.capabilities:
-        return (
-            "The executor of the group has resources (ExecutorInfo.resources), which its agent is"
-            " too old to know: upgrade the agent"
-        )
-    return secrets.launch_problem(agent, info)
+    return None
 
 
 def plan(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pymesos_core import contract, reservations, resources
 from pymesos_core.errors import ProblemKind
@@ -47,9 +48,8 @@ _ENDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Launching:
-    """What is launched as one: a task, or a group of them."""
+class Launching(NamedTuple):
+    """What is launched as one: a task, or a group of them. Of every task: so it is a tuple."""
 
     infos: tuple[pb.TaskInfo, ...]
     grouped: bool = False

@@ -67,11 +67,24 @@ def new_status(
 
 def forward(ctx: Context, framework: Framework, status: pb.TaskStatus) -> None:
     """Send a status in the words the framework understands."""
+    _tell(ctx, framework, _event_of(status))
+
+
+def _event_of(status: pb.TaskStatus) -> scheduler_pb.Event:
+    """The event that tells of a status, with a copy of it."""
     event = scheduler_pb.Event()
-    told = event.update.status  # filled in place: put together from parts it is copied twice
-    told.CopyFrom(status)
-    if told.state in LOST_IF_NOT_PARTITION_AWARE:
-        told.state = state_for(told.state, partition_aware=framework.has(pb.PARTITION_AWARE))
+    # Filled in place: put together from parts it is copied twice.
+    event.update.status.CopyFrom(status)
+    return event
+
+
+def _tell(ctx: Context, framework: Framework, event: scheduler_pb.Event) -> None:
+    """Send the event of a status, which others may keep, in the words the framework understands."""
+    state = event.update.status.state
+    if state in LOST_IF_NOT_PARTITION_AWARE:
+        event = copy_of(event)
+        told = event.update.status
+        told.state = state_for(state, partition_aware=framework.has(pb.PARTITION_AWARE))
     ctx.tell_framework(framework, event)
 
 
@@ -104,7 +117,8 @@ def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:
     if problem := _update_problem(update):
         ctx.complain(agent, "a bad status update", problem)
         return
-    status = contract.tame(copy_of(update.status))
+    told = _event_of(update.status)  # what is told and what is kept are one copy
+    status = contract.tame(told.update.status)
     framework_id, state = update.framework_id, status.state
     framework = framework_of(ctx, framework_id)
     task = agent.tasks.get((framework_id, status.task_id))
@@ -113,7 +127,7 @@ def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:
         return
     if task is None:
         # Its end was acknowledged, and the acknowledgement was lost on the way to the agent.
-        forward(ctx, framework, status)
+        _tell(ctx, framework, told)
         return
     transition(ctx, task, SAID[update.latest_state or state])
     task.unacknowledged = status
@@ -126,7 +140,7 @@ def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:
         _acknowledge_to_agent(ctx, agent, framework_id, status.task_id, status.uuid)
         _acknowledged(ctx, task, status.uuid)
     else:
-        forward(ctx, framework, status)
+        _tell(ctx, framework, told)
         if not status.uuid and is_terminal(state):
             complete(ctx, task)  # it is sent once, and nobody acknowledges it
 

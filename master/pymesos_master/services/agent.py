@@ -34,10 +34,6 @@ from pymesos_proto.v1 import agent_pb2 as pb
 log = logging.getLogger(__name__)
 
 REGISTERED_AT_ONCE = 4
-# So many messages that came as one are taken in without a pause: of the updates of tasks that end
-# together the half would free the half of an agent, which is offered then, and so its tasks are
-# launched, told of and acknowledged by halves from then on, in twice as many messages.
-TOGETHER = 32
 
 
 class AgentService:
@@ -65,14 +61,13 @@ class AgentService:
             while (decode := await call.receive()) is not None:
                 few = contextlib.nullcontext() if registration.complete else self._registering
                 async with few, self._leadership.turns.turn(host) as turn:
-                    messages = decode().message
-                    are_few = len(messages) <= TOGETHER
-                    for message in messages:
+                    for message in decode().message:
                         if registration.complete:
+                            if turn.is_over():
+                                await turn.pause(joined=True)
                             registration.pass_on(message)
                         else:
                             await self._register(registration, message, turn)
-                        if not are_few:
                             await turn.pause()
 
         def make_batch(messages: Sequence[pb.MasterMessage]) -> pb.MasterBatch:

@@ -73,6 +73,12 @@ class Accepts:
         return pb.Call(decline=pb.Call.Decline(offer_ids=offer_ids, filters=filters))
 
 
+def _go_together(before: pb.Call, said: pb.Call) -> bool:
+    """Whether two calls acknowledge updates of one agent."""
+    agent_id = said.acknowledge.agent_id  # of another call none
+    return bool(agent_id) and agent_id == before.acknowledge.agent_id
+
+
 class SchedulerService:
     """Calls become events of the core, its effects become events on the stream."""
 
@@ -92,10 +98,14 @@ class SchedulerService:
             subscribed, caller = False, connection.caller
             accepts = Accepts(connection.outbox.put)
             while (batch := await call.read()) is not None:
+                before = pb.Call()
                 async with self._leadership.turns.turn(caller.peer) as turn:
                     for said in batch.call:
+                        if turn.is_over():
+                            await turn.pause(joined=_go_together(before, said))
+                        before = said
                         if subscribed:
-                            for whole in accepts.take(said):
+                            for whole in accepts.take(said) if said.HasField("accept") else (said,):
                                 connection.feed(FrameworkCalled(connection_id, whole, caller))
                         elif said.HasField("subscribe"):
                             subscribed = True
@@ -104,7 +114,6 @@ class SchedulerService:
                             )
                         else:
                             raise BadStreamError("the first call of a stream must be SUBSCRIBE")
-                        await turn.pause()
 
         epoch = leader.term.epoch
 
