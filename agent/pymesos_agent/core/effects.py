@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pymesos_agent.core.ports import Group
 from pymesos_core.resources import Resources
@@ -13,11 +14,11 @@ from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """Write durably, all or nothing; Checkpointed or CheckpointFailed follows.
 
-    What is not `synced` outlives the agent, and not always a crash of its machine.
+    What is not `synced` outlives the agent, and not always a crash of its machine. A tuple, since
+    there are five of every task: a frozen dataclass takes twice as long.
     """
 
     token: int
@@ -141,9 +142,8 @@ class SetRevoked:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TellMaster:
-    """Send on a stream."""
+class TellMaster(NamedTuple):
+    """Send on a stream. A tuple, as Checkpoint."""
 
     connection_id: int
     message: agent_pb.AgentMessage

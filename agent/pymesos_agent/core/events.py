@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pymesos_agent.core.slack import Measured
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -94,9 +95,8 @@ class Disconnected:
     connection_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class MasterSaid:
-    """A message of a master under its epoch."""
+class MasterSaid(NamedTuple):
+    """A message of a master under its epoch. A tuple, as effects.Checkpoint."""
 
     connection_id: int
     epoch: int
@@ -199,9 +199,8 @@ class DiskMeasured:
     used: float
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpointed:
-    """A Checkpoint effect is durable."""
+class Checkpointed(NamedTuple):
+    """A Checkpoint effect is durable. A tuple, as that."""
 
     token: int
 

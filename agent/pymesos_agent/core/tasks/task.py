@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pymesos_agent.core.containers import Container, container_of
 from pymesos_agent.core.tasks.checks import CheckState
+from pymesos_core.copies import add_all
 from pymesos_core.lifecycle import Story
 from pymesos_core.limits import MAX_SAID
 from pymesos_core.names import RUN, run_of
@@ -120,8 +121,7 @@ class Task:
         record.state, record.started_at_s = self.state, self.started_at_s
         if self.killed_for:
             record.killed_for = self.killed_for
-        for status in self.unacknowledged:
-            record.unacknowledged.add().CopyFrom(status)  # `extend` takes a quarter longer
+        add_all(record.unacknowledged, self.unacknowledged)
         if self.container is not None:
             record.pid = self.container.pid
         if self.inside is not None:
@@ -201,7 +201,7 @@ class Task:
         record.launched_at_s, record.started_at_s = self.launched_at_s, self.started_at_s
         info, kept = self.info, record.task_info
         kept.task_id, kept.name, kept.agent_id = info.task_id, info.name, info.agent_id
-        kept.resources.MergeFrom(info.resources)
+        add_all(kept.resources, info.resources)
         if 0 < len(run := run_of(info.labels)) <= MAX_RUN:
             kept.labels.add(key=RUN, value=run)  # it is found by that
         if self.acknowledged is not None:
