@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
-from pymesos_binpack.jobfiles.variables import missing_problem
+from pymesos_binpack.jobfiles.variables import missing_problem, reference_warnings
 from pymesos_binpack.jobs import variables as of_jobs
 from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.jobs.state import JobState
@@ -169,6 +169,23 @@ class TestJobs:
         desk.apply(document(variables=own))
         settle(desk.h)
         assert desk.environments() == {"debug": ["db://h1/"] * 3}
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("{{ variables['x'] }}", "env.A has \"{{ variables['x'] }}\", which is passed on"),
+            ("{{ variables.x|upper }}", "env.A has '{{ variables.x|upper }}', which is passed on"),
+            ("a {{ variable.x }}", "env.A has '{{ variable.x }}', which is passed on as it stands"),
+            ("{{secrets.x}}", "and a secret is given by `secrets`"),
+            ("{{ variables.x }} {{variables.x}}", ""),
+            ("{{ .Values.variables }} {{ other }} {{ variablesof }}", ""),
+        ],
+    )
+    def test_what_looks_like_a_reference_and_is_none_is_said(self, text: str, said: str) -> None:
+        keys = {"variables": {"x": "y"}}
+        made = parse_job(json.loads(document({**OTHER, "env": {"A": text}}, **keys)))
+        warnings = reference_warnings(made)
+        assert len(warnings) == bool(said) and all(said in each for each in warnings), warnings
 
     def test_only_tasks_that_refer_to_it_are_replaced(self, desk: Desk) -> None:
         before = {i.saved.task_id for i in desk.h.core.instances() if i.spec.name == "other"}

@@ -17,6 +17,7 @@ import grpc.aio
 from pymesos_binpack.hosting import HostError, host
 from pymesos_binpack.jobfiles.parsing import parse_job, read_job_file
 from pymesos_binpack.jobfiles.scaling import scale_warnings
+from pymesos_binpack.jobfiles.variables import reference_warnings
 from pymesos_binpack.specs import Job, JobError
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import EXIT_FAILED, EXIT_USAGE, CliError, UnreachableError
@@ -125,7 +126,7 @@ async def run_job(
     framework is hosted whoever else serves jobs.
     """
     show_output = is_command
-    for warning in scale_warnings(job):
+    for warning in (*scale_warnings(job), *reference_warnings(job)):
         note(warning)
     serves = None if here else await serving_of(cluster, job.role)
     progress = Progress(quiet=show_output)

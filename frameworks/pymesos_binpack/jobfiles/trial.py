@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping
 
+from pymesos_binpack.jobfiles.clashes import clash_problem
 from pymesos_binpack.jobfiles.restarting import restart_problem
 from pymesos_binpack.jobfiles.templates import references
 from pymesos_binpack.jobs.instance import Instance
@@ -59,7 +60,7 @@ def launch_problem(job: Job) -> str | None:
 
 def new_problem(job: Job) -> str | None:
     """What is wrong with a job that is new, and is borne of one that was taken before, or None."""
-    return restart_problem(job) or env_problem(job)
+    return clash_problem(job) or restart_problem(job) or env_problem(job)
 
 
 def env_problem(job: Job) -> str | None:

@@ -17,6 +17,9 @@ from pymesos_binpack.specs import Job, JobError
 from pymesos_core.text import quoted
 
 KEY = "variables"
+MAX_WARNINGS = 20
+# What somebody may have meant to be one.
+_LIKE_ONE = re.compile(r"\{\{\s*(?:variable|variables|secret|secrets)\b[^{}]*\}\}")
 _REFERENCE = re.compile(r"\{\{\s*variables\.([A-Za-z_][A-Za-z0-9_]{0,62})\s*\}\}")
 
 
@@ -114,6 +117,20 @@ def set_back(document: dict[str, Any], earlier: Mapping[str, Mapping[str, Any]])
                 raise JobError(f"{task['name']} has another value of the variable {used}")
     if values:
         document[KEY] = {**now, **values}
+
+
+def reference_warnings(job: Job) -> list[str]:
+    """Return which values of `env` look like references and are none, as sentences."""
+    document = json.loads(job.document)
+    tasks = [each for task in document["tasks"] for each in (task, *task.get("sidecars", ()))]
+    return [
+        f"{task['name']}: env.{name} has {quoted(found[0])}, which is passed on as it stands: a"
+        f" variable is referred to as {{{{ variables.NAME }}}}, and a secret is given by `secrets`"
+        for task in tasks
+        for name, text in task.get("env", {}).items()
+        for found in _LIKE_ONE.finditer(text)
+        if _REFERENCE.fullmatch(found[0]) is None
+    ][:MAX_WARNINGS]
 
 
 def missing_problem(job: Job) -> str | None:

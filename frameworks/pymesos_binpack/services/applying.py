@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pymesos_binpack.answers import StaleError
 from pymesos_binpack.core import JobSubmitted, VersionProposed
 from pymesos_binpack.jobfiles.scaling import scale_warnings
+from pymesos_binpack.jobfiles.variables import reference_warnings
 from pymesos_binpack.jobs.foreseeing import TaskChange, foresee
 from pymesos_binpack.jobs.history import SUBMIT, Version
 from pymesos_binpack.jobs.rollouts.lifecycle import State
@@ -179,7 +180,8 @@ class ApplyCalls(ChangeCalls):
     def _warnings(self, job: Job) -> list[str]:
         """What of a job has no effect, or will not do as things are."""
         there = self.binpack.core.secret_names(job.role)
-        return [*scale_warnings(job), *update_warnings(job), *secret_warnings(job, there)]
+        told = (*scale_warnings(job), *update_warnings(job), *reference_warnings(job))
+        return [*told, *secret_warnings(job, there)]
 
 
 def _is_left_midway(target: JobState, tasks: Sequence[TaskChange]) -> bool:
