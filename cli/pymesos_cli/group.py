@@ -23,6 +23,7 @@ from pymesos_core.text import cut, quoted
 _OTHER_FLAGS = {
     "-n": "--tail", "--lines": "--tail", "-o": "--json", "--output": "--json", "--format": "--json",
 }  # fmt: skip
+_OTHER_NAMES = {"usage": "accounting"}  # of commands, which are in no list
 _WORD = re.compile(r"\S{81,}")  # longer than anything of ours: somebody typed it
 
 
@@ -140,6 +141,7 @@ class LazyGroup(Room):
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """See click.Group. Imports the command's room."""
+        name = _OTHER_NAMES.get(name, name)
         if name not in self.rooms:
             return super().get_command(context, name)
         module = importlib.import_module(f"pymesos_cli.{self.rooms[name][0]}.commands")

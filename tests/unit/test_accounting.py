@@ -97,6 +97,10 @@ class TestAccounts:
         assert found == {0: 10, 1: DAY_MS, 2: 5}
         assert list(by_day(DAY_MS, 3)) == [(0, 3)], "midnight ends the day before"
 
+    def test_what_a_clock_shows_that_is_not_set_is_of_its_first_day(self) -> None:
+        assert list(by_day(DAY_MS + 5, 3 * DAY_MS)) == [(1, 5), (0, 3 * DAY_MS - 5)]
+        assert list(by_day(0, 7)) == [(0, 7)]
+
     def test_a_clock_that_is_set_moves_what_is_used_and_adds_nothing(self) -> None:
         accounts = Accounts()
         accounts.hold(A, Held(1), At(0, 5 * DAY_MS))
@@ -338,6 +342,21 @@ class TestFailover:
         h.write()
         new = self.after(h, 1)
         assert used(new) == used(h)
+
+    @pytest.mark.parametrize(
+        ("wall_s", "day"),
+        [(-1e12, "1970-01-01"), (-1.0, "1970-01-01"), (3e11, "9999-12-31"), (1e15, "9999-12-31")],
+    )
+    def test_a_clock_that_shows_no_day_is_at_the_nearest(self, wall_s: float, day: str) -> None:
+        h = MasterHarness()
+        accounts = h.core.state.accounts
+        first, second = (accounting.at(Now(h.now.mono_s + n, wall_s + n)) for n in (0.0, 5.0))
+        accounts.hold(A, Held(1), first)
+        accounts.release(A, Held(1), second)
+        accounts.use(A, 2000, 5, second)
+        h.advance(61)
+        assert f"{day}.0" in stored(h)
+        assert used(self.after(h, 1))[A].used_cpus == 2000
 
     def test_numbers_larger_than_64_bits_are_kept_exactly(self) -> None:
         h = MasterHarness()

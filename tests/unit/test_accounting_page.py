@@ -107,6 +107,12 @@ def test_each_command_is_taken(command: str) -> None:
     found.make_context(words[0], words[1:])
 
 
+def test_the_command_is_found_by_what_others_call_it() -> None:
+    done = CliRunner().invoke(main, ["usage", "--csv", "--json"])
+    assert "--csv and --json exclude each other" in done.output
+    assert "usage" not in main.list_commands(click.Context(main))
+
+
 def test_csv_and_json_exclude_each_other() -> None:
     done = CliRunner().invoke(main, ["accounting", "--csv", "--json"])
     assert done.exit_code == 2 and "--csv and --json exclude each other" in done.output

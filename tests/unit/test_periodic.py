@@ -482,6 +482,13 @@ def test_what_is_stored_is_read_back() -> None:
     assert Runs.of_record(json.loads(made.record())) == made
 
 
+@pytest.mark.parametrize("now_s", [-1e12, -1.0, 1e12])
+def test_a_clock_that_shows_no_time_there_is_breaks_nothing(now_s: float) -> None:
+    rules = PeriodicRules("0 0 29 2 *", overlap=Overlap.SKIP)
+    runs = decide(rules, Runs(rules.times, 1.0), Outcome.GOING, now_s).runs
+    assert Runs.of_record(json.loads(runs.record())) == runs
+
+
 def test_what_was_stored_before_the_latest_time_was_kept_apart_is_read() -> None:
     runs = (Run("a", 60.0), Run("trigger-b", 300.0, by="ann"))
     made = Runs("* * * * * UTC", 180.0, runs, Run("c", 120.0))

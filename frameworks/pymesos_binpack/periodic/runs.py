@@ -21,6 +21,7 @@ from pymesos_core.text import count_of
 LOOK_EACH_S = 60.0  # the clock may have been set meanwhile
 MOST_DUE = 2000  # of one look
 FAR_AHEAD_S = 30 * 86400.0  # what was due later than this was so by a clock that was wrong
+LATEST_S = datetime(9000, 1, 1, tzinfo=UTC).timestamp()  # by a clock that shows later times, too
 MAX_NOTE = 300
 
 
@@ -129,6 +130,7 @@ class Decided(NamedTuple):
 
 def decide(rules: PeriodicRules, runs: Runs, outcome: Outcome, now_s: float) -> Decided:
     """Return what becomes of the runs. `outcome` is that of the one that goes on, as it is."""
+    now_s = min(max(0.0, now_s), LATEST_S)
     if runs.going is not None and outcome is not Outcome.GOING:
         runs = _with_latest(rules, runs, runs.going.ended(outcome, now_s))
     runs = _look_at_times(rules, _by_this_clock(runs, now_s), now_s)

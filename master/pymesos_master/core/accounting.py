@@ -41,12 +41,13 @@ MILLI = 1000
 TIMER = ("accounting", "")
 _KEY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.([0-9]{1,2})")
 _EPOCH = date(1970, 1, 1)
+LAST_MS = (date.max - _EPOCH).days * DAY_MS  # its name has four digits for the year
 Rows = tuple[tuple[Account, Sums], ...]
 
 
 def at(now: Now) -> At:
-    """The same instant in whole milliseconds."""
-    return At(int(now.mono_s * 1000), int(now.wall_s * 1000))
+    """The same instant in whole milliseconds; a clock that shows no day is at the nearest."""
+    return At(int(now.mono_s * 1000), min(max(0, int(now.wall_s * 1000)), LAST_MS))
 
 
 def day_name(day: int) -> str:

@@ -93,11 +93,14 @@ def held_for(held: Held, duration_ms: int) -> Sums:
 
 
 def by_day(end_wall_ms: int, duration_ms: int) -> Iterator[tuple[int, int]]:
-    """The days, counted from 1970, that a time which ends then has a part in, and how long."""
+    """The days, counted from 1970, that a time which ends then has a part in, and how long.
+
+    What was before 1970, as by a clock that is not set yet, is of its first day.
+    """
     end = end_wall_ms
     while duration_ms > 0:
-        day = (end - 1) // DAY_MS
-        part = min(duration_ms, end - day * DAY_MS)
+        day = max(0, (end - 1) // DAY_MS)
+        part = min(duration_ms, end - day * DAY_MS) if day else duration_ms
         yield day, part
         end, duration_ms = end - part, duration_ms - part
 
