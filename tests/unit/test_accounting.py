@@ -468,6 +468,7 @@ class TestQueries:
             ({"since": "yesterday"}, "since is 'yesterday': a day is expected, as in 2026-11-29"),
             ({"until": "2026-02-30"}, "until is '2026-02-30': a day is expected"),
             ({"until": "2026-2-3"}, "a day is expected"),
+            ({"since": "2026-12-01", "until": "2026-11-01"}, "2026-12-01, is after until, 2026-11"),
         ],
     )
     def test_what_cannot_be_answered_is_said(self, asked: Any, words: str) -> None:

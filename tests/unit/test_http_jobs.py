@@ -151,6 +151,16 @@ async def test_every_answer_is_as_it_says(world: World, shop: str, route: Any) -
     assert first, "an empty answer shows nothing of its schema"
 
 
+async def test_a_variable_is_set_where_there_is_none(world: World) -> None:
+    made = {"role": "ops", "name": "level", "value": "info", "if_version": 0}
+    said = await post_json(world.answering, "/v1/variables/set", made)
+    assert said["version"] == 1 and said["changed"]
+    with pytest.raises(AssertionError, match="version"):
+        await post_json(world.answering, "/v1/variables/set", {**made, "value": "debug"})
+    again = {**made, "value": "debug", "if_version": 1}
+    assert (await post_json(world.answering, "/v1/variables/set", again))["version"] == 2
+
+
 def bodies(shop: str, framework_id: str) -> dict[str, Any]:
     """One that each route takes."""
     return {

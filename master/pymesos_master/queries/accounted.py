@@ -46,6 +46,8 @@ def groups(
     if by not in BY:
         raise invalid(f"what is used is added up by {', '.join(BY)}, not by {quoted(by)}")
     since, until = _day(request.since, "since"), _day(request.until, "until")
+    if since is not None and until is not None and since > until:
+        raise invalid(f"since, {request.since}, is after until, {request.until}: swap them")
     out: dict[Group, Sums] = {}
     for day, used in days.items():
         if (since is not None and day < since) or (until is not None and day > until):

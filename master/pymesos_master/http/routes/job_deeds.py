@@ -33,6 +33,9 @@ MOST_INSTANCES = 10_000  # of a task
 MOST_ARGS, MOST_OF_ARG = 32, 1024  # of a run, and characters of each
 BODY_BYTES = 2 * JOB.most  # in which characters may be escaped
 
+IF_VERSION_OF_VARIABLE = whole(
+    "if_version", "Refused unless this version is in force; 0: unless there is none.", 0, 2**32 - 1
+)
 IF_VERSION = whole("if_version", "Refused unless this version is in force.", 1, MAX_JOB_VERSION)
 REQUEST_ID = text(
     "request_id", "What is sent twice with the same one, as after a time-out, is done once."
@@ -405,7 +408,7 @@ ROUTES: tuple[Route, ...] = (
                 name=asked.text("name"),
                 value=asked.text("value"),
                 request_id=_request_id(asked),
-                if_version=asked.number("if_version") or None,
+                if_version=asked.value("if_version"),
             ),
             asked.text("framework"),
         ),
@@ -413,7 +416,7 @@ ROUTES: tuple[Route, ...] = (
             ROLE,
             VARIABLE,
             _value("value", "Its value."),
-            IF_VERSION,
+            IF_VERSION_OF_VARIABLE,
             IN_FRAMEWORK,
             REQUEST_ID,
         ),
