@@ -249,6 +249,14 @@ class TestPackages:
         assert made["tasks"][0]["env"] == {"PORT": "81"}
         assert self.job()["package"]["options"] == {}, "defaults are of the package, and may change"
 
+    def test_one_with_a_volume_is_installed_for_a_role(self) -> None:
+        volume = {"name": "v", "path": "v", "size": 1}
+        task = {"name": "t", "command": "x", "env": {"PORT": "@{port}"}, "volumes": [volume]}
+        package = package_of(document(job={"tasks": [task]}))
+        with pytest.raises(PackageError, match=r"web 1\.0\.0 keeps data on a volume.* --role data"):
+            package.job(Installing("shop", "*", {}))
+        assert package.job(Installing("shop", "dev", {})).tasks[0].volumes
+
     def test_a_job_says_which_repository_it_came_from(self) -> None:
         key = key_text(Ed25519PrivateKey.generate().public_key())
         job = package_of(document()).job(Installing("shop", "dev", {}, Origin("ours", key)))
@@ -421,6 +429,8 @@ class TestRepositories:
             PackageError, match=r"no repository has a package 'wob'; did you mean web\?"
         ):
             own.find("wob")
+        with pytest.raises(PackageError, match=r"a package 'web@1\.0\.0'; which version is meant"):
+            own.find("web@1.0.0")
         with pytest.raises(PackageError, match="there is no repository 'theirs'"):
             own.find("theirs/web")
 

@@ -87,6 +87,11 @@ class Package:
     def job(self, asked: Installing) -> Job:
         """Return the job that it becomes. Raises PackageError."""
         made = rendered(self.template, self.options.filled(asked.options))
+        if asked.role == "*" and _has_volumes(made):
+            raise PackageError(
+                f"{self} keeps data on a volume, which is of disk that is reserved for a role:"
+                f" install it for one, as with --role data"
+            )
         package = {"name": self.name, "version": str(self.version), "options": asked.options}
         if asked.origin is not None:
             package["repository"] = {"name": asked.origin.name, "key": asked.origin.key}
@@ -179,3 +184,9 @@ def _check_template(package: Package) -> None:
         raise PackageError(f"the job asks for the option {quoted(name)}, which is not there")
     for name in sorted(known - asked):
         raise PackageError(f"the option {name} is asked for nowhere in the job")
+
+
+def _has_volumes(made: Any) -> bool:
+    tasks = made.get("tasks") if isinstance(made, dict) else None
+    each = tasks if isinstance(tasks, list) else ()
+    return any(isinstance(task, dict) and bool(task.get("volumes")) for task in each)

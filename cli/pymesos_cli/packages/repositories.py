@@ -128,6 +128,8 @@ class Repositories:
         if not owners:
             near = nearest(name, {found.entry.name for found in everything})
             meant = f"did you mean {near}?" if near else "`pymesos-cli package search` lists all"
+            if "@" in name:
+                meant = "which version is meant is said by --version, as in --version 1.0.0"
             raise PackageError(f"no repository has a package {quoted(name)}; {meant}")
         if len(owners) > 1:
             raise PackageError(
