@@ -1,15 +1,16 @@
-"""Types of what the web page is answered, for TypeScript, from the OpenAPI schemas."""
+"""Types of what the web page sends and is answered, for TypeScript, from the OpenAPI schemas."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pymesos_master.http.openapi import SCHEMAS
+from pymesos_core.json_dialect import Json
+from pymesos_master.http.openapi import SCHEMAS, body_schema
 from pymesos_master.http.routes import ROUTES
-from pymesos_master.http.routes.table import JSON, Route
+from pymesos_master.http.routes.table import JSON
 
 HEAD = "// What the master answers. `make docs` writes it of the OpenAPI schemas: change those."
 ANSWER = """\
@@ -17,6 +18,8 @@ ANSWER = """\
 export type Answer<Address extends string> =
   Address extends `${infer Path}?${string}` ? AnswerAt<Path> : AnswerAt<Address>;
 """
+DONE = "/** What is answered to a POST to a path. */\nexport "
+BODY = "/** The body of a POST to a path. */\nexport "
 
 
 def page_types() -> str:
@@ -26,16 +29,22 @@ def page_types() -> str:
         for name, schema in SCHEMAS.items()
     )
     read = (route for route in ROUTES if route.method == "GET" and route.content_type == JSON)
-    return "\n\n".join([HEAD, *types, f"{ANSWER}\n{answers(read)}"]) + "\n"
-
-
-def answers(routes: Iterable[Route]) -> str:
-    """Return the type of answers by their paths; longer ones first, as `${string}` has slashes."""
-    lines = (
-        f"  Path extends `{re.sub('{.*?}', '${string}', route.path)}` ? {of(route.schema)} :"
-        for route in sorted(routes, key=lambda route: (-len(route.parts), route.path))
+    deeds = [route for route in ROUTES if route.method == "POST"]
+    by_path = (
+        ANSWER + "\n" + by_paths("AnswerAt", {r.path: r.schema for r in read}, "unknown"),
+        DONE + by_paths("Done", {r.path: r.schema for r in deeds}, "never"),
+        BODY + by_paths("Body", {r.path: body_schema(r) for r in deeds}, "never"),
     )
-    return "\n".join(["type AnswerAt<Path extends string> =", *lines, "  unknown;"])
+    return "\n\n".join([HEAD, *types, *by_path]) + "\n"
+
+
+def by_paths(name: str, schemas: Mapping[str, Json], otherwise: str) -> str:
+    """Return a type of schemas by their paths; longer ones first, as `${string}` has slashes."""
+    lines = (
+        f"  Path extends `{re.sub('{.*?}', '${string}', path)}` ? {of(schemas[path])} :"
+        for path in sorted(schemas, key=lambda path: (-path.count("/"), path))
+    )
+    return "\n".join([f"type {name}<Path extends string> =", *lines, f"  {otherwise};"])
 
 
 def of(schema: dict[str, Any]) -> str:

@@ -173,18 +173,21 @@ export const TASK = {
 /**
  * @typedef {{name: string, label: string, type: string, value: any, min?: number, max?: number}} Field what is asked before something is done
  * @typedef {Record<string, any>} Values of fields, by their names
- * @typedef {{title: string, what: any, command: string | ((values: Values) => string), url: string, body?: any, fields?: Field[], danger?: boolean, then?: (answer: any) => void}} Action
+ */
+/**
+ * @template {string} [Path=any]
+ * @typedef {{title: string, what: any, command: string | ((values: Values) => string), url: Path, body: import("./types.js").Body<Path> | ((values: Values) => import("./types.js").Body<Path>), fields?: Field[], danger?: boolean, then?: (answer: import("./types.js").Done<Path>) => void}} Action
  *   `body`: what is sent, or what makes it of the values
  */
 
 /** @type {(Action & {verb: string, values: Values, error: string, busy: boolean}) | null} */
 let asked = null;
 
-/** A button that asks first, and shows the command that does the same. @param {string} label @param {Action} action */
+/** A button that asks first, and shows the command that does the same. @template {string} Path @param {string} label @param {Action<Path>} action */
 export function act(label, action) {
   const open = () => {
     const values = Object.fromEntries((action.fields ?? []).map((field) => [field.name, field.value]));
-    asked = { ...action, verb: label, values, error: "", busy: false };
+    asked = { .../** @type {Action<any>} */ (/** @type {unknown} */ (action)), verb: label, values, error: "", busy: false };
     redraw();
   };
   return h("button", { class: action.danger ? "danger" : "", onclick: open }, label);
@@ -202,7 +205,7 @@ export function question() {
     now.busy = true;
     redraw();
     try {
-      const body = typeof now.body === "function" ? now.body(now.values) : (now.body ?? {});
+      const body = typeof now.body === "function" ? now.body(now.values) : now.body;
       const answer = await tell(now.url, body);
       now.then?.(answer);
       close();

@@ -96,10 +96,16 @@ export async function signOut() {
   location.reload();
 }
 
-/** Do something: a POST with JSON. Throws a Problem. @param {string} url @param {any} body @param {string} [method] */
-export async function tell(url, body, method = "POST") {
+/**
+ * Do something: a POST with JSON. Throws a Problem.
+ * @template {string} Path
+ * @param {Path} url
+ * @param {import("./types.js").Body<Path>} body
+ * @returns {Promise<import("./types.js").Done<Path>>}
+ */
+export async function tell(url, body) {
   const answer = await ask(url, {
-    method,
+    method: "POST",
     headers: { "Content-Type": "application/json", ...(session() && { "Pymesos-Csrf": session() }) },
     body: JSON.stringify(body),
   });

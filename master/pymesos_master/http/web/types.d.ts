@@ -236,3 +236,105 @@ type AnswerAt<Path extends string> =
   Path extends `/v1/whoami` ? WhoAmI :
   Path extends `/health` ? Health :
   unknown;
+
+/** What is answered to a POST to a path. */
+export type Done<Path extends string> =
+  Path extends `/v1/access-tokens/make` ? { "id": string } :
+  Path extends `/v1/access-tokens/revoke` ? {  } :
+  Path extends `/v1/agents/activate` ? {  } :
+  Path extends `/v1/agents/cordon` ? {  } :
+  Path extends `/v1/agents/drain` ? {  } :
+  Path extends `/v1/agents/gone` ? {  } :
+  Path extends `/v1/alerts/silence` ? Silenced :
+  Path extends `/v1/alerts/test` ? {  } :
+  Path extends `/v1/cluster-alerts/silence` ? Silenced :
+  Path extends `/v1/cluster-alerts/test` ? {  } :
+  Path extends `/v1/frameworks/teardown` ? {  } :
+  Path extends `/v1/jobs/abort` ? { "rollouts": (Rollout)[] } :
+  Path extends `/v1/jobs/apply` ? Applied :
+  Path extends `/v1/jobs/pause` ? { "rollouts": (Rollout)[] } :
+  Path extends `/v1/jobs/promote` ? { "rollouts": (Rollout)[] } :
+  Path extends `/v1/jobs/restart` ? Changed :
+  Path extends `/v1/jobs/resume` ? { "rollouts": (Rollout)[] } :
+  Path extends `/v1/jobs/rollback` ? Changed :
+  Path extends `/v1/jobs/scale` ? Changed :
+  Path extends `/v1/jobs/stop` ? {  } :
+  Path extends `/v1/jobs/submit` ? { "job_id": string } :
+  Path extends `/v1/jobs/trigger` ? { "task_name": string; "run": Run } :
+  Path extends `/v1/join-tokens/make` ? { "root": string; "join_at": string } :
+  Path extends `/v1/join-tokens/remove` ? {  } :
+  Path extends `/v1/maintenance/cancel` ? {  } :
+  Path extends `/v1/maintenance/schedule` ? {  } :
+  Path extends `/v1/policy/set` ? { "version": number } :
+  Path extends `/v1/quarantine/release` ? {  } :
+  Path extends `/v1/quarantined-jobs/release` ? {  } :
+  Path extends `/v1/quota/remove` ? {  } :
+  Path extends `/v1/quota/set` ? {  } :
+  Path extends `/v1/reservations/reserve` ? {  } :
+  Path extends `/v1/reservations/unreserve` ? {  } :
+  Path extends `/v1/revocations/revoke` ? {  } :
+  Path extends `/v1/secrets/remove` ? {  } :
+  Path extends `/v1/secrets/set` ? { "version": number } :
+  Path extends `/v1/tasks/kill` ? {  } :
+  Path extends `/v1/variables/remove` ? {  } :
+  Path extends `/v1/variables/set` ? VariableSet :
+  Path extends `/v1/volumes/forget` ? {  } :
+  Path extends `/v1/webhooks/remove` ? {  } :
+  Path extends `/v1/webhooks/set` ? {  } :
+  Path extends `/v1/webhooks/test` ? { "problem": string | null } :
+  Path extends `/v1/weights/set` ? {  } :
+  Path extends `/v1/sign-in` ? { "lifetime_s": number } :
+  Path extends `/v1/sign-out` ? {  } :
+  Path extends `/v1/whatif` ? Applied :
+  never;
+
+/** The body of a POST to a path. */
+export type Body<Path extends string> =
+  Path extends `/v1/access-tokens/make` ? { "digest": string; "name"?: string; "lifetime_s": number; "rights": (string)[] } :
+  Path extends `/v1/access-tokens/revoke` ? { "id": string } :
+  Path extends `/v1/agents/activate` ? { "agent_ids": (string)[] } :
+  Path extends `/v1/agents/cordon` ? { "agent_ids": (string)[] } :
+  Path extends `/v1/agents/drain` ? { "agent_ids": (string)[]; "within_s": number; "then_gone"?: boolean } :
+  Path extends `/v1/agents/gone` ? { "agent_id": string } :
+  Path extends `/v1/alerts/silence` ? { "job": string; "task"?: string; "when"?: string; "for_s": number; "why"?: string; "framework"?: string } :
+  Path extends `/v1/alerts/test` ? { "framework_id": string; "receiver": string } :
+  Path extends `/v1/cluster-alerts/silence` ? { "when"?: "agent_unreachable" | "quota_unmet" | "disk_full" | "certificate_not_renewed" | "no_leader"; "subject"?: string; "for_s": number; "why"?: string } :
+  Path extends `/v1/cluster-alerts/test` ? { "receiver": string } :
+  Path extends `/v1/frameworks/teardown` ? { "framework_id": string } :
+  Path extends `/v1/jobs/abort` ? { "job": string; "task"?: string; "framework"?: string } :
+  Path extends `/v1/jobs/apply` ? { "document"?: { [name: string]: any }; "text"?: string; "framework"?: string; "request_id"?: string; "job_id"?: string; "plan"?: boolean; "if_version"?: number; "keep_counts"?: boolean; "rerun"?: boolean } :
+  Path extends `/v1/jobs/pause` ? { "job": string; "task"?: string; "framework"?: string } :
+  Path extends `/v1/jobs/promote` ? { "job": string; "task"?: string; "framework"?: string } :
+  Path extends `/v1/jobs/restart` ? { "job": string; "tasks"?: (string)[]; "lose_volumes"?: boolean; "framework"?: string; "request_id"?: string } :
+  Path extends `/v1/jobs/resume` ? { "job": string; "task"?: string; "framework"?: string } :
+  Path extends `/v1/jobs/rollback` ? { "job": string; "version"?: number; "framework"?: string; "request_id"?: string } :
+  Path extends `/v1/jobs/scale` ? { "job": string; "counts": { [name: string]: number }; "if_version"?: number; "framework"?: string; "request_id"?: string } :
+  Path extends `/v1/jobs/stop` ? { "job": string; "now"?: boolean; "framework"?: string } :
+  Path extends `/v1/jobs/submit` ? { "document"?: { [name: string]: any }; "text"?: string; "framework"?: string; "request_id"?: string; "same_name"?: boolean } :
+  Path extends `/v1/jobs/trigger` ? { "job": string; "task"?: string; "args"?: { [name: string]: string }; "framework"?: string; "request_id"?: string } :
+  Path extends `/v1/join-tokens/make` ? { "digest": string; "principal": string; "lifetime_s": number } :
+  Path extends `/v1/join-tokens/remove` ? { "digest": string } :
+  Path extends `/v1/maintenance/cancel` ? { "agent_ids": (string)[] } :
+  Path extends `/v1/maintenance/schedule` ? { "agent_ids": (string)[]; "start": string; "duration_s"?: number } :
+  Path extends `/v1/policy/set` ? { "document": string; "instead_of": number } :
+  Path extends `/v1/quarantine/release` ? { "kind": string; "key": string; "discard"?: boolean } :
+  Path extends `/v1/quarantined-jobs/release` ? { "framework_id": string; "job_id": string; "discard"?: boolean } :
+  Path extends `/v1/quota/remove` ? { "role": string } :
+  Path extends `/v1/quota/set` ? { "role": string; "guarantees"?: { [name: string]: number }; "limits"?: { [name: string]: number }; "force"?: boolean } :
+  Path extends `/v1/reservations/reserve` ? { "agent_id": string; "role": string; "resources"?: { "ports"?: ((number)[])[]; [name: string]: any }; "volumes"?: ({ "id": string; "path": string; "disk": number })[] } :
+  Path extends `/v1/reservations/unreserve` ? { "agent_id": string; "role": string; "resources"?: { "ports"?: ((number)[])[]; [name: string]: any }; "volume_ids"?: (string)[] } :
+  Path extends `/v1/revocations/revoke` ? { "name": string; "undo"?: boolean } :
+  Path extends `/v1/secrets/remove` ? { "role": string; "name": string; "force"?: boolean } :
+  Path extends `/v1/secrets/set` ? { "role": string; "name": string; "value"?: string; "value_base64"?: string } :
+  Path extends `/v1/tasks/kill` ? { "task_id": string; "framework_id"?: string } :
+  Path extends `/v1/variables/remove` ? { "role": string; "name": string; "force"?: boolean; "framework"?: string } :
+  Path extends `/v1/variables/set` ? { "role": string; "name": string; "value": string; "if_version"?: number; "framework"?: string; "request_id"?: string } :
+  Path extends `/v1/volumes/forget` ? { "framework_id": string; "role": string; "volume_id": string } :
+  Path extends `/v1/webhooks/remove` ? { "name": string } :
+  Path extends `/v1/webhooks/set` ? { "name": string; "url": string; "kinds": ("agent_added" | "agent_disconnected" | "agent_unreachable" | "agent_gone" | "agent_leaving" | "agent_reserved" | "framework_subscribed" | "framework_disconnected" | "framework_removed" | "task_added" | "task_updated" | "task_refused" | "offer_sent" | "offer_accepted" | "offer_declined" | "offer_rescinded" | "message_dropped" | "quota_set" | "weight_set" | "agent_present" | "framework_present" | "task_present" | "offer_present" | "policy_set" | "agent_cordoned" | "agent_draining" | "agent_drained" | "agent_activated" | "maintenance_scheduled" | "maintenance_cancelled" | "framework_updated")[]; "secret_role"?: string; "secret_name"?: string; "link_local"?: boolean } :
+  Path extends `/v1/webhooks/test` ? { "name": string } :
+  Path extends `/v1/weights/set` ? { "role": string; "weight": number } :
+  Path extends `/v1/sign-in` ? {  } :
+  Path extends `/v1/sign-out` ? {  } :
+  Path extends `/v1/whatif` ? { "document"?: { [name: string]: any }; "text"?: string; "framework"?: string; "request_id"?: string; "job_id"?: string; "keep_counts"?: boolean } :
+  never;

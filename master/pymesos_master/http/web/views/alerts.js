@@ -141,7 +141,7 @@ function silence(s) {
       what: "What fires in silence is told at once.",
       command: `alerts silence ${line} --end`,
       url: `${CLUSTER}/silence`,
-      body: { ...(s.when && { when: s.when }), ...(s.subject && { subject: s.subject }), for_s: 0 },
+      body: { ...(s.when && { when: /** @type {any} */ (s.when) }), ...(s.subject && { subject: s.subject }), for_s: 0 },
     })],
   ]);
 }

@@ -149,8 +149,10 @@ function rollout(job, r) {
   const part = (/** @type {number} */ many) => ({ width: `${(100 * many) / all}%` });
   const of = { job: job.job_id, task: r.task_name };
   const name = `${quoted(job.job_id)}.${r.task_name}`;
-  const steer = (/** @type {string} */ verb, /** @type {string} */ what, danger = false) =>
-    act(verb, { title: `${verb} the rollout of ${r.task_name}?`, what, command: `rollout ${verb.toLowerCase()} ${name}`, url: `/v1/jobs/${verb.toLowerCase()}`, body: of, danger });
+  const steer = (/** @type {"Promote" | "Resume" | "Pause" | "Abort"} */ verb, /** @type {string} */ what, danger = false) => {
+    const deed = /** @type {Lowercase<typeof verb>} */ (verb.toLowerCase());
+    return act(verb, { title: `${verb} the rollout of ${r.task_name}?`, what, command: `rollout ${deed} ${name}`, url: `/v1/jobs/${deed}`, body: of, danger });
+  };
   return h(
     "div",
     { key: r.task_name, class: "rollout" },

@@ -18,7 +18,7 @@ tasks:
 `;
 
 let text = EXAMPLE;
-/** @type {any} */
+/** @type {import("../types.js").Done<"/v1/whatif"> | null} */
 let plan = null;
 let error = "";
 let busy = false;
@@ -48,7 +48,7 @@ export function view() {
         command: "apply FILE",
         url: "/v1/jobs/apply",
         body: { text },
-        then: (answer) => go(to("jobs", answer.job_id)),
+        then: (answer) => answer.job_id && go(to("jobs", answer.job_id)),
       }),
     ),
     error && h("p", { class: "wrong", role: "alert" }, error),
@@ -72,7 +72,7 @@ async function ask() {
   redraw();
 }
 
-/** @param {any} plan */
+/** @param {import("../types.js").Done<"/v1/whatif">} plan */
 function shown(plan) {
   const what = plan.created ? "It would be a new job." : plan.changed ? `It would be a new version, after ${plan.version}.` : "It would change nothing.";
   return h(
@@ -112,5 +112,5 @@ function shown(plan) {
   );
 }
 
-/** @param {any} task */
-const places = (task) => task.places.map((/** @type {any} */ p) => `${p.hostname}${p.instances > 1 ? ` ×${p.instances}` : ""}`).join(", ");
+/** @param {import("../types.js").TaskPlaces} task */
+const places = (task) => task.places.map((p) => `${p.hostname}${p.instances > 1 ? ` ×${p.instances}` : ""}`).join(", ");
