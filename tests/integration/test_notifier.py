@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import socketserver
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from pymesos_core.outgoing import lanes, notifier
+from pymesos_core.outgoing import lanes, mailing, notifier
 from pymesos_core.outgoing.notices import Notice
 from pymesos_core.outgoing.notifier import Notifier
 from pymesos_core.outgoing.receivers import Receiver, read_receivers
@@ -268,3 +270,35 @@ async def test_mail(
         while "STARTTLS" not in caplog.text:
             await asyncio.sleep(0.01)
     assert len(smtp.mails) == 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.02])
+async def test_a_mail_server_whose_answer_never_ends_is_left(
+    pause_s: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As tarpits for spam do, or one that is broken: neither time nor memory is theirs."""
+    monkeypatch.setattr(mailing, "MOST_S", 0.3 if pause_s else 60.0)
+
+    class Endless(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(b"2" if pause_s else b"220-and more\r\n")
+                    time.sleep(pause_s)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Endless) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        host, port = server.server_address[:2]
+        it = told(
+            f"r: {{kind: email, smtp: '{host!s}:{port}', from: p@example.org,"
+            f" to: [a@example.org], tls: none}}"
+        )
+        it.notifier.tell(FIRES)
+        async with asyncio.timeout(20), running(it.notifier.run()):
+            while "Connection unexpectedly closed" not in caplog.text:
+                await asyncio.sleep(0.01)
+        server.shutdown()
+        thread.join()
+    assert not it.taken

@@ -100,6 +100,21 @@ def test_tasks_are_searched_and_sorted_by_the_master(seen: Seen) -> None:
     expect(page.locator("main .none")).to_have_text("No task is like that.")
 
 
+def test_what_is_looked_for_is_not_taken_along(seen: Seen) -> None:
+    page = seen.open("/tasks")
+    page.locator("main input[type=search]").wait_for()
+    page.evaluate(
+        """() => {
+          const box = document.querySelector("main input[type=search]");
+          box.value = "web";
+          box.dispatchEvent(new Event("input", { bubbles: true }));
+          document.querySelector("a[href='/jobs']").click();
+        }"""
+    )
+    page.wait_for_timeout(300)
+    assert page.url == f"{seen.site.url}/jobs"
+
+
 def test_an_address_shows_to_a_colleague_what_it_shows_here(seen: Seen) -> None:
     page = seen.open("/tasks?completed=true&search=crash&sort=-id")
     expect(page.locator("main tbody tr:not(.space)")).to_have_count(1)
@@ -198,6 +213,7 @@ def test_a_job_and_what_it_lacks(seen: Seen) -> None:
     page.keyboard.press("g")
     page.keyboard.press("j")
     page.locator("main input[type=search]").fill("prod shop")
+    expect(rows(page, "Jobs")).to_have_count(1)
     page.get_by_role("link", name="shop", exact=True).click()
     expect(rows(page, "Instances of shop")).to_have_count(3)
     page.get_by_text("The job file in force").click()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import smtplib
+import socket
 import ssl
+import time
 from collections.abc import Iterator
 from email.message import EmailMessage
+from typing import Any
 
 from pymesos_core.outgoing.lanes import UnsentError
 from pymesos_core.outgoing.receivers import Email, Tls
@@ -17,6 +21,8 @@ from pymesos_core.text import one_line, os_problem
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 20.0  # for each answer of the server
+MOST_S = 60.0  # for all of them
+MOST_BYTES = 1 << 16  # that a server answers while it takes one mail
 SHOWN = 300
 
 
@@ -44,15 +50,55 @@ def send_mail(to: Email, message: EmailMessage) -> None:
         log.warning("mail to %s: its server refuses %s", to.name, ascii(sorted(refused)))
 
 
+class _Answers(io.RawIOBase):
+    """What a server says, within bounds: one whose first answer never ends is no such server."""
+
+    def __init__(self, connection: socket.socket, until_s: float) -> None:
+        self._connection = connection
+        self._until_s = until_s
+        self._left_bytes = MOST_BYTES
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Raises OSError."""
+        left_s = self._until_s - time.monotonic()
+        if left_s <= 0 or self._left_bytes <= 0:
+            raise OSError("its answers do not end")
+        self._connection.settimeout(min(TIMEOUT_S, left_s))
+        read = self._connection.recv_into(buffer)
+        self._left_bytes -= read
+        return read
+
+
+class _Smtp(smtplib.SMTP):
+    """A server of whose answers no more is read than is reasonable."""
+
+    _until_s = 0.0
+
+    def getreply(self) -> tuple[int, bytes]:
+        """See smtplib, which makes a file of its own where it finds none."""
+        self._until_s = self._until_s or time.monotonic() + MOST_S
+        if self.file is None and self.sock is not None:
+            self.file = io.BufferedReader(_Answers(self.sock, self._until_s))
+        return super().getreply()
+
+
+class _SmtpTls(_Smtp, smtplib.SMTP_SSL):
+    """The same, over TLS from the first byte on."""
+
+
 @contextlib.contextmanager
 def _connected(to: Email) -> Iterator[smtplib.SMTP]:
     host, port = to.server.host, to.server.port
     context = ssl.create_default_context(cafile=to.authorities)
     if to.tls is Tls.TLS:
-        with smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=context) as server:
+        with _SmtpTls(host, port, timeout=TIMEOUT_S, context=context) as server:
             yield server
         return
-    with smtplib.SMTP(host, port, timeout=TIMEOUT_S) as server:
+    with _Smtp(host, port, timeout=TIMEOUT_S) as server:
         if to.tls is Tls.STARTTLS:
             server.starttls(context=context)
         yield server

@@ -103,7 +103,8 @@ export function searchBox(label) {
       oninput: (/** @type {Event} */ event) => {
         clearTimeout(later);
         const text = /** @type {HTMLInputElement} */ (event.target).value;
-        later = setTimeout(() => go(here({ search: text.trim() }), true), 80);
+        const path = location.pathname; // whoever has gone on meanwhile looks for nothing there
+        later = setTimeout(() => location.pathname === path && go(here({ search: text.trim() }), true), 80);
       },
     }),
   );
