@@ -224,73 +224,82 @@ class Cluster:
             return False
         if not all(rude.offers_seen for rude in self.rude):
             return False
-        return not self.differences()
+        return next(self.differences(), None) is None
 
-    def differences(self) -> list[str]:
-        """Where the leader, the agents, the frameworks and the registry see different things."""
+    def differences(self) -> Iterator[str]:
+        """Where the leader, the agents, the frameworks and the registry see different things.
+
+        Those that last longest, and cost least to see, come first: it is asked at every look
+        whether there is any.
+        """
         leader = self.coordinator.leader
         if leader is None or leader.core is None:
             doing = [f"{m.name}: {describe(m.loop.tasks)}" for m in self.masters]
-            return [f"nobody leads ({'; '.join(doing)})"]
-        out = self._unlike_the_agents(leader.core.state)
+            yield f"nobody leads ({'; '.join(doing)})"
+            return
+        state = leader.core.state
+        yield from self._unacknowledged()
+        yield from self._unlike_the_agents(state)
+        yield from self._in_other_roles(state)
+        yield from self._unlike_connections(leader)
+        if unlike := self._unlike_reservations(state):
+            yield f"{unlike} keep other reservations than the master knows"
+        if withheld := [
+            f"{agent.agent_id} ({agent.state.value}, {agent.drain.state})"
+            for agent in state.agents.values()
+            if agent.drain.state != DrainState.NONE and agent.state == AgentState.ACTIVE
+        ]:
+            yield f"not offered are {withheld}"
+        for side in (self.desk, self.editor, self.setter):
+            if side is not None:
+                yield from side.differences()
+        cores = [framework.core for framework in self.owners if framework.core is not None]
+        yield from daemons.differences(self.agents, cores)
+        yield from addresses.differences(self.agents, cores)
+        for resolver in self.resolvers:
+            yield from resolver.differences()
+        yield from self._unlike_history(state)
+        if forgotten := self._forgotten():
+            yield f"the ends of {forgotten} were told to nobody"
+        if written := self._unlike_the_registry(state):
+            yield f"the registry says otherwise of {written}"
+        for pair in self.pairs:
+            yield from pair.differences()
+        yield from self.operators.broken(self.coordinator.registry)
+
+    def _unacknowledged(self) -> Iterator[str]:
         waiting = [
-            t.info.task_id
+            task.info.task_id
             for agent in self.agents
             if agent.core is not None
-            for t in agent.core.state.tasks.values()
-            if t.unacknowledged
+            for task in agent.core.state.tasks.values()
+            if task.unacknowledged
         ]
         if waiting:
-            out.append(f"unacknowledged updates of {waiting}")
-        out += self._in_other_roles(leader.core.state)
-        if unlike := self._unlike_reservations(leader.core.state):
-            out.append(f"{unlike} keep other reservations than the master knows")
-        out += self._unlike_history(leader.core.state)
-        if forgotten := self._forgotten():
-            out.append(f"the ends of {forgotten} were told to nobody")
+            yield f"unacknowledged updates of {waiting}"
+
+    def _unlike_connections(self, leader: MasterNode) -> Iterator[str]:
+        """Frameworks, streams and calls that the leader knows, and nobody else."""
+        assert leader.core is not None, "of one who leads"
+        state = leader.core.state
         others = (*self.frameworks, *self.rude, *self.others, *self.strangers)
         mine = {f.framework_id for f in others if f.alive and isinstance(f, SchedulerNode)}
         mine |= {pair.framework_id for pair in self.pairs if pair.alive}
         ghosts = [
             f.framework_id
-            for f in leader.core.state.frameworks.values()
+            for f in state.frameworks.values()
             if f.framework_id not in mine and (f.tasks or f.offers)
         ]
         if ghosts:
-            out.append(f"ghost frameworks {ghosts} hold tasks or offers")
-        known = len(leader.core.state.agent_by_connection)
-        known += len(leader.core.state.framework_by_connection)
+            yield f"ghost frameworks {ghosts} hold tasks or offers"
+        known = len(state.agent_by_connection) + len(state.framework_by_connection)
         holders: Sequence[Node] = leader.gateways or [leader]
         if known > (there := sum(map(self.network.open_at, holders))):
-            out.append(f"the leader knows {known} streams, {there} are open")
+            yield f"the leader knows {known} streams, {there} are open"
         if leader.calls is not None:
             carried = sum(gateway.open for gateway in leader.gateways)
             if leader.calls.open > carried:
-                out.append(
-                    f"the leader answers {leader.calls.open} calls, its gateways carry {carried}"
-                )
-        if written := self._unlike_the_registry(leader.core.state):
-            out.append(f"the registry says otherwise of {written}")
-        if withheld := [
-            f"{agent.agent_id} ({agent.state.value}, {agent.drain.state})"
-            for agent in leader.core.state.agents.values()
-            if agent.drain.state != DrainState.NONE and agent.state == AgentState.ACTIVE
-        ]:
-            out.append(f"not offered are {withheld}")
-        for pair in self.pairs:
-            out += pair.differences()
-        if self.desk is not None:
-            out += self.desk.differences()
-        if self.editor is not None:
-            out += self.editor.differences()
-        if self.setter is not None:
-            out += self.setter.differences()
-        cores = [framework.core for framework in self.owners if framework.core is not None]
-        out += daemons.differences(self.agents, cores)
-        out += addresses.differences(self.agents, cores)
-        for resolver in self.resolvers:
-            out += resolver.differences()
-        return out + self.operators.broken(self.coordinator.registry)
+                yield f"the leader answers {leader.calls.open} calls, its gateways carry {carried}"
 
     def _check_drained(self, agent_id: str) -> None:
         """Nothing runs on an agent that is drained by the registry."""
@@ -302,7 +311,7 @@ class Cluster:
     def _live(self) -> set[tuple[str, TaskKey]]:
         return {(agent.name, key) for agent in self.agents for key in agent.machine.live()}
 
-    def _unlike_the_agents(self, state: ClusterState) -> list[str]:
+    def _unlike_the_agents(self, state: ClusterState) -> Iterator[str]:
         live = self._live()
         seen = {
             (agent.info.address.hostname, key)
@@ -310,11 +319,8 @@ class Cluster:
             for key, task in agent.tasks.items()
             if not is_terminal(task.state)
         }
-        out = []
         if live != seen:
-            out.append(
-                f"running {live - seen} unknown to the master, {seen - live} known to it only"
-            )
+            yield f"running {live - seen} unknown to the master, {seen - live} known to it only"
         held = {
             executor.key
             for agent in self.agents
@@ -330,7 +336,7 @@ class Cluster:
             if not all(task.end_durable for task in tasks)
         }
         if held != (charged := {key for agent in state.agents.values() for key in agent.executors}):
-            out.append(f"executors {held} hold resources, {charged} are charged")
+            yield f"executors {held} hold resources, {charged} are charged"
         cores = {f.framework_id: f.core for f in self.owners if f.core is not None}
         wanted = sum(
             1 + len(instance.spec.sidecars)
@@ -340,12 +346,10 @@ class Cluster:
         )
         running = sum(key[0] in cores for _, key in live)
         if running != wanted:
-            out.append(f"{running} containers run, {wanted} are wanted")
-        return out
+            yield f"{running} containers run, {wanted} are wanted"
 
-    def _unlike_history(self, state: ClusterState) -> list[str]:
+    def _unlike_history(self, state: ClusterState) -> Iterator[str]:
         """What is told of a task survives a failover: when it ran, how it is, how it ended."""
-        out = []
         for agent in self.agents:
             for task in agent.core.state.by_key.values() if agent.core is not None else ():
                 seen = state.find_task(*task.key)
@@ -355,13 +359,12 @@ class Cluster:
                 healthy = told.healthy if told is not None and told.HasField("healthy") else None
                 mine, leaders = (task.started_at_s, task.healthy), (seen.started_at_s, healthy)
                 if mine != leaders:
-                    out.append(f"{task.key} is {mine} on {agent.name}, {leaders} to the master")
+                    yield f"{task.key} is {mine} on {agent.name}, {leaders} to the master"
             for ended in agent.ended_lately():
                 key = (ended.framework_id, ended.task_info.task_id)
                 seen = state.completed_tasks.get(key)
                 if seen is None or seen.state != ended.state:
-                    out.append(f"the end of {key} on {agent.name} is not known to the master")
-        return out
+                    yield f"the end of {key} on {agent.name} is not known to the master"
 
     def _unlike_reservations(self, state: ClusterState) -> list[str]:
         known = {agent.agent_id: agent.reserved for agent in state.agents.values()}

@@ -554,4 +554,4 @@ def _keeps(stage: Stage, name: str, text: str, role: str) -> bool:
 
 @condition(r"every view agrees")
 def _agree(stage: Stage) -> bool:
-    return not stage.cluster.differences()
+    return next(stage.cluster.differences(), None) is None
