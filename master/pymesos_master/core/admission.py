@@ -202,7 +202,7 @@ def _admit(
         was = None
     else:
         was = AGENT_LIFE.move(agent, AgentEvent.REGISTERED, ctx.now.wall_s).source
-    if was == AgentState.RECOVERING:
+    if was == AgentState.RECOVERING and ctx.agents_awaited > 0:
         ctx.agents_awaited -= 1
     agent.info = info
     base = resources.from_proto(info.resources)

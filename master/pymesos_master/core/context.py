@@ -60,8 +60,7 @@ class Context:
     next_removal_s: float = 0.0
     watched: bool = True  # whether anybody watches the cluster's events
     rounds: dict[int, deque[Any]] = field(default_factory=dict)  # see telling.py; by connection
-    agents_awaited: int = 0  # so many must come back before anything is offered; less than 0: more
-    # than those are back
+    agents_awaited: int = 0  # so many must come back before anything is offered
     allocated_at_s: float = float("-inf")  # when it was last looked at what may be offered
     suspended: bool = False  # it is in doubt whether this master still leads
     event: object = None  # what the step in progress is about: who asked for what is written now

@@ -138,7 +138,7 @@ class MasterCore:
     @property
     def agents_awaited(self) -> int:
         """How many agents must come back before anything is offered."""
-        return max(0, self._ctx.agents_awaited)
+        return self._ctx.agents_awaited
 
     def watch(self, watched: bool) -> None:
         """Events are published from now on, or no longer."""
