@@ -172,7 +172,7 @@ def test_what_a_task_has_written(cluster: Closed, jobs: dict[str, str]) -> None:
     for path in (f"/v1/tasks/{other}/logs", f"/v1/tasks/{other}/files"):
         status, said = dev.ask(path)
         assert status == 404 and f"there is no task '{other}'" in said["error"]["message"]
-    assert "may not logs in the role dev" in cluster.web_of("operator/alice").denied(
+    assert "may not read logs in the role dev" in cluster.web_of("operator/alice").denied(
         f"/v1/tasks/{task_id}/logs"
     )
 

@@ -53,7 +53,7 @@ def test_who_may_do_what(cluster: TlsCluster) -> None:
     task_id = task["task_id"]
     wait_for("its log", lambda: "up\n" in ci.ok("logs", task_id))
     assert "may not exec in the role prod/ci" in denied(ci, "exec", task_id, "--", "id")
-    assert "may not files in the role prod/ci" in denied(ci, "cat", task_id, "stdout")
+    assert "may not read files in the role prod/ci" in denied(ci, "cat", task_id, "stdout")
     assert "may not kill in any role" in denied(ci, "kill", task_id)
     assert "may not stop in the role prod/ci" in denied(ci, "stop", "web")
     assert alice.ok("exec", task_id, "--", "echo", "in") == "in\n"
@@ -77,7 +77,7 @@ def test_a_framework_stays_where_it_may_be(cluster: TlsCluster) -> None:
 def test_the_policy_is_shown_checked_and_set(cluster: TlsCluster) -> None:
     alice, ci = cluster.cli_of("operator/alice"), cluster.cli_of("operator/ci-1")
     assert alice.ok("policy", "show") == POLICY
-    assert "may not policy: no rule" in denied(ci, "policy", "show")
+    assert "may not manage the policy: no rule" in denied(ci, "policy", "show")
     assert alice.ok("can", "operator/ci-1", "logs", "prod/ci").startswith("yes: line 8, {who: ci")
     assert ci.run("can", "operator/ci-1", "exec", "prod/ci").returncode == 1
     assert "operator/ci-1, whose certificate ends" in ci.ok("whoami")

@@ -159,7 +159,7 @@ def test_a_fresh_cluster_is_what_the_first_was_told(folder: Path) -> None:
         done = first.cli.run("backup", str(file))
         assert done.returncode == 2 and "is there already" in done.stderr
         done = first.cli_of("operator/dev").run("backup", str(folder / "dev"))
-        assert done.returncode == 1 and "operator/dev may not policy" in done.stderr
+        assert done.returncode == 1 and "operator/dev may not manage the policy" in done.stderr
         assert not (folder / "dev").exists()
         assert "Operator.ListSealedSecrets" in first.cli.ok("audit", "--json")
         first.roles.close()

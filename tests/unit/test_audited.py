@@ -269,7 +269,7 @@ async def test_what_is_acknowledged_is_on_the_disk(master: Master) -> None:
     for number in range(5):
         await master.leader.commands.set_weight(ALICE, "prod", 1.0 + number)
         assert master.on_disk()[-1]["object"]["weight"] == 1.0 + number
-    with pytest.raises(RequestError, match="may not quota"):
+    with pytest.raises(RequestError, match="may not set quotas"):
         await master.leader.commands.set_weight(MALLORY, "prod", 9.0)
     assert master.on_disk()[-1]["decision"] == "denied"
 

@@ -471,7 +471,7 @@ async def test_by_the_policy_and_in_the_audit() -> None:
     root, other = ({"peer_uri": [who]} for who in (b"operator/root", b"operator/x"))
     assert (await post(answering, "/v1/agents/cordon", named)).status == 401
     refused = await post(answering, "/v1/agents/cordon", named, authentication=other)
-    assert refused.status == 403 and b"operator/x may not agents" in refused.body
+    assert refused.status == 403 and b"operator/x may not manage agents" in refused.body
     await post_json(answering, "/v1/agents/cordon", named, authentication=root)
     said = [(e.caller.principal, e.caller.via, e.call, e.denied) for e in h.audited]
     assert said == [

@@ -252,7 +252,7 @@ async def test_the_policy_decides_as_for_grpc(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(world.leadership.here().queries.permits, "_audit", told.append)
     await get_json(world.answering, "/v1/tasks/t/files", **dev)
     status, why = await world.said("/v1/tasks/t/files", **looks)
-    assert status == 403 and "operator/looks may not files in the role dev" in why
+    assert status == 403 and "operator/looks may not read files in the role dev" in why
     status, why = await world.said("/v1/tasks/t/files", **eve)
     assert status == 403 and "operator/eve may not read in any role" in why
     assert len(world.agent.asked) == 1, "nothing was asked of the agent for them"
@@ -309,7 +309,7 @@ class TestLogs:
     async def test_the_policy_decides(self) -> None:
         world = World(POLICY)
         dev = {"authentication": {"peer_uri": [b"operator/dev"]}}
-        with pytest.raises(CallError, match="operator/dev may not logs in the role dev"):
+        with pytest.raises(CallError, match="operator/dev may not read logs in the role dev"):
             await anext(self.opened(world, "/v1/tasks/t/logs", **dev).parts)
         assert not world.agent.asked
 

@@ -96,7 +96,7 @@ async def test_it_may_no_more_than_its_rights(cluster: Cluster, where: str) -> N
     assert (await ask(answering, "GET", "/v1/tasks", headers))[1]["tasks"] == []
     weight = {"role": "other/a", "weight": 2}
     status, said = await ask(answering, "POST", "/v1/weights/set", headers, weight)
-    assert status == 403 and "may not quota in the role other/a" in said["error"]["message"]
+    assert status == 403 and "may not set quotas in the role other/a" in said["error"]["message"]
     made = {"digest": "a" * 64, "lifetime_s": 60, "rights": ["*:**"]}
     status, said = await ask(answering, "POST", "/v1/access-tokens/make", headers, made)
     assert status == 403 and "none makes another" in said["error"]["message"]
@@ -111,7 +111,7 @@ async def test_it_may_no_more_than_its_principal(cluster: Cluster, where: str) -
     status, said = await ask(
         answering, "POST", "/v1/weights/set", headers, {"role": "eng", "weight": 2}
     )
-    assert status == 403 and "operator/bob may not quota" in said["error"]["message"]
+    assert status == 403 and "operator/bob may not set quotas" in said["error"]["message"]
     policy = {"document": POLICY.partition("- {who: operator/bob")[0], "instead_of": 1}
     await post_json(cluster.leader, "/v1/policy/set", policy, authentication=ALICE)
     assert (await ask(answering, "GET", "/v1/tasks", headers))[0] == 403

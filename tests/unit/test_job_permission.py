@@ -98,8 +98,12 @@ def ask(of: JobsService, method: str, caller: Caller) -> Code | None:
         if error.code == Code.PERMISSION_DENIED:
             verb = NEEDS[f"Jobs.{method}"].verb
             verbs = {verb, Verb.SUBMIT} if method == "RestoreJob" else {verb}
-            said = ["operator/ci may not policy: no rule"]  # it is of the whole cluster
-            said += [f"operator/ci may not {each} in the role prod: no rule" for each in verbs]
+            said = ["operator/ci may not manage the policy: no rule"]  # it is of the whole cluster
+            said += [
+                f"operator/ci may not {each.words} in the role prod: no rule"
+                for each in verbs
+                if each is not None
+            ]
             assert any(text in error.message for text in said), error.message
             assert "(version 4)" in error.message
         return error.code
@@ -207,10 +211,10 @@ class TestOfSeveralRoles:
         self, method: str, request_: Any, verb: str
     ) -> None:
         of = self.of_jobs(f"{{who: operator/ci, do: [{verb}], role: prod}}")
-        assert f"may not {verb} in the role test" in self.denied(of, method, request_)
+        assert f"may not {Verb(verb).words} in the role test" in self.denied(of, method, request_)
         call: Any = SimpleNamespace(caller=CI)
         decided = asyncio.run(of.decided(call, f"Jobs.{method}", request_))
-        assert f"may not {verb} in the role test" in (decided.problem or "")
+        assert f"may not {Verb(verb).words} in the role test" in (decided.problem or "")
 
     def test_a_new_job_is_of_the_role_that_its_document_says(self) -> None:
         of = self.of_jobs("{who: operator/ci, do: [submit], role: new}")

@@ -122,9 +122,9 @@ def test_who_lists_them_is_in_the_audit_before(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("who", "says"),
     [
-        ("operator/one", "may not policy"),
+        ("operator/one", "may not manage the policy"),
         ("operator/ruler", "may not read in every role"),
-        ("operator/reads", "may not secrets in every role"),
+        ("operator/reads", "may not use secrets in every role"),
         ("operator/half", ""),
     ],
 )

@@ -239,10 +239,10 @@ class TestRecords:
             assert PLANTED not in where
 
     def test_who_may_not_is_refused(self, cluster: Cluster) -> None:
-        assert "may not secrets in the role prod" in str(cluster.set(caller=MALLORY))
+        assert "may not use secrets in the role prod" in str(cluster.set(caller=MALLORY))
         assert cluster.set("dev", caller=MALLORY) is None
         cluster.set()
-        assert "may not secrets" in str(cluster.remove("prod", "db", caller=MALLORY))
+        assert "may not use secrets" in str(cluster.remove("prod", "db", caller=MALLORY))
         assert "prod:db" in cluster.h.core.state.secrets()
 
     def test_it_is_set_in_the_place_of_the_version_that_is_meant(self, cluster: Cluster) -> None:

@@ -98,7 +98,7 @@ def test_who_has_requests_signed_may_use_the_secret() -> None:
     a, b = (Caller(f"operator/{name}", Method.CERT) for name in "ab")
     sealed = KEYRING.seal("eng", "db", b"value")
     assert cluster.ask(ev.OperatorSetSecret, "eng", "db", sealed, b) is None
-    assert "operator/a may not secrets in the role eng" in message(
+    assert "operator/a may not use secrets in the role eng" in message(
         cluster.set(caller=a, secret=("eng", "db"))
     )
     assert cluster.set(caller=a) is None and cluster.set(caller=b, secret=("eng", "db")) is None

@@ -313,10 +313,10 @@ def _denied(policy: Policy, caller: Caller, verb: Verb, role: str) -> str:
     said = f"no rule of the cluster's policy (version {policy.version}) allows it"
     if not role and verb not in CLUSTER_VERBS:
         rules = "`pymesos-cli whoami` shows those that do name you"
-        return f"{caller.principal} may not {verb} in any role: {said}; {rules}"
+        return f"{caller.principal} may not {verb.words} in any role: {said}; {rules}"
     where = f" in the role {role}" if role else ""
     asked = f"{caller.principal} {verb}{f' {shlex.quote(role)}' if role else ''}"
     return (
-        f"{caller.principal} may not {verb}{where}: {said}; `pymesos-cli can {asked}` says what"
-        f" would"
+        f"{caller.principal} may not {verb.words}{where}: {said}; `pymesos-cli can {asked}` says"
+        f" what would"
     )

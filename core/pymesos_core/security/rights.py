@@ -110,8 +110,8 @@ def lacking(caller: Caller, verb: Verb, role: str) -> str:
     where = f" in the role {role}" if role else ""
     has = ", ".join(caller.rights or ())
     return (
-        f"the access token {caller.credential_id} of {caller.principal} may not {verb}{where}: its"
-        f" rights are {has}"
+        f"the access token {caller.credential_id} of {caller.principal} may not {verb.words}"
+        f"{where}: its rights are {has}"
     )
 
 

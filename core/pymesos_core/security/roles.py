@@ -31,6 +31,23 @@ class Verb(StrEnum):
     POLICY = "policy"
     AUDIT = "audit"
 
+    @property
+    def words(self) -> str:
+        """What is done in words, to follow "may not"."""
+        return _WORDS.get(self, self.value)
+
+
+# What follows "may not", where the verb itself does not.
+_WORDS = {
+    Verb.READ_ENV: "read environments",
+    Verb.LOGS: "read logs",
+    Verb.FILES: "read files",
+    Verb.QUOTA: "set quotas",
+    Verb.SECRETS: "use secrets",
+    Verb.AGENTS: "manage agents",
+    Verb.POLICY: "manage the policy",
+    Verb.AUDIT: "read the audit",
+}
 
 CLUSTER_VERBS = frozenset({Verb.AGENTS, Verb.POLICY, Verb.AUDIT})
 

@@ -124,8 +124,8 @@ class Access:
             assert verb is not None
             if not roles_for(self._state.policy, caller, verb).every:
                 problem = (
-                    f"{caller.principal} may not {verb} in every role, and a backup is of all of"
-                    f" them: a rule {{who: {caller.principal}, do: [{verb}], role: '**'}} would"
+                    f"{caller.principal} may not {verb.words} in every role, and a backup is of all"
+                    f" of them: a rule {{who: {caller.principal}, do: [{verb}], role: '**'}} would"
                     f" allow it"
                 )
                 raise self._permits.refused(caller, call, Decision(problem))
