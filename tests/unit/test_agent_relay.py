@@ -367,3 +367,69 @@ def cluster_revoked(cluster: Cluster) -> None:
 )
 def test_roles_are_told_as_rules_name_them(roles: Roles) -> None:
     assert read_roles(roles.patterns()) == roles
+
+
+async def test_nothing_is_done_of_which_the_audit_is_not_told(cluster: Cluster) -> None:
+    """However a path is written, or whatever else an agent may read in a request."""
+    nested = {"value": "n", "parent": {"value": cluster.agent.container_id}}
+    said = {"container_id": nested, "command": {"value": "true"}}
+    run = json.dumps({"type": "LAUNCH_NESTED_CONTAINER", "launch_nested_container": said})
+    for path in ("api/v1", "api/v1#x", "api/v1/x", "slave(1)/api/v1", "api//v1", "./api/v1"):
+        before = len(cluster.sink.lines)
+        answer = await cluster.ask("dev", path, "POST", JSON, run.encode())
+        told = [one["argv"] for one in cluster.sink.lines[before:] if one["outcome"] == "begun"]
+        assert told == ([["true"]] if answer.status in (200, 202) else []), (path, answer)
+        await cluster.call("dev", "KILL_NESTED_CONTAINER", container_id=nested)
+        while cluster.agent.server._sessions._live:
+            await asyncio.sleep(0.01)
+        await cluster.call("dev", "REMOVE_NESTED_CONTAINER", container_id=nested)
+    paths = ("files/read", "files/read#x", "files/read/x", "x/../files/read", "files%2fread")
+    asked = [await cluster.ask("dev", f"{p}?path={RUN}/stdout&offset=0") for p in paths]
+    read = sum(answer.status == 200 for answer in asked)
+
+    def noted() -> int:
+        return sum(one["method"] == "Sandbox.ReadFile" for one in cluster.sink.lines)
+
+    async with asyncio.timeout(20):
+        while noted() < read:
+            await asyncio.sleep(0.01)
+    assert noted() >= read >= 1
+
+
+def test_an_agent_is_told_of_no_right_that_is_not_used() -> None:
+    may = relaying.pb.HttpRights(read=["a"], files=["a"], exec=["a"], logging=True)
+    for body, deed, left in [
+        (b"", None, (0, 0)),
+        (b"", relaying.Deed(relaying.READ_FILE), (1, 0)),
+        (b"", relaying.Deed(relaying.EXEC), (0, 1)),
+        (None, None, (0, 1)),
+        (None, relaying.Deed(relaying.LIST_FILES), (1, 1)),
+    ]:
+        told = relaying.Passed(body, may, deed).rights
+        assert (len(told.files), len(told.exec)) == left
+        assert (list(told.read), told.logging) == (["a"], True)
+
+
+async def test_what_a_command_reads_ends_when_its_caller_may_no_more(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relaying, "LOOK_AGAIN_S", 0.05)
+    await cluster.session("dev", "cat")
+    nested = {"value": "n", "parent": {"value": cluster.agent.container_id}}
+    first = {"type": "CONTAINER_ID", "container_id": nested}
+    call = {"type": "ATTACH_CONTAINER_INPUT", "attach_container_input": first}
+    data = json.dumps(call).encode()
+    shown = base64.b64encode(b"operator/dev:x").decode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", cluster.server.port)
+    writer.write(
+        b"POST /agent/a/api/v1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+        b"Content-Type: application/recordio\r\nMessage-Content-Type: application/json\r\n"
+        b"Authorization: Basic %b\r\n\r\n" % shown.encode()
+    )
+    record = b"%d\n%b" % (len(data), data)
+    writer.write(b"%x\r\n%b\r\n" % (len(record), record))
+    await asyncio.sleep(0.2)
+    cluster_policy(cluster)
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 20)
+    assert b"403" in answer, "the command has read on"
+    writer.close()

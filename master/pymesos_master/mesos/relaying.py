@@ -54,7 +54,8 @@ ANSWERED = (
     *("X-Content-Type-Options", "Allow"),
 )
 CALLS = "api/v1"
-FILES = {"files/browse": "ListFiles", "files/read": "ReadFile", "files/download": "ReadFile"}
+LIST_FILES, READ_FILE, EXEC = "Sandbox.ListFiles", "Sandbox.ReadFile", "Sandbox.Exec"
+FILES = {"files/browse": LIST_FILES, "files/read": READ_FILE, "files/download": READ_FILE}
 CODES = {
     Code.NOT_FOUND: 404,
     Code.PERMISSION_DENIED: 403,
@@ -71,7 +72,7 @@ class Asked:
     """What is asked of an agent."""
 
     agent_id: str
-    path: str  # below `/agent/AGENT_ID`, with its query
+    url: URL  # what is below `/agent/AGENT_ID`, with its query: what is looked at is what is sent
     caller: Caller
 
 
@@ -83,6 +84,30 @@ class Deed:
     container_id: str = ""
     path: str = ""
     argv: tuple[str, ...] = ()  # not empty: it begins to run
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What is passed on."""
+
+    body: bytes | None  # None: it goes on, and is what a command reads
+    may: pb.HttpRights  # its caller
+    deed: Deed | None
+
+    @property
+    def rights(self) -> pb.HttpRights:
+        """Return what the agent is told that its caller may.
+
+        Of what the audit was not told, as the agent has read it otherwise, nothing is done.
+        """
+        told = pb.HttpRights()
+        told.CopyFrom(self.may)
+        call = "" if self.deed is None else self.deed.call
+        if call not in FILES.values():
+            told.ClearField("files")
+        if call != EXEC and self.body is not None:
+            told.ClearField("exec")
+        return told
 
 
 class AgentRelay:
@@ -100,15 +125,15 @@ class AgentRelay:
         """Answer as the agent does. Raises RefusalError."""
         with self._one_of(asked.caller):
             try:
-                rights = rights_of(leader, asked.caller)
+                may = rights_of(leader, asked.caller)
                 body: bytes | None = None
                 if request.headers.get("Content-Type") != RECORDIO:
                     body = await body_of(request, MAX_CALL_BYTES)
-                if (deed := deed_of(request, asked.path, body)) is not None:
+                if (deed := deed_of(request, asked.url, body)) is not None:
                     await self._allow(leader, asked, deed)
             except RequestError as error:
                 raise refused(error, asked.caller) from None
-            return await self._passed_on(leader, request, asked, rights, body)
+            return await self._passed_on(leader, request, asked, Passed(body, may, deed))
 
     @contextmanager
     def _one_of(self, caller: Caller) -> Iterator[None]:
@@ -150,36 +175,37 @@ class AgentRelay:
             raise RefusalError(STATUSES[problem.kind], problem.message)
 
     async def _passed_on(
-        self,
-        leader: Leader,
-        request: web.BaseRequest,
-        asked: Asked,
-        rights: pb.HttpRights,
-        body: bytes | None,
+        self, leader: Leader, request: web.BaseRequest, asked: Asked, passed: Passed
     ) -> web.StreamResponse:
         response: web.StreamResponse | None = None
+
+        async def exchange(end: socket.socket) -> None:
+            nonlocal response
+            sent = passed.body if passed.body is not None else request.content.iter_any()
+            headers = _only(request.headers, ASKED)
+            async with (
+                _session(end) as session,
+                session.request(
+                    request.method, asked.url, headers=headers, data=sent or None
+                ) as answer,
+            ):
+                response = web.StreamResponse(
+                    status=answer.status,
+                    headers=CIMultiDict(_only(answer.headers, ANSWERED) | OURS),
+                )
+                await response.prepare(request)
+                await _copied(answer.content.iter_any(), response)
+
         try:
             async with (
                 while_valid(asked.caller, self._revocations),
-                self._connections.open(asked.agent_id, rights) as opened,
+                self._connections.open(asked.agent_id, passed.rights) as opened,
             ):
                 try:
-                    async with _session(opened.socket) as session:
-                        sent = body if body is not None else request.content.iter_any()
-                        headers = _only(request.headers, ASKED)
-                        url = URL(f"http://agent{asked.path}", encoded=True)
-                        async with session.request(
-                            request.method, url, headers=headers, data=sent or None
-                        ) as answer:
-                            response = web.StreamResponse(
-                                status=answer.status,
-                                headers=CIMultiDict(_only(answer.headers, ANSWERED) | OURS),
-                            )
-                            await response.prepare(request)
-                            await until_first(
-                                _copied(answer.content.iter_any(), response),
-                                self._while_allowed(leader, asked.caller, rights),
-                            )
+                    await until_first(
+                        exchange(opened.socket),
+                        self._while_allowed(leader, asked.caller, passed.may),
+                    )
                 except (ClientError, ConnectionError) as error:
                     raise opened.error or CallError(Code.UNAVAILABLE, _told(error)) from None
         except CallError as error:
@@ -215,12 +241,12 @@ def rights_of(leader: Leader, caller: Caller) -> pb.HttpRights:
     )
 
 
-def deed_of(request: web.BaseRequest, path: str, body: bytes | None) -> Deed | None:
+def deed_of(request: web.BaseRequest, url: URL, body: bytes | None) -> Deed | None:
     """Return what a request reads of a task, or has run in it, if it does."""
-    said, _, query = path.partition("?")
-    where = "/".join(part for part in said.split("/") if part not in ("", "slave(1)"))
+    parts = [part for part in url.raw_path.split("/") if part not in ("", "slave(1)")]
+    where = "/".join(parts[:2])  # what is below it makes no difference
     if (named := FILES.get(where)) is not None:
-        return Deed(f"Sandbox.{named}", path=query_of(query).get("path", ""))
+        return Deed(named, path=query_of(url.raw_query_string).get("path", ""))
     if where != CALLS or body is None:
         return None
     with suppress(RefusalError, ValueError):  # of what the agent refuses
@@ -231,9 +257,9 @@ def deed_of(request: web.BaseRequest, path: str, body: bytes | None) -> Deed | N
 def _of_call(call: Call) -> Deed | None:
     match call.type:
         case Call.LIST_FILES:
-            return Deed("Sandbox.ListFiles", path=call.list_files.path)
+            return Deed(LIST_FILES, path=call.list_files.path)
         case Call.READ_FILE:
-            return Deed("Sandbox.ReadFile", path=call.read_file.path)
+            return Deed(READ_FILE, path=call.read_file.path)
     said: Any = getattr(call, Call.Type.Name(call.type).lower(), None)
     if "container_id" not in getattr(said, "DESCRIPTOR", Call.DESCRIPTOR).fields_by_name:
         return None
@@ -242,7 +268,7 @@ def _of_call(call: Call) -> Deed | None:
     argv: tuple[str, ...] = ()
     if (command := getattr(said, "command", None)) is not None:
         argv = (command.value, *command.arguments[1:])
-    return Deed("Sandbox.Exec", said.container_id.parent.value, argv=argv)
+    return Deed(EXEC, said.container_id.parent.value, argv=argv)
 
 
 def _only(headers: Any, names: tuple[str, ...]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from weakref import WeakValueDictionary
 
 from aiohttp import web
+from yarl import URL
 
 from pymesos_core import crossing, limits
 from pymesos_core.caller import Caller
@@ -178,7 +179,8 @@ class MesosServer(Listener):
         _, mark, query = request.raw_path.partition("?")
         self._check_callback(request, query_of(query), caller)
         agent_id, *below = path
-        asked = Asked(unquote(agent_id), f"/{'/'.join(below)}{mark}{query}", caller)
+        url = URL(f"http://agent/{'/'.join(below)}{mark}{query}", encoded=True)
+        asked = Asked(unquote(agent_id), url, caller)
         with slot_of(request):
             return await self._agents.answer(leader, request, asked)
 
