@@ -357,6 +357,7 @@ def _mesos(
         make_gate(credentials, on_refused=at_gate(leadership.audit))
         if settings.mesos_tls
         else None,
+        at_gate(leadership.audit),
     )
     with_tls = credentials if settings.mesos_tls else None
     flags = flags_of(settings)

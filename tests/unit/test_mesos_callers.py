@@ -15,6 +15,7 @@ from pymesos_core.coordination import MasterInfo
 from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.security.revocations import Revocations
 from pymesos_core.transport import CallError, Code
+from pymesos_master.http.sessions import MOST_WRONG
 from pymesos_master.mesos.authenticating import (
     OF_FRAMEWORKS,
     Anonymous,
@@ -282,3 +283,27 @@ def test_an_operator_may_have_a_password() -> None:
     which = Authenticator({"operator/ops": "x"}, (), Revocations())
     caller = which.caller(basic("operator/ops:x"), "10.0.0.9")
     assert caller is not None and caller.principal == "operator/ops"
+
+
+# Who guesses.
+
+
+def test_a_wrong_password_is_told_to_the_audit_and_guessing_takes_long() -> None:
+    told: list[tuple[Caller, str, str]] = []
+    which = Authenticator(SECRETS, (), Revocations(), on_refused=lambda *of: told.append(of))
+    wrong = basic("toil:guess")
+    for _ in range(MOST_WRONG):
+        with pytest.raises(RefusalError) as refused:
+            which.caller(wrong, "10.0.0.9", path=OF_FRAMEWORKS)
+        assert refused.value.status == 401
+    guesser = Caller("framework/toil", peer="ipv4:10.0.0.9", via="mesos")
+    assert told == [(guesser, OF_FRAMEWORKS, "the password is wrong")] * MOST_WRONG
+    for said in (wrong, basic("toil:s3cret")):
+        with pytest.raises(RefusalError, match="wait for") as refused:
+            which.caller(said, "10.0.0.9")
+        assert refused.value.status == 429
+    assert which.caller(basic("toil:s3cret"), "10.9.0.1") is not None, "somebody elsewhere"
+    assert which.caller(basic("framework/other:x"), "10.0.0.9") is not None
+    with pytest.raises(RefusalError):  # of whom the audit would tell nothing
+        which.caller(basic("nobody:guess"), "10.0.0.9")
+    assert len(told) == MOST_WRONG

@@ -49,7 +49,7 @@ def range_of(peer: str) -> str:
 
 
 class Guesses:
-    """How many codes that are none each range of addresses has shown in the last minute."""
+    """How many codes, or passwords, that are none each range of addresses has shown in a minute."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -57,10 +57,14 @@ class Guesses:
 
     def check(self, peer: str) -> None:
         """Raises CallError for whoever has to wait."""
+        if (left_s := self.left_s(peer)) > 0:
+            wait = f"wait for {left_s:.0f} s, then sign in with a new one"
+            raise CallError(Code.RESOURCE_EXHAUSTED, f"{MOST_WRONG} codes were wrong: {wait}")
+
+    def left_s(self, peer: str) -> float:
+        """For how long one has to wait."""
         since, many = self._wrong.get(range_of(peer), (0.0, 0))
-        if many >= MOST_WRONG and (left_s := since + WRONG_PER_S - self._clock()) > 0:
-            told = f"{many} codes were wrong: wait for {left_s:.0f} s, then sign in with a new one"
-            raise CallError(Code.RESOURCE_EXHAUSTED, told)
+        return since + WRONG_PER_S - self._clock() if many >= MOST_WRONG else 0.0
 
     def wrong(self, peer: str) -> None:
         """Count one."""

@@ -18,11 +18,12 @@ from pymesos_core.ids import hidden_character
 from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.private import read_private
 from pymesos_core.security.access_tokens import shown_digest
-from pymesos_core.security.gate import Authentication, Gate
+from pymesos_core.security.gate import Authentication, Gate, OnRefused
 from pymesos_core.security.identities import IdentityError, Kind, read_principal
 from pymesos_core.security.revocations import Revocations
 from pymesos_core.text import os_problem, quoted
 from pymesos_core.transport import CallError
+from pymesos_master.http.sessions import Guesses
 from pymesos_master.services.access_tokens import AccessTokens
 
 OF_FRAMEWORKS, OF_OPERATORS = "/pymesos.v1.Scheduler/Connect", "/pymesos.v1.Operator/GetOverview"
@@ -142,8 +143,11 @@ class Authenticator:
         revocations: Revocations | None,
         tokens: AccessTokens | None = None,
         gate: Gate | None = None,
+        on_refused: OnRefused | None = None,
     ) -> None:
         """`tokens` and `gate` know access tokens and certificates, where these are taken.
+
+        `on_refused` is told of whose password was wrong, as that of a gate.
 
         `revocations` are those of a cluster with certificates: there everybody has to be known.
 
@@ -155,6 +159,8 @@ class Authenticator:
         self._closed = revocations is not None
         self._tokens = tokens
         self._gate = gate
+        self._on_refused = on_refused
+        self._guesses = {name: Guesses() for name in credentials}
 
     def caller(
         self,
@@ -175,7 +181,7 @@ class Authenticator:
         if authorization is None and certificate and self._gate is not None:
             return self._by_certificate(path, peer, certificate)
         if authorization is not None:
-            principal = principal_of(self._proved(authorization, realm))
+            principal = principal_of(self._proved(authorization, peer, realm, path))
             return self.let_in(Caller(principal, Method.BASIC, peer=peer, via="mesos"))
         for one in self._anonymous:
             if _is_in(ip, one.networks):
@@ -207,8 +213,8 @@ class Authenticator:
             raise RefusalError(403, problem)
         return caller
 
-    def _proved(self, authorization: str, realm: str) -> str:
-        """The principal whose secret this is."""
+    def _proved(self, authorization: str, peer: str, realm: str, path: str) -> str:
+        """The principal whose secret this is. Whoever guesses at one has to wait."""
         scheme, _, encoded = authorization.partition(" ")
         if scheme.lower() != "basic" or len(encoded) > MAX_HEADER_BYTES:
             raise _unauthorized(realm)
@@ -218,10 +224,17 @@ class Authenticator:
             raise _unauthorized(realm) from None
         name, _, secret = said.partition(":")
         known = self._credentials.get(name)
+        if known is not None and (left_s := self._guesses[name].left_s(peer)) > 0:
+            raise RefusalError(429, f"too many passwords were wrong: wait for {left_s:.0f} s")
         same = hmac.compare_digest(secret.encode(), (known or "").encode())
-        if known is None or not same:
-            raise _unauthorized(realm)
-        return name
+        if known is not None and same:
+            return name
+        if known is not None:
+            self._guesses[name].wrong(peer)
+            if self._on_refused is not None:
+                who = Caller(principal_of(name), None, peer=peer, via="mesos")
+                self._on_refused(who, path, "the password is wrong")
+        raise _unauthorized(realm)
 
 
 def _unauthorized(realm: str) -> RefusalError:
