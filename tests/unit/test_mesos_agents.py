@@ -78,6 +78,22 @@ async def test_a_command_has_an_executor_as_in_mesos(agent: Agent) -> None:
     assert len(state["get_tasks"]["launched_tasks"]) == 1
 
 
+async def test_what_environments_hold_is_not_shown(agent: Agent) -> None:
+    """Who may read a role may not `read-env`, and a master passes on what agents answer."""
+    command = pb.CommandInfo(value="run")
+    command.environment.add(name="PASSWORD", value="planted-in-an-environment")
+    launch(agent.h, "c", pb.ExecutorInfo(executor_id="x", command=command, data=b"planted-in-data"))
+    shown = await agent.told("GET_EXECUTORS")
+    infos = {one["executor_info"]["executor_id"]["value"]: one for one in shown["executors"]}
+    info = infos["x"]["executor_info"]
+    assert info["command"]["environment"]["variables"] == [{"name": "PASSWORD", "type": "VALUE"}]
+    planted = base64.b64encode(b"planted-in-data").decode()
+    for kind in ("GET_EXECUTORS", "GET_STATE", "GET_TASKS", "GET_CONTAINERS"):
+        told = json.dumps(await agent.told(kind))
+        assert "planted" not in told and planted not in told, kind
+    assert "planted" not in json.dumps(await agent.get("/state"))
+
+
 async def test_containers_with_what_they_use(agent: Agent) -> None:
     (shown,) = (await agent.told("GET_CONTAINERS"))["containers"]
     assert shown["container_id"] == {"value": agent.container_id}

@@ -60,7 +60,8 @@ def executors(state: AgentState) -> list[Seen]:
     found: dict[str, Seen] = {}
     for owner in state.owners.values():
         if isinstance(owner, Executor):
-            info = executor_to_mesos(owner.executor_info, owner.framework_id, owner.role)
+            own, framework_id = owner.executor_info, owner.framework_id
+            info = executor_to_mesos(own, framework_id, owner.role, with_env=False)
             found[owner.container_id] = Seen(
                 owner.framework_id,
                 info,
