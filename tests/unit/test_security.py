@@ -266,6 +266,17 @@ class TestGate:
                     gate(path, "ipv4:10.0.0.1", proof)
                 assert refused.value.code == Code.PERMISSION_DENIED
 
+    def test_the_model_on_one_page_has_the_same_table(self) -> None:
+        text = (Path(__file__).parents[2] / "docs/security.md").read_text("utf-8")
+        rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
+        told = {
+            (cells[0].split()[0], cells[1].strip()): cells[2] for cells in rows if len(cells) == 3
+        }
+        for service, servers in CALLERS.items():
+            for server, callers in servers.items():
+                said = told[service.rpartition(".")[2], server]
+                assert " all" in said or all(f"{kind}s" in said for kind in callers), service
+
     def test_the_table_names_no_service_that_is_not_there(self) -> None:
         assert set(CALLERS) == {service.full_name for service in services()}
 
