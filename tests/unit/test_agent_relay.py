@@ -35,6 +35,7 @@ from pymesos_master.mesos.authenticating import Authenticator
 from pymesos_master.mesos.server import MesosServer
 from pymesos_master.queries import Queries
 from pymesos_master.services.leading import Leadership
+from pymesos_proto.v1 import agent_http_pb2
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness
 from pymesos_testing.mesos_agent import JSON, Agent
@@ -397,7 +398,7 @@ async def test_nothing_is_done_of_which_the_audit_is_not_told(cluster: Cluster) 
 
 
 def test_an_agent_is_told_of_no_right_that_is_not_used() -> None:
-    may = relaying.pb.HttpRights(read=["a"], files=["a"], exec=["a"], logging=True)
+    may = agent_http_pb2.HttpRights(read=["a"], files=["a"], exec=["a"], logging=True)
     for body, deed, left in [
         (b"", None, (0, 0)),
         (b"", relaying.Deed(relaying.READ_FILE), (1, 0)),
