@@ -231,7 +231,7 @@ def member_of(
         version_in(job, instance, rollout),
         saved.begun_s,
         instance.state,
-        saved.ready_since_s or None,
+        None if saved.preempted else saved.ready_since_s or None,  # it is being killed
         bool(saved.leaving),
         draining=instance.live and saved.agent_id in draining,
         pinned=bool(instance.home),
