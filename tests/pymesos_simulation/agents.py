@@ -320,7 +320,7 @@ class AgentNode(Node):
             return []
         state = self.core.state
         kept = [*state.sandboxes.values(), *state.in_executors.values()]
-        kept.sort(key=lambda record: -record.ended_at_s)
+        kept.sort(key=lambda record: -record.number)
         told = [record.task for record in kept if record.HasField("task")]
         return told[: Config.max_ended_told]
 

@@ -37,6 +37,7 @@ class AgentHarness:
     ) -> None:
         self.records = records if records is not None else {}
         self.now_s = 100.0
+        self.wall_s = 1.7e9  # when that was 0, by the clock as it is set
         self.core = AgentCore(
             Config(info, tuple(info.runtimes), task_uids),
             dict(self.records),
@@ -71,7 +72,7 @@ class AgentHarness:
             self.feed(ev.ContainersRecovered(recovered or {}))
 
     def feed(self, event: ev.Event) -> None:
-        for effect in self.core.step(Now(self.now_s, 1.7e9 + self.now_s), event):
+        for effect in self.core.step(Now(self.now_s, self.wall_s + self.now_s), event):
             self._do(effect)
 
     def _do(self, effect: fx.Effect) -> None:

@@ -176,6 +176,18 @@ class TestAgent:
         assert (one.started_at_s, one.status.timestamp_s) == (1.7e9 + 100, 1.7e9 + 105)
         assert not one.task_info.HasField("command"), "nor what is secret in it"
 
+    def test_the_latest_are_told_though_the_clock_was_set_back(self) -> None:
+        before = AgentHarness()
+        before.connect()
+        run_and_end(before, "one")
+        before.wall_s -= 86400
+        run_and_end(before, "two")
+        after = AgentHarness(before.records, generation=2)
+        after.connect()
+        run_and_end(after, "three")
+        assert [task.task_info.task_id for task in told(before)] == ["two", "one"]
+        assert [task.task_info.task_id for task in told(after)] == ["three", "two", "one"]
+
     def test_the_run_that_one_was_of_is_kept_and_no_other_label(self) -> None:
         before = AgentHarness()
         before.connect()

@@ -90,6 +90,7 @@ class AgentState:
     sandboxes: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
     group_executors: dict[tuple[str, str], list[Task]] = field(default_factory=dict)  # that hold
     in_executors: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
+    ended: int = 0  # tasks and executors, so far
     set_aside: dict[str, str] = field(default_factory=dict)  # container with a damaged record → why
     frameworks: dict[str, pb.FrameworkInfo] = field(default_factory=dict)
 

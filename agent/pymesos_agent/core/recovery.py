@@ -54,7 +54,8 @@ def load(ctx: Context, records: Records) -> None:
     for owner in ctx.state.owners.values():
         if owner.container is not None:
             ctx.uids.hold(owner.container.own_uid)
-    for record in sorted(ended, key=lambda r: r.ended_at_s):
+    ctx.state.ended = max((record.number for record in ended), default=0)
+    for record in sandboxes.in_order(ended):
         if record.container_id in ctx.state.tasks or record.container_id in ctx.state.owners:
             problem = "the task has a record of its own, and has not ended"
             _set_aside(ctx, sandboxes.SANDBOX, record.container_id, problem)

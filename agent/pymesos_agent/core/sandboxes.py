@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 
 from pymesos_agent.core import events
 from pymesos_agent.core.context import Context, Owner
@@ -31,6 +32,8 @@ def complete(ctx: Context, owner: Owner) -> None:
     record.task_id, record.ended_at_s = owner.info.task_id, ctx.now.wall_s
     if owner.container is not None:
         record.own_uid = owner.container.own_uid
+    ctx.state.ended += 1
+    record.number = ctx.state.ended
     if inside is not None:
         record.executor_container_id = inside.container_id
     if task is not None:
@@ -46,13 +49,25 @@ def complete(ctx: Context, owner: Owner) -> None:
     ctx.checkpoint(tuple(changes))
 
 
+def in_order(records: Iterable[checkpoint_pb.SandboxRecord]) -> list[checkpoint_pb.SandboxRecord]:
+    """Return them as they ended one after the other."""
+    return sorted(records, key=_order)
+
+
+def _order(record: checkpoint_pb.SandboxRecord) -> tuple[int, float]:
+    return record.number, record.ended_at_s
+
+
 def tell_ended(ctx: Context) -> None:
-    """A new master learns of the tasks that ended here lately, and so where their files are."""
+    """A new master learns of the tasks that ended here lately, and so where their files are.
+
+    The last ones are those that ended last, whatever the clock has been set to meanwhile.
+    """
     kept = [*ctx.state.sandboxes.values(), *ctx.state.in_executors.values()]
     told = heapq.nlargest(
         ctx.config.max_ended_told,
         (record for record in kept if record.HasField("task")),
-        key=lambda record: record.ended_at_s,
+        key=_order,
     )
     for begin in range(0, len(told), ENDED_IN_ONE_MESSAGE):
         ended = agent_pb.EndedTasks(
