@@ -20,6 +20,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import WALL_S, BinpackHarness, job
 
 JOB = "j-r"
+BATCH = parse_job({"name": "k", "tasks": [{"name": "b", "command": "x"}]})
 
 
 @pytest.fixture
@@ -148,6 +149,28 @@ class TestAgentsThatGo:
         h.advance(1.0)
         assert where(h) == {"b": "running"}
         assert run_on(h, "b") == []
+
+    def test_it_leaves_a_drained_one_last(self, h: BinpackHarness) -> None:
+        h.submit(daemon())
+        (first,) = run_on(h, "a")
+        h.submit(BATCH, "k")
+        (batch,) = run_on(h, "a")
+        h.feed(c.AgentDraining("a", WALL_S + 3600.0))
+        h.advance(10.0)
+        assert killed(h) == [], "the batch task may finish, and what serves it stays until then"
+        update(h, batch, pb.TASK_FINISHED)
+        h.advance(1.0)
+        assert killed(h) == [first]
+
+    def test_one_that_ends_while_others_leave_is_not_awaited(self, h: BinpackHarness) -> None:
+        h.submit(daemon())
+        (first,) = run_on(h, "a")
+        h.submit(BATCH, "k")
+        run_on(h, "a")
+        h.feed(c.AgentDraining("a", WALL_S + 3600.0))
+        update(h, first, pb.TASK_FAILED)
+        h.advance(100.0)
+        assert where(h) == {}
 
     def test_an_agent_that_is_no_longer_drained_has_one_again(self, h: BinpackHarness) -> None:
         h.submit(daemon())

@@ -52,7 +52,7 @@ RUNS = {"task_id": "shop-0a1b2c3d.web.0.1", "state": types_pb2.TASK_RUNNING}
     [
         ([instance(**RUNS)], [], [], "what replaces it is not planned yet; drains and rollouts"),
         ([instance(**RUNS, service=False)], [], [], "it is no service, and may finish until then"),
-        ([instance(**RUNS)], ["web"], [], "a daemon, which ends here and moves nowhere"),
+        ([instance(**RUNS)], ["web"], [], "a daemon, which ends here once all others have left"),
         ([instance(**RUNS, leaving="it moves")], [], [], "it is ending: it moves"),
         (
             [instance(**RUNS), instance(explanation="no agent has room")],

@@ -84,7 +84,7 @@ def _reason_of(own: jobs_pb.InstanceView, known: _Known) -> str:
     if own.leaving:
         return f"it is ending: {own.leaving}"
     if (own.task_id.partition(".")[0], own.task_name) in known.daemons:
-        return "a daemon, which ends here and moves nowhere"
+        return "a daemon, which ends here once all others have left"
     if not own.service:
         return "it is no service, and may finish until then"
     return "what replaces it is not planned yet; drains and rollouts share its task's budget"

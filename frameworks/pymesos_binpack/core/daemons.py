@@ -19,9 +19,16 @@ def follow(ctx: Context) -> None:
     for placement in ctx.placements:
         placement.look_out(wanted=placement.role in roles)
     news = ctx.placements.agents.news
-    if news:
+    if news or _are_alone(ctx):
         news.clear()
         look(ctx)
+
+
+def _are_alone(ctx: Context) -> bool:
+    """Whether only daemons are left by now on another agent that is being drained."""
+    before = ctx.only_daemons
+    ctx.only_daemons = {agent for agent in ctx.draining if agent not in ctx.roster.serving}
+    return not ctx.only_daemons <= before and bool(ctx.roster.daemons)
 
 
 def look(ctx: Context) -> None:

@@ -178,7 +178,7 @@ def _begin(ctx: Context, instance: Instance, launch: Launch) -> None:
     )
     instance.explain("its launch is being stored", Cause.STORING, at_once=True)
     instance.sidecar_failed, instance.next_start_at_s = False, 0.0
-    ctx.roster.by_task[instance.saved.task_id] = instance
+    ctx.roster.begin_task(instance)
     ctx.note(instance)
     if job.fields:
         ctx.placements.of(job.job.role).moved.add(job.job_id)

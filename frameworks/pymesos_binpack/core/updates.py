@@ -169,7 +169,7 @@ def replace(ctx: Context, job: JobState, step: steps.Replace) -> None:
     instance, saved = step.instance, step.instance.saved
     lost = data.lose_volumes(ctx, instance, saved.data_on) if saved.data_on else []
     ctx.timers.cancel(("unreachable", instance.key))
-    ctx.roster.by_task.pop(saved.task_id, None)
+    ctx.roster.end_task(saved.task_id)
     given_up = [
         ctx.ledger.give_up(task_id, saved.agent_id)
         for task_id in (saved.task_id, *groups.left_over(instance))
@@ -195,7 +195,7 @@ def replace(ctx: Context, job: JobState, step: steps.Replace) -> None:
 def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
     """The task has ended: its controller says whether the instance is run again."""
     saved = instance.saved
-    del ctx.roster.by_task[saved.task_id]
+    ctx.roster.end_task(saved.task_id)
     ctx.timers.cancel(("unreachable", instance.key))
     since_s = instance.running_since_s
     ran_s = ctx.now.mono_s - since_s if since_s is not None else 0.0

@@ -1,12 +1,13 @@
 """Daemons: every agent that is known, and meets what one asks for, has one instance of it.
 
 An agent that nobody has seen for long may come back, so what runs there stays. What waits there is
-of no use, and neither is what runs on one that is drained or no longer will do.
+of no use, and neither is what runs on one that no longer will do. One that is drained is left by
+its daemons last: they serve the others there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Container, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -35,10 +36,15 @@ def kind_problem(before: Job, now: Job) -> str | None:
 
 @dataclass(frozen=True)
 class Agents:
-    """What is known of the agents: those that were seen, and of these the ones being drained."""
+    """What is known of the agents.
+
+    Those that were seen, of these the ones being drained, and those where tasks of ours run that
+    are no daemons'.
+    """
 
     known: KnownAgents = field(default_factory=KnownAgents)
     draining: Set[str] = frozenset()
+    serving: Container[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ def wanted(job: Job, spec: TaskSpec, instances: Iterable[Instance], agents: Agen
             continue
         agent = agents.known.get(agent_id)
         why = ""
-        if agent_id in agents.draining:
+        if agent_id in agents.draining and not (instance.live and agent_id in agents.serving):
             why = DRAINED
         elif agent is None:
             lost = instance.saved.done and agent_id in agents.known.lost

@@ -55,6 +55,8 @@ class Roster:
     def __init__(self) -> None:
         self.jobs: dict[str, JobState] = {}
         self.by_task: dict[str, Instance] = {}
+        self.serving: Counter[str] = Counter()  # agents, and their tasks that are no daemons'
+        self._agents: dict[str, str] = {}  # of the same tasks, by id
         self.by_key: dict[str, Instance] = {}
         self.ended: dict[str, JobState] = {}  # by id; nothing of them runs, as it is meant
         self.shapes: Counter[Shape] = Counter()  # of the instances of all others
@@ -125,7 +127,22 @@ class Roster:
         assert self.by_key.get(instance.key, instance) is instance, f"{instance.key} is there twice"
         self.by_key[instance.key] = instance
         if instance.live:
-            self.by_task[instance.saved.task_id] = instance
+            self.begin_task(instance)
+
+    def begin_task(self, instance: Instance) -> None:
+        """An instance has a task."""
+        task_id, agent_id = instance.saved.task_id, instance.saved.agent_id
+        assert task_id not in self.by_task, f"{task_id} is there twice"
+        self.by_task[task_id] = instance
+        if not instance.spec.is_daemon:
+            self._agents[task_id] = agent_id
+            self.serving[agent_id] += 1
+
+    def end_task(self, task_id: str) -> None:
+        """A task has ended, or is given up, if it was there."""
+        self.by_task.pop(task_id, None)
+        if (agent_id := self._agents.pop(task_id, None)) is not None:
+            _take_off(self.serving, {agent_id: 1})
 
     def drop(self, job: JobState) -> None:
         """Undo what the others did, also a part of it."""
@@ -135,7 +152,7 @@ class Roster:
         self._take_name(job)
         for instance in job.instances:
             self.by_key.pop(instance.key, None)
-            self.by_task.pop(instance.saved.task_id, None)
+            self.end_task(instance.saved.task_id)
 
     def _take_name(self, job: JobState) -> None:
         named = (job.job.role, job.job.name)
