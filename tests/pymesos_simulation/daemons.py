@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
 from pymesos_binpack.placement.eligibility import unmet
 from pymesos_binpack.specs import Job, TaskSpec
@@ -16,11 +17,12 @@ from pymesos_simulation.agents import AgentNode
 from pymesos_simulation.world import World
 
 DAEMON_EVERY = 10  # of so many seeds one has a daemon
+DRAINED_EVERY = 40  # and of so many one has a daemon on agents that operators drain
 
 
 def daemon_jobs(world: World) -> list[Job]:
     """Return the job with a daemon that a seed has, or none."""
-    if world.seed % DAEMON_EVERY != DAEMON_EVERY - 7:
+    if world.seed % DAEMON_EVERY != DAEMON_EVERY - 7 and world.seed % DRAINED_EVERY != 16:
         return []
     # As other services are called, so that people change it, too.
     task: dict[str, Any] = {
@@ -46,6 +48,12 @@ def check(core: BinpackCore) -> None:
             )
             twice = [where for where, number in live.items() if number > 1]
             assert not twice, f"{job.job_id} has two on {twice}"
+
+
+def check_left(instance: Instance, served: Set[str]) -> None:
+    """Assert that a daemon leaves no drained agent where tasks of other kinds stay."""
+    early = instance.spec.is_daemon and instance.live and instance.saved.agent_id in served
+    assert not early, f"{instance.key} leaves {instance.saved.agent_id} before the others there"
 
 
 def differences(agents: Iterable[AgentNode], cores: Iterable[BinpackCore]) -> Iterator[str]:

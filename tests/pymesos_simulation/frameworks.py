@@ -223,6 +223,7 @@ class WatchedBinpack(bp.BinpackCore):
             elif isinstance(event, bp.OffersReceived):
                 self.offered |= {offer.offer_id: offer.role for offer in event.offers}
             leaving, jobs = self._leaving(), set(self.jobs)
+            served = set(self._ctx.roster.serving)
             effects = super().step(now, event)
             if self.node.acts:
                 self.promises.check(self, event, effects, lambda: self.node.stored)
@@ -236,6 +237,7 @@ class WatchedBinpack(bp.BinpackCore):
             for instance in self._leaving() - leaving:
                 if instance.job_id in jobs:  # else it comes back from quarantine as it went there
                     self._check_left(instance)
+                    daemons.check_left(instance, served & self._ctx.roster.serving.keys())
             for effect in effects:
                 if isinstance(effect, bp.Accept):
                     self._check_ports(effect)

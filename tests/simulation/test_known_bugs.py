@@ -40,6 +40,7 @@ from pymesos_binpack.core.context import Context as BinpackContext
 from pymesos_binpack.core.effects import Tell
 from pymesos_binpack.core.then import InstanceDurable, KillStored, LaunchStored, LeavingStored
 from pymesos_binpack.jobs import aligning
+from pymesos_binpack.jobs import daemons as jobs_daemons
 from pymesos_binpack.jobs import endings as job_endings
 from pymesos_binpack.jobs.history import VERSION
 from pymesos_binpack.jobs.rollouts import holding
@@ -201,6 +202,18 @@ def look_only_once_at_who_serves(patch: pytest.MonkeyPatch) -> None:
 def never_look_at_an_agent_that_comes(patch: pytest.MonkeyPatch) -> None:
     """A daemon is where it was wanted when its job began."""
     patch.setattr(core_daemons, "look", lambda ctx: None)
+
+
+def let_daemons_leave_first(patch: pytest.MonkeyPatch) -> None:
+    """A daemon ends as soon as its agent is drained, while others run there."""
+    usual = jobs_daemons.wanted
+    patch.setattr(
+        aligning,
+        "wanted",
+        lambda job, spec, instances, agents: usual(
+            job, spec, instances, replace(agents, serving=())
+        ),
+    )
 
 
 def look_out_for_no_agent(patch: pytest.MonkeyPatch) -> None:
@@ -1106,6 +1119,7 @@ BUGS: list[Patch] = [
     take_an_agent_that_is_away_for_empty,
     place_a_daemon_on_any_agent,
     never_look_at_an_agent_that_comes,
+    let_daemons_leave_first,
     begin_before_what_comes_first,
     end_all_tasks_at_once,
     forget_how_tasks_were_scaled,
@@ -1231,6 +1245,7 @@ FOUND_BY: dict[str, int] = {
     "let_the_core_hear_secrets": 2,
     "look_at_alerts_only_when_something_happens": 11,
     "look_only_once_at_who_serves": 21,
+    "let_daemons_leave_first": 56,
     "look_out_for_no_agent": 13,
     "lost_filter_expiry": 3,
     "make_a_record_of_what_is_durable": 12,
