@@ -103,7 +103,7 @@ class Cluster:
         )
 
     async def awaited_agents(self) -> list[pb.AgentView]:
-        """Those that have not come back to a new leader, which knows nothing of their tasks yet."""
+        """Return the agents that are not back yet: a new leader knows nothing of their tasks."""
         found = await self.pages(
             lambda s, p, t: s.ListAgents(
                 pb.ListAgentsRequest(page=p, search=RECOVERING), timeout=t

@@ -14,8 +14,8 @@ ROUND_S = 0.01  # of one turn of the loop, shared by the addresses that have som
 TURNS_BETWEEN = 8  # of the loop, from one such turn to the next; alone each takes 50 µs
 MIN_SLICE_S = 0.0005  # what a well-behaved peer says at once is not to be cut into pieces
 # So many items that belong to the one before are taken in though the slice is over. Of tasks that
-# end together one half would free the half of an agent, which is offered then: they would be
-# launched, told of and acknowledged by halves from then on, in twice as many messages.
+# end together the first few would free a part of an agent, which is offered then: its tasks would
+# be launched, told of and acknowledged in two parts from then on, by twice as many messages.
 TOGETHER = 32
 WOKEN_AT_ONCE = 20  # so many smallest slices are another round at most
 

@@ -183,7 +183,7 @@ class TestTheMaster:
         assert "1 agent is back" in the_reason(self.WAITS, self.said(agents_awaited=1))
 
     def test_has_offered_nothing_yet_to_what_ran_before(self) -> None:
-        """Its framework was started again: none was offered to this life of it."""
+        """A framework that was started again has been offered nothing since."""
         ran = jobs_pb2.InstanceView(
             cause="NO_AGENT", stuck=True, attempts=7, needs=self.WAITS.needs
         )

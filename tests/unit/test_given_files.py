@@ -88,7 +88,7 @@ def test_what_is_read_again_and_again_is_no_pipe(tmp_path: Path) -> None:
 
 
 def test_pipes_in_a_folder_for_zookeeper(tmp_path: Path) -> None:
-    """They would be opened as TLS begins."""
+    """A pipe would be opened as TLS begins, and waited for."""
     (tmp_path / "roots.pem").touch()
     os.mkfifo(tmp_path / "cert.pem")
     (tmp_path / "key.pem").touch(0o600)

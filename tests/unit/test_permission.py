@@ -477,7 +477,7 @@ class TestQueries:
         assert queries.explain(who("operator/o"), framework_id).roles
 
     def test_a_framework_is_seen_by_those_whose_jobs_it_takes(self) -> None:
-        """It is in such a role only while it has a job of it, so nobody could submit the first."""
+        """A framework has a role only while it has a job of it: who else could submit the first?"""
         h, _, _ = cluster(
             "{who: operator/o, do: [read, submit], role: prod/ci}",
             "{who: framework/*, do: [subscribe, serve], role: prod/**}",

@@ -59,7 +59,7 @@ class _Answers(io.RawIOBase):
         self._left_bytes = MOST_BYTES
 
     def readable(self) -> bool:
-        """It is."""
+        """Whether `readinto` works: always."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -74,7 +74,7 @@ class _Answers(io.RawIOBase):
 
 
 class _Smtp(smtplib.SMTP):
-    """A server of whose answers no more is read than is reasonable."""
+    """A client that reads answers for so long, and so many bytes of them, and then gives up."""
 
     _until_s = 0.0
 

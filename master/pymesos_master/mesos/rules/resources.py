@@ -144,7 +144,7 @@ def _ranges_problem(ranges: Iterable[mesos.Value.Range]) -> str | None:
 
 
 def _plain_problem(resource: mesos.Resource) -> str | None:
-    """Of one in the format before RESERVATION_REFINEMENT."""
+    """What is wrong with one in the format before RESERVATION_REFINEMENT; None: nothing."""
     if (wrong := role_problem(resource.role)) is not None:
         return wrong
     if resource.HasField("reservation"):
