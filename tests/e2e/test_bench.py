@@ -164,5 +164,5 @@ def test_containers() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="limits that hold need root")
 def test_neighbour() -> None:
     result = bench("neighbour.py", "--runtime", "oci", "--seconds", "1")
-    assert result["ratio"].keys() == {"memory", "pids", "disk", "cpu"}
+    assert result["ratio"].keys() == {"memory", "pids", "disk", "cpu", "revocable"}
     assert result["cpu_share_kept"] > 0

@@ -323,7 +323,7 @@ def test_a_narrow_terminal_of_an_old_encoding(cluster: Cluster, columns: int) ->
         *table, left_out, is_open = text.splitlines()
         assert "\x1b" not in text and all(len(line) <= columns for line in table), text
         assert left_out.startswith("left out: ") and "ATTRIBUTES" in left_out
-        assert is_open.startswith("this cluster has no certificates (--no-auth)")
+        assert is_open.startswith("this cluster has no certificates: ")
     piped = cluster.cli.ok("agents")
     assert "HOLDS" in piped and "left out" not in piped
 
