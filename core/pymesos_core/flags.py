@@ -103,6 +103,14 @@ class Folder(click.Path):
             self.fail("it is empty; a directory is expected, and . is this one", param, ctx)
         path = super().convert(value, param, ctx)
         assert isinstance(path, Path)
-        if path.exists() and not path.is_dir():  # a pipe, of which click says nothing
+        if _is_other(path):  # a pipe, of which click says nothing
             self.fail(f"{quoted(str(path))} is no directory, and one is expected", param, ctx)
         return path
+
+
+def _is_other(path: Path) -> bool:
+    """Whether something is there that is no directory; what cannot be looked at is said later."""
+    try:
+        return path.exists() and not path.is_dir()
+    except OSError:
+        return False
