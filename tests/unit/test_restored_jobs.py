@@ -47,6 +47,7 @@ class Jobs:
         self.history: list[tuple[int, str]] = [(7, "secret of old"), (6, "apply")]
         monkeypatch.setattr(restored_jobs, "serving_of", self._serving_of)
         monkeypatch.setattr(restored_jobs, "dialled", self._dialled)
+        monkeypatch.setattr(restored_jobs, "STORED_S", 0.0)
 
     async def _serving_of(self, *_: Any) -> FrameworkView | None:
         self.times_looked_for += 1
@@ -176,6 +177,23 @@ def test_a_version_that_a_secret_makes_meanwhile_is_looked_at_again(service: Job
     service._do = do  # type: ignore[method-assign]
     restored(saved("shop", 3), does=True)
     assert [request.if_version for request in service.asked] == [7, 8]
+
+
+def test_a_version_that_counts_already_is_awaited_until_it_is_listed(service: Jobs) -> None:
+    service.planned = pb.ApplyJobResponse(job_id="shop-1", version=7, changed=True)
+    not_listed = CliError("the job is at version 8, not 7")
+    refused = service._do
+
+    def do(request: Any) -> None:
+        refused(request)
+        if len(service.asked) == 2:
+            service.history.insert(0, (8, "secret db"))
+        if len(service.asked) < 3:
+            raise not_listed
+
+    service._do = do  # type: ignore[method-assign]
+    restored(saved("shop", 3), does=True)
+    assert [request.if_version for request in service.asked] == [7, 7, 8]
 
 
 def test_one_that_is_the_same_stays(service: Jobs) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SHOWN_CHANGES = 3
 SHOWN_COUNTS = 3
 TRIES = 5  # of a job that gets other versions by what was restored before it
+STORED_S = 0.2  # between them; a version that counts already is listed once it is stored
 OF_VALUES = ("secret ", "variable ")  # how the words begin for what made such a version
 _AMBIGUOUS = grpc.StatusCode.FAILED_PRECONDITION  # among other things
 MAX_REQUEST_BYTES = limits.MESSAGE.most - 64 * limits.KIB
@@ -162,10 +164,10 @@ async def _step(serves: Serving, job: SavedJob) -> Step:
                 with refusals_of(serves.view):
                     await serves.stub.ApplyJob(request, timeout=serves.timeout_s)
             except CliError:
-                now = await _expected(serves, planned)
-                if now == expected or not left:
+                if not left:
                     raise
-                expected = now
+                await asyncio.sleep(STORED_S)
+                expected = await _expected(serves, planned)
             else:
                 return
 
