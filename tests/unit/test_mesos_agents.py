@@ -559,25 +559,46 @@ async def test_who_does_not_read_ends_no_nested_container(
     agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "SENDING_S", 0.05)
+    writer = await attached_and_silent(agent)
+    await ended_by_nobody(agent)
+    writer.close()
+
+
+async def test_who_goes_while_it_is_told_ends_no_nested_container(agent: Agent) -> None:
+    writer = await attached_and_silent(agent)
+    await asyncio.sleep(0.2)  # more is written than it takes
+    (live,) = agent.server._sessions._live.values()
+    assert live.readers, "it is waited for"
+    writer.transport.abort()
+    await ended_by_nobody(agent)
+
+
+async def attached_and_silent(agent: Agent) -> asyncio.StreamWriter:
+    """A connection on which a nested container writes, and nobody reads."""
     await launched(agent, {"value": "head -c 9000000 /dev/zero; sleep 1000"})
     headers = "Host: 127.0.0.1\r\nContent-Type: application/json\r\n"
-    said = {"container_id": nested(agent)}
     kind = "ATTACH_CONTAINER_OUTPUT"
-    body = json.dumps({"type": kind, kind.lower(): said})
+    body = json.dumps({"type": kind, kind.lower(): {"container_id": nested(agent)}})
     reader, writer = await asyncio.open_connection("127.0.0.1", agent.server.port, limit=100)
     writer.write(
         f"POST /api/v1 HTTP/1.1\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}".encode()
     )
     assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    return writer
+
+
+async def ended_by_nobody(agent: Agent) -> None:
+    """Once nobody is attached any more, the nested container is there to be killed."""
     (live,) = agent.server._sessions._live.values()
     async with asyncio.timeout(20):
         while live.readers:
             await asyncio.sleep(0.01)
-    killed = await agent.call("KILL_NESTED_CONTAINER", **said)
+    await asyncio.sleep(0.1)
+    said = {"container_id": nested(agent)}
+    killed = await agent.call("KILL_NESTED_CONTAINER", **said, signal=15)
     assert killed.status == 200
     waited = await agent.told("WAIT_NESTED_CONTAINER", **said)
-    assert waited == {"exit_status": 9}
-    writer.close()
+    assert waited == {"exit_status": 15}, "by that signal, and by no other before"
 
 
 async def test_nested_containers_end_with_their_agent(tmp_path: Path) -> None:

@@ -41,7 +41,16 @@ class Reader:
     """One more connection on which what a command writes is sent."""
 
     write: Write
-    ended: asyncio.Future[None]
+    ended: asyncio.Future[None]  # cancelled once it has gone by itself
+
+    def end(self, error: Exception | None = None) -> None:
+        """Tell it that there is no more, if it is still there."""
+        if self.ended.done():
+            return
+        if error is None:
+            self.ended.set_result(None)
+        else:
+            self.ended.set_exception(error)
 
 
 @dataclass
@@ -60,14 +69,19 @@ class Nested:
             try:
                 await reader.write(written)
             except (TimeoutError, ConnectionError) as error:
-                self.readers.remove(reader)
-                reader.ended.set_exception(error)
+                self.leave(reader)
+                reader.end(error)
+
+    def leave(self, reader: Reader) -> None:
+        """Send no more to it, if that was done."""
+        if reader in self.readers:
+            self.readers.remove(reader)
 
     def end(self) -> None:
         """Tell those who wait for its end, and those who read."""
         self.ended.set()
         for reader in self.readers:
-            reader.ended.set_result(None)
+            reader.end()
         self.readers.clear()
 
 
@@ -171,8 +185,7 @@ class Sessions:
         try:
             await ended
         finally:
-            if reader in nested.readers:
-                nested.readers.remove(reader)
+            nested.leave(reader)
 
     def _check_room(self, name: str) -> None:
         """Raises RefusalError if there are too many, or one of that name."""
