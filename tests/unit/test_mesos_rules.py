@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from pymesos_core.mesos.json_messages import from_json
 from pymesos_core.mesos.statuses import NOWHERE, Places, status_to_mesos
 from pymesos_master.mesos import calls
-from pymesos_master.mesos.rules import names, resources
+from pymesos_master.mesos.rules import names, quotas, resources
 from pymesos_master.mesos.rules.frameworks import info_problem
 from pymesos_master.mesos.rules.tasks import group_problem, task_problem
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
@@ -328,6 +329,21 @@ def test_roles_are_refused_as_by_mesos(role: str, text: str | None) -> None:
 )
 def test_resources_are_written_as_by_mesos(said: dict[str, Any], text: str) -> None:
     assert resources.shown(from_json(said, mesos.Resource), "dev") == text
+
+
+@pytest.mark.parametrize("value", [1e306, math.inf, math.nan])
+def test_no_amount_is_too_large_to_be_checked(value: float) -> None:
+    info = task()
+    info.resources[0].scalar.value = value
+    assert task_problem(info) is None, "the core refuses it"
+    info.resources[0].name = "gpus"
+    assert "must be an unsigned integer" in (task_problem(info) or "")
+    written = "nan" if math.isnan(value) else "inf"
+    assert resources.shown(info.resources[0]) == f"gpus:{written}"
+    told = quotas.overcommit({"a": {"cpus": value}}, [{"cpus": 4.0}])
+    assert told == f"'cpus:{written}' exceed cluster capacity 'cpus:4'"
+    info.resources[0].scalar.value = -value
+    assert task_problem(info) is not None
 
 
 MULTI = [{"type": "MULTI_ROLE"}]

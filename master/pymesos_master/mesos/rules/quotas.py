@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pymesos_master.mesos.rules.names import role_problem
 from pymesos_master.mesos.rules.resources import problem as resources_problem
-from pymesos_master.mesos.rules.resources import scalar
+from pymesos_master.mesos.rules.resources import rounded, scalar
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 
@@ -84,7 +84,7 @@ def overcommit(quotas: Mapping[str, Quantities], there: Iterable[Quantities]) ->
     """How guarantees by role exceed what agents have, from the quotes on; or None."""
     total = _sum(held for role, held in quotas.items() if not _has_above(role, quotas))
     capacity = _sum(there)
-    if all(round(value * 1000) <= round(capacity.get(n, 0) * 1000) for n, value in total.items()):
+    if all(rounded(value) <= rounded(capacity.get(name, 0)) for name, value in total.items()):
         return None
     return f"'{_shown(total)}' exceed cluster capacity '{_shown(capacity)}'"
 

@@ -14,11 +14,18 @@ _STATIC = mesos.Resource.ReservationInfo.STATIC
 _DYNAMIC = mesos.Resource.ReservationInfo.DYNAMIC
 
 
+def rounded(value: float) -> float:
+    """Return an amount in thousandths, as Mesos counts it; what is too large for that is infinite.
+
+    What is no number is none after it, too.
+    """
+    milli = value * MILLI
+    return round(milli) if math.isfinite(milli) else milli
+
+
 def scalar(value: float) -> str:
     """Return an amount as Mesos writes it, which has three decimals."""
-    if not math.isfinite(value):
-        return str(value)
-    return f"{round(value * MILLI) / MILLI:.15g}"
+    return f"{rounded(value) / MILLI:.15g}"
 
 
 def shown(resource: mesos.Resource, role: str = "") -> str:
@@ -73,8 +80,8 @@ def problem(resources: Sequence[mesos.Resource], role: str = "") -> str | None:
     for one in resources:
         if (wrong := _problem(one)) is not None:
             return f"Invalid resources: Resource '{shown(one, role)}' is invalid: {wrong}"
-    gpus = [one.scalar.value for one in resources if one.name == "gpus"]
-    if gpus and int(sum(gpus) * MILLI) % MILLI:
+    gpus = sum(one.scalar.value for one in resources if one.name == "gpus") * MILLI
+    if not math.isfinite(gpus) or int(gpus) % MILLI:
         return "Invalid 'gpus' resource: The 'gpus' resource must be an unsigned integer"
     for one in resources:
         if one.HasField("disk") and (wrong := _disk_problem(one)) is not None:
@@ -118,7 +125,7 @@ def _value_problem(resource: mesos.Resource) -> str | None:
             if values != ["scalar"]:
                 return "Invalid scalar resource"
             value = resource.scalar.value
-            if value and math.isfinite(value) and round(value * MILLI) <= 0:
+            if value and rounded(value) <= 0:
                 return "Invalid scalar resource: value <= 0"
             return None
         case mesos.Value.RANGES:
