@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from pymesos_core.limits import KIB
 from pymesos_core.tasks import until_first
@@ -18,7 +19,8 @@ Write = Callable[[bytes], Awaitable[None]]
 async def carry(end: socket.socket, read: Read, write: Write) -> None:
     """Carry what is read to one end of a connection, and what comes from there to `write`.
 
-    It is over when one of them has ended; the connection is closed then. Raises what they raise.
+    It is over when one of them has ended, and what was carried before is read, or when who reads it
+    has gone; the connection is closed then. Raises what `read` and `write` raise.
     """
     reader, writer = await asyncio.open_connection(sock=end)
 
@@ -32,6 +34,10 @@ async def carry(end: socket.socket, read: Read, write: Write) -> None:
             await write(data)
 
     try:
-        await until_first(incoming(), outgoing())
+        with suppress(ConnectionError):
+            await until_first(incoming(), outgoing())
+            writer.close()
+            await writer.wait_closed()
     finally:
-        writer.close()
+        # Else the event loop would wait to send the rest, by a descriptor that is another's soon.
+        writer.transport.abort()

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import shutil
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -434,3 +435,24 @@ async def test_what_a_command_reads_ends_when_its_caller_may_no_more(
     answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 20)
     assert b"403" in answer, "the command has read on"
     writer.close()
+
+
+async def test_nothing_is_left_of_a_body_that_is_given_up() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    descriptor = ours.fileno()
+
+    async def body() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 65536
+
+    async def send() -> None:
+        async with relaying._session(ours) as session, session.post("http://a/", data=body()):
+            pass
+
+    async with running(send()):
+        await asyncio.sleep(0.1)  # nobody reads it
+    ours.close()
+    assert not asyncio.get_running_loop().remove_writer(descriptor)
+    theirs.close()
+    await asyncio.sleep(0)

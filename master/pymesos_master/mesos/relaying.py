@@ -311,5 +311,7 @@ class _Connected(BaseConnector):
         self._end = end
 
     async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> ResponseHandler:
-        _, protocol = await self._loop.create_connection(self._factory, sock=self._end)
+        # One of its own, which it closes once it has sent all, or cannot.
+        end = self._end.dup()
+        _, protocol = await self._loop.create_connection(self._factory, sock=end)
         return protocol
