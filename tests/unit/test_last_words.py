@@ -47,8 +47,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return out
 
 
+OPEN = cast(Any, SimpleNamespace(credentials=None))
+
+
 async def said_by(*views: Any) -> dict[str, list[str]]:
-    return await words.last_words(cast(Any, None), views)
+    return await words.last_words(OPEN, views)
 
 
 async def test_those_that_failed_are_asked_and_nobody_is_waited_for(asked: list[str]) -> None:
@@ -66,11 +69,33 @@ async def test_the_latest_are_asked_and_what_they_say_is_bounded(asked: list[str
     assert {len(line) for lines in said.values() for line in lines} == {words.MAX_BYTES}
 
 
+async def test_nothing_is_asked_that_would_be_denied(asked: list[str]) -> None:
+    """Whoever lists tasks wants no logs, and the audit is to tell of those who do."""
+    wanted: list[tuple[str, str]] = []
+
+    async def can(request: Any, **_: Any) -> Any:
+        wanted.append((request.verb, request.role))
+        if request.role == "away":
+            raise CliError("the master does not answer")
+        return operator_pb2.CanResponse(allowed=request.role == "dev")
+
+    async def call(make: Any) -> Any:
+        return await make(SimpleNamespace(Can=can), 1.0)
+
+    cluster = cast(Any, SimpleNamespace(credentials=object(), call=call))
+    views = [task(f"t{n}") for n in range(4)]
+    for view, role in zip(views, ("dev", "prod", "away", "dev"), strict=True):
+        view.role = role
+    said = await words.last_words(cluster, views)
+    assert sorted(asked) == sorted(said) == ["t0", "t3"]
+    assert sorted(wanted) == [("logs", "away"), ("logs", "dev"), ("logs", "prod")]
+
+
 async def test_a_task_is_found_by_its_whole_id(asked: list[str]) -> None:
     async def tasks(**_: Any) -> list[Any]:
         return [task("s.0.1"), task("s.0.12")]
 
-    cluster = cast(Any, SimpleNamespace(tasks=tasks))
+    cluster = cast(Any, SimpleNamespace(tasks=tasks, credentials=None))
     assert list(await words.last_words_of(cluster, "f", ["s.0.1"])) == ["s.0.1"]
 
 
