@@ -138,6 +138,11 @@ class Queries:
             return owner.role
         return "" if record is None else record.task.role
 
+    def has_ended(self, record_id: str) -> bool:
+        """Whether the task, or executor, that a record is of has ended, or is not known."""
+        owner, _ = self._recorded(record_id)
+        return owner is None or owner.ended
+
     def files_in(self, record_id: str) -> Files | None:
         """The files of the task, or executor, that a record is of."""
         owner, record = self._recorded(record_id)

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from pymesos_agent.containers.sessions import Entry
+from pymesos_agent.containers.sessions import Entry, Session
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core import events as ev
 from pymesos_agent.mesos import server
@@ -610,6 +610,19 @@ async def test_nested_containers_end_with_their_agent(tmp_path: Path) -> None:
     assert live.ended.is_set() and not made.server._sessions._live
 
 
+async def test_a_nested_container_ends_with_its_task(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "LOOK_S", 0.05)
+    assert (await launched(agent, program("sleep", "1000"))).status == 200
+    await asyncio.sleep(0.2)
+    (live,) = agent.server._sessions._live.values()
+    agent.h.feed(ev.ContainerExited(agent.container_id, 0))
+    await asyncio.wait_for(live.ended.wait(), 20)
+    waited = await agent.told("WAIT_NESTED_CONTAINER", container_id=nested(agent))
+    assert waited == {"exit_status": 9}
+
+
 async def test_a_nested_container_by_the_newer_names(agent: Agent) -> None:
     agent.queries._runtimes = {"process": cast(Runtime, Machine())}
     said: Any = {"container_id": nested(agent), "command": {"value": "exit 3"}}
@@ -638,6 +651,33 @@ async def test_the_ends_of_few_sessions_are_kept(
     for name, status in (("a", 404), ("b", 200), ("c", 200)):
         waited = await agent.call("WAIT_NESTED_CONTAINER", container_id=nested(agent, name))
         assert waited.status == status, name
+
+
+async def test_a_connection_that_ends_with_its_session_leaves_no_place_taken(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing = asyncio.Event()
+    close = Session.close
+
+    async def slowly(self: Session) -> None:
+        closing.set()
+        await asyncio.sleep(0.1)
+        await close(self)
+
+    async def begin() -> Any:
+        return lambda message: asyncio.sleep(0)
+
+    monkeypatch.setattr(Session, "close", slowly)
+    agent.queries._runtimes = {"process": cast(Runtime, Machine())}
+    said = Call.LaunchNestedContainerSession()
+    said.container_id.value, said.container_id.parent.value = "n", agent.container_id
+    said.command.value = "exit 3"
+    known = agent.server._sessions
+    async with running(known.run(said, begin)) as run:
+        await asyncio.wait_for(closing.wait(), 20)
+        run.cancel()
+        await asyncio.wait({run})
+    assert not known._live and list(known._ended.values()) == [3]
 
 
 async def test_a_slow_body_keeps_nobody_waiting(agent: Agent) -> None:

@@ -26,6 +26,7 @@ Call = mesos_agent.Call
 ProcessIO = mesos_agent.ProcessIO
 MOST_SESSIONS = 64
 MOST_ENDED = 256  # whose ends are kept
+LOOK_S = 1.0  # how often it is looked whether a task has ended
 MAX_ARGV_BYTES = 128 * 1024
 TERM = "xterm"
 _ID = re.compile(r"[^/\x00-\x1f\x7f. ]{1,255}")
@@ -138,10 +139,19 @@ class Sessions:
             begun.set_result(None)
             return write
 
-        running = self._launched.start(self._run(said, begin), awaited=True)
+        parent = said.container_id.parent.value
+        work = until_first(self._run(said, begin), self._until_end(parent))
+        running = self._launched.start(work, awaited=True)
         await asyncio.wait((running, begun), return_when=asyncio.FIRST_COMPLETED)
         if not begun.done():
             await running
+
+    async def _until_end(self, parent: str) -> None:
+        """Return when a task has ended: not every runtime ends with it what was run beside it."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if self._queries.has_ended(parent):
+                return
 
     async def _run(
         self, said: Call.LaunchNestedContainerSession | Call.LaunchNestedContainer, begin: Begin
@@ -165,10 +175,12 @@ class Sessions:
                     await nested.tell(written)
                     await write(written)
         finally:
-            await to_the_end(session.close())
-            del self._live[name]
-            self._keep_end(name, nested.status)
-            nested.end()
+            try:
+                await to_the_end(session.close())
+            finally:  # also where its connection has ended meanwhile
+                del self._live[name]
+                self._keep_end(name, nested.status)
+                nested.end()
 
     async def attach(self, container_id: mesos.ContainerID, begin: Begin) -> None:
         """Send what a command writes from now on, to its end; `begin` begins the answer.
