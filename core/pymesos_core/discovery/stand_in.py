@@ -126,7 +126,11 @@ def _end(folder: str, name: str) -> Sockets | None:
     sockets = [socket.socket(fileno=descriptor) for descriptor in given]
     for each in sockets:
         each.set_inheritable(False)  # no task has them
-    return Sockets(*sockets) if sockets else None  # one of an earlier version hands none over
+    if len(sockets) == len(Sockets._fields):
+        return Sockets(*sockets)
+    for each in sockets:  # where this process may have no more of them; else there are none: one of
+        each.close()  # an earlier version hands none over
+    return None
 
 
 def close_all(sockets: Iterable[Sockets]) -> None:
