@@ -54,6 +54,7 @@ class Framework:
             driver=SimpleNamespace(framework_id="f"),
             submit=submit,
             receivers_problem=lambda job: None,
+            why_refused=lambda event: None,
         )
         self._harness = h
         self.files = AuditFiles(folder, 1 << 20)
