@@ -626,6 +626,7 @@ async def test_a_watch_of_a_job() -> None:
         told_instances=list,
         durable_version=1,
         durable_rollouts={},
+        scaled_counts=dict,
         unsettled=False,
     )
     job.job = SimpleNamespace(name="j", role="*", priority=0, tasks=(), package=None)
