@@ -221,19 +221,23 @@ def test_a_new_leader_shows_what_is_on_awaited_agents_as_such() -> None:
     assert not shown.awaited
 
 
-def test_what_an_agent_does_not_bring_back_is_forgotten() -> None:
-    for lost in (False, True):
-        it = Cluster()
-        after = MasterHarness(registry=it.h.registry)
-        framework = after.subscribe(it.framework_id)
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("comes", [False, True])
+def test_what_an_agent_brings_back_is_shown_and_the_rest_forgotten(lost: bool, comes: bool) -> None:
+    it = Cluster()
+    it.publish([it.served()], whole=True)
+    known = record(it)
+    after = MasterHarness(registry=it.h.registry)
+    framework = after.subscribe(it.framework_id)
+    after.call(framework, publish=scheduler_pb.Call.Publish(serves=[it.served()], whole=True))
+    names = after.core.state.names
+    if lost:
+        after.advance(700)
+        assert not names.shown, "an agent that is unreachable serves nobody"
         after.call(framework, publish=scheduler_pb.Call.Publish(serves=[it.served()], whole=True))
-        if lost:
-            after.advance(700)
-        else:
-            after.agent(AGENT, it.agent_id)
-        names = after.core.state.names
-        assert (names.shown, names.awaited) == ({}, {})
-        assert not any(names.said.values())
+    after.agent(AGENT, it.agent_id, [known] if comes else [])
+    assert names.awaited == {}
+    assert [bool(names.shown), any(names.said.values())] == [comes, comes]
 
 
 def test_more_than_a_framework_may_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

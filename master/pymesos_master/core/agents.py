@@ -280,6 +280,7 @@ def on_forgotten(ctx: Context, forgotten: AgentsForgotten) -> None:
             ctx.state.registrations.pop(agent_id, None)
             if ctx.state.agent_at.get(address_of(agent.info)) == agent_id:
                 del ctx.state.agent_at[address_of(agent.info)]
+            names.look_at_agent(ctx, agent)
 
 
 def _tell_failure(ctx: Context, agent: Agent) -> None:

@@ -21,6 +21,10 @@ from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.names_pb2 import NamedTask, ServedTask
 
+# With such agents come tasks that this master has not heard of: those of one that is unreachable
+# since before it led, too, which does not serve meanwhile.
+_MAY_COME_WITH_TASKS = (AgentState.RECOVERING, AgentState.UNREACHABLE)
+
 
 def begin(ctx: Context, framework: Framework) -> None:
     """A framework subscribes: it says all anew, and what it said before holds until then."""
@@ -118,12 +122,15 @@ def _as_it_is(ctx: Context, key: TaskKey, served: ServedTask) -> NamedTask | Non
     framework = ctx.state.frameworks.get(framework_id)
     task = framework.tasks.get(task_id) if framework is not None else None
     agent = ctx.state.agents.get(served.agent_id)
-    awaited = task is None and agent is not None and agent.state == AgentState.RECOVERING
-    if framework is None or agent is None or (task is None and not awaited):
+    may_come = task is None and agent is not None and agent.state in _MAY_COME_WITH_TASKS
+    if framework is None or agent is None or (task is None and not may_come):
         del ctx.state.names.said[framework_id][task_id]
         return None
-    if awaited:
+    awaited = may_come and agent.state == AgentState.RECOVERING
+    if may_come:
         ctx.state.names.awaited.setdefault(agent.agent_id, {})[key] = None
+        if not awaited:
+            return None
     elif task is not None and is_terminal(task.state):
         del ctx.state.names.said[framework_id][task_id]
         return None
