@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pymesos_binpack.alerts.silences import Silences
@@ -63,7 +63,6 @@ class Context:
     hears: bool = False  # it is subscribed, and what it knows is what masters say, see `hearing`
     heard_s: float = 0.0  # until when it did; at first the latest time that is stored
     draining: dict[str, float] = field(default_factory=dict)  # agents, and their deadlines (Unix)
-    only_daemons: Set[str] = frozenset()  # those of them that all others have left
     untold_drains: set[str] = field(default_factory=set)  # of those, since it has subscribed
     told_serving: dict[str, ServedTask] = field(default_factory=dict)  # see `serving`; by key
     may_serve: dict[str, Instance] = field(default_factory=dict)  # to be looked at after the step

@@ -19,16 +19,15 @@ def follow(ctx: Context) -> None:
     for placement in ctx.placements:
         placement.look_out(wanted=placement.role in roles)
     news = ctx.placements.agents.news
-    if news or _are_alone(ctx):
+    if news:
         news.clear()
         look(ctx)
 
 
-def _are_alone(ctx: Context) -> bool:
-    """Whether only daemons are left by now on another agent that is being drained."""
-    before = ctx.only_daemons
-    ctx.only_daemons = {agent for agent in ctx.draining if agent not in ctx.roster.serving}
-    return not ctx.only_daemons <= before and bool(ctx.roster.daemons)
+def on_left(ctx: Context, agent_id: str) -> None:
+    """A task of another kind has ended: of an agent that is drained it may have been the last."""
+    if agent_id in ctx.draining and agent_id not in ctx.roster.serving:
+        look(ctx)
 
 
 def look(ctx: Context) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import islice
 
-from pymesos_binpack.core import alerting, data, versions
+from pymesos_binpack.core import alerting, daemons, data, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Acknowledge, Kill
 from pymesos_binpack.core.then import InstancesRemoved, Then
@@ -169,7 +169,7 @@ def replace(ctx: Context, job: JobState, step: steps.Replace) -> None:
     instance, saved = step.instance, step.instance.saved
     lost = data.lose_volumes(ctx, instance, saved.data_on) if saved.data_on else []
     ctx.timers.cancel(("unreachable", instance.key))
-    ctx.roster.end_task(saved.task_id)
+    _end_task(ctx, instance)
     given_up = [
         ctx.ledger.give_up(task_id, saved.agent_id)
         for task_id in (saved.task_id, *groups.left_over(instance))
@@ -192,10 +192,17 @@ def replace(ctx: Context, job: JobState, step: steps.Replace) -> None:
     _end_if_over(ctx, job)
 
 
+def _end_task(ctx: Context, instance: Instance) -> None:
+    ctx.roster.end_task(instance.saved.task_id)
+    if not instance.spec.is_daemon:
+        daemons.on_left(ctx, instance.saved.agent_id)
+
+
 def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
     """The task has ended: its controller says whether the instance is run again."""
     saved = instance.saved
-    ctx.roster.end_task(saved.task_id)
+    assert saved.task_id in ctx.roster.by_task, f"{saved.task_id} ends twice"
+    _end_task(ctx, instance)
     ctx.timers.cancel(("unreachable", instance.key))
     since_s = instance.running_since_s
     ran_s = ctx.now.mono_s - since_s if since_s is not None else 0.0
