@@ -160,19 +160,13 @@ def test_what_restored_secrets_and_variables_made_of_it_counts_as_looked_at(
 def test_a_version_that_a_secret_makes_meanwhile_is_looked_at_again(service: Jobs) -> None:
     service.planned = pb.ApplyJobResponse(job_id="shop-1", version=7, changed=True)
 
-    class MadeMeanwhileError(CliError):
-        """Refused, as the version is another now."""
-
-        def __init__(self) -> None:
-            super().__init__("the job is at version 8, not 7")
-            service.history.insert(0, (8, "secret db"))
-
     refused = service._do
 
     def do(request: Any) -> None:
         refused(request)
         if len(service.asked) == 1:
-            raise MadeMeanwhileError
+            service.history.insert(0, (8, "secret db"))
+            raise refusal(grpc.StatusCode.FAILED_PRECONDITION)
 
     service._do = do  # type: ignore[method-assign]
     restored(saved("shop", 3), does=True)
@@ -181,7 +175,6 @@ def test_a_version_that_a_secret_makes_meanwhile_is_looked_at_again(service: Job
 
 def test_a_version_that_counts_already_is_awaited_until_it_is_listed(service: Jobs) -> None:
     service.planned = pb.ApplyJobResponse(job_id="shop-1", version=7, changed=True)
-    not_listed = CliError("the job is at version 8, not 7")
     refused = service._do
 
     def do(request: Any) -> None:
@@ -189,11 +182,19 @@ def test_a_version_that_counts_already_is_awaited_until_it_is_listed(service: Jo
         if len(service.asked) == 2:
             service.history.insert(0, (8, "secret db"))
         if len(service.asked) < 3:
-            raise not_listed
+            raise refusal(grpc.StatusCode.FAILED_PRECONDITION)
 
     service._do = do  # type: ignore[method-assign]
     restored(saved("shop", 3), does=True)
     assert [request.if_version for request in service.asked] == [7, 7, 8]
+
+
+def test_one_that_may_not_be_replaced_is_asked_for_once(service: Jobs) -> None:
+    service.planned = pb.ApplyJobResponse(job_id="shop-1", version=7, changed=True)
+    service.refusals = [refusal(grpc.StatusCode.PERMISSION_DENIED)]
+    with pytest.raises(CliError, match="no"):
+        restored(saved("shop", 3), does=True)
+    assert len(service.asked) == 1
 
 
 def test_one_that_is_the_same_stays(service: Jobs) -> None:

@@ -26,7 +26,7 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def parts(number: int) -> Callable[[], Awaitable[bytes | None]]:
-    """So many of them, and then the end."""
+    """Return what reads so many parts, and then the end."""
     left = iter([PART] * number)
 
     async def read() -> bytes | None:

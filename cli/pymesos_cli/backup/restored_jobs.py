@@ -34,7 +34,7 @@ SHOWN_COUNTS = 3
 TRIES = 5  # of a job that gets other versions by what was restored before it
 STORED_S = 0.2  # between them; a version that counts already is listed once it is stored
 OF_VALUES = ("secret ", "variable ")  # how the words begin for what made such a version
-_AMBIGUOUS = grpc.StatusCode.FAILED_PRECONDITION  # among other things
+_NOT_NOW = grpc.StatusCode.FAILED_PRECONDITION  # several of a name, another version, and more
 MAX_REQUEST_BYTES = limits.MESSAGE.most - 64 * limits.KIB
 
 
@@ -126,10 +126,7 @@ async def _step(serves: Serving, job: SavedJob) -> Step:
         with refusals_of(serves.view):
             planned = await serves.stub.ApplyJob(request, timeout=serves.timeout_s)
     except CliError as error:
-        cause = error.__cause__
-        if not isinstance(cause, grpc.aio.AioRpcError) or cause.code() is not _AMBIGUOUS:
-            raise
-        if not await _several_run(serves, job.name):
+        if not _is_for_now(error) or not await _several_run(serves, job.name):
             raise
         why = "several of its name run here, and which is meant is not known: end all but one"
         return Step(Kind.JOBS, what, Found.LEFT_OUT, why)
@@ -163,8 +160,8 @@ async def _step(serves: Serving, job: SavedJob) -> Step:
             try:
                 with refusals_of(serves.view):
                     await serves.stub.ApplyJob(request, timeout=serves.timeout_s)
-            except CliError:
-                if not left:
+            except CliError as error:
+                if not left or not _is_for_now(error):
                     raise
                 await asyncio.sleep(STORED_S)
                 expected = await _expected(serves, planned)
@@ -176,6 +173,12 @@ async def _step(serves: Serving, job: SavedJob) -> Step:
     if not planned.changed:
         return Step(Kind.JOBS, what, Found.SAME)
     return Step(Kind.JOBS, what, Found.DIFFERS, _differences(planned), replace)
+
+
+def _is_for_now(error: CliError) -> bool:
+    """Whether it is refused for how things are at the moment."""
+    cause = error.__cause__
+    return isinstance(cause, grpc.aio.AioRpcError) and cause.code() is _NOT_NOW
 
 
 async def _expected(serves: Serving, planned: pb.ApplyJobResponse) -> int:
