@@ -66,6 +66,20 @@ class Cluster:
         self.agents.append(node)
         return node
 
+    def has_room(self) -> bool:
+        """Whether some agent has as many CPUs beside its services as a task that waits needs."""
+        instances = [i for f in self.owners if f.core is not None for i in f.core.instances()]
+        waiting = [i.spec.scalars.get("cpus", 0) for i in instances if i.pending]
+        free = {
+            agent.core.state.agent_id: agent.machine.total.quantities["cpus"]
+            for agent in self.agents
+            if agent.core is not None
+        }
+        for instance in instances:
+            if instance.live and instance.spec.is_service and instance.saved.agent_id in free:
+                free[instance.saved.agent_id] -= instance.spec.scalars.get("cpus", 0)
+        return any(cpus >= min(waiting, default=0) for cpus in free.values())
+
     def add_framework(
         self, name: str, jobs: Sequence[Job], role: str = "*", *, executors: bool = False
     ) -> FrameworkNode:

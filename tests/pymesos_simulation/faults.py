@@ -444,7 +444,8 @@ class Faults:
     def make_room(self) -> None:
         """Take all quotas and reservations back if work waits in fine weather.
 
-        What is kept for a role that has nothing to do is more than a small cluster can spare.
+        What is kept for a role that has nothing to do is more than a small cluster can spare; and
+        where services alone are too many for it, it becomes larger.
         """
         leader = self.cluster.coordinator.leader
         if leader is None or leader.core is None:
@@ -454,3 +455,5 @@ class Faults:
                 self._ask_for_quota(leader, role, pb.Quota())
                 for agent_id in sorted(leader.core.state.agents):
                     self._unreserve(leader, agent_id, role)
+            if not self.cluster.has_room():
+                self.cluster.add_agent(cpus=8).start()
