@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -54,11 +55,27 @@ time.sleep(60)
 """
 
 
+# Its last plugin fails, after the firewall has let the container's address through.
+HALF_MADE = {
+    "cniVersion": "0.4.0",
+    "name": "half",
+    "plugins": [
+        {
+            "type": "ptp",
+            "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.215.0.0/24"}]]},
+        },
+        {"type": "firewall"},
+        {"type": "portmap", "snat": "neither true nor false"},
+    ],
+}
+
+
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     folder = tmp_path / "cni"
     folder.mkdir()
     (folder / "alone.conflist").write_text(json.dumps(POINT_TO_POINT))
+    (folder / "half.conflist").write_text(json.dumps(HALF_MADE))
     work = tmp_path / "work"
     work.mkdir()
     paths = tuple(AllowedPath(path, True) for path in (MODULES, PYTHON))
@@ -113,8 +130,18 @@ async def test_killed_while_its_network_is_made(rig: Rig) -> None:
     assert await gone(rig, spec.container_id), left_of(rig, spec.container_id)
 
 
+async def test_nothing_is_left_of_a_network_that_is_made_half(rig: Rig) -> None:
+    spec = rig.spec("sleep 60", container=pb.ContainerInfo(network="half"))
+    rig.runtime.launch(spec)
+    failed = await rig.until(ContainerFailed, spec.container_id)
+    assert isinstance(failed, ContainerFailed) and "no network half: portmap" in failed.message
+    assert await gone(rig, spec.container_id), left_of(rig, spec.container_id)
+    rules = subprocess.run(["iptables", "-w", "-S"], capture_output=True, text=True, check=True)
+    assert "10.215.0." not in rules.stdout
+
+
 async def test_a_network_of_the_operator(rig: Rig) -> None:
-    assert rig.runtime.isolation["bridge"] == "bridge, alone"
+    assert rig.runtime.isolation["bridge"] == "bridge, alone, half"
     spec = await rig.run("ip -4 addr show eth0", container=pb.ContainerInfo(network="alone"))
     await rig.exited(spec)
     assert "inet 10.214.0." in (spec.sandbox / "stdout").read_text()

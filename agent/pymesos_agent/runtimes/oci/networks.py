@@ -15,12 +15,15 @@ import logging
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from pymesos_agent.containers.settings import NetworkSettings
 from pymesos_agent.core.ports import UNLIMITED, Bandwidth, MappedPort
@@ -186,26 +189,31 @@ class Networks:
             raise
 
     def _make(self, wanted: Wanted) -> Path:
-        record = self._directory / wanted.owner
         config = self._known[wanted.name] if wanted.name != NONE else {"plugins": []}
         given = asdict(wanted) | {"config": config}
         try:
-            scratch = record.with_suffix(".new")
-            scratch.write_text(json.dumps(given), "utf-8")
-            scratch.rename(record)
+            self._record(given)
             name = _namespace(wanted.owner)
             _run(["ip", "netns", "add", name])
             _run(["ip", "-n", name, "link", "set", "lo", "up"])
             _run(["ip", "netns", "exec", name, "/bin/sh", "-c", ANY_PORT])
-            result: Json | None = None
             for plugin in config["plugins"]:
-                result = self._call("ADD", given, plugin, result) or result
-            scratch.write_text(json.dumps(given | {"result": result}), "utf-8")
-            scratch.rename(record)
+                result = self._call("ADD", given, plugin, given.get("result"))
+                if result is not None and result != given.get("result"):
+                    # Now: without it a plugin does not know what it is to remove.
+                    given["result"] = result
+                    self._record(given)
         except (OSError, ValueError, LookupError, NetworkError) as error:
             self.remove(wanted.owner)
             raise NetworkError(f"no network {wanted.name}: {error}") from error
         return NAMESPACES / name
+
+    def _record(self, given: Json) -> None:
+        """What is to be removed, whenever the agent dies."""
+        record = self._directory / given["owner"]
+        scratch = record.with_suffix(".new")
+        scratch.write_text(json.dumps(given), "utf-8")
+        scratch.rename(record)
 
     def _call(self, command: str, given: Json, plugin: Json, result: Json | None) -> Json | None:
         """One plugin; what it answers. Raises NetworkError."""
@@ -275,21 +283,50 @@ def remove_bridge() -> list[str]:
     """
     removed = []
     link = Path("/sys/class/net") / BRIDGE_LINK
+    subnet = None
     if link.exists():
         if any((link / "brif").iterdir()):
             return []
+        subnet = _subnet_of(BRIDGE_LINK)
         _run(["ip", "link", "delete", BRIDGE_LINK])
         removed.append(f"the bridge {BRIDGE_LINK}")
     try_remove_tree(ADDRESSES / NETWORK_NAME)
     if shutil.which("iptables"):
+        if subnet is not None:
+            _remove_rules_of(subnet)
         removed += [f"the chain {chain}" for chain in _remove_unused_chains()]
     return removed
 
 
+def _subnet_of(link: str) -> IPv4Network | None:
+    for found in psutil.net_if_addrs().get(link, ()):
+        if found.family is socket.AF_INET and found.netmask:
+            return IPv4Network(f"{found.address}/{found.netmask}", strict=False)
+    return None
+
+
+def _rules(table: str) -> list[str]:
+    return _run(["iptables", "-w", "-t", table, "-S"]).splitlines()
+
+
+def _delete(table: str, rule: str) -> None:
+    _run(["iptables", "-w", "-t", table, "-D", *shlex.split(rule)[1:]])
+
+
+def _remove_rules_of(subnet: IPv4Network) -> None:
+    """Those that let through what nobody sends any more.
+
+    The plugin ignores that iptables cannot delete a rule, as when somebody else changes the chain.
+    """
+    for rule in _rules("filter"):
+        match rule.split():
+            case ["-A", "CNI-FORWARD", "-s" | "-d", address, *_]:
+                if IPv4Network(address, strict=False).subnet_of(subnet):
+                    _delete("filter", rule)
+
+
 def _remove_unused_chains() -> Iterator[str]:
-    rules = {
-        table: _run(["iptables", "-t", table, "-S"]).splitlines() for table in ("filter", "nat")
-    }
+    rules = {table: _rules(table) for table in ("filter", "nat")}
     there = [(t, chain, jumps) for t, chain, jumps in SHARED_CHAINS if f"-N {chain}" in rules[t]]
     for table, chain, _ in there:
         for rule in rules[table]:
@@ -299,10 +336,10 @@ def _remove_unused_chains() -> Iterator[str]:
     for table, chain, jumps in there:
         for rule in rules[table]:
             if rule.startswith(tuple(f"-A {name} " for name in jumps)) and f"-j {chain}" in rule:
-                _run(["iptables", "-t", table, "-D", *shlex.split(rule)[1:]])
-        _run(["iptables", "-t", table, "-F", chain])
+                _delete(table, rule)
+        _run(["iptables", "-w", "-t", table, "-F", chain])
     for table, chain, _ in there:
-        _run(["iptables", "-t", table, "-X", chain])
+        _run(["iptables", "-w", "-t", table, "-X", chain])
         yield chain
 
 
