@@ -195,14 +195,16 @@ class End:
 
     async def write(self, message: Any) -> None:
         """See transport."""
-        other = self._stream.other(self)
-        while self.error is None and other.unread_bytes >= self._stream.window_bytes:
+        stream = self._stream
+        # Each time: the server may have come to know of the stream meanwhile.
+        while self.error is None and stream.other(self).unread_bytes >= stream.window_bytes:
             writer: asyncio.Future[None] = self.node.loop.create_future()
             self._writers.append(writer)
             await writer
         if self.error is not None:
             raise self.error
-        if self._stream.open:
+        if stream.open:
+            other = stream.other(self)
             data = message.SerializeToString()
             with self.node.world.fatal():
                 check_sent(self.node.world, other.node.name, message, data)

@@ -40,3 +40,29 @@ def test_what_was_sent_before_a_kill_can_be_read() -> None:
     reading = client.spawn(read())
     assert world.run(reading.done, 60)
     assert [len(each) for each in heard] == [40_000, 40_000]
+
+
+def test_a_writer_goes_on_once_its_server_knows_of_the_stream() -> None:
+    """It waited for what the server, of which it knew nothing yet, was to read."""
+    world = World(0)
+    world.faulty = False
+    network = Network(world)
+    server, client = Node(world, "server"), Node(world, "client")
+    server.start()
+    client.start()
+    heard: list[int] = []
+
+    async def serve(call: ServerCall[pb.TaskStatus, pb.TaskStatus]) -> None:
+        while (status := await call.read()) is not None:
+            heard.append(len(status.task_id))
+
+    network.listen(server, ADDRESS, {"/Connect": serve})
+
+    async def write() -> None:
+        stream = network.open(client, ADDRESS, "/Connect")
+        for _ in range(3):
+            await stream.client.write(pb.TaskStatus(task_id="x" * 80_000))
+
+    writing = client.spawn(write())
+    assert world.run(writing.done, 60)
+    assert heard[:1] == [80_000]
