@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from pymesos_core.outbox import Outbox, OverflowedError
@@ -52,6 +54,25 @@ async def to_the_end(
 async def in_thread(function: Callable[..., Result], *arguments: Any) -> Result:
     """Call it in a thread, and never go on while it still runs there."""
     return await to_the_end(asyncio.to_thread(function, *arguments))
+
+
+async def in_own_thread(name: str, function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call it in a thread of this name, which a cancellation leaves behind.
+
+    It keeps no process alive: for what may wait for others for long, and may be left half done.
+    """
+    called: Future[Result] = Future()
+
+    def run() -> None:
+        if not called.set_running_or_notify_cancel():
+            return
+        try:
+            called.set_result(function(*arguments))
+        except Exception as error:
+            called.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await asyncio.wrap_future(called)
 
 
 async def serve_stream(

@@ -76,8 +76,9 @@ async def test_a_server_that_never_answers_holds_up_its_own_mail_alone(
                 await told.test("hole")
             with pytest.raises(CallError, match="good was tested"):
                 await told.test("good")
-            names = {thread.name.rpartition("_")[0] for thread in threading.enumerate()}
-            assert "mail-hole" in names, "not those that all others share"
+            waiting = [each for each in threading.enumerate() if each.name == "mail-hole"]
+            assert waiting, "not those that all others share"
+            assert all(each.daemon for each in waiting), "no process waits for it at its end"
         assert taken == ["good"]
     finally:
         hole.set()

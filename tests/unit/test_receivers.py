@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,11 @@ OVER = Notice(FIRES.key, "oncall", LABELS, FIRES.summary, 1.8e9, 1.8e9 + 90.5)
 def written(folder: Path, text: str, secret: str = "s3cret\n") -> Path:
     (folder / "key").write_text(secret)
     (folder / "key").chmod(0o600)
+    (folder / "url").write_text("https://example.org/s3cret\n")
+    (folder / "url").chmod(0o600)
     path = folder / "receivers.yaml"
-    path.write_text(text.replace("KEY", str(folder / "key")))
+    text = text.replace("KEY", str(folder / "key")).replace("URL", str(folder / "url"))
+    path.write_text(text)
     return path
 
 
@@ -39,7 +43,7 @@ def test_each_kind_is_read(tmp_path: Path) -> None:
             """
 am: {kind: alertmanager, urls: ["http://a:9093/", "https://b:9093/x"], token_file: KEY}
 hook: {kind: webhook, url: "https://example.org/hook"}
-hidden: {kind: webhook, url_file: KEY}
+hidden: {kind: webhook, url_file: URL}
 oncall: {kind: pagerduty, routing_key_file: KEY, severity: warning}
 team:
   kind: email
@@ -54,7 +58,7 @@ team:
     key = tmp_path / "key"
     assert read["am"] == Alertmanager("am", ("http://a:9093", "https://b:9093/x"), key)
     assert read["hook"] == Webhook("hook", "https://example.org/hook")
-    assert read["hidden"] == Webhook("hidden", None, key)
+    assert read["hidden"] == Webhook("hidden", None, tmp_path / "url")
     assert read["oncall"] == PagerDuty("oncall", key, severity="warning")
     team = read["team"]
     assert isinstance(team, Email) and str(team.server) == "mail.example.org:587"
@@ -87,6 +91,16 @@ def test_a_file_without_any_is_warned_of(
         ("a: {kind: pagerduty, routing_key_file: /nowhere}", "/nowhere: No such file"),
         ("a: {kind: email, smtp: x, from: me, to: [a@b]}", "a.from: 'me' is not an address"),
         ("a: {kind: email, smtp: x, from: a@b, to: [a@b], username: u}", "are given together"),
+        ("a: {kind: webhook, url_file: KEY}", "a.url_file: an address that begins with http://"),
+        (
+            "a: {kind: webhook, url: 'http://u:p@x', token_file: KEY}",
+            "a.url: it has a user, and there is a token_file, too: give one of them",
+        ),
+        ("a: {kind: alertmanager, urls: ['http://x', 'http://u:p@x?y']}", "urls: address 2 has ?"),
+        (
+            "a: {kind: email, smtp: x, from: a@b, to: [a@b], username: jörg, password_file: KEY}",
+            "a.username: it is to be ASCII",
+        ),
         (
             "a: {kind: email, smtp: x, from: a@b, to: [a@b], username: u, password_file: KEY,"
             " tls: none}",
@@ -116,11 +130,33 @@ def test_a_secret_that_others_can_read_is_none(tmp_path: Path) -> None:
 
 
 def test_what_fires_ends_for_alertmanager_unless_it_is_sent_again() -> None:
-    fires, over = formats.alertmanager([FIRES, OVER], now_s=1.8e9 + 30)
+    fires, _ = formats.alertmanager([FIRES, OVER], now_s=1.8e9 + 30)
+    (over,) = formats.alertmanager([OVER], now_s=1.8e9 + 95)
     assert fires["labels"] == over["labels"] == LABELS
     assert fires["startsAt"] == over["startsAt"] == "2027-01-15T08:00:00.000Z"
     assert fires["endsAt"] == "2027-01-15T08:04:30.000Z"
     assert over["endsAt"] == "2027-01-15T08:01:30.500Z"
+
+
+def test_what_is_over_ends_by_the_clock_of_alertmanager_too() -> None:
+    """One whose clock is behind takes an end for one that is ahead, and goes on for minutes."""
+    (told_at_once,) = formats.alertmanager([OVER], now_s=OVER.ended_s + 0.01)
+    assert told_at_once["endsAt"] == "2027-01-15T08:01:28.510Z"
+    (begun_at_once,) = formats.alertmanager([replace(OVER, ended_s=1.8e9 + 1)], now_s=1.8e9)
+    assert begun_at_once["startsAt"] == begun_at_once["endsAt"] == "2027-01-15T07:59:58.000Z"
+
+
+def test_a_clock_that_was_ahead_keeps_no_alert_from_alertmanager() -> None:
+    """It refuses what ends before it begins, and with it all that is sent beside."""
+    fires, over = formats.alertmanager([FIRES, OVER], now_s=1.8e9 - 3600)
+    assert fires["startsAt"] == "2027-01-15T07:00:00.000Z" < fires["endsAt"]
+    assert over["startsAt"] == over["endsAt"] == "2027-01-15T06:59:58.000Z"
+
+
+def test_a_clock_that_shows_no_day_keeps_no_alert_from_anybody() -> None:
+    never = replace(FIRES, began_s=2.0**40)
+    assert formats.webhook(never)["alerts"][0]["startsAt"] == "9999-12-31T23:59:59.000Z"
+    assert "9999" in formats.mail(never, "p@example.org", ["a@example.org"])["Date"]
 
 
 def test_a_webhook_gets_version_4() -> None:

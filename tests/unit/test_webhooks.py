@@ -155,6 +155,16 @@ def test_a_record_that_cannot_be_is_set_aside() -> None:
         ("http://[2001:0:a00:1::f5ff:fffe]/", None),
         ("http://[fd00:ec2::254]/", "tells a machine its credentials"),
         ("http://0.0.0.0/", "of this machine's link"),
+        ("http://[64:ff9b:1::169.254.169.254]/", "of this machine's link"),
+        ("http://[::ffff:0:169.254.169.254]/", "of this machine's link"),
+        ("http://2852039166/", "an IPv4 address has four numbers"),
+        ("http://0251.0376.0251.0376/", "an IPv4 address has four numbers"),
+        ("http://10.43518/", "an IPv4 address has four numbers"),
+        ("http://0xa9fea9fe/", "an IPv4 address has four numbers"),
+        ("http://127.0.0.1./", "an IPv4 address has four numbers"),
+        ("http://1.2.3.4.5/", "an IPv4 address has four numbers"),
+        ("http://10.example.org:80/", None),
+        ("http://0xa9.example/", None),
     ],
 )
 def test_where_it_may_be_sent(url: str, words: str | None) -> None:

@@ -11,30 +11,44 @@ from typing import Any
 from pymesos_core.outgoing.notices import Notice
 from pymesos_core.text import one_line
 
+# An Alertmanager refuses what ends before it begins, as of a clock that has been set back; and an
+# end that is ahead by its own clock is none: it holds on to the one it was told of before.
+CLOCKS_APART_S = 2.0
 ENDS_IN_S = 240.0  # after a notice, unless it is sent again: as when nobody is there to end it
 MAX_DEDUP_KEY = 255
 MAX_SUMMARY = 1024
+LAST_S = 253_402_300_799.0  # the end of the year 9999
 NEVER = "0001-01-01T00:00:00Z"  # Go's zero time, which means none
 _FNV_OFFSET, _FNV_PRIME = 14695981039346656037, 1099511628211
 
 
 def rfc3339(wall_s: float) -> str:
     """A Unix time as text, to the millisecond."""
-    when = datetime.fromtimestamp(wall_s, UTC)
+    when = _moment(wall_s)
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _moment(wall_s: float) -> datetime:
+    """A Unix time; of a clock that shows no day the last one that there is."""
+    return datetime.fromtimestamp(min(wall_s, LAST_S), UTC)
 
 
 def alertmanager(notices: Iterable[Notice], now_s: float) -> list[dict[str, Any]]:
     """The body of POST /api/v2/alerts. What fires ends by itself unless it is sent again."""
-    return [
-        {
-            "labels": dict(notice.labels),
-            "annotations": {"summary": notice.summary},
-            "startsAt": rfc3339(notice.began_s),
-            "endsAt": rfc3339(notice.ended_s if notice.is_over else now_s + ENDS_IN_S),
-        }
-        for notice in notices
-    ]
+    body = []
+    for notice in notices:
+        latest_s = now_s - CLOCKS_APART_S if notice.is_over else now_s
+        begins_s = min(notice.began_s, latest_s)
+        ends_s = max(begins_s, min(notice.ended_s, latest_s))
+        body.append(
+            {
+                "labels": dict(notice.labels),
+                "annotations": {"summary": notice.summary},
+                "startsAt": rfc3339(begins_s),
+                "endsAt": rfc3339(ends_s if notice.is_over else now_s + ENDS_IN_S),
+            }
+        )
+    return body
 
 
 def webhook(notice: Notice) -> dict[str, Any]:
@@ -107,7 +121,7 @@ def mail(notice: Notice, sender: str, to: Iterable[str]) -> EmailMessage:
     message["From"] = sender
     message["To"] = ", ".join(to)
     message["Subject"] = f"[{notice.status}] {one_line(notice.summary, 150)}"
-    message["Date"] = datetime.fromtimestamp(notice.ended_s or notice.began_s, UTC)
+    message["Date"] = _moment(notice.ended_s or notice.began_s)
     message["Message-ID"] = f"<{thread}.{notice.status}@pymesos.invalid>"
     message["References"] = f"<{thread}.firing@pymesos.invalid>"
     lines = [notice.summary, "", f"since {rfc3339(notice.began_s)}"]

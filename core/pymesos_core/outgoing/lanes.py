@@ -113,7 +113,13 @@ class Lane(Generic[Item]):
 
     async def once(self, item: Item) -> None:
         """Send something once, beside what waits. Raises UnsentError."""
-        await self._send([item])
+        try:
+            await self._send([item])
+        except UnsentError:
+            raise
+        except Exception as error:
+            log.exception("what is sent to the receiver %s cannot be sent", self.name)
+            raise UnsentError(_unsendable(error)) from error
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -145,7 +151,7 @@ class Lane(Generic[Item]):
                 await asyncio.sleep(max(error.after_s, self._backoff.next_s()))
                 return False
         except Exception as error:  # of what is sent, and no reason to end who sends it
-            problem = f"it cannot be sent ({type(error).__name__})"
+            problem = _unsendable(error)
             self._is_untaken(problem)
             if len(batch) == 1 and batch[0].of not in self._refused:
                 log.exception("what is sent to the receiver %s cannot be sent", self.name)
@@ -210,6 +216,10 @@ class Lane(Generic[Item]):
     def _drop(self, of: str) -> None:
         for waiting in (self._fresh, self._refused, self._since):
             waiting.pop(of, None)
+
+
+def _unsendable(error: Exception) -> str:
+    return f"it cannot be sent ({type(error).__name__})"
 
 
 def _each(waiting: dict[str, dict[str, Item]]) -> Iterator[_Waiting[Item]]:

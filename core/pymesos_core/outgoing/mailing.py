@@ -9,7 +9,7 @@ import smtplib
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from email.message import EmailMessage
 from typing import Any
 
@@ -28,6 +28,7 @@ SHOWN = 300
 
 def send_mail(to: Email, message: EmailMessage) -> None:
     """Return once the server has taken it. Raises UnsentError, which repeats no password."""
+    refused: Mapping[str, object] | None = None
     try:
         with _connected(to) as server:
             if to.username:
@@ -41,11 +42,14 @@ def send_mail(to: Email, message: EmailMessage) -> None:
         told = f"its server: {one_line(str(error), SHOWN)}"
         raise UnsentError(told, refused=error.smtp_code >= 500) from None  # else: come again
     except smtplib.SMTPException as error:
-        raise UnsentError(f"its server: {one_line(str(error), SHOWN)}") from None
+        if refused is None:  # else it has the mail, and has answered oddly to our goodbye
+            raise UnsentError(f"its server: {one_line(str(error), SHOWN)}") from None
     except ssl.SSLError as error:
         raise UnsentError(f"TLS with its server failed: {one_line(str(error), SHOWN)}") from None
     except OSError as error:
         raise UnsentError(f"its server cannot be reached: {os_problem(error)}") from None
+    except ValueError:  # as of a challenge that is not base64
+        raise UnsentError("its server answers what is not SMTP") from None
     if refused:  # the others have it, and are not to get it again
         log.warning("mail to %s: its server refuses %s", to.name, ascii(sorted(refused)))
 
@@ -90,10 +94,18 @@ class _SmtpTls(_Smtp, smtplib.SMTP_SSL):
     """The same, over TLS from the first byte on."""
 
 
+def _secured(to: Email) -> ssl.SSLContext:
+    """Raises UnsentError."""
+    try:
+        return ssl.create_default_context(cafile=to.authorities)
+    except OSError as error:  # SSLError is one
+        raise UnsentError(f"its ca_file cannot be used: {os_problem(error)}") from None
+
+
 @contextlib.contextmanager
 def _connected(to: Email) -> Iterator[smtplib.SMTP]:
     host, port = to.server.host, to.server.port
-    context = ssl.create_default_context(cafile=to.authorities)
+    context = _secured(to) if to.tls is not Tls.NONE else None
     if to.tls is Tls.TLS:
         with _SmtpTls(host, port, timeout=TIMEOUT_S, context=context) as server:
             yield server

@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,12 +34,12 @@ from pymesos_core.outgoing.secret_files import read_secret
 from pymesos_core.outgoing.telling import MakeTells, TellsNobody, Unreached
 from pymesos_core.outgoing.testing import Tests
 from pymesos_core.outside import OUTSIDE, Outside
+from pymesos_core.streams import in_own_thread
 from pymesos_core.tasks import until_first
 
 log = logging.getLogger(__name__)
 
 AGAIN_S = 60.0  # after which an Alertmanager is told again of what fires
-MAIL_THREADS = 2  # of each receiver: one for its alerts, one for a test
 AT_ONCE = 100  # alerts in one request to an Alertmanager
 JSON = {"Content-Type": "application/json", "User-Agent": "pymesos"}
 
@@ -69,7 +68,6 @@ class Notifier:
         self._taken = taken
         self._outside = outside
         self._posters: list[Poster] = []
-        self._mailing: list[ThreadPoolExecutor] = []  # SMTP blocks: each server only its own mail
         self._tests = Tests(outside.mono_s)
         self._firing: dict[str, Notice] = {}  # of Alertmanagers, by key
         self._lanes: dict[str, list[Lane[Notice]]] = {}
@@ -141,8 +139,6 @@ class Notifier:
         finally:
             for poster in self._posters:
                 await poster.close()
-            for threads in self._mailing:
-                threads.shutdown(wait=False, cancel_futures=True)
 
     async def _repeat(self) -> None:
         while True:
@@ -212,14 +208,11 @@ class Notifier:
         return send
 
     def _to_people(self, receiver: Email) -> Send:
-        threads = ThreadPoolExecutor(MAIL_THREADS, f"mail-{receiver.name}")
-        self._mailing.append(threads)
-
         async def send(notices: Sequence[Notice]) -> None:
-            loop = asyncio.get_running_loop()
             for notice in notices:
                 message = formats.mail(notice, receiver.sender, receiver.to)
-                await loop.run_in_executor(threads, send_mail, receiver, message)
+                # SMTP blocks, for as long as a server says nothing: only its own mail.
+                await in_own_thread(f"mail-{receiver.name}", send_mail, receiver, message)
 
         return send
 

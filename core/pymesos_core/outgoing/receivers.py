@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from pymesos_core.addresses import AddressError, HostPort, parse_host_port
 from pymesos_core.documents import DocumentError, Items, Plain, Section, read_yaml
 from pymesos_core.nearest import hint
-from pymesos_core.outgoing.secret_files import secret_problem
+from pymesos_core.outgoing.secret_files import read_secret, secret_problem
 from pymesos_core.private import read_file
 from pymesos_core.text import os_problem, quoted
 
@@ -203,6 +203,8 @@ class _Keys:
             good = False
         if not good or " " in value or not value.isascii():
             raise self.wrong(key, "an address that begins with http:// or https:// is expected")
+        if "@" in parts.netloc and self._section.get("token_file") is not None:
+            raise self.wrong(key, "it has a user, and there is a token_file, too: give one of them")
         return value
 
     def secret(self, key: str, *, needed: bool = False) -> Path | None:
@@ -236,8 +238,10 @@ class _Keys:
 def _alertmanager(keys: _Keys) -> Receiver:
     urls = keys.texts("urls", MAX_URLS)
     checked = tuple(keys.url("urls", url).rstrip("/") for url in urls)
-    if more := next((url for url in checked if "?" in url or "#" in url), None):
-        raise keys.wrong("urls", f"{quoted(more)} has ? or #, and a path is put behind it")
+    for number, url in enumerate(checked, 1):
+        if "?" in url or "#" in url:
+            told = f"address {number} has ? or #, and a path is put behind it"
+            raise keys.wrong("urls", told)
     if len(set(checked)) < len(checked):
         raise keys.wrong("urls", "an address is given twice")
     return Alertmanager(keys.name, checked, keys.secret("token_file"), keys.authorities())
@@ -248,6 +252,8 @@ def _webhook(keys: _Keys) -> Receiver:
     if bool(url) == bool(file):
         raise keys.wrong("url", "give the address here, or a file that holds it as url_file")
     checked = keys.url("url", url) if url else None
+    if file:
+        keys.url("url_file", read_secret(file))
     return Webhook(keys.name, checked, file, keys.secret("token_file"), keys.authorities())
 
 
@@ -272,6 +278,8 @@ def _email(keys: _Keys) -> Receiver:
     username, password = keys.text("username"), keys.secret("password_file")
     if bool(username) != bool(password):
         raise keys.wrong("username", "username and password_file are given together, or neither is")
+    if not username.isascii():
+        raise keys.wrong("username", "it is to be ASCII, as servers of mail take it")
     if username and tls is Tls.NONE:
         raise keys.wrong("tls", "a password is not sent in the clear: let it be starttls or tls")
     return Email(keys.name, server, sender, to, tls, username, password, keys.authorities())

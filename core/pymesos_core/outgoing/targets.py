@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -16,8 +17,13 @@ from pymesos_core.text import quoted
 # Where clouds tell a machine its credentials, beside the link-local 169.254.169.254.
 METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192")))
 
-# IPv6 addresses that end in the IPv4 address which they lead to: by NAT64, and as it once was.
-_ENDING_IN_IPV4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))
+# IPv6 addresses that end in the IPv4 address which they lead to: by NAT64 (also a network's own),
+# by SIIT, and as it once was.
+_ENDING_IN_IPV4 = tuple(
+    map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96"))
+)
+# As a web browser reads a host whose last part is a number: an address, or nothing.
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -35,7 +41,18 @@ def url_problem(url: str, *, link_local: bool) -> str | None:
         return f"{quoted(url)} is no URL that begins with http:// or https:// and names a host"
     if parts.username is not None or parts.fragment:
         return "the URL has a user or a fragment, which nobody is sent: leave them out"
+    if ":" not in host and _is_number(host):
+        return f"{quoted(host)} names no host: an IPv4 address has four numbers, as in 10.0.0.1"
     return None if link_local else address_problem(host)
+
+
+def _is_number(host: str) -> bool:
+    """Whether a host is an address in another form than four numbers, which hides what it is."""
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]) is not None
+    return False
 
 
 def address_problem(host: str) -> str | None:
