@@ -21,9 +21,11 @@ from pymesos_core.mesos.resources import attribute_to_mesos, from_mesos, to_meso
 from pymesos_core.mesos.statuses import Places
 from pymesos_core.mesos.tasks import executor_id_of
 from pymesos_core.mesos.unsupported import UnsupportedError
-from pymesos_master.mesos import calls, validating
+from pymesos_master.mesos import alike, calls, validating
+from pymesos_master.mesos.alike import task_of_launch
 from pymesos_master.mesos.events import Here, translate
 from pymesos_master.mesos.frameworks import ALWAYS, Format, fixed_problem, info_of
+from pymesos_master.mesos.rules.tasks import task_problem
 from pymesos_master.mesos.tasks import task_of
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
@@ -89,6 +91,56 @@ def test_every_task_is_translated_or_refused_by_name(said: mesos.TaskInfo) -> No
         assert str(error)
         return
     assert out.task_id == said.task_id.value
+
+
+def looked_at_alone(info: mesos.TaskInfo, role: str) -> pb.TaskInfo | str:
+    try:
+        return task_problem(info, role) or task_of(info)
+    except UnsupportedError as error:
+        return str(error)
+
+
+def launched(info: mesos.TaskInfo, role: str) -> pb.TaskInfo | str:
+    try:
+        return task_of_launch(info, role)
+    except UnsupportedError as error:
+        return str(error)
+
+
+@slow
+@given(messages(mesos.TaskInfo), st.sampled_from(["", "dev"]))
+def test_every_task_is_what_it_would_be_alone(said: mesos.TaskInfo, role: str) -> None:
+    assert launched(said, role) == looked_at_alone(said, role)
+    assert launched(said, role) == looked_at_alone(said, role), "once such a task is known"
+
+
+def test_tasks_that_are_alike_have_their_own_names() -> None:
+    labels = {"labels": [{"key": "k", "value": "v"}]}
+    for name in ("x", "y"):
+        names = {"name": name, "task_id": {"value": f"t{name}"}, "agent_id": {"value": f"a{name}"}}
+        info = task(labels=labels, **names)
+        out = task_of_launch(info, "dev")
+        assert (out.name, out.task_id, out.agent_id) == (name, f"t{name}", f"a{name}")
+        assert out == task_of(info)
+    assert launched(task(labels=labels, task_id={"value": "a/b"}), "dev") == (
+        "'a/b' contains invalid characters"
+    )
+
+
+def test_a_refusal_of_tasks_that_are_alike_names_the_role_of_each() -> None:
+    of_none = [{"name": "cpus", "type": "SCALAR"}]
+    for role in ("dev", "prod"):
+        assert f"'cpus(allocated: {role}):0' is invalid" in str(
+            launched(task(resources=of_none), role)
+        )
+
+
+def test_large_tasks_are_not_remembered() -> None:
+    before = alike._of_nameless.cache_info().currsize
+    for number in range(3):
+        large = task(command={"value": f"{number}" * (alike.MAX_BYTES + 1)})
+        assert task_of_launch(large, "") == task_of(large)
+    assert alike._of_nameless.cache_info().currsize == before
 
 
 def reachable(descriptor: Any, name: str) -> None:

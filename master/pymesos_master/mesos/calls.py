@@ -15,10 +15,11 @@ from pymesos_core.mesos.resources import from_mesos
 from pymesos_core.mesos.unsupported import InvalidError, UnsupportedError
 from pymesos_core.text import cut
 from pymesos_master.mesos import frameworks
+from pymesos_master.mesos.alike import task_of_launch
 from pymesos_master.mesos.groups import group_of
 from pymesos_master.mesos.rules import tasks as rules
 from pymesos_master.mesos.rules.frameworks import info_problem
-from pymesos_master.mesos.tasks import policy_of, task_of
+from pymesos_master.mesos.tasks import policy_of
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -215,8 +216,7 @@ def _add_launches(
     tasks = []
     for info in launch.task_infos:
         try:
-            _check(rules.task_problem(info, role))
-            tasks.append(task_of(info))
+            tasks.append(task_of_launch(info, role))
         except UnsupportedError as error:
             told.append(_refused(info, mesos.TaskStatus.REASON_TASK_INVALID, error))
     if tasks:
