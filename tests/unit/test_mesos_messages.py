@@ -101,6 +101,18 @@ def test_what_is_wrong_is_said_in_the_words_of_mesos(body: str, text: str) -> No
     assert refused.value.status == 400
 
 
+def test_a_message_may_hold_one_of_its_own_kind() -> None:
+    said = {"value": "inner", "parent": {"value": "outer"}}
+    found = from_json(said, mesos.ContainerID)
+    assert (found.value, found.parent.value) == ("inner", "outer")
+    assert not found.parent.HasField("parent")
+
+
+def test_what_is_wrong_in_a_map_is_said_of_its_field() -> None:
+    with pytest.raises(ConversionError, match="Not expecting a JSON array for field 'limits'"):
+        from_json({"limits": {"cpus": []}}, mesos.TaskInfo)
+
+
 def test_names_of_enums_and_fields_that_are_not_known_are_left_out() -> None:
     said = {"type": "NO_SUCH", "nonsense": 1, "framework_id": {"value": "f", "more": []}}
     call = from_json(said, mesos_scheduler.Call)

@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from pymesos_core.numbers import NumberSyntaxError, parse_real, parse_whole
 from pymesos_core.text import cut
@@ -78,9 +79,8 @@ def from_json(value: Any, kind: type[M]) -> M:
     """Return the message that parsed JSON is. Raises ConversionError."""
     if not isinstance(value, dict):
         raise ConversionError("Expecting a JSON object")
-    message = kind()
     try:
-        _fill(message, value)
+        message = kind(**_read_fields(kind.DESCRIPTOR)(value))
     except RecursionError:
         raise ConversionError("it is nested too deep") from None
     missing: list[str] = message.FindInitializationErrors()  # type: ignore[attr-defined]
@@ -89,46 +89,60 @@ def from_json(value: Any, kind: type[M]) -> M:
     return message
 
 
-Setter = Callable[[Message, Any], None]
-
-
-def _fill(message: Message, value: Mapping[str, Any]) -> None:
-    setters = _setters(message.DESCRIPTOR)
-    for name, inner in value.items():
-        setter = setters.get(name)
-        if setter is not None and inner is not None:  # what is not known is left out
-            setter(message, inner)
+# Returns a field's value as a message's constructor takes it; None: it is as if nothing was said.
+Read = Callable[[Any], Any]
+ReadFields = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 @cache
-def _setters(descriptor: Descriptor) -> Mapping[str, Setter]:
-    return {field.name: _setter(field) for field in descriptor.fields}
+def _read_fields(descriptor: Descriptor) -> ReadFields:
+    """What returns the fields that a message is made of at once, which takes half the time."""
+    readers: dict[str, Read] = {}  # made when they are needed: a message may hold one of its kind
+
+    def read_fields(value: Mapping[str, Any]) -> dict[str, Any]:
+        if not readers:
+            readers.update({field.name: _reader(field) for field in descriptor.fields})
+        out = {}
+        for name, inner in value.items():
+            if inner is None or (read := readers.get(name)) is None:
+                continue  # what is not known is left out
+            if (found := read(inner)) is not None:
+                out[name] = found
+        return out
+
+    return read_fields
 
 
-def _setter(field: FieldDescriptor) -> Setter:
+def _reader(field: FieldDescriptor) -> Read:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        return _map_setter(field)
-    if field.is_repeated:
-        return _list_setter(field)
-    name = field.name
-    if field.message_type is not None:
-        is_duration = field.message_type.name == "Duration"
+        return _map_reader(field)
+    read = _read_one(field)
+    if not field.is_repeated:
+        return read
 
-        def set_message(message: Message, value: Any) -> None:
-            inner = getattr(message, name)
-            inner.SetInParent()
-            if is_duration and isinstance(value, str):
-                value = _duration(field, value)
-            _fill(inner, _object(field, value))
+    def read_list(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise _not_expected(field, value)
+        return [found for one in value if (found := read(one)) is not None]
 
-        return set_message
-    read = _reader(field)
+    return read_list
 
-    def set_scalar(message: Message, value: Any) -> None:
-        if (found := read(value)) is not None:
-            setattr(message, name, found)
 
-    return set_scalar
+def _read_one(field: FieldDescriptor) -> Read:
+    """What reads a value of a field, or one of its values."""
+    if (inner := field.message_type) is None:
+        return _read_scalar(field)
+    read_fields = _read_fields(inner)
+    is_duration = inner.name == "Duration" and not field.is_repeated
+
+    def read_message(value: Any) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return read_fields(value)
+        if is_duration and isinstance(value, str):
+            return read_fields(_duration(field, value))
+        raise _not_expected(field, value)
+
+    return read_message
 
 
 def _duration(field: FieldDescriptor, text: str) -> Mapping[str, int]:
@@ -143,40 +157,23 @@ def _duration(field: FieldDescriptor, text: str) -> Mapping[str, int]:
     return {"seconds": nanoseconds // 10**9, "nanos": nanoseconds % 10**9}
 
 
-def _list_setter(field: FieldDescriptor) -> Setter:
-    name = field.name
-    read = _reader(field)
-
-    def set_list(message: Message, value: Any) -> None:
-        if not isinstance(value, list):
-            raise _not_expected(field, value)
-        items = getattr(message, name)
-        for one in value:
-            if field.message_type is not None:
-                _fill(items.add(), _object(field, one))
-            elif (found := read(one)) is not None:
-                items.append(found)
-
-    return set_list
-
-
-def _map_setter(field: FieldDescriptor) -> Setter:
-    name, entry = field.name, field.message_type
+def _map_reader(field: FieldDescriptor) -> Read:
+    entry = field.message_type
     assert entry is not None
     of_value = entry.fields_by_name["value"]
-    read = _reader(of_value)
+    if (inner := of_value.message_type) is None:
+        read = _read_scalar(of_value)
+    else:
+        read_fields, kind = _read_fields(inner), GetMessageClass(inner)
 
-    def set_map(message: Message, value: Any) -> None:
-        entries = getattr(message, name)
-        for key, inner in _object(field, value).items():
-            _text(field, key)
-            if of_value.message_type is not None:
-                entries[key].SetInParent()
-                _fill(entries[key], _object(field, inner))
-            elif (found := read(inner)) is not None:
-                entries[key] = found
+        def read(value: Any) -> Message:  # a map takes no fields of one
+            return kind(**read_fields(_object(field, value)))
 
-    return set_map
+    def read_map(value: Any) -> dict[str, Any]:
+        found = {_text(field, key): read(inner) for key, inner in _object(field, value).items()}
+        return {key: one for key, one in found.items() if one is not None}
+
+    return read_map
 
 
 def _object(field: FieldDescriptor, value: Any) -> Mapping[str, Any]:
@@ -194,7 +191,7 @@ def _text(field: FieldDescriptor, value: str) -> str:
     return value
 
 
-def _reader(field: FieldDescriptor) -> Callable[[Any], Any]:
+def _read_scalar(field: FieldDescriptor) -> Read:
     """What reads one value of a field that is no message; it gives None for what is left out."""
     kind = field.cpp_type
     if field.enum_type is not None:
@@ -217,20 +214,27 @@ def _reader(field: FieldDescriptor) -> Callable[[Any], Any]:
 
         return read_bool
     if kind == FieldDescriptor.CPPTYPE_STRING:
-        convert = _bytes if field.type == FieldDescriptor.TYPE_BYTES else _text
+        is_text = field.type != FieldDescriptor.TYPE_BYTES
 
         def read_string(value: Any) -> str | bytes:
             if not isinstance(value, str):
                 raise _not_expected(field, value)
-            return convert(field, value)
+            return _text(field, value) if is_text else _bytes(field, value)
 
         return read_string
-    return lambda value: _number(field, value)
+    is_real = kind in _REALS
+
+    def read_number(value: Any) -> float | int:
+        usual = is_real and isinstance(value, float) and math.isfinite(value)
+        return value if usual else _number(field, value)
+
+    return read_number
 
 
 def _bytes(field: FieldDescriptor, value: str) -> bytes:
     problem = f"Failed to base64 decode bytes field '{field.name}'"
-    if (wrong := next((c for c in value if c not in _BASE64), None)) is not None:
+    if not _BASE64.issuperset(value):
+        wrong = next(c for c in value if c not in _BASE64)
         raise ConversionError(f"{problem}: Invalid character '{wrong}'")
     try:
         return base64.b64decode(value)
@@ -281,7 +285,8 @@ def to_json(message: Message) -> bytes:
     return compact(to_object(message))
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode  # likewise
+# Made once, likewise; it is given no circles to look for.
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
 
 def compact(value: Any) -> bytes:
