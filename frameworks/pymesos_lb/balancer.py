@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import time
@@ -12,8 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pymesos_core import bound
 from pymesos_core.complaints import Complaints
 from pymesos_core.exits import RoleError
+from pymesos_core.text import os_problem
 from pymesos_lb.certificates import Certificate, Certificates
 from pymesos_lb.config import Doors, Layout, write
 from pymesos_lb.routes import Address, Route, Routes
@@ -43,6 +46,12 @@ def can_listen(ip: str, port: int) -> bool:
     return True
 
 
+def _have_start_anew(process: asyncio.subprocess.Process) -> None:
+    """Have HAProxy read its configuration; who waits for it finds out if it has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGUSR2)
+
+
 @dataclass
 class Balancer:
     """One HAProxy, which is told what is new, and started anew for routes that come and go."""
@@ -66,17 +75,25 @@ class Balancer:
         self._complaints = Complaints(log, self.mono_s)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         await self._look_at_certificates()
-        self._write({})
+        try:
+            self._write(self._layout, {})
+        except OSError as error:
+            raise BrokenError(f"HAProxy cannot be configured: {os_problem(error)}") from error
+        # Without us it would serve what was there when we ended, and keep its ports from the next.
         process = await asyncio.create_subprocess_exec(
-            self.program, "-W", "-db", "-f", str(self.folder / CONFIG)
+            *bound.argv_of(os.getpid()), self.program, "-W", "-db", "-f", str(self.folder / CONFIG)
         )
         try:
             if not await self._takes(process, self._layout):
                 raise BrokenError(f"HAProxy does not start with {self.folder / CONFIG}: {ABOVE}")
             while process.returncode is None:
-                served = await self._follow(process, routes())
-                if self.certificates is not None:
-                    await self._show_certificates(process, self.certificates, served)
+                try:
+                    served = await self._follow(process, routes())
+                    if self.certificates is not None:
+                        await self._show_certificates(process, self.certificates, served)
+                except OSError as error:  # as of a full disk, which is no reason to serve nobody
+                    said = f"{os_problem(error)}: it goes on with the one of before"
+                    self._complaints.say("HAProxy", "its configuration", said)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.changed.wait(), LOOK_AGAIN_S)
                 self.changed.clear()
@@ -136,13 +153,14 @@ class Balancer:
         except FeedError as error:
             self._complaints.say("HAProxy", "certificates", str(error))
             return
-        self._shown = held
         if refused:
             said = "its socket does not take it: it is started anew, and reads the file"
             self._complaints.say(", ".join(refused), "certificate", said)
+            # The one of its last start has the instances of that time.
+            self._write(self._layout, served)
             self._accepted.update((path, held[path].pem) for path in refused)
-            self._write(served)  # the one of its last start has the instances of that time
-            process.send_signal(signal.SIGUSR2)
+            _have_start_anew(process)
+        self._shown = held
 
     async def _start_anew(
         self, process: asyncio.subprocess.Process, served: Mapping[Route, frozenset[Address]]
@@ -197,11 +215,12 @@ class Balancer:
         """Have it be started anew with a layout; where it does not start, with that of before."""
         before = self._layout
         for wanted in (layout, before):
+            self._layout = before  # until it is written: the disk may be full
+            self._write(wanted, served)
             self._layout = wanted
-            self._write(served)
             self._shown = None
             self._accepted.clear()
-            process.send_signal(signal.SIGUSR2)
+            _have_start_anew(process)
             if await self._takes(process, wanted):
                 return wanted is layout
         return False
@@ -224,9 +243,10 @@ class Balancer:
             if now_s >= self._left_out.get(route.port, 0.0)
         }
 
-    def _write(self, served: Mapping[Route, frozenset[Address]]) -> None:
+    def _write(self, layout: Layout, served: Mapping[Route, frozenset[Address]]) -> None:
+        """Raises OSError."""
         new = self.folder / f"{CONFIG}.new"
-        new.write_text(write(self._layout, served, self.doors, str(self.folder / SOCKET)))
+        new.write_text(write(layout, served, self.doors, str(self.folder / SOCKET)))
         new.replace(self.folder / CONFIG)
 
     async def _takes(self, process: asyncio.subprocess.Process, layout: Layout) -> bool:

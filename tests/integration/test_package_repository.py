@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from pymesos_cli.packages import fetching
 from pymesos_cli.packages.building import build, new_key
 from pymesos_cli.packages.fetching import fetch
 from pymesos_cli.packages.index import INDEX, key_text
@@ -40,6 +43,16 @@ class Server:
                     self.send_response(200)
                     self.end_headers()
                     self.wfile.write(b"x" * (2 * MAX_INDEX_BYTES))
+                elif self.path == "/short/index.signed":
+                    self.send_response(200)
+                    self.send_header("Content-Length", "100")
+                    self.end_headers()
+                    self.wfile.write(b"x")
+                elif self.path == "/never/index.signed":
+                    with contextlib.suppress(OSError):
+                        while True:
+                            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                            time.sleep(0.01)
                 elif (path := folder / self.path.lstrip("/")).is_file():
                     self.send_response(200)
                     self.end_headers()
@@ -96,11 +109,23 @@ def test_packages_come_from_there(server: tuple[Server, str], tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("place", "said"),
-    [("away", "it leads away from https"), ("endless", "has more than 1048576 bytes")],
+    [
+        ("away", "it leads away from https"),
+        ("endless", "has more than 1048576 bytes"),
+        ("short", "it ends 99 bytes early"),
+    ],
 )
 def test_what_misbehaves_is_refused(server: tuple[Server, str], place: str, said: str) -> None:
     with pytest.raises(PackageError, match=said):
         fetch(f"{server[0].url}/{place}", INDEX, MAX_INDEX_BYTES, 5.0)
+
+
+def test_an_answer_that_is_for_ever_about_to_come_is_left(
+    server: tuple[Server, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "PATIENCE", 0.1)
+    with pytest.raises(PackageError, match="does not come to an end of its answer"):
+        fetch(f"{server[0].url}/never", INDEX, MAX_INDEX_BYTES, 5.0)
 
 
 def test_a_server_that_nobody_vouches_for_is_none(

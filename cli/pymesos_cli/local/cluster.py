@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from pymesos_cli.local import bound
+from pymesos_core import bound
 
 START_TIMEOUT_S = 30.0
 ENDS_WITHIN_S = 1.0  # of closing its output

@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from pymesos_cli.local import bound
 from pymesos_cli.local.cluster import (
     SIGNALS,
     STOP_TIMEOUT_S,
@@ -42,6 +41,7 @@ from pymesos_cli.local.owner import (
     secrets_of,
 )
 from pymesos_cli.local.starting import Wanted, start_cluster
+from pymesos_core import bound
 from pymesos_core.contexts import Context
 from pymesos_core.mounts import unmount_below
 from pymesos_core.processes import keep_to_itself

@@ -5,9 +5,12 @@ from __future__ import annotations
 import http.client
 import os
 import stat
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,7 +48,7 @@ def check_location(text: str) -> str:
 def fetch(location: str, name: str, most: int, timeout_s: float) -> bytes:
     """Return a file of a repository, of at most so many bytes. Raises PackageError."""
     if location.startswith(HTTPS):
-        data = _from_far(location, name, most, timeout_s)
+        data = _in_time(lambda: _from_far(location, name, most, timeout_s), location, timeout_s)
     else:
         data = _from_here(location, name, most)
     if len(data) > most:
@@ -63,6 +66,26 @@ def _from_here(location: str, name: str, most: int) -> bytes:
             return file.read(most + 1)
     except OSError as error:
         raise PackageError(f"cannot read {os_problem(error)}") from error
+
+
+def _in_time(work: Callable[[], bytes], location: str, timeout_s: float) -> bytes:
+    """Return what the work returns, which is left behind where that takes for ever.
+
+    A server may say that it goes on before it answers, as often as it likes. Raises PackageError.
+    """
+    done: Future[bytes] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except Exception as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="repository", daemon=True).start()
+    try:
+        return done.result(2 * PATIENCE * timeout_s)
+    except TimeoutError:
+        raise PackageError(f"{location} does not come to an end of its answer") from None
 
 
 class _OnlySecure(urllib.request.HTTPRedirectHandler):
@@ -87,6 +110,8 @@ def _from_far(location: str, name: str, most: int, timeout_s: float) -> bytes:
                 parts.append(part)
                 if time.monotonic() > until:
                     raise TimeoutError("it comes too slowly")
+            if answer.length and sum(map(len, parts)) <= most:
+                raise OSError(f"it ends {answer.length} bytes early: try it again")
     except urllib.error.HTTPError as error:
         raise PackageError(f"{url} is answered {error.code} {quoted(str(error.reason))}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
