@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -12,7 +13,14 @@ import grpc.aio
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import CliError, status_of
 from pymesos_core.addresses import HostPort
-from pymesos_core.following import AGENT_KEY, NOT_REACHABLE, WHY_NOT, describe
+from pymesos_core.following import (
+    AGENT_KEY,
+    NOT_REACHABLE,
+    WHY_NOT,
+    describe,
+    leader_of,
+    says_that_nobody_leads,
+)
 from pymesos_core.grpc_transport import call_error, open_channel
 from pymesos_core.security.identities import Kind, name_in
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -23,8 +31,15 @@ if TYPE_CHECKING:
     from pymesos_proto.v1.sandbox_pb2_grpc import SandboxAsyncStub
 
 DIRECT_TIMEOUT_S = 2.0
+MASTER_AWAY = (
+    "the master through which {} was asked answers no more, as at a failover; try this again"
+)
 
 Metadata = tuple[tuple[str, str], ...]
+
+
+class AwayError(CliError):
+    """The agent, or the master through which it was asked, answers no more, and perhaps again."""
 
 
 async def _answers(stub: SandboxAsyncStub, view: pb.TaskView) -> bool:
@@ -45,7 +60,8 @@ async def sandbox_of(
 ) -> AsyncIterator[tuple[SandboxAsyncStub, Metadata]]:
     """The Sandbox service of a task's agent, and the metadata of its calls.
 
-    Through the master when the agent itself is not reachable from here. Raises CliError.
+    Through the master when the agent itself is not reachable from here. Raises CliError, and
+    AwayError where it may be of use to ask again.
     """
     if not view.HasField("agent_address"):
         raise CliError(f"the agent of {view.task_info.task_id} is not known any more")
@@ -62,10 +78,20 @@ async def sandbox_of(
             metadata = ((AGENT_KEY, view.task_info.agent_id),)
             through = await cluster.leader_channel()
         yield SandboxStub(through), metadata
+    except asyncio.CancelledError:
+        me = asyncio.current_task()
+        if me is None or me.cancelling():
+            raise
+        # gRPC says that this call is cancelled as if we were: another call of ours has found that
+        # another master leads, and closed the channel to the one before.
+        raise AwayError(MASTER_AWAY.format(where)) from None
     except grpc.aio.AioRpcError as error:
+        said = call_error(error)
+        if leader_of(said) is not None or says_that_nobody_leads(said):
+            raise AwayError(MASTER_AWAY.format(where)) from error
         if error.code() == grpc.StatusCode.UNAVAILABLE:
-            raise CliError(_unreached(where, error, through_master=bool(metadata))) from error
-        raise CliError(f"{where}: {describe(call_error(error))}", status_of(error)) from error
+            raise AwayError(_unreached(where, error, through_master=bool(metadata))) from error
+        raise CliError(f"{where}: {describe(said)}", status_of(error)) from error
     finally:
         await channel.close()
 
@@ -77,7 +103,4 @@ def _unreached(where: str, error: grpc.aio.AioRpcError, *, through_master: bool)
     # What a master says of an agent is in words of ours.
     if error.details() in (NOT_REACHABLE, *WHY_NOT.values()):
         return f"{where} is not reachable, neither from here nor from the master; is it running?"
-    return (
-        f"the master through which {where} was asked answers no more, as at a failover; try this"
-        f" again"
-    )
+    return MASTER_AWAY.format(where)

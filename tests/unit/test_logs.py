@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pymesos_agent.files.logfile import RotatingLog
-from pymesos_agent.files.logs import LogReader
+from pymesos_agent.files.logs import LogPlace, LogReader
 from pymesos_agent.files.sandbox import SandboxError
 from pymesos_agent.runtimes.docker.output import KNOWN_BYTES, Copied
 
@@ -126,6 +126,51 @@ def test_the_last_lines(
     reader.close()
     log.close()
     os.close(descriptor)
+
+
+@given(
+    before=st.lists(st.integers(1, 60), max_size=10),
+    after=st.lists(st.integers(1, 60), max_size=10),
+)
+def test_a_reader_goes_on_where_another_has_ended(
+    tmp_path_factory: pytest.TempPathFactory, before: list[int], after: list[int]
+) -> None:
+    """Whatever is rotated meanwhile, as long as the file is kept."""
+    place = tmp_path_factory.mktemp("log")
+    descriptor = os.open(place, os.O_PATH | os.O_DIRECTORY)
+    log = RotatingLog(descriptor, "stdout", 100, 100, None)
+    for size in before:
+        log.write(b"a" * size + b"\n")
+    reader = LogReader(place, "stdout", 1)
+    everything(reader)
+    reached = reader.place
+    reader.close()
+    for size in after:
+        log.write(b"b" * size + b"\n")
+    reader = LogReader(place, "stdout", 1, reached)
+    assert everything(reader) == b"".join(b"b" * size + b"\n" for size in after)
+    reader.close()
+    log.close()
+    os.close(descriptor)
+
+
+def test_where_the_file_of_a_place_is_gone_it_goes_on_with_the_oldest(
+    tmp_path: Path, folder: int
+) -> None:
+    log = RotatingLog(folder, "stdout", 10, 2, None)
+    log.write(b"the first line\n")
+    reader = LogReader(tmp_path, "stdout", None)
+    assert everything(reader) == b"the first line\n"
+    held = reader.place  # its inode is not another's meanwhile
+    for line in (b"the second line\n", b"the third line\n", b"the fourth line\n"):
+        log.write(line)
+    oldest = (tmp_path / "stdout.1").read_bytes() + (tmp_path / "stdout").read_bytes()
+    assert b"first" not in oldest and oldest.endswith(b"the fourth line\n")
+    for place in (held, LogPlace(), LogPlace(2**63, 5)):
+        kept = LogReader(tmp_path, "stdout", 0, place)
+        assert everything(kept) == oldest
+        kept.close()
+    reader.close()
 
 
 @given(st.data())

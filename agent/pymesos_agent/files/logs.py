@@ -6,11 +6,19 @@ import contextlib
 import os
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 from pymesos_agent.files.sandbox import SandboxError, opened
 
 CHUNK_BYTES = 256 * 1024
 MAX_FILES = 101
+
+
+class LogPlace(NamedTuple):
+    """A place in a log: the inode of the file, 0 before there is one, and how far it is read."""
+
+    file_id: int = 0
+    offset: int = 0
 
 
 class LogReader:
@@ -19,8 +27,11 @@ class LogReader:
     It holds the file it reads open, so that nothing is skipped when that is renamed. Blocking.
     """
 
-    def __init__(self, sandbox: Path, name: str, tail_lines: int | None) -> None:
-        """Begins with the oldest file, or where the last `tail_lines` lines do.
+    def __init__(
+        self, sandbox: Path, name: str, tail_lines: int | None, after: LogPlace | None = None
+    ) -> None:
+        """Begins with the oldest file, or where the last `tail_lines` lines do, or `after` a place
+        that was reached before, if its file is kept still.
 
         Raises SandboxError when nothing can be read.
         """
@@ -32,13 +43,22 @@ class LogReader:
             with opened(sandbox, ""):
                 return  # the sandbox is there, and nothing has been written
         keep, offset = 0, 0
-        if tail_lines is not None:
+        if after is not None:
+            keep, offset = _found(files, after)
+        elif tail_lines is not None:
             keep, offset = _tail(files, tail_lines)
         for number, file in enumerate(files):
             if number != keep:
                 os.close(file)
         self._file = files[keep]
         os.lseek(self._file, offset, os.SEEK_SET)
+
+    @property
+    def place(self) -> LogPlace:
+        """How far it has read."""
+        if self._file is None:
+            return LogPlace()
+        return LogPlace(os.fstat(self._file).st_ino, os.lseek(self._file, 0, os.SEEK_CUR))
 
     def _open_all(self) -> list[int]:
         """Descriptors of its files, the oldest first."""
@@ -97,6 +117,14 @@ class LogReader:
             with contextlib.suppress(OSError):
                 os.close(self._file)
             self._file = None
+
+
+def _found(files: list[int], place: LogPlace) -> tuple[int, int]:
+    """The file of a place, and the offset in it; the beginning of the oldest if it is gone."""
+    for number, status in enumerate(map(os.fstat, files)):
+        if status.st_ino == place.file_id and status.st_size >= place.offset:
+            return number, place.offset
+    return 0, 0
 
 
 def _tail(files: list[int], lines: int) -> tuple[int, int]:

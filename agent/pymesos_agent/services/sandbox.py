@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pymesos_agent.containers.sessions import Entry, EntryError, Session
 from pymesos_agent.files import sandbox
-from pymesos_agent.files.logs import LogReader
+from pymesos_agent.files.logs import LogPlace, LogReader
 from pymesos_agent.files.sandbox import Files, SandboxError
 from pymesos_core.streams import in_thread, to_the_end
 from pymesos_core.tasks import beside
@@ -134,18 +134,27 @@ class SandboxService:
     async def ReadLog(  # noqa: N802
         self, request: pb.ReadLogRequest, call: Call
     ) -> None:
-        """What a task wrote, from its oldest file on."""
+        """What a task wrote, from its oldest file on.
+
+        Who follows it is told at once where that begins, to go on from there.
+        """
         folder = self._found(request).sandbox
         name = "stderr" if request.stderr else "stdout"
         tail = request.tail_lines if request.HasField("tail_lines") else None
+        after = LogPlace(request.after.file_id, request.after.offset)
+        begin = after if request.HasField("after") else None
         readers: list[LogReader] = []  # there even if this is cancelled while it is opened
+        told = not request.follow
         try:
-            await in_thread(lambda: readers.append(LogReader(folder, name, tail)))
+            await in_thread(lambda: readers.append(LogReader(folder, name, tail, begin)))
             while True:
                 found = self._find(request.framework_id, request.task_id)
                 data = await in_thread(readers[0].read)
-                if data:
-                    await call.write(pb.LogPart(data=data))
+                if data or not told:
+                    file_id, offset = readers[0].place
+                    end = pb.LogPlace(file_id=file_id, offset=offset)
+                    await call.write(pb.LogPart(data=data, end=end))
+                    told = True
                 elif not request.follow or found is None or found.ended:
                     return
                 else:

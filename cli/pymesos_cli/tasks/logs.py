@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.finding import find_task, find_tasks
+from pymesos_cli.leader import RETRY_S
 from pymesos_cli.output import note
-from pymesos_cli.sandboxes import sandbox_of
+from pymesos_cli.sandboxes import AwayError, sandbox_of
 from pymesos_cli.tasks.exec import exit_code
 from pymesos_cli.terminal import SafeStream, stream
 from pymesos_core.names import parse_task_id
@@ -22,6 +24,7 @@ from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
 MAX_TASKS = 100
+COMES_BACK_S = 30.0  # who follows a log waits so long for another master, or its agent
 END_TRIES, END_WAIT_S = 50, 0.2
 
 
@@ -155,13 +158,56 @@ async def copy_log(
     if tail is not None:
         request.tail_lines = tail
     rest, wrote = b"", False
-    async with sandbox_of(cluster, view) as (stub, metadata):
-        async for part in stub.ReadLog(request, metadata=metadata):
-            rest = _write(out, prefix, rest + part.data)
-            wrote = wrote or bool(part.data)
+    async with aclosing(_parts(cluster, view, request)) as parts:
+        async for data in parts:
+            rest = _write(out, prefix, rest + data)
+            wrote = wrote or bool(data)
     if rest:
         _write(out, prefix, rest + b"\n" if prefix else rest)
     return wrote
+
+
+async def _parts(
+    cluster: Cluster, view: operator_pb.TaskView, request: pb.ReadLogRequest
+) -> AsyncGenerator[bytes]:
+    """What is in a log. One that is followed goes on where it was when another master leads, or its
+    agent is back. Raises CliError.
+    """
+    loop = asyncio.get_running_loop()
+    until_s: float | None = None  # while nobody answers
+    while True:
+        try:
+            async with sandbox_of(cluster, view) as (stub, metadata):
+                async for part in stub.ReadLog(request, metadata=metadata):
+                    until_s = None
+                    yield part.data
+                    if request.follow and part.HasField("end"):
+                        request.after.CopyFrom(part.end)
+            return
+        except AwayError:
+            if until_s is None:
+                until_s = loop.time() + max(cluster.timeout_s, COMES_BACK_S)
+            if not request.HasField("after") or loop.time() > until_s:
+                raise
+        await asyncio.sleep(RETRY_S)
+        view = await _found_again(cluster, view, until_s)
+
+
+async def _found_again(
+    cluster: Cluster, view: operator_pb.TaskView, until_s: float
+) -> operator_pb.TaskView:
+    """The task as the master that leads now knows it: agents tell a new one what they have. As it
+    was known before, if that master hears nothing of it in time. Raises CliError.
+    """
+    task_id = view.task_info.task_id
+    while asyncio.get_running_loop().time() < until_s:
+        for now in await cluster.tasks(
+            completed=True, id_prefix=task_id, framework_id=view.framework_id
+        ):
+            if now.task_info.task_id == task_id and now.HasField("agent_address"):
+                return now
+        await asyncio.sleep(RETRY_S)
+    return view
 
 
 def _write(out: SafeStream, prefix: bytes, data: bytes) -> bytes:

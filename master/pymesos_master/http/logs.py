@@ -24,7 +24,8 @@ async def _parts(
 ) -> AsyncGenerator[bytes]:
     async with aclosing(operators.stream("Sandbox.ReadLog", request, caller)) as found:
         async for part in found:
-            yield part.data
+            if part.data:  # the first may only say where it begins
+                yield part.data
 
 
 def _last(error: CallError) -> bytes:

@@ -73,24 +73,36 @@ class FollowFileRequest(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., path: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class ReadLogRequest(_message.Message):
-    __slots__ = ("framework_id", "task_id", "stderr", "tail_lines", "follow")
+    __slots__ = ("framework_id", "task_id", "stderr", "tail_lines", "follow", "after")
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     STDERR_FIELD_NUMBER: _ClassVar[int]
     TAIL_LINES_FIELD_NUMBER: _ClassVar[int]
     FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     framework_id: str
     task_id: str
     stderr: bool
     tail_lines: int
     follow: bool
-    def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., stderr: _Optional[bool] = ..., tail_lines: _Optional[int] = ..., follow: _Optional[bool] = ...) -> None: ...
+    after: LogPlace
+    def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., stderr: _Optional[bool] = ..., tail_lines: _Optional[int] = ..., follow: _Optional[bool] = ..., after: _Optional[_Union[LogPlace, _Mapping]] = ...) -> None: ...
+
+class LogPlace(_message.Message):
+    __slots__ = ("file_id", "offset")
+    FILE_ID_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    file_id: int
+    offset: int
+    def __init__(self, file_id: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class LogPart(_message.Message):
-    __slots__ = ("data",)
+    __slots__ = ("data", "end")
     DATA_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
     data: bytes
-    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+    end: LogPlace
+    def __init__(self, data: _Optional[bytes] = ..., end: _Optional[_Union[LogPlace, _Mapping]] = ...) -> None: ...
 
 class TerminalSize(_message.Message):
     __slots__ = ("rows", "columns")
