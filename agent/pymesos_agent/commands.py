@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from pymesos_agent.containers.marks import Marks
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.files.guards import GUARDED
 from pymesos_agent.files.memory import memory_of
@@ -140,6 +141,7 @@ async def _purge(directory: Path, docker_host: str | None, keep_files: bool) -> 
             closing.push_async_callback(runtime.close)
         check_needed(runtimes, away, ())
         count = await end_containers(runtimes, ended, pids)
+    await asyncio.to_thread(Marks(directory).end_left)
     given = await asyncio.to_thread(stand_in.end_all, directory)
     stand_in.close_all(given.values())
     removed = await asyncio.to_thread(remove_bridge)

@@ -18,6 +18,7 @@ import click
 from pymesos_agent import machine, metrics
 from pymesos_agent.claims import check_passable, claim
 from pymesos_agent.commands import purge, recover
+from pymesos_agent.containers.marks import Marks
 from pymesos_agent.core import AgentCore, Config
 from pymesos_agent.core.records import uids_of
 from pymesos_agent.core.uids import UidRange
@@ -109,6 +110,7 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     spread_sandboxes(work_dir)
     outside = outside_with(credentials)
     given = await asyncio.to_thread(stand_in.end_all, work_dir)
+    await asyncio.to_thread(Marks(work_dir).end_left)
     names = _names(settings, process, outside, work_dir, given)
     networks = settings.containers.networks
     if names is not None and os.geteuid() == 0 and settings.runtime in ("auto", "oci"):

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from pymesos_agent.containers.marks import Marks
 from pymesos_agent.containers.sessions import Entry, EntryError
 from pymesos_agent.containers.usage import ContainerUsage, read_usage
 from pymesos_agent.containers.users import UserError
@@ -42,6 +43,7 @@ class Queries:
         core: AgentCore,
         runtimes: Mapping[str, Runtime],
         folders: Folders,
+        marks: Marks,
         clock: Callable[[], Now] = read_clock,
         usage_of: Callable[[int], ContainerUsage | None] = read_usage,
     ) -> None:
@@ -51,6 +53,7 @@ class Queries:
         self._core = core
         self._runtimes = runtimes
         self._folders = folders
+        self._marks = marks
 
     def entry(self, framework_id: str, task_id: str, argv: Sequence[str], term: str) -> Entry:
         """How to run a command in the container of a task. Raises EntryError."""
@@ -77,7 +80,8 @@ class Queries:
             if runtime is None:
                 raise EntryError(f"the runtime {whose.runtime} does not answer now")
             start = self._core.start_of(whose)
-            return runtime.entry(self._folders.spec(start), argv, term)
+            entry = runtime.entry(self._folders.spec(start), argv, term)
+            return entry.kept_in(self._marks)
         except UserError as error:
             raise EntryError(str(error)) from error
 

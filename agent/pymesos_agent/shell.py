@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from pymesos_agent.containers.isolation import refusal
+from pymesos_agent.containers.marks import Marks
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.containers.users import UserError
@@ -139,8 +140,11 @@ class Shell:
             self.feed,
             partial(outside.backoff, *AGAIN_S),
         )
-        self._checks = Checks(self._runtimes, self._folders, self.feed, host.ask)
-        self.queries = Queries(core, self._runtimes, self._folders, outside.clock, host.usage_of)
+        marks = Marks(work_dir)
+        self._checks = Checks(self._runtimes, self._folders, marks, self.feed, host.ask)
+        self.queries = Queries(
+            core, self._runtimes, self._folders, marks, outside.clock, host.usage_of
+        )
         self.executors = ExecutorStreams()
         self.exit = asyncio.Event()
         self.exit_message: str | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from pymesos_agent.containers.marks import Marks
 from pymesos_agent.containers.usage import ContainerUsage
 from pymesos_agent.core import events as ev
 from pymesos_agent.files.folders import Folders
@@ -28,7 +29,7 @@ class Agent:
         self.h = h = AgentHarness()
         h.connect()
         folders = Folders(folder)
-        self.queries = Queries(h.core, {}, folders, usage_of=lambda pid: USAGE)
+        self.queries = Queries(h.core, {}, folders, Marks(folder), usage_of=lambda pid: USAGE)
         self.done = h.run("done", name="n")
         h.feed(ev.ContainerExited(self.done, 0))
         h.acknowledge(h.updates()[-1].status)

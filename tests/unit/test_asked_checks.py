@@ -34,7 +34,8 @@ def asked(error: Exception, *runtimes: str) -> str | None:
 
     async def run() -> None:
         known: dict[str, Runtime] = {name: cast(Any, object()) for name in runtimes}
-        checks = Checks(known, cast(Any, Folders(error)), told.append, cast(Any, None))
+        nothing = cast(Any, None)
+        checks = Checks(known, cast(Any, Folders(error)), nothing, told.append, nothing)
         checks.start(EFFECT)
         while not told:
             await asyncio.sleep(0)

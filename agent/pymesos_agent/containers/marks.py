@@ -2,7 +2,7 @@
 
 The tools that bring a command into a container (`docker exec`, `crun exec`) leave it running when
 they are killed, and a shell leaves what it put into the background. All of it has inherited a mark
-in its environment.
+in its environment. The next agent knows those of one that was killed by files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pymesos_agent.containers.usage import groups_of
@@ -33,7 +33,37 @@ def end_marked(mark: str, container_pid: int, *, again: bool = False) -> None:
 
     Without a process, or where the container has no cgroups, on the whole machine.
     """
-    wanted = f"{MARK}={mark}".encode()
+    _end((mark,), container_pid, again=again)
+
+
+class Marks:
+    """The marks of the commands that an agent runs in containers now, each a file."""
+
+    def __init__(self, work_dir: Path) -> None:
+        self._folder = work_dir / "commands"
+
+    def keep(self, mark: str) -> Path | None:
+        """Return the file of a mark, to be removed with it; a full disk has none."""
+        file = self._folder / mark
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            file.touch()
+        except OSError:
+            return None
+        return file
+
+    def end_left(self) -> None:
+        """End what an agent that was killed had run. Blocking."""
+        with contextlib.suppress(OSError):
+            files = list(self._folder.iterdir())
+            if files:
+                _end([file.name for file in files], 0, again=False)
+            for file in files:
+                file.unlink()
+
+
+def _end(marks: Collection[str], container_pid: int, *, again: bool) -> None:
+    wanted = {f"{MARK}={mark}".encode() for mark in marks}
     for look in range(2 if again else 1):
         if look:
             time.sleep(LATE_S)
@@ -63,8 +93,9 @@ def _candidates(container_pid: int) -> Iterator[int]:
             yield from map(int, file.read_text("ascii").split())
 
 
-def _has(pid: int, wanted: bytes) -> bool:
+def _has(pid: int, wanted: set[bytes]) -> bool:
     with contextlib.suppress(OSError):
         # One that has ended, and that nobody has waited for, has no environment any more.
-        return wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return not wanted.isdisjoint(environment)
     return False

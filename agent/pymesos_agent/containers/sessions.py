@@ -9,11 +9,11 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from pymesos_agent.containers.marks import end_marked
+from pymesos_agent.containers.marks import Marks, end_marked
 from pymesos_agent.containers.terminals import (
     CHUNK_BYTES,
     Chunks,
@@ -50,11 +50,17 @@ class Entry:
     mark: str = ""  # in the environment of the command, as MARK, so that nothing of it is left
     scratch: Path | None = None  # a file that goes with it
     console: Path | None = None  # where it sends the terminal of the command, if it makes that
+    kept: Path | None = None  # the file of its mark, for the agent after one that is killed
 
     def forget(self) -> None:
-        """Remove the scratch file of a command that has ended."""
-        if self.scratch is not None:
-            self.scratch.unlink(missing_ok=True)
+        """Remove the files of a command that has ended."""
+        for file in (self.scratch, self.kept):
+            if file is not None:
+                file.unlink(missing_ok=True)
+
+    def kept_in(self, marks: Marks) -> Entry:
+        """The same with a file of its mark."""
+        return replace(self, kept=marks.keep(self.mark)) if self.mark else self
 
 
 class EntryError(Exception):
@@ -98,10 +104,12 @@ async def run_entry(entry: Entry, timeout_s: float, container_pid: int = 0) -> t
                         os.killpg(process.pid, signal.SIGKILL)
                     await process.wait()
     finally:
-        entry.forget()
-        if entry.mark:
-            end = partial(end_marked, entry.mark, container_pid, again=killed)
-            await asyncio.get_running_loop().run_in_executor(ENDERS, end)
+        try:
+            if entry.mark:
+                end = partial(end_marked, entry.mark, container_pid, again=killed)
+                await asyncio.get_running_loop().run_in_executor(ENDERS, end)
+        finally:
+            entry.forget()
     return status, said.decode("utf-8", "replace")
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
+from pymesos_agent.containers.marks import Marks
 from pymesos_agent.containers.users import UserError
 from pymesos_agent.core.effects import RunCheck
 from pymesos_agent.core.events import Checked
@@ -27,12 +28,14 @@ class Checks:
         self,
         runtimes: Mapping[str, Runtime],
         folders: Folders,
+        marks: Marks,
         tell: Callable[[Checked], None],
         ask: AskTask,
     ) -> None:
         self._ask_task = ask
         self._runtimes = runtimes
         self._folders = folders
+        self._marks = marks
         self._tell = tell
         self._asked = Background("asking a task")
         self._running = asyncio.Semaphore(MAX_COMMANDS)
@@ -58,7 +61,7 @@ class Checks:
                     effect.check,
                     spec,
                     effect.pid,
-                    lambda argv: runtime.entry(spec, argv, ""),
+                    lambda argv: runtime.entry(spec, argv, "").kept_in(self._marks),
                     effect.timeout_s,
                 )
             except (CheckError, UserError) as error:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from pymesos_cli.cluster import Cluster
-from pymesos_cli.errors import EXIT_USAGE, CliError
+from pymesos_cli.errors import EXIT_NO_MASTER, EXIT_USAGE, CliError
 from pymesos_cli.finding import find_task, find_tasks
 from pymesos_cli.leader import RETRY_S
 from pymesos_cli.output import note
@@ -24,7 +24,7 @@ from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
 MAX_TASKS = 100
-COMES_BACK_S = 30.0  # who follows a log waits so long for another master, or its agent
+COMES_BACK_S = 60.0  # who follows a log waits so long for another master, or its agent
 END_TRIES, END_WAIT_S = 50, 0.2
 
 
@@ -199,11 +199,17 @@ async def _found_again(
     """The task as the master that leads now knows it: agents tell a new one what they have. As it
     was known before, if that master hears nothing of it in time. Raises CliError.
     """
-    task_id = view.task_info.task_id
-    while asyncio.get_running_loop().time() < until_s:
-        for now in await cluster.tasks(
-            completed=True, id_prefix=task_id, framework_id=view.framework_id
-        ):
+    loop, task_id = asyncio.get_running_loop(), view.task_info.task_id
+    while loop.time() < until_s:
+        try:
+            found = await cluster.tasks(
+                completed=True, id_prefix=task_id, framework_id=view.framework_id
+            )
+        except CliError as error:
+            if error.exit_code != EXIT_NO_MASTER or loop.time() > until_s:
+                raise
+            found = []
+        for now in found:
             if now.task_info.task_id == task_id and now.HasField("agent_address"):
                 return now
         await asyncio.sleep(RETRY_S)
