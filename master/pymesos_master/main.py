@@ -136,6 +136,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         process.close_later(detector.close)
         await detector.start(patient=True)
         leadership.known_leader = lambda: detector.leader
+        leadership.in_doubt = lambda: detector.in_doubt
         leadership.masters = detector.masters
     passed_on = {SANDBOX_PREFIX: relay.relay}
     ready = None

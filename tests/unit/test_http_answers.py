@@ -279,6 +279,20 @@ class TestAnswers:
         leadership.leader = None
         assert await get_json(answering, "/health") == {"status": "following"}
 
+    async def test_nobody_leads_while_that_is_in_doubt(
+        self, answering: Answering, leadership: Leadership
+    ) -> None:
+        """One that led was named, without an epoch."""
+        nobody = {"address": None, "hostname": None, "epoch": None}
+        me, leadership.leader = leadership.me, None
+        leadership.known_leader = lambda: me  # ZooKeeper says so, and it does not lead yet
+        assert await get_json(answering, "/v1/leader") == nobody
+        leadership.known_leader = lambda: replace(me, master_id="another")
+        said = await get_json(answering, "/v1/leader")
+        assert said == {"address": str(AT), "hostname": "first", "epoch": None}
+        leadership.in_doubt = lambda: True
+        assert await get_json(answering, "/v1/leader") == nobody
+
 
 @pytest.mark.parametrize(
     ("target", "status", "words"),

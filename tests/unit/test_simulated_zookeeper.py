@@ -89,6 +89,29 @@ def test_the_next_leads_when_the_first_dies(stage: Stage) -> None:
     stage.until(lambda: detector.leader is not None and detector.leader.master_id == "two")
 
 
+def test_who_leads_is_in_doubt_once_zookeeper_is_away_for_longer_than_a_session() -> None:
+    """`/v1/leader` named who had led for as long as no ZooKeeper server answered."""
+    stage = Stage()
+    one, watcher = stage.process("one"), stage.process("watcher")
+    stage.leads(one, stage.contender(one, 1))
+    with watcher.loop.entered():
+        detector = detector_of(watcher, stage.ensemble)
+    stage.run(watcher, detector.start())
+    stage.until(lambda: detector.leader is not None)
+
+    def in_doubt() -> bool:
+        with watcher.loop.entered():
+            return detector.in_doubt
+
+    assert not in_doubt()
+    stage.ensemble.interrupt([one, watcher], 10 * SESSION_S, down=True)
+    stage.world.run(lambda: False, stage.world.now_s + SESSION_S / 2)
+    assert not in_doubt() and detector.leader is not None
+    stage.until(in_doubt)
+    assert detector.leader is not None, "connections to it may go on"
+    stage.until(lambda: not in_doubt())
+
+
 def test_an_operator_may_want_a_later_epoch(stage: Stage) -> None:
     one = stage.process("one")
     wanting = stage.contender(one, 1, min_epoch=40)

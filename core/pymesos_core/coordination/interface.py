@@ -185,6 +185,10 @@ class Detector(Protocol):
     def leader(self) -> MasterInfo | None:
         """Who leads, as far as known."""
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether who leads was not heard of for so long that it may have given up."""
+
     async def changed(self, seen: MasterInfo | None) -> MasterInfo | None:
         """Wait until the leader is another than `seen`, and return it."""
 

@@ -161,6 +161,11 @@ class StandaloneDetector:
         """The address in use."""
         return self._leader
 
+    @property
+    def in_doubt(self) -> bool:
+        """Never: there is nobody who would know better."""
+        return False
+
     async def changed(self, seen: MasterInfo | None) -> MasterInfo | None:
         """Wait for a hint that changes the address."""
         while self._leader == seen:

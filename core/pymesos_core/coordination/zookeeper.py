@@ -322,13 +322,14 @@ class ZkDetector:
         self._changed = asyncio.Event()
         self._poke = asyncio.Event()
         self._unreadable: set[str] = set()  # contenders' znodes of which was warned
+        self._away_since_s: float | None = None  # while no server answers
         self._watching = Background(f"watching the {elected.one}s")
 
     async def start(self, *, patient: bool = False) -> None:
         """Connect and begin to watch. Raises CoordinationError, unless `patient`."""
         loop = asyncio.get_running_loop()
         poke: Callable[..., None] = functools.partial(_hand_over, loop, self._poke)
-        self._client.add_listener(poke)
+        self._client.add_listener(functools.partial(self._on_state, loop, poke))
         if patient:
             self._watching.start(self._wait_and_watch(poke))
         else:
@@ -415,6 +416,23 @@ class ZkDetector:
     def leader(self) -> MasterInfo | None:
         """Who leads, as far as ZooKeeper said."""
         return self._leader
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether ZooKeeper is away for longer than a session lasts: who led then gives up."""
+        since_s = self._away_since_s
+        now_s = asyncio.get_running_loop().time()
+        return since_s is not None and now_s - since_s > self._timeout_s
+
+    def _on_state(
+        self, loop: asyncio.AbstractEventLoop, poke: Callable[..., None], state: str
+    ) -> None:
+        """Called by kazoo, in its own thread."""
+        if state == KazooState.CONNECTED:
+            self._away_since_s = None
+        elif self._away_since_s is None:
+            self._away_since_s = loop.time()
+        poke()
 
     async def changed(self, seen: MasterInfo | None) -> MasterInfo | None:
         """Wait until the leader is another than `seen`."""

@@ -77,6 +77,8 @@ class Leadership:
     outside: Outside = OUTSIDE
     leader: Leader | None = None
     known_leader: Callable[[], MasterInfo | None] = lambda: None
+    # Whether who led may have given up, since nobody has been heard for as long as that takes.
+    in_doubt: Callable[[], bool] = lambda: False
     masters: Callable[[], Awaitable[list[MasterInfo]]] = _no_masters  # that run now
     audit: Audit = field(default_factory=Audit)
     audit_files: AuditFiles | None = None  # that can be read here
@@ -98,6 +100,16 @@ class Leadership:
 
     def __post_init__(self) -> None:
         self.started_mono_s = self.outside.mono_s()
+
+    @property
+    def leads_now(self) -> MasterInfo | None:
+        """Who leads, as far as this master knows: nobody while that is in doubt."""
+        if self.leader is not None:
+            return self.me
+        known = self.known_leader()
+        if known is None or known.master_id == self.me.master_id or self.in_doubt():
+            return None
+        return known
 
     def here(self) -> Leader:
         """The leader of this process. Raises CallError that names the one that leads instead."""

@@ -67,7 +67,7 @@ class OperatorService:
     ) -> pb.GetLeaderResponse:
         """Who leads, as far as this master knows."""
         leader = self._leadership.leader
-        known = self._leadership.me if leader else self._leadership.known_leader()
+        known = self._leadership.leads_now
         response = pb.GetLeaderResponse(self_leads=leader is not None)
         if known is not None:
             response.leader.CopyFrom(
