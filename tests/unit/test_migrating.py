@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from pymesos_cli.errors import CliError
 from pymesos_cli.main import main
-from pymesos_cli.migrating.asking import AgentFlags, Asking
+from pymesos_cli.migrating.asking import AgentFlags, Asking, by_password
 from pymesos_cli.migrating.checking import Finding, findings
 from pymesos_cli.migrating.tables import Verdict
 
@@ -158,15 +158,18 @@ def test_a_master_is_asked_and_shown(mesos: str) -> None:
     assert {one["verdict"] for one in json.loads(output)} == {"works"}
 
 
+BASIC = "Basic bWU6c2VjcmV0"  # me:secret
+
+
 def test_who_asks_is_shown_to_masters_and_not_to_agents(mesos: str) -> None:
     at = mesos.removeprefix("http://")
     Mesos.answers["/slaves"] = {"slaves": [{"hostname": "a", "pid": f"slave(1)@{at}"}]}
-    asking = Asking(mesos, ("me", "secret"))
+    asking = Asking(mesos, BASIC)
     asking.master()
     (agent,) = asking.agents_flags(5)
     assert agent.flags == {"offer_timeout": "3secs", "hooks": ""}
     *of_master, of_agent = Mesos.seen
-    assert {shown for _, shown in of_master} == {"Basic bWU6c2VjcmV0"}
+    assert {shown for _, shown in of_master} == {BASIC}
     assert of_agent == ("/flags", None)
 
 
@@ -190,18 +193,18 @@ def test_credentials_are_shown_to_masters_that_were_named_alone(mesos: str) -> N
     Mesos.answers["/version"] = f"//{elsewhere}/leader"
     Mesos.answers["/leader"] = version
     with pytest.raises(CliError, match=f"sends to '{elsewhere}'.*add --also '{elsewhere}'"):
-        Asking(mesos, ("me", "secret")).master()
+        Asking(mesos, BASIC).master()
     assert [path for path, _ in Mesos.seen] == ["/version"], "nothing was sent there"
     Asking(mesos).master()
     assert {shown for _, shown in Mesos.seen[1:]} == {None}, "without credentials it is followed"
     Mesos.seen.clear()
-    assert Asking(mesos, ("me", "secret"), (elsewhere,)).master()["version"] == version
-    assert {shown for _, shown in Mesos.seen} == {"Basic bWU6c2VjcmV0"}
+    assert Asking(mesos, BASIC, (elsewhere,)).master()["version"] == version
+    assert {shown for _, shown in Mesos.seen} == {BASIC}
     Mesos.seen.clear()
     Mesos.answers["/version"] = f"//{at.upper()}/leader"
-    assert Asking(mesos, ("me", "secret")).master()["version"] == version
+    assert Asking(mesos, BASIC).master()["version"] == version
     with pytest.raises(CliError, match="is no URL such as"):
-        Asking(mesos, ("me", "secret"), ("h:0",))
+        Asking(mesos, BASIC, ("h:0",))
     status, output = run(
         *(
             "--mesos",
@@ -217,6 +220,20 @@ def test_credentials_are_shown_to_masters_that_were_named_alone(mesos: str) -> N
         secret="secret\n",
     )
     assert status == 0 and "framework golden" in output
+
+
+def test_credentials_are_read_from_a_file(mesos: str, tmp_path: Path) -> None:
+    (file := tmp_path / "token").write_text("a.JWT-of_mine=\n")
+    status, _ = run("--mesos", mesos, "--token-file", str(file), "--agents", "0")
+    assert status == 0 and {shown for _, shown in Mesos.seen} == {"Bearer a.JWT-of_mine="}
+    (secret := tmp_path / "secret").write_text("secret\n")
+    assert by_password("me", secret) == BASIC
+    more = ("--principal", "me", "--secret-file", str(secret))
+    status, output = run("--mesos", mesos, "--token-file", str(file), *more)
+    assert status == 2 and "give --token-file, or --principal" in output
+    file.write_text("Bearer abc\n")
+    status, output = run("--mesos", mesos, "--token-file", str(file))
+    assert status == 2 and "one word of ASCII is expected" in output
 
 
 def test_what_goes_wrong_is_said(mesos: str) -> None:

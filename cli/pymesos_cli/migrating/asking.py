@@ -64,6 +64,23 @@ def read_secret(file: Path) -> str:
     return secret
 
 
+def by_password(principal: str, file: Path) -> str:
+    """What shows a master a principal and the secret in a file. Raises CliError."""
+    shown = f"{principal}:{read_secret(file)}"
+    return f"Basic {base64.b64encode(shown.encode()).decode()}"
+
+
+def by_token(file: Path) -> str:
+    """What shows a master the access token in a file. Raises CliError."""
+    token = read_secret(file)
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise CliError(
+            f"the token of {quoted(str(file))}: one word of ASCII is expected, without `Bearer`",
+            EXIT_USAGE,
+        )
+    return f"Bearer {token}"
+
+
 def _place(split: SplitResult) -> tuple[str, int]:
     """The host and the port, in one way of writing."""
     return (split.hostname or "").lower(), split.port or _USUAL_PORTS[split.scheme]
@@ -88,9 +105,12 @@ class Asking:
     """
 
     def __init__(
-        self, url: str, credentials: tuple[str, str] | None = None, others: Iterable[str] = ()
+        self, url: str, credentials: str | None = None, others: Iterable[str] = ()
     ) -> None:
-        """Raises CliError for what is no URL of a master."""
+        """`credentials` are what `by_password` or `by_token` returns.
+
+        Raises CliError for what is no URL of a master.
+        """
         split = master_at(url)
         self._base = f"{split.scheme}://{split.netloc}"
         self._scheme = split.scheme
@@ -155,8 +175,7 @@ class Asking:
         """The body of an answer, or where it sends to. `known`: who asks is shown, to masters."""
         request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310
         if known and self._credentials is not None:
-            shown = base64.b64encode(":".join(self._credentials).encode()).decode()
-            request.add_header("Authorization", f"Basic {shown}")
+            request.add_header("Authorization", self._credentials)
         try:
             with _OPENER.open(request, timeout=timeout_s) as answer:
                 data: bytes = answer.read(MAX_BYTES + 1)
@@ -193,8 +212,8 @@ def _refusal(error: urllib.error.HTTPError) -> str:
             said = one_line(error.read(MAX_SAID).decode("utf-8", "replace").strip(), MAX_SAID)
     told = f" ({said})" if said else ""
     helps = {
-        401: "; give --principal and --secret-file",
-        403: "; give --principal and --secret-file of one who may read it",
+        401: "; give --principal and --secret-file, or --token-file",
+        403: "; give --principal and --secret-file, or --token-file, of one who may read it",
     }
     return f"{error.code}{told}{helps.get(error.code, '')}"
 

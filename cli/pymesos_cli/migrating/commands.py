@@ -30,6 +30,12 @@ def migrate() -> None:
     help="The secret of that principal; - is standard input.",
 )
 @click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE",
+    help="An access token (Bearer) in place of these; - is standard input.",
+)
+@click.option(
     "--also",
     "others",
     multiple=True,
@@ -48,6 +54,7 @@ def check(
     url: str,
     principal: str | None,
     secret_file: Path | None,
+    token_file: Path | None,
     others: tuple[str, ...],
     agents: int,
     as_json: bool,
@@ -58,12 +65,18 @@ def check(
     """
     if (principal is None) is not (secret_file is None):
         raise click.UsageError("give --principal and --secret-file, or neither")
+    if principal is not None and token_file is not None:
+        raise click.UsageError("give --token-file, or --principal and --secret-file")
     from pymesos_cli.migrating import checking, showing
-    from pymesos_cli.migrating.asking import Asking, read_secret
+    from pymesos_cli.migrating.asking import Asking, by_password, by_token
     from pymesos_cli.migrating.tables import Verdict
 
-    secret = read_secret(secret_file) if secret_file is not None else ""
-    asking = Asking(url, (principal, secret) if principal is not None else None, others)
+    shown = None
+    if principal is not None and secret_file is not None:
+        shown = by_password(principal, secret_file)
+    elif token_file is not None:
+        shown = by_token(token_file)
+    asking = Asking(url, shown, others)
     found = checking.findings(asking.master(), asking.agents_flags(agents))
     showing.show(found, as_json=as_json)
     if any(one.verdict is Verdict.MISSING for one in found):
