@@ -27,6 +27,8 @@ MOST_CONNECTIONS = 100
 SILENCE_S = 10.0  # until a request has come whole, from the connection or the answer before
 HANDSHAKE_S = 5.0
 STOP_GRACE_S = 1.0
+TLS_HANDSHAKE = b"\x16"  # the first byte of who speaks TLS
+MOST_UNREAD_BYTES = 64 * 1024
 MAX_LINE_BYTES = 4096
 MAX_HEADER_BYTES = 4096  # each of them
 MAX_HEADERS = 40
@@ -205,6 +207,9 @@ class Listener:
         """One connection to its end."""
         transport: asyncio.Transport | None = None
         try:
+            if self._tls is not None and await _first_byte(connection) not in (TLS_HANDSHAKE, b""):
+                await self._refuse_plain(connection)
+                return
             transport, protocol = await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: Connection(self._manager, state, self._failed),
                 connection,
@@ -220,6 +225,34 @@ class Listener:
             if transport is not None:
                 transport.abort()
             connection.close()
+
+    async def _refuse_plain(self, connection: socket.socket) -> None:
+        """Say to who speaks HTTP without TLS what is expected. Raises OSError."""
+        told = f"only HTTPS is spoken here: ask with https:// instead of http://, as {self.url}"
+        answer = self._failed(HTTPStatus.BAD_REQUEST, told)
+        assert isinstance(answer.body, bytes)
+        head = (
+            "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"
+            f"Content-Type: {answer.headers['Content-Type']}\r\n"
+            f"Content-Length: {len(answer.body)}\r\n\r\n"
+        )
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(HANDSHAKE_S):
+            # What is unread as a connection is closed would have the answer thrown away.
+            await loop.sock_recv(connection, MOST_UNREAD_BYTES)
+            await loop.sock_sendall(connection, head.encode("ascii") + answer.body)
+
+
+async def _first_byte(connection: socket.socket) -> bytes:
+    """What comes first, which stays to be read. Raises OSError, as where nothing comes in time."""
+    loop, there = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(connection, there.set)
+    try:
+        async with asyncio.timeout(HANDSHAKE_S):
+            await there.wait()
+    finally:
+        loop.remove_reader(connection)
+    return connection.recv(1, socket.MSG_PEEK)
 
 
 def state_of(request: web.BaseRequest) -> ConnectionState:

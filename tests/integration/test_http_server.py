@@ -436,6 +436,9 @@ async def test_who_shows_an_access_token_needs_no_certificate(closed: Closed, wh
             )  # fmt: skip
 
 
+NO_TLS = b"\x16GET /health HTTP/1.1\r\n\r\n"  # after a first byte as that of TLS
+
+
 async def test_who_is_of_another_cluster_is_not_let_in(closed: Closed, tmp_path: Path) -> None:
     stranger = Closed(tmp_path / "other").issue("operator/alice")
     context = closed.context()
@@ -443,7 +446,15 @@ async def test_who_is_of_another_cluster_is_not_let_in(closed: Closed, tmp_path:
     async with running(closed.server()) as url:
         with pytest.raises((ServerDisconnectedError, OSError)):
             await closed.get(url, "/health", context)
-        assert b"HTTP" not in await say(url, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"HTTP" not in await say(url, NO_TLS)
+
+
+async def test_who_speaks_http_to_it_is_told_to_speak_https(closed: Closed) -> None:
+    async with running(closed.server()) as url:
+        said = await say(url, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert said.startswith(b"HTTP/1.1 400 ") and b"Content-Type: application/json" in said
+        assert f"ask with https:// instead of http://, as {url}".encode() in said
+        assert await say(url, b"") == b""
 
 
 async def test_a_connection_takes_little_memory(closed: Closed) -> None:
@@ -472,7 +483,7 @@ async def test_who_speaks_no_tls_leaves_no_memory_taken(closed: Closed) -> None:
         try:
             before = left()
             for _ in range(5):
-                assert b"HTTP" not in await say(url, b"GET /health HTTP/1.1\r\n\r\n")
+                assert b"HTTP" not in await say(url, NO_TLS)
             await until("nothing is left", lambda: left() == before)
         finally:
             gc.enable()
