@@ -347,7 +347,7 @@ class TestVolumes:
 
     def test_it_is_destroyed_when_nobody_uses_it(self) -> None:
         h, agent, db, volume, _ = self.created()
-        assert "is not free" in (unreserve(h, agent, "db", volume="data") or "")
+        assert "or a task uses it" in (unreserve(h, agent, "db", volume="data") or "")
         h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)
         (offer,) = h.offers(db)
         accept(h, db, offer, operations.destroy(volume, "d")[0])
@@ -557,6 +557,26 @@ class TestOperators:
         assert told(h, agent)[-1] == reserve_for(parse("cpus:2;mem:100"), "db", "")
         assert unreserve(h, agent, "db") is None
         assert offered(h, subscribe(h, "web")) == parse("cpus:4;mem:400")
+
+    def test_a_volume_that_there_is_not(self) -> None:
+        """Of it a disk of one MiB that carries it was said not to be free."""
+        h = MasterHarness()
+        agent = h.agent("cpus:4;mem:400;disk:1000")
+        said = unreserve(h, agent, "db", volume="nope")
+        assert said == "the volume 'nope' of db is not there, or a task uses it; no other is free"
+        request = next(REQUESTS)
+        wanted = [
+            pb.Resource(
+                name="disk",
+                scalar=10,
+                disk=pb.Resource.Disk(persistence_id=f"v{number}", container_path="data"),
+            )
+            for number in range(7)
+        ]
+        h.feed(ev.OperatorReserved(request, h.agent_id(agent), "db", tuple(wanted)))
+        assert h.answers[request] is None
+        said = unreserve(h, agent, "db", volume="nope") or ""
+        assert said.endswith("free are: 'v0', 'v1', 'v2', 'v3', 'v4', … (7 in all)")
 
     def test_an_agent_that_is_away(self) -> None:
         h = MasterHarness()

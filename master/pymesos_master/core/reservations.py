@@ -18,7 +18,7 @@ from pymesos_core.resource_names import meant_resource
 from pymesos_core.resource_tags import Tag, reserved_role_problem
 from pymesos_core.resource_values import ResourceError
 from pymesos_core.resources import EMPTY, Resources, tagged
-from pymesos_core.text import cut
+from pymesos_core.text import cut, quoted
 from pymesos_master.core import offers, permission
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorConverted, OperatorReserved, OperatorUnreserved
@@ -40,6 +40,7 @@ CHANGING = "its agent's reservations change"
 Update = scheduler_pb.Event.OperationUpdate
 RESIZING = ("grow_volume", "shrink_volume")
 # Which call of an operator an operation of his is, to the policy.
+SHOWN = 5  # volumes of a role, in a sentence
 _CALLS = dict.fromkeys(("unreserve", "destroy", "shrink_volume"), "Operator.Unreserve")
 _ENDS = {
     OperationState.FINISHED: Update.FINISHED,
@@ -421,10 +422,20 @@ def _reserved_for(free: Resources, role: str, asked: Resources) -> Resources:
                 out = out + tagged(tag, there if tag.volume else part)
                 break
         else:
+            if wanted.volume is not None:
+                raise ResourceError(_no_volume(role, wanted.volume.id, mine))
             raise ResourceError(
                 f"{tagged(wanted, part)} is not free; of {role} this is: {mine}{_slip(part, mine)}"
             )
     return out
+
+
+def _no_volume(role: str, volume_id: str, there: Resources) -> str:
+    """Say that there is no such volume that is free, and which are."""
+    ids = sorted(quoted(volume.id) for _, volume in reservations.volumes_of(there))
+    free = f"free are: {', '.join(ids[:SHOWN])}" if ids else "no other is free"
+    more = f", … ({len(ids)} in all)" if len(ids) > SHOWN else ""
+    return f"the volume {quoted(volume_id)} of {role} is not there, or a task uses it; {free}{more}"
 
 
 def _slip(part: Resources, there: Resources) -> str:
