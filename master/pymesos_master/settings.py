@@ -15,7 +15,7 @@ from pymesos_core.private import read_file
 from pymesos_core.resource_values import ResourceError
 from pymesos_core.resources import Resources, parse
 from pymesos_core.security.policy import Policy
-from pymesos_core.security.policy_file import PolicyError, read_policy_bytes
+from pymesos_core.security.policy_file import NOBODY, PolicyError, read_policy_bytes
 from pymesos_core.security.secrets import KEY_FILE
 from pymesos_core.serving import Listen
 from pymesos_core.settings import SECONDS, file, folder, number, switch, text, texts, whole
@@ -59,9 +59,12 @@ def read_policy_at(written: str) -> Policy:
     except OSError as error:
         raise ValueError(f"the policy cannot be read: {os_problem(error)}") from None
     try:
-        return read_policy_bytes(document)
+        policy = read_policy_bytes(document)
     except PolicyError as error:
         raise ValueError(f"{quoted(written)}, {error}") from None
+    if not policy.rules:
+        raise ValueError(f"{quoted(written)}: {NOBODY}. Give it rules below `allow:`")
+    return policy
 
 
 def read_receivers_at(written: str) -> Mapping[str, Receiver]:

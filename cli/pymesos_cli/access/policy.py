@@ -12,7 +12,7 @@ from pymesos_core.clock import utc
 from pymesos_core.json_access import can_json, policy_json, who_json
 from pymesos_core.limits import POLICY
 from pymesos_core.security.policy import Policy
-from pymesos_core.security.policy_file import PolicyError, read_policy_bytes
+from pymesos_core.security.policy_file import NOBODY, PolicyError, read_policy_bytes
 from pymesos_core.text import duration, in_yaml, quoted
 from pymesos_proto.v1 import operator_pb2 as pb
 
@@ -50,11 +50,17 @@ def check_policy(file: str) -> None:
     policy = _read(file)
     rules, groups = len(policy.rules), len(policy.groups)
     print(f"a policy of {count_of(rules, 'rule')} and {count_of(groups, 'group')}")
+    if not policy.rules:
+        note(f"{NOBODY}; `policy set` does not take it")
 
 
 async def set_policy(cluster: Cluster, file: str, instead_of: int) -> None:
     """`pymesos-cli policy set`."""
-    request = pb.SetPolicyRequest(document=_read(file).document, instead_of=instead_of)
+    policy = _read(file)
+    if not policy.rules:
+        name = "the policy" if file == "-" else quoted(file)
+        raise CliError(f"{name} is not set: {NOBODY}. Give it rules below `allow:`", EXIT_USAGE)
+    request = pb.SetPolicyRequest(document=policy.document, instead_of=instead_of)
     done = await cluster.call(lambda stub, timeout_s: stub.SetPolicy(request, timeout=timeout_s))
     print(f"the policy is of version {done.version} now, and in force")
 

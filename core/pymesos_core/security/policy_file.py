@@ -27,6 +27,7 @@ allow:
   as: {user: ["*"], images: ["", "*"], networks: ["*"], host_paths: [/], capabilities: ["*"]}
 """
 
+NOBODY = "it has no rule, so by it nobody may do anything, nor set another policy"
 MAX_NAME_LENGTH = 100
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.*")
 _KINDS = (Kind.OPERATOR, Kind.FRAMEWORK)  # masters and agents need no rules
