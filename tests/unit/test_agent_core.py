@@ -533,6 +533,28 @@ def test_sandboxes_of_a_time_to_come_go_by_age_from_now_on(h: AgentHarness) -> N
     assert not h.core.state.sandboxes
 
 
+def test_sandboxes_go_by_the_clock_that_nobody_sets(h: AgentHarness) -> None:
+    """The machine began in 1970, as one without a clock of its own, and learned then which day it
+    was: what had ended a moment ago was 56 years old, and removed.
+    """
+    object.__setattr__(h.core._ctx.config, "boot_id", "b1")
+    right_s, h.wall_s = h.wall_s, 0.0
+    h.feed(ev.ContainerExited(h.run("t"), 0))
+    h.acknowledge(h.updates()[-1].status)
+    h.feed(ev.DiskMeasured(1.0))
+    h.wall_s = right_s
+    h.feed(ev.DiskMeasured(1.0))
+    (record,) = h.core.state.sandboxes.values()
+    assert record.boot_id == "b1"
+    object.__setattr__(h.core._ctx.config, "boot_id", "b2")  # it has booted since
+    h.feed(ev.DiskMeasured(1.0))
+    assert record.boot_id == "b2" and record.ended_at_s >= right_s, "it counts from now on"
+    h.wall_s -= 4e6
+    h.advance(61)
+    h.feed(ev.DiskMeasured(1.0))
+    assert not h.core.state.sandboxes
+
+
 def test_old_sandboxes_are_removed(h: AgentHarness) -> None:
     object.__setattr__(h.core._ctx.config, "max_sandboxes", 2)
     for number in range(4):

@@ -77,8 +77,9 @@ def read_sandbox(key: str, value: bytes) -> checkpoint_pb.SandboxRecord:
     _check_ids(key, record.container_id, record.framework_id, record.task_id)
     _check_optional_ids(record.executor_container_id)
     _check_uid(record.own_uid)
-    if not math.isfinite(record.ended_at_s):
-        raise RecordError(f"it ended at {record.ended_at_s}, which is no time")
+    for at_s in (record.ended_at_s, record.ended_mono_s):
+        if not math.isfinite(at_s):
+            raise RecordError(f"it ended at {at_s}, which is no time")
     if record.HasField("task"):
         task = record.task
         told = (task.framework_id, task.task_info.task_id)

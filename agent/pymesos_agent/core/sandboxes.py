@@ -16,6 +16,7 @@ from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 
 SANDBOX = "sandbox"
 ENDED_IN_ONE_MESSAGE = 50
+LONG_AGO_S = 1e9  # 2001: only a clock that was not set yet has shown such a time
 
 
 def complete(ctx: Context, owner: Owner) -> None:
@@ -29,7 +30,8 @@ def complete(ctx: Context, owner: Owner) -> None:
     inside = task.inside if task is not None else None
     record = checkpoint_pb.SandboxRecord()  # field by field, as `updates._status`
     record.container_id, record.framework_id = owner.container_id, owner.framework_id
-    record.task_id, record.ended_at_s = owner.info.task_id, ctx.now.wall_s
+    record.task_id = owner.info.task_id
+    _ends_now(ctx, record)
     if owner.container is not None:
         record.own_uid = owner.container.own_uid
     ctx.state.ended += 1
@@ -47,6 +49,24 @@ def complete(ctx: Context, owner: Owner) -> None:
     while len(into) > ctx.config.max_sandboxes:
         changes += _forget(ctx, next(iter(into)))
     ctx.checkpoint(tuple(changes))
+
+
+def _ends_now(ctx: Context, record: checkpoint_pb.SandboxRecord) -> None:
+    record.ended_at_s, record.ended_mono_s = ctx.now.wall_s, ctx.now.mono_s
+    record.boot_id = ctx.config.boot_id
+
+
+def _age_s(ctx: Context, record: checkpoint_pb.SandboxRecord) -> float:
+    """How long ago it ended; by the clock that nobody sets, if that has run since."""
+    now = ctx.now
+    if record.boot_id and record.boot_id == ctx.config.boot_id:
+        return now.mono_s - record.ended_mono_s
+    ended_at_s = record.ended_at_s
+    if ended_at_s > now.wall_s + CLOCKS_APART_S or ended_at_s < LONG_AGO_S <= now.wall_s:
+        # By a clock that was wrong then: it would be kept until that time comes again, or be gone
+        # at once. So it counts from now on.
+        _ends_now(ctx, record)
+    return now.wall_s - record.ended_at_s
 
 
 def in_order(records: Iterable[checkpoint_pb.SandboxRecord]) -> list[checkpoint_pb.SandboxRecord]:
@@ -100,10 +120,7 @@ def on_disk_measured(ctx: Context, event: events.DiskMeasured) -> None:
     age_s = max(ctx.config.sandbox_min_age_s, ctx.config.sandbox_max_age_s * free)
     changes: list[Change] = []
     for container_id, record in list(ctx.state.sandboxes.items()):
-        if record.ended_at_s > ctx.now.wall_s + CLOCKS_APART_S:
-            # By a clock that was wrong then: it would be kept until that time comes again.
-            record.ended_at_s = ctx.now.wall_s
-        if ctx.now.wall_s - record.ended_at_s > age_s:
+        if _age_s(ctx, record) > age_s:
             changes += _forget(ctx, container_id)
     if changes:
         ctx.checkpoint(tuple(changes))

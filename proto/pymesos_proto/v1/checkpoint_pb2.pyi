@@ -77,7 +77,7 @@ class TaskCheckpoint(_message.Message):
     def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., runtime: _Optional[str] = ..., user: _Optional[str] = ..., unacknowledged: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., kill: _Optional[_Union[_types_pb2.KillPolicy, _Mapping]] = ..., pid: _Optional[int] = ..., killing_state: _Optional[bool] = ..., killed_for: _Optional[str] = ..., healthy: _Optional[bool] = ..., ready: _Optional[bool] = ..., started_at_s: _Optional[float] = ..., group_id: _Optional[str] = ..., executor_container_id: _Optional[str] = ..., executor: _Optional[_Union[_types_pb2.ExecutorInfo, _Mapping]] = ..., executor_token: _Optional[str] = ..., updates_seen: _Optional[_Iterable[bytes]] = ..., launched_at_s: _Optional[float] = ..., acknowledged: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., own_uid: _Optional[int] = ..., ends_with_agent: _Optional[bool] = ...) -> None: ...
 
 class SandboxRecord(_message.Message):
-    __slots__ = ("container_id", "framework_id", "task_id", "ended_at_s", "executor_container_id", "task", "own_uid", "number")
+    __slots__ = ("container_id", "framework_id", "task_id", "ended_at_s", "executor_container_id", "task", "own_uid", "number", "ended_mono_s", "boot_id")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +86,8 @@ class SandboxRecord(_message.Message):
     TASK_FIELD_NUMBER: _ClassVar[int]
     OWN_UID_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ENDED_MONO_S_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     container_id: str
     framework_id: str
     task_id: str
@@ -94,4 +96,6 @@ class SandboxRecord(_message.Message):
     task: _agent_pb2.TaskRecord
     own_uid: int
     number: int
-    def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., ended_at_s: _Optional[float] = ..., executor_container_id: _Optional[str] = ..., task: _Optional[_Union[_agent_pb2.TaskRecord, _Mapping]] = ..., own_uid: _Optional[int] = ..., number: _Optional[int] = ...) -> None: ...
+    ended_mono_s: float
+    boot_id: str
+    def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., ended_at_s: _Optional[float] = ..., executor_container_id: _Optional[str] = ..., task: _Optional[_Union[_agent_pb2.TaskRecord, _Mapping]] = ..., own_uid: _Optional[int] = ..., number: _Optional[int] = ..., ended_mono_s: _Optional[float] = ..., boot_id: _Optional[str] = ...) -> None: ...
