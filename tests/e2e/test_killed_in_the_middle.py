@@ -49,8 +49,12 @@ class Cluster:
         self.framework = self.roles.binpack(self.url)
 
     def kill_leader(self) -> None:
-        leader = self.cli.ok("leader")
-        (name,) = [name for name, master in self.masters.items() if master.address in leader]
+        def leading() -> list[str]:
+            said = self.cli.ok("leader")  # nobody, while the next is about to
+            return [name for name, master in self.masters.items() if master.address in said]
+
+        wait_for("a leader", lambda: bool(leading()))
+        (name,) = leading()
         self.masters[name].kill()
         self.masters[name] = self._master(name)
 
