@@ -299,6 +299,8 @@ MEASUREMENTS: dict[str, Measurement] = {
             Figure("a word typed to its task", "filter_ms", "ms"),
             Figure("the map of the agents", "map_ms", "ms"),
             Figure("the browser's memory", "heap_mib", "MiB"),
+            Figure("script for 1,000 tasks that change", "change_script_ms", "ms", "≤ 8"),
+            Figure("in 8 s in which nothing happens", "quiet_script_ms", "ms"),
         ),
     ),
     "churn": Measurement(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +146,13 @@ def test_http_lists() -> None:
     size = ("--agents", "5", "--tasks", "200", "--rounds", "1", "--lives", "20")
     result = bench("http_lists.py", *size)
     assert result["idle"]["list_ms"]["p50"] > 0 and result["by_query"]["sort=-id"]["p50"] > 0
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium")
+def test_web() -> None:
+    result = bench("web.py", "--agents", "5", "--tasks", "2000", "--times", "1")
+    assert result["filter_ms"] > 0 and result["quiet_script_ms"] > 0
+    assert result["change_script_ms"] < 100  # below nothing, where this machine is busy
 
 
 def test_churn_keeps_no_more_than_it_says() -> None:

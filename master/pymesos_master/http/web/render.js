@@ -34,18 +34,13 @@ function flat(kids, into) {
   return into;
 }
 
-/** Make the children of an element like these. @param {Element} parent @param {Kid[]} kids */
-export function patch(parent, kids) {
-  const wanted = new Set(kids.map((kid) => (typeof kid === "object" ? kid.key : "")));
-  /** @type {Map<string, ChildNode>} */
-  const byKey = new Map();
-  for (const node of [...parent.childNodes]) {
-    const was = made.get(node);
-    const key = typeof was === "object" ? was.key : "";
-    if (!key) continue;
-    if (wanted.has(key)) byKey.set(key, node);
-    else node.remove(); // first, so that those behind it need not move
-  }
+/**
+ * Make the children of an element like these.
+ * @param {Element} parent @param {Kid[]} kids @param {Kid[]} [before] what they are like
+ */
+export function patch(parent, kids, before) {
+  if (before && same(kids, before)) return;
+  const byKey = !before || before.some(hasKey) || kids.some(hasKey) ? keep(parent, kids) : NONE;
   let at = parent.firstChild;
   for (const kid of kids) {
     const keyed = typeof kid === "object" && kid.key ? byKey.get(kid.key) : undefined;
@@ -64,6 +59,31 @@ export function patch(parent, kids) {
     at.remove();
     at = next;
   }
+}
+
+/** @type {Map<string, ChildNode>} */
+const NONE = new Map();
+/** @param {Kid} kid */
+const hasKey = (kid) => typeof kid === "object" && kid.key !== "";
+
+/** Whether both are nothing, or one text, as most elements have: that is told without the DOM. @param {Kid[]} kids @param {Kid[]} before */
+function same(kids, before) {
+  return kids.length === before.length && (!kids.length || (kids.length === 1 && typeof kids[0] === "string" && kids[0] === before[0]));
+}
+
+/** The children that have keys which are wanted; those with others go. @param {Element} parent @param {Kid[]} kids */
+function keep(parent, kids) {
+  const wanted = new Set(kids.map((kid) => (typeof kid === "object" ? kid.key : "")));
+  /** @type {Map<string, ChildNode>} */
+  const byKey = new Map();
+  for (const node of [...parent.childNodes]) {
+    const was = made.get(node);
+    const key = typeof was === "object" ? was.key : "";
+    if (!key) continue;
+    if (wanted.has(key)) byKey.set(key, node);
+    else node.remove(); // first, so that those behind it need not move
+  }
+  return byKey;
 }
 
 /** Whether a node can become like that. @param {ChildNode} node @param {Kid} kid */
@@ -94,7 +114,7 @@ function update(node, kid) {
   const before = typeof was === "object" ? was.props : {};
   for (const name in before) if (!(name in kid.props)) set(element, name, undefined, before[name]);
   for (const name in kid.props) set(element, name, kid.props[name], before[name]);
-  patch(element, kid.kids);
+  patch(element, kid.kids, typeof was === "object" ? was.kids : []);
   kid.props.ref?.(element);
 }
 

@@ -53,8 +53,9 @@ export function address(path, query = {}) {
  * Ask the master. Throws a Problem.
  * @param {string} url
  * @param {RequestInit} [init]
+ * @param {{text: string, said: any}} [last] the last answer: where this one says the same, it is that
  */
-export async function ask(url, init = {}) {
+export async function ask(url, init = {}, last = { text: "", said: null }) {
   let response;
   try {
     response = await fetch(url, { credentials: "same-origin", ...init });
@@ -65,13 +66,17 @@ export async function ask(url, init = {}) {
   }
   failing = 0;
   const text = await response.text();
+  if (response.ok && text && text === last.text) return last.said;
   let said;
   try {
     said = text ? JSON.parse(text) : null;
   } catch {
     throw problem(response.status, "INTERNAL", "the answer is no JSON");
   }
-  if (response.ok) return said;
+  if (response.ok) {
+    [last.text, last.said] = [text, said];
+    return said;
+  }
   throw problem(response.status, said?.error?.code ?? "", said?.error?.message ?? response.statusText);
 }
 
@@ -121,7 +126,8 @@ export async function tell(url, body) {
  * @returns {Known<import("./types.js").Answer<Address>>}
  */
 export function use(url, everyMs = 5000) {
-  return entry(url, everyMs, (aborted) => ask(url, { signal: aborted.signal, headers: ofAMomentAgo() })).known;
+  const last = { text: "", said: null };
+  return entry(url, everyMs, (aborted) => ask(url, { signal: aborted.signal, headers: ofAMomentAgo() }, last)).known;
 }
 
 /**
@@ -192,7 +198,7 @@ function entry(key, everyMs, how) {
 async function refresh(one) {
   if (one.busy) return;
   one.busy = true;
-  const began = Date.now();
+  const [began, before] = [Date.now(), one.known];
   try {
     one.known = { data: await one.ask(), error: null, at: Date.now() };
   } catch (error) {
@@ -204,12 +210,13 @@ async function refresh(one) {
   one.took = Date.now() - began;
   const away = one.known.error ? Math.min(4, failing + 1) : 1;
   one.due = Date.now() + Math.max(one.everyMs * away, one.took * REST);
-  changed();
+  if (!before.at || before.error || one.known.error || one.known.data !== before.data) changed();
 }
 
 /** Call before a view says what it uses. */
 export function begin() {
   for (const one of entries.values()) one.used = false;
+  looksOn = false;
 }
 
 /** Call after it: what is used no more is forgotten. */
@@ -274,9 +281,16 @@ const MOST_EVENTS = 1000;
 const LATEST = 100; // events of two seconds, of which nobody reads more
 const HUSH_MS = 30000; // after which a page that is hidden hears nothing
 /** What happened while the page was open, the latest first. @type {any[]} */
-export const recent = [];
+const recent = [];
+let looksOn = false; // whether a view shows it: only then it is drawn as it comes
 let live = false;
 let heard = 0;
+
+/** What happened while the page was open, for a view that shows it as it comes. */
+export function useEvents() {
+  looksOn = true;
+  return recent;
+}
 
 /** Whether what happens is told as it happens. */
 export const isLive = () => live;
@@ -297,7 +311,7 @@ export function listen() {
     const said = JSON.parse(event.data);
     note(said);
     happened(said.kind);
-    changed();
+    if (looksOn) changed();
   });
   source.addEventListener("left_out", (event) => {
     busyUntil = Date.now() + BUSY_MS;

@@ -15,6 +15,17 @@ const AROUND = 12; // rows beyond those in sight
 
 /** @type {Map<string, Place>} by the address of what is shown */
 const places = new Map();
+/** @type {WeakMap<Element, Place>} what a box shows */
+const shown = new WeakMap();
+/** Tells how high boxes are once they are laid out: to ask them while they are drawn would do that twice. */
+const heights = new ResizeObserver((changes) => {
+  for (const { target } of changes) {
+    const at = shown.get(target);
+    if (!at || !target.clientHeight || Math.abs(target.clientHeight - at.height) <= ROW_PX) continue;
+    at.height = target.clientHeight;
+    redraw();
+  }
+});
 
 /** How many rows a table wants: more, the further it is scrolled. @param {string} name */
 export function wanted(name) {
@@ -54,10 +65,10 @@ export function table(of) {
 
   /** @param {HTMLElement} box */
   const seen = (box) => {
-    if (box.clientHeight && Math.abs(box.clientHeight - at.height) > ROW_PX) {
-      at.height = box.clientHeight;
-      redraw();
-    }
+    if (shown.get(box) === at) return;
+    shown.set(box, at);
+    heights.unobserve(box);
+    heights.observe(box); // which tells it also of a box that is as high as before
   };
 
   return h(

@@ -4,7 +4,7 @@ import { plain, state, time } from "../format.js";
 import { choose, frameworkLink, head, searchBox, taskLink } from "../parts.js";
 import { h } from "../render.js";
 import { link, redraw, to } from "../router.js";
-import { isLive, recent } from "../store.js";
+import { isLive, useEvents } from "../store.js";
 import { table } from "../table.js";
 
 /** @type {[string, string][]} */
@@ -18,7 +18,7 @@ export const title = () => "Events";
 export function view(at) {
   const kind = at.query.get("kind") ?? "";
   const words = (at.query.get("search") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
-  const known = held ?? recent;
+  const known = held ?? useEvents();
   const rows = known.filter((e) => (!kind || e.kind.startsWith(kind)) && words.every((word) => text(e).includes(word)));
   return [
     head(
@@ -47,7 +47,7 @@ export function view(at) {
 }
 
 function hold() {
-  held = held ? null : [...recent];
+  held = held ? null : [...useEvents()];
   redraw();
 }
 
