@@ -237,6 +237,20 @@ class TestLists:
         with pytest.raises(Exception, match="sort is"):
             queries.agents(NOBODY, PageRequest(), sort=sort)
 
+    @pytest.mark.parametrize("sort", ["id", "-id"])
+    @pytest.mark.parametrize("completed", [False, True])
+    @pytest.mark.parametrize("states", [(), (types_pb2.TASK_RUNNING, types_pb2.TASK_FAILED)])
+    def test_ids_are_of_the_tasks_that_they_sort(
+        self, h: MasterHarness, sort: str, states: tuple[Any, ...], *, completed: bool
+    ) -> None:
+        def listed(sort: str) -> list[tuple[str, str]]:
+            asked = ordering.TaskFilter(sort=sort, completed=completed, states=states)
+            views = Queries(h.core).tasks(NOBODY, PageRequest(), asked).views
+            return [(view.task_info.task_id, view.framework_id) for view in views]
+
+        usual = sorted(listed(""), key=lambda task: task[0], reverse=sort == "-id")
+        assert listed(sort) == usual and usual
+
     def test_what_is_named_is_what_can_be_sorted_by(self, many: MasterHarness) -> None:
         assert tuple(ordering.task_keys(many.core.state)) == ordering.TASK_SORTS
 

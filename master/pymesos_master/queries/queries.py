@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import compress, islice
+from typing import Any
 
 from pymesos_core.caller import Caller
 from pymesos_core.clock import Now, read_clock
@@ -174,13 +175,26 @@ class Queries:
             checks.append(task_search(state, words))
         self._uses.keep(state.agents.keys())
 
+        def frameworks() -> list[Framework]:
+            every_one = (*state.frameworks.values(), *state.completed_frameworks.values())
+            named = wanted.framework_id
+            return [one for one in every_one if named in ("", one.framework_id)]
+
         def known() -> list[Task]:
             out: list[Task] = []
-            for framework in (*state.frameworks.values(), *state.completed_frameworks.values()):
-                if wanted.framework_id in ("", framework.framework_id):
-                    out.extend(framework.tasks.values())
+            for framework in frameworks():
+                out.extend(framework.tasks.values())
             if wanted.completed:
                 out.extend(state.completed_tasks.values())
+            return out
+
+        def ids() -> list[str]:
+            """Of those that are known, as the maps have them: to ask each task takes longer."""
+            out: list[str] = []
+            for framework in frameworks():
+                out.extend(framework.tasks)
+            if wanted.completed:
+                out.extend(task_id for _, task_id in state.completed_tasks)
             return out
 
         def items() -> Items[Task]:
@@ -191,13 +205,24 @@ class Queries:
                 return sorted_by(wanted.sort, task_keys(state), found)
             states = frozenset(wanted.states)
 
-            def in_states() -> list[Task]:
-                return [task for task in known() if task.state in states] if states else known()
+            def in_states(some: list[Any]) -> list[Any]:
+                """Of what is said of those that are known, what is of those in these states."""
+                if not states:
+                    return some
+                return list(compress(some, [task.state in states for task in known()]))
 
             what = ("tasks", wanted.framework_id, wanted.completed, states)
             looks = wanted.called or words or not may.every
             first = SORTED_NEXT if looks else SORTED_FIRST
-            return self._sorted.get(what, wanted.sort, task_keys(state), in_states, first)
+            by_id = wanted.sort.removeprefix("-") == "id"
+            return self._sorted.get(
+                what,
+                wanted.sort,
+                task_keys(state),
+                lambda: in_states(known()),
+                first,
+                (lambda: in_states(ids())) if by_id else None,
+            )
 
         return self._pages.page(
             caller.taker,
