@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pymesos_core.clock import utc
 from pymesos_core.private import read_file, read_private
-from pymesos_core.text import os_problem
+from pymesos_core.security.reading import UNREADABLE, read_certificates
+from pymesos_core.text import one_line, os_problem
 
 END = ".pem"
 CERTBOT = ("fullchain.pem", "privkey.pem")  # in a folder of the certificate's name
@@ -24,6 +24,9 @@ MAX_FILE_BYTES = 1 << 16
 MIN_RSA_BITS = 2048  # OpenSSL, and so HAProxy, takes none that is shorter
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 KEY = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.+?-----END \1-----", re.DOTALL)
+
+BEGINS = b"-----BEGIN CERTIFICATE-----"
+SHOWN = 200  # of why it cannot be read
 
 Version = tuple[tuple[str, int, int, int], ...]  # of files: as they were at a time
 
@@ -49,14 +52,17 @@ class Certificate:
 def read_certificate(text: bytes) -> Certificate:
     """Return a certificate with its key, both in PEM. Raises BadCertificateError."""
     try:
-        chain = x509.load_pem_x509_certificates(text)
+        chain = read_certificates(text)
     except ValueError as error:
-        raise BadCertificateError("it holds no certificate in PEM") from error
+        said = "it holds no certificate in PEM"
+        if BEGINS in text:
+            said = f"its certificate cannot be read: {one_line(str(error), SHOWN)}"
+        raise BadCertificateError(said) from error
     if (found := KEY.search(text)) is None:
         raise BadCertificateError("it holds no private key in PEM: write the key below")
     try:
         key = serialization.load_pem_private_key(found.group(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise BadCertificateError("its private key has a password, or is none") from error
     leaf = chain[0]
     if key.public_key() != leaf.public_key():
@@ -86,7 +92,7 @@ def _names(leaf: x509.Certificate) -> frozenset[str]:
     try:
         found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
         return frozenset(map(str.lower, found.value.get_values_for_type(x509.DNSName)))
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return frozenset()
 
 

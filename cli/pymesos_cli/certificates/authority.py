@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
-from cryptography import x509
 
 from pymesos_core.private import read_file, read_private
 from pymesos_core.security.authority import (
@@ -42,6 +41,7 @@ from pymesos_core.security.issuing import (
     put_authority,
     replace_file,
 )
+from pymesos_core.security.reading import read_certificate, read_certificates
 from pymesos_core.security.secrets import KEY_FILE, KeyringError, add_key, key_file_bytes
 from pymesos_core.text import one_line, os_problem
 
@@ -154,7 +154,7 @@ def show_certificate(folder: Path) -> None:
         raise click.ClickException(str(error)) from error
     until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(pem.ends_s))
     click.echo(f"{pem.identity.principal} of {pem.identity.cluster}, until {until}")
-    leaf, *above = x509.load_pem_x509_certificates(pem.chain)
+    leaf, *above = read_certificates(pem.chain)
     for certificate in (leaf, *above):
         what = "its serial number is" if certificate is leaf else "signed below"
         click.echo(f"{what} {certificate.serial_number:x}")
@@ -166,12 +166,12 @@ def _with_roots_there(folder: Path, root: bytes) -> bytes:
     Raises OSError, click.ClickException.
     """
     try:
-        there = x509.load_pem_x509_certificates(read_file(folder / ROOTS, MAX_FILE_BYTES))
+        there = read_certificates(read_file(folder / ROOTS, MAX_FILE_BYTES))
     except FileNotFoundError:
         return root
     except ValueError as error:
         raise click.ClickException(f"{folder / ROOTS} holds no certificates: {error}") from error
-    own = x509.load_pem_x509_certificate(root)
+    own = read_certificate(root)
     return certificate_pem(own, *(other for other in there if other != own))
 
 
@@ -230,7 +230,7 @@ def _check_same_principal(folder: Path, to: Identity) -> None:
                 f"{folder} holds an authority, which must not travel with a certificate: name"
                 f" another folder"
             )
-        there = identity_of(x509.load_pem_x509_certificate(read_file(path, MAX_FILE_BYTES)))
+        there = identity_of(read_certificate(read_file(path, MAX_FILE_BYTES)))
     except FileNotFoundError:
         if (folder / KEY).exists():
             raise click.ClickException(

@@ -26,6 +26,7 @@ from pymesos_core.security.identities import (
     cluster_problem,
     read_uri,
 )
+from pymesos_core.security.reading import UNREADABLE, as_value_error, read_certificates
 
 ROOT_LIFETIME_S = 10 * 365 * 86400
 INTERMEDIATE_LIFETIME_S = 2 * 365 * 86400
@@ -144,8 +145,9 @@ def certificate_pem(*chain: x509.Certificate) -> bytes:
 
 def read_authority(certificate: bytes, key: bytes) -> Authority:
     """Read what `certificate_pem` and `key_pem` made. Raises ValueError."""
-    private = serialization.load_pem_private_key(key, password=None)
-    read, *above = x509.load_pem_x509_certificates(certificate)
+    with as_value_error():
+        private = serialization.load_pem_private_key(key, password=None)
+    read, *above = read_certificates(certificate)
     if not isinstance(private, PrivateKey) or private.public_key() != read.public_key():
         raise ValueError("the key is not the certificate's")
     return Authority(read, private, tuple(above))
@@ -203,7 +205,7 @@ def is_signed(below: x509.Certificate, by: x509.Certificate) -> bool:
     """Whether one certificate is signed by the other."""
     try:
         below.verify_directly_issued_by(by)
-    except (ValueError, TypeError, InvalidSignature):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True
 
@@ -212,7 +214,7 @@ def _may_be_below(certificate: x509.Certificate) -> int:
     """How many authorities may be below this one; -1: it is none."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return -1
     if not found.ca:
         return -1
@@ -278,7 +280,7 @@ def _usage(**wanted: bool) -> x509.KeyUsage:
 def _uris(certificate: x509.Certificate) -> list[str]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return []
     return names.get_values_for_type(x509.UniformResourceIdentifier)
 

@@ -24,6 +24,7 @@ from pymesos_core.exits import RoleError
 from pymesos_core.private import read_file, read_private
 from pymesos_core.security.authority import chain_problem, identity_of
 from pymesos_core.security.identities import Identity, Kind, server_name
+from pymesos_core.security.reading import read_certificates
 from pymesos_core.security.revocations import Revocations
 from pymesos_core.text import os_problem
 
@@ -308,7 +309,7 @@ def _unreadable(error: OSError) -> CredentialsError:
 
 def _certificates(path: Path, pem: bytes) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(pem)
+        return read_certificates(pem)
     except ValueError as error:
         raise CredentialsError(f"{path} holds no certificates in PEM") from error
 

@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
-from cryptography import x509
-
 from pymesos_core.caller import Caller, Method
 from pymesos_core.security.identities import Identity, IdentityError, Kind, read_uri
 from pymesos_core.security.needs import need_of_path
+from pymesos_core.security.reading import read_certificate, read_certificates
 from pymesos_core.security.revocations import Revocations
 from pymesos_core.transport import CallError, Code
 
@@ -158,7 +157,7 @@ def _callers(may: frozenset[Kind]) -> str:
 def _told_by(pem: bytes) -> tuple[str, float]:
     """The serial number of a certificate, and the Unix time at which it ends. Raises CallError."""
     try:
-        certificate = x509.load_pem_x509_certificate(pem)
+        certificate = read_certificate(pem)
     except ValueError as error:
         raise CallError(Code.UNAUTHENTICATED, "the certificate cannot be read") from error
     return f"{certificate.serial_number:x}", certificate.not_valid_after_utc.timestamp()
@@ -168,7 +167,7 @@ def _told_by(pem: bytes) -> tuple[str, float]:
 def _vouching_for(serial: str, chain: bytes) -> tuple[str, ...]:
     """The serial numbers of a chain, but for that of the certificate itself."""
     try:
-        certificates = x509.load_pem_x509_certificates(chain)
+        certificates = read_certificates(chain)
     except ValueError:  # there is none
         return ()
     found = (f"{one.serial_number:x}" for one in certificates)

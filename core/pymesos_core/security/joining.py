@@ -46,6 +46,7 @@ from pymesos_core.security.credentials import (
 )
 from pymesos_core.security.identities import Identity, IdentityError, Kind
 from pymesos_core.security.issuing import put, put_authority, put_next_key
+from pymesos_core.security.reading import UNREADABLE, read_certificate, read_certificates, read_der
 from pymesos_core.security.secrets import KEY_FILE, KeyringError, merge_keys
 from pymesos_core.security.signing import make_request
 from pymesos_core.text import duration, one_line, os_problem
@@ -164,7 +165,7 @@ async def join(folder: Path, invitation: Invitation, kind: Kind | None = None) -
     )
     answer = await _ask(invitation.at, root, cluster, request)
     try:
-        leaf, *above = x509.load_pem_x509_certificates(answer.chain)
+        leaf, *above = read_certificates(answer.chain)
         who = identity_of(leaf)
         problem = answer_problem([leaf, *above], [root], time.time())
     except ValueError as error:
@@ -178,7 +179,7 @@ async def join(folder: Path, invitation: Invitation, kind: Kind | None = None) -
         raise JoinError(not_wanted(who.principal, there.principal))
     try:
         if answer.authority:
-            signing, *over = x509.load_pem_x509_certificates(answer.authority)
+            signing, *over = read_certificates(answer.authority)
             put_authority(folder, Authority(signing, authority_key, tuple(over)))
         if answer.secrets_key:
             merge_keys(folder / KEY_FILE, answer.secrets_key)
@@ -187,6 +188,8 @@ async def join(folder: Path, invitation: Invitation, kind: Kind | None = None) -
         raise _cannot_write(error) from error
     except KeyringError as error:
         raise JoinError(str(error)) from error
+    except ValueError as error:
+        raise JoinError(f"what {invitation.at} answered is no authority: {error}") from error
     return who
 
 
@@ -195,7 +198,7 @@ def _next_key(folder: Path) -> PrivateKey:
     try:
         kept = read_private(folder / NEXT_KEY, MAX_FILE_BYTES)
         found = serialization.load_pem_private_key(kept, password=None)
-    except (FileNotFoundError, ValueError, TypeError):
+    except (FileNotFoundError, *UNREADABLE):
         return new_key()
     return found if isinstance(found, PrivateKey) else new_key()
 
@@ -221,7 +224,7 @@ def _root_shown(invitation: Invitation) -> x509.Certificate:
         ) from error
     for der in shown:
         try:
-            certificate = x509.load_der_x509_certificate(der)
+            certificate = read_der(der)
         except ValueError:
             continue
         if fingerprint(certificate) == invitation.root:
@@ -276,7 +279,7 @@ def _holder(folder: Path) -> Identity | None:
     """
     try:
         written = read_file(folder / CERTIFICATE, MAX_FILE_BYTES)
-        return identity_of(x509.load_pem_x509_certificate(written))
+        return identity_of(read_certificate(written))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -6,13 +6,13 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from pymesos_core.complaints import Complaints
 from pymesos_core.private import read_file, read_private
 from pymesos_core.security.credentials import CredentialsError, Pem
+from pymesos_core.security.reading import read_certificates
 from pymesos_core.text import os_problem
 
 MAX_FILE_BYTES = 1 << 20
@@ -58,7 +58,7 @@ class PublicCertificate:
         except OSError as error:
             raise CredentialsError(os_problem(error)) from error
         try:
-            leaf = x509.load_pem_x509_certificates(written[0])[0]
+            leaf = read_certificates(written[0])[0]
         except ValueError as error:
             raise CredentialsError(f"{chain} holds no certificates in PEM") from error
         try:

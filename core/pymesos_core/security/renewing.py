@@ -11,8 +11,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from cryptography import x509
-
 from pymesos_core.addresses import HostPort
 from pymesos_core.complaints import Complaints
 from pymesos_core.coordination import Detector
@@ -28,6 +26,7 @@ from pymesos_core.security.authority import (
 )
 from pymesos_core.security.credentials import Credentials, CredentialsError, Pem
 from pymesos_core.security.issuing import put
+from pymesos_core.security.reading import read_certificates
 from pymesos_core.security.signing import Issued, SigningError, make_request
 from pymesos_core.streams import in_thread
 from pymesos_core.text import os_problem
@@ -88,8 +87,8 @@ async def renew(credentials: Credentials, ask: Ask) -> None:
     except SigningError as error:
         raise RenewalError(str(error)) from error
     try:
-        leaf, *above = x509.load_pem_x509_certificates(issued.chain)
-        roots = x509.load_pem_x509_certificates(issued.roots)
+        leaf, *above = read_certificates(issued.chain)
+        roots = read_certificates(issued.roots)
         same = identity_of(leaf) == credentials.identity and leaf.public_key() == key.public_key()
         problem = answer_problem([leaf, *above], roots, time.time())
     except ValueError as error:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -33,6 +33,7 @@ from pymesos_core.security.authority import (
 from pymesos_core.security.credentials import CERTIFICATE, MAX_FILE_BYTES, ROOTS
 from pymesos_core.security.identities import Identity, IdentityError
 from pymesos_core.security.issuing import SIGNING, SIGNING_KEY, put
+from pymesos_core.security.reading import UNREADABLE, read_certificate, read_certificates
 from pymesos_core.text import os_problem
 
 
@@ -63,7 +64,7 @@ def read_request(request: bytes) -> ec.EllipticCurvePublicKey:
     try:
         read = x509.load_der_x509_csr(request)
         key, whole = read.public_key(), read.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature):
+    except (*UNREADABLE, InvalidSignature):
         raise SigningError("the request is no certificate signing request in DER") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
         raise SigningError("the key of the request is not of the curve P-256")
@@ -98,9 +99,7 @@ class Signer:
         Raises SigningError, OSError.
         """
         try:
-            own = x509.load_pem_x509_certificate(
-                read_file(self._folder / CERTIFICATE, MAX_FILE_BYTES)
-            )
+            own = read_certificate(read_file(self._folder / CERTIFICATE, MAX_FILE_BYTES))
             me = identity_of(own)
         except (FileNotFoundError, ValueError):
             return  # who reads it says what is wrong with it
@@ -144,7 +143,7 @@ class Signer:
 
     def _roots(self) -> list[x509.Certificate]:
         try:
-            return x509.load_pem_x509_certificates(read_file(self._folder / ROOTS, MAX_FILE_BYTES))
+            return read_certificates(read_file(self._folder / ROOTS, MAX_FILE_BYTES))
         except (OSError, ValueError) as error:
             raise SigningError(f"the roots of this master cannot be read: {error}") from error
 

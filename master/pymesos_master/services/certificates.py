@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pymesos_core.following import ask_master, leader_of
@@ -14,6 +13,7 @@ from pymesos_core.security.audit import entry
 from pymesos_core.security.identities import Identity, IdentityError, Kind, read_principal
 from pymesos_core.security.joining import JOIN
 from pymesos_core.security.policy import ALLOWED
+from pymesos_core.security.reading import read_certificate
 from pymesos_core.security.secrets import KeyringError, key_file_bytes
 from pymesos_core.security.signing import Issued, Signer, SigningError, key_digest, read_request
 from pymesos_core.streams import in_thread
@@ -119,7 +119,7 @@ async def _record(
     key: ec.EllipticCurvePublicKey,
 ) -> None:
     """Have the audit tell of a certificate before it is handed out. Raises CallError."""
-    made = x509.load_pem_x509_certificate(issued.chain)
+    made = read_certificate(issued.chain)
     of = {
         "principal": to.principal,
         "new_serial": f"{made.serial_number:x}",
