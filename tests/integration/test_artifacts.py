@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import functools
 import gzip
 import hashlib
@@ -36,6 +37,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", self.path.removeprefix("/to/"))
             self.end_headers()
+        elif self.path == "/never":
+            with contextlib.suppress(OSError):
+                for _ in range(100_000):
+                    self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         else:
             super().do_GET()
 
@@ -329,6 +334,7 @@ def test_what_cannot_be_had_is_named(site: Site, tmp_path: Path) -> None:
         (f"file://{tmp_path}/secret", "--allow-host-paths"),
         (f"to/file://{tmp_path}/secret", "cannot be fetched|not HTTP"),
         ("http://127.0.0.1:1/x", "refused"),
+        ("never", "its server says only that it goes on"),
     ):
         with pytest.raises(ArtifactError, match=says):
             site.fetch(uri)

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from pymesos_core.outgoing import lanes, mailing, notifier
 from pymesos_core.outgoing.formats import rfc3339
+from pymesos_core.outgoing.lanes import UnsentError
 from pymesos_core.outgoing.notices import Notice
 from pymesos_core.outgoing.notifier import Notifier
 from pymesos_core.outgoing.receivers import Receiver, read_receivers
@@ -112,6 +113,14 @@ async def test_alertmanagers_are_told_again_and_each_of_them(
     assert {path for path, _, _ in server.got} == {"/a/api/v2/alerts", "/b/api/v2/alerts"}
     assert all(one["labels"] == LABELS for _, _, body in server.got for one in body)
     assert len(server.got) <= seen + 1  # what is over is told once to each
+
+
+async def test_a_test_names_the_alertmanager_that_did_not_take_it(server: Server) -> None:
+    it = told(f"r: {{kind: alertmanager, urls: ['{server.url}/a', '{server.url}/b']}}")
+    server.answers = [(200, {}), (200, {}), (422, {})]
+    with pytest.raises(UnsentError, match=r"^r \(address 2\): it answered with status 422"):
+        await it.notifier.test("r")
+    assert [path[:2] for path, _, _ in server.got] == ["/a", "/a", "/b"]
 
 
 async def test_what_was_known_before_a_restart_is_told_to_alertmanagers_alone(

@@ -32,6 +32,7 @@ MAX_BYTES = 16 * 1024**3
 TIMEOUT_S = 30.0  # without a byte
 SHA256 = re.compile(r"[0-9a-f]{64}")
 WRITABLE_IN_A_URI = re.compile(r"[!-~]+")
+MOST_STATUSES = 100  # of one answer
 WHOLE = (200, 203)  # answers that are all of a file
 
 
@@ -214,15 +215,35 @@ class Artifacts:
             path.unlink(missing_ok=True)
 
 
+class _Answer(http.client.HTTPResponse):
+    """An answer, before which a server may say a few times only that it goes on (100 Continue).
+
+    One that says it for ever would keep a thread, and with it the agent, busy.
+    """
+
+    _statuses = 0
+
+    def _read_status(self) -> tuple[str, int, str]:
+        self._statuses += 1
+        if self._statuses > MOST_STATUSES:
+            raise http.client.HTTPException("its server says only that it goes on")
+        read: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+        return read
+
+
 def _opener(on_socket: OnSocket) -> urllib.request.OpenerDirector:
     """An opener for HTTP alone of all that urllib can open: no redirection leads to a file."""
 
     class Plain(http.client.HTTPConnection):
+        response_class = _Answer
+
         def connect(self) -> None:
             super().connect()
             on_socket(self.sock)
 
     class Secure(http.client.HTTPSConnection):
+        response_class = _Answer
+
         def connect(self) -> None:
             super().connect()
             on_socket(self.sock)

@@ -17,7 +17,7 @@ from typing import Any
 
 from pymesos_core.exits import RoleError
 from pymesos_core.outgoing import formats
-from pymesos_core.outgoing.lanes import Lane
+from pymesos_core.outgoing.lanes import Lane, UnsentError
 from pymesos_core.outgoing.mailing import send_mail
 from pymesos_core.outgoing.notices import Notice
 from pymesos_core.outgoing.posting import Poster
@@ -123,9 +123,13 @@ class Notifier:
         text = "a test of pymesos: nothing is wrong"
         notice = Notice(f"test/{name}", name, labels, text, now_s)
         with self._tests.of(name):
-            for each in (notice, replace(notice, ended_s=now_s + 1)):
-                for lane in self._lanes[name]:
-                    await lane.once(each)
+            for lane in self._lanes[name]:
+                try:
+                    await lane.once(notice)
+                    await lane.once(replace(notice, ended_s=now_s + 1))
+                except UnsentError as error:
+                    which = f"{lane.name}: " if len(self._lanes[name]) > 1 else ""
+                    raise UnsentError(f"{which}{error}") from error
 
     def _put(self, notice: Notice) -> None:
         for lane in self._lanes[notice.receiver]:
