@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pymesos_core.discovery.zone import address_of
 from pymesos_proto.v1.names_pb2 import Exposed, NamedTask
 
 Address = tuple[str, int]  # an IP and a port
@@ -40,9 +41,11 @@ def routes_of(tasks: Iterable[NamedTask]) -> Routes:
         owner = (task.role, task.job, task.task)
         ports = {port.name: port.port for port in task.ports}
         for exposed in task.exposed:
-            if (port := ports.get(exposed.port_name)) is not None:
+            port, address = ports.get(exposed.port_name), address_of(named.ip)
+            # HAProxy starts with no route at all where an agent says a name in place of its IP.
+            if port is not None and address is not None:
                 owners = by_route.setdefault(_route(exposed), {})
-                owners.setdefault(owner, set()).add((named.ip, port))
+                owners.setdefault(owner, set()).add((str(address), port))
     served = {route: frozenset(by_route[route][min(by_route[route])]) for route in sorted(by_route)}
     refused = {owner: route for route, owners in by_route.items() for owner in sorted(owners)[1:]}
     return Routes(served, refused)

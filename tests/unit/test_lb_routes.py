@@ -43,6 +43,14 @@ class TestRoutes:
             assert routes.served == {SHOP: {("10.0.0.1", 31000)}}
             assert routes.refused == {("b", "shop", "web"): SHOP}
 
+    @pytest.mark.parametrize("ip", ["", "db.example", "10.0.0.9:1 weight 256", "fe80::1%eth0"])
+    def test_what_is_no_ip_reaches_no_configuration(self, ip: str) -> None:
+        """HAProxy would not start with it, and so serve none of the others."""
+        assert routes_of([named(ip), named()]).served == {SHOP: {("10.0.0.1", 31000)}}
+
+    def test_an_ip_is_as_haproxy_writes_it(self) -> None:
+        assert routes_of([named("2001:DB8::0001")]).served == {SHOP: {("2001:db8::1", 31000)}}
+
     def test_a_port_that_is_not_there_is_no_route(self) -> None:
         assert routes_of([named(to="admin")]).served == {}
 
