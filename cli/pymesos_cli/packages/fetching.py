@@ -115,6 +115,7 @@ def _from_far(location: str, name: str, most: int, timeout_s: float) -> bytes:
     except urllib.error.HTTPError as error:
         raise PackageError(f"{url} is answered {error.code} {quoted(str(error.reason))}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
-        said = getattr(error, "reason", error)
-        raise PackageError(f"{url} cannot be had: {quoted(str(said))}") from error
+        reason = getattr(error, "reason", error)
+        said = os_problem(reason) if isinstance(reason, OSError) else str(reason)
+        raise PackageError(f"{url} cannot be had: {quoted(said)}") from error
     return b"".join(parts)
