@@ -32,8 +32,15 @@ from pymesos_binpack.services.relayed import RelayedJobs
 from pymesos_binpack.shell import Binpack, StateError
 from pymesos_binpack.states import NOWHERE, check_not_moved
 from pymesos_core import VERSION
-from pymesos_core.addresses import ZkUrl
-from pymesos_core.coordination import Contender, Detector, MasterInfo, RegistryError, Term
+from pymesos_core.addresses import HostPort, ZkUrl
+from pymesos_core.coordination import (
+    Contender,
+    CoordinationError,
+    Detector,
+    MasterInfo,
+    RegistryError,
+    Term,
+)
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.coordination.zk_store import ZkStore, framework_url
 from pymesos_core.exits import ExitStatus
@@ -88,7 +95,7 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
         principal_of(outside),
     )
     serve_metrics(options.settings, process, lambda: leading_core(service), credentials)
-    audited = AuditedJobs(service, audit, files, outside)
+    audited = AuditedJobs(service, audit, files, outside, partial(standing_by, me, detector))
     add_service(server, audited)
     add_service(server, RelayedJobs(audited, outside))
     await process.start(server)
@@ -169,6 +176,16 @@ async def _keep_renewed(master: str, outside: Outside) -> None:
         await keep_renewed(outside, asking_leader(detector, outside.dial))
     finally:
         await detector.close()
+
+
+async def standing_by(me: MasterInfo, detector: Detector) -> list[HostPort]:
+    """Where the other instances are. Raises CallError."""
+    try:
+        found = await detector.masters()
+    except CoordinationError as error:
+        raise CallError(Code.UNAVAILABLE, f"{error}; try again") from error
+    others = (each.address for each in found if each.master_id != me.master_id)
+    return [address for address in others if address != NOWHERE]
 
 
 def elsewhere(me: MasterInfo, leader: MasterInfo | None) -> CallError:

@@ -16,6 +16,7 @@ from pymesos_binpack.services import asked
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_cli.access.audit import in_words
+from pymesos_core.addresses import HostPort
 from pymesos_core.caller import NOBODY, Caller, Method
 from pymesos_core.outside import OUTSIDE
 from pymesos_core.security.audit_files import AuditFiles
@@ -155,6 +156,20 @@ async def test_who_asks_a_framework_for_what_a_master_has_written_is_told(
     with pytest.raises(CallError, match="master: a framework has written no audit") as refused:
         await framework.ask("ReadAudit", ReadAuditRequest(master="h:1"))
     assert refused.value.code == Code.INVALID_ARGUMENT
+
+
+async def test_who_reads_it_hears_of_the_instances_that_stand_by(framework: Framework) -> None:
+    """They have written their own while they led, and answer nobody."""
+
+    async def others() -> list[HostPort]:
+        return [HostPort("10.0.0.7", 5060)]
+
+    inner = framework.service._service
+    service = AuditedJobs(inner, framework.audit, framework.files, OUTSIDE, others)
+    call: Any = SimpleNamespace(caller=ALICE)
+    answer = await service.ReadAudit(ReadAuditRequest(), call)
+    assert [*answer.others] == ["10.0.0.7:5060"]
+    assert not (await framework.ask("ReadAudit", ReadAuditRequest())).others
 
 
 async def test_without_one_calls_are_answered_all_the_same(framework: Framework) -> None:

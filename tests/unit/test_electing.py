@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from pymesos_binpack.answers import SubmitError
 from pymesos_binpack.core import BinpackCore
-from pymesos_binpack.electing import begin_life, compare, contend, elsewhere
+from pymesos_binpack.electing import begin_life, compare, contend, elsewhere, standing_by
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.life import Options, refusal
 from pymesos_binpack.main import _options
@@ -38,7 +38,13 @@ from pymesos_binpack.states import (
     jobs_in,
 )
 from pymesos_core.addresses import HostPort, parse_zk
-from pymesos_core.coordination import MasterInfo, RegistryError, StaleEpochError, Term
+from pymesos_core.coordination import (
+    CoordinationError,
+    MasterInfo,
+    RegistryError,
+    StaleEpochError,
+    Term,
+)
 from pymesos_core.coordination.standalone import EPOCH
 from pymesos_core.coordination.zk_store import IN_PARTS
 from pymesos_core.exits import ExitStatus, RemovedError, RoleError
@@ -508,3 +514,23 @@ def test_a_move_that_was_cut_short_asks_for_no_room_again() -> None:
     jobs = {("job", "j"): b"{}"}
     _bring(Opened("zk://h/p", store, {**jobs, MOVED: b"/s"}, 1), jobs, 2)
     assert written == [[Change(*MOVED, None), Change(*EPOCH, b"2")]]
+
+
+async def test_the_others_that_stand_by_are_known_from_zookeeper() -> None:
+    me, other = (MasterInfo(name, HostPort("10.0.0.1", n)) for n, name in ((1, "a"), (2, "b")))
+    moving = MasterInfo("c", NOWHERE)
+
+    class Detector:
+        problem: CoordinationError | None = None
+
+        async def masters(self) -> list[MasterInfo]:
+            if self.problem is not None:
+                raise self.problem
+            return [me, other, moving]
+
+    detector: Any = Detector()
+    assert await standing_by(me, detector) == [other.address]
+    detector.problem = CoordinationError("ZooKeeper is away")
+    with pytest.raises(CallError, match="ZooKeeper is away; try again") as refused:
+        await standing_by(me, detector)
+    assert refused.value.code == Code.UNAVAILABLE

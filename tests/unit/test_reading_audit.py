@@ -244,6 +244,18 @@ def test_a_framework_that_writes_none_is_named_and_nothing_is_missing(
     assert "the framework binpack: this framework writes no audit" in said.err
 
 
+def test_instances_that_stand_by_are_named(
+    masters: Masters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masters.framework = True
+    masters.pages = [pb.ReadAuditResponse(others=["10.0.0.7:5060", *("x" * 40)])]
+    monkeypatch.setattr(audit, "service", masters.service)
+    show(masters)
+    said = capsys.readouterr().err
+    told = "the framework binpack at '10.0.0.7:5060' stands by: what it wrote while it led is on"
+    assert told in " ".join(said.split()) and said.count("stands by") == audit.MOST_NAMED
+
+
 def test_what_a_framework_tells_is_marked(
     masters: Masters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

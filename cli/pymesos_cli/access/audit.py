@@ -48,9 +48,11 @@ async def show_audit(cluster: Cluster, wanted: Wanted, *, as_json: bool) -> None
             print(printable(in_words(line)))
     what = "nothing like that" if not shown else "that is all"
     note(
-        f"{what} in the audit of {' and '.join(reading.read)}; masters that do not run now, and"
-        f" instances of frameworks that stand by, have theirs on their own machines"
+        f"{what} in the audit of {' and '.join(reading.read)}; masters and instances of frameworks"
+        f" that do not run now have theirs on their own machines"
     )
+    for address in reading.standing_by:
+        note(f"{address} stands by: what it wrote while it led is on its own machine")
     for none in reading.none:
         note(none)
     if reading.missing:
@@ -58,6 +60,7 @@ async def show_audit(cluster: Cluster, wanted: Wanted, *, as_json: bool) -> None
 
 
 OF_FRAMEWORKS = "the framework "  # so the names of those begin
+MOST_NAMED = 20  # instances of a framework
 MAX_PAGES = 4096  # of a framework, which would be 1 GiB; a master is taken at its word
 
 
@@ -82,6 +85,7 @@ class Reading:
         )
         self.read: list[str] = []  # those that answered
         self.none: list[str] = []  # those that write none, as they say it
+        self.standing_by: list[str] = []  # instances of frameworks, which answer nobody
         self.missing: list[str] = []  # the others, and why
 
     async def lines(self) -> AsyncIterator[dict[str, Any]]:
@@ -91,7 +95,11 @@ class Reading:
         of_each = [self._of(leading, first)]
         for source in [*map(self._master, first.others), *await self._frameworks()]:
             try:
-                of_each.append(self._of(source, await source.page("")))
+                page = await source.page("")
+                of_each.append(self._of(source, page))
+                self.standing_by += (
+                    f"{source.name} at {quoted(at)}" for at in page.others[:MOST_NAMED]
+                )
             except NotFoundError as error:
                 self.none.append(f"{source.name}: {error.message}")
             except CliError as error:

@@ -5,12 +5,13 @@ The line is on the disk before its caller is answered. What cannot be written is
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pymesos_binpack.services.asked import Call
 from pymesos_binpack.services.jobs import JobsService
+from pymesos_core.addresses import HostPort
 from pymesos_core.errors import Problem
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.security.audit import Entry, Outcome, Value, entry
@@ -35,6 +36,11 @@ _NAMED = (
 _ANSWERED = {"job_id": "job_id", "version": "in_force"}  # and what that is called in a line
 
 Answer = Callable[[Any, Call], Awaitable[Any]]
+Others = Callable[[], Awaitable[Sequence[HostPort]]]
+
+
+async def _nobody_else() -> Sequence[HostPort]:
+    return ()
 
 
 class AuditedJobs:
@@ -48,12 +54,16 @@ class AuditedJobs:
         audit: Audit,
         files: AuditFiles | None = None,
         outside: Outside = OUTSIDE,
+        others: Others = _nobody_else,
     ) -> None:
-        """`files` are those that the audit is written to, if it is."""
+        """`files` are those that the audit is written to, if it is; `others` the instances of this
+        framework that stand by, and have written their own while they led.
+        """
         self._service = service
         self._audit = audit
         self._files = files
         self._outside = outside
+        self._others = others
 
     def __getattr__(self, name: str) -> Answer:
         """The method of the contract that is called so."""
@@ -102,7 +112,10 @@ class AuditedJobs:
                 "master: a framework has written no audit but its own; leave it empty here, and ask"
                 " the leading master for what masters have written",
             )
-        return await read_page(self._files, request, "pymesos-binpack")
+        answer = await read_page(self._files, request, "pymesos-binpack")
+        if not request.cursor:
+            answer.others.extend(map(str, await self._others()))
+        return answer
 
     async def _decided(self, name: str, request: Any, call: Call) -> Decision:
         """What allows a call, by the policy of now; a denial is written.
