@@ -131,7 +131,7 @@ def reference() -> str:
             if full_name not in {f"pymesos-{role}" for role in ROLES}:
                 parts.append(f"### {full_name}\n\n```\n{text.rstrip()}\n```")
     parts += ["## Settings of the servers", SETTINGS, *settings()]
-    parts.append("## Job file\n\nEvery key is in [job-files.md](job-files.md).")
+    parts.append("## Job file\n\nEvery key is in [jobs.md](jobs.md).")
     parts.append("## gRPC services")
     parts.append(
         "| service | call | request | response | file |\n|---|---|---|---|---|\n"
@@ -160,8 +160,8 @@ def failures() -> str:
 
 
 def job_files() -> str:
-    """docs/job-files.md, with the tables of all keys and an example of each."""
-    page = (DOCS / "job-files.md").read_text("utf-8")
+    """docs/jobs.md, with the tables of all keys and an example of each."""
+    page = (DOCS / "jobs.md").read_text("utf-8")
     head, _, rest = page.partition(KEYS)
     _, _, tail = rest.partition(END_OF_KEYS)
     examples = read_job_file(DOCS.parent / "frameworks/examples/every-key.yaml")
@@ -301,7 +301,7 @@ PAGES = {
     "life-cycles.md": life_cycles,
     "limits.md": limits_page,
     "reference.md": reference,
-    "job-files.md": job_files,
+    "jobs.md": job_files,
     "failures.md": failures,
     "containers.md": containers,
     "rollouts.md": rollouts,

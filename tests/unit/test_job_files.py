@@ -273,7 +273,7 @@ def test_every_key_has_an_example_that_can_be_launched() -> None:
 def test_every_key_is_in_the_reference() -> None:
     """W25: with what it is and an example, and of items of lists, too."""
     text = sections(EVERY_KEY)
-    assert text in (ROOT / "docs/job-files.md").read_text("utf-8"), "run `make docs`"
+    assert text in (ROOT / "docs/jobs.md").read_text("utf-8"), "run `make docs`"
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
     assert {row[0][3:-1] for row in rows} - {"(name)", "(any other)"} == set(keys_of(schema()))
     assert [row[0] for row in rows if row[-1] == " |" and "(" not in row[0]] == []

@@ -1,4 +1,4 @@
-"""The keys of job files as tables, from the schema, with those of items (docs/job-files.md)."""
+"""The keys of job files as tables, from the schema, with those of items (docs/jobs.md)."""
 
 from __future__ import annotations
 

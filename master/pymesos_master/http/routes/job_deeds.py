@@ -112,7 +112,7 @@ def _args(name: str, what: str) -> Parameter:
 
 
 FILE = (
-    _object("document", "The job: a job file as JSON (see docs/job-files.md); or else `text`."),
+    _object("document", "The job: a job file as JSON (see docs/jobs.md); or else `text`."),
     document("text", "A job file as it is written, as YAML or JSON.", JOB_TEXT.most),
     IN_FRAMEWORK,
     REQUEST_ID,
