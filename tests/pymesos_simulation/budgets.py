@@ -64,12 +64,12 @@ class Budgets:
         self, job: JobState, spec: TaskSpec, instances: list[Instance], floor: int
     ) -> None:
         rollout = job.rollouts.get(spec.name)
-        ready = [i for i in instances if _serves(job, i) and not i.saved.leaving]
+        ready = [i for i in instances if works(job, i) and not i.saved.leaving]
         for instance in instances:
             if instance.key in self._leaving or not instance.saved.leaving:
                 continue
             fewer = rollout is None and instance.index >= spec.instances
-            if fewer or not _serves(job, instance):
+            if fewer or not works(job, instance):
                 continue
             assert len(ready) >= floor, (
                 f"{instance.key} is stopped ({instance.saved.leaving}), {len(ready)} ready are"
@@ -86,7 +86,7 @@ class Budgets:
         return instance.saved.agent_id in self._draining
 
 
-def _serves(job: JobState, instance: Instance) -> bool:
+def works(job: JobState, instance: Instance) -> bool:
     """Whether it does its work, as it is meant: a promotion is durable before others are killed."""
     rollout = job.rollouts.get(instance.spec.name)
     ready = instance.state is Phase.RUNNING and bool(instance.saved.ready_since_s)

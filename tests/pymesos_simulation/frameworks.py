@@ -34,7 +34,15 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, FrameworkError, Scheduler
 from pymesos_sdk import core as sdk
 from pymesos_sdk.ledger import GIVEN_UP, is_over
-from pymesos_simulation import daemons, dependencies, periodic, restored, revocable, scaling
+from pymesos_simulation import (
+    daemons,
+    dependencies,
+    periodic,
+    preempted,
+    restored,
+    revocable,
+    scaling,
+)
 from pymesos_simulation.budgets import Budgets
 from pymesos_simulation.coordinator import URL, Coordinator, detector_of
 from pymesos_simulation.disk import Disk, SimulatedStore
@@ -224,7 +232,9 @@ class WatchedBinpack(bp.BinpackCore):
                 self.offered |= {offer.offer_id: offer.role for offer in event.offers}
             leaving, jobs = self._leaving(), set(self.jobs)
             served = set(self._ctx.roster.serving)
+            gone = preempted.of(self)
             effects = super().step(now, event)
+            preempted.check(self, preempted.of(self) - gone)
             if self.node.acts:
                 self.promises.check(self, event, effects, lambda: self.node.stored)
             if effects:  # else nobody has seen anything of what the step did

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pymesos_binpack import core as c
-from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness
 
@@ -46,3 +48,83 @@ def test_what_is_preempted_counts_as_missing_for_rollouts(held: bool) -> None:
     h.advance(1.0)
     killed = [e.task_id for e in h.of(c.Kill) if isinstance(e, c.Kill)]
     assert killed == [victim.saved.task_id], "one is missing already, and no other may be"
+
+
+def job(name: str, priority: int = 0, **task: Any) -> Job:
+    made = {"name": "t", "command": "x", "resources": {"cpus": 2, "mem": 10}, **task}
+    preempt = priority == 9
+    return parse_job({"name": name, "priority": priority, "preempt": preempt, "tasks": [made]})
+
+
+def service(name: str, instances: int = 1, **update: Any) -> Job:
+    rules = {"min_healthy_s": 0, **update}
+    return job(name, kind="service", instances=instances, update=rules)
+
+
+def filled(*jobs: tuple[Job, str]) -> BinpackHarness:
+    """Agents with no room for more: the instances of each job run on those that are named."""
+    h = BinpackHarness()
+    h.feed(c.Subscribed("f"))
+    for each, agents in jobs:
+        h.submit(each, f"low{len(h.core.jobs)}")
+        for agent in agents:
+            before = set(h.launched())
+            h.offer("cpus:2;mem:400", agent)
+            (task_id,) = set(h.launched()) - before
+            h.update(task_id, pb.TASK_RUNNING, agent=agent)
+    return h
+
+
+def preempted(h: BinpackHarness, instances: int = 1) -> list[str]:
+    """The jobs and agents of those that go for an urgent job."""
+    number = len(h.core.jobs)
+    h.submit(job(f"urgent{number}", 9, instances=instances), f"urgent{number}")
+    h.advance(2.0)
+    gone = [i for i in h.core.instances() if i.saved.preempted]
+    return sorted(f"{i.job_id.partition('-')[0]} {i.saved.agent_id}" for i in gone)
+
+
+SPARES_ONE = {"max_surge": 0, "max_unavailable": 1}
+
+
+def test_a_batch_task_goes_before_a_service_that_nobody_may_miss() -> None:
+    h = filled((service("web"), "a"), (job("batch", 5), "b"))
+    assert preempted(h) == ["batch b"]
+
+
+def test_a_service_goes_first_where_it_can_spare_one() -> None:
+    h = filled((service("web", **SPARES_ONE), "a"), (job("batch", 5), "b"))
+    assert preempted(h) == ["web a"]
+
+
+def test_what_nobody_else_makes_room_for_goes_beyond_the_budget() -> None:
+    """Else what is most urgent waits for ever where only services run."""
+    h = filled((service("web", 2), "ab"))
+    assert preempted(h, 2) == ["web a", "web b"]
+
+
+def test_two_at_once_take_from_one_budget() -> None:
+    """Also where each is made room for by itself."""
+    h = filled((service("web", 2, **SPARES_ONE), "ab"), (job("batch", 5), "c"))
+    assert preempted(h, 2) == ["batch c", "web a"]
+
+
+def test_one_after_another_takes_from_one_budget() -> None:
+    h = filled((service("web", 2, **SPARES_ONE), "ab"), (job("batch", 5), "c"))
+    assert preempted(h) == ["web a"]
+    assert preempted(h) == ["batch c", "web a"]
+
+
+def test_one_that_does_no_work_is_missed_by_nobody() -> None:
+    check = {"command": "true"}
+    not_ready = job("web", kind="service", readiness_check=check, update={"min_healthy_s": 0})
+    h = filled((not_ready, "a"), (job("batch", 5), "b"))
+    assert preempted(h) == ["web a"]
+
+
+def test_a_daemon_is_spared_by_its_own_budget() -> None:
+    """One may be missing; none does the work of another."""
+    daemon = job("agentd", kind="daemon", constraints=["hostname:UNLIKE:c"])
+    h = filled((daemon, "ab"), (job("batch", 5), "c"))
+    assert preempted(h) == ["agentd a"]
+    assert preempted(h) == ["agentd a", "batch c"]

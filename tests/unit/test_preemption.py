@@ -18,6 +18,7 @@ from pymesos_binpack.placement.preemption import (
     Preemption,
     RunningTask,
     preemption,
+    without,
 )
 from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_core.resource_values import count
@@ -165,3 +166,64 @@ def test_a_gang_for_which_there_is_no_room_takes_none() -> None:
     made = making.choose(gang(2, 5, "cpus:8;mem:10"), {})
     assert made is not None and set(made.victims) == {"a1", "b1"}
     assert making.choose(gang(1, 5, "cpus:8;mem:10"), {}) is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.integers(0, 2), st.sampled_from(KINDS), st.booleans())
+    ),
+    st.sampled_from(["cpus:3;mem:15", "cpus:1;mem:50", "cpus:1;gpus:1", "cpus:2;ports:[1-3]"]),
+)
+def test_nobody_is_missed_where_the_others_would_do(
+    there: list[tuple[str, int, str, bool]], text: str
+) -> None:
+    left = {agent.agent_id: agent.total for agent in AGENTS}
+    tasks: list[tuple[RunningTask, Resources]] = []
+    for number, (agent_id, lower, kind, missed) in enumerate(there):
+        if left[agent_id].contains(parse(kind)):
+            left[agent_id] = left[agent_id] - parse(kind)
+            task = running(f"r{number}", agent_id, lower, kind)
+            service = replace(task, service=f"s{number % 2}", spare=0 if missed else 9)
+            tasks.append((service, parse(kind)))
+    unit = gang(1, 2, text)
+    everyone = [task for task, _ in tasks]
+    spared = [task.task_id for task in everyone if task.spare and task.priority < 2]
+    made = preemption(unit, everyone, left, AGENTS, Placements(), {})
+    if made is not None and placed_without(spared, tasks, unit):
+        assert set(made.victims) <= set(spared)
+
+
+def test_whom_a_service_can_spare_goes_before_whom_it_cannot() -> None:
+    """As in Kubernetes: the budgets come first, and priorities then."""
+    tight = replace(running("tight", "a", 0, "cpus:8;mem:10"), service="s")
+    loose = replace(running("loose", "b", 2, "cpus:8;mem:10"), service="t", spare=1)
+    batch = running("batch", "b", 3, "cpus:8;mem:10")
+    wanted = gang(1, 5, "cpus:8;mem:10")
+    for there, victim in (([tight, loose], "loose"), ([tight, batch], "batch"), ([tight], "tight")):
+        made = preemption(wanted, there, {}, AGENTS, Placements(), {})
+        assert made is not None and made.victims == (victim,)
+
+
+def test_each_that_goes_is_one_that_its_service_can_spare_less() -> None:
+    there = [
+        replace(running(f"web{n}", agent, 0, "cpus:8;mem:10"), service="web", spare=1)
+        for n, agent in enumerate("ab")
+    ] + [running("batch", "c", 3, "cpus:8;mem:10")]
+    wanted = gang(2, 5, "cpus:8;mem:10")
+    made = preemption(wanted, there, {}, AGENTS, Placements(), {})
+    assert made is not None and made.victims == ("web0", "batch")
+    making = MakingRoom(there, {}, AGENTS, Placements(), ())
+    chosen = [making.choose([replace(task, gang="")], {}) for task in wanted]
+    assert [made.victims for made in chosen if made is not None] == [("web0",), ("batch",)]
+    left = without(there, ("web0",))
+    assert [(task.task_id, task.spare) for task in left] == [("web1", 0), ("batch", 0)]
+
+
+def test_who_need_not_go_is_spared_the_most_important_first() -> None:
+    there = [
+        running("least", "a", 0, "cpus:2;mem:10"),
+        running("more", "a", 1, "cpus:2;mem:10"),
+        running("large", "a", 2, "cpus:4;mem:70"),
+    ]
+    made = preemption(gang(1, 5, "cpus:6;mem:60"), there, {}, AGENTS[:1], Placements(), {})
+    assert made is not None and set(made.victims) == {"least", "large"}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from pymesos_binpack.core import versions
 from pymesos_binpack.core.context import KEPT, Context
 from pymesos_binpack.core.effects import Accept, Decline, Revive, Suppress
 from pymesos_binpack.core.then import KillStored, LaunchStored
+from pymesos_binpack.jobs.budgets import spares
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import (
     gang_problem,
@@ -90,7 +91,7 @@ def _place(ctx: Context, placement: Placement[Instance], offers: list[AgentOffer
     evictions = placement.evict(
         round_,
         lambda instance: _may_preempt(ctx, instance),
-        lambda: _running(ctx, placement.role),
+        lambda below: preemptible(ctx, placement.role, below),
     )
     for eviction in evictions:
         _evict(ctx, eviction)
@@ -207,15 +208,24 @@ def _may_preempt(ctx: Context, instance: Instance) -> bool:
     return ctx.roster.job_of(instance).job.preempt and again
 
 
-def _running(ctx: Context, role: str) -> Iterator[RunningTask]:
-    """The tasks of a role: what others free is for whom the master offers it to."""
+def preemptible(ctx: Context, role: str, below: int) -> Iterator[RunningTask]:
+    """The tasks of a role that may be killed for one of a priority: those of a lower one.
+
+    What tasks of other roles free is for whom the master offers it to.
+    """
+    spare: dict[str, Mapping[str, int]] = {}  # of each job that was met
     for instance in ctx.roster.by_task.values():
-        job = ctx.roster.job_of(instance).job
+        job = ctx.roster.job_of(instance)
+        if job.job.role != role or job.job.priority >= below:
+            continue
         ends = instance.killing or instance.saved.preempted
         ends = ends or instance.saved.agent_id in ctx.draining  # nothing of which is offered
         ends = ends or instance.spec.revocable  # what it runs on is for nothing else
-        if job.role == role and instance.saved.state == pb.TASK_RUNNING and not ends:
-            yield running_task(instance, job.priority)
+        if instance.saved.state != pb.TASK_RUNNING or ends:
+            continue
+        if job.job_id not in spare:
+            spare[job.job_id] = spares(job, ctx.steady_s, ctx.draining.keys())
+        yield running_task(instance, job.job.priority, spare[job.job_id].get(instance.key))
 
 
 def _evict(ctx: Context, eviction: Eviction[Instance]) -> None:

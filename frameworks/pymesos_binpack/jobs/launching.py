@@ -116,8 +116,11 @@ def gang_problem(job: Job) -> str | None:
     return None
 
 
-def running_task(instance: Instance, priority: int) -> RunningTask:
-    """What preemption may think away."""
+def running_task(instance: Instance, priority: int, spare: int | None) -> RunningTask:
+    """What preemption may think away; `spare` is how many of its service may be missing, with it.
+
+    None: it is missed by nobody.
+    """
     spec, saved = instance.spec, instance.saved
     return RunningTask(
         saved.task_id,
@@ -126,6 +129,8 @@ def running_task(instance: Instance, priority: int) -> RunningTask:
         spec.scalars,
         frozenset(saved.ports),
         saved.devices,
+        "" if spare is None else instance.group,
+        spare or 0,
     )
 
 

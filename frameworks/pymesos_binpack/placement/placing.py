@@ -14,7 +14,7 @@ from pymesos_binpack.placement.agents import KnownAgents, Placements
 from pymesos_binpack.placement.hand import AgentOffers, OffersInHand
 from pymesos_binpack.placement.packing import Policy, Workload
 from pymesos_binpack.placement.planner import Launch, Situation, plan
-from pymesos_binpack.placement.preemption import RunningTask, preemption
+from pymesos_binpack.placement.preemption import RunningTask, preemption, without
 from pymesos_binpack.placement.queue import Queue, W, to_plan
 from pymesos_binpack.placement.tasks import PendingTask, Refusal
 from pymesos_core.resources import Resources
@@ -194,12 +194,12 @@ class Placement(Generic[W]):
         self,
         round_: _Round[W],
         may_preempt: Callable[[W], bool],
-        running: Callable[[], Iterable[RunningTask]],
+        running: Callable[[int], Iterable[RunningTask]],
     ) -> list[Eviction[W]]:
         """Whom to kill for those that may have others killed and were not placed.
 
-        Victims end at different times. Meanwhile nothing less urgent gets what is free where they
-        are, themselves included.
+        `running` are the tasks of a lower priority than a given one. Victims end at different
+        times. Meanwhile nothing less urgent gets what is free where they are, themselves included.
         """
         units: dict[str, list[PendingTask]] = {}
         for task in round_.tasks:
@@ -211,9 +211,10 @@ class Placement(Generic[W]):
         lasting = (offer for offer in round_.offers if not offer.revocable)
         free = {offer.agent.agent_id: offer.available for offer in lasting}
         kept = dict(round_.situation.kept)
-        there = list(running())
+        most_urgent = sorted(units.values(), key=lambda unit: -unit[0].priority)
+        there = list(running(most_urgent[0][0].priority))
         out: list[Eviction[W]] = []
-        for unit in sorted(units.values(), key=lambda unit: -unit[0].priority):
+        for unit in most_urgent:
             priority = unit[0].priority
             agents = [a for a in self.agents if kept.get(a.agent_id, priority - 1) < priority]
             homes = {task.task_id: task.home for task in unit if task.home}
@@ -221,6 +222,7 @@ class Placement(Generic[W]):
             if made is None:
                 continue
             kept |= dict.fromkeys(made.agents, priority)
+            there = without(there, made.victims)
             waiters = [round_.who[task.task_id] for task in unit]
             out.append(Eviction(waiters, made.victims, made.agents))
         return out

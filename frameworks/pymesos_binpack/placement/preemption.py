@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
 from pymesos_binpack.placement.eligibility import refusal_of_agent
@@ -16,7 +17,11 @@ from pymesos_core.resources import Resources, devices
 
 @dataclass(frozen=True)
 class RunningTask:
-    """A task that runs; `devices` are its GPUs, in thousandths of each, `ports` its own."""
+    """A task that runs; `devices` are its GPUs, in thousandths of each, `ports` its own.
+
+    `spare` is how many of its `service` may end, itself among them, by the budget that rollouts and
+    drains have. No service: nobody misses it.
+    """
 
     task_id: str
     agent_id: str
@@ -24,6 +29,8 @@ class RunningTask:
     scalars: Mapping[str, int]
     ports: frozenset[int]
     devices: Mapping[str, int]
+    service: str = ""
+    spare: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,7 @@ class MakingRoom:
         }
         self._placed = placed.copy()
         self._gone: set[str] = set()  # task ids
+        self._missing: Counter[str] = Counter()  # of them, by service
         self._on: dict[str, list[RunningTask]] = {}
         for task in running:
             self._on.setdefault(task.agent_id, []).append(task)
@@ -116,13 +124,14 @@ class MakingRoom:
         nobody has to go.
 
         `homes` are the agents that have the volumes of a task, by task id. One task after another
-        goes to the agent where the most important victim is the least important, then where the
-        fewest go.
+        goes to the agent where the fewest go that their services cannot spare, then where the most
+        important victim is the least important, then where the fewest go.
         """
         rooms, gone = dict(self._rooms), dict[str, RunningTask]()
+        missing = self._missing.copy()
         used: set[str] = set()
         for number, wanted in enumerate(unit):
-            best = self._best(wanted, rooms, gone.keys() | self._gone, homes)
+            best = self._best(wanted, rooms, gone.keys() | self._gone, missing, homes)
             if best is None:
                 for placed in unit[:number]:
                     self._placed.undo(placed.group)
@@ -131,10 +140,11 @@ class MakingRoom:
             for victim in victims:
                 rooms[agent.agent_id] = rooms[agent.agent_id].plus(victim)
                 gone[victim.task_id] = victim
+                missing[victim.service] += 1
             rooms[agent.agent_id] = rooms[agent.agent_id].minus(wanted)
             self._placed.add(wanted.group, agent.attributes)
             used.add(agent.agent_id)
-        self._rooms = rooms
+        self._rooms, self._missing = rooms, missing
         self._gone |= gone.keys()
         return Preemption(tuple(gone), frozenset(used)) if gone else None
 
@@ -143,9 +153,10 @@ class MakingRoom:
         wanted: PendingTask,
         rooms: Mapping[str, _Room],
         gone: Set[str],
+        missing: Counter[str],
         homes: Mapping[str, str],
     ) -> tuple[OfferedAgent, list[RunningTask]] | None:
-        best: tuple[tuple[int, int], OfferedAgent, list[RunningTask]] | None = None
+        best: tuple[tuple[int, int, int], OfferedAgent, list[RunningTask]] | None = None
         for agent in self._agents:
             if homes.get(wanted.task_id, agent.agent_id) != agent.agent_id:
                 continue
@@ -156,10 +167,10 @@ class MakingRoom:
                 for task in self._on.get(agent.agent_id, ())
                 if task.priority < wanted.priority and task.task_id not in gone
             ]
-            victims = _fewest(wanted, lower, rooms[agent.agent_id])
+            victims = _fewest(wanted, lower, rooms[agent.agent_id], missing)
             if victims is not None:
                 highest = max((victim.priority for victim in victims), default=-1)
-                cost = (highest, len(victims))
+                cost = (len(_missed(victims, missing)), highest, len(victims))
                 if best is None or cost < best[0]:
                     best = (cost, agent, victims)
         return best[1:] if best is not None else None
@@ -178,6 +189,17 @@ def preemption(
     return MakingRoom(running, free, agents, placed, ports).choose(unit, homes)
 
 
+def without(there: Sequence[RunningTask], victims: Iterable[str]) -> list[RunningTask]:
+    """Those that are left when some have gone, each with what its service can spare then."""
+    gone = frozenset(victims)
+    missing = Counter(task.service for task in there if task.task_id in gone)
+    return [
+        replace(task, spare=task.spare - missing[task.service])
+        for task in there
+        if task.task_id not in gone
+    ]
+
+
 def _room(free: Resources | None, by_number: Iterable[int]) -> _Room:
     if free is None:
         return _Room({}, 0, frozenset(), {})
@@ -188,22 +210,37 @@ def _room(free: Resources | None, by_number: Iterable[int]) -> _Room:
 
 
 def _fewest(
-    task: PendingTask, lower: Iterable[RunningTask], room: _Room
+    task: PendingTask, lower: Iterable[RunningTask], room: _Room, missing: Counter[str]
 ) -> list[RunningTask] | None:
-    """Choose the lowest priority first, then the largest, and spare whom need not go."""
+    """Choose whom his service can spare first, then the lowest priority, then the largest.
+
+    Of these the last are spared first that need not go.
+    """
     chosen: list[RunningTask] = []
     least_first = sorted(lower, key=lambda r: (r.priority, -sum(r.scalars.values()), r.task_id))
+    missed = {victim.task_id for victim in _missed(least_first, missing)}
+    least_first.sort(key=lambda r: r.task_id in missed)
     for victim in least_first:
         if _with(room, chosen).fits(task):
             break
         chosen.append(victim)
     if not _with(room, chosen).fits(task):
         return None
-    for victim in list(chosen):
+    for victim in reversed(chosen):
         rest = [other for other in chosen if other is not victim]
         if _with(room, rest).fits(task):
             chosen = rest
     return chosen
+
+
+def _missed(victims: Iterable[RunningTask], missing: Counter[str]) -> list[RunningTask]:
+    """Whom their services cannot spare, if they go one after another and some are missing."""
+    gone, out = missing.copy(), list[RunningTask]()
+    for victim in victims:
+        gone[victim.service] += 1
+        if victim.service and gone[victim.service] > victim.spare:
+            out.append(victim)
+    return out
 
 
 def _with(room: _Room, gone: Iterable[RunningTask]) -> _Room:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 
 from pymesos_binpack.core import BinpackCore
-from pymesos_binpack.jobs.launching import running_task
 from pymesos_binpack.jobs.where import Where, preempt, room_of, where_they_go
-from pymesos_binpack.placement.preemption import RunningTask
 from pymesos_binpack.specs import Job
 from pymesos_core.resource_values import ResourceError
 from pymesos_core.text import count_of, cut
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb
-from pymesos_proto.v1 import types_pb2
 
 MOST_PLANNED = 500  # instances: those of more are alike
 MOST_PLACES, MOST_VICTIMS = 1000, 100  # that are told of a task
@@ -48,7 +44,10 @@ class Places:
             except ResourceError as error:
                 raise CallError(Code.INVALID_ARGUMENT, f"agents: {error}") from None
             runs = _runs(core, response.job_id)
-            running = [*_running(core, job, response.job_id)] if job.preempt else []
+            # Its own tasks have its priority once it is applied.
+            lower = core.preemptible(job.role, job.priority) if job.preempt else ()
+            own = f"{response.job_id}."
+            running = [task for task in lower if not task.task_id.startswith(own)]
 
             def planned() -> Where:
                 policy = core.packing_policy
@@ -75,16 +74,6 @@ def _runs(core: BinpackCore, job_id: str) -> list[tuple[str, str]]:
         for instance in (job.instances if job is not None else ())
         if instance.live
     ]
-
-
-def _running(core: BinpackCore, job: Job, job_id: str) -> Iterator[RunningTask]:
-    """The tasks of its role that may be killed for it, once it is applied."""
-    for instance in core.instances():
-        of = core.jobs[instance.job_id].job
-        ends = instance.killing or instance.saved.preempted
-        if of.role == job.role and instance.saved.state == types_pb2.TASK_RUNNING and not ends:
-            # Its own tasks have its priority at once.
-            yield running_task(instance, job.priority if instance.job_id == job_id else of.priority)
 
 
 def _of_task(core: BinpackCore, name: str, where: Where, *, shown: bool) -> pb.TaskPlaces:

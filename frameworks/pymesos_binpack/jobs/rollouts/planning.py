@@ -27,12 +27,13 @@ class Plan:
 
     def may_stop(self, member: Member) -> bool:
         """Return whether enough that are ready are left without an instance."""
-        if self.is_free(member):
-            return True
+        return self.is_free(member) or self.spare(member) >= self.seen.counts(member)
+
+    def spare(self, member: Member) -> int:
+        """Return how many that are ready may be missing, an instance among them."""
         seen = self.seen
-        one = seen.counts(member)
-        common = not seen.is_common(member.index) or self._common - one >= seen.floor
-        return common and self._ready - one >= seen.floor
+        ready = min(self._ready, self._common) if seen.is_common(member.index) else self._ready
+        return ready - seen.floor
 
     def stop(self, member: Member, why: str) -> None:
         """Stop an instance. May be called for one that was stopped already."""
