@@ -95,6 +95,11 @@ class Quarantined:
                 out[saved.task_id] = saved.agent_id
         return out
 
+    @cached_property
+    def agents(self) -> frozenset[str]:
+        """Where those tasks run."""
+        return frozenset(self.live_tasks().values())
+
     def may_have(self, volume: KeptVolume) -> bool:
         """Whether it has a volume or waits for it, as far as what is stored can be read."""
         if self.name != volume.job or self.role not in ("", volume.role):

@@ -162,6 +162,28 @@ class TestAgentsThatGo:
         h.advance(1.0)
         assert killed(h) == [first]
 
+    @pytest.mark.parametrize("discard", [False, True])
+    def test_what_runs_of_a_job_in_quarantine_is_not_left(
+        self, h: BinpackHarness, discard: bool
+    ) -> None:
+        h.submit(daemon())
+        (first,) = run_on(h, "a")
+        h.submit(BATCH, "k")
+        (batch,) = run_on(h, "a")
+        again = BinpackHarness({**h.records, ("quarantine", "k-k"): b"a fault"})
+        again.feed(c.Subscribed("f"))
+        again.update(first, pb.TASK_RUNNING)
+        again.feed(c.AgentDraining("a", WALL_S + 3600.0))
+        again.advance(10.0)
+        assert killed(again) == []
+        again.feed(c.QuarantineReleased("k-k", discard))
+        again.advance(1.0)
+        assert killed(again) == ([batch, first] if discard else [])
+        if not discard:
+            update(again, batch, pb.TASK_FINISHED)
+            again.advance(1.0)
+            assert killed(again) == [first]
+
     def test_one_that_ends_while_others_leave_is_not_awaited(self, h: BinpackHarness) -> None:
         h.submit(daemon())
         (first,) = run_on(h, "a")

@@ -88,8 +88,17 @@ class Context:
 
     @property
     def agents(self) -> Agents:
-        """What is known of agents, for daemons and what leaves those that are drained."""
-        return Agents(self.placements.agents, self.draining.keys(), self.roster.serving)
+        """What is known of agents, for daemons and what leaves those that are drained.
+
+        What runs of jobs in quarantine may be of any kind, and is served like the rest.
+        """
+        aside = self.quarantined.values()
+        serving = {
+            agent_id
+            for agent_id in self.draining
+            if agent_id in self.roster.serving or any(agent_id in q.agents for q in aside)
+        }
+        return Agents(self.placements.agents, self.draining.keys(), serving)
 
     def placement_of(self, instance: Instance) -> Placement[Instance]:
         """Where an instance waits, and is offered what it may be launched on."""

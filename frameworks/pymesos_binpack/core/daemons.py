@@ -26,7 +26,7 @@ def follow(ctx: Context) -> None:
 
 def on_left(ctx: Context, agent_id: str) -> None:
     """A task of another kind has ended: of an agent that is drained it may have been the last."""
-    if agent_id in ctx.draining and agent_id not in ctx.roster.serving:
+    if agent_id in ctx.draining and agent_id not in ctx.agents.serving:
         look(ctx)
 
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pymesos_binpack.core import alerting, data, serving, submissions, subscription, versions
+from pymesos_binpack.core import (
+    alerting,
+    daemons,
+    data,
+    serving,
+    submissions,
+    subscription,
+    versions,
+)
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Kill, Reconcile, Released
 from pymesos_binpack.core.then import ReleaseAwaited, ReleaseStored
@@ -63,7 +71,7 @@ def on_release_stored(ctx: Context, job: JobState) -> None:
         then = [Released(job_id, _still(error))]
         ctx.store("a job is back in quarantine", set_aside(job_id, why(error)), then=then)
         return
-    del ctx.quarantined[job_id]
+    _leave(ctx, ctx.quarantined[job_id])
     if live := tuple((i.saved.task_id, i.saved.agent_id) for i in job.instances if i.live):
         ctx.say(Reconcile(live))
     data.probe(ctx, None, job.instances)
@@ -78,8 +86,15 @@ def on_release_stored(ctx: Context, job: JobState) -> None:
     ctx.placements.of(job.job.role).demand()
 
 
-def _discard(ctx: Context, aside: Quarantined) -> None:
+def _leave(ctx: Context, aside: Quarantined) -> None:
+    """A job is set aside no more: its tasks are known, or are to end."""
     del ctx.quarantined[aside.job_id]
+    for agent_id in sorted(aside.agents):
+        daemons.on_left(ctx, agent_id)
+
+
+def _discard(ctx: Context, aside: Quarantined) -> None:
+    _leave(ctx, aside)
     ctx.roster.requests.pop(aside.request_id, None)
     alerting.forget(ctx, aside.job_id)
     live = aside.live_tasks()

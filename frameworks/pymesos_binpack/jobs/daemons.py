@@ -7,7 +7,7 @@ its daemons last: they serve the others there.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -38,13 +38,13 @@ def kind_problem(before: Job, now: Job) -> str | None:
 class Agents:
     """What is known of the agents.
 
-    Those that were seen, of these the ones being drained, and those where tasks of ours run that
-    are no daemons'.
+    Those that were seen, of these the ones being drained, and of those the ones where tasks of ours
+    run that are no daemons'.
     """
 
     known: KnownAgents = field(default_factory=KnownAgents)
     draining: Set[str] = frozenset()
-    serving: Container[str] = frozenset()
+    serving: Set[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
