@@ -13,6 +13,8 @@ after it runs. All that is kept goes through JSON at each decision, as if the fr
 - listing: 10,000 jobs of 5 instances in the state directory of a real framework; until it serves
   them, and pages of the listing as `pymesos-cli jobs` asks for them; its CPU until it serves and
   during the first page.
+- drain: 20 services of one instance, each ready five seconds after its start, on an agent that is
+  drained; until all have left it, and how many had ended before their successor could be ready.
 - haproxy (with --haproxy, and nothing else): ten rollouts and ten rollbacks of real servers behind
   HAProxy, fed as deploy/haproxy shows, with requests at a steady rate, however slowly they are
   answered; how many were sent a second, and how many failed.
@@ -26,6 +28,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,9 +47,13 @@ from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
 from pymesos_testing.binpack_harness import BinpackHarness
+from pymesos_testing.cli import Cli
 from pymesos_testing.components import MissingError, Role, Roles, cpu_s_of, passable_folder
 from pymesos_testing.proxied import RETRIES, Load, begin, change, proxied
 from pymesos_testing.rollout_world import Kind, World
+
+time_of = datetime.fromisoformat
+READY_AFTER_S = 5  # of those that leave an agent
 
 
 @contextmanager
@@ -251,6 +258,52 @@ def _spread(pages: list[Page]) -> dict[str, float]:
     return {"median": round(took_ms[len(took_ms) // 2], 1), "worst": round(took_ms[-1], 1)}
 
 
+def drain(services: int) -> dict[str, object]:
+    """Services of one instance that leave an agent, with real processes."""
+    with passable_folder() as folder:
+        roles = Roles(folder)
+        try:
+            master = roles.master()
+            for name in ("a", "b"):
+                has = ("--resources", "cpus:4;mem:4096", "--runtime", "process")
+                roles.agent(master.address, name, *has, "--kill-tasks-on-exit")
+            roles.binpack(master.address)
+            cli = Cli(master.address)
+            cli.wait_for_agents(2)
+            cli.ok("cordon", "b")
+            cli.ok("apply", "-", "--wait", text=json.dumps(_of_one_instance(services)))
+            cli.ok("activate", "b")
+            begin_s = time.monotonic()
+            cli.ok("drain", "a", "--wait")
+            took_s = time.monotonic() - begin_s
+            tasks = cli.json("tasks", "--all")
+        finally:
+            roles.close()
+    ready_after = timedelta(seconds=READY_AFTER_S)
+    old = {t["name"]: time_of(t["finished_at"]) for t in tasks if t["hostname"] == "a"}
+    moved = {t["name"]: time_of(t["started_at"]) for t in tasks if t["hostname"] == "b"}
+    dips = sum(ended < moved[name] + ready_after for name, ended in old.items())
+    assert len(moved) == len(old) == services, f"{len(moved)} of {len(old)} have moved"
+    return {
+        "services": services,
+        "ready_after_s": READY_AFTER_S,
+        "left_after_s": round(took_s, 1),
+        "dips": dips,
+    }
+
+
+def _of_one_instance(services: int) -> dict[str, object]:
+    """A job of services that are ready a while after their start."""
+    check = {"command": "test -e ready", "delay_s": 0, "interval_s": 0.2}
+    task = {
+        "kind": "service",
+        "command": f"sleep {READY_AFTER_S}; touch ready; exec sleep 1000",
+        "resources": {"cpus": 0.1, "mem": 16},
+        "readiness_check": check,
+    }
+    return {"name": "shop", "tasks": [{"name": f"s{n}", **task} for n in range(services)]}
+
+
 def behind_haproxy(instances: int, changes: int, rate_per_s: float) -> dict[str, object]:
     """Versions of real servers that come and go while they are asked."""
     with passable_folder() as folder:
@@ -300,7 +353,7 @@ def main(
     rate: float,
     as_json: bool,
 ) -> None:
-    """Measure a bad rollout, a large one, many, and the listing; or servers behind HAProxy."""
+    """Measure rollouts, the listing of jobs and a drain; or servers behind HAProxy."""
     if haproxy:
         try:
             figures = {"haproxy": behind_haproxy(instances, changes, rate)}
@@ -313,6 +366,7 @@ def main(
             "many": many(services, rollouts),
             "framework": framework(services, rollouts, 1000),
             "listing": listing(10 * services),
+            "drain": drain(20),
         }
     if as_json:
         print(json.dumps(figures))

@@ -8,7 +8,9 @@ import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_binpack.placement import preemption
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_simulation import preempted as simulated
 from pymesos_testing.binpack_harness import BinpackHarness
 
 LOW = {
@@ -128,3 +130,19 @@ def test_a_daemon_is_spared_by_its_own_budget() -> None:
     h = filled((daemon, "ab"), (job("batch", 5), "c"))
     assert preempted(h) == ["agentd a"]
     assert preempted(h) == ["agentd a", "batch c"]
+
+
+def test_the_simulator_finds_services_that_go_before_batch_tasks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Few of its seeds preempt where both are: this bug is planted here."""
+    fine = filled((service("web"), "a"), (job("batch"), "a"))
+    assert preempted(fine) == ["batch a"]
+    simulated.check(fine.core, simulated.of(fine.core))
+    monkeypatch.setattr(
+        preemption, "_missed", lambda victims, _: [v for v in victims if not v.service]
+    )
+    wrong = filled((service("web"), "a"), (job("batch"), "a"))
+    assert preempted(wrong) == ["web a"]
+    with pytest.raises(AssertionError, match="though batch tasks might go"):
+        simulated.check(wrong.core, simulated.of(wrong.core))
