@@ -33,6 +33,7 @@ from pymesos_master.core import Config
 from pymesos_master.core import events as ev
 from pymesos_master.mesos import relaying
 from pymesos_master.mesos.authenticating import Authenticator
+from pymesos_master.mesos.operators.api import MORE_LOGS
 from pymesos_master.mesos.server import MesosServer
 from pymesos_master.queries import Queries
 from pymesos_master.services.leading import Leadership
@@ -287,6 +288,12 @@ async def test_who_only_looks_reads_no_file(cluster: Cluster) -> None:
         assert (await cluster.call(who, "SET_LOGGING_LEVEL", **quiet)).status == status
     denied = {one["method"] for one in cluster.sink.lines if one["decision"] == "denied"}
     assert denied >= {"Sandbox.ReadFile", "Sandbox.ListFiles", "Sandbox.Exec"}
+    (told,) = [one for one in cluster.sink.lines if one["method"] == "SET_LOGGING_LEVEL"]
+    assert (told["object"], told["verb"], told["decision"]) == (
+        {"agent_id": "a"},
+        "policy",
+        "allowed",
+    )
 
 
 async def test_nobody_is_let_in_without_credentials(cluster: Cluster) -> None:
@@ -406,10 +413,12 @@ def test_an_agent_is_told_of_no_right_that_is_not_used() -> None:
         (b"", relaying.Deed(relaying.EXEC), (0, 1)),
         (None, None, (0, 1)),
         (None, relaying.Deed(relaying.LIST_FILES), (1, 1)),
+        (b"", relaying.Deed(MORE_LOGS), (0, 0)),
     ]:
         told = relaying.Passed(body, may, deed).rights
         assert (len(told.files), len(told.exec)) == left
-        assert (list(told.read), told.logging) == (["a"], True)
+        of_logging = deed is not None and deed.call == MORE_LOGS
+        assert (list(told.read), told.logging) == (["a"], of_logging)
 
 
 async def test_what_a_command_reads_ends_when_its_caller_may_no_more(

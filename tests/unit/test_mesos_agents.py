@@ -18,7 +18,7 @@ from pymesos_agent.containers.sessions import Entry, Session
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core import events as ev
 from pymesos_agent.mesos import server
-from pymesos_agent.mesos.operators import files, sessions
+from pymesos_agent.mesos.operators import files, sessions, showing
 from pymesos_agent.mesos.operators.api import Call
 from pymesos_agent.mesos.operators.endpoints import PATHS
 from pymesos_agent.runtimes.interface import Runtime
@@ -26,6 +26,8 @@ from pymesos_agent.services.executor import ExecutorStreams
 from pymesos_agent.settings import AgentSettings
 from pymesos_core.mesos import media
 from pymesos_core.mesos.http import BODY_S
+from pymesos_core.resources import parse, to_proto
+from pymesos_core.security.roles import EVERY, read_roles
 from pymesos_core.serving import Listen
 from pymesos_core.tasks import running
 from pymesos_proto.mesos.v1 import agent_pb2 as mesos_agent
@@ -106,6 +108,13 @@ async def test_containers_with_what_they_use(agent: Agent) -> None:
     assert await agent.get("/containers", container_id="x") == []
     (statistics,) = await agent.get("/monitor/statistics")
     assert statistics["source"] == "t" and "status" not in statistics
+
+
+def test_an_agent_is_shown_without_what_is_reserved_for_others() -> None:
+    info = pb.AgentInfo(resources=to_proto(parse("cpus:1;cpus(dev/a):2;cpus(ops):3")))
+    for patterns, amounts in (("dev/a", [1.0, 2.0]), (EVERY, [1.0, 2.0, 3.0])):
+        shown = showing.agent_info(info, "a", 5051, read_roles([patterns]))
+        assert sorted(one.scalar.value for one in shown.resources) == amounts
 
 
 async def test_the_agent_itself(agent: Agent) -> None:

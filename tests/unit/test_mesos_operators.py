@@ -19,7 +19,7 @@ import pytest
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
 from pymesos_core.coordination import MasterInfo
-from pymesos_core.errors import Problem
+from pymesos_core.errors import Problem, ProblemKind
 from pymesos_core.mesos import verbosity
 from pymesos_core.mesos.http import query_of
 from pymesos_core.mesos.json_messages import ConversionError, from_json
@@ -27,6 +27,7 @@ from pymesos_core.mesos.media import Media
 from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.mesos.verbosity import Verbosity
 from pymesos_core.resources import parse, to_proto
+from pymesos_core.security.audit import Entry
 from pymesos_core.security.policy_file import read_policy
 from pymesos_core.transport import CallError
 from pymesos_master.commands import Commands
@@ -334,6 +335,28 @@ async def test_metrics_count_what_their_caller_may_read() -> None:
         assert older["master/tasks_running"] == older["master/frameworks_connected"] == tasks
         told = (await made.get("GET_METRICS", timeout=SECOND, caller=caller))["metrics"]
         assert {"name": "master/tasks_running", "value": tasks} in told
+
+
+async def test_agents_are_shown_without_what_is_reserved_for_others() -> None:
+    made, _, _ = cluster()
+    made.harness.agent("cpus:1;cpus(dev/a):2;cpus(ops):3;mem:100", agent_id="b", port=5052)
+    rules = "- {who: operator/dev, do: [read], role: dev/a}\n"
+    root = "- {who: operator/root, do: ['*'], role: '**'}\n"
+    policy = read_policy(f"allow:\n{root}{rules}")
+    made.feed(ev.OperatorSetPolicy(9, policy, 0, Caller("operator/root", Method.CERT)))
+    assert made.harness.problems[9] is None
+    for who, seen in (("dev", {"dev/a"}), ("root", {"dev/a", "ops"})):
+        caller = Caller(f"operator/{who}", Method.CERT)
+        (shown,) = [
+            one
+            for one in (await made.get("GET_AGENTS", caller=caller))["agents"]
+            if one["agent_info"]["id"]["value"] == "b"
+        ]
+        resources = [one for one in shown["agent_info"]["resources"] if one["name"] == "cpus"]
+        of_roles = {r["role"] for one in resources for r in one.get("reservations", ())}
+        assert of_roles == seen and len(resources) == len(seen) + 1
+        totals = {one["role"] for one in shown["total_resources"] if one["name"] == "cpus"}
+        assert totals == {"*", *seen}
 
 
 async def test_who_may_not_read_or_change_is_refused() -> None:
@@ -920,6 +943,36 @@ async def test_more_is_logged_for_a_while(monkeypatch: pytest.MonkeyPatch) -> No
     for level, duration_s in ((4, 1.0), (1, 0.0), (1, verbosity.MOST_S + 1)):
         with pytest.raises(RefusalError):
             wanted.set(level, duration_s)
+
+
+@pytest.mark.parametrize("problem", [None, Problem(ProblemKind.FULL, "the disk is full")])
+async def test_more_is_logged_once_the_audit_tells_so(problem: Problem | None) -> None:
+    made, _, _ = cluster()
+    gathering = made.operators._gathering
+    told: list[tuple[Any, int]] = []
+
+    async def record(entry: Entry) -> Problem | None:
+        told.append((json.loads(entry.line()), gathering.verbosity.level))
+        return problem
+
+    gathering.leadership.audit = cast(Any, SimpleNamespace(record=record))
+    asked = made.ask("SET_LOGGING_LEVEL", level=2, duration={"nanoseconds": 10**9})
+    if problem is None:
+        assert (await asked).status == 200
+        assert gathering.verbosity.level == 2
+        gathering.verbosity.set(0, 1.0)
+    else:
+        assert await refused(asked) == (409, "the disk is full")
+        assert gathering.verbosity.level == 0
+    ((line, level),) = told
+    assert (line["method"], line["verb"], line["decision"]) == (
+        "SET_LOGGING_LEVEL",
+        "policy",
+        "allowed",
+    )
+    assert (line["object"], level) == ({"level": "2", "duration_s": "1"}, 0)
+    wrong = made.ask("SET_LOGGING_LEVEL", level=9, duration={"nanoseconds": 10**9})
+    assert (await refused(wrong))[0] == 400 and len(told) == 1
 
 
 # The older endpoints.

@@ -24,12 +24,17 @@ class Verbosity:
         self._usual: dict[logging.Logger, int] = {}
         self._back: asyncio.TimerHandle | None = None
 
-    def set(self, level: int, duration_s: float) -> None:
-        """Write more for a while, or as usual again with 0. Raises RefusalError."""
+    @staticmethod
+    def check(level: int, duration_s: float) -> None:
+        """Raises RefusalError for what cannot be set."""
         if not 0 <= level <= MOST_LEVEL:
             raise bad_request(f"Invalid level '{level}': 0 to {MOST_LEVEL} is expected")
         if not 0 < duration_s <= MOST_S:
             raise bad_request(f"Invalid duration: more than 0 and at most {duration(MOST_S)}")
+
+    def set(self, level: int, duration_s: float) -> None:
+        """Write more for a while, or as usual again with 0. Raises RefusalError."""
+        self.check(level, duration_s)
         self._reset()
         if level:
             self.level = level

@@ -1,7 +1,7 @@
 """Mesos' API of agents, asked of the master that leads: `/agent/AGENT_ID/…`.
 
 Agents know no policy: a master goes by it, passes on what it is asked, and says what its caller
-may. It tells the audit who reads files, and who has what run.
+may. It tells the audit who reads files, who has what run, and who has more logged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pymesos_core.security.revocations import Revocations
 from pymesos_core.security.validity import while_valid
 from pymesos_core.tasks import until_first
 from pymesos_core.transport import CallError, Code
-from pymesos_master.mesos.operators.api import MORE_LOGS, STATUSES, refused
+from pymesos_master.mesos.operators.api import MORE_LOGS, SET_LOGGING, STATUSES, refused
 from pymesos_master.mesos.operators.gathering import OVERVIEW
 from pymesos_master.services.agent_connections import AgentConnections
 from pymesos_master.services.leading import Leadership
@@ -78,7 +78,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Deed:
-    """What of a task is read, or run in it: a call of Sandbox, as NEEDS names it."""
+    """What of a task is read, or run in it, or that more is logged: a call as NEEDS names it."""
 
     call: str
     container_id: str = ""
@@ -107,6 +107,8 @@ class Passed:
             told.ClearField("files")
         if call != EXEC and self.body is not None:
             told.ClearField("exec")
+        if call != MORE_LOGS:
+            told.ClearField("logging")
         return told
 
 
@@ -167,11 +169,14 @@ class AgentRelay:
         if not audit.is_on:
             return
         line = queries.permits.read(caller, deed.call, roles, **named)
-        if not deed.argv:
+        if deed.call == MORE_LOGS:
+            line = replace(line, call=SET_LOGGING)
+        elif deed.argv:
+            line = replace(line, argv=deed.argv, result="begun", outcome=Outcome.BEGUN)
+        else:
             audit.write(replace(line, synced=False))
             return
-        begun = replace(line, argv=deed.argv, result="begun", outcome=Outcome.BEGUN)
-        if (problem := await audit.record(begun)) is not None:
+        if (problem := await audit.record(line)) is not None:
             raise RefusalError(STATUSES[problem.kind], problem.message)
 
     async def _passed_on(
@@ -260,6 +265,8 @@ def _of_call(call: Call) -> Deed | None:
             return Deed(LIST_FILES, path=call.list_files.path)
         case Call.READ_FILE:
             return Deed(READ_FILE, path=call.read_file.path)
+        case Call.SET_LOGGING_LEVEL:
+            return Deed(MORE_LOGS)
     said: Any = getattr(call, Call.Type.Name(call.type).lower(), None)
     if "container_id" not in getattr(said, "DESCRIPTOR", Call.DESCRIPTOR).fields_by_name:
         return None

@@ -41,7 +41,7 @@ def agent_view(
     if isinstance(agent, Quarantined):
         return pb.AgentView(info=types_pb2.AgentInfo(agent_id=agent.key), state="quarantined")
     return pb.AgentView(
-        info=agent.info,
+        info=_visible_info(agent.info, may),
         state=agent.state_name,
         allocated=to_proto(visible(agent.allocated(), may)),
         offered=to_proto(visible(agent.offered(), may)),
@@ -52,6 +52,20 @@ def agent_view(
         drain=_drain_view(agent.drain),
         maintenance=_maintenance_view(agent, may, frameworks),
     )
+
+
+def _visible_info(info: types_pb2.AgentInfo, may: Roles) -> types_pb2.AgentInfo:
+    """What an agent says of itself, without what its flags reserve for other roles."""
+
+    def is_for_others(one: types_pb2.Resource) -> bool:
+        return bool(one.reservations) and one.reservations[-1].role not in may
+
+    if may.every or not any(map(is_for_others, info.resources)):
+        return info
+    out = copy_of(info)
+    del out.resources[:]
+    out.resources.extend(one for one in info.resources if not is_for_others(one))
+    return out
 
 
 def _maintenance_view(

@@ -226,7 +226,8 @@ class Operators:
                 size, data = await files.read(gathering, asked.path, asked.offset, length)
                 out.read_file.size, out.read_file.data = size, data
             case Call.GET_AGENT:
-                info = showing.agent_info(gathering.info, state.agent_id, gathering.at.port)
+                seen, port = gathering.may.read, gathering.at.port
+                info = showing.agent_info(gathering.info, state.agent_id, port, seen)
                 out.get_agent.agent_info.CopyFrom(info)
             case Call.GET_CONTAINERS:
                 out.get_containers.SetInParent()

@@ -13,6 +13,7 @@ from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
 from pymesos_core.mesos.statuses import Places
 from pymesos_core.mesos.tasks import executor_id_of, has_address, task_message
 from pymesos_core.resources import from_proto
+from pymesos_core.security.roles import EVERY_ROLE, Roles
 from pymesos_proto.mesos.v1 import agent_pb2 as mesos_agent
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
 from pymesos_proto.v1 import types_pb2 as pb
@@ -84,12 +85,16 @@ def frameworks(state: AgentState, seen: list[Seen]) -> Response.GetFrameworks:
     return out
 
 
-def agent_info(info: pb.AgentInfo, agent_id: str, port: int) -> mesos_master.AgentInfo:
-    """Return what the agent says of itself."""
+def agent_info(
+    info: pb.AgentInfo, agent_id: str, port: int, seen: Roles = EVERY_ROLE
+) -> mesos_master.AgentInfo:
+    """Return what the agent says of itself, without what is reserved for roles not seen."""
     at = info.address
     out = mesos_master.AgentInfo(hostname=at.hostname or at.ip, port=port, checkpoint=True)
     out.id.value = agent_id
     for one in info.resources:
+        if one.reservations and one.reservations[-1].role not in seen:
+            continue
         if (shown := to_mesos(one, refined=True, allocated_to=None)) is not None:
             out.resources.append(shown)
     out.attributes.extend(map(attribute_to_mesos, info.attributes))

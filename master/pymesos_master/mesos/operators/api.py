@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pymesos_core.caller import Caller, Method
 from pymesos_core.errors import ProblemKind, RequestError
@@ -40,6 +40,7 @@ STATUSES = {
 }
 _OPEN = (Call.GET_HEALTH, Call.GET_VERSION, Call.GET_MASTER)  # of which nothing is secret
 MORE_LOGS = "Operator.GetPolicy"  # who may do what that needs may have more written to the log
+SET_LOGGING = "SET_LOGGING_LEVEL"  # what the audit calls that
 _OF_A_MOMENT = (Call.GET_METRICS, Call.GET_LOGGING_LEVEL)  # which no event of the core changes
 SHOWN = {Method.ADDRESS: "the address that you ask from", Method.BASIC: "your credentials"}
 
@@ -84,9 +85,7 @@ class Operators:
         reading = Reading(leader, caller)
         try:
             if call.type == Call.SET_LOGGING_LEVEL:
-                leader.queries.permits.check(caller, MORE_LOGS)
-                said = call.set_logging_level
-                self._gathering.verbosity.set(said.level, said.duration.nanoseconds / NANO)
+                await self._set_logging(leader, call.set_logging_level, caller)
                 return Done()
             if call.type in (Call.LIST_FILES, Call.READ_FILE):
                 leader.queries.permits.readable(caller, OVERVIEW)
@@ -105,6 +104,21 @@ class Operators:
             return await self._together.answer(what, make, lambda: leader.revision)
         except RequestError as error:
             raise refused(error, caller) from None
+
+    async def _set_logging(
+        self, leader: Leader, said: Call.SetLoggingLevel, caller: Caller
+    ) -> None:
+        """Have more written to the log, once the audit tells so. Raises RefusalError and
+        RequestError."""
+        permits, gathering = leader.queries.permits, self._gathering
+        permits.check(caller, MORE_LOGS)
+        duration_s = said.duration.nanoseconds / NANO
+        gathering.verbosity.check(said.level, duration_s)
+        named = {"level": str(said.level), "duration_s": f"{duration_s:g}"}
+        line = replace(permits.read(caller, MORE_LOGS, **named), call=SET_LOGGING)
+        if (problem := await gathering.leadership.audit.record(line)) is not None:
+            raise RequestError(problem)
+        gathering.verbosity.set(said.level, duration_s)
 
     async def _written(self, response: Response, to: Media) -> Done:
         size = len(response.get_tasks.tasks) + len(response.get_tasks.completed_tasks)

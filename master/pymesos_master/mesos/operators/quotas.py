@@ -27,7 +27,7 @@ async def update_quotas(reading: Reading, said: Call.UpdateQuota) -> int:
         config.role: {name: one.value for name, one in config.guarantees.items()}
         for config in said.quota_configs
     }
-    if not said.force and (problem := await _overcommit(reading, wanted)) is not None:
+    if not said.force and (problem := _overcommit(reading, wanted)) is not None:
         raise bad_request(
             f"Invalid QuotaConfig: total quota guarantees {problem} (use 'force' flag to bypass"
             f" this check)"
@@ -54,7 +54,7 @@ async def set_quota(reading: Reading, said: mesos_master.QuotaRequest) -> int:
         known = f"Cannot set quota for role '{said.role}' which already has quota"
         raise bad_request(f"{problem}{known}")
     wanted = {said.role: {one.name: one.scalar.value for one in said.guarantee}}
-    if not said.force and (too_much := await _overcommit(reading, wanted)) is not None:
+    if not said.force and (too_much := _overcommit(reading, wanted)) is not None:
         raise RefusalError(
             409,
             f"Quota guarantees overcommit the cluster (use 'force' to bypass this check): Total"
@@ -85,21 +85,21 @@ async def remove_quota(reading: Reading, role: str, path: str = "") -> int:
     return OK
 
 
-async def _overcommit(reading: Reading, wanted: Mapping[str, rules.Quantities]) -> str | None:
+def _overcommit(reading: Reading, wanted: Mapping[str, rules.Quantities]) -> str | None:
     """How guarantees would exceed what agents have, with those that are there; or None."""
     quotas = {
         view.role: {one.name: one.scalar for one in view.quota.guarantees}
         for view in reading.roles()
         if has_quota(view)
     }
-    there = [
+    there = [  # all of it, also what is reserved for roles that who asks may not see
         {
             one.name: one.scalar
             for one in agent.info.resources
             if one.WhichOneof("value") == "scalar" and not one.revocable
         }
-        for agent in await reading.agents()
-        if agent.state in REGISTERED
+        for agent in reading.leader.core.state.agents.values()
+        if agent.state_name in REGISTERED
     ]
     return rules.overcommit({**quotas, **wanted}, there)
 
