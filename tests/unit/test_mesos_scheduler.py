@@ -36,7 +36,7 @@ from pymesos_master.mesos.authenticating import Authenticator, read_anonymous
 from pymesos_master.mesos.events import Here
 from pymesos_master.mesos.frameworks import Format
 from pymesos_master.mesos.redirecting import Redirecting
-from pymesos_master.mesos.scheduler import Scheduler
+from pymesos_master.mesos.scheduler import LARGE_BYTES, Done, Scheduler
 from pymesos_master.mesos.server import MesosServer, _route
 from pymesos_master.mesos.subscriptions import Direct, Subscription
 from pymesos_master.services.leading import Leadership
@@ -341,6 +341,31 @@ async def test_who_is_revoked_while_a_body_comes_changes_nothing(
     with pytest.raises(RefusalError, match="framework/a is revoked") as refused:
         await answer[front_door]()
     assert refused.value.status == 403
+
+
+async def test_a_small_call_that_is_here_waits_for_no_large_one() -> None:
+    server = bare_server()
+    server._bodies = asyncio.Semaphore(0)  # as while others read as many as may be read
+
+    async def read(headers: Any, body: bytes) -> mesos_scheduler.Call:
+        return mesos_scheduler.Call(type=mesos_scheduler.Call.REVIVE)
+
+    async def carry_out(*said: Any) -> Done:
+        return Done()
+
+    server._scheduler = cast(Any, SimpleNamespace(read=read, call=carry_out))
+
+    async def answer(body: bytes) -> int:
+        payload = StreamReader(Mock(_reading_paused=False), 2**16)
+        payload.feed_data(body)
+        payload.feed_eof()
+        request = make_mocked_request("POST", "/", payload=payload)
+        async with asyncio.timeout(0.5):
+            return (await server._scheduled(request, CALLER)).status
+
+    assert await answer(b"{}" * (LARGE_BYTES // 2)) == 202
+    with pytest.raises(TimeoutError):
+        await answer(b"{}" * LARGE_BYTES)
 
 
 @pytest.mark.parametrize("front_door", ["scheduler", "operators"])

@@ -13,7 +13,7 @@ from pymesos_core import resources as core_resources
 from pymesos_core.addresses import HostPort
 from pymesos_core.contract_rules import MAX_TIME_S
 from pymesos_core.limits import CALL_TASKS
-from pymesos_core.mesos import unsupported
+from pymesos_core.mesos import older, unsupported
 from pymesos_core.mesos.discovery import discovery_to_mesos
 from pymesos_core.mesos.json_messages import from_json, to_object
 from pymesos_core.mesos.refusing import RefusalError
@@ -21,6 +21,7 @@ from pymesos_core.mesos.resources import attribute_to_mesos, from_mesos, to_meso
 from pymesos_core.mesos.statuses import Places
 from pymesos_core.mesos.tasks import executor_id_of
 from pymesos_core.mesos.unsupported import UnsupportedError
+from pymesos_core.resources import parse, to_proto
 from pymesos_master.mesos import alike, calls, validating
 from pymesos_master.mesos.alike import task_of_launch
 from pymesos_master.mesos.events import Here, translate
@@ -29,6 +30,7 @@ from pymesos_master.mesos.rules.tasks import task_problem
 from pymesos_master.mesos.tasks import task_of
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
+from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.odd_messages import messages
@@ -141,6 +143,20 @@ def test_large_tasks_are_not_remembered() -> None:
         large = task(command={"value": f"{number}" * (alike.MAX_BYTES + 1)})
         assert task_of_launch(large, "") == task_of(large)
     assert alike._of_nameless.cache_info().currsize == before
+
+
+def test_what_a_task_holds_is_shown_alike_for_each() -> None:
+    many = ",".join(f"{begin}-{begin}" for begin in range(1, 2000, 2))
+    for text, ports in (
+        ("cpus:0.5;mem:32;ports:[7-9]", "[7-9]"),
+        (f"cpus:0.5;mem:32;ports:[{many}]", f"[{', '.join(many.split(','))}]"),
+    ):
+        info = pb.TaskInfo(task_id="t", resources=to_proto(parse(text)))
+        view = operator_pb.TaskView(task_info=info, state=pb.TASK_RUNNING)
+        for _ in range(2):
+            shown = older.task(view, (), Places())["resources"]
+            assert shown == {"disk": 0.0, "mem": 32.0, "gpus": 0.0, "cpus": 0.5, "ports": ports}
+            shown["cpus"] = 9.0  # which is of this answer alone
 
 
 def reachable(descriptor: Any, name: str) -> None:

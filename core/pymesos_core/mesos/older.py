@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
+from functools import lru_cache
 from typing import Any
 
 from pymesos_core.mesos.discovery import discovery_to_mesos
@@ -16,6 +17,7 @@ from pymesos_proto.v1 import types_pb2
 
 Json = dict[str, Any]
 USUAL = ("disk", "mem", "gpus", "cpus")  # which are shown though there are none
+MOST_KNOWN, MAX_KNOWN_BYTES = 512, 1024  # amounts that are kept, and of each what they are read of
 
 
 def amounts(resources: Iterable[mesos.Resource]) -> Json:
@@ -57,7 +59,6 @@ def attribute(ours: types_pb2.Attribute) -> Any:
 def task(view: pb.TaskView, aware: Container[str], places: Places) -> Json:
     """Return a task."""
     info = view.task_info
-    resources = (to_mesos(r, refined=True, allocated_to=None) for r in info.resources)
     out: Json = {
         "id": info.task_id,
         "name": info.name,
@@ -65,7 +66,7 @@ def task(view: pb.TaskView, aware: Container[str], places: Places) -> Json:
         "executor_id": executor_id_of(info),
         "slave_id": info.agent_id,
         "state": mesos.TaskState.Name(task_state(view, aware)),
-        "resources": amounts(one for one in resources if one is not None),
+        "resources": _amounts_of(info.resources),
         "role": view.role,
         "statuses": [_status(one) for one in statuses(view, aware, places)],
     }
@@ -74,6 +75,23 @@ def task(view: pb.TaskView, aware: Container[str], places: Places) -> Json:
     if info.HasField("discovery"):
         out["discovery"] = to_object(discovery_to_mesos(info.discovery))
     return out
+
+
+def _amounts_of(resources: Iterable[types_pb2.Resource]) -> Json:
+    """Return what a task holds. Most tasks hold what others do, of which it is known then."""
+    data = tuple([one.SerializeToString() for one in resources])
+    if sum(map(len, data)) > MAX_KNOWN_BYTES:
+        return _read_amounts(data)
+    return dict(_known_amounts(data))
+
+
+def _read_amounts(data: tuple[bytes, ...]) -> Json:
+    ours = map(types_pb2.Resource.FromString, data)
+    shown = (to_mesos(one, refined=True, allocated_to=None) for one in ours)
+    return amounts(one for one in shown if one is not None)
+
+
+_known_amounts = lru_cache(maxsize=MOST_KNOWN)(_read_amounts)
 
 
 def _status(status: mesos.TaskStatus) -> Json:

@@ -45,6 +45,7 @@ LAST_MS = (date.max - _EPOCH).days * DAY_MS  # its name has four digits for the 
 Rows = tuple[tuple[Account, Sums], ...]
 
 
+@lru_cache(maxsize=1)
 def at(now: Now) -> At:
     """The same instant in whole milliseconds; a clock that shows no day is at the nearest."""
     return At(int(now.mono_s * 1000), min(max(0, int(now.wall_s * 1000)), LAST_MS))

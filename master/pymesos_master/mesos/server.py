@@ -47,7 +47,7 @@ from pymesos_master.mesos.operators.reading import Together
 from pymesos_master.mesos.operators.watching import Streams
 from pymesos_master.mesos.redirecting import Redirecting
 from pymesos_master.mesos.relaying import AgentRelay, Asked
-from pymesos_master.mesos.scheduler import STREAM_ID, Call, Scheduler
+from pymesos_master.mesos.scheduler import LARGE_BYTES, STREAM_ID, Call, Scheduler
 from pymesos_master.services.leading import Leadership
 
 MAX_BODY_BYTES = limits.ACCEPT.most  # of a request; one in JSON is larger than what it says
@@ -244,9 +244,14 @@ class MesosServer(Listener):
 
     async def _scheduled(self, request: web.BaseRequest, caller: Caller) -> web.StreamResponse:
         leader = self._redirecting.leader(SCHEDULER_PATH)
-        async with self._few_of(caller), self._bodies:
+        if request.content.is_eof() and request.content.total_bytes <= LARGE_BYTES:
+            # As most are: it is here, and read at once, so nobody waits for it.
             body = await body_of(request, MAX_BODY_BYTES)
             call = await self._scheduler.read(request.headers, body)
+        else:
+            async with self._few_of(caller), self._bodies:
+                body = await body_of(request, MAX_BODY_BYTES)
+                call = await self._scheduler.read(request.headers, body)
         self._authenticator.let_in(caller)  # who may have been revoked while it came
         if call.type != Call.SUBSCRIBE:
             done = await self._scheduler.call(leader, call, request.headers, caller)
