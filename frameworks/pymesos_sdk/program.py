@@ -43,10 +43,10 @@ def run_framework(
             return EXIT_USAGE
         asyncio.run(Driver(scheduler, info, way.master, store=store, tls=way.tls).run())
     except (AddressError, ContextError) as error:
-        sys.stderr.write(f"{info.name}: {error}\n")
+        sys.stderr.write(f"{info.name or sys.argv[0]}: {error}\n")
         return EXIT_USAGE
     except (CoordinationError, FrameworkError, RoleError) as error:
-        sys.stderr.write(f"{info.name}: {error}\n")
+        sys.stderr.write(f"{info.name or sys.argv[0]}: {error}\n")
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from numbers import Real
+from typing import Any
 
 from pymesos_core.resource_tags import Tag
 from pymesos_core.resource_values import Interval, count, to_milli
@@ -90,7 +93,7 @@ class Room:
         return True
 
     def _find(self, cpus: float, mem: float, ports: int) -> Resources:
-        scalars = {"cpus": to_milli("cpus", cpus), "mem": to_milli("mem", mem)}
+        scalars = {"cpus": _milli_of("cpus", cpus), "mem": _milli_of("mem", mem)}
         found = draw(self.left, scalars)
         return found + draw_ports(self.left, _whole_ports(ports)) if ports else found
 
@@ -107,8 +110,9 @@ class Room:
     ) -> pb.TaskInfo:
         """A task that runs `command` in a shell on the offer's agent; cpus in cores, mem in MiB.
 
-        Raises ValueError when there is less.
+        Raises ValueError when there is less, and TypeError for what is no text or no number.
         """
+        _check_texts({"task_id": task_id, "command": command, "image": image}, env or {})
         given = self._find(cpus, mem, ports)
         variables = [pb.EnvironmentVariable(name=n, value=v) for n, v in (env or {}).items()]
         made = pb.TaskInfo(
@@ -121,6 +125,26 @@ class Room:
         )
         self.left = self.left - given  # of one that cannot be made, nothing is taken
         return made
+
+
+def _check_texts(given: Mapping[str, object], env: Mapping[str, object]) -> None:
+    """Raises TypeError for what is no text; protobuf would not say which."""
+    for name, value in [*given.items(), *((f"env[{key!r}]", v) for key, v in env.items())]:
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is {value!r}, which is no text: {_as_text(value)} is expected")
+
+
+def _as_text(value: object) -> str:
+    """How what was given is written as a text."""
+    words = value if isinstance(value, list | tuple) else [value]
+    return repr(shlex.join(map(str, words)))
+
+
+def _milli_of(name: str, value: Any) -> int:
+    """An amount in thousandths. Raises TypeError for what is no number."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} is {value!r}; a number is expected, as in {name}=0.5")
+    return to_milli(name, value)
 
 
 def _whole_ports(ports: float) -> int:

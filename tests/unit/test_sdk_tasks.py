@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,6 +58,23 @@ def test_tasks_of_one_offer_take_what_the_ones_before_left() -> None:
     assert not room.fits(1.5, 100) and room.fits(1, 100, ports=1)
     with pytest.raises(ValueError, match="cpus"):
         room.make_task("t", "true", cpus=1.5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"task_id": 1}, "task_id is 1, which is no text: '1' is expected"),
+        ({"command": ["echo", "a b"]}, "is no text: \"echo 'a b'\" is expected"),
+        ({"env": {"A": 1}}, "env['A'] is 1, which is no text"),
+        ({"cpus": "0.5"}, "cpus is '0.5'; a number is expected"),
+        ({"mem": None}, "mem is None; a number is expected"),
+    ],
+)
+def test_what_is_no_text_or_no_number_is_named(wrong: dict[str, Any], says: str) -> None:
+    room = Room(offer("cpus:2;mem:1000"))
+    with pytest.raises(TypeError) as caught:
+        room.make_task(**{"task_id": "t", "command": "true", **wrong})
+    assert says in str(caught.value) and room.left == parse("cpus:2;mem:1000")
 
 
 @given(
