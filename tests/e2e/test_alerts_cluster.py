@@ -203,6 +203,8 @@ def test_silenced_listed_and_tested(roles: Roles, tmp_path: Path, hook: Hook) ->
     assert hook.told == ["firing", "resolved"]
     assert cli.run("alerts", "silence", "waits", "--for", "1h", "--task", "u").returncode
     assert cli.run("alerts", "silence", "waits").returncode == 2
+    near = cli.run("alerts", "silence", "wait", "--for", "1h")
+    assert near.returncode == 2 and "a whole id or name is needed here" in near.stderr
     cli.ok("alerts", "silence", "waits", "--end")
     wait_for("a page", lambda: hook.told[2:] == ["firing"])
     cli.ok("stop", "waits")

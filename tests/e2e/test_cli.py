@@ -399,6 +399,8 @@ def test_what_is_no_master_is_said_in_one_sentence(cluster: Cluster) -> None:
 
 def test_a_reservation_of_disk_alone_is_shown(cluster: Cluster) -> None:
     cli = cluster.cli
+    near = cli.run("reserve", "a", "archive", "disk:100")
+    assert near.returncode == 2 and "a whole id or host is needed here" in near.stderr
     cli.ok("reserve", "a1", "archive", "disk:100;ports:[24000-24004]")
     (line,) = [x for x in cli.ok("roles").splitlines() if x.startswith("archive")]
     assert "disk 100, ports 5" in line

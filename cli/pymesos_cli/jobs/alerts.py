@@ -147,7 +147,7 @@ async def silence(
     cluster: Cluster, text: str, task: str, when: str, for_s: float, why: str
 ) -> None:
     """`pymesos-cli alerts silence`."""
-    found = await find_held(cluster, text)
+    found = await find_held(cluster, text, exact=True)
     if isinstance(found, Hosted):
         raise CliError(f"the job {found.job_id} is {found.where}'s own, which tells nobody")
     address, job = found

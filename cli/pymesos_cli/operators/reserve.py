@@ -21,7 +21,7 @@ async def reserve(
     wanted = _parse(text) + [_new_volume(volume) for volume in volumes]
     if not wanted:
         raise CliError("give resources, as in 'cpus:2;mem:1024', or --volume", EXIT_USAGE)
-    view = await find_agent(cluster, agent)
+    view = await find_agent(cluster, agent, exact=True)
     request = pb.ReserveRequest(agent_id=view.info.agent_id, role=role, resources=wanted)
     await cluster.call(lambda stub, timeout_s: stub.Reserve(request, timeout=timeout_s))
     where = f"{view.info.agent_id} ({about_agent(view)})"
