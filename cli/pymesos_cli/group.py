@@ -120,10 +120,15 @@ class Room(click.Group):
         """See click.Group: an unknown command is answered with the nearest one."""
         name = arguments[0] if arguments else ""
         if self.get_command(context, name) is None and not name.startswith("-"):
-            known = self.list_commands(context)
-            meant = hint(name, known, "there are")
-            raise click.UsageError(f"there is no command {quoted(name)}; {meant}", context)
+            said = f"there is no command {quoted(name)}; {self.meant_by(context, name)}"
+            raise click.UsageError(said, context)
         return super().resolve_command(context, arguments)
+
+    def meant_by(self, context: click.Context, name: str) -> str:
+        """Which command somebody meant who named one that is not there."""
+        known = self.list_commands(context)
+        begun = [each for each in known if name and each.startswith(name)]
+        return f"did you mean {begun[0]}?" if len(begun) == 1 else hint(name, known, "there are")
 
 
 class LazyGroup(Room):
@@ -147,6 +152,21 @@ class LazyGroup(Room):
         module = importlib.import_module(f"pymesos_cli.{self.rooms[name][0]}.commands")
         room: Room = module.room
         return room.commands[name]
+
+    def meant_by(self, context: click.Context, name: str) -> str:
+        """See Room: it may be one of a group, as `promote` is of `rollout`."""
+        meant = super().meant_by(context, name)
+        if meant.startswith("did you mean"):
+            return meant
+        groups = {each: self.get_command(context, each) for each in self.rooms}
+        found = [
+            f"{each} {name}"
+            for each, group in groups.items()
+            if isinstance(group, Room) and name in group.commands
+        ]
+        if found:
+            return f"did you mean {' or '.join(found)}?"
+        return "`pymesos-cli --help` lists them"
 
     def about(self, name: str) -> str:
         """What a command does, in one line, without importing it."""

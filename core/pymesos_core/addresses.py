@@ -63,8 +63,7 @@ def parse_host_port(text: str, default_port: int | None = None) -> HostPort:
         )
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/\[\]]+))(?::([0-9]{1,5}))?", text.strip())
     if not match:
-        hint = "; brackets are around an IPv6 address: [::1]:5050" if text.count(":") > 1 else ""
-        raise AddressError(f"{quoted(text)} is not host:port{hint}")
+        raise AddressError(f"{quoted(text)} is not host:port{_hint(text)}")
     if match[3] is None and default_port is None:
         raise AddressError(f"{quoted(text)} lacks its port: host:port is expected")
     if not (_is_ipv6(match[1]) if match[1] else _is_host(match[2])):
@@ -75,6 +74,13 @@ def parse_host_port(text: str, default_port: int | None = None) -> HostPort:
     if not 0 < port < 65536:
         raise AddressError(f"{quoted(text)}: the port must be between 1 and 65535")
     return HostPort(match[1] or match[2], port)
+
+
+def _hint(text: str) -> str:
+    """What somebody meant who gave the address of a page, or an IPv6 address; or nothing."""
+    if page := re.fullmatch(r"https?://([^/]+)(/.*)?", text.strip()):
+        return f"; without http://, and with the port for gRPC: {quoted(page[1])}"
+    return "; brackets are around an IPv6 address: [::1]:5050" if text.count(":") > 1 else ""
 
 
 def _is_ipv6(text: str) -> bool:

@@ -202,7 +202,10 @@ class TestEnding:
         (said,) = (m.set_revoked for m in tokens.h.agent_inbox[agent] if m.HasField("set_revoked"))
         told.set(said.revoked)
         assert told.problem(caller) is not None, "whatever it has open ends"
-        assert tokens.revoke(token_id) == f"there is no access token '{token_id}' that is good"
+        assert tokens.revoke(token_id) == (
+            f"there is no access token '{token_id}' that is good: `pymesos-cli token list` shows"
+            f" those that are"
+        )
         assert not tokens.queries.access.revocations(ALICE), (
             "which lists principals and certificates"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -21,6 +22,13 @@ from pymesos_core.text import cut
 MAX_DEPTH = 24
 MAX_INT = 2**64
 SHOWN = 100  # characters of a value that is refused
+KEYS_NAMED = 6  # of a mapping that is expected
+# What files of other systems say, where a job file has another word for it.
+_OTHER_KEYS = {
+    "args": "command", "cmd": "command", "container": "image", "count": "instances",
+    "cron": "schedule", "docker": "image", "environment": "env", "fetch": "artifacts",
+    "id": "name", "replicas": "instances", "uris": "artifacts",
+}  # fmt: skip
 
 Path = tuple[str | int, ...]
 
@@ -188,6 +196,9 @@ def explain(error: jsonschema.ValidationError, document: Any) -> str:
     """A schema violation in words, with the value as it was written and the nearest known key."""
     path = tuple(error.absolute_path)
     prefix = f"{shown_path(path)}: " if path else ""
+    in_parts = isinstance(error.instance, list | dict)
+    if in_parts and path[-2:-1] == ("constraints",):
+        return prefix + _wrong_constraint(error.instance)
     return prefix + _problem(error, written_at(document, path) if path else None)
 
 
@@ -210,7 +221,8 @@ def _problem(error: jsonschema.ValidationError, written: str | None) -> str:
         case "enum":
             return f"{name} is not one of {', '.join(map(str, said))}"
         case "type":
-            return _wrong_type(value, name, [said] if isinstance(said, str) else list(said))
+            kinds = [said] if isinstance(said, str) else list(said)
+            return _wrong_type(value, name, kinds) + _shape(value, error.schema)
         case "minimum" | "maximum":
             bound = "at least" if error.validator == "minimum" else "at most"
             return f"{name} is out of range; {bound} {said}"
@@ -222,25 +234,69 @@ def _problem(error: jsonschema.ValidationError, written: str | None) -> str:
     return error.message[:300]
 
 
+def _wrong_constraint(value: Any) -> str:
+    """Why what is written as a list, as in Marathon, or as a mapping is no constraint."""
+    plain = isinstance(value, list) and all(isinstance(part, str | int) for part in value)
+    example = ":".join(map(str, value)) if plain else "rack:IS:a"
+    return f"{shown(value)} is not text; FIELD:OPERATOR[:VALUE] is expected, as in {shown(example)}"
+
+
 def _wrong_type(value: Any, name: str, kinds: list[str]) -> str:
     expected = " or ".join(_KINDS[kind] for kind in kinds)
     hint = ""
     if "string" in kinds and not isinstance(value, dict | list):
         hint = f'; quote it: "{name or "null"}"' if value is not None else ""
     if isinstance(value, str) and not set(kinds).isdisjoint({"integer", "number", "boolean"}):
-        bare = re.fullmatch(r"[-+]?[0-9.]{1,20}|true|false", value)
-        hint = f"; without quotes: {value}" if bare else ""
+        hint = _without_quotes_or_unit(value)
     if value is None:
         name = "nothing" if name in ("", "None") else name
     return f"{name} is not {expected}{hint}"
+
+
+def _without_quotes_or_unit(text: str) -> str:
+    """What somebody meant who wrote a number or a truth value as text; or nothing."""
+    if re.fullmatch(r"[-+]?[0-9.]{1,20}|true|false", text):
+        return f"; without quotes: {text}"
+    if re.fullmatch(r"[0-9.]{1,20} ?[A-Za-z]{1,5}", text):
+        return "; write it without a unit: mem and disk are in MiB, times in seconds"
+    return ""
+
+
+def _shape(value: Any, node: Any) -> str:
+    """What a mapping or a list that is expected consists of, or how a list is written as text."""
+    kinds = node.get("type", ())
+    if isinstance(value, list) and "string" in kinds and "array" not in kinds:
+        return f"; as one text: {shown(shlex.join(map(str, value)))}" if value else ""
+    if kinds == "object":
+        return f"; {_keys_of(node)}"
+    if kinds == "array":
+        items = node.get("items", {})
+        if "properties" in items:
+            return f"; each of its items is a mapping; {_keys_of(items)}"
+        return f"; in brackets: [{shown(value)}]" if isinstance(value, str) else ""
+    return ""
+
+
+def _keys_of(node: Mapping[str, Any]) -> str:
+    """Which keys a mapping has, those first that it must have."""
+    needed = node.get("required", ())
+    names = [*needed, *(key for key in node.get("properties", {}) if key not in needed)]
+    more = ", …" if names[KEYS_NAMED:] else ""
+    return f"its keys are {', '.join(names[:KEYS_NAMED])}{more}" if names else "write NAME: VALUE"
 
 
 def _slip(value: Mapping[str, Any], node: Any, required: Iterable[str]) -> str | None:
     """Why an unknown key of a mapping is one that is missing, written wrong; or None."""
     missing = [key for key in required if key not in value]
     unknown = (key for key in value if key not in node.get("properties", {}))
-    meant = ((key, nearest(key, missing)) for key in unknown)
+    meant = ((key, _meant(key, missing)) for key in unknown)
     return next((f"unknown key {shown(k)}; did you mean {m!r}?" for k, m in meant if m), None)
+
+
+def _meant(key: str, known: Iterable[str]) -> str | None:
+    """The key of a job file that is meant by one of another system, or by a slip; or None."""
+    other = _OTHER_KEYS.get(key)
+    return other if other in known else nearest(key, known)
 
 
 def _unknown_key(value: Mapping[str, Any], node: Any) -> str:
@@ -250,4 +306,6 @@ def _unknown_key(value: Mapping[str, Any], node: Any) -> str:
         return f"unknown key {shown(key)}; it goes below resources: {{{key}: …}}"
     if key in node.get("$defs", {}).get("task", {}).get("properties", {}):
         return f"unknown key {shown(key)}; it is one of a task: tasks: [{{{key}: …}}]"
+    if (meant := _meant(key, known)) is not None:
+        return f"unknown key {shown(key)}; did you mean {meant!r}?"
     return f"unknown key {shown(key)}; {hint(key, known, shown=repr)}"

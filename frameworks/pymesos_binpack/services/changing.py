@@ -148,9 +148,9 @@ class ChangeCalls(VersionCalls):
             raise CallError(
                 Code.FAILED_PRECONDITION,
                 f"of the earlier versions of the job {target.job_id} by which something else ran"
-                f" none is known to work: `pymesos-cli history {target.job_id}` shows them; name"
-                f" the one that is meant, as in `pymesos-cli rollback {target.job_id}"
-                f" {unproved.number}`",
+                f" none is known to work, the latest being {unproved.number}: `pymesos-cli history"
+                f" {target.job_id}` shows them, and `pymesos-cli rollback {target.job_id} NUMBER`"
+                f" goes back to one all the same",
             )
         raise CallError(
             Code.FAILED_PRECONDITION,

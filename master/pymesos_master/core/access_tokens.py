@@ -161,7 +161,10 @@ def on_revoke(ctx: Context, event: OperatorRevokedAccessToken) -> None:
         return
     token = ctx.state.access_tokens(durable=False).get(event.token_id)
     if token is None or token.revoked or not may_see(ctx.state, caller, event.token_id, token):
-        told = f"there is no access token {quoted(event.token_id)} that is good"
+        told = (
+            f"there is no access token {quoted(event.token_id)} that is good: `pymesos-cli token"
+            f" list` shows those that are"
+        )
         ctx.answer(event.request_id, told, ProblemKind.NOT_FOUND)
         return
     revoked = {(ACCESS_TOKEN, event.token_id): replace(token, revoked=True)}

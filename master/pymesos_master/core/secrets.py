@@ -128,7 +128,10 @@ def on_remove(ctx: Context, event: OperatorRemovedSecret) -> None:
     of = (event.role, event.name)
     using = [task.task_id for task, name in _uses(ctx.state) if (task.role, name) == of]
     if key not in ctx.state.secrets(durable=False):
-        message = f"the role {event.role[:255]} has no secret {event.name[:100]!r}"
+        message = (
+            f"the role {event.role[:255]} has no secret {event.name[:100]!r}: `pymesos-cli secret"
+            f" list` shows those that there are"
+        )
         ctx.answer(event.request_id, message, ProblemKind.NOT_FOUND)
     elif using and not event.force:
         more = f" and {len(using) - MAX_SHOWN} more" if len(using) > MAX_SHOWN else ""
