@@ -144,7 +144,7 @@ def _milli_of(name: str, value: Any) -> int:
     """An amount in thousandths. Raises TypeError for what is no number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} is {value!r}; a number is expected, as in {name}=0.5")
-    return to_milli(name, value)
+    return to_milli(name, float(value))
 
 
 def _whole_ports(ports: float) -> int:
