@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -293,10 +293,10 @@ def _slip(value: Mapping[str, Any], node: Any, required: Iterable[str]) -> str |
     return next((f"unknown key {shown(k)}; did you mean {m!r}?" for k, m in meant if m), None)
 
 
-def _meant(key: str, known: Iterable[str]) -> str | None:
+def _meant(key: str, known: Collection[str]) -> str | None:
     """The key of a job file that is meant by one of another system, or by a slip; or None."""
     other = _OTHER_KEYS.get(key)
-    return other if other in known else nearest(key, known)
+    return other if other is not None and other in known else nearest(key, known)
 
 
 def _unknown_key(value: Mapping[str, Any], node: Any) -> str:
