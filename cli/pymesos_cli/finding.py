@@ -76,7 +76,8 @@ def about_task(view: pb.TaskView) -> str:
 def about_job(view: jobs_pb.JobView) -> str:
     """What distinguishes it from others."""
     counts = ", ".join(f"{number} {phase}" for phase, number in sorted(view.counts.items()))
-    return f"{view.state}, submitted {age(view.submitted_at_s)} ago, {counts or 'no tasks'}"
+    role = f" in the role {view.role}" if view.role not in ("", "*") else ""
+    return f"{view.state}{role}, submitted {age(view.submitted_at_s)} ago, {counts or 'no tasks'}"
 
 
 def one(text: str, found: Found[Item], kind: Kind, about: Callable[[Item], str]) -> Item:

@@ -140,7 +140,10 @@ def role_problem(role: str) -> str | None:
         return f"role {quoted(role)} has white space or a control character"
     for part in role.split("/"):
         if part in ("", ".", "..", "*"):
-            return f"role {quoted(role)} has the invalid part {quoted(part)}"
+            return (
+                f"role {quoted(role)} has the invalid part {quoted(part)}: names are expected"
+                f" between slashes, as in eng/web"
+            )
         if part.startswith("-"):
             return f"role {quoted(role)} has a part that starts with '-'"
     return None

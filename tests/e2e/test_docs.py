@@ -49,6 +49,14 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_files_that_are_named_are_there(page: Path) -> None:
+    text = page.read_text("utf-8")
+    folders = "agent|bench|cli|core|deploy|docs|frameworks|master|proto|tests"
+    for file in set(re.findall(rf"`((?:{folders})/[\w./-]+\.[a-z]+)`", text)):
+        assert (ROOT / file).exists(), f"{page.name} names {file}"
+
+
 def test_the_failures_page_names_tests_that_exist() -> None:
     text = (ROOT / "docs/failures.md").read_text("utf-8")
     for file, names in re.findall(r"`(test_\w+\.py)((?:::\w+)*)`", text):

@@ -149,7 +149,7 @@ class TestAgents:
         ("change", "problem"),
         [
             ({"role": "/".join(["a"] * 3000)}, "A role has 5999 bytes"),
-            ({"role": "a//b"}, "invalid part"),
+            ({"role": "a//b"}, "invalid part '': names are expected between slashes"),
             ({"task_info": pb.TaskInfo(task_id="a\u202eb")}, "that nobody sees: U+202E"),
             ({"task_info": pb.TaskInfo(task_id="x" * 300_000)}, "An id has 300000 bytes"),
             ({"task_info": pb.TaskInfo()}, "must not be empty"),
