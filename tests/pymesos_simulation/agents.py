@@ -35,6 +35,7 @@ from pymesos_simulation.revocable import check_agent, margin_of
 from pymesos_simulation.runtime import NAME, Machine, SimulatedRuntime
 from pymesos_simulation.secrets import SimulatedMemory, check_step
 from pymesos_simulation.threads import Killed
+from pymesos_simulation.volumes import DISK_MIB, volume_seed
 from pymesos_simulation.world import FSYNC_S, Node, World
 
 TASK_UIDS = UidRange(100_000, 1_100)  # a few more than the sandboxes that are kept
@@ -78,7 +79,7 @@ class AgentNode(Node):
         self.coordinator = coordinator
         self.network = network
         self.disk = Disk(self)
-        self.machine = Machine(self, resources_of(cpus))
+        self.machine = Machine(self, resources_of(world, cpus))
         self.address = HostPort("10.0.0.1", port)
         self.core: WatchedAgent | None = None
         self.known: set[str] = set()  # containers of which the runtime tells
@@ -98,7 +99,7 @@ class AgentNode(Node):
         world = self.world
         restored = self.machine.total
         if world.faulty and world.random.random() < world.weather.other_resources:
-            self.machine.total = resources_of(world.random.choice([2, 4, 8]))
+            self.machine.total = resources_of(world, world.random.choice([2, 4, 8]))
         store = SimulatedStore(self.disk, goes_on=True)
         try:
             core = self._core(store)
@@ -325,6 +326,7 @@ class AgentNode(Node):
         return told[: Config.max_ended_told]
 
 
-def resources_of(cpus: int) -> Resources:
+def resources_of(world: World, cpus: int) -> Resources:
     """A machine's."""
-    return parse(f"cpus:{cpus};mem:{cpus * 512};ports:[1-100]")
+    disk = f";disk:{DISK_MIB}" if volume_seed(world) else ""
+    return parse(f"cpus:{cpus};mem:{cpus * 512};ports:[1-100]{disk}")

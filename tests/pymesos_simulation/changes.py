@@ -46,7 +46,7 @@ UPDATES: list[dict[str, Any]] = [
     {"min_healthy_s": 2, "canary": "100%", "canary_serve": False},
     {"min_healthy_s": 2, "on_failure": "pause"},
 ]
-# Where others run beside those that they replace, which host ports do not allow.
+# Where others run beside those that they replace, which host ports and volumes do not allow.
 BESIDE = ("max_surge", "max_unavailable", "canary", "canary_promote", "canary_serve")
 DRAINS_S = (0.0, 0.001, 5.0)  # some end before a write does
 CHANGES = ("ApplyJob", "ApplyJob", "ApplyJob", "ScaleJob", "RestartJob", "RollbackJob")
@@ -103,7 +103,7 @@ class Editor(Person):
         if daemon and what == "ScaleJob":
             what = "RestartJob"
         number = self._aside.randint(1, MOST_INSTANCES)
-        if alone := _wants_a_host_port(framework, job_id):  # which each agent has once
+        if alone := _is_tied(framework, job_id):  # a host port each agent has once
             number = min(number, self._agents)
         if what == "ApplyJob":
             command = self._aside.choice([GOOD, GOOD, BAD])
@@ -220,8 +220,10 @@ def _changed_by(framework: Owner) -> list[str]:
     )
 
 
-def _wants_a_host_port(framework: Owner, job_id: str) -> bool:
-    return any(task.host_ports for job in _submitted(framework, job_id) for task in job.tasks)
+def _is_tied(framework: Owner, job_id: str) -> bool:
+    """Whether it has host ports or volumes: none runs beside the one that it replaces."""
+    tasks = [task for job in _submitted(framework, job_id) for task in job.tasks]
+    return any(task.host_ports or task.volumes for task in tasks)
 
 
 def _is_daemon(framework: Owner, job_id: str) -> bool:

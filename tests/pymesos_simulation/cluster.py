@@ -10,7 +10,7 @@ from pymesos_core.states import is_terminal
 from pymesos_master.core.lifecycles import AgentState, DrainState
 from pymesos_master.core.state import ClusterState, TaskKey
 from pymesos_proto.v1 import registry_pb2 as registry_pb
-from pymesos_simulation import addresses, daemons
+from pymesos_simulation import addresses, daemons, volumes
 from pymesos_simulation.agents import AgentNode
 from pymesos_simulation.changes import Editor
 from pymesos_simulation.coordinator import Coordinator
@@ -47,6 +47,7 @@ class Cluster:
         self.desk: Desk | None = None
         self.editor: Editor | None = None
         self.setter: Setter | None = None
+        self.keeper: volumes.Keeper | None = None
         self.resolvers: list[ResolverNode] = []
         self.strangers: list[Node] = []  # whom the policy gives little or nothing
 
@@ -138,6 +139,11 @@ class Cluster:
         """Somebody who sets a variable."""
         self.setter = Setter(self.world, self.network, self.frameworks[0], self.agents)
 
+    def add_volumes(self) -> None:
+        """A framework of which jobs have volumes, and somebody who gives some of these up."""
+        framework = self.add_framework("framework-data", volumes.volume_jobs(), volumes.ROLE)
+        self.keeper = volumes.Keeper(self.world, self.network, framework)
+
     def add_resolver(self) -> None:
         """One more that follows what serves."""
         name = f"resolver{len(self.resolvers)}"
@@ -218,7 +224,7 @@ class Cluster:
         yield from self.nodes
         yield from self.strangers
         yield from self.resolvers
-        people = (self.desk, self.editor, self.setter)
+        people = (self.desk, self.editor, self.setter, self.keeper)
         yield from (person for person in people if person is not None)
 
     def end(self) -> None:
@@ -270,6 +276,7 @@ class Cluster:
         cores = [framework.core for framework in self.owners if framework.core is not None]
         yield from daemons.differences(self.agents, cores)
         yield from addresses.differences(self.agents, cores)
+        yield from volumes.differences(self.agents)
         for resolver in self.resolvers:
             yield from resolver.differences()
         yield from self._unlike_history(state)

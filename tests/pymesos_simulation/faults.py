@@ -19,6 +19,7 @@ from pymesos_simulation.cluster import Cluster
 from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.secrets import KEYRING, NAME, PLANTED
 from pymesos_simulation.strangers import ROOT, policy
+from pymesos_simulation.volumes import drained_volumes
 from pymesos_simulation.world import Node
 
 # What is counted, in the order of the report.
@@ -49,6 +50,7 @@ FAULTS = (
     "window planned",
     "changed",
     "variable set",
+    "volumes given up",
     "config made anew",
     "agent ended",
     "torn down",
@@ -104,7 +106,7 @@ class Faults:
                 self._repeat(gap_s, strike)
         if self.world.certified:
             self._set_policy()
-        if self.world.seed % DRAIN_EVERY == 0:
+        if self.world.seed % DRAIN_EVERY == 0 or drained_volumes(self.world):
             self._drain()
             self._plan()
             self._end_drains()
@@ -229,6 +231,7 @@ class Faults:
             self.world.counts["marked gone"] += 1
             agent_id = self.world.random.choice(agents)
             self.world.trace(f"an operator marks {agent_id} gone")
+            self.world.data.given_up.add(agent_id)
             self.cluster.operators.ask(
                 leader,
                 ("gone", agent_id),
@@ -249,6 +252,8 @@ class Faults:
         what = random.choice(["cordoned", "drained", "drained", "activated"])
         within_s, then_gone = random.choice([0.0, 5.0, 30.0, 120.0]), random.random() < 0.1
         world.counts[what] += 1
+        if what == "drained" and then_gone:
+            world.data.given_up.add(agent_id)
         said = f" within {within_s:g} s{', then gone' if then_gone else ''}"
         world.trace(f"an operator has {agent_id} {what}{said if what == 'drained' else ''}")
         self.cluster.operators.ask(

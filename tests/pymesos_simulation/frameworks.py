@@ -515,6 +515,9 @@ class FrameworkNode(SchedulerNode):
         match effect:
             case bp.Acknowledge(status):
                 self._check_stored(status)
+                began = status.state not in (pb.TASK_DROPPED, pb.TASK_ERROR)
+                if began and status.source != pb.SOURCE_MASTER:  # its agent says so
+                    self.world.data.heard(status.task_id)
                 if is_terminal(status.state):
                     self.settled.add(status.task_id)
                 return [*self._acknowledged_again(status), effect]

@@ -66,6 +66,8 @@ class SimulatedFolders(Folders):
 
     def remove_volume(self, role: str, volume_id: str) -> None:
         """See Folders."""
+        with self._machine.node.world.fatal():
+            self._machine.remove_volume(volume_id)
 
 
 async def _run_check(

@@ -11,11 +11,12 @@ from pymesos_agent.containers.sessions import Entry, EntryError
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core import events as ev
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
-from pymesos_core.reservations import origin, retagged
+from pymesos_core.reservations import origin, retagged, volumes_of
 from pymesos_core.resources import EMPTY, Resources, for_good, total
 from pymesos_simulation.addresses import Files
 from pymesos_simulation.executors import EXECUTOR_ID, SimulatedExecutor, environment_of
 from pymesos_simulation.secrets import PLANTED
+from pymesos_simulation.volumes import LOSABLE, volume_ids_of
 
 if TYPE_CHECKING:
     from pymesos_simulation.agents import AgentNode
@@ -45,6 +46,7 @@ class Machine:
     secrets: dict[str, Mapping[str, bytes]] = field(default_factory=dict)  # by container id
     config: dict[str, Files] = field(default_factory=dict)  # by container id
     files: dict[str, int] = field(default_factory=dict)  # whose the sandboxes are, by container id
+    volumes: dict[str, int] = field(default_factory=dict)  # whose data are in each: see KeptData
 
     def start(self, spec: ContainerSpec) -> None:
         """Run it for a while."""
@@ -59,6 +61,7 @@ class Machine:
         world.started.add(key)
         self._add(spec, key, spec.resources)
         self._check_secrets(spec)
+        self._take_volumes(spec)
         self.read_config(spec.container_id)
         self.check_room()
         world.counts["container"] += 1
@@ -77,6 +80,32 @@ class Machine:
             if use.env:
                 assert PLANTED.decode() in spec.secrets.variables[use.env]
             self.node.world.counts["secret used"] += 1
+
+    def _take_volumes(self, spec: ContainerSpec) -> None:
+        """A task goes on with what its volumes have, or begins with empty ones."""
+        assert self.node.core is not None
+        agent_id = self.node.core.state.agent_id
+        for volume_id in volume_ids_of(spec):
+            self.check_unused(volume_id, spec.container_id)
+            self.volumes[volume_id] = self.node.world.data.begin(
+                spec.info.task_id,
+                volume_id,
+                self.volumes.get(volume_id),
+                agent_id,
+                may_lose=volume_id.startswith(LOSABLE),
+            )
+
+    def check_unused(self, volume_id: str, but: str = "") -> None:
+        """No volume is in two tasks, nor deleted while one has it."""
+        for container in self.containers.values():
+            if container.exit is None and container.container_id != but:
+                used = [volume.id for _, volume in volumes_of(container.resources)]
+                assert volume_id not in used, f"{container.key} has the volume {volume_id}"
+
+    def remove_volume(self, volume_id: str) -> None:
+        """Its data are deleted."""
+        self.check_unused(volume_id)
+        self.volumes.pop(volume_id, None)
 
     def _start_executor(self, spec: ContainerSpec, key: tuple[str, str]) -> None:
         container_id, world = spec.container_id, self.node.world
@@ -173,6 +202,7 @@ class Machine:
         """All that runs here is ended and forgotten."""
         self.lose_power()
         self.files.clear()
+        self.volumes.clear()
 
 
 class SimulatedRuntime:

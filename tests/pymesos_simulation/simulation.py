@@ -24,6 +24,7 @@ from pymesos_simulation.rude import MANNERS
 from pymesos_simulation.scaling import scaled_jobs
 from pymesos_simulation.secrets import NAME
 from pymesos_simulation.variables import varied_jobs, varied_seed
+from pymesos_simulation.volumes import volume_seed
 from pymesos_simulation.world import World
 
 FAULTY_S = 240.0
@@ -207,6 +208,8 @@ def build_cluster(world: World) -> Cluster:
         if world.seed % SIDE_EVERY == SIDE_EVERY - 2:
             jobs.append(_of_role(_side_job(), side_of(role)))
         cluster.add_framework(f"framework{number}", jobs, role, executors=executors)
+    if volume_seed(world):
+        cluster.add_volumes()
     if world.seed % PAIR_EVERY == PAIR_EVERY - 1:
         cluster.add_pair(
             [

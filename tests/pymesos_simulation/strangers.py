@@ -29,7 +29,9 @@ from pymesos_simulation.world import World
 SEEN = "eng"  # with what is below it: all that the snoop may read
 POLICY = f"""\
 allow:
-- {{who: [operator/root, operator/desk, operator/editor, operator/setter], do: ["*"], role: "**"}}
+- who: [operator/root, operator/desk, operator/editor, operator/setter, operator/keeper]
+  do: ["*"]
+  role: "**"
 - who: [framework/framework*, framework/rude*]
   do: [subscribe, serve, launch, reserve]
   role: "**"

@@ -13,6 +13,7 @@ from typing import Any
 from pymesos_core.clock import Now
 from pymesos_core.security.identities import Kind
 from pymesos_simulation import threads
+from pymesos_simulation.kept_data import KeptData
 from pymesos_simulation.loop import SimulatedLoop
 from pymesos_simulation.threads import Killed
 from pymesos_simulation.timeline import Action, Timeline
@@ -102,6 +103,7 @@ class World(Timeline):
         self.secrets = False  # whether operators set some, and jobs use them
         self.crashing_machines = seed % POWER_EVERY == POWER_EVERY - 1  # not only what runs on them
         self.given: set[tuple[str, str, str]] = set()  # agents, each with a task that it was given
+        self.data = KeptData()  # of what has volumes
         self.counts: Counter[str] = Counter()
         self.started: set[tuple[str, str]] = set()  # framework and task ids of all containers
         self.killed: dict[tuple[str, str], None] = {}  # of these, those that an operator killed

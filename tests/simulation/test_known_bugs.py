@@ -39,6 +39,7 @@ from pymesos_binpack.core import versions as core_versions
 from pymesos_binpack.core.context import Context as BinpackContext
 from pymesos_binpack.core.effects import Tell
 from pymesos_binpack.core.then import InstanceDurable, KillStored, LaunchStored, LeavingStored
+from pymesos_binpack.jobfiles import parsing
 from pymesos_binpack.jobs import aligning
 from pymesos_binpack.jobs import daemons as jobs_daemons
 from pymesos_binpack.jobs import endings as job_endings
@@ -197,6 +198,23 @@ def look_only_once_at_who_serves(patch: pytest.MonkeyPatch) -> None:
         usual(self, task, now_s)
 
     patch.setattr(Renewing, "_look_at", look_at)
+
+
+def replace_what_has_data_as_other_services(patch: pytest.MonkeyPatch) -> None:
+    """A service of which the agent stays unreachable goes on elsewhere, with volumes, too."""
+    patch.setattr(parsing, "_keeps_data", lambda task: False)
+    patch.setattr(parsing, "UNREACHABLE_REPLACE_S", 1.0)  # agents are seldom away for a minute
+
+
+def delete_the_data_of_every_volume(patch: pytest.MonkeyPatch) -> None:
+    """An agent that is told what is reserved takes all of it for new."""
+    usual = session._on_set_reserved
+
+    def set_reserved(ctx: AgentContext, message: Any) -> None:
+        ctx.state.reserved = EMPTY
+        usual(ctx, message)
+
+    patch.setattr(session, "_on_set_reserved", set_reserved)
 
 
 def never_look_at_an_agent_that_comes(patch: pytest.MonkeyPatch) -> None:
@@ -1127,6 +1145,8 @@ BUGS: list[Patch] = [
     answer_before_a_variable_is_stored,
     never_try_again_what_could_not_be_made,
     look_only_once_at_who_serves,
+    replace_what_has_data_as_other_services,
+    delete_the_data_of_every_volume,
     take_what_is_not_measured_for_idle,
     look_out_for_no_agent,
     forget_the_executor_of_a_group,
@@ -1212,6 +1232,7 @@ FOUND_BY: dict[str, int] = {
     "begin_to_drain_before_that_is_stored": 48,
     "count_what_was_revoked_as_ended": 2,
     "double_launch_on_restart": 141,
+    "delete_the_data_of_every_volume": 18,
     "end_all_tasks_at_once": 54,
     "forget_an_operators_kill": 4,
     "forget_how_tasks_were_scaled": 20,
@@ -1262,6 +1283,7 @@ FOUND_BY: dict[str, int] = {
     "page_before_that_is_stored": 6,
     "pass_over_what_is_kept_no_longer": 9,
     "place_a_daemon_on_any_agent": 13,
+    "replace_what_has_data_as_other_services": 230110,
     "reserve_what_may_be_used_meanwhile": 11,
     "reserve_without_telling": 11,
     "sell_an_agent_twice": 5,
