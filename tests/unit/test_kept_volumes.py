@@ -119,6 +119,38 @@ def test_a_task_that_is_lost_keeps_its_data(h: BinpackHarness, state: pb.TaskSta
     assert {operation.WhichOneof("operation") for operation in before} == {"reserve", "create"}
 
 
+@pytest.mark.parametrize("kind", ["service", "batch"])
+def test_what_begins_without_its_data_is_not_ended_by_those_that_come_back(
+    h: BinpackHarness, kind: str
+) -> None:
+    """Found by the simulator: the master refuses to make a volume of which the old one is used."""
+    volumes = [{"name": "data", "path": "data", "size": 100, "migrate": "lose_data"}]
+    task: dict[str, object] = {"name": "t", "kind": kind, "command": "x", "volumes": volumes}
+    task["unreachable_replace_s"] = 5
+    job_id = h.submit(parse_job({"name": "db", "role": "ops", "tasks": [task]}), "1")
+    h.offer(ROOM, "a")
+    h.update(f"{job_id}.t.0.1", pb.TASK_RUNNING)
+    left = volume_tags(h)
+    h.update(f"{job_id}.t.0.1", pb.TASK_UNREACHABLE, uuid=b"v")
+    h.advance(6)
+    h.offer(ROOM, "a")
+    assert h.launched() == [f"{job_id}.t.0.1", f"{job_id}.t.0.2"]
+    h.update(f"{job_id}.t.0.2", pb.TASK_ERROR, uuid=b"w")
+    h.advance(600)
+    offer_with(h, left)
+    assert h.launched()[2:] == [f"{job_id}.t.0.3"]
+    assert volume_tags(h) == left
+
+
+def test_what_is_refused_at_first_is_not_tried_again(h: BinpackHarness) -> None:
+    job_id = h.submit(database(), "1")
+    h.offer(ROOM, "a")
+    h.update(f"{job_id}.t.0.1", pb.TASK_ERROR)
+    h.advance(600)
+    h.offer(ROOM, "a")
+    assert h.launched() == [f"{job_id}.t.0.1"]
+
+
 def explanation(h: BinpackHarness, job_id: str) -> str:
     return h.core.jobs[job_id].instances[0].explanation
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pymesos_binpack.jobs.endings import reason_of, was_lost, was_unhealthy
 from pymesos_binpack.jobs.instance import Instance
-from pymesos_binpack.jobs.service import again
+from pymesos_binpack.jobs.service import again, is_refused
 from pymesos_binpack.jobs.steps import End, Finish, Launch, Step
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -14,9 +14,9 @@ from pymesos_proto.v1 import types_pb2 as pb
 def after_end(instance: Instance, end: End) -> Step:
     """What was lost or killed for another is run again, and what failed as often as it may."""
     status, saved, spec = end.status, instance.saved, instance.spec
-    if status.state == pb.TASK_ERROR:
+    if is_refused(instance, status):
         return Finish(instance, "the master refused it, and would again", saved.failures)
-    if was_lost(status):
+    if was_lost(status) or status.state == pb.TASK_ERROR:
         return again(instance, end, saved.failures)
     at_once = Launch(instance, "", 0.0, saved.failures, instance.quick_failures)
     if saved.preempted and status.state in (pb.TASK_KILLED, pb.TASK_FAILED):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pymesos_binpack.jobs import backoff
 from pymesos_binpack.jobs.endings import is_crash
 from pymesos_binpack.jobs.instance import Instance
+from pymesos_binpack.jobs.launching import new_volumes
 from pymesos_binpack.jobs.steps import End, Finish, Launch, Step
 from pymesos_core.text import duration
 from pymesos_proto.v1 import types_pb2 as pb
@@ -12,13 +13,23 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 def after_end(instance: Instance, end: End) -> Step:
     """Run a service again, unless the master would refuse it again, or it crashed too often."""
-    if end.status.state == pb.TASK_ERROR:
+    if is_refused(instance, end.status):
         return Finish(instance, "the master refused it, and would again", instance.saved.failures)
     rules, step = instance.spec.restart, again(instance, end, instance.saved.failures)
     if len(step.crashed_s) > rules.max:
         why = f"it crashed {len(step.crashed_s)} times within {duration(rules.within_s)}"
         return Finish(instance, why, instance.saved.failures)
     return step
+
+
+def is_refused(instance: Instance, status: pb.TaskStatus) -> bool:
+    """Whether the master has refused an instance, and would again.
+
+    It would not one that has given its volumes up: where the task that had them comes back, they
+    are there, and neither offered nor to be made again, until that one has ended.
+    """
+    begins_without = instance.saved.attempts > 1 and new_volumes(instance)
+    return status.state == pb.TASK_ERROR and not begins_without
 
 
 def again(instance: Instance, end: End, failures: int) -> Launch:
