@@ -83,6 +83,7 @@ BULLIES: dict[str, dict[str, Any]] = {
         "revocable": True,
     },
 }
+STAYING = ("cpu", "revocable")  # the others are ended by their limits, and begun again
 NEIGHBOUR_CPUS, BULLY_CPUS = 1.0, 0.1
 
 
@@ -112,6 +113,10 @@ class Bench:
             resources={"cpus": NEIGHBOUR_CPUS, "mem": 128},
         )
         await ended(self._binpack, mine)
+        if bully in STAYING:
+            (instance,) = self._binpack.core.jobs[str(job_id)].instances
+            if instance.saved.attempts > 1 or not instance.live:
+                raise click.ClickException(f"the bully {bully} was not there all the time")
         if job_id is not None:
             await self._binpack.stop_job(job_id)
             while not self._binpack.core.jobs[job_id].is_over:
