@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from itertools import compress, islice
 from typing import Any
 
@@ -205,11 +206,13 @@ class Queries:
                 return sorted_by(wanted.sort, task_keys(state), found)
             states = frozenset(wanted.states)
 
+            @cache
+            def are_in_states() -> list[bool]:
+                return [task.state in states for task in known()]
+
             def in_states(some: list[Any]) -> list[Any]:
                 """Of what is said of those that are known, what is of those in these states."""
-                if not states:
-                    return some
-                return list(compress(some, [task.state in states for task in known()]))
+                return list(compress(some, are_in_states())) if states else some
 
             what = ("tasks", wanted.framework_id, wanted.completed, states)
             looks = wanted.called or words or not may.every
