@@ -25,6 +25,7 @@ from pymesos_lb.slots import FeedError, HaProxy
 LOOK_AGAIN_S = 2.0  # at HAProxy, whose slots others may have changed
 FORGET_S = 600.0  # a route that nobody serves is answered by 503 for so long, and then by 404
 STARTS_WITHIN_S = 5.0
+START_TRIES = 6  # of so long each, for a process that is new
 TRY_AGAIN_S = 60.0  # with ports at which HAProxy could not listen
 ABOVE = "what it has written above says why; perhaps a port is another's, or needs root"
 CONFIG, SOCKET = "haproxy.cfg", "admin.sock"
@@ -84,7 +85,7 @@ class Balancer:
             *bound.argv_of(os.getpid()), self.program, "-W", "-db", "-f", str(self.folder / CONFIG)
         )
         try:
-            if not await self._takes(process, self._layout):
+            if not await self._starts(process):
                 raise BrokenError(f"HAProxy does not start with {self.folder / CONFIG}: {ABOVE}")
             while process.returncode is None:
                 try:
@@ -248,6 +249,13 @@ class Balancer:
         new = self.folder / f"{CONFIG}.new"
         new.write_text(write(layout, served, self.doors, str(self.folder / SOCKET)))
         new.replace(self.folder / CONFIG)
+
+    async def _starts(self, process: asyncio.subprocess.Process) -> bool:
+        """Wait until it answers for the first time, which takes long on a busy machine."""
+        for _ in range(START_TRIES):
+            if await self._takes(process, self._layout):
+                return True
+        return False
 
     async def _takes(self, process: asyncio.subprocess.Process, layout: Layout) -> bool:
         """Wait until a process answers that has this layout; False: none does."""
