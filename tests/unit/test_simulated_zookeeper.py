@@ -112,6 +112,25 @@ def test_who_leads_is_in_doubt_once_zookeeper_is_away_for_longer_than_a_session(
     stage.until(lambda: not in_doubt())
 
 
+def test_who_asks_which_masters_there_are_waits_for_no_zookeeper() -> None:
+    """Each who asked kept a thread until it was back, of the few that files are read by, too."""
+    stage = Stage()
+    one, watcher = stage.process("one"), stage.process("watcher")
+    stage.leads(one, stage.contender(one, 1))
+    with watcher.loop.entered():
+        detector = detector_of(watcher, stage.ensemble)
+    stage.run(watcher, detector.start())
+    stage.until(lambda: detector.leader is not None)
+    began_s = stage.world.now_s
+    stage.ensemble.interrupt([watcher], 100 * SESSION_S, down=True)
+    stage.world.run(lambda: False, began_s + 2 * SESSION_S)
+    asked = stage.run(watcher, detector.masters())
+    stage.until(asked.done, within_s=1)
+    assert str(asked.exception()) == (
+        "which masters there are cannot be read in ZooKeeper: no server of it answers now"
+    )
+
+
 def test_an_operator_may_want_a_later_epoch(stage: Stage) -> None:
     one = stage.process("one")
     wanting = stage.contender(one, 1, min_epoch=40)

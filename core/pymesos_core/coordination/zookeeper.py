@@ -390,12 +390,16 @@ class ZkDetector:
 
     async def masters(self) -> list[MasterInfo]:
         """See Detector."""
+        if self._away_since_s is not None:  # kazoo would wait, and keep a thread until it is back
+            raise self._unread("no server of it answers now")
         try:
             return await asyncio.to_thread(self._read_all)
         except (KazooException, KazooTimeoutError) as error:
-            raise CoordinationError(
-                f"which masters there are cannot be read in ZooKeeper: {in_words(error)}"
-            ) from error
+            raise self._unread(in_words(error)) from error
+
+    def _unread(self, why: str) -> CoordinationError:
+        what = f"which {self._one}s there are cannot be read in ZooKeeper"
+        return CoordinationError(f"{what}: {why}")
 
     def _read_all(self) -> list[MasterInfo]:
         candidates = _candidates(self._client.get_children(self._url.path))
