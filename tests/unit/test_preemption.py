@@ -217,6 +217,7 @@ def test_each_that_goes_is_one_that_its_service_can_spare_less() -> None:
     assert [made.victims for made in chosen if made is not None] == [("web0",), ("batch",)]
     left = without(there, ("web0",))
     assert [(task.task_id, task.spare) for task in left] == [("web1", 0), ("batch", 0)]
+    assert left[1] is there[2], "there are many, of which most stay as they are"
 
 
 def test_who_need_not_go_is_spared_the_most_important_first() -> None:

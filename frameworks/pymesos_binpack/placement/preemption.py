@@ -192,9 +192,9 @@ def preemption(
 def without(there: Sequence[RunningTask], victims: Iterable[str]) -> list[RunningTask]:
     """Those that are left when some have gone, each with what its service can spare then."""
     gone = frozenset(victims)
-    missing = Counter(task.service for task in there if task.task_id in gone)
-    return [
-        replace(task, spare=task.spare - missing[task.service])
+    missing = Counter(task.service for task in there if task.service and task.task_id in gone)
+    return [  # most stay as they are: there may be 100,000, for each of many that wait
+        replace(task, spare=task.spare - missing[task.service]) if task.service in missing else task
         for task in there
         if task.task_id not in gone
     ]
