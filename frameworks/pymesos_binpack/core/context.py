@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 
 from pymesos_binpack.alerts.silences import Silences
@@ -92,12 +92,11 @@ class Context:
 
         What runs of jobs in quarantine may be of any kind, and is served like the rest.
         """
-        aside = self.quarantined.values()
-        serving = {
-            agent_id
-            for agent_id in self.draining
-            if agent_id in self.roster.serving or any(agent_id in q.agents for q in aside)
-        }
+        there = self.roster.serving.keys()
+        serving: Set[str] = there
+        if self.quarantined:  # as a rule there are none, and each job asks this again and again
+            aside = frozenset[str]().union(*(each.agents for each in self.quarantined.values()))
+            serving = {each for each in self.draining if each in there or each in aside}
         return Agents(self.placements.agents, self.draining.keys(), serving)
 
     def placement_of(self, instance: Instance) -> Placement[Instance]:

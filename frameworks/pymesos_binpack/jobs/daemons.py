@@ -38,8 +38,8 @@ def kind_problem(before: Job, now: Job) -> str | None:
 class Agents:
     """What is known of the agents.
 
-    Those that were seen, of these the ones being drained, and of those the ones where tasks of ours
-    run that are no daemons'.
+    Those that were seen, of these the ones being drained, and those where tasks of ours run that
+    are no daemons', of which only the drained ones matter.
     """
 
     known: KnownAgents = field(default_factory=KnownAgents)
