@@ -248,6 +248,8 @@ MEASUREMENTS: dict[str, Measurement] = {
             Figure("1,000 services, 100 rollouts: of a core", "framework/cores", "", "≤ 0.5"),
             Figure("10,000 jobs: the first page", "listing/first_page/ms", "ms", "≤ 1,000"),
             Figure("until the framework has read them", "listing/served_after_s", "s"),
+            Figure("20 services leave a drained agent", "drain/left_after_s", "s", "≤ 15"),
+            Figure("of them ended too early", "drain/dips", aim="≤ 0"),
         ),
     ),
     "rollout-haproxy": Measurement(
