@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import time
@@ -25,6 +26,7 @@ from pymesos_lb.slots import FeedError, HaProxy
 LOOK_AGAIN_S = 2.0  # at HAProxy, whose slots others may have changed
 FORGET_S = 600.0  # a route that nobody serves is answered by 503 for so long, and then by 404
 STARTS_WITHIN_S = 5.0
+END_AGAIN_S = 1.0
 START_TRIES = 6  # of so long each, for a process that is new
 TRY_AGAIN_S = 60.0  # with ports at which HAProxy could not listen
 ABOVE = "what it has written above says why; perhaps a port is another's, or needs root"
@@ -47,10 +49,36 @@ def can_listen(ip: str, port: int) -> bool:
     return True
 
 
-def _have_start_anew(process: asyncio.subprocess.Process) -> None:
-    """Have HAProxy read its configuration; who waits for it finds out if it has ended."""
+def _takes_signals(pid: int) -> bool:
+    """Whether HAProxy's master has begun to wait: the last that it catches then is SIGCHLD."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_bytes()
+    except OSError:
+        return True  # it has ended, as who waits for it finds out
+    caught = re.search(rb"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return caught is None or bool(int(caught[1], 16) >> (signal.SIGCHLD - 1) & 1)
+
+
+async def _have_start_anew(process: asyncio.subprocess.Process) -> None:
+    """Have HAProxy read its configuration; who waits for it finds out if it has ended.
+
+    A master that still starts, which goes on after its worker answers, would lose the signal.
+    """
+    for _ in range(int(STARTS_WITHIN_S / 0.05)):
+        if _takes_signals(process.pid):
+            break
+        await asyncio.sleep(0.05)
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGUSR2)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Have HAProxy end, and wait for that; it loses what it is told while it starts."""
+    while process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), END_AGAIN_S)
 
 
 @dataclass
@@ -100,9 +128,7 @@ class Balancer:
                 self.changed.clear()
             raise BrokenError(f"HAProxy has ended with status {process.returncode}")
         finally:
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-                await process.wait()
+            await _end(process)
 
     async def _follow(
         self, process: asyncio.subprocess.Process, routes: Routes
@@ -160,7 +186,7 @@ class Balancer:
             # The one of its last start has the instances of that time.
             self._write(self._layout, served)
             self._accepted.update((path, held[path].pem) for path in refused)
-            _have_start_anew(process)
+            await _have_start_anew(process)
         self._shown = held
 
     async def _start_anew(
@@ -221,7 +247,7 @@ class Balancer:
             self._layout = wanted
             self._shown = None
             self._accepted.clear()
-            _have_start_anew(process)
+            await _have_start_anew(process)
             if await self._takes(process, wanted):
                 return wanted is layout
         return False

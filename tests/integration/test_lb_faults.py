@@ -21,6 +21,7 @@ from pymesos_lb.slots import FeedError, HaProxy
 from pymesos_testing.components import free_port
 from pymesos_testing.waiting import until
 
+SLOW_S = 60.0  # HAProxy takes seconds to start anew where others are busy
 HERE = frozenset({("127.0.0.1", 9)})
 BALANCES = """
 import asyncio, sys, time
@@ -48,16 +49,20 @@ async def answers(folder: Path) -> bool:
     return False
 
 
+async def until_it_answers(folder: Path) -> None:
+    async with asyncio.timeout(SLOW_S):
+        while not await answers(folder):
+            await asyncio.sleep(0.1)
+
+
 async def test_it_ends_with_a_balancer_that_is_killed(haproxy: str, tmp_path: Path) -> None:
     """Else it would serve what was there for ever, and keep its ports from the next one."""
     with subprocess.Popen([sys.executable, "-c", BALANCES, haproxy, str(tmp_path)]) as balancer:
         try:
-            async with asyncio.timeout(60):
-                while not await answers(tmp_path):
-                    await asyncio.sleep(0.1)
+            await until_it_answers(tmp_path)
         finally:
             balancer.kill()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(SLOW_S):
         while await answers(tmp_path):
             await asyncio.sleep(0.1)
 
@@ -81,15 +86,18 @@ async def test_a_disk_that_is_full_ends_nothing_that_is_served(
     served = {first: HERE}
     balancer = lb.Balancer(haproxy, tmp_path, Doors("127.0.0.1"), time.monotonic)
     async with balancing(balancer, Routes(served)) as task:
-        await until("it serves", lambda: first in balancer._layout.slots or task.done())
-        assert await answers(tmp_path)
+        await until("it serves", lambda: first in balancer._layout.slots or task.done(), SLOW_S)
+        await until_it_answers(tmp_path)  # it may be starting anew with that
         in_the_way = tmp_path / f"{lb.CONFIG}.new"
         in_the_way.mkdir()
         served[second] = HERE
-        await until("it says so", lambda: "goes on with the one of before" in caplog.text)
+        said = "goes on with the one of before"
+        await until("it says so", lambda: said in caplog.text, SLOW_S)
         assert not task.done() and await answers(tmp_path)
         in_the_way.rmdir()
-        await until("it serves more", lambda: second in balancer._layout.slots or task.done())
+        await until(
+            "it serves more", lambda: second in balancer._layout.slots or task.done(), SLOW_S
+        )
         assert not task.done()
 
 
@@ -111,3 +119,56 @@ async def test_one_that_has_just_ended_is_said_to_have_ended(
     served = Routes({Route(free_port(), "a.example"): HERE})
     with pytest.raises(lb.BrokenError, match="HAProxy has ended with status"):
         await balancer.run(lambda: served)
+
+
+STARTS_SLOWLY = """
+import signal, sys, time
+
+def lose(*_):
+    pass
+
+signal.signal(signal.SIGUSR2, lose)
+signal.signal(signal.SIGTERM, lose)
+print("here", flush=True)
+sys.stdin.readline()
+signal.signal(signal.SIGUSR2, lambda *_: print("anew", flush=True))
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+signal.signal(signal.SIGCHLD, lose)
+while True:
+    time.sleep(0.1)
+"""
+
+
+async def test_what_it_is_told_while_it_starts_is_not_lost() -> None:
+    """HAProxy did lose it: new routes were not served for a minute, or its end was waited for."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", STARTS_SLOWLY),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None and process.stdout is not None
+    async with asyncio.timeout(SLOW_S):
+        assert await process.stdout.readline() == b"here\n"
+        telling = asyncio.create_task(lb._have_start_anew(process))
+        await asyncio.sleep(0.3)
+        assert not telling.done()
+        process.stdin.write(b"\n")
+        await telling
+        assert await process.stdout.readline() == b"anew\n"
+        await lb._end(process)
+        await lb._end(process)  # it has ended
+    assert process.returncode == 7
+
+
+async def test_its_end_is_asked_for_until_it_comes() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", STARTS_SLOWLY),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None and process.stdout is not None
+    async with asyncio.timeout(SLOW_S):
+        assert await process.stdout.readline() == b"here\n"
+        ending = asyncio.create_task(lb._end(process))
+        await asyncio.sleep(0.3)
+        process.stdin.write(b"\n")
+        await ending
+    assert process.returncode == 7
