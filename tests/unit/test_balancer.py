@@ -42,7 +42,7 @@ class Machine:
         )
         self.balancer._complaints = Complaints(log, lambda: self.now_s)
         self.balancer._takes = self.takes  # type: ignore[method-assign, assignment]
-        self.process: Any = SimpleNamespace(send_signal=self.start)
+        self.process: Any = SimpleNamespace(pid=0, send_signal=self.start)
         self.listens: set[str] = set()
         self.starts = 0
 
