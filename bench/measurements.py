@@ -146,7 +146,12 @@ MEASUREMENTS: dict[str, Measurement] = {
         3,
         tuple(
             Figure(f"a neighbour's p99 beside a bully: {name}", f"ratio/{key}", aim="≤ 1.1")
-            for name, key in (("memory", "memory"), ("processes", "pids"), ("disk", "disk"))
+            for name, key in (
+                ("memory", "memory"),
+                ("processes", "pids"),
+                ("disk", "disk"),
+                ("a revocable guest", "revocable"),
+            )
         ),
     ),
     "failover": Measurement(
