@@ -23,7 +23,8 @@ def check(core: BinpackCore, chosen: Set[Instance]) -> None:
     for job_id in {instance.job_id for instance in chosen}:
         job = core.jobs[job_id]
         for spec in job.job.tasks:
-            victims = [i for i in chosen if i.job_id == job_id and i.spec.name == spec.name]
+            there = [i for i in chosen if i.job_id == job_id and i.spec.name == spec.name]
+            victims = [i for i in there if works(job, i)]  # nobody misses the others
             if victims and spec.is_service and not spec.is_daemon:
                 missed = min(len(victims), _lacks(job, spec))
                 spared = [i.key for i in victims if _others(core, job, i)]
