@@ -142,6 +142,25 @@ def test_what_begins_without_its_data_is_not_ended_by_those_that_come_back(
     assert volume_tags(h) == left
 
 
+def test_the_first_try_of_a_new_version_is_not_ended_by_them_either(h: BinpackHarness) -> None:
+    """Found by the simulator, too: the task before it has given its data up."""
+    h.submit(losable(unreachable_replace_s=5), "1")
+    h.offer(ROOM, "a")
+    h.update("db-1.t.0.1", pb.TASK_RUNNING)
+    left = volume_tags(h)
+    h.update("db-1.t.0.1", pb.TASK_UNREACHABLE, uuid=b"v")
+    h.advance(6)
+    changed = losable(unreachable_replace_s=5, command="y")
+    h.feed(c.VersionProposed("2", "db-1", h.core.jobs["db-1"].version, changed, "apply"))
+    h.offer(ROOM, "a")
+    assert h.launched()[1:] == ["db-1.t.0.v2.1"]
+    h.update("db-1.t.0.v2.1", pb.TASK_ERROR, uuid=b"w")
+    h.advance(600)
+    offer_with(h, left)
+    assert h.launched()[2:] == ["db-1.t.0.v2.2"]
+    assert volume_tags(h) == left
+
+
 def test_what_is_refused_at_first_is_not_tried_again(h: BinpackHarness) -> None:
     job_id = h.submit(database(), "1")
     h.offer(ROOM, "a")

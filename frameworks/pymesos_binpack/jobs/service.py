@@ -26,9 +26,11 @@ def is_refused(instance: Instance, status: pb.TaskStatus) -> bool:
     """Whether the master has refused an instance, and would again.
 
     It would not one that has given its volumes up: where the task that had them comes back, they
-    are there, and neither offered nor to be made again, until that one has ended.
+    are there, and neither offered nor to be made again, until that one has ended. Only the first
+    try of a job's first version had no task before it.
     """
-    begins_without = instance.saved.attempts > 1 and new_volumes(instance)
+    had_data = instance.saved.attempts > 1 or instance.version > 1
+    begins_without = had_data and new_volumes(instance)
     return status.state == pb.TASK_ERROR and not begins_without
 
 
