@@ -173,7 +173,7 @@ async def measure(folder: Path, agents: int, tasks: int, times: int) -> dict[str
         alive = list(launcher.launched)
 
         def kill() -> None:
-            """Of those that are alive the latest, which are those in sight."""
+            """Kill the latest tasks that are alive: those are in sight."""
             for task_id in alive[-CHANGED:]:
                 driver.kill(task_id)
             del alive[-CHANGED:]

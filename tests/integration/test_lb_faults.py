@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -104,7 +105,7 @@ async def test_a_disk_that_is_full_ends_nothing_that_is_served(
 async def test_one_that_has_just_ended_is_said_to_have_ended(
     haproxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And not that there is no such process, which is true and helps nobody."""
+    """The error used to say that there is no such process, which helps nobody."""
     monkeypatch.setattr(lb, "LOOK_AGAIN_S", 0.1)
     balancer = lb.Balancer(haproxy, tmp_path, Doors("127.0.0.1"), time.monotonic)
 
@@ -139,36 +140,37 @@ while True:
 """
 
 
-async def test_what_it_is_told_while_it_starts_is_not_lost() -> None:
-    """HAProxy did lose it: new routes were not served for a minute, or its end was waited for."""
+async def slow_starter() -> tuple[Process, asyncio.StreamWriter, asyncio.StreamReader]:
+    """Return a process that is there, and takes signals once a line is written to it."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", STARTS_SLOWLY),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdin is not None and process.stdout is not None
+    assert await process.stdout.readline() == b"here\n"
+    return process, process.stdin, process.stdout
+
+
+async def test_what_it_is_told_while_it_starts_is_not_lost() -> None:
+    """HAProxy did lose it: new routes were not served for a minute, or its end was waited for."""
     async with asyncio.timeout(SLOW_S):
-        assert await process.stdout.readline() == b"here\n"
+        process, stdin, stdout = await slow_starter()
         telling = asyncio.create_task(lb._have_start_anew(process))
         await asyncio.sleep(0.3)
         assert not telling.done()
-        process.stdin.write(b"\n")
+        stdin.write(b"\n")
         await telling
-        assert await process.stdout.readline() == b"anew\n"
+        assert await stdout.readline() == b"anew\n"
         await lb._end(process)
         await lb._end(process)  # it has ended
     assert process.returncode == 7
 
 
 async def test_its_end_is_asked_for_until_it_comes() -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", STARTS_SLOWLY),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdin is not None and process.stdout is not None
     async with asyncio.timeout(SLOW_S):
-        assert await process.stdout.readline() == b"here\n"
+        process, stdin, _ = await slow_starter()
         ending = asyncio.create_task(lb._end(process))
         await asyncio.sleep(0.3)
-        process.stdin.write(b"\n")
+        stdin.write(b"\n")
         await ending
     assert process.returncode == 7

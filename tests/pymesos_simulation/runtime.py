@@ -103,7 +103,7 @@ class Machine:
                 assert volume_id not in used, f"{container.key} has the volume {volume_id}"
 
     def remove_volume(self, volume_id: str) -> None:
-        """Its data are deleted."""
+        """Delete the data of a volume."""
         self.check_unused(volume_id)
         self.volumes.pop(volume_id, None)
 

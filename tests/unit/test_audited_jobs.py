@@ -159,7 +159,7 @@ async def test_who_asks_a_framework_for_what_a_master_has_written_is_told(
 
 
 async def test_who_reads_it_hears_of_the_instances_that_stand_by(framework: Framework) -> None:
-    """They have written their own while they led, and answer nobody."""
+    """Each instance has an audit of its own of when it led, and answers nobody meanwhile."""
 
     async def others() -> list[HostPort]:
         return [HostPort("10.0.0.7", 5060)]

@@ -345,7 +345,7 @@ async def test_who_is_revoked_while_a_body_comes_changes_nothing(
 
 async def test_a_small_call_that_is_here_waits_for_no_large_one() -> None:
     server = bare_server()
-    server._bodies = asyncio.Semaphore(0)  # as while others read as many as may be read
+    server._bodies = asyncio.Semaphore(0)  # as if others were reading all that the limit allows
 
     async def read(headers: Any, body: bytes) -> mesos_scheduler.Call:
         return mesos_scheduler.Call(type=mesos_scheduler.Call.REVIVE)

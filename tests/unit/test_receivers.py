@@ -147,7 +147,7 @@ def test_what_is_over_ends_by_the_clock_of_alertmanager_too() -> None:
 
 
 def test_a_clock_that_was_ahead_keeps_no_alert_from_alertmanager() -> None:
-    """It refuses what ends before it begins, and with it all that is sent beside."""
+    """Alertmanager refuses an alert that ends before it begins, and all that come with it."""
     fires, over = formats.alertmanager([FIRES, OVER], now_s=1.8e9 - 3600)
     assert fires["startsAt"] == "2027-01-15T07:00:00.000Z" < fires["endsAt"]
     assert over["startsAt"] == over["endsAt"] == "2027-01-15T06:59:58.000Z"

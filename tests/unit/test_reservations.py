@@ -559,7 +559,7 @@ class TestOperators:
         assert offered(h, subscribe(h, "web")) == parse("cpus:4;mem:400")
 
     def test_a_volume_that_there_is_not(self) -> None:
-        """Of it a disk of one MiB that carries it was said not to be free."""
+        """The error used to say that a disk of one MiB with the volume was not free."""
         h = MasterHarness()
         agent = h.agent("cpus:4;mem:400;disk:1000")
         said = unreserve(h, agent, "db", volume="nope")

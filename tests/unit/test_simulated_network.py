@@ -13,14 +13,19 @@ from pymesos_simulation.world import Node, World
 ADDRESS = HostPort("10.0.0.1", 5050)
 
 
-def test_what_was_sent_before_a_kill_can_be_read() -> None:
-    """The writer waits for its window when it is killed: that ends nobody but itself."""
+def two_processes() -> tuple[World, Network, Node, Node]:
+    """Return a server's and a client's in good weather, on a network."""
     world = World(0)
     world.faulty = False
-    network = Network(world)
     server, client = Node(world, "server"), Node(world, "client")
     server.start()
     client.start()
+    return world, Network(world), server, client
+
+
+def test_what_was_sent_before_a_kill_can_be_read() -> None:
+    """The writer waits for its window when it is killed: that ends nobody but itself."""
+    world, network, server, client = two_processes()
     heard: list[str] = []
 
     async def serve(call: ServerCall[pb.TaskStatus, pb.TaskStatus]) -> None:
@@ -43,13 +48,8 @@ def test_what_was_sent_before_a_kill_can_be_read() -> None:
 
 
 def test_a_writer_goes_on_once_its_server_knows_of_the_stream() -> None:
-    """It waited for what the server, of which it knew nothing yet, was to read."""
-    world = World(0)
-    world.faulty = False
-    network = Network(world)
-    server, client = Node(world, "server"), Node(world, "client")
-    server.start()
-    client.start()
+    """The writer used to wait for ever where its window was full before the server knew."""
+    world, network, server, client = two_processes()
     heard: list[int] = []
 
     async def serve(call: ServerCall[pb.TaskStatus, pb.TaskStatus]) -> None:

@@ -18,7 +18,13 @@ from pymesos_core.coordination import (
     StaleEpochError,
     Term,
 )
-from pymesos_core.coordination.zookeeper import INSTANCES, MASTERS, PREFIX, ZkContender
+from pymesos_core.coordination.zookeeper import (
+    INSTANCES,
+    MASTERS,
+    PREFIX,
+    ZkContender,
+    ZkDetector,
+)
 from pymesos_core.store import Change
 from pymesos_simulation import threads
 from pymesos_simulation.coordinator import URL, client_of, detector_of
@@ -89,15 +95,21 @@ def test_the_next_leads_when_the_first_dies(stage: Stage) -> None:
     stage.until(lambda: detector.leader is not None and detector.leader.master_id == "two")
 
 
-def test_who_leads_is_in_doubt_once_zookeeper_is_away_for_longer_than_a_session() -> None:
-    """`/v1/leader` named who had led for as long as no ZooKeeper server answered."""
-    stage = Stage()
+def led_and_watched(stage: Stage) -> tuple[Node, Node, ZkDetector]:
+    """Return a process that leads, another that watches who does, and what it has seen."""
     one, watcher = stage.process("one"), stage.process("watcher")
     stage.leads(one, stage.contender(one, 1))
     with watcher.loop.entered():
         detector = detector_of(watcher, stage.ensemble)
     stage.run(watcher, detector.start())
     stage.until(lambda: detector.leader is not None)
+    return one, watcher, detector
+
+
+def test_who_leads_is_in_doubt_once_zookeeper_is_away_for_longer_than_a_session() -> None:
+    """`/v1/leader` named who had led for as long as no ZooKeeper server answered."""
+    stage = Stage()
+    one, watcher, detector = led_and_watched(stage)
 
     def in_doubt() -> bool:
         with watcher.loop.entered():
@@ -115,12 +127,7 @@ def test_who_leads_is_in_doubt_once_zookeeper_is_away_for_longer_than_a_session(
 def test_who_asks_which_masters_there_are_waits_for_no_zookeeper() -> None:
     """Each who asked kept a thread until it was back, of the few that files are read by, too."""
     stage = Stage()
-    one, watcher = stage.process("one"), stage.process("watcher")
-    stage.leads(one, stage.contender(one, 1))
-    with watcher.loop.entered():
-        detector = detector_of(watcher, stage.ensemble)
-    stage.run(watcher, detector.start())
-    stage.until(lambda: detector.leader is not None)
+    _, watcher, detector = led_and_watched(stage)
     began_s = stage.world.now_s
     stage.ensemble.interrupt([watcher], 100 * SESSION_S, down=True)
     stage.world.run(lambda: False, began_s + 2 * SESSION_S)

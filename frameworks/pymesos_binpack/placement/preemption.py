@@ -190,7 +190,7 @@ def preemption(
 
 
 def without(there: Sequence[RunningTask], victims: Iterable[str]) -> list[RunningTask]:
-    """Those that are left when some have gone, each with what its service can spare then."""
+    """Return the tasks that are left when some have gone, with what each service can spare then."""
     gone = frozenset(victims)
     missing = Counter(task.service for task in there if task.service and task.task_id in gone)
     return [  # most stay as they are: there may be 100,000, for each of many that wait

@@ -190,7 +190,7 @@ class Queries:
             return out
 
         def ids() -> list[str]:
-            """Of those that are known, as the maps have them: to ask each task takes longer."""
+            """Return the ids of the known tasks, from the maps: to ask each task takes longer."""
             out: list[str] = []
             for framework in frameworks():
                 out.extend(framework.tasks)
@@ -211,7 +211,7 @@ class Queries:
                 return [task.state in states for task in known()]
 
             def in_states(some: list[Any]) -> list[Any]:
-                """Of what is said of those that are known, what is of those in these states."""
+                """Keep what belongs to tasks in these states, of a list with an item for each."""
                 return list(compress(some, are_in_states())) if states else some
 
             what = ("tasks", wanted.framework_id, wanted.completed, states)

@@ -314,7 +314,7 @@ def _delete(table: str, rule: str) -> None:
 
 
 def _remove_rules_of(subnet: IPv4Network) -> None:
-    """Those that let through what nobody sends any more.
+    """Delete the rules that let through what nobody on the bridge sends any more.
 
     The plugin ignores that iptables cannot delete a rule, as when somebody else changes the chain.
     """
