@@ -56,8 +56,10 @@ async def in_thread(function: Callable[..., Result], *arguments: Any) -> Result:
     return await to_the_end(asyncio.to_thread(function, *arguments))
 
 
-async def in_own_thread(name: str, function: Callable[..., Result], *arguments: Any) -> Result:
-    """Call it in a thread of this name, which a cancellation leaves behind.
+def begin_in_own_thread(
+    name: str, function: Callable[..., Result], *arguments: Any
+) -> Future[Result]:
+    """Call it in a thread of this name, which whoever waits for it may leave behind.
 
     It keeps no process alive: for what may wait for others for long, and may be left half done.
     """
@@ -72,7 +74,12 @@ async def in_own_thread(name: str, function: Callable[..., Result], *arguments: 
             called.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()
-    return await asyncio.wrap_future(called)
+    return called
+
+
+async def in_own_thread(name: str, function: Callable[..., Result], *arguments: Any) -> Result:
+    """Wait for what is called in a thread of its own, which a cancellation leaves behind."""
+    return await asyncio.wrap_future(begin_in_own_thread(name, function, *arguments))
 
 
 async def serve_stream(

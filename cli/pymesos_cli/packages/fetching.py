@@ -5,17 +5,16 @@ from __future__ import annotations
 import http.client
 import os
 import stat
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pymesos_cli.packages.parts import PackageError
+from pymesos_core.streams import begin_in_own_thread
 from pymesos_core.text import os_problem, quoted
 
 HTTPS = "https://"
@@ -73,17 +72,8 @@ def _in_time(work: Callable[[], bytes], location: str, timeout_s: float) -> byte
 
     A server may say that it goes on before it answers, as often as it likes. Raises PackageError.
     """
-    done: Future[bytes] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except Exception as error:
-            done.set_exception(error)
-
-    threading.Thread(target=run, name="repository", daemon=True).start()
     try:
-        return done.result(2 * PATIENCE * timeout_s)
+        return begin_in_own_thread("repository", work).result(2 * PATIENCE * timeout_s)
     except TimeoutError:
         raise PackageError(f"{location} does not come to an end of its answer") from None
 
