@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Iterable
 
+# In a coroutine, as the driver's own, these say that it is to end, and nothing of what went wrong.
+ENDS_OF_COROUTINES = (asyncio.CancelledError, StopIteration, GeneratorExit)
 
-def check_callbacks(author: object, names: Iterable[str]) -> None:
-    """Raises TypeError for those that would do nothing when they are called."""
+
+def check_callbacks(author: object, base: type, names: Iterable[str]) -> None:
+    """Raises TypeError for those that cannot be called, or would do nothing when they are.
+
+    Otherwise it would be known when the first task has an update, and has to end with all others.
+    """
+    if isinstance(author, type):
+        raise TypeError(f"an instance is expected, not the class: {author.__name__}()")
     wrong = [name for name in names if _does_nothing(getattr(author, name, None))]
     if wrong:
         raise TypeError(
@@ -16,19 +25,55 @@ def check_callbacks(author: object, names: Iterable[str]) -> None:
             f" takes longer with asyncio.create_task"
             + (f" (the same for {', '.join(wrong[1:])})" if wrong[1:] else "")
         )
+    for name in names:
+        _check_callable(author, base, name)
+
+
+def _check_callable(author: object, base: type, name: str) -> None:
+    expected = list(inspect.signature(getattr(base, name)).parameters)[1:]
+    method = getattr(author, name, None)
+    said = f"the driver calls {type(author).__name__}.{name}({', '.join(expected)})"
+    if not callable(method):
+        kind = "there is none" if method is None else f"it is a {type(method).__name__}"
+        raise TypeError(f"{said}, and {kind}: derive from {base.__name__}, and write a method")
+    try:
+        signature = inspect.signature(method)
+    except ValueError:  # as of some that are written in C
+        return
+    try:
+        signature.bind(*expected)
+    except TypeError as error:
+        raise TypeError(f"{said}, which {signature} does not take: {error}") from None
 
 
 def tell(method: Callable[..., object], *arguments: object) -> None:
-    """Call one: a plain function may give a coroutine, too. Raises TypeError."""
-    result = method(*arguments)
-    if result is not None and inspect.isawaitable(result):
+    """Call one: a plain function may give a coroutine, too. Raises TypeError, and what it raises.
+
+    What a coroutine takes for its end is a RuntimeError: the driver would seem to be cancelled.
+    """
+    try:
+        result = method(*arguments)
+    except ENDS_OF_COROUTINES as error:
+        name, kind = _name_of(method), type(error).__name__
+        raise RuntimeError(f"{name} raised {kind}, which is an error here as any other") from error
+    if result is None:
+        return
+    if inspect.isawaitable(result):
         if inspect.iscoroutine(result):
             result.close()
-        name = getattr(method, "__name__", "a method")
         raise TypeError(
-            f"{name} returned something to be awaited, which the driver does not: start"
+            f"{_name_of(method)} returned something to be awaited, which the driver does not: start"
             f" what takes longer with asyncio.create_task"
         )
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise TypeError(
+            f"{_name_of(method)} returned a generator, through which the driver does not go: so it"
+            f" has done nothing"
+        )
+
+
+def _name_of(method: object) -> str:
+    return getattr(method, "__name__", "a method")
 
 
 def _does_nothing(method: object) -> bool:

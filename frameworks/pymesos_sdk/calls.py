@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 from pymesos_core.copies import add_all
@@ -19,12 +20,51 @@ def texts(name: str, given: Iterable[Any]) -> list[str]:
     """The texts of an argument. Raises TypeError: one text is a list of its letters, too."""
     if isinstance(given, str | bytes):
         raise TypeError(f"{name} is one text, {given!r}, where several are expected: [{given!r}]")
+    if not isinstance(given, Iterable):
+        raise TypeError(f"{name} is a {type(given).__name__}, where a list of texts is expected")
     out = list(given)
     for each in out:
         if not isinstance(each, str):
             kind = type(each).__name__
             raise TypeError(f"{name} has a {kind} where texts are expected, as ids are")
     return out
+
+
+def text(name: str, given: Any) -> str:
+    """An argument that is a text. Raises TypeError; protobuf would not say which it was."""
+    if not isinstance(given, str):
+        raise TypeError(f"{name} is a {type(given).__name__}, {given!r}; a text is expected")
+    return given
+
+
+def data_of(given: Any) -> bytes:
+    """Raises TypeError."""
+    if not isinstance(given, bytes):
+        raise TypeError(f"data is a {type(given).__name__}; bytes are expected: text.encode()")
+    return given
+
+
+def seconds(name: str, given: Any) -> float | None:
+    """A length of time, if any is said. Raises TypeError."""
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, Real):
+        raise TypeError(f"{name} is {given!r}; a number of seconds is expected")
+    return float(given)
+
+
+def _asked_of(tasks: Iterable[Any]) -> list[pb.Call.Reconcile.Task]:
+    """Raises TypeError: a text of two letters would be taken for a task and its agent."""
+    asked = []
+    for each in [tasks] if isinstance(tasks, str) else tasks:
+        if not isinstance(each, tuple | list) or len(each) != 2:
+            raise TypeError(
+                f'tasks has {each!r}, where (task id, agent id or "") is expected of each:'
+                f' reconcile([("web-1", "")])'
+            )
+        task_id, agent_id = text("a task id", each[0]), text("an agent id", each[1])
+        asked.append(pb.Call.Reconcile.Task(task_id=task_id, agent_id=agent_id))
+    return asked
 
 
 def _add_tasks(into: Any, name: str, given: Iterable[types_pb.TaskInfo]) -> None:
@@ -73,12 +113,12 @@ class Calls:
             launch_group = accept.operations.add().launch_group
             launch_group.SetInParent()
             _add_tasks(launch_group.task_infos, "each of groups", group)
-        accept.filters.CopyFrom(pb.Filters(refuse_seconds=refuse_s))
+        accept.filters.CopyFrom(pb.Filters(refuse_seconds=seconds("refuse_s", refuse_s)))
         self.call(call)
 
     def decline(self, offer_ids: Iterable[str], refuse_s: float | None = None) -> None:
         """Give offers back, not to see them again for `refuse_s` (None: 5 s) unless they grow."""
-        filters = pb.Filters(refuse_seconds=refuse_s)
+        filters = pb.Filters(refuse_seconds=seconds("refuse_s", refuse_s))
         self.call(
             pb.Call(
                 decline=pb.Call.Decline(offer_ids=texts("offer_ids", offer_ids), filters=filters)
@@ -96,7 +136,7 @@ class Calls:
         self, inverse_offer_ids: Iterable[str], refuse_s: float | None = None
     ) -> None:
         """Say that it cannot be so, and be asked again after `refuse_s` (None: 5 s)."""
-        filters = pb.Filters(refuse_seconds=refuse_s)
+        filters = pb.Filters(refuse_seconds=seconds("refuse_s", refuse_s))
         decline = pb.Call.DeclineInverseOffers(
             inverse_offer_ids=texts("inverse_offer_ids", inverse_offer_ids), filters=filters
         )
@@ -144,25 +184,33 @@ class Calls:
 
         `first` is the signal that it is sent `grace_s` before SIGKILL; empty: as it was launched.
         """
-        kill = pb.Call.Kill(task_id=task_id, agent_id=agent_id)
-        if grace_s is not None:
-            kill.kill_policy.grace_period_s = max(grace_s, AT_ONCE_S)
+        kill = pb.Call.Kill(task_id=text("task_id", task_id), agent_id=text("agent_id", agent_id))
+        if (period_s := seconds("grace_s", grace_s)) is not None:
+            kill.kill_policy.grace_period_s = max(period_s, AT_ONCE_S)
         if first:
-            kill.kill_policy.signal = first
+            kill.kill_policy.signal = text("first", first)
         self.call(pb.Call(kill=kill))
 
     def send_message(self, agent_id: str, executor_id: str, data: bytes) -> None:
         """To an executor of the framework; told once, so it can be lost."""
-        message = pb.Call.Message(agent_id=agent_id, executor_id=executor_id, data=data)
+        message = pb.Call.Message(
+            agent_id=text("agent_id", agent_id),
+            executor_id=text("executor_id", executor_id),
+            data=data_of(data),
+        )
         self.call(pb.Call(message=message))
 
     def shut_down(self, agent_id: str, executor_id: str) -> None:
         """End an executor with its tasks; told once, so it can be lost."""
-        shutdown = pb.Call.Shutdown(agent_id=agent_id, executor_id=executor_id)
+        shutdown = pb.Call.Shutdown(
+            agent_id=text("agent_id", agent_id), executor_id=text("executor_id", executor_id)
+        )
         self.call(pb.Call(shutdown=shutdown))
 
     def acknowledge(self, status: types_pb.TaskStatus) -> None:
         """The update has been dealt with and need not come again."""
+        if not isinstance(status, types_pb.TaskStatus):
+            raise TypeError(f"status is {status!r}; the TaskStatus of the update is expected")
         if status.uuid:
             call = pb.Call()
             said = call.acknowledge  # filled in place: there are two for each task
@@ -171,5 +219,4 @@ class Calls:
 
     def reconcile(self, tasks: Iterable[tuple[str, str]] = ()) -> None:
         """Ask for the state of (task id, agent id or ""); of all that the master knows if none."""
-        asked = [pb.Call.Reconcile.Task(task_id=t, agent_id=a) for t, a in tasks]
-        self.call(pb.Call(reconcile=pb.Call.Reconcile(tasks=asked)))
+        self.call(pb.Call(reconcile=pb.Call.Reconcile(tasks=_asked_of(tasks))))

@@ -63,6 +63,11 @@ class SchedulerCalled(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Blocked:
+    """The framework took long with what it was told: what the master said since is unread."""
+
+
+@dataclass(frozen=True, slots=True)
 class SchedulerKept:
     """The framework wants something written."""
 
@@ -76,7 +81,16 @@ class Stored:
     token: int
 
 
-Event = Tick | Connected | Disconnected | MasterSaid | SchedulerCalled | SchedulerKept | Stored
+Event = (
+    Tick
+    | Connected
+    | Disconnected
+    | MasterSaid
+    | SchedulerCalled
+    | SchedulerKept
+    | Blocked
+    | Stored
+)
 
 
 class Send(NamedTuple):
@@ -174,6 +188,8 @@ class DriverCore:
             case SchedulerKept(changes):
                 self._unwritten += changes
                 self._write("what the framework keeps")
+            case Blocked():
+                self._read_first(now)
             case Stored(token):
                 for call in self._writes.stored(token).then:
                     self._send(call)
@@ -200,6 +216,12 @@ class DriverCore:
         if self._subscribed:
             self._subscribed = False
             self._tell(Lost())
+
+    def _read_first(self, now: Now) -> None:
+        """Not the master was silent: hear what it said before that is judged."""
+        at_s = self._timers.at_s("heartbeat")
+        if at_s is not None:
+            self._timers.set("heartbeat", max(at_s, now.mono_s + self._heartbeat_s))
 
     def _drop(self, reason: str) -> None:
         assert self._connection_id is not None

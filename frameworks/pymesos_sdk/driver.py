@@ -8,12 +8,13 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pymesos_core import limits
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
-from pymesos_core.copies import add_all
+from pymesos_core.copies import add_all, copy_of
 from pymesos_core.following import RECONNECT_S, follow
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE, Outside, outside_with
@@ -22,13 +23,15 @@ from pymesos_core.security.identities import Kind
 from pymesos_core.store import Change, Store
 from pymesos_core.streams import use_stream
 from pymesos_core.tasks import until_first
+from pymesos_core.text import duration
 from pymesos_core.transport import Channel, ClientStream, method_of
 from pymesos_proto.v1 import scheduler_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_sdk.callbacks import check_callbacks, tell
-from pymesos_sdk.calls import Calls
+from pymesos_sdk.calls import Calls, text, texts
 from pymesos_sdk.core import (
     Answered,
+    Blocked,
     Connected,
     Deliver,
     Disconnect,
@@ -56,6 +59,7 @@ log = logging.getLogger(__name__)
 
 CONNECT = method_of("/pymesos.v1.Scheduler/Connect", pb.CallBatch, pb.EventBatch)
 STOP_GRACE_S = 2.0
+BLOCKED_S = 1.0  # after which an author hears that a method of his blocks
 CALLBACKS = ("subscribed", "offers", "rescinded", "update", "failure", "executor_lost", "message",
              "refused", "operation", "policy", "secret_versions", "drain", "uses",
              "inverse_offers", "inverse_rescinded", "framework_updated",
@@ -170,16 +174,36 @@ class Scheduler:
         """The master is away, and every offer with it. The driver looks for it."""
 
 
-def _outside_of(tls: Path | None) -> Outside:
+def _outside_of(tls: Path | str | None) -> Outside:
     """Raises RoleError."""
     if tls is None:
         return OUTSIDE
     # It needs a package more, which frameworks without certificates need not install.
     from pymesos_core.security.credentials import Credentials
 
-    credentials = Credentials(tls)
+    credentials = Credentials(Path(tls))
     credentials.need(Kind.FRAMEWORK)
     return outside_with(credentials)
+
+
+def _own_info(info: object) -> types_pb2.FrameworkInfo:
+    """A copy, of which the id is the driver's. Raises TypeError for what is none."""
+    if not isinstance(info, types_pb2.FrameworkInfo):
+        kind = type(info).__name__
+        raise TypeError(f"info is a {kind}; a FrameworkInfo is expected: FrameworkInfo(name=…)")
+    return copy_of(info)
+
+
+def _constraints_of(by_role: Mapping[str, pb.OfferConstraints] | None) -> dict[str, Any]:
+    """Raises TypeError for what is none."""
+    if by_role is None:
+        return {}
+    if not isinstance(by_role, Mapping) or not all(
+        isinstance(role, str) and isinstance(constraints, pb.OfferConstraints)
+        for role, constraints in by_role.items()
+    ):
+        raise TypeError("offer_constraints has to have an OfferConstraints for each role")
+    return dict(by_role)
 
 
 class Driver(Calls):
@@ -201,7 +225,7 @@ class Driver(Calls):
         store: Store | None = None,
         ledger: Ledger | None = None,
         detector: Detector | None = None,
-        tls: Path | None = None,
+        tls: Path | str | None = None,
         outside: Outside | None = None,
         core: Callable[..., DriverCore] = DriverCore,
         may_send: Callable[[], Awaitable[bool]] | None = None,
@@ -218,10 +242,12 @@ class Driver(Calls):
         are written before they are said, and read back; a framework that writes them itself gives
         their `ledger`. Of several instances of a framework one leads: `may_send` waits while it is
         in doubt which, and returns whether this one does. Raises TypeError for a scheduler with
-        methods that are `async def`, TooLargeError for too large an `info`, and StoreError or
-        ValueError for a store that cannot be read.
+        methods that are `async def` or take other arguments, and for arguments of other types,
+        TooLargeError for too large an `info`, and StoreError or ValueError for a store that cannot
+        be read. `info` is copied: several drivers may be given the same.
         """
-        check_callbacks(scheduler, CALLBACKS)
+        check_callbacks(scheduler, Scheduler, CALLBACKS)
+        info = _own_info(info)
         check(limits.FRAMEWORK_INFO, info.ByteSize())
         self._scheduler = scheduler
         self._acknowledge = acknowledge
@@ -232,15 +258,16 @@ class Driver(Calls):
         if (stored_id := records.get((FRAMEWORK, ""))) is not None and not info.framework_id:
             info.framework_id = stored_id.decode()
         self.records = {key: value for key, value in records.items() if key[0] not in OWN_KINDS}
-        standing = Standing(info, offer_constraints or {}, optimistic_roles)
+        constraints = _constraints_of(offer_constraints)
+        standing = Standing(info, constraints, texts("optimistic_roles", optimistic_roles))
         if first_roles:
-            standing.begin_in(first_roles)
+            standing.begin_in(texts("first_roles", first_roles))
         self._core = core(
             standing,
             ledger=ledger,
             durable=store is not None,
         )
-        self._detector = detector if detector is not None else detector_for(master)
+        self._detector = detector if detector is not None else detector_for(text("master", master))
         self._outside = outside = outside or _outside_of(tls)
         self._may_send = may_send or _certain
         self._streams: dict[int, Outbox[pb.Call]] = {}
@@ -395,11 +422,11 @@ class Driver(Calls):
             case Deliver(event):
                 self._deliver(event)
             case Answered(info, problem):
-                tell(self._scheduler.framework_updated, self, info, problem)
+                self._tell(self._scheduler.framework_updated, self, info, problem)
             case SetRevoked(names):
                 self._outside.set_revoked(names)
             case Lost():
-                tell(self._scheduler.disconnected, self)
+                self._tell(self._scheduler.disconnected, self)
             case Disconnect(connection_id, reason):
                 log.warning("leaving the master: %s", reason)
                 if connection_id in self._streams:
@@ -418,45 +445,58 @@ class Driver(Calls):
         self._ended.set()
         return None
 
+    def _tell(self, method: Callable[..., object], *arguments: object) -> None:
+        """Tell the author, who may take long: nothing is heard meanwhile, a heartbeat neither."""
+        began_s = self._outside.mono_s()
+        tell(method, *arguments)
+        if (took_s := self._outside.mono_s() - began_s) >= BLOCKED_S:
+            name = getattr(method, "__name__", "a method")
+            log.warning(
+                "%s took %s, and nothing of the master was heard meanwhile: start what takes long"
+                " with asyncio.to_thread",
+                name, duration(took_s),
+            )  # fmt: skip
+            self._feed(Blocked())
+
     def _deliver(self, event: pb.Event) -> None:
         author = self._scheduler
         match event.WhichOneof("event"):
             case "subscribed":
-                tell(author.subscribed, self, event.subscribed.framework_id)
+                self._tell(author.subscribed, self, event.subscribed.framework_id)
             case "offers":
-                tell(author.offers, self, event.offers.offers)
+                self._tell(author.offers, self, event.offers.offers)
             case "rescind":
-                tell(author.rescinded, self, event.rescind.offer_id)
+                self._tell(author.rescinded, self, event.rescind.offer_id)
             case "update":
-                tell(author.update, self, event.update.status)
+                self._tell(author.update, self, event.update.status)
                 if self._acknowledge:
                     self.acknowledge(event.update.status)
             case "failure" if event.failure.executor_id:
                 lost = event.failure
                 status = lost.status if lost.HasField("status") else None
-                tell(author.executor_lost, self, lost.agent_id, lost.executor_id, status)
+                self._tell(author.executor_lost, self, lost.agent_id, lost.executor_id, status)
             case "failure":
-                tell(author.failure, self, event.failure.agent_id)
+                self._tell(author.failure, self, event.failure.agent_id)
             case "message":
                 said = event.message
-                tell(author.message, self, said.agent_id, said.executor_id, said.data)
+                self._tell(author.message, self, said.agent_id, said.executor_id, said.data)
             case "operation_update":
-                tell(author.operation, self, event.operation_update)
+                self._tell(author.operation, self, event.operation_update)
             case "refused":
-                tell(author.refused, self, event.refused)
+                self._tell(author.refused, self, event.refused)
             case "policy":
-                tell(author.policy, self, event.policy.document, event.policy.version)
+                self._tell(author.policy, self, event.policy.document, event.policy.version)
             case "secret_versions":
-                tell(author.secret_versions, self, event.secret_versions)
+                self._tell(author.secret_versions, self, event.secret_versions)
             case "drain":
-                tell(author.drain, self, event.drain)
+                self._tell(author.drain, self, event.drain)
             case "uses":
-                tell(author.uses, self, event.uses.uses)
+                self._tell(author.uses, self, event.uses.uses)
             case "inverse_offers":
-                tell(author.inverse_offers, self, event.inverse_offers.inverse_offers)
+                self._tell(author.inverse_offers, self, event.inverse_offers.inverse_offers)
             case "rescind_inverse_offer":
                 rescinded = event.rescind_inverse_offer.inverse_offer_id
-                tell(author.inverse_rescinded, self, rescinded)
+                self._tell(author.inverse_rescinded, self, rescinded)
 
 
 async def _certain() -> bool:

@@ -25,6 +25,7 @@ from pymesos_core.transport import CallError, Channel, Code, method_of
 from pymesos_proto.v1 import executor_pb2 as pb
 from pymesos_proto.v1 import types_pb2 as types_pb
 from pymesos_sdk.callbacks import check_callbacks, tell
+from pymesos_sdk.calls import data_of, text
 from pymesos_sdk.sizes import check, check_status, subscription
 from pymesos_sdk.threads import Home
 
@@ -84,7 +85,7 @@ class ExecutorDriver:
         outside: Outside = OUTSIDE,
     ) -> None:
         """Raises ExecutorError when it was not started by an agent, TypeError for `async def`."""
-        check_callbacks(executor, CALLBACKS)
+        check_callbacks(executor, Executor, CALLBACKS)
         self._executor = executor
         self._outside = outside
         try:
@@ -198,19 +199,24 @@ class ExecutorDriver:
         """A task is in a new state. Kept and said again until the agent has stored it.
 
         The framework is given `data` (a result, say) and `labels` with it. Raises ValueError for
-        a state that an executor cannot say, TooLargeError when all of it exceeds 63 KiB.
+        a state that an executor cannot say, TooLargeError when all of it exceeds 63 KiB, TypeError
+        for what is no text or no bytes.
         """
-        if state not in STATES:
-            raise ValueError(f"an executor cannot say {state_name(state)} of a task")
+        if not isinstance(state, int) or state not in STATES:
+            said = state_name(state) if isinstance(state, int) else repr(state)
+            raise ValueError(f"an executor cannot say {said} of a task")
         status = types_pb.TaskStatus(
-            task_id=task_id,
+            task_id=text("task_id", task_id),
             state=state,
-            message=message,
+            message=text("message", message),
             uuid=self._outside.uuid().bytes,
             exit_status=exit_status,
             healthy=healthy,
-            data=data,
-            labels=[types_pb.Label(key=k, value=v) for k, v in (labels or {}).items()],
+            data=data_of(data),
+            labels=[
+                types_pb.Label(key=text("a label", k), value=text(f"labels[{k!r}]", v))
+                for k, v in (labels or {}).items()
+            ],
         )
         check_status(status)
         if not self._home.passes(self._say, status):
@@ -222,7 +228,7 @@ class ExecutorDriver:
 
     def send_message(self, data: bytes) -> None:
         """To the framework; lost when the agent is not connected. Raises TooLargeError."""
-        check(limits.DATA, len(data))
+        check(limits.DATA, len(data_of(data)))
         call = pb.ExecutorCall(message=pb.ExecutorCall.Message(data=data))
         if not self._home.passes(self._put, call):
             self._put(call)

@@ -129,9 +129,16 @@ class Room:
 
 def _check_texts(given: Mapping[str, object], env: Mapping[str, object]) -> None:
     """Raises TypeError for what is no text; protobuf would not say which."""
-    for name, value in [*given.items(), *((f"env[{key!r}]", v) for key, v in env.items())]:
+    if not isinstance(env, Mapping):
+        raise TypeError(
+            f"env is {env!r}; names with their values are expected: {{'NAME': 'value'}}"
+        )
+    named = [(f"the name {key!r} in env", key) for key in env]
+    for name, value in [*given.items(), *named, *((f"env[{k!r}]", v) for k, v in env.items())]:
         if not isinstance(value, str):
             raise TypeError(f"{name} is {value!r}, which is no text: {_as_text(value)} is expected")
+        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ValueError(f"{name} is {value!r}, which has bytes that are no text in UTF-8")
 
 
 def _as_text(value: object) -> str:
@@ -147,11 +154,14 @@ def _milli_of(name: str, value: Any) -> int:
     return to_milli(name, float(value))
 
 
-def _whole_ports(ports: float) -> int:
-    """A number of ports; 2.0 is 2, as others compute it. Raises ValueError."""
-    if not 0 <= ports <= MAX_PORTS or ports != int(ports):
+def _whole_ports(ports: Any) -> int:
+    """A number of ports; 2.0 is 2, as others compute it. Raises ValueError, TypeError."""
+    if isinstance(ports, bool) or not isinstance(ports, Real):
+        raise TypeError(f"ports is {ports!r}; a whole number is expected, as in ports=2")
+    number = float(ports)
+    if not 0 <= number <= MAX_PORTS or number != int(number):
         raise ValueError(f"ports is {ports!r}; a whole number from 0 to {MAX_PORTS} is expected")
-    return int(ports)
+    return int(number)
 
 
 def make_task(
