@@ -69,7 +69,7 @@ ROOMS = {
     "unreserve": ("operators", "End what is reserved of an agent for a role."),
     "variables": ("variables", "Set values that jobs of a role share; list, history, remove."),
     "volumes": ("jobs", "List what tasks have kept for their next runs; remove it."),
-    "watch": ("jobs", "Follow a job until it is done, or its services run."),
+    "watch": ("jobs", "Follow a job until it is done, or its services are ready."),
     "web": ("web", "Open the web page of the cluster, as you."),
     "weights": ("operators", "Give roles weights: a larger one gets a larger share."),
     "whatif": ("local", "Replay a workload: how many machines does it need?"),

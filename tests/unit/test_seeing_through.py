@@ -9,6 +9,8 @@ from typing import Any, cast
 import pytest
 
 from pymesos_cli.jobs import versions
+from pymesos_cli.jobs.progress import Progress
+from pymesos_cli.jobs.run import see_through
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -66,6 +68,43 @@ async def test_what_runs_and_is_not_ready_is_waited_for_and_said(
     said = capsys.readouterr().out
     assert said.count("1 instance runs and is not ready yet; `pymesos-cli explain task") == 1
     assert "explain task shop-1.web.0.1` says why" in said
+
+
+@pytest.mark.parametrize("wait", [True, False])
+async def test_run_waits_for_what_runs_and_is_not_ready(
+    wait: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script that asks the service next met one that did not answer yet."""
+    seen: list[bool] = []
+
+    async def views() -> AsyncIterator[pb.JobView]:
+        for ready in (False, False, True):
+            view = pb.JobView(job_id="shop-1", state="running", version=1)
+            view.instances.append(RUNS)
+            view.instances[0].ready = ready
+            seen.append(ready)
+            yield view
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        going = see_through(cast(Any, None), views(), Progress(), wait=wait, show_output=False)
+        assert await going == 0
+    assert seen == ([False, False, True] if wait else [False])
+    assert capsys.readouterr().out.count("not ready yet") == wait
+
+
+async def test_run_waits_no_longer_where_an_instance_has_failed_for_good() -> None:
+    async def views() -> AsyncIterator[pb.JobView]:
+        view = pb.JobView(job_id="shop-1", state="running", version=1)
+        view.instances.append(RUNS)
+        view.instances[0].ready = False
+        view.instances.add(task_name="setup", done=True, state=types_pb2.TASK_FAILED)
+        yield view
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        going = see_through(cast(Any, None), views(), Progress(), wait=True, show_output=False)
+        assert await going == 1
 
 
 async def test_what_crashes_is_waited_for_while_no_rollout_has_failed(

@@ -34,7 +34,9 @@ class _RunCommand(Command):
     type=click.UNPROCESSED,  # those of a program may be empty
     shell_complete=completing.files_here,
 )
-@click.option("--wait", is_flag=True, help="Stay until batch tasks have ended and services run.")
+@click.option(
+    "--wait", is_flag=True, help="Stay until batch tasks have ended and services are ready."
+)
 @click.option(
     "--set",
     "changes",
@@ -293,7 +295,7 @@ def describe(settings: Settings, job: str, version: int | None, as_json: bool) -
 @click.argument("job", shell_complete=completing.live_jobs)
 @pass_settings
 def watch(settings: Settings, job: str) -> None:
-    """Follow a job until its batch tasks have ended and its services run."""
+    """Follow a job until its batch tasks have ended and its services are ready."""
     from pymesos_cli.jobs import listing as jobs
 
     sys.exit(with_cluster(settings, lambda cluster: jobs.watch_job(cluster, job)))

@@ -23,6 +23,7 @@ class Progress:
         self._out = terminal.stream(stderr=quiet)
         self._instances: dict[str, pb.InstanceView] = {}
         self._said: dict[str, str] = {}
+        self._said_not_ready = False
         self._state = ""
         self._live: Any = None
         if self._out.isatty() and not quiet:  # where output is shown, a live view would tear it
@@ -127,9 +128,16 @@ class Progress:
             for i in self._instances.values()
         )
 
-    def not_ready(self) -> list[str]:
-        """The ids of the tasks that run, and whose checks do not all pass."""
-        return [i.task_id for i in self._instances.values() if runs_not_ready(i)]
+    def all_ready(self) -> bool:
+        """Whether the checks of all that runs pass; it is said once what is waited for."""
+        waits_for = [i for i in self._instances.values() if runs_not_ready(i)]
+        if waits_for and not self._said_not_ready:
+            self._said_not_ready = True
+            number = len(waits_for)
+            some = "1 instance runs and is" if number == 1 else f"{number} instances run and are"
+            hint = f"`pymesos-cli explain task {waits_for[0].task_id}` says why"
+            self.say(f"{some} not ready yet; {hint}")
+        return not waits_for
 
     def failed(self) -> bool:
         """Whether an instance has ended for good without having finished."""

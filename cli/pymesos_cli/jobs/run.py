@@ -345,9 +345,10 @@ async def see_through(
     show_output: bool,
     to_the_end: bool = False,
 ) -> int:
-    """Show progress until batch tasks have ended and services run; the exit status.
+    """Show progress until batch tasks have ended and services are ready; the exit status.
 
-    Without `wait`: until every task is placed. `to_the_end`: until services have ended, too.
+    Services are waited for no longer when an instance has failed for good. Without `wait`: until
+    every task is placed. `to_the_end`: until services have ended, too.
     """
     output: list[asyncio.Task[None]] = []  # the one that shows it, once the task has started
     status = 0
@@ -366,8 +367,10 @@ async def see_through(
                     break
                 if to_the_end:
                     continue
-                if progress.settled() or (not wait and progress.all_placed()):
-                    status = EXIT_FAILED if progress.failed() else 0
+                failed = progress.failed()
+                is_there = progress.settled() and (not wait or failed or progress.all_ready())
+                if is_there or (not wait and progress.all_placed()):
+                    status = EXIT_FAILED if failed else 0
                     break
         await asyncio.gather(*output)
     if wait:

@@ -261,10 +261,7 @@ async def _see_through(cluster: Cluster, address: str, job_id: str, version: int
                 if view.state not in ("running", "stopping"):
                     return 0 if view.state == "finished" else EXIT_FAILED
                 failed = any(each.state in FAILED for each in rollouts)
-                is_there = progress.settled()
-                if is_there and not failed and (task_ids := progress.not_ready()):
-                    is_there = False
-                    _say_not_ready(progress, task_ids, said)
+                is_there = progress.settled() and (failed or progress.all_ready())
                 # What a rollout that failed has left may never run.
                 if view.settled and (failed or is_there):
                     return EXIT_FAILED if failed or progress.failed() else 0
@@ -273,15 +270,6 @@ async def _see_through(cluster: Cluster, address: str, job_id: str, version: int
         return EXIT_FAILED
 
     return await run_interruptibly(follow(), words=lambda: how_to_go_on(job_id))
-
-
-def _say_not_ready(progress: Progress, task_ids: Sequence[str], said: dict[str, str]) -> None:
-    """Say once what is waited for where all runs."""
-    number = len(task_ids)
-    waits = "1 instance runs and is" if number == 1 else f"{number} instances run and are"
-    if "" not in said:
-        said[""] = waits
-        progress.say(f"{waits} not ready yet; `pymesos-cli explain task {task_ids[0]}` says why")
 
 
 async def show_rollouts(cluster: Cluster, text: str, *, as_json: bool) -> None:
