@@ -9,6 +9,7 @@ from pymesos_core.expressions import ExpressionError, compile_expression
 from pymesos_core.text import cut, quoted
 
 OPERATORS = ("UNIQUE", "GROUP_BY", "IS", "IN", "UNLIKE", "WITH", "AWAY")
+OF_AGENTS = ("IS", "IN", "UNLIKE")  # those that ask nothing of where others run
 _WITH_VALUE = ("IS", "IN", "UNLIKE", "WITH", "AWAY")
 HOSTNAME = "hostname"
 GPU_MODEL = "gpu_model"  # the attribute that says what an agent's GPUs are

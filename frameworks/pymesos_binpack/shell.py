@@ -263,7 +263,7 @@ class Binpack:
         await self._answers.stored(lambda asked: c.VolumeRemoved(role, volume_id, asked))
 
     async def give_up_volumes(self, job_id: str, tasks: tuple[str, ...]) -> None:
-        """Have what waits for data on unreachable agents begin without; return once durable.
+        """Have what waits for data that it cannot get at begin without; return once durable.
 
         Raises StartsAgainError.
         """

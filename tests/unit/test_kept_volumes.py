@@ -30,6 +30,13 @@ def database(size: int = 100, instances: int = 1, name: str = "db", *more: str) 
     return parse_job({"name": name, "role": "ops", "tasks": [{**task, "instances": instances}]})
 
 
+def with_constraints(job: Job, *constraints: str) -> Job:
+    document = json.loads(job.document)
+    for task in document["tasks"]:
+        task["constraints"] = list(constraints)
+    return parse_job(document)
+
+
 def accepts(h: BinpackHarness) -> list[c.Accept]:
     return [effect for effect in h.effects if isinstance(effect, c.Accept)]
 
@@ -360,6 +367,18 @@ class TestRemoved:
         assert h.launched() == ["db-2.t.0.1"]
         h.core.check()
 
+    def test_one_may_be_that_is_missing(self, h: BinpackHarness) -> None:
+        """An operator destroyed it, and the framework was not asked."""
+        left = run(h)
+        h.submit(database(), "2")
+        (volume,) = h.core.volumes
+        assert h.core.job_that_needs(volume) == "db-2", "its agent may have it"
+        h.offer(ROOM, "a")
+        assert "db.t.0.data" in explanation(h, "db-2") and "remove" in explanation(h, "db-2")
+        assert (h.core.job_with(volume), h.core.job_that_needs(volume)) == ("db-2", "")
+        offer_with(h, left)
+        assert len(h.launched()) == 2 and h.core.job_that_needs(volume) == "db-2", "it is there"
+
     def test_another_of_the_same_id_is_another(self, h: BinpackHarness) -> None:
         run(h)
         h.feed(c.VolumeRemoved("other", "db.t.0.data"))
@@ -563,6 +582,34 @@ class TestAnAgentThatStaysUnreachable:
         assert h.launched()[1:] == ["db-2.t.0.1"]
         again = BinpackHarness(h.records)
         assert not again.core.jobs["db-2"].instances[0].saved.data_on
+        h.core.check()
+
+
+class TestAnAgentWhereItMayNotRun:
+    """Found by hand: ZooKeeper's server was to move, and waited for an agent "not offered now"."""
+
+    def moved(self, h: BinpackHarness) -> list[Tag]:
+        """A first run on a, and a second that its constraints keep from there."""
+        left = run(h)
+        h.submit(with_constraints(database(), "hostname:IS:b"), "2")
+        offer_with(h, left)
+        return left
+
+    def test_it_says_so_and_waits(self, h: BinpackHarness) -> None:
+        self.moved(h)
+        h.offer(ROOM, "b")
+        assert len(h.launched()) == 1
+        said = explanation(h, "db-2")
+        assert "on a, where it may not run (hostname:IS:b: hostname is a)" in said
+        assert "restart JOB --lose-volumes" in said
+
+    def test_it_begins_without_its_data_when_somebody_says_so(self, h: BinpackHarness) -> None:
+        left = self.moved(h)
+        h.feed(c.VolumesGivenUp("db-2"))
+        offer_with(h, left)
+        h.offer(ROOM, "b")
+        assert h.launched()[1:] == ["db-2.t.0.1"] and made(h) == ["db.t.0.data"] * 2
+        assert not h.core.without_data(h.core.jobs["db-2"], ())
         h.core.check()
 
 

@@ -389,7 +389,8 @@ class TestDataOnOneAgent:
     def test_a_constraint_that_another_meets(self) -> None:
         here, big = with_data("a", "cpus:4;mem:400", ""), offer("b", "cpus:8;mem:800", rack="r1")
         refusal = self.refusal("cpus:2;mem:10", here, big, rule="rack:IS:r1")
-        assert refusal.text == ("on host-a: no agent will do: rack:IS:r1: it has no attribute rack")
+        assert refusal.cause == Cause.VOLUME_RULED_OUT
+        assert "on host-a, where it may not run (rack:IS:r1: it has no attrib" in refusal.text
 
 
 def test_what_is_kept_for_others_is_no_reason_where_it_would_not_do() -> None:

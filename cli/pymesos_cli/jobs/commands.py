@@ -187,7 +187,8 @@ def scale(settings: Settings, counts: tuple[str, ...], wait: bool) -> None:
 @click.option(
     "--lose-volumes",
     is_flag=True,
-    help="Restart only what waits for data on unreachable agents: elsewhere, with empty volumes.",
+    help="Restart only what waits for data on agents that are unreachable, or on which it may not"
+    " run: elsewhere, with empty volumes.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before volumes are given up.")
 @pass_settings

@@ -32,14 +32,7 @@ async def list_instances(cluster: Cluster, text: str, *, as_json: bool) -> None:
             EXIT_USAGE,
         )
     address, job = found
-    instances: list[pb.InstanceView] = []
-    view = pb.JobView()
-    async with jobs_at(cluster, address) as stub:
-        request = pb.WatchJobRequest(job_id=job.job_id)
-        async for view in stub.WatchJob(request, timeout=cluster.timeout_s):
-            instances += view.instances
-            if not view.more:
-                break
+    view, instances = await instances_of(cluster, address, job.job_id)
     instances.sort(key=lambda i: (i.task_name, i.instance, name_of(i)))
     if as_json:
         print_json([instance_json(instance) for instance in instances])
@@ -50,6 +43,21 @@ async def list_instances(cluster: Cluster, text: str, *, as_json: bool) -> None:
     print_table(HEADERS, rows, f"{job.job_id} has no instances", ("NOTE",))
     for line in (*daemon_lines(view), *periodic_lines(job), *scaling_lines(job)):
         print(printable(line))
+
+
+async def instances_of(
+    cluster: Cluster, address: str, job_id: str
+) -> tuple[pb.JobView, list[pb.InstanceView]]:
+    """Return what is told of a job, and all its instances."""
+    instances: list[pb.InstanceView] = []
+    view = pb.JobView()
+    async with jobs_at(cluster, address) as stub:
+        request = pb.WatchJobRequest(job_id=job_id)
+        async for view in stub.WatchJob(request, timeout=cluster.timeout_s):
+            instances += view.instances
+            if not view.more:
+                break
+    return view, instances
 
 
 def daemon_lines(job: pb.JobView) -> Iterator[str]:

@@ -46,10 +46,11 @@ class Volume:
         """For people."""
         if self.task_id:
             return f"used by {self.task_id}"
+        if not self.agent_state:
+            waits = f"; the job {self.job_id} waits for it" if self.job_id else ""
+            return f"missing{waits}: remove it to begin anew"
         if self.job_id:
             return f"job {self.job_id}"
-        if not self.agent_state:
-            return "missing: remove it to begin anew"
         return "left over" if self.of else "not used"
 
     def __str__(self) -> str:
@@ -145,6 +146,11 @@ async def remove_volumes(
         if roles_away and volume.framework is None:
             raise CliError(f"{roles_away[0]}: it may have a job that needs {volume.volume_id}")
         await _forget(cluster, volume, check_only=True)
+        if volume.job_id and volume.agent_state:  # another of the same task is missing
+            raise CliError(
+                f"the job {volume.job_id} has the volume {volume.volume_id}: end it first with"
+                f" `pymesos-cli stop {volume.job_id}`"
+            )
     if ask and sys.stdin.isatty():
         note(f"to be destroyed with all that is in it: {', '.join(map(str, chosen))}.")
         confirm("Go on?")

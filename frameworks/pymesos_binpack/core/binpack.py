@@ -246,8 +246,12 @@ class BinpackCore:
         """The id of a job that has not ended and has, or waits for, a volume; or empty."""
         return data.job_with(self._ctx, volume)
 
+    def job_that_needs(self, volume: KeptVolume) -> str:
+        """The id of a job that has a volume, and does not wait for it in vain; or empty."""
+        return data.job_that_needs(self._ctx, volume)
+
     def without_data(self, job: JobState, tasks: Iterable[str]) -> list[Instance]:
-        """The instances of tasks, or of all, whose data are on agents that are unreachable."""
+        """The instances of tasks, or of all, whose data are where they cannot be used."""
         return losing.away(self._ctx, job, tasks)
 
     def why_refused(self, event: JobSubmitted | VersionProposed) -> str:

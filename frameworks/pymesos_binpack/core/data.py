@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Set
 
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Done, Reconcile
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import new_volumes, volume_id
 from pymesos_binpack.jobs.volumes import KeptVolume, owner_of
+from pymesos_binpack.placement.eligibility import barred
 from pymesos_binpack.placement.tasks import Cause
 from pymesos_core.reservations import volumes_of
 from pymesos_core.resources import from_proto
@@ -52,6 +53,9 @@ def find_volumes(ctx: Context, offer: pb.Offer) -> None:
         instance = ctx.wanted_volumes.get(volume.id)
         if instance is None or ctx.roster.job_of(instance).job.role != role:
             continue
+        agent = ctx.placements.agents.get(offer.agent_id)
+        if agent is not None and barred(instance.spec.constraints, agent) is not None:
+            continue  # it would wait for them in vain
         there = {volume.id for _, volume in offered}
         ids = {spec.name: volume_id(instance, spec) for spec in instance.spec.volumes}
         instance.amend(
@@ -178,7 +182,18 @@ def _forget_volume(ctx: Context, instance: Instance, volume: KeptVolume) -> None
 
 
 def job_with(ctx: Context, volume: KeptVolume) -> str:
-    """The id of a job that has not ended and has, or waits for, a volume; or empty.
+    """The id of a job that has not ended and has, or waits for, a volume; or empty."""
+    return next((job_id for job_id, _ in _who_has(ctx, volume)), "")
+
+
+def job_that_needs(ctx: Context, volume: KeptVolume) -> str:
+    """The id of a job that has a volume, and does not wait for it in vain; or empty."""
+    having = _who_has(ctx, volume)
+    return next((i for i, instance in having if instance is None or not _is_missing(instance)), "")
+
+
+def _who_has(ctx: Context, volume: KeptVolume) -> Iterator[tuple[str, Instance | None]]:
+    """The ids of jobs that have not ended and have, or wait for, a volume, with their instances.
 
     One in quarantine may have it, unless what is stored says that it does not.
     """
@@ -186,5 +201,11 @@ def job_with(ctx: Context, volume: KeptVolume) -> str:
         for instance in job.instances if not job.ended else ():
             ids = instance.saved.volume_ids
             if not instance.saved.done and ids.get(volume.name) == volume.volume_id:
-                return job.job_id
-    return next((i for i, aside in ctx.quarantined.items() if aside.may_have(volume)), "")
+                yield job.job_id, instance
+    yield from ((i, None) for i, aside in ctx.quarantined.items() if aside.may_have(volume))
+
+
+def _is_missing(instance: Instance) -> bool:
+    """Whether one waits for data without which its agent was offered."""
+    refusal = instance.refusal if instance.pending else None
+    return refusal is not None and refusal.cause is Cause.VOLUME_MISSING

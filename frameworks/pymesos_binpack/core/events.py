@@ -164,7 +164,7 @@ class VolumeRemoved:
 
 @dataclass(frozen=True, slots=True)
 class VolumesGivenUp:
-    """Instances of a job whose data are on agents that cannot be reached are to begin without."""
+    """Instances of a job whose data are where they cannot be used are to begin without."""
 
     job_id: str
     tasks: tuple[str, ...] = ()  # none: all

@@ -1,4 +1,4 @@
-"""Instances whose data are on agents that cannot be reached begin elsewhere, as somebody says."""
+"""Instances that cannot get at their data begin elsewhere without, as somebody says."""
 
 from __future__ import annotations
 
@@ -12,20 +12,34 @@ from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.lifecycle import Phase
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.steps import Replace
+from pymesos_binpack.placement.tasks import Cause
 
 WHY = "somebody said that it is to begin without its data"
 
 
 def away(ctx: Context, job: JobState, tasks: Iterable[str]) -> list[Instance]:
-    """Return the instances of tasks, or of all, whose data are on agents that are unreachable."""
+    """Return the instances of tasks, or of all, whose data are where they cannot be used.
+
+    That is on an agent that is unreachable, or on which an instance may not run any more.
+    """
     named = frozenset(tasks)
     return [
         instance
         for instance in job.instances
         if instance.saved.data_on
         and (not named or instance.spec.name in named)
-        and (instance.state is Phase.UNREACHABLE or data.home_is_lost(ctx, instance))
+        and (
+            instance.state is Phase.UNREACHABLE
+            or data.home_is_lost(ctx, instance)
+            or _is_ruled_out(instance)
+        )
     ]
+
+
+def _is_ruled_out(instance: Instance) -> bool:
+    """Whether one that waits may not run where its data are."""
+    refusal = instance.refusal if instance.pending else None
+    return refusal is not None and refusal.cause is Cause.VOLUME_RULED_OUT
 
 
 def on_given_up(ctx: Context, event: VolumesGivenUp) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pymesos_binpack.constraints import Constraint
+from pymesos_binpack.constraints import OF_AGENTS, Constraint
 
-OF_AGENTS = ("IS", "IN", "UNLIKE")  # constraints that ask nothing of where others run
 _WITHOUT = {
     "instances": "each agent that meets its constraints has one: leave the key out",
     "gang": "agents come and go, so that its instances cannot begin together: leave the key out",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pymesos_binpack.constraints import Constraint
+from collections.abc import Iterable
+
+from pymesos_binpack.constraints import OF_AGENTS, Constraint
 from pymesos_binpack.placement.agents import Attributes, KnownAgents, OfferedAgent, Placements
 from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_core.expressions import compile_expression
@@ -43,6 +45,16 @@ def lacks(task: PendingTask, agent: OfferedAgent) -> str | None:
         return "it is of a version whose config files have no addresses"
     if task.secret_addresses and not agent.knows_secret_addresses:
         return "it is of a version whose config files have secrets or addresses, and not both"
+    return None
+
+
+def barred(constraints: Iterable[Constraint], agent: OfferedAgent) -> str | None:
+    """Which constraint keeps a task from an agent, wherever others run, and why; or None."""
+    for constraint in constraints:
+        if constraint.operator in OF_AGENTS:
+            reason = unmet(constraint, "", agent.attributes, Placements(), KnownAgents())
+            if reason is not None:
+                return f"{constraint}: {reason}"
     return None
 
 

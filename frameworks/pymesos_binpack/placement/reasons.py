@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
-from pymesos_binpack.placement.eligibility import refusal_of_agent
+from pymesos_binpack.placement.eligibility import barred, refusal_of_agent
 from pymesos_binpack.placement.ports import has_ports, ranges_of
 from pymesos_binpack.placement.tasks import Cause, PendingTask, Refusal
 from pymesos_core.nearest import hint
@@ -149,6 +149,13 @@ def _without_data(task: PendingTask, known: KnownAgents, offers: Sequence[Free])
             f" does with `pymesos-cli restart JOB --lose-volumes`"
         )
         return Refusal(text + help_text, False, cause=Cause.VOLUME_UNREACHABLE)
+    agent = known.get(task.home)
+    if agent is not None and (why := barred(task.constraints, agent)) is not None:
+        text = (
+            f"{data}, where it may not run ({why}): it waits until it may, or begins elsewhere"
+            f" without them with `pymesos-cli restart JOB --lose-volumes`"
+        )
+        return Refusal(text, False, cause=Cause.VOLUME_RULED_OUT)
     here = [left for agent, left in offers if agent.agent_id == task.home]
     if not here:
         text = f"{data}, which is not offered now: in use, or withheld by the master"
@@ -156,7 +163,8 @@ def _without_data(task: PendingTask, known: KnownAgents, offers: Sequence[Free])
     if not any(_volumes_are_there(task, left) for left in here):
         text = (
             f"{data}, which is offered without them: another task has them still, or they were"
-            f" removed; `pymesos-cli volumes list` says which"
+            f" removed; `pymesos-cli volumes list` says which, and after `pymesos-cli volumes"
+            f" remove` of what is missing it begins anew"
         )
         return Refusal(text, False, cause=Cause.VOLUME_MISSING)
     return None

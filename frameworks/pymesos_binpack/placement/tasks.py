@@ -95,6 +95,7 @@ class Cause(StrEnum):
     VOLUME_UNREACHABLE = "VOLUME_UNREACHABLE"
     VOLUME_NOT_OFFERED = "VOLUME_NOT_OFFERED"
     VOLUME_MISSING = "VOLUME_MISSING"
+    VOLUME_RULED_OUT = "VOLUME_RULED_OUT"  # it may not run where its data are
     VOLUMES_APART = "VOLUMES_APART"  # on several agents
     DEPENDENCY = "DEPENDENCY"  # a task that comes before it is not so far
     DEPENDENCY_FAILED = "DEPENDENCY_FAILED"  # and will not be by itself

@@ -97,7 +97,7 @@ class ChangeCalls(VersionCalls):
     async def _lose_volumes(
         self, call: Call, job_id: str, named: tuple[str, ...]
     ) -> pb.ChangeJobResponse:
-        """Have what waits for data that cannot be reached begin without. Raises CallError."""
+        """Have what waits for data that it cannot get at begin without. Raises CallError."""
         job = self._job(call, "Jobs.RestartJob", job_id)
         self._check(call, "Jobs.ForgetVolume", job.job.role)
         for name in named:
@@ -106,8 +106,9 @@ class ChangeCalls(VersionCalls):
         if not self.binpack.core.without_data(job, named):
             raise CallError(
                 Code.FAILED_PRECONDITION,
-                f"nothing of the job {job_id} waits for data on an agent that cannot be reached:"
-                f" no volume was given up; `pymesos-cli volumes list` shows where they are",
+                f"nothing of the job {job_id} waits for data on an agent that cannot be reached, or"
+                f" on which it may not run: no volume was given up; `pymesos-cli volumes list`"
+                f" shows where they are",
             )
         with answering():
             await self.binpack.give_up_volumes(job_id, named)

@@ -251,7 +251,7 @@ class JobsService(ApplyCalls, RolloutCalls, TriggerCalls, JobRestores, AlertCall
         self._check(call, "Jobs.ForgetVolume", request.role or None)
         core, asked = self.binpack.core, (request.role, request.volume_id)
         for volume in core.volumes:
-            if (volume.role, volume.volume_id) == asked and (job_id := core.job_with(volume)):
+            if (volume.role, volume.volume_id) == asked and (job_id := core.job_that_needs(volume)):
                 has = f"the job {job_id} has the volume {volume.volume_id}"
                 todo = f"end it first with `pymesos-cli stop {job_id}`"
                 if job_id in core.quarantined:

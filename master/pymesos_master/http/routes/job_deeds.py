@@ -294,8 +294,8 @@ ROUTES: tuple[Route, ...] = (
             texts("tasks", "Which; left out, every service.", MOST_TASKS),
             flag(
                 "lose_volumes",
-                "Restart nothing else than what waits for data on agents that cannot be reached:"
-                " it begins elsewhere with empty volumes.",
+                "Restart nothing else than what waits for data on agents that cannot be reached, or"
+                " on which it may not run: it begins elsewhere with empty volumes.",
             ),
             IN_FRAMEWORK,
             REQUEST_ID,
