@@ -168,6 +168,68 @@ def test_the_first_try_of_a_new_version_is_not_ended_by_them_either(h: BinpackHa
     assert volume_tags(h) == left
 
 
+def test_a_later_run_of_the_name_is_not_ended_by_them_either(h: BinpackHarness) -> None:
+    job = losable(unreachable_replace_s=5)
+    h.submit(job, "1")
+    h.offer(ROOM, "a")
+    h.update("db-1.t.0.1", pb.TASK_RUNNING)
+    left = volume_tags(h)
+    h.update("db-1.t.0.1", pb.TASK_UNREACHABLE, uuid=b"v")
+    h.advance(6)
+    h.feed(c.JobStopped("db-1"))
+    h.submit(job, "2")
+    h.offer(ROOM, "a")
+    assert h.launched()[1:] == ["db-2.t.0.1"]
+    h.update("db-2.t.0.1", pb.TASK_ERROR, uuid=b"w")
+    h.advance(600)
+    offer_with(h, left)
+    assert h.launched()[2:] == ["db-2.t.0.2"]
+    assert volume_tags(h) == left
+
+
+def refused_beside_its_data(h: BinpackHarness, times: int) -> None:
+    """A new version whose tries are refused, while the task that had its data is killed."""
+    h.submit(losable(unreachable_replace_s=5), "1")
+    h.offer(ROOM, "a")
+    h.update("db-1.t.0.1", pb.TASK_RUNNING)
+    h.update("db-1.t.0.1", pb.TASK_UNREACHABLE, uuid=b"v")
+    h.advance(6)
+    changed = losable(unreachable_replace_s=5, command="y")
+    h.feed(c.VersionProposed("2", "db-1", h.core.jobs["db-1"].version, changed, "apply"))
+    for number in range(times):
+        h.offer(ROOM, "a")
+        h.update(f"db-1.t.0.v2.{number + 1}", pb.TASK_ERROR, uuid=b"w%d" % number)
+        h.advance(60)
+
+
+def test_nor_does_a_rollout_fail_by_them(h: BinpackHarness) -> None:
+    """The master refuses it as often as it is tried, until the old task has ended."""
+    refused_beside_its_data(h, 4)
+    rollout = h.core.jobs["db-1"].rollouts["t"]
+    assert (rollout.going, rollout.exits, rollout.backward) == (True, 0, False)
+
+
+def test_a_version_that_is_refused_for_good_fails_at_once(h: BinpackHarness) -> None:
+    refused_beside_its_data(h, 1)
+    h.update("db-1.t.0.1", pb.TASK_KILLED, uuid=b"k")  # it was given up, and is over
+    h.offer(ROOM, "a")
+    h.update("db-1.t.0.v2.2", pb.TASK_ERROR, uuid=b"x")
+    rollout = h.core.jobs["db-1"].rollouts["t"]
+    assert rollout.backward and "instance 0 of version 2" in rollout.failure
+
+
+@pytest.mark.parametrize("kind", ["service", "batch"])
+def test_what_is_refused_where_its_data_cannot_be_has_ended(h: BinpackHarness, kind: str) -> None:
+    h.submit(losable(unreachable_replace_s=5, kind=kind), "1")
+    h.offer(ROOM, "a")
+    h.update("db-1.t.0.1", pb.TASK_RUNNING)
+    h.update("db-1.t.0.1", pb.TASK_UNREACHABLE, uuid=b"v")
+    h.advance(6)
+    h.offer(ROOM, "b")
+    h.update("db-1.t.0.2", pb.TASK_ERROR, uuid=b"w", agent="b")
+    assert h.core.jobs["db-1"].ended
+
+
 def test_what_is_refused_at_first_is_not_tried_again(h: BinpackHarness) -> None:
     job_id = h.submit(database(), "1")
     h.offer(ROOM, "a")

@@ -155,6 +155,20 @@ def lose_volumes(ctx: Context, instance: Instance, agent_id: str) -> list[Change
     return ctx.volumes.forget(volume for volume in kept if volume.agent_id == agent_id)
 
 
+def may_meet(ctx: Context, instance: Instance, agent_id: str) -> bool:
+    """Whether a task that had the volumes of an instance, and was given up, may be on an agent.
+
+    It may be one of an earlier version, or of an earlier run of the job's name.
+    """
+    if not new_volumes(instance):
+        return False
+    job = ctx.roster.job_of(instance).job
+    place = f".{instance.spec.name}.{instance.index}."
+    before = tuple(f"{job_id}{place}" for job_id in ctx.roster.named(job.role, job.name))
+    there = (task_id for task_id, on in ctx.ledger.given_up.items() if on == agent_id)
+    return any(task_id.startswith(before) for task_id in there)
+
+
 def on_volume_removed(ctx: Context, role: str, removed_id: str, asked: int) -> None:
     """A volume is no more: the next launch of what had it makes a new one."""
     removed = [v for v in ctx.volumes if (v.role, v.volume_id) == (role, removed_id)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from pymesos_binpack.core import versions
+from pymesos_binpack.core import data, versions
 from pymesos_binpack.core.context import KEPT, Context
 from pymesos_binpack.core.effects import Accept, Decline, Revive, Suppress
 from pymesos_binpack.core.then import KillStored, LaunchStored
@@ -179,6 +179,7 @@ def _begin(ctx: Context, instance: Instance, launch: Launch) -> None:
     )
     instance.explain("its launch is being stored", Cause.STORING, at_once=True)
     instance.sidecar_failed, instance.next_start_at_s = False, 0.0
+    instance.meets_its_data = data.may_meet(ctx, instance, agent.agent_id)
     ctx.roster.begin_task(instance)
     ctx.note(instance)
     if job.fields:

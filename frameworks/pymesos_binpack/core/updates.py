@@ -206,7 +206,8 @@ def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
     ctx.timers.cancel(("unreachable", instance.key))
     since_s = instance.running_since_s
     ran_s = ctx.now.mono_s - since_s if since_s is not None else 0.0
-    end = steps.End(status, saved.state, ran_s, instance.killing, ctx.now.wall_s)
+    met_its_data = instance.meets_its_data and status.state == pb.TASK_ERROR
+    end = steps.End(status, saved.state, ran_s, instance.killing, ctx.now.wall_s, met_its_data)
     instance.running_since_s, instance.killing = None, False
     how = {
         "unreachable_since_s": 0.0,

@@ -14,9 +14,9 @@ from pymesos_proto.v1 import types_pb2 as pb
 def after_end(instance: Instance, end: End) -> Step:
     """What was lost or killed for another is run again, and what failed as often as it may."""
     status, saved, spec = end.status, instance.saved, instance.spec
-    if is_refused(instance, status):
+    if is_refused(end):
         return Finish(instance, "the master refused it, and would again", saved.failures)
-    if was_lost(status) or status.state == pb.TASK_ERROR:
+    if was_lost(status) or end.met_its_data:
         return again(instance, end, saved.failures)
     at_once = Launch(instance, "", 0.0, saved.failures, instance.quick_failures)
     if saved.preempted and status.state in (pb.TASK_KILLED, pb.TASK_FAILED):

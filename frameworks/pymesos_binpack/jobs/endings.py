@@ -45,7 +45,7 @@ def was_unhealthy(status: pb.TaskStatus) -> bool:
 def is_crash(end: End, *, preempted: bool, sidecar_failed: bool) -> bool:
     """Whether it ended by itself, or was lost before it had run: then it may be again at once."""
     status = end.status
-    if reason_of(status) in _WITH_ITS_AGENT or preempted:
+    if reason_of(status) in _WITH_ITS_AGENT or preempted or end.met_its_data:
         return False
     if was_lost(status):
         return end.state_before not in _STARTED

@@ -124,6 +124,7 @@ class Instance:
     measured: tuple[float, float] | None = None  # by what it is scaled, and when
     killing: bool = False
     sidecar_failed: bool = False  # of the latest attempt
+    meets_its_data: bool = False  # the latest attempt, that it had given up: see `data`
     image_trouble: Trouble = Trouble.NONE  # of an image, until it runs
     preempt_again_s: float = 0.0  # others were killed for it, and others may be then
     kept_agents: frozenset[str] = frozenset()  # where they were; until then for nothing less urgent

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pymesos_binpack.jobs import backoff
 from pymesos_binpack.jobs.endings import is_crash
 from pymesos_binpack.jobs.instance import Instance
-from pymesos_binpack.jobs.launching import new_volumes
 from pymesos_binpack.jobs.steps import End, Finish, Launch, Step
 from pymesos_core.text import duration
 from pymesos_proto.v1 import types_pb2 as pb
@@ -13,7 +12,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 def after_end(instance: Instance, end: End) -> Step:
     """Run a service again, unless the master would refuse it again, or it crashed too often."""
-    if is_refused(instance, end.status):
+    if is_refused(end):
         return Finish(instance, "the master refused it, and would again", instance.saved.failures)
     rules, step = instance.spec.restart, again(instance, end, instance.saved.failures)
     if len(step.crashed_s) > rules.max:
@@ -22,16 +21,13 @@ def after_end(instance: Instance, end: End) -> Step:
     return step
 
 
-def is_refused(instance: Instance, status: pb.TaskStatus) -> bool:
+def is_refused(end: End) -> bool:
     """Whether the master has refused an instance, and would again.
 
-    It would not one that has given its volumes up: where the task that had them comes back, they
-    are there, and neither offered nor to be made again, until that one has ended. Only the first
-    try of a job's first version had no task before it.
+    It would not one that has given its volumes up, where the task that had them is there again:
+    they are neither offered nor to be made until that one has ended.
     """
-    had_data = instance.saved.attempts > 1 or instance.version > 1
-    begins_without = had_data and new_volumes(instance)
-    return status.state == pb.TASK_ERROR and not begins_without
+    return end.status.state == pb.TASK_ERROR and not end.met_its_data
 
 
 def again(instance: Instance, end: End, failures: int) -> Launch:
@@ -40,8 +36,9 @@ def again(instance: Instance, end: End, failures: int) -> Launch:
         end, preempted=instance.saved.preempted, sidecar_failed=instance.sidecar_failed
     )
     rules = instance.spec.restart
-    count = backoff.next_count(instance, end.ran_s, crashed=crashed)
-    after_s = backoff.delay_s(count, rules, crashed=crashed)
+    kept_back = crashed or end.met_its_data
+    count = backoff.next_count(instance, end.ran_s, crashed=kept_back)
+    after_s = backoff.delay_s(count, rules, crashed=kept_back)
     why = "it keeps ending soon after its start" if after_s else "it is wanted all the time"
     times = backoff.crashes_within(instance, rules, end.at_s, crashed=crashed)
     return Launch(instance, why, after_s, failures, count, times)

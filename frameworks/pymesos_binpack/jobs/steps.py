@@ -25,6 +25,7 @@ class End:
     ran_s: float
     was_killed: bool  # by this framework
     at_s: float = 0.0  # Unix time
+    met_its_data: bool = False  # it was refused for those that it had given up: see `data`
 
 
 @dataclass(frozen=True, slots=True)
