@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pymesos_binpack import core as c
+from pymesos_binpack.core import launches
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_binpack.placement import preemption
 from pymesos_proto.v1 import types_pb2 as pb
@@ -130,6 +131,27 @@ def test_a_daemon_is_spared_by_its_own_budget() -> None:
     h = filled((daemon, "ab"), (job("batch", 5), "c"))
     assert preempted(h) == ["agentd a"]
     assert preempted(h) == ["agentd a", "batch c"]
+
+
+def test_what_preempts_in_vain_looks_at_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be 100,000, and each offer has it tried again."""
+    h = filled((job("batch"), "a"), (service("web"), "b"))
+    looked_at: list[str] = []
+    monkeypatch.setattr(launches, "running_task", lambda i, *_: looked_at.append(i.key))
+    h.submit(job("urgent", 9, resources={"cpus": 3, "mem": 10}), "urgent")
+    h.advance(2.0)
+    h.offer("cpus:0.5;mem:30", "a")
+    assert (len(h.launched()), looked_at) == (2, [])
+
+
+def test_a_job_that_became_less_urgent_makes_room() -> None:
+    h = filled((job("batch", 9), "a"))
+    assert preempted(h) == []
+    (low,) = [i for i in h.core.jobs if i.startswith("batch")]
+    h.feed(c.VersionProposed("v", low, 1, job("batch", 5), "apply"))
+    h.core.check()
+    h.offer("cpus:0.5;mem:30", "a")
+    assert [i.job_id for i in h.core.instances() if i.saved.preempted] == [low]
 
 
 def test_the_simulator_finds_services_that_go_before_batch_tasks(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
+from types import MappingProxyType
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,10 +18,10 @@ from pymesos_binpack.placement.ports import ranges_of
 from pymesos_binpack.placement.preemption import (
     MakingRoom,
     Preemption,
+    Running,
     RunningTask,
-    preemption,
-    without,
 )
+from pymesos_binpack.placement.preemption import preemption as preemption_of
 from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_core.resource_values import count
 from pymesos_core.resources import Resources, devices, parse
@@ -34,6 +36,16 @@ KINDS = [
     "cpus:1;mem:1;gpus#1:0.5",
     "cpus:1;mem:1;ports:[1-2]",
 ]
+
+
+def preemption(
+    unit: Sequence[PendingTask],
+    there: Sequence[RunningTask],
+    free: Mapping[str, Resources],
+    agents: Sequence[OfferedAgent] = AGENTS,
+    homes: Mapping[str, str] = MappingProxyType({}),
+) -> Preemption | None:
+    return preemption_of(unit, Running.of(there), free, agents, Placements(), homes)
 
 
 def running(task_id: str, agent_id: str, priority: int, has: str) -> RunningTask:
@@ -85,7 +97,7 @@ def test_room_is_made_where_it_can_be_and_by_the_less_urgent_only(
     unit = gang(size, priority, text)
     everyone = [task for task, _ in tasks]
     lower_ids = [task.task_id for task in everyone if task.priority < priority]
-    made = preemption(unit, everyone, left, AGENTS, Placements(), {})
+    made = preemption(unit, everyone, left, AGENTS, {})
     if placed_without((), tasks, unit) == size:
         assert made is None, "nobody has to go"
     elif made is None:
@@ -103,13 +115,13 @@ def test_the_least_important_go_where_the_fewest_must() -> None:
         running("b2", "b", 1, "cpus:4;mem:10"),
         running("c1", "c", 1, "cpus:8;mem:10"),
     ]
-    made = preemption(gang(1, 5, "cpus:8;mem:10"), tasks, {}, AGENTS, Placements(), {})
+    made = preemption(gang(1, 5, "cpus:8;mem:10"), tasks, {}, AGENTS, {})
     assert made == Preemption(("c1",), frozenset("c"))
 
 
 def test_a_task_with_data_is_made_room_for_where_they_are() -> None:
     tasks = [running("a1", "a", 2, "cpus:8;mem:10"), running("b1", "b", 1, "cpus:8;mem:10")]
-    made = preemption(gang(1, 5, "cpus:8;mem:10"), tasks, {}, AGENTS, Placements(), {"t0": "a"})
+    made = preemption(gang(1, 5, "cpus:8;mem:10"), tasks, {}, AGENTS, {"t0": "a"})
     assert made is not None and made.victims == ("a1",)
 
 
@@ -121,12 +133,12 @@ def test_who_has_the_host_port_goes_and_nobody_else() -> None:
     free = {"a": parse("cpus:1;mem:10;ports:[1-1,4-4]")}
     wanted = replace(gang(1, 2, "cpus:1;mem:10;ports:[1-1]")[0], host_ports=(2,))
     agents = AGENTS[:1]
-    made = preemption([wanted], there, free, agents, Placements(), {})
+    made = preemption([wanted], there, free, agents, {})
     assert made is not None and made.victims == ("has-it",)
     free_one = replace(wanted, host_ports=(4,))
-    assert preemption([free_one], there, free, agents, Placements(), {}) is None  # it fits
+    assert preemption([free_one], there, free, agents, {}) is None  # it fits
     elsewhere = replace(wanted, host_ports=(9,))
-    assert preemption([elsewhere], there, free, agents, Placements(), {}) is None
+    assert preemption([elsewhere], there, free, agents, {}) is None
 
 
 @given(
@@ -145,7 +157,7 @@ def test_one_after_another_is_made_room_for_in_what_is_left(
             left[agent_id] = left[agent_id] - parse(kind)
             tasks.append((running(f"r{number}", agent_id, lower, kind), parse(kind)))
     units = [[replace(task, gang="")] for task in gang(size, 2, text)]
-    making = MakingRoom([task for task, _ in tasks], left, AGENTS, Placements(), ())
+    making = MakingRoom(Running.of(task for task, _ in tasks), left, AGENTS, Placements(), ())
     chosen = [making.choose(unit, {}) for unit in units]
     gone = [task_id for made in chosen if made is not None for task_id in made.victims]
     assert len(gone) == len(set(gone)), "nobody goes twice"
@@ -161,7 +173,7 @@ def test_one_after_another_is_made_room_for_in_what_is_left(
 
 def test_a_gang_for_which_there_is_no_room_takes_none() -> None:
     tasks = [running("a1", "a", 1, "cpus:8;mem:10"), running("b1", "b", 1, "cpus:8;mem:10")]
-    making = MakingRoom(tasks, {}, AGENTS[:2], Placements(), ())
+    making = MakingRoom(Running.of(tasks), {}, AGENTS[:2], Placements(), ())
     assert making.choose(gang(3, 5, "cpus:8;mem:10"), {}) is None
     made = making.choose(gang(2, 5, "cpus:8;mem:10"), {})
     assert made is not None and set(made.victims) == {"a1", "b1"}
@@ -188,7 +200,7 @@ def test_nobody_is_missed_where_the_others_would_do(
     unit = gang(1, 2, text)
     everyone = [task for task, _ in tasks]
     spared = [task.task_id for task in everyone if task.spare and task.priority < 2]
-    made = preemption(unit, everyone, left, AGENTS, Placements(), {})
+    made = preemption(unit, everyone, left, AGENTS, {})
     if made is not None and placed_without(spared, tasks, unit):
         assert set(made.victims) <= set(spared)
 
@@ -200,7 +212,7 @@ def test_whom_a_service_can_spare_goes_before_whom_it_cannot() -> None:
     batch = running("batch", "b", 3, "cpus:8;mem:10")
     wanted = gang(1, 5, "cpus:8;mem:10")
     for there, victim in (([tight, loose], "loose"), ([tight, batch], "batch"), ([tight], "tight")):
-        made = preemption(wanted, there, {}, AGENTS, Placements(), {})
+        made = preemption(wanted, there, {}, AGENTS, {})
         assert made is not None and made.victims == (victim,)
 
 
@@ -210,14 +222,14 @@ def test_each_that_goes_is_one_that_its_service_can_spare_less() -> None:
         for n, agent in enumerate("ab")
     ] + [running("batch", "c", 3, "cpus:8;mem:10")]
     wanted = gang(2, 5, "cpus:8;mem:10")
-    made = preemption(wanted, there, {}, AGENTS, Placements(), {})
+    made = preemption(wanted, there, {}, AGENTS, {})
     assert made is not None and made.victims == ("web0", "batch")
-    making = MakingRoom(there, {}, AGENTS, Placements(), ())
+    making = MakingRoom(Running.of(there), {}, AGENTS, Placements(), ())
     chosen = [making.choose([replace(task, gang="")], {}) for task in wanted]
     assert [made.victims for made in chosen if made is not None] == [("web0",), ("batch",)]
-    left = without(there, ("web0",))
-    assert [(task.task_id, task.spare) for task in left] == [("web1", 0), ("batch", 0)]
-    assert left[1] is there[2], "there are many, of which most stay as they are"
+    both = Running.of(there)
+    chosen = [preemption_of([t], both, {}, AGENTS, Placements(), {}) for t in wanted]
+    assert [made.victims for made in chosen if made is not None] == [("web0",), ("batch",)]
 
 
 def test_who_need_not_go_is_spared_the_most_important_first() -> None:
@@ -226,5 +238,64 @@ def test_who_need_not_go_is_spared_the_most_important_first() -> None:
         running("more", "a", 1, "cpus:2;mem:10"),
         running("large", "a", 2, "cpus:4;mem:70"),
     ]
-    made = preemption(gang(1, 5, "cpus:6;mem:60"), there, {}, AGENTS[:1], Placements(), {})
+    made = preemption(gang(1, 5, "cpus:6;mem:60"), there, {}, AGENTS[:1], {})
     assert made is not None and set(made.victims) == {"least", "large"}
+
+
+def web(name: str, has: str, spare: int = 1) -> RunningTask:
+    return replace(running(name, "a", 0, has), service="web", spare=spare)
+
+
+def test_of_two_versions_the_one_goes_that_makes_the_room() -> None:
+    """A service that can spare one is not to lose two."""
+    there = [web("1", "cpus:2;mem:30"), web("2", "cpus:2;mem:30"), web("3", "cpus:4;mem:10")]
+    made = preemption(gang(1, 5, "cpus:4;mem:10"), there, {})
+    assert made is not None and made.victims == ("3",)
+
+
+def test_a_service_is_spared_more_before_others_are() -> None:
+    there = [web("1", "cpus:1;mem:40"), web("2", "cpus:4;mem:10")]
+    batch = running("batch", "a", 3, "cpus:1;mem:10")
+    made = preemption(gang(1, 5, "cpus:5;mem:10"), [*there, batch], {})
+    assert made is not None and set(made.victims) == {"2", "batch"}
+
+
+def test_those_that_may_miss_fewer_take_nothing_from_those_that_may_miss_more() -> None:
+    """Instances that there were before a rollout may miss fewer than those beyond them."""
+    there = [web("before", "cpus:4;mem:10", 0), web("beyond", "cpus:4;mem:10", 1)]
+    batch = running("batch", "a", 3, "cpus:4;mem:10")
+    made = preemption(gang(1, 5, "cpus:4;mem:10"), [*there, batch], {})
+    assert made is not None and made.victims == ("beyond",)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("st"), st.sampled_from(KINDS[:3]), st.booleans()),
+        min_size=1,
+        max_size=7,
+    ),
+    st.integers(0, 2),
+    st.sampled_from(["cpus:4;mem:10", "cpus:3;mem:50", "cpus:6;mem:30"]),
+)
+def test_nobody_is_missed_where_some_choice_would_spare_all(
+    there: list[tuple[str, str, bool]], spare: int, text: str
+) -> None:
+    """Held against every choice that there is."""
+    tasks = [
+        replace(running(f"r{n}", "a", 0, has), service="" if batch else service, spare=spare)
+        for n, (service, has, batch) in enumerate(there)
+    ]
+    wanted = gang(1, 2, text)
+
+    def makes_room(some: Sequence[RunningTask]) -> bool:
+        freed = [sum(task.scalars.get(name, 0) for task in some) for name in ("cpus", "mem")]
+        return freed[0] >= wanted[0].scalars["cpus"] and freed[1] >= wanted[0].scalars["mem"]
+
+    def is_spared(some: Sequence[RunningTask]) -> bool:
+        return all(sum(t.service == s for t in some) <= spare for s in "st")
+
+    choices = [c for size in range(8) for c in combinations(tasks, size) if makes_room(c)]
+    made = preemption(wanted, tasks, {}, AGENTS[:1])
+    assert (made is None) == (not choices)
+    if made is not None and any(map(is_spared, choices)):
+        assert is_spared([task for task in tasks if task.task_id in made.victims])

@@ -77,7 +77,7 @@ from pymesos_binpack.jobs.volumes import KeptVolume, Volumes
 from pymesos_binpack.loading import Load, load_job
 from pymesos_binpack.placement.by_role import PlacementByRole
 from pymesos_binpack.placement.packing import Policy
-from pymesos_binpack.placement.preemption import RunningTask
+from pymesos_binpack.placement.preemption import Running
 from pymesos_binpack.restoring import Quarantined, restore, set_aside, why
 from pymesos_core.clock import Now
 from pymesos_core.security import policy as security
@@ -261,9 +261,9 @@ class BinpackCore:
         job = self.jobs.get(event.job_id)
         return versions.why_refused(self._ctx, event, job) if job is not None else ""
 
-    def preemptible(self, role: str, below: int) -> Iterator[RunningTask]:
-        """The tasks of a role that may be killed for one of a priority."""
-        return launches.preemptible(self._ctx, role, below)
+    def preemptible(self, role: str) -> Running:
+        """The tasks of a role that may be killed for others, as they are now."""
+        return launches.preemptible(self._ctx, role)
 
     def next_deadline_s(self) -> float | None:
         """When, in monotonic seconds, a Tick is due at the latest."""

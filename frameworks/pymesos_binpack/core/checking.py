@@ -9,6 +9,7 @@ from pymesos_binpack.core import (
     variables,
 )
 from pymesos_binpack.core.context import Context
+from pymesos_binpack.jobs.occupancy import Occupancy
 from pymesos_binpack.jobs.roster import wanted_of
 
 
@@ -29,6 +30,11 @@ def check(ctx: Context, *, begun: bool) -> None:
     assert ctx.roster.daemons.keys() == {
         job.job_id for job in ctx.roster.jobs.values() if job.job.has_daemon and not job.ended
     }
+    occupancy = Occupancy()
+    for instance in ctx.roster.by_task.values():
+        job = ctx.roster.job_of(instance)
+        occupancy.begin(job.job.role, job.job.priority, instance)
+    assert ctx.roster.occupancy == occupancy
     for use, role, name in dict.fromkeys((u, w.role, n) for w in going for u, n in w.uses):
         users = [w.role == role and (use, name) in w.uses for w in going].count(True)
         assert len(ctx.roster.users(use, role, name)) == users, f"{use} {name} of {role}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from pymesos_binpack.core import data, versions
 from pymesos_binpack.core.context import KEPT, Context
@@ -28,7 +29,7 @@ from pymesos_binpack.placement.packing import Workload
 from pymesos_binpack.placement.placing import Chosen, Eviction, Placement
 from pymesos_binpack.placement.planner import Launch
 from pymesos_binpack.placement.ports import in_ranges
-from pymesos_binpack.placement.preemption import RunningTask
+from pymesos_binpack.placement.preemption import Running, RunningTask
 from pymesos_binpack.placement.tasks import Cause
 from pymesos_core.resources import devices
 from pymesos_core.text import count_of
@@ -91,7 +92,7 @@ def _place(ctx: Context, placement: Placement[Instance], offers: list[AgentOffer
     evictions = placement.evict(
         round_,
         lambda instance: _may_preempt(ctx, instance),
-        lambda below: preemptible(ctx, placement.role, below),
+        lambda: preemptible(ctx, placement.role),
     )
     for eviction in evictions:
         _evict(ctx, eviction)
@@ -209,24 +210,32 @@ def _may_preempt(ctx: Context, instance: Instance) -> bool:
     return ctx.roster.job_of(instance).job.preempt and again
 
 
-def preemptible(ctx: Context, role: str, below: int) -> Iterator[RunningTask]:
-    """The tasks of a role that may be killed for one of a priority: those of a lower one.
+def preemptible(ctx: Context, role: str) -> Running:
+    """The tasks of a role that may be killed for others.
 
     What tasks of other roles free is for whom the master offers it to.
     """
     spare: dict[str, Mapping[str, int]] = {}  # of each job that was met
-    for instance in ctx.roster.by_task.values():
-        job = ctx.roster.job_of(instance)
-        if job.job.role != role or job.job.priority >= below:
-            continue
-        ends = instance.killing or instance.saved.preempted
-        ends = ends or instance.saved.agent_id in ctx.draining  # nothing of which is offered
-        ends = ends or instance.spec.revocable  # what it runs on is for nothing else
-        if instance.saved.state != pb.TASK_RUNNING or ends:
-            continue
-        if job.job_id not in spare:
-            spare[job.job_id] = spares(job, ctx.steady_s, ctx.draining.keys())
-        yield running_task(instance, job.job.priority, spare[job.job_id].get(instance.key))
+    there = ctx.roster.occupancy
+
+    def on(agent_id: str, below: int) -> Iterator[RunningTask]:
+        for instance in there.below(role, agent_id, below):
+            if not _may_go(ctx, instance):
+                continue
+            job = ctx.roster.job_of(instance)
+            if job.job_id not in spare:
+                spare[job.job_id] = spares(job, ctx.steady_s, ctx.draining.keys())
+            yield running_task(instance, job.job.priority, spare[job.job_id].get(instance.key))
+
+    return Running(on, partial(there.held_below, role))
+
+
+def _may_go(ctx: Context, instance: Instance) -> bool:
+    """Whether killing an instance now makes room that is offered."""
+    ends = instance.killing or instance.saved.preempted
+    ends = ends or instance.saved.agent_id in ctx.draining  # nothing of which is offered
+    ends = ends or instance.spec.revocable  # what it runs on is for nothing else
+    return instance.saved.state == pb.TASK_RUNNING and not ends
 
 
 def _evict(ctx: Context, eviction: Eviction[Instance]) -> None:

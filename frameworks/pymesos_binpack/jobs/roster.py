@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from pymesos_binpack.constraints import gpu_models
 from pymesos_binpack.jobs.instance import Instance
+from pymesos_binpack.jobs.occupancy import Occupancy
 from pymesos_binpack.jobs.secrets import secrets_given
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.placement.packing import Shape, shape_of
@@ -57,6 +58,7 @@ class Roster:
         self.by_task: dict[str, Instance] = {}
         self.serving: Counter[str] = Counter()  # agents, and their tasks that are no daemons'
         self._agents: dict[str, str] = {}  # of the same tasks, by id
+        self.occupancy = Occupancy()
         self.by_key: dict[str, Instance] = {}
         self.ended: dict[str, JobState] = {}  # by id; nothing of them runs, as it is meant
         self.shapes: Counter[Shape] = Counter()  # of the instances of all others
@@ -86,10 +88,13 @@ class Roster:
             self._count(job, wanted)
 
     def recount(self, job: JobState) -> None:
-        """A job that has not ended is to have other instances."""
+        """A job that has not ended is to have other instances, or another priority."""
         wanted = wanted_of(job)
         self._discount(job)
         self._count(job, wanted)
+        for instance in job.instances:
+            if instance.saved.task_id in self.by_task:
+                self._occupy(instance)
 
     def end(self, job: JobState) -> None:
         """A job has ended, as it is meant."""
@@ -134,13 +139,19 @@ class Roster:
         task_id, agent_id = instance.saved.task_id, instance.saved.agent_id
         assert task_id not in self.by_task, f"{task_id} is there twice"
         self.by_task[task_id] = instance
+        self._occupy(instance)
         if not instance.spec.is_daemon:
             self._agents[task_id] = agent_id
             self.serving[agent_id] += 1
 
+    def _occupy(self, instance: Instance) -> None:
+        job = self.job_of(instance).job
+        self.occupancy.begin(job.role, job.priority, instance)
+
     def end_task(self, task_id: str) -> None:
         """A task has ended, or is given up, if it was there."""
         self.by_task.pop(task_id, None)
+        self.occupancy.end(task_id)
         if (agent_id := self._agents.pop(task_id, None)) is not None:
             _take_off(self.serving, {agent_id: 1})
 

@@ -18,7 +18,7 @@ from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placemen
 from pymesos_binpack.placement.hand import AgentOffers, offers_of
 from pymesos_binpack.placement.packing import Policy
 from pymesos_binpack.placement.planner import Plan, Situation, plan
-from pymesos_binpack.placement.preemption import MakingRoom, RunningTask
+from pymesos_binpack.placement.preemption import MakingRoom, Running, RunningTask
 from pymesos_binpack.placement.reasons import explain
 from pymesos_binpack.placement.tasks import Cause, PendingTask
 from pymesos_binpack.specs import Job, TaskSpec
@@ -138,7 +138,7 @@ def preempt(where: Where, running: Iterable[RunningTask], room: Room) -> None:
         free[agent_id] = free[agent_id] - launch.resources
     ports = {port for task in where.waiting for port in task.host_ports}
     agents = [offer.agent for offer in room.offers]
-    making = MakingRoom(running, free, agents, where.placed, ports)
+    making = MakingRoom(Running.of(running), free, agents, where.placed, ports)
     units: dict[str, list[PendingTask]] = {}
     for task in where.waiting:
         units.setdefault(task.gang or task.task_id, []).append(task)

@@ -5,7 +5,7 @@ It knows nothing of jobs: who waits is a `Waiter`, and what runs comes as a `Sit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Generic
 
@@ -14,7 +14,7 @@ from pymesos_binpack.placement.agents import KnownAgents, Placements
 from pymesos_binpack.placement.hand import AgentOffers, OffersInHand
 from pymesos_binpack.placement.packing import Policy, Workload
 from pymesos_binpack.placement.planner import Launch, Situation, plan
-from pymesos_binpack.placement.preemption import RunningTask, preemption, without
+from pymesos_binpack.placement.preemption import Running, preemption
 from pymesos_binpack.placement.queue import Queue, W, to_plan
 from pymesos_binpack.placement.tasks import PendingTask, Refusal
 from pymesos_core.resources import Resources
@@ -194,12 +194,12 @@ class Placement(Generic[W]):
         self,
         round_: _Round[W],
         may_preempt: Callable[[W], bool],
-        running: Callable[[int], Iterable[RunningTask]],
+        running: Callable[[], Running],
     ) -> list[Eviction[W]]:
         """Whom to kill for those that may have others killed and were not placed.
 
-        `running` are the tasks of a lower priority than a given one. Victims end at different
-        times. Meanwhile nothing less urgent gets what is free where they are, themselves included.
+        Victims end at different times. Meanwhile nothing less urgent gets what is free where they
+        are, themselves included. Whom nothing helps helps nobody after it of the same kind.
         """
         units: dict[str, list[PendingTask]] = {}
         for task in round_.tasks:
@@ -212,17 +212,21 @@ class Placement(Generic[W]):
         free = {offer.agent.agent_id: offer.available for offer in lasting}
         kept = dict(round_.situation.kept)
         most_urgent = sorted(units.values(), key=lambda unit: -unit[0].priority)
-        there = list(running(most_urgent[0][0].priority))
+        there = running()
+        hopeless: set[object] = set()
         out: list[Eviction[W]] = []
         for unit in most_urgent:
             priority = unit[0].priority
+            kind = (priority, *(task.kind() for task in unit))
+            if kind in hopeless:
+                continue
             agents = [a for a in self.agents if kept.get(a.agent_id, priority - 1) < priority]
             homes = {task.task_id: task.home for task in unit if task.home}
             made = preemption(unit, there, free, agents, round_.situation.placed, homes)
             if made is None:
+                hopeless.add(kind)
                 continue
             kept |= dict.fromkeys(made.agents, priority)
-            there = without(there, made.victims)
             waiters = [round_.who[task.task_id] for task in unit]
             out.append(Eviction(waiters, made.victims, made.agents))
         return out

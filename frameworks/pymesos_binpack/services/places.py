@@ -45,9 +45,14 @@ class Places:
                 raise CallError(Code.INVALID_ARGUMENT, f"agents: {error}") from None
             runs = _runs(core, response.job_id)
             # Its own tasks have its priority once it is applied.
-            lower = core.preemptible(job.role, job.priority) if job.preempt else ()
             own = f"{response.job_id}."
-            running = [task for task in lower if not task.task_id.startswith(own)]
+            there = core.preemptible(job.role)
+            running = [
+                task
+                for agent_id in (room.agents if job.preempt else ())
+                for task in there.on(agent_id, job.priority)
+                if not task.task_id.startswith(own)
+            ]
 
             def planned() -> Where:
                 policy = core.packing_policy
