@@ -23,6 +23,7 @@ from pymesos_cli.output import note, print_json, print_table
 from pymesos_core.addresses import HostPort
 from pymesos_core.json_access import SHORT_ID, join_token_json, revocation_json
 from pymesos_core.security.credentials import Credentials, CredentialsError
+from pymesos_core.security.identities import principal_problem
 from pymesos_core.security.joining import (
     MAX_WRITTEN,
     SECRET_BYTES,
@@ -40,7 +41,13 @@ if TYPE_CHECKING:
 
 
 async def make_tokens(cluster: Cluster, principals: Sequence[str], lifetime_s: float) -> None:
-    """`pymesos-cli cluster token`: one line for each principal. Raises CliError."""
+    """`pymesos-cli cluster token`: one line for each principal. Raises CliError.
+
+    None is made where one of them is no principal.
+    """
+    for principal in principals:
+        if problem := principal_problem(principal):
+            raise CliError(problem, EXIT_USAGE)
     for principal in principals:
         secret = secrets.token_bytes(SECRET_BYTES)
         request = pb.MakeTokenRequest(
@@ -85,12 +92,11 @@ async def list_tokens(cluster: Cluster, *, as_json: bool) -> None:
 
 async def remove_token(cluster: Cluster, token_id: str) -> None:
     """`pymesos-cli cluster tokens --remove`. Raises CliError."""
-    found = [v for v in await _tokens(cluster) if token_id and v.digest.hex().startswith(token_id)]
-    if len(found) != 1:
-        known = f"{quoted(token_id)} begins the ids of {len(found)} tokens" if found else ""
+    found = [v for v in await _tokens(cluster) if v.digest.hex()[:SHORT_ID] == token_id]
+    if not found:
         raise CliError(
-            f"{known or f'there is no token {quoted(token_id)}'}; `pymesos-cli cluster tokens`"
-            f" lists all",
+            f"there is no token {quoted(token_id)}; `pymesos-cli cluster tokens` lists all, and"
+            f" their whole ids are expected",
             EXIT_USAGE,
         )
     request = pb.RemoveTokenRequest(digest=found[0].digest)

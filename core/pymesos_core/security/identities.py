@@ -108,6 +108,15 @@ def read_principal(cluster: str, written: str) -> Identity:
     return Identity(cluster, Kind(kind), name)
 
 
+def principal_problem(principal: str) -> str | None:
+    """Why this names no principal of a cluster, or None."""
+    try:
+        read_principal("any", principal)
+    except IdentityError as error:
+        return str(error)
+    return None
+
+
 def read_uri(uri: str) -> Identity:
     """Read a SPIFFE ID of ours. Raises IdentityError."""
     cluster, slash, principal = uri.removeprefix(SCHEME).partition("/")

@@ -13,7 +13,7 @@ from pymesos_core import limits
 from pymesos_core.clock import is_over
 from pymesos_core.errors import ProblemKind
 from pymesos_core.resource_values import ResourceError
-from pymesos_core.security.identities import IdentityError, read_principal
+from pymesos_core.security.identities import principal_problem
 from pymesos_core.security.joining import not_wanted
 from pymesos_core.text import duration
 from pymesos_master.core import audit, permission
@@ -43,15 +43,6 @@ def read_token(digest: str, record: registry_pb.TokenRecord) -> Token:
 def has_ended(token: Token, wall_s: float) -> bool:
     """Whether a token is good for nothing any more."""
     return is_over(token.ends_at_s, MAX_LIFETIME_S, wall_s)
-
-
-def principal_problem(principal: str) -> str | None:
-    """Why this names no principal of a cluster, or None."""
-    try:
-        read_principal("any", principal)
-    except IdentityError as error:
-        return str(error)
-    return None
 
 
 def digest_problem(digest: str) -> str | None:

@@ -13,10 +13,10 @@ from pymesos_core import limits
 from pymesos_core.caller import Caller
 from pymesos_core.errors import ProblemKind
 from pymesos_core.resource_values import ResourceError
+from pymesos_core.security.identities import principal_problem
 from pymesos_master.core import permission
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import SetRevoked
-from pymesos_master.core.enrolment import principal_problem
 from pymesos_master.core.events import OperatorRevoked
 from pymesos_master.core.records import REVOCATION, Revocation
 from pymesos_proto.v1 import agent_pb2 as agent_pb
