@@ -13,6 +13,8 @@ from pymesos_proto.v1 import agent_pb2 as agent_pb
 
 MIB = 1024 * 1024
 DEFAULT_PORTS = (31000, 32000)  # Mesos' default
+MAX_PORT = 65_535
+NUMBERS = ("cpus", "mem", "disk", "gpus")
 # Left for the system (Mesos' `src/slave/containerizer/containerizer.cpp`): half when it is small.
 RESERVED_MEM_MIB = 1024
 RESERVED_DISK_MIB = 5 * 1024
@@ -50,12 +52,26 @@ def names_in(given: Resources) -> set[str]:
     return {n for _, bag in given.parts() for n in (*bag.scalars, *bag.ranges, *bag.sets)}
 
 
+def check_kinds(given: Resources) -> None:
+    """Raises ResourceError for what every agent knows, and is no number or range here."""
+    for _, bag in given.parts():
+        for name in NUMBERS:
+            if name in bag.ranges or (name in bag.sets and name != "gpus"):
+                raise ResourceError(f"{name} is a number, as in {name}:4")
+        if "ports" in bag.scalars or "ports" in bag.sets:
+            raise ResourceError("ports are ranges, as in ports:[31000-32000]")
+        for first, last in bag.ranges.get("ports", ()):
+            if first < 1 or last > MAX_PORT:
+                raise ResourceError(f"ports has {first}-{last}; ports are from 1 to {MAX_PORT}")
+
+
 def with_overrides(measured: Resources, given: Resources) -> Resources:
     """What the flags name replaces what was measured. Each GPU is a device of its own.
 
     `gpus:2` are the devices 0 and 1, `gpus:{GPU-8a56,GPU-77c1}` have names of their own. Raises
     ResourceError.
     """
+    check_kinds(given)
     named = names_in(given)
     measured = Resources(
         {n: v for n, v in measured.scalars.items() if n not in named},

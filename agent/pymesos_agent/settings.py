@@ -15,6 +15,7 @@ from pymesos_agent.core.uids import UidRange
 from pymesos_agent.files import disks
 from pymesos_agent.runtimes.oci import tools
 from pymesos_core.attributes import parse_attributes
+from pymesos_core.capabilities import ALL, CAPABILITIES, bare_name, capability_problem
 from pymesos_core.directories import default_directory
 from pymesos_core.private import check_private
 from pymesos_core.resources import Resources, parse
@@ -70,6 +71,17 @@ def read_folders(written: list[str]) -> tuple[Path, ...]:
     return tuple(map(Path, written))
 
 
+def _is_of_hosts(address: ipaddress.IPv4Address) -> bool:
+    """Whether packets to it may leave this machine for one other."""
+    return not (
+        address.is_loopback
+        or address.is_multicast
+        or address.is_reserved
+        or address.is_link_local
+        or address in ipaddress.IPv4Network("0.0.0.0/8")
+    )
+
+
 def read_subnet(written: str) -> str:
     """An IPv4 network with room for a bridge and containers. Raises ValueError."""
     try:
@@ -81,12 +93,21 @@ def read_subnet(written: str) -> str:
         ) from error
     if network.prefixlen > 29:
         raise ValueError(f"{written} has too few addresses; /29 is the least")
+    if network.prefixlen < 8 or not all(map(_is_of_hosts, (network[0], network[-1]))):
+        raise ValueError(
+            f"{written} has addresses that no container can have; a part of a private network is"
+            f" expected, as 10.213.0.0/16"
+        )
     return written
 
 
 def read_capabilities(written: list[str]) -> frozenset[str]:
-    """Names of capabilities, in any case."""
-    return frozenset(name.upper() for name in written)
+    """Names of capabilities, in any case; ALL is each of them. Raises ValueError."""
+    for name in written:
+        if problem := capability_problem(name.upper()):
+            raise ValueError(problem)
+    names = frozenset(bare_name(name.upper()) for name in written)
+    return names | frozenset(CAPABILITIES) if ALL in names else names
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pymesos_core import limits
+from pymesos_core.capabilities import capability_problem
 from pymesos_core.ids import (
     hostname_problem,
     http_host_problem,
@@ -299,8 +300,8 @@ RULES: Mapping[str, Rule] = {
     "container_path": _PATH,
     "host_path": _PATH,
     "group_path": _PATH,
-    "add_capabilities": _LINE,
-    "drop_capabilities": _LINE,
+    "add_capabilities": _text(capability_problem),
+    "drop_capabilities": _text(capability_problem),
     # Numbers.
     "delay_s": _SECONDS,
     "grace_period_s": _SECONDS,

@@ -218,6 +218,8 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
         (("--kitchen", "/dev/null"), "a directory is expected, and a file is there"),
         (("--kitchen", ""), "a directory is expected; . is this directory"),
         (("--kitchen", "x" * 5000), "nothing is there"),
+        (("--kitchen", "~/kitchen"), "a directory is expected; ~ is a home to shells alone"),
+        (("--book", "~"), "a file is expected; ~ is a home to shells alone"),
         (("--book", "/tmp"), "a file is expected, and a directory is there"),
         (("--wine", "white", "--candles"), "--wine: white wine is not for candles"),
         (("--master", ""), "--master: '' is not host:port"),

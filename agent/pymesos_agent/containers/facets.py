@@ -7,13 +7,14 @@ tests/integration/test_isolation.py tries each row on each runtime.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pymesos_agent.containers.cgroups import CPU_PERIOD_US, cpu_quota_us
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_core.capabilities import ALL, bare_name
 from pymesos_core.images import is_on_disk
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -106,19 +107,23 @@ def _bundle_cpu_quota(spec: ContainerSpec, _: Settings) -> Mapping[str, Any]:
     return {"linux": {"resources": {"cpu": cpu}}}
 
 
+def _bare(capabilities: Iterable[str]) -> list[str]:
+    return [bare_name(name) for name in capabilities]
+
+
 def _engine_capabilities(spec: ContainerSpec, _: Settings) -> Mapping[str, Any]:
     info = spec.info.container
-    dropped = list(info.drop_capabilities)
+    added, dropped = _bare(info.add_capabilities), _bare(info.drop_capabilities)
     if "ALL" not in dropped:
-        dropped += [c for c in NOT_USUAL if c not in (*info.add_capabilities, *dropped)]
-    return {"cap_add": list(info.add_capabilities) or None, "cap_drop": dropped}
+        dropped += [c for c in NOT_USUAL if c not in (*added, *dropped)]
+    return {"cap_add": added or None, "cap_drop": dropped}
 
 
 def _bundle_capabilities(spec: ContainerSpec, _: Settings) -> Mapping[str, Any]:
     info = spec.info.container
-    kept = [] if "ALL" in info.drop_capabilities else list(USUAL_CAPABILITIES)
-    kept = [c for c in kept if c not in info.drop_capabilities]
-    kept += [c for c in info.add_capabilities if c not in kept]
+    dropped = _bare(info.drop_capabilities)
+    kept = [] if ALL in dropped else [c for c in USUAL_CAPABILITIES if c not in dropped]
+    kept += [c for c in _bare(info.add_capabilities) if c not in kept]
     names = [f"CAP_{c}" for c in kept]
     return {
         "process": {"capabilities": dict.fromkeys(("bounding", "effective", "permitted"), names)}

@@ -13,6 +13,7 @@ from pymesos_agent.containers.facets import FACETS, USUAL_CAPABILITIES
 from pymesos_agent.containers.hostpaths import HostPathError, judged
 from pymesos_agent.containers.settings import AllowedPath, Settings
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_core.capabilities import bare_name
 from pymesos_core.images import image_refusal
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -111,7 +112,11 @@ def _unknown(container: pb.ContainerInfo) -> str | None:
 def _not_allowed(container: pb.ContainerInfo, settings: Settings) -> str | None:
     if container.image and (problem := image_refusal(container.image, settings.images.allowed)):
         return problem
-    more = set(container.add_capabilities) - settings.capabilities - set(USUAL_CAPABILITIES)
+    more = (
+        set(map(bare_name, container.add_capabilities))
+        - settings.capabilities
+        - set(USUAL_CAPABILITIES)
+    )
     if more:
         return (
             f"the capability {sorted(more)[0][:50]!r} is not among those that this agent allows"

@@ -78,6 +78,7 @@ def local(
     Only you get in, by a certificate in a context of yours, which is the current one meanwhile.
     Tasks see neither that nor each other's files.
     """
+    from pymesos_agent.machine import check_kinds
     from pymesos_cli.local.cluster import LocalError
     from pymesos_cli.local.keeping import run_local
     from pymesos_cli.local.starting import Wanted
@@ -88,6 +89,7 @@ def local(
 
     try:
         given = parse(resource_text)
+        check_kinds(given)
     except ResourceError as error:
         raise click.UsageError(f"--resources: {error}") from error
     for name in given.quantities:

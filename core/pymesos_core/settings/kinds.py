@@ -276,6 +276,8 @@ def _path(raw: Raw, kind: Kind) -> Path:
     text = str(raw)
     if not text.strip() or "\0" in text:
         raise kind.refusal(raw, "; . is this directory" if isinstance(kind, Folder) else "")
+    if text.startswith("~"):
+        raise kind.refusal(raw, "; ~ is a home to shells alone: its whole path, or ./~")
     return Path(text)
 
 
