@@ -67,10 +67,12 @@ def with_cluster(settings: Settings, work: Callable[[Cluster], Awaitable[Result]
     import asyncio
 
     from pymesos_cli.cluster import Cluster
+    from pymesos_core.lookups import look_up_in_own_threads
 
     way = settings.way()
 
     async def main() -> Result:
+        look_up_in_own_threads()
         async with Cluster(way, settings.timeout_s) as cluster:
             result = await work(cluster)
             await cluster.renew_if_due()

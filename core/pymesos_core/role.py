@@ -36,6 +36,7 @@ from pymesos_core.exits import ExitStatus, RoleError
 from pymesos_core.garbage import give_back_memory
 from pymesos_core.limits import Limit
 from pymesos_core.log import set_up_logging
+from pymesos_core.lookups import look_up_in_own_threads
 from pymesos_core.metrics import certificate_metrics, serve_metrics
 from pymesos_core.processes import keep_to_itself
 from pymesos_core.security.credentials import Credentials
@@ -170,6 +171,7 @@ async def _serve(
     listen: Listen,
     serve: Callable[[RoleProcess], Coroutine[Any, Any, ExitStatus | None]],
 ) -> ExitStatus | None:
+    look_up_in_own_threads()
     async with contextlib.AsyncExitStack() as closing:
         process = RoleProcess(name, listen, closing)
         async with beside(give_back_memory()):

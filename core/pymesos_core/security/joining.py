@@ -8,7 +8,6 @@ stays here.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import socket
@@ -49,6 +48,7 @@ from pymesos_core.security.issuing import put, put_authority, put_next_key
 from pymesos_core.security.reading import UNREADABLE, read_certificate, read_certificates, read_der
 from pymesos_core.security.secrets import KEY_FILE, KeyringError, merge_keys
 from pymesos_core.security.signing import make_request
+from pymesos_core.streams import in_own_thread
 from pymesos_core.text import duration, one_line, os_problem
 from pymesos_core.transport import CallError, Code, ask_once, method_of
 from pymesos_proto.v1 import enrolment_pb2 as pb
@@ -147,7 +147,7 @@ async def join(folder: Path, invitation: Invitation, kind: Kind | None = None) -
     there = _holder(folder)
     if there is not None and kind not in (None, there.kind):
         raise JoinError(f"{_holds(folder, there)}: name another folder for {kind}/NAME")
-    root = await asyncio.to_thread(_root_shown, invitation)
+    root = await in_own_thread("join", _root_shown, invitation)
     cluster = _cluster_of(root)
     if there is not None and there.cluster != cluster:
         raise JoinError(f"{_holds(folder, there)}: name another folder for the cluster {cluster}")
