@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import grpc.aio
 
@@ -23,13 +24,15 @@ from pymesos_cli.finding import find_task
 from pymesos_cli.sandboxes import sandbox_of
 from pymesos_cli.tasks.exec import run_inside
 from pymesos_cli.tasks.files import Remote
-from pymesos_cli.terminal import note
+from pymesos_cli.terminal import note, printable
 from pymesos_core.directories import real_path
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
 MAX_DEPTH = 64
 PERMISSIONS = 0o777
+# How an agent says that there is nothing to read: of links, pipes and sockets.
+NO_DATA = ("goes through a link or a file", "is not a file")
 # $1 the target, $2 the name of what comes. Both end with `to`, the place that it goes to.
 INTO = """
 cd -- "$PYMESOS_SANDBOX" || exit 1
@@ -94,8 +97,7 @@ async def copy(cluster: Cluster, source: str, target: str) -> int:
     if here == "-":
         raise CliError("- is no path: `pymesos-cli cat TASK PATH` writes to stdout", EXIT_USAGE)
     if from_task is not None:
-        await _download(cluster, from_task, target)
-        return 0
+        return EXIT_FAILED if await _download(cluster, from_task, target) else 0
     assert to_task is not None
     return await _upload(cluster, source, to_task)
 
@@ -105,7 +107,8 @@ def contents_only(path: str) -> bool:
     return path.rstrip("/") in ("", ".") or path.endswith("/.")
 
 
-async def _download(cluster: Cluster, place: Place, target: str) -> None:
+async def _download(cluster: Cluster, place: Place, target: str) -> list[str]:
+    """What has data and could not be copied."""
     view = await find_task(cluster, place.task, completed=True)
     async with sandbox_of(cluster, view) as (stub, metadata):
         remote = Remote(stub, metadata, view)
@@ -125,6 +128,7 @@ async def _download(cluster: Cluster, place: Place, target: str) -> None:
                 await _download_file(remote, path, where, found, os.O_CREAT)
         except OSError as error:
             raise CliError(f"{error.filename or target}: {error.strerror}") from error
+        return remote.lacks
 
 
 async def _look(remote: Remote, path: str, task_id: str) -> pb.FileView:
@@ -168,7 +172,10 @@ async def _download_folder(
         except grpc.aio.AioRpcError as error:
             if error.code() != grpc.StatusCode.INVALID_ARGUMENT:
                 raise
-            note(f"left out: {error.details()}")
+            said = error.details() or ""
+            note(f"left out: {printable(said)}")
+            if not said.endswith(NO_DATA):
+                remote.lacks.append(inner)
     if made and view is not None and view.mode:
         target.chmod(view.mode & PERMISSIONS | stat.S_IRWXU)
 
@@ -220,6 +227,11 @@ async def _feed(
     return EXIT_FAILED if status else 0
 
 
+def _tar_into(out: IO[bytes]) -> tarfile.TarFile:
+    """In the format that every tar knows, whatever bytes names have."""
+    return tarfile.open(fileobj=out, mode="w|", format=tarfile.GNU_FORMAT)
+
+
 @contextlib.contextmanager
 def _tar_of(folder: Path) -> Iterator[int]:
     """A pipe that a tar of what is in the folder comes out of. Raises CliError at the end."""
@@ -228,7 +240,7 @@ def _tar_of(folder: Path) -> Iterator[int]:
 
     def pack() -> None:
         try:
-            with os.fdopen(write, "wb") as out, tarfile.open(fileobj=out, mode="w|") as tar:
+            with os.fdopen(write, "wb") as out, _tar_into(out) as tar:
                 tar.add(folder, ".", filter=_plain_files)
         except BrokenPipeError:
             pass  # it ended in the container, and says why
@@ -250,5 +262,5 @@ def _plain_files(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     if member.isreg() or member.isdir() or member.issym() or member.islnk():
         member.mode &= PERMISSIONS
         return member
-    note(f"left out: {member.name} is no file, folder or link")
+    note(f"left out: {printable(member.name)} is no file, folder or link")
     return None

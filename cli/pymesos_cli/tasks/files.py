@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.finding import find_task
 from pymesos_cli.sandboxes import Metadata, sandbox_of
-from pymesos_cli.terminal import note, stream
+from pymesos_cli.terminal import note, printable, stream
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
@@ -27,6 +27,7 @@ class Remote:
     stub: SandboxAsyncStub
     metadata: Metadata
     view: operator_pb.TaskView
+    lacks: list[str] = field(default_factory=list)  # folders of which not all was listed
 
     async def list(self, path: str) -> list[pb.FileView]:
         """The files of a folder."""
@@ -36,6 +37,7 @@ class Remote:
         response = await self.stub.ListFiles(request, metadata=self.metadata)
         if len(response.files) >= MAX_FILES:
             note(f"{path or 'the sandbox'} has more files: those after {MAX_FILES} are left out")
+            self.lacks.append(path)
         return list(response.files)
 
     async def read(self, path: str) -> AsyncIterator[bytes]:
@@ -62,7 +64,7 @@ async def list_files(cluster: Cluster, task: str, path: str) -> None:
         for file in await Remote(stub, metadata, view).list(path):
             when = _local_time(file.modified_at_s)
             name = f"{file.name}/" if file.is_directory else file.name
-            print(f"{file.size_bytes:>12}  {when}  {name}")
+            print(f"{file.size_bytes:>12}  {when}  {printable(name)}")  # it may have line ends
 
 
 def _local_time(time_s: float) -> str:
