@@ -20,6 +20,7 @@ from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import CliError
 from pymesos_cli.sandboxes import AwayError, sandbox_of
 from pymesos_cli.tasks import logs
+from pymesos_cli.terminal import stream
 from pymesos_core.following import LEADER_KEY
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import sandbox_pb2, types_pb2
@@ -181,3 +182,18 @@ async def test_an_agent_tells_who_follows_where_it_is(tmp_path: Path) -> None:
     again = Call()
     await service.ReadLog(request, again)  # type: ignore[arg-type]
     assert [(each.data, each.end.offset) for each in again.parts] == [(b"two\n", 8)]
+
+
+def test_a_line_that_never_ends_is_shown_beside_others(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    """Nothing of a progress bar was shown, and each part of it was copied again with the next."""
+    out, rest = stream(), b""
+    for _ in range(10):
+        rest = logs._write(out, b"web.0 | ", rest + b"x" * 30_000)
+        assert len(rest) <= logs.MAX_LINE_BYTES
+    rest = logs._write(out, b"web.0 | ", rest + b"\nlast")
+    out.flush()
+    *lines, end = capfdbinary.readouterr().out.split(b"\n")
+    assert (rest, end) == (b"last", b"") and all(line.startswith(b"web.0 | ") for line in lines)
+    assert sum(len(line) - len(b"web.0 | ") for line in lines) == 300_000

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,3 +112,29 @@ def test_files_are_wanted_as_long_as_anything_tells_of_them() -> None:
     h.records["task", "damaged"] = b"\xff"
     again = AgentHarness(h.records, generation=2)
     assert again.core.state.with_files() == {runs, ended, "damaged"}
+
+
+@pytest.mark.parametrize("offset", [2**63 - 1, -(2**63)])
+def test_a_place_that_no_file_has(sandbox: Path, offset: int) -> None:
+    """The agent's own error went to who asked, with a traceback in its log."""
+    try:
+        assert read_file(sandbox, "stdout", offset, 5) == (b"hello", 0, 5)
+    except SandboxError as error:
+        assert "'stdout' cannot be read: Invalid argument" in str(error)
+
+
+def test_files_that_go_while_they_are_listed(
+    sandbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = os.scandir
+
+    @contextlib.contextmanager
+    def scandir(folder: int) -> Iterator[list[Any]]:
+        with usual(folder) as entries:
+            found = list(entries)
+        (sandbox / "stdout").unlink()
+        yield found
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    names = [name for name, _ in list_files(sandbox, "")]
+    assert "stdout" not in names and "sub" in names

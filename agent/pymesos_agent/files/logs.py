@@ -75,7 +75,7 @@ class LogReader:
         return found[::-1]
 
     def read(self) -> bytes:
-        """What comes next, empty when there is no more now."""
+        """What comes next, empty when there is no more now. Raises SandboxError."""
         if self._file is None:
             files = self._open_all()
             if not files:
@@ -83,11 +83,16 @@ class LogReader:
             self._file, *newer = files
             for file in newer:
                 os.close(file)
-        while True:
-            if data := os.read(self._file, CHUNK_BYTES):
-                return data
-            if not self._go_on():
-                return b""
+        try:
+            while True:
+                if data := os.read(self._file, CHUNK_BYTES):
+                    return data
+                if not self._go_on():
+                    return b""
+        except OSError as error:
+            raise SandboxError(
+                f"{self._name!r} cannot be read: {os.strerror(error.errno or 0)}"
+            ) from error
 
     def _go_on(self) -> bool:
         """From a file that was rotated to the next newer one; whether there is one."""

@@ -70,6 +70,8 @@ def opened(sandbox: Path, path: str) -> Iterator[int]:
         os.close(descriptor)
         descriptor = target
         yield descriptor
+    except OSError as error:  # of a disk that cannot be read, or of a place that no file has
+        raise SandboxError(f"{path!r} cannot be read: {os.strerror(error.errno or 0)}") from error
     finally:
         os.close(descriptor)
 
@@ -91,7 +93,8 @@ def list_files(sandbox: Path, path: str) -> list[tuple[str, os.stat_result]]:
         found: list[tuple[str, os.stat_result]] = []
         with os.scandir(descriptor) as entries:
             for entry in entries:
-                found.append((entry.name, entry.stat(follow_symlinks=False)))
+                with contextlib.suppress(FileNotFoundError):  # it went while we looked
+                    found.append((entry.name, entry.stat(follow_symlinks=False)))
                 if len(found) == MAX_FILES:
                     break
         return sorted(found, key=lambda item: item[0])

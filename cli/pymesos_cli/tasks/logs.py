@@ -24,6 +24,7 @@ from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
 MAX_TASKS = 100
+MAX_LINE_BYTES = 64 * 1024  # of several tasks, whose lines are kept apart
 COMES_BACK_S = 60.0  # who follows a log waits so long for another master, or its agent
 END_TRIES, END_WAIT_S = 50, 0.2
 
@@ -217,10 +218,15 @@ async def _found_again(
 
 
 def _write(out: SafeStream, prefix: bytes, data: bytes) -> bytes:
-    """Whole lines, each with its prefix; what is left of the last. All of it without a prefix."""
+    """Whole lines, each with its prefix; what is left of the last. All of it without a prefix.
+
+    A line that is too long comes as several.
+    """
     rest = b""
     if prefix:
         *lines, rest = data.split(b"\n")
+        if len(rest) > MAX_LINE_BYTES:  # it may never end, as that of a progress bar
+            lines, rest = [*lines, rest], b""
         data = b"".join(prefix + line + b"\n" for line in lines)
     out.write_raw(data)
     return rest
