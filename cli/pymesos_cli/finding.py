@@ -14,7 +14,7 @@ from typing import TypeVar
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import EXIT_USAGE, CliError, NotFoundError
 from pymesos_cli.jobs.waiting import Waiting, ask_services
-from pymesos_cli.output import age, count_of, note
+from pymesos_cli.output import age, count_of, note, printable
 from pymesos_core.names import Found, Named, find, named_task, parse_task_id, run_of, without_asides
 from pymesos_core.states import is_terminal, state_name
 from pymesos_core.text import quoted
@@ -61,8 +61,8 @@ def about_agent(view: pb.AgentView) -> str:
 
 
 def about_framework(view: pb.FrameworkView) -> str:
-    """What distinguishes it from others."""
-    return f"{view.info.name or 'no name'}, {view.state}, {count_of(view.tasks, 'task')}"
+    """What distinguishes it from others: its name is of its own making, and may have line ends."""
+    return f"{printable(view.info.name) or 'no name'}, {view.state}, {count_of(view.tasks, 'task')}"
 
 
 def about_task(view: pb.TaskView) -> str:

@@ -16,7 +16,7 @@ import grpc.aio
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import CliError, UnreachableError
 from pymesos_cli.jobs_stub import dialled_jobs, refusals_at
-from pymesos_cli.output import note
+from pymesos_cli.output import note, printable
 from pymesos_core import serving_jobs
 from pymesos_core.following import describe
 from pymesos_core.grpc_transport import call_error
@@ -75,7 +75,7 @@ async def serving_again(cluster: Cluster) -> list[operator_pb2.FrameworkView]:
     while (away := next(filter(_just_left, views), None)) is not None:
         if not told:
             told = True
-            name = f"{away.info.name} ({away.info.framework_id})"
+            name = f"{printable(away.info.name)} ({away.info.framework_id})"
             note(
                 f"framework {name} is disconnected since a moment ago: waiting up to {wait_s:.0f} s"
                 f" for it to come back"

@@ -10,9 +10,12 @@ from collections.abc import Callable
 
 import pytest
 
+from pymesos_cli.finding import about_framework
+from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.output import GAP, age, fit, printable
 from pymesos_cli.terminal import OutputError, SafeStream, Screen
 from pymesos_core.json_dialect import iso, to_json
+from pymesos_proto.v1 import jobs_pb2, operator_pb2, types_pb2
 
 HEADERS = ("ID", "WHY", "MORE")
 ROWS = [("x" * 20, "y" * 40, "z" * 40)]
@@ -96,3 +99,13 @@ def test_columns_are_left_out_before_the_first_is_cut() -> None:
     assert fit(HEADERS, ROWS, (), 70) == [20, 40, 0]
     assert fit(HEADERS, ROWS, (), 10) == [20, 0, 0]
     assert fit(("A", "B"), [("漢" * 4, "b")], (), 80) == [8, 1], "what is wide counts twice"
+
+
+def test_what_others_call_themselves_makes_up_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The name of a framework, or what an executor says, forged lines of prompts and progress."""
+    framework = operator_pb2.FrameworkView(info=types_pb2.FrameworkInfo(name="a\njob done\x1b[2K"))
+    assert about_framework(framework).startswith("a?job done?[2K, ")
+    view = jobs_pb2.JobView(job_id="j-1", state="running")
+    view.instances.add(task_name="w", state=types_pb2.TASK_FAILED, explanation="x\n5 finished")
+    Progress().update(view)
+    assert capsys.readouterr().out == "w failed: x?5 finished\n"

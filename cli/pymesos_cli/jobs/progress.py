@@ -40,11 +40,11 @@ class Progress:
             )
 
     def say(self, line: str) -> None:
-        """A line of its own."""
+        """A line of its own, whatever is in what tasks and frameworks say."""
         if self._live is not None and self._live.is_started:
             self._live.console.print(printable(line), highlight=False, markup=False)
         else:
-            print(line, file=self._out, flush=True)
+            print(printable(line), file=self._out, flush=True)
 
     def update(self, view: pb.JobView) -> None:
         """Show a view."""

@@ -69,7 +69,7 @@ def framework_lines(said: pb.ExplainFrameworkResponse) -> Iterator[str]:
     view = said.framework
     last = f"{age(said.last_offer_at_s)} ago" if said.last_offer_at_s else "none by this master"
     yield (
-        f"framework {view.info.name} ({view.info.framework_id}) is {view.state}:"
+        f"framework {printable(view.info.name)} ({view.info.framework_id}) is {view.state}:"
         f" {count_of(view.tasks, 'task')}, dominant share {view.dominant_share:.1%},"
         f" holds {count_of(said.offers_held, 'offer')}, the last offer: {last}"
     )
