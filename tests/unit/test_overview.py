@@ -16,6 +16,8 @@ from pymesos_core.security.policy import EVERY_ROLE
 from pymesos_master.http.answering import Answering
 from pymesos_master.overview import Overviews
 from pymesos_master.queries import PageRequest, Queries, ordering
+from pymesos_master.queries import queries as queries_module
+from pymesos_master.queries.paging import EXAMINED_AT_MOST
 from pymesos_master.queries.summary import summary
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -311,6 +313,48 @@ class TestLists:
         found = ordering.InOrder(items, lambda item: item, descending=False)
         assert [found[place] for place in range(100)] == sorted(map(int, items))[:100]
         assert compared < 2 * number, "a walk through them, and a sort of a few"
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_a_page_that_looks_for_a_few_is_sorted_for_once(
+        self, monkeypatch: pytest.MonkeyPatch, seed: int
+    ) -> None:
+        """To put in order what it looks at takes two walks through all where one is too short."""
+        walks: list[int] = []
+        taken = ordering.InOrder._taken
+
+        def counted(self: ordering.InOrder[int], mark: int) -> Any:
+            walks.append(mark)
+            return taken(self, mark)
+
+        monkeypatch.setattr(ordering.InOrder, "_taken", counted)
+        draw = random.Random(seed)
+        numbers = [draw.random() for _ in range(100_000)]
+        found = ordering.InOrder(
+            numbers, lambda item: item, descending=False, first=ordering.SORTED_NEXT
+        )
+        assert found[EXAMINED_AT_MOST - 1] == sorted(numbers)[EXAMINED_AT_MOST - 1]
+        assert len(walks) == 1
+
+    @pytest.mark.parametrize("usual", [False, True])
+    def test_tasks_in_a_state_are_the_same_whether_many_are_in_it(
+        self, h: MasterHarness, monkeypatch: pytest.MonkeyPatch, *, usual: bool
+    ) -> None:
+        monkeypatch.setattr(queries_module, "are_many_in", lambda states, tasks: usual)
+        running = ordering.TaskFilter(
+            sort="-name", completed=True, states=(types_pb2.TASK_RUNNING,)
+        )
+        every = ordering.TaskFilter(sort="-name", completed=True)
+        queries = Queries(h.core)
+        listed = queries.tasks(NOBODY, PageRequest(), every).views
+        wanted = [view for view in listed if view.state == types_pb2.TASK_RUNNING]
+        assert 0 < len(wanted) < len(listed)
+        assert queries.tasks(NOBODY, PageRequest(), running).views == wanted
+
+    def test_whether_many_are_in_a_state_is_told_by_some(self, many: MasterHarness) -> None:
+        tasks = [task for one in many.core.state.frameworks.values() for task in one.tasks.values()]
+        assert ordering.are_many_in({tasks[0].state}, tasks)
+        assert not ordering.are_many_in({types_pb2.TASK_LOST}, tasks)
+        assert not ordering.are_many_in({types_pb2.TASK_LOST}, [])
 
     def test_what_others_ask_for_is_kept_within_bounds(self) -> None:
         sorts = ordering.Sorted(lambda: Now(1.0, 1.0))

@@ -21,7 +21,7 @@ from pymesos_core.errors import Problem, ProblemKind, RequestError
 DEFAULT_PAGE_SIZE = 500
 MAX_PAGE_SIZE = 1000
 PAGE_BYTES = 768 * 1024
-EXAMINED_AT_MOST = 20_000  # items for one page, so that no filter keeps the event loop for long
+EXAMINED_AT_MOST = 10_000  # items for one page, so that no filter keeps the event loop for long
 MAX_SNAPSHOTS = 32
 SNAPSHOT_S = 60.0
 

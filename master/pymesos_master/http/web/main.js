@@ -3,7 +3,7 @@
 import { cli, dialog, question } from "./parts.js";
 import { h, patch } from "./render.js";
 import { go, link, redraw, route, start, to } from "./router.js";
-import { address, begin, end, isAway, listen, onChange, session, signIn, signOut, use } from "./store.js";
+import { address, begin, end, isAway, listen, onChange, session, signIn, signOut, use, useList } from "./store.js";
 import * as agents from "./views/agents.js";
 import * as alerts from "./views/alerts.js";
 import * as events from "./views/events.js";
@@ -48,6 +48,7 @@ let typed = "";
 let wanted = ""; // what is looked for: what was typed, a moment ago
 let pending = 0;
 let first = ""; // of two keys
+const MOST_TASKS = 10; // that a search of everything shows
 
 function draw() {
   begin();
@@ -145,14 +146,15 @@ function close() {
 }
 
 function search() {
-  /** @template {string} Path @param {Path} path @param {number} limit @param {Record<string, any>} [more] */
-  const ask = (path, limit, more = {}) =>
-    wanted ? use(address(path, { search: wanted, limit, ...more }), 10000).data : null;
+  /** @template {string} Path @param {Path} path */
+  const ask = (path) => (wanted ? use(address(path, { search: wanted, limit: 5 }), 10000).data : null);
+  // A page of theirs may be empty, and those that are looked for on a later one.
+  const tasks = wanted ? useList("/v1/tasks", { search: wanted, completed: true, sort: "-launched" }, "tasks", MOST_TASKS, 10000, MOST_TASKS).rows : [];
   const found = [
-    ...(ask("/v1/agents", 5)?.agents ?? []).map((a) => ["agent", a.hostname || a.agent_id, to("agents", a.agent_id)]),
-    ...(ask("/v1/jobs", 5)?.jobs ?? []).map((j) => ["job", j.job_id, to("jobs", j.job_id)]),
+    ...(ask("/v1/agents")?.agents ?? []).map((a) => ["agent", a.hostname || a.agent_id, to("agents", a.agent_id)]),
+    ...(ask("/v1/jobs")?.jobs ?? []).map((j) => ["job", j.job_id, to("jobs", j.job_id)]),
     ...named().map((f) => ["framework", f.name || f.framework_id, to("frameworks", f.framework_id)]),
-    ...(ask("/v1/tasks", 10, { completed: true, sort: "-launched" })?.tasks ?? []).map((t) => ["task", t.task_id, to("tasks", t.framework_id, t.task_id)]),
+    ...tasks.map((t) => ["task", t.task_id, to("tasks", t.framework_id, t.task_id)]),
   ];
   return dialog(
     "palette",

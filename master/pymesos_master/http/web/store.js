@@ -144,14 +144,14 @@ export function use(url, everyMs = 5000) {
  */
 export function useList(path, query, name, rows = PAGE, everyMs = 5000, most = MOST_ROWS) {
   const url = address(path, query);
-  const asked = entry(`${url} [list]`, everyMs, async (aborted) => {
+  const asked = entry(`${url} [list of ${most}]`, everyMs, async (aborted) => {
     const wanted = Math.min(asked.rows, most);
     /** @type {any[]} */
     const found = [];
     let token = "";
     // A page may be short, or empty, and more to come: the master looks at so many at a time.
-    for (let page = 0; page < 40; page += 1) {
-      const limit = Math.min(1000, Math.max(PAGE, wanted - found.length));
+    for (let page = 0; page < 100; page += 1) {
+      const limit = Math.min(1000, Math.max(Math.min(PAGE, most), wanted - found.length));
       const answer = await ask(address(path, { ...query, limit, page_token: token }), { signal: aborted.signal, headers: ofAMomentAgo() });
       found.push(...answer[name]);
       token = answer.next_page_token ?? "";
