@@ -128,3 +128,9 @@ def test_what_scripts_import_is_there(path: Path) -> None:
 def test_the_page_shows_something_at_each_address() -> None:
     named = set(re.findall(r'^  \["([a-z]*)", "[A-Z]', (FOLDER / "main.js").read_text(), re.M))
     assert named == VIEWS
+
+
+def test_what_browsers_take_for_another_host_is_no_view() -> None:
+    """Links that a page makes of such an address of its own would lead there."""
+    for target in ("//", "//evil.example/", "//evil.example/?sort=id", "///agents"):
+        assert PAGE.answer("GET", target) is None, target

@@ -56,10 +56,33 @@ def test_another_code_does_not(guard: Guard, code: str) -> None:
 
 def test_without_the_cookie_nothing_is_answered(guard: Guard) -> None:
     headers = signed_in(guard)
-    for cookie in ("", "pymesos=", "pymesos=x", "pymesos=é", "=;;", "pymesos", "x" * 9000):
+    for cookie in ("", "pymesos-8000=", "pymesos-8000=é", "=;;", "pymesos-8000", "x" * 9000):
         for target in ("/", "/v1/agents", "/assets/x/main.js"):
             answer = guard.check("GET", target, headers | {"cookie": cookie})
             assert status(answer) == 403, cookie
+
+
+@pytest.mark.parametrize("other", ['a={"b": 1}', "a b", "=", "é=ü", 'a="', "a=1,2", "[]={}"])
+def test_odd_cookies_of_other_ports_keep_nobody_out(guard: Guard, other: str) -> None:
+    """A browser sends the cookies of all that listens on 127.0.0.1 to each."""
+    headers = signed_in(guard)
+    own = headers["cookie"].removeprefix("other=1; ")
+    name = own.partition("=")[0]
+    for cookies in (f"{other}; {own}", f"{own}; {other}", f"{name}=x; {own}", f"{own};{name}="):
+        assert guard.check("GET", "/v1/agents", headers | {"cookie": cookies}) is None, cookies
+
+
+def test_a_browser_has_the_cookies_of_two_proxies_beside_each_other() -> None:
+    jar: dict[str, str] = {}
+    guards = {f"127.0.0.1:{port}": Guard(port) for port in (8000, 8001)}
+    for host, guard in guards.items():
+        answer = guard.check("GET", guard.url.removeprefix(f"http://{host}"), {"host": host})
+        assert answer is not None
+        name, _, value = answer.headers["Set-Cookie"].partition(";")[0].partition("=")
+        jar[name] = value
+    cookies = "; ".join(f"{name}={value}" for name, value in jar.items())
+    for host, guard in guards.items():
+        assert guard.check("GET", "/v1/agents", {"host": host, "cookie": cookies}) is None
 
 
 def test_the_cookies_of_two_proxies_differ() -> None:

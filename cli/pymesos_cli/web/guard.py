@@ -6,13 +6,11 @@ import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from pymesos_core.private import is_same
 from pymesos_core.text import quoted
 
-COOKIE = "pymesos"
 AGAIN = "run `pymesos-cli web` again for another address"
 READS = ("GET", "HEAD")
 
@@ -31,6 +29,8 @@ class Guard:
 
     def __init__(self, port: int) -> None:
         self._hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
+        # A browser has the cookies of all ports of a host together.
+        self._name = f"pymesos-{port}"
         self._code = secrets.token_urlsafe(24)
         self._cookie = secrets.token_urlsafe(32)
         self.url = f"http://{self._hosts[0]}/?code={self._code}"
@@ -61,15 +61,13 @@ class Guard:
         if not self._code or not is_same(self._code, given):
             return _no(f"this address was opened already, or is another's: {AGAIN}")
         self._code = ""
-        cookie = f"{COOKIE}={self._cookie}; Path=/; HttpOnly; SameSite=Strict"
+        cookie = f"{self._name}={self._cookie}; Path=/; HttpOnly; SameSite=Strict"
         return Refused(HTTPStatus.SEE_OTHER, "", {"Location": "/", "Set-Cookie": cookie})
 
     def _has_cookie(self, header: str) -> bool:
-        try:
-            found = SimpleCookie(header).get(COOKIE)
-        except CookieError:
-            return False
-        return found is not None and is_same(self._cookie, found.value)
+        """Whether one of the cookies is ours. Others of this host may look like anything."""
+        pairs = (pair.strip().partition("=") for pair in header.split(";"))
+        return any(name == self._name and is_same(self._cookie, value) for name, _, value in pairs)
 
 
 def _no(text: str) -> Refused:

@@ -81,7 +81,7 @@ class Page:
         """The answer to who asks for a file, or for something to look at; None: for others."""
         path = target.partition("?")[0]
         file = self._files.get(path)
-        if file is None and path.startswith("/") and path.split("/")[1] in VIEWS:
+        if file is None and _is_view(path):
             file = self._first
         if file is None:
             if not path.startswith("/assets/"):
@@ -106,6 +106,11 @@ class Page:
         if file.headers["ETag"] in (tag.strip() for tag in if_none_match.split(",")):
             return Answer(HTTPStatus.NOT_MODIFIED, b"", file.headers)
         return Answer(HTTPStatus.OK, file.body, file.headers)
+
+
+def _is_view(path: str) -> bool:
+    """Whether the page shows something there: `//HOST` is an address of elsewhere to browsers."""
+    return path.startswith("/") and not path.startswith("//") and path.split("/")[1] in VIEWS
 
 
 def _file(name: str, body: bytes, caching: str, tag: str = "") -> _File:

@@ -155,8 +155,9 @@ class HttpServer(Listener):
         socket = web.WebSocketResponse(
             heartbeat=PING_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False, timeout=STOP_GRACE_S
         )
+        socket.headers["Server"] = HEADERS["Server"]
         try:
-            if not socket.can_prepare(request).ok:
+            if not _is_handshake(socket, request):
                 raise CallError(Code.INVALID_ARGUMENT, "this is no handshake of a WebSocket")
             with self._streams.slot(admitted.taker), state.with_slot():
                 talk = self._answering.talk(admitted)
@@ -173,6 +174,13 @@ class HttpServer(Listener):
     def _few_of(self, admitted: Admitted) -> asyncio.Semaphore:
         """What lets few requests of one taker be at work at a time."""
         return self._of_one.setdefault(admitted.taker, asyncio.Semaphore(MOST_OF_ONE))
+
+
+def _is_handshake(socket: web.WebSocketResponse, request: web.BaseRequest) -> bool:
+    try:
+        return socket.can_prepare(request).ok
+    except ValueError:  # of headers that are no text, or not ASCII
+        return False
 
 
 async def _body(request: web.BaseRequest, route: Route) -> bytes | Answer:
@@ -198,7 +206,8 @@ async def _send(
     request: web.BaseRequest, state: ConnectionState, answer: Answer
 ) -> web.StreamResponse:
     response = _response(answer)
-    if not request.content.at_eof():  # of a body that is not read
+    # Of a body that is not read, or of who would speak something else, nothing is read behind it.
+    if not request.content.at_eof() or "Upgrade" in request.headers:
         response.force_close()
     try:
         async with asyncio.timeout(SENDING_S):
@@ -222,8 +231,13 @@ def _read(request: web.BaseRequest) -> Request:
         f"ipv6:%5B{ip}%5D" if ":" in ip else f"ipv4:{ip}",  # as gRPC has it
         request.body_exists,
         authentication_of(connection),
-        {name.lower(): value for name, value in request.headers.items()},
+        {name.lower(): _text(value) for name, value in request.headers.items()},
     )
+
+
+def _text(value: str) -> str:
+    """The value of a header; of one that is not in UTF-8 what is left of it."""
+    return value if value.isascii() else value.encode(errors="replace").decode()
 
 
 def _response(answer: Answer) -> web.Response:
