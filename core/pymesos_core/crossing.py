@@ -37,6 +37,18 @@ def problem(headers: Mapping[str, str], host: str) -> str | None:
     return None
 
 
+def reading_problem(headers: Mapping[str, str]) -> str | None:
+    """Why a request that changes nothing is not taken from a browser, or None.
+
+    Whoever follows a link of another site reads the answer himself. Its scripts would not be let
+    read it, but take the place of who is.
+    """
+    site = headers.get("sec-fetch-site", "none")
+    if site in OWN_SITES or headers.get("sec-fetch-dest") == "document":
+        return None
+    return f"a page of another site has sent this (Sec-Fetch-Site: {quoted(site)})"
+
+
 def names_of(*hosts: str) -> Collection[str]:
     """The names by which a server that has these is called in Host."""
     return {"localhost", *(host.lower() for host in hosts)}

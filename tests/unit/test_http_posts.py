@@ -18,7 +18,7 @@ from pymesos_core.transport import CallError
 from pymesos_master.core import Config
 from pymesos_master.core.secrets import key_of
 from pymesos_master.http import openapi
-from pymesos_master.http.answering import Answering
+from pymesos_master.http.answering import Admitted, Answer, Answering, Request
 from pymesos_master.http.asking import read_body
 from pymesos_master.http.routes import ROUTES
 from pymesos_testing.http_cluster import (
@@ -448,6 +448,33 @@ async def test_a_page_of_another_site_changes_nothing(
         assert b"a page of another site has sent this" in answer.body
         (quota,) = (await get_json(answering, "/v1/quota"))["quota"]
         assert quota["limits"] == {"cpus": 3.0}, "it is as it was"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"sec-fetch-site": "same-origin", "sec-fetch-dest": "empty"}, 200),
+        ({"sec-fetch-site": "none", "sec-fetch-dest": "document"}, 200),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}, 200),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-dest": "empty"}, 403),
+        ({"sec-fetch-site": "same-site", "sec-fetch-dest": "script"}, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-dest": "iframe"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+    ],
+)
+async def test_a_script_of_another_site_reads_nothing(
+    answering: Answering, headers: Any, status: int
+) -> None:
+    """It has a stream, or a slot, that the page of whoever looks at it would have."""
+    for target in ("/v1/quota", "/v1/events"):
+        admitted = answering.admit(
+            Request("GET", target, "127.0.0.1:5080", "ipv4:127.0.0.1", headers=headers)
+        )
+        if status == 200:
+            assert isinstance(admitted, Admitted)
+        else:
+            assert isinstance(admitted, Answer) and admitted.status == status
+            assert b"a page of another site has sent this" in admitted.body
 
 
 async def test_a_name_that_is_not_the_masters_changes_nothing(answering: Answering) -> None:

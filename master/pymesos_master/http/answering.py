@@ -287,6 +287,9 @@ class Answering:
             route = found[method]
             if method == "GET" and request.has_body:
                 raise CallError(Code.INVALID_ARGUMENT, "no body is expected; send none")
+            problem = crossing.reading_problem(request.headers)
+            if method == "GET" and problem and not route.open:
+                return refusal(HTTPStatus.FORBIDDEN, "PERMISSION_DENIED", problem)
             if method == "POST" and (no_body := _body_refused(request, route)):
                 return no_body
             if request.method == "HEAD" and isinstance(route, Stream | Socket):
