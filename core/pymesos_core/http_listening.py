@@ -16,6 +16,7 @@ from aiohttp import web
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.complaints import Complaints
+from pymesos_core.http_at_once import Passed, Small, small_of, written
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.public_certificate import PublicCertificate
 from pymesos_core.security.server_tls import server_context
@@ -32,6 +33,7 @@ MOST_UNREAD_BYTES = 64 * 1024
 MAX_LINE_BYTES = 4096
 MAX_HEADER_BYTES = 4096  # each of them
 MAX_HEADERS = 40
+FAULT = "the request failed; the log has more"
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +59,19 @@ class ConnectionState:
 class Connection(web.RequestHandler):
     """One connection, as aiohttp serves it within our limits."""
 
-    def __init__(self, manager: web.Server, state: ConnectionState, failed: Failed) -> None:
+    def __init__(
+        self,
+        manager: web.Server,
+        state: ConnectionState,
+        failed: Failed,
+        at_once: AtOnce | None,
+        silence_s: float,
+    ) -> None:
+        loop = asyncio.get_running_loop()
         super().__init__(
             manager,
-            loop=asyncio.get_running_loop(),
-            keepalive_timeout=SILENCE_S,
+            loop=loop,
+            keepalive_timeout=silence_s,
             lingering_time=1.0,
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_HEADER_BYTES,
@@ -72,6 +82,44 @@ class Connection(web.RequestHandler):
         self.state = state
         self.ended = asyncio.Event()
         self._failed = failed
+        self._at_once, self._passed, self._now_s = at_once, Passed(), loop.time
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a small request that has come whole at once; all else is as aiohttp has it."""
+        if self._at_once is not None:
+            if self._passed.is_over and self._answered_at_once(self._at_once, data):
+                return
+            self._passed.take(data)
+        super().data_received(data)
+
+    def _answered_at_once(self, at_once: AtOnce, data: bytes) -> bool:
+        transport = self.transport
+        if transport is None or transport.get_write_buffer_size():
+            return False  # what it was told before is not read: aiohttp waits until it is
+        if (asked := small_of(data)) is None:
+            return False
+        try:
+            answer = at_once(asked, transport)
+        except Exception:
+            log.exception("a fault while HTTP was answered")
+            response = self._failed(500, FAULT)
+            assert isinstance(response.body, bytes)
+            answer = written(500, response.headers, response.body)
+        if answer is None:
+            return False
+        transport.write(answer)
+        self.state.served_s = self._now_s()
+        return True
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """See RequestHandler."""
+        done = await super().finish_response(request, resp, start_time)
+        self.state.served_s = self._now_s()
+        if done[0].keep_alive:
+            self._passed.answered()
+        return done
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """See asyncio.Protocol."""
@@ -94,7 +142,7 @@ class Connection(web.RequestHandler):
             response = self._failed(status, told)
         else:
             log.error("a fault while HTTP was answered", exc_info=exc)
-            response = self._failed(500, "the request failed; the log has more")
+            response = self._failed(500, FAULT)
         response.force_close()
         return response
 
@@ -102,6 +150,8 @@ class Connection(web.RequestHandler):
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 # Makes the answer to what was not handled: its status, and a sentence.
 Failed = Callable[[int, str], web.Response]
+# Answers a small request in no time; None: it takes longer, and is handled as others are.
+AtOnce = Callable[[Small, asyncio.Transport], bytes | None]
 
 
 class Listener:
@@ -117,13 +167,17 @@ class Listener:
         *,
         flag: str,
         most_connections: int | None = None,
+        silence_s: float | None = None,
+        at_once: AtOnce | None = None,
     ) -> None:
-        """`flag` says what an operator may change when the address is taken.
+        """`flag` says what an operator may change when the address is taken, `silence_s` how long
+        a connection may last on which nothing is asked.
 
         Raises ServingError.
         """
         self._failed = failed
         self._most_connections = most_connections
+        self._silence_s, self._at_once = silence_s, at_once
         self._tls = server_context(credentials, public) if credentials is not None else None
         self._socket = _bind(listen, flag)
         self.port: int = self._socket.getsockname()[1]
@@ -211,7 +265,7 @@ class Listener:
                 await self._refuse_plain(connection)
                 return
             transport, protocol = await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Connection(self._manager, state, self._failed),
+                lambda: self._connection(state),
                 connection,
                 ssl=self._tls,
                 ssl_handshake_timeout=HANDSHAKE_S if self._tls else None,
@@ -225,6 +279,10 @@ class Listener:
             if transport is not None:
                 transport.abort()
             connection.close()
+
+    def _connection(self, state: ConnectionState) -> Connection:
+        silence_s = SILENCE_S if self._silence_s is None else self._silence_s
+        return Connection(self._manager, state, self._failed, self._at_once, silence_s)
 
     async def _refuse_plain(self, connection: socket.socket) -> None:
         """Say to who speaks HTTP without TLS what is expected. Raises OSError."""

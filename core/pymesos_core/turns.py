@@ -44,6 +44,21 @@ class Turn:
         self._begin(address)
         return self
 
+    def begins_now(self) -> bool:
+        """Begin without a wait, until `end`; False: others of the address come first."""
+        address = self._turns.arrived(self._host)
+        if address.waiting or address.spent_s >= self._turns.budget_s():
+            self._turns.left(self._host)
+            return False
+        self._begin(address)
+        return True
+
+    def end(self) -> None:
+        """All is said."""
+        if self._began_s:
+            self._turns.addresses[self._host].spend(self._time() - self._began_s)
+        self._turns.left(self._host)
+
     def is_over(self) -> bool:
         """Whether the others are to have their turn."""
         return self._time() >= self._until_s
@@ -77,9 +92,7 @@ class Turn:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._began_s:
-            self._turns.addresses[self._host].spend(self._time() - self._began_s)
-        self._turns.left(self._host)
+        self.end()
 
 
 @dataclass(eq=False, slots=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -116,6 +117,7 @@ class MesosServer(Listener):
             listen,
             flag="choose another port with --mesos-port",
             most_connections=MOST_CONNECTIONS,
+            silence_s=math.inf,  # Mesos' executors take the end of one for that of all they do
         )
         self._bodies = asyncio.Semaphore(MOST_BODIES)
         self._looks = asyncio.Semaphore(MOST_LOOKS)

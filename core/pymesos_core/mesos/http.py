@@ -87,15 +87,17 @@ def refused(request: web.BaseRequest, refusal: RefusalError) -> web.Response:
 
     Its connection ends if there is more of it to come.
     """
-    headers: Mapping[str, str] = {**refusal.headers, **(PLAIN if refusal.text else OURS)}
-    response = web.Response(
-        status=refusal.status,
-        body=refusal.text.encode("utf-8", "backslashreplace"),
-        headers=headers,
-    )
+    status, headers, body = said_of(refusal)
+    response = web.Response(status=status, body=body, headers=headers)
     if request.can_read_body and not request.content.at_eof():
         response.force_close()
     return response
+
+
+def said_of(refusal: RefusalError) -> tuple[int, Mapping[str, str], bytes]:
+    """Return the status, the headers and the body of a refusal."""
+    headers = {**refusal.headers, **(PLAIN if refusal.text else OURS)}
+    return refusal.status, headers, refusal.text.encode("utf-8", "backslashreplace")
 
 
 def failed(status: int, told: str) -> web.Response:

@@ -81,12 +81,19 @@ class Scheduler:
 
     async def read(self, headers: Mapping[str, str], body: bytes) -> Call:
         """Return the call that a request holds. Raises RefusalError."""
+        if len(body) <= LARGE_BYTES:
+            return self.read_small(headers, body)
         kind = media.media_of_body(headers.get("Content-Type"))
-        call: Call
-        if len(body) > LARGE_BYTES:
-            call = await in_thread(media.read, body, kind, Call)
-        else:
-            call = media.read(body, kind, Call)
+        call: Call = await in_thread(media.read, body, kind, Call)
+        return self._checked(call, body)
+
+    def read_small(self, headers: Mapping[str, str], body: bytes) -> Call:
+        """Return the call that a request holds, which takes no time. Raises RefusalError."""
+        call: Call = media.read(body, media.media_of_body(headers.get("Content-Type")), Call)
+        return self._checked(call, body)
+
+    @staticmethod
+    def _checked(call: Call, body: bytes) -> Call:
         validating.validate(call)
         if call.type in OF_ONE_MESSAGE and len(body) > MAX_MESSAGE_BYTES:
             told = f"a {Call.Type.Name(call.type)} has at most {MAX_MESSAGE_BYTES} bytes"
@@ -181,17 +188,34 @@ class Scheduler:
             known = leader.core.state.frameworks[mine.framework_id].info
             return await self._update(mine, call, caller, known)
         async with self._leadership.turns.turn(caller.peer):
-            mine = self._find(leader, call, headers, caller)
-            if call.type == Call.UNKNOWN:
-                raise RefusalError(501, "Received 'UNKNOWN' call")
-            role = _only_role(leader, call.framework_id.value)
-            translation = self._translated(call, role, self._leadership.outside.wall_s())
-            if translation.call is not None:
-                if problem := limits.ACCEPT.problem(translation.call.ByteSize()):
-                    raise bad_request(problem)
-                mine.call(translation.call, caller)
-            mine.tell(translation.told)
-            return Done()
+            return self._carry_out(leader, call, headers, caller)
+
+    def call_at_once(
+        self, leader: Leader, call: Call, headers: Mapping[str, str], caller: Caller
+    ) -> Done | None:
+        """Carry out a call that waits for nothing; None: it has to. Raises RefusalError."""
+        turn = self._leadership.turns.turn(caller.peer)
+        if call.type in OF_ONE_MESSAGE or not turn.begins_now():
+            return None
+        try:
+            return self._carry_out(leader, call, headers, caller)
+        finally:
+            turn.end()
+
+    def _carry_out(
+        self, leader: Leader, call: Call, headers: Mapping[str, str], caller: Caller
+    ) -> Done:
+        mine = self._find(leader, call, headers, caller)
+        if call.type == Call.UNKNOWN:
+            raise RefusalError(501, "Received 'UNKNOWN' call")
+        role = _only_role(leader, call.framework_id.value)
+        translation = self._translated(call, role, self._leadership.outside.wall_s())
+        if translation.call is not None:
+            if problem := limits.ACCEPT.problem(translation.call.ByteSize()):
+                raise bad_request(problem)
+            mine.call(translation.call, caller)
+        mine.tell(translation.told)
+        return Done()
 
     @staticmethod
     def _translated(call: Call, role: str, now_s: float) -> calls.Translation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import unquote
@@ -15,8 +16,18 @@ from yarl import URL
 
 from pymesos_core import crossing, limits
 from pymesos_core.caller import Caller
+from pymesos_core.http_at_once import Small, written
 from pymesos_core.http_listening import Listener, slot_of
-from pymesos_core.mesos.http import OURS, abort, body_of, check_method, failed, query_of, refused
+from pymesos_core.mesos.http import (
+    OURS,
+    abort,
+    body_of,
+    check_method,
+    failed,
+    query_of,
+    refused,
+    said_of,
+)
 from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import Kind
@@ -85,6 +96,8 @@ class MesosServer(Listener):
             credentials,
             flag="choose another port with --mesos-port",
             most_connections=MOST_CONNECTIONS,
+            silence_s=math.inf,  # Mesos' own clients take the end of one for that of all they do
+            at_once=self._answer_at_once,
         )
         self._authenticator = authenticator
         here = Here(leadership.me.master_id, self.address, leadership.me.hostname)
@@ -108,10 +121,10 @@ class MesosServer(Listener):
         try:
             route, rest = _route(request.raw_path)
             if route in OPEN:
-                caller = Caller(peer=_ip_of(request), via="mesos")
+                caller = Caller(peer=_ip_of(request.transport), via="mesos")
             else:
-                caller = self._caller(request, route)
-                self._check_no_page(request)
+                caller = self._caller(request.headers, request.transport, request.raw_path, route)
+                self._check_no_page(request.headers)
             if route == SCHEDULER:
                 check_method(request.method, ("POST",))
                 return await self._scheduled(request, caller)
@@ -128,32 +141,51 @@ class MesosServer(Listener):
         except RefusalError as refusal:
             return refused(request, refusal)
 
-    def _caller(self, request: web.BaseRequest, route: tuple[str, ...] | None) -> Caller:
+    def _answer_at_once(self, asked: Small, transport: asyncio.Transport) -> bytes | None:
+        """Answer a call of a framework; None: it is no such call, or has to wait for something."""
+        if asked.path != SCHEDULER_PATH:
+            return None
+        try:
+            caller = self._caller(asked.headers, transport, asked.path, SCHEDULER)
+            self._check_no_page(asked.headers)
+            leader = self._redirecting.leader(asked.path)
+            call = self._scheduler.read_small(asked.headers, asked.body)
+            done = self._scheduler.call_at_once(leader, call, asked.headers, caller)
+        except RefusalError as refusal:
+            return written(*said_of(refusal))
+        return None if done is None else written(done.status, OURS)
+
+    def _caller(
+        self,
+        headers: Mapping[str, str],
+        transport: asyncio.Transport | None,
+        raw_path: str,
+        route: tuple[str, ...] | None,
+    ) -> Caller:
         """Who calls. Raises RefusalError; also for who may not call this at all."""
-        transport = request.transport
         connection = transport.get_extra_info("ssl_object") if self._tls and transport else None
         caller = self._authenticator.caller(
-            request.headers.get("Authorization"),
-            _ip_of(request),
+            headers.get("Authorization"),
+            _ip_of(transport),
             REALMS.get(route, REALM),
             authentication_of(connection),
             OF_FRAMEWORKS if route == SCHEDULER else OF_OPERATORS,
         )
         if caller is None:
-            self._redirecting.leader(request.raw_path)
+            self._redirecting.leader(raw_path)
             raise RefusalError(503, "this master has begun to lead: ask again")
         kind = caller.principal.partition("/")[0]
         if route == SCHEDULER and caller.is_proved and kind != Kind.FRAMEWORK:
             raise RefusalError(403, f"{caller.principal} may not subscribe: frameworks may")
         return caller
 
-    def _check_no_page(self, request: web.BaseRequest) -> None:
+    def _check_no_page(self, headers: Mapping[str, str]) -> None:
         """Raises RefusalError for what a page of elsewhere may have had a browser send.
 
         Who shows no credentials is known by where he calls from, as a browser there would be. And a
         browser shows a certificate, or a password that it was told, whoever has it ask; no token.
+        The headers know their names in whatever letters.
         """
-        headers = request.headers  # which know names in whatever letters
         scheme = headers.get("authorization", "").partition(" ")[0].lower()
         if scheme == "bearer":
             return
@@ -191,7 +223,7 @@ class MesosServer(Listener):
         if (callback := query.get("jsonp")) is None:
             return
         # Only there browsers say which page asks.
-        page_is_known = self._tls is not None or is_loopback(_ip_of(request))
+        page_is_known = self._tls is not None or is_loopback(_ip_of(request.transport))
         if problem := jsonp_problem(callback, caller, page_is_known=page_is_known):
             raise RefusalError(403, problem)
 
@@ -278,8 +310,7 @@ class MesosServer(Listener):
         return while_valid(caller, self._authenticator.revocations)
 
 
-def _ip_of(request: web.BaseRequest) -> str:
-    transport = request.transport
+def _ip_of(transport: asyncio.BaseTransport | None) -> str:
     return str((transport.get_extra_info("peername") or ("",))[0]) if transport else ""
 
 
