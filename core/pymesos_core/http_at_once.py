@@ -57,12 +57,13 @@ class Small:
     path: str
     headers: Mapping[str, str]  # names in whatever letters find them
     body: bytes
+    end: int  # of it, in the data that came
 
 
-def head_of(data: bytes) -> Head | None:
-    """Return the head that data begin with; None: they do not, or it is odd."""
-    end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
-    return None if end < 0 else _read_head(data[: end + 4])
+def head_of(data: bytes, begin: int = 0) -> Head | None:
+    """Return the head that begins there; None: none does, or it is odd."""
+    end = data.find(b"\r\n\r\n", begin, begin + MAX_HEAD_BYTES)
+    return None if end < 0 else _read_head(data[begin : end + 4])
 
 
 @lru_cache(maxsize=256)  # a framework's are alike but for the length
@@ -85,12 +86,14 @@ def _read_head(data: bytes) -> Head | None:
     return Head(asked[1].decode(), headers, len(data), int(length))
 
 
-def small_of(data: bytes) -> Small | None:
-    """Return the request that data are; None: they are no small one, or not one alone."""
-    head = head_of(data)
-    if head is None or head.whole_bytes != len(data) or head.body_bytes > MAX_BODY_BYTES:
+def small_of(data: bytes, begin: int = 0) -> Small | None:
+    """Return the request that begins there; None: none does, or it is no small one, or not all of
+    it is there."""
+    head = head_of(data, begin)
+    if head is None or head.body_bytes > MAX_BODY_BYTES or begin + head.whole_bytes > len(data):
         return None
-    return Small(head.path, head.headers, data[head.size_bytes :])
+    end = begin + head.whole_bytes
+    return Small(head.path, head.headers, data[end - head.body_bytes : end], end)
 
 
 def written(status: int, headers: Mapping[str, str], body: bytes = b"") -> bytes:
@@ -111,25 +114,28 @@ class Passed:
     """Whether what was passed on to aiohttp is over, so that what comes next begins a request."""
 
     def __init__(self) -> None:
-        self._left_bytes = 0  # of the request that was passed on, which are to come
+        self._left_bytes = 0  # of the request that was passed on last, which are to come
         self._is_lost = False  # where one ends is not known
-        self._is_answered = True
+        self._unanswered = 0
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is waited for."""
-        return self._is_answered and not self._left_bytes and not self._is_lost
+        return not (self._unanswered or self._left_bytes or self._is_lost)
 
     def take(self, data: bytes) -> None:
         """Note what is passed on."""
-        if self.is_over:
-            head = head_of(data)
-            self._is_lost = head is None
-            self._left_bytes = head.whole_bytes if head is not None else 0
-            self._is_answered = False
-        self._left_bytes -= len(data)
-        self._is_lost = self._is_lost or self._left_bytes < 0
+        at = 0
+        while at < len(data) and not self._is_lost:
+            if not self._left_bytes:
+                head = head_of(data, at)
+                self._is_lost = head is None
+                self._left_bytes = head.whole_bytes if head is not None else 0
+                self._unanswered += 1
+            came = min(self._left_bytes, len(data) - at)
+            self._left_bytes -= came
+            at += came
 
     def answered(self) -> None:
-        """The request that was passed on has its answer."""
-        self._is_answered = True
+        """A request that was passed on has its answer."""
+        self._unanswered -= 1

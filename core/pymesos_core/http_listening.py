@@ -85,19 +85,25 @@ class Connection(web.RequestHandler):
         self._at_once, self._passed, self._now_s = at_once, Passed(), loop.time
 
     def data_received(self, data: bytes) -> None:
-        """Answer a small request that has come whole at once; all else is as aiohttp has it."""
+        """Answer small requests that have come whole at once; all else is as aiohttp has it."""
         if self._at_once is not None:
-            if self._passed.is_over and self._answered_at_once(self._at_once, data):
+            begin = 0
+            while self._passed.is_over and begin < len(data):
+                if not (end := self._answered_at_once(self._at_once, data, begin)):
+                    break
+                begin = end
+            if not (data := data[begin:]):
                 return
             self._passed.take(data)
         super().data_received(data)
 
-    def _answered_at_once(self, at_once: AtOnce, data: bytes) -> bool:
+    def _answered_at_once(self, at_once: AtOnce, data: bytes, begin: int) -> int:
+        """Answer a request; where it ends, or 0."""
         transport = self.transport
         if transport is None or transport.get_write_buffer_size():
-            return False  # what it was told before is not read: aiohttp waits until it is
-        if (asked := small_of(data)) is None:
-            return False
+            return 0  # what was said before is not read: aiohttp waits until it is
+        if (asked := small_of(data, begin)) is None:
+            return 0
         try:
             answer = at_once(asked, transport)
         except Exception:
@@ -106,10 +112,10 @@ class Connection(web.RequestHandler):
             assert isinstance(response.body, bytes)
             answer = written(500, response.headers, response.body)
         if answer is None:
-            return False
+            return 0
         transport.write(answer)
         self.state.served_s = self._now_s()
-        return True
+        return asked.end
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

@@ -125,10 +125,14 @@ async def test_what_comes_later_of_a_body_leaves_the_next_to_be_answered_at_once
         assert (await client.ask(sent))[1] == b"Framework cannot be found"
         assert server.at_once == count
         assert (await client.ask(sent[:cut], sent[cut:]))[1] == b"Framework cannot be found"
-    client.writer.write(sent * 3)
-    for _ in range(3):
-        assert (await client.answer())[1] == b"Framework cannot be found"
-    assert server.at_once == 2, "of several the order is aiohttp's"
+    for count in (5, 8):  # as the library of Mesos sends them, which waits for no answer
+        await asyncio.sleep(0.02)
+        client.writer.write(sent * 3 + sent[:cut])
+        await asyncio.sleep(0.02)
+        client.writer.write(sent[cut:] + sent)
+        for _ in range(5):
+            assert (await client.answer())[1] == b"Framework cannot be found"
+        assert server.at_once == count, "the last comes behind what has come in parts"
 
 
 async def test_a_wrong_password_counts_once(server: Answered, client: Client) -> None:
@@ -181,7 +185,6 @@ async def test_a_fault_is_said(
         request(b"{}").replace(b"Content-Length: 2", b"Content-Length: 2, 2"),
         request(b"{}").replace(b"Host: 127.0.0.1\r\n", b""),
         request(b"{}").replace(b"\r\n", b"\n"),
-        request(b"{}") + b"P",
         request(b"{}")[:-1],
         request(b"{" * 65_537),
     ],
@@ -208,7 +211,13 @@ def test_where_what_was_passed_on_ends() -> None:
     assert not passed.is_over
     passed.answered()
     assert passed.is_over
+    passed.take(sent + sent)
+    passed.answered()
+    assert not passed.is_over
+    passed.answered()
+    assert passed.is_over
     passed.take(sent + b"P")
+    passed.answered()
     passed.answered()
     assert not passed.is_over
     assert head_of(b"GET") is None
