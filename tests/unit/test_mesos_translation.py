@@ -15,10 +15,10 @@ from pymesos_core.contract_rules import MAX_TIME_S
 from pymesos_core.limits import CALL_TASKS
 from pymesos_core.mesos import older, unsupported
 from pymesos_core.mesos.discovery import discovery_to_mesos
-from pymesos_core.mesos.json_messages import from_json, to_object
+from pymesos_core.mesos.json_messages import fields_to_json, from_json, to_json, to_object
 from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.mesos.resources import attribute_to_mesos, from_mesos, to_mesos
-from pymesos_core.mesos.statuses import Places
+from pymesos_core.mesos.statuses import NOWHERE, Places
 from pymesos_core.mesos.tasks import executor_id_of
 from pymesos_core.mesos.unsupported import UnsupportedError
 from pymesos_core.resources import parse, to_proto
@@ -685,8 +685,19 @@ def test_offer_constraints() -> None:
 OLD = Format()
 
 
+def said_of(
+    event: scheduler_pb.Event, form: Format = OLD, places: Places = NOWHERE
+) -> list[mesos_scheduler.Event]:
+    """What a framework is told; that it is the same in both encodings is looked at besides."""
+    out = []
+    for fields in translate(event, form, HERE, places):
+        out.append(mesos_scheduler.Event(**fields))
+        assert fields_to_json(fields) == to_json(out[-1])
+    return out
+
+
 def told(event: scheduler_pb.Event, form: Format = OLD) -> list[dict[str, Any]]:
-    return [to_object(one) for one in translate(event, form, HERE)]
+    return [to_object(one) for one in said_of(event, form)]
 
 
 def status_of(**said: Any) -> dict[str, Any]:
@@ -760,7 +771,7 @@ def test_an_offer_says_where_its_agent_is() -> None:
     offer = pb.Offer(offer_id="o", framework_id="f", agent_id="a", hostname="h", role="*")
     event = scheduler_pb.Event(offers=scheduler_pb.Event.Offers(offers=[offer]))
     places = Places(agent=lambda agent_id: HostPort("10.0.0.3", 5051) if agent_id == "a" else None)
-    (out,) = translate(event, OLD, HERE, places)
+    (out,) = said_of(event, OLD, places)
     assert to_object(out.offers.offers[0].url) == {
         "scheme": "http",
         "address": {"hostname": "h", "ip": "10.0.0.3", "port": 5051},
@@ -773,7 +784,7 @@ def test_an_offer_names_the_executors_that_its_framework_has_there() -> None:
     event = scheduler_pb.Event(offers=scheduler_pb.Event.Offers(offers=[offer]))
     there = {("f", "a"): ["e1", "e2"]}
     places = Places(executors=lambda framework_id, agent_id: there[framework_id, agent_id])
-    (out,) = translate(event, OLD, HERE, places)
+    (out,) = said_of(event, OLD, places)
     assert [one.value for one in out.offers.offers[0].executor_ids] == ["e1", "e2"]
 
 
@@ -788,7 +799,7 @@ def test_maintenance_beyond_what_mesos_can_say_is_its_last_moment() -> None:
             inverse_offers=scheduler_pb.Event.InverseOffers(inverse_offers=[inverse])
         ),
     ):
-        (out,) = translate(event, OLD, HERE)
+        (out,) = said_of(event)
         (one,) = out.offers.offers or out.inverse_offers.inverse_offers
         last = mesos.Unavailability(
             start={"nanoseconds": 2**63 - 1}, duration={"nanoseconds": 2**63 - 1}

@@ -7,7 +7,14 @@ from enum import StrEnum
 
 from google.protobuf.message import DecodeError, Message
 
-from pymesos_core.mesos.json_messages import ConversionError, M, from_json, parse_json
+from pymesos_core.mesos.json_messages import (
+    ConversionError,
+    Fields,
+    M,
+    fields_to_json,
+    from_json,
+    parse_json,
+)
 from pymesos_core.mesos.json_messages import to_json as message_to_json
 from pymesos_core.mesos.refusing import RefusalError, bad_request
 
@@ -90,6 +97,13 @@ def read(body: bytes, media: Media, kind: type[M]) -> M:
 def write(message: Message, media: Media) -> bytes:
     """Return a message in an encoding."""
     return message.SerializeToString() if media is Media.PROTOBUF else message_to_json(message)
+
+
+def write_fields(fields: Fields, kind: type[Message], media: Media) -> bytes:
+    """Return the message of a kind that is made of these, in an encoding."""
+    if media is Media.JSON:
+        return fields_to_json(fields)
+    return kind(**fields).SerializeToString()
 
 
 async def records_of(parts: AsyncIterator[bytes], most_bytes: int) -> AsyncIterator[bytes]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
 
+from pymesos_core.mesos.json_messages import Fields
 from pymesos_core.mesos.unsupported import UnsupportedError, check
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.v1 import types_pb2 as pb
 
 ANYBODY = "*"
+_DYNAMIC = pb.Resource.Reservation.DYNAMIC
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 _RANGES = re.compile(
     r"\[\s*([0-9]{1,18}\s*-\s*[0-9]{1,18}(?:\s*,\s*[0-9]{1,18}\s*-\s*[0-9]{1,18})*)\s*\]"
@@ -76,82 +80,98 @@ def _reservation(
 def to_mesos(
     resource: pb.Resource, *, refined: bool, allocated_to: str | None
 ) -> mesos.Resource | None:
-    """Return Mesos' resource: in the format of those who declare RESERVATION_REFINEMENT if
-    `refined`.
+    """Return Mesos' resource; see `resource_fields`."""
+    fields = resource_fields(resource, refined=refined, allocated_to=allocated_to)
+    return None if fields is None else mesos.Resource(**fields)
+
+
+def resource_fields(
+    resource: pb.Resource, *, refined: bool, allocated_to: str | None
+) -> Fields | None:
+    """Return what Mesos' resource is made of: in the format of those who declare
+    RESERVATION_REFINEMENT if `refined`.
 
     None: what it is cannot be said so: a part of a device, and a refined reservation in the older
     format.
     """
-    if resource.device or (len(resource.reservations) > 1 and not refined):
+    reservations = resource.reservations
+    if resource.device or (len(reservations) > 1 and not refined):
         return None
-    out = mesos.Resource(name=resource.name)
+    out: Fields = {"name": resource.name}
     match resource.WhichOneof("value"):
         case "ranges":
-            out.type = mesos.Value.RANGES
-            out.ranges.SetInParent()
-            for one in resource.ranges.range:
-                out.ranges.range.add(begin=one.begin, end=one.end)
+            ranges = [{"begin": one.begin, "end": one.end} for one in resource.ranges.range]
+            out |= {"type": "RANGES", "ranges": _filled(range=ranges)}
         case "set":
-            out.type = mesos.Value.SET
-            out.set.SetInParent()
-            out.set.item.extend(resource.set.item)
+            out |= {"type": "SET", "set": _filled(item=list(resource.set.item))}
         case _:
-            out.type = mesos.Value.SCALAR
-            out.scalar.value = resource.scalar
-    if allocated_to is not None:
-        out.allocation_info.role = allocated_to
-    _show_reservations(resource, out, refined=refined)
+            out |= {"type": "SCALAR", "scalar": {"value": resource.scalar}}
+    if not refined:
+        out["role"] = reservations[0].role if reservations else ANYBODY
     if resource.HasField("disk"):
-        out.disk.persistence.id = resource.disk.persistence_id
-        if resource.disk.principal:
-            out.disk.persistence.principal = resource.disk.principal
-        out.disk.volume.container_path = resource.disk.container_path
-        out.disk.volume.mode = mesos.Volume.RW
-    if resource.shared:
-        out.shared.SetInParent()
+        out["disk"] = _disk_fields(resource.disk)
+    if not refined and reservations and reservations[0].type == _DYNAMIC:
+        out["reservation"] = _reservation_fields(reservations[0])
     if resource.revocable:
-        out.revocable.SetInParent()
+        out["revocable"] = {}
+    if resource.shared:
+        out["shared"] = {}
+    if allocated_to is not None:
+        out["allocation_info"] = {"role": allocated_to}
+    if refined and reservations:
+        out["reservations"] = [
+            _reservation_fields(one)
+            | {"role": one.role, "type": "DYNAMIC" if one.type == _DYNAMIC else "STATIC"}
+            for one in reservations
+        ]
     return out
 
 
-def _show_reservations(resource: pb.Resource, out: mesos.Resource, *, refined: bool) -> None:
-    kinds = mesos.Resource.ReservationInfo
-    if refined:
-        for one in resource.reservations:
-            info = out.reservations.add(role=one.role)
-            info.type = (
-                kinds.DYNAMIC if one.type == pb.Resource.Reservation.DYNAMIC else kinds.STATIC
-            )
-            _show_rest(one, info)
-        return
-    out.role = resource.reservations[0].role if resource.reservations else ANYBODY
-    for one in resource.reservations:
-        if one.type == pb.Resource.Reservation.DYNAMIC:
-            out.reservation.SetInParent()
-            _show_rest(one, out.reservation)
+def _filled(**lists: list[Any]) -> Fields:
+    return {name: items for name, items in lists.items() if items}
 
 
-def _show_rest(one: pb.Resource.Reservation, info: mesos.Resource.ReservationInfo) -> None:
-    if one.principal:
-        info.principal = one.principal
-    for label in one.labels:
-        info.labels.labels.add(key=label.key, value=label.value)
+def _disk_fields(disk: pb.Resource.Disk) -> Fields:
+    persistence = {"id": disk.persistence_id}
+    if disk.principal:
+        persistence["principal"] = disk.principal
+    # In the order of the schema, as all.
+    return {
+        "persistence": persistence,
+        "volume": {"mode": "RW", "container_path": disk.container_path},
+    }
+
+
+def _reservation_fields(one: pb.Resource.Reservation) -> Fields:
+    """Who has reserved it, and its labels."""
+    out: Fields = {"principal": one.principal} if one.principal else {}
+    if one.labels:
+        out["labels"] = {
+            "labels": [{"key": label.key, "value": label.value} for label in one.labels]
+        }
+    return out
 
 
 def attribute_to_mesos(attribute: pb.Attribute) -> mesos.Attribute:
-    """Return an attribute with the kind of value that Mesos reads in such a text."""
-    out = mesos.Attribute(name=attribute.name)
-    text = attribute.text.strip()
+    """Return an attribute; see `attribute_fields`."""
+    return mesos.Attribute(**attribute_fields(attribute))
+
+
+def attribute_fields(attribute: pb.Attribute) -> Fields:
+    """Return what an attribute is made of, with the kind of value that Mesos reads in its text."""
+    return {"name": attribute.name, **_value_fields(attribute.text)}
+
+
+@lru_cache(maxsize=1024)
+def _value_fields(written: str) -> Fields:
+    text = written.strip()
     if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
-        out.type, out.scalar.value = mesos.Value.SCALAR, float(text)
-    elif found := _RANGES.fullmatch(text):
-        out.type = mesos.Value.RANGES
-        for part in found[1].split(","):
-            begin, _, end = part.partition("-")
-            out.ranges.range.add(begin=int(begin), end=int(end))
-    elif found := _SET.fullmatch(text):
-        out.type = mesos.Value.SET
-        out.set.item.extend(filter(None, (item.strip() for item in found[1].split(","))))
-    else:
-        out.type, out.text.value = mesos.Value.TEXT, attribute.text
-    return out
+        return {"type": "SCALAR", "scalar": {"value": float(text)}}
+    if found := _RANGES.fullmatch(text):
+        ends = (part.partition("-") for part in found[1].split(","))
+        ranges = [{"begin": int(begin), "end": int(end)} for begin, _, end in ends]
+        return {"type": "RANGES", "ranges": {"range": ranges}}
+    if found := _SET.fullmatch(text):
+        items = [item for one in found[1].split(",") if (item := one.strip())]
+        return {"type": "SET", "set": _filled(item=items)}
+    return {"type": "TEXT", "text": {"value": written}}

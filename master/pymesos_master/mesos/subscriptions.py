@@ -107,7 +107,11 @@ class Subscription:
 
     def _said(self, event: scheduler_pb.Event, here: Here, places: Places) -> list[bytes]:
         try:
-            return [self._record(one) for one in translate(event, self.form, here, places)]
+            told = translate(event, self.form, here, places)
+            return [
+                media.record(media.write_fields(one, mesos_scheduler.Event, self.media))
+                for one in told
+            ]
         except Exception:  # it would end the stream again as soon as the framework is back
             kind = event.WhichOneof("event")
             log.exception("the framework %s cannot be told of: %s", self.framework_id, kind)
