@@ -7,10 +7,10 @@ from functools import lru_cache
 from typing import Any
 
 from pymesos_core.mesos.discovery import discovery_to_mesos
-from pymesos_core.mesos.json_messages import to_object
+from pymesos_core.mesos.json_messages import Fields, to_object
 from pymesos_core.mesos.resources import attribute_to_mesos, to_mesos
 from pymesos_core.mesos.statuses import Places
-from pymesos_core.mesos.tasks import executor_id_of, label_to_mesos, statuses, task_state
+from pymesos_core.mesos.tasks import executor_id_of, label_to_mesos, state_of, statuses_fields
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -65,10 +65,10 @@ def task(view: pb.TaskView, aware: Container[str], places: Places) -> Json:
         "framework_id": view.framework_id,
         "executor_id": executor_id_of(info),
         "slave_id": info.agent_id,
-        "state": mesos.TaskState.Name(task_state(view, aware)),
+        "state": state_of(view, aware),
         "resources": _amounts_of(info.resources),
         "role": view.role,
-        "statuses": [_status(one) for one in statuses(view, aware, places)],
+        "statuses": [_status(one) for one in statuses_fields(view, aware, places)],
     }
     if info.labels:
         out["labels"] = [to_object(label_to_mesos(one)) for one in info.labels]
@@ -94,12 +94,12 @@ def _read_amounts(data: tuple[bytes, ...]) -> Json:
 _known_amounts = lru_cache(maxsize=MOST_KNOWN)(_read_amounts)
 
 
-def _status(status: mesos.TaskStatus) -> Json:
-    out: Json = {"state": mesos.TaskState.Name(status.state), "timestamp": status.timestamp}
-    if status.HasField("healthy"):
-        out["healthy"] = status.healthy
-    if status.HasField("labels"):
-        out["labels"] = to_object(status.labels)["labels"]
-    if status.HasField("container_status"):
-        out["container_status"] = to_object(status.container_status)
+def _status(status: Fields) -> Json:
+    out: Json = {"state": status["state"], "timestamp": status["timestamp"]}
+    if "healthy" in status:
+        out["healthy"] = status["healthy"]
+    if "labels" in status:
+        out["labels"] = status["labels"]["labels"]
+    if "container_status" in status:
+        out["container_status"] = status["container_status"]
     return out

@@ -11,7 +11,7 @@ from pymesos_core.mesos.json_messages import Fields
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.v1 import types_pb2 as pb
 
-_STATES = {n: name for name, n in pb.TaskState.items() if name in set(mesos.TaskState.keys())}
+STATES = {n: name for name, n in pb.TaskState.items() if name in set(mesos.TaskState.keys())}
 _REASONS = {
     number: name
     for name, number in pb.Reason.items()
@@ -91,7 +91,7 @@ def _state_of(told: pb.TaskStatus, reason: pb.Reason, places: Places) -> str:
     drained = told.state == pb.TASK_KILLED and reason == pb.REASON_AGENT_DRAINING
     if drained and places.is_given_up(told.agent_id):
         return "TASK_GONE_BY_OPERATOR"
-    return _STATES[told.state]
+    return STATES[told.state]
 
 
 def _reason_of(told: pb.TaskStatus, places: Places) -> pb.Reason:

@@ -6,8 +6,9 @@ from collections.abc import Container
 from typing import Any
 
 from pymesos_core.mesos.discovery import discovery_to_mesos
+from pymesos_core.mesos.json_messages import Fields
 from pymesos_core.mesos.resources import to_mesos
-from pymesos_core.mesos.statuses import Places, status_to_mesos
+from pymesos_core.mesos.statuses import STATES, Places, status_fields
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.v1 import operator_pb2 as operator_pb
@@ -44,17 +45,28 @@ def has_address(info: pb.TaskInfo, state: pb.TaskState) -> bool:
     return info.container.network in ("", "host") and not starts
 
 
+def state_of(task: operator_pb.TaskView, aware: Container[str]) -> str:
+    """Return the name of the state that the framework of a task is told."""
+    lost = task.state in _LOST and task.framework_id not in aware
+    return STATES[pb.TASK_LOST if lost else task.state]
+
+
 def task_state(task: operator_pb.TaskView, aware: Container[str]) -> Any:
     """Return the state that the framework of a task is told."""
-    lost = task.state in _LOST and task.framework_id not in aware
-    state = pb.TASK_LOST if lost else task.state
-    return mesos.TaskState.Value(pb.TaskState.Name(state))
+    return mesos.TaskState.Value(state_of(task, aware))
 
 
 def statuses(
     task: operator_pb.TaskView, aware: Container[str], places: Places
 ) -> list[mesos.TaskStatus]:
-    """Return what is known of how a task came to be as it is: that it ran, and the latest.
+    """Return what is known of how a task came to be as it is; see `statuses_fields`."""
+    return [mesos.TaskStatus(**fields) for fields in statuses_fields(task, aware, places)]
+
+
+def statuses_fields(
+    task: operator_pb.TaskView, aware: Container[str], places: Places
+) -> list[Fields]:
+    """Return what the statuses of a task are made of: that it ran, and the latest.
 
     One that runs was starting before that, since its launch; the rest of its past is not kept.
     """
@@ -73,11 +85,9 @@ def statuses(
                 timestamp_s=at_s,
                 container_id=task.status.container_id,
             )
-            out.append(status_to_mesos(was, places))
+            out.append(status_fields(was, places))
     if task.HasField("status"):
-        latest = status_to_mesos(task.status, places)
-        latest.state = task_state(task, aware)
-        out.append(latest)
+        out.append(status_fields(task.status, places) | {"state": state_of(task, aware)})
     return out
 
 

@@ -12,7 +12,7 @@ from pymesos_core.mesos.json_messages import to_object
 from pymesos_core.mesos.older import Json, amounts, attribute
 from pymesos_core.mesos.older import task as as_older
 from pymesos_core.mesos.statuses import NOWHERE, Places
-from pymesos_core.mesos.tasks import label_to_mesos, task_state
+from pymesos_core.mesos.tasks import label_to_mesos, state_of
 from pymesos_core.resources import Resources
 from pymesos_core.states import is_terminal
 from pymesos_master.mesos.events import Here
@@ -239,7 +239,7 @@ def state_summary(cluster: Cluster) -> Json:
     agents_of: dict[str, dict[str, None]] = {}
     frameworks_on: dict[str, dict[str, None]] = {}
     for view in all_tasks(cluster):
-        name = mesos.TaskState.Name(task_state(view, aware))
+        name = state_of(view, aware)
         framework_id, agent_id = view.framework_id, view.task_info.agent_id
         of_agent.setdefault(agent_id, Counter())[name] += 1
         of_framework.setdefault(framework_id, Counter())[name] += 1
