@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pymesos_core import http_listening
-from pymesos_core.http_at_once import Passed, Small, head_of, small_of
+from pymesos_core.http_at_once import Passed, Small, small_of
 from pymesos_core.security.revocations import Revocations
 from pymesos_master.mesos.authenticating import Authenticator
 from pymesos_master.mesos.server import MesosServer
@@ -29,6 +29,9 @@ REVIVE: dict[str, Any] = {"type": "REVIVE", "framework_id": {"value": "no such"}
 def request(body: bytes, *lines: str, first: str = f"POST {PATH} HTTP/1.1") -> bytes:
     head = [first, "Host: 127.0.0.1", f"Content-Length: {len(body)}", *lines]
     return "\r\n".join([*head, "\r\n"]).encode() + body
+
+
+SENT = request(b"{}")
 
 
 class Client:
@@ -199,25 +202,22 @@ def test_a_small_request() -> None:
     assert asked.headers["a"] == "b c" and "Connection" not in asked.headers
 
 
-def test_where_what_was_passed_on_ends() -> None:
-    sent = request(b"{}")
+@pytest.mark.parametrize(
+    ("taken", "answers", "is_over"),
+    [
+        ([SENT[:-1]], 1, False),  # it was answered before it had come
+        ([SENT[:-1], SENT[-1:]], 1, True),
+        ([SENT], 0, False),
+        ([SENT + SENT], 1, False),
+        ([SENT + SENT], 2, True),
+        ([SENT + b"P"], 2, False),
+        ([b"GET"], 1, False),
+    ],
+)
+def test_where_what_was_passed_on_ends(taken: list[bytes], answers: int, is_over: bool) -> None:
     passed = Passed()
-    passed.take(sent[:-1])
-    passed.answered()
-    assert not passed.is_over, "it was answered before it had come"
-    passed.take(sent[-1:])
-    assert passed.is_over
-    passed.take(sent)
-    assert not passed.is_over
-    passed.answered()
-    assert passed.is_over
-    passed.take(sent + sent)
-    passed.answered()
-    assert not passed.is_over
-    passed.answered()
-    assert passed.is_over
-    passed.take(sent + b"P")
-    passed.answered()
-    passed.answered()
-    assert not passed.is_over
-    assert head_of(b"GET") is None
+    for data in taken:
+        passed.take(data)
+    for _ in range(answers):
+        passed.answered()
+    assert passed.is_over == is_over
