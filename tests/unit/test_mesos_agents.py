@@ -18,9 +18,11 @@ from pymesos_agent.containers.sessions import Entry, Session
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core import events as ev
 from pymesos_agent.mesos import server
-from pymesos_agent.mesos.operators import files, sessions, showing
+from pymesos_agent.mesos.operators import files, older, sessions, showing
 from pymesos_agent.mesos.operators.api import Call
 from pymesos_agent.mesos.operators.endpoints import PATHS
+from pymesos_agent.mesos.operators.rights import Rights
+from pymesos_agent.queries import Queries
 from pymesos_agent.runtimes.interface import Runtime
 from pymesos_agent.services.executor import ExecutorStreams
 from pymesos_agent.settings import AgentSettings
@@ -115,6 +117,18 @@ def test_an_agent_is_shown_without_what_is_reserved_for_others() -> None:
     for patterns, amounts in (("dev/a", [1.0, 2.0]), (EVERY, [1.0, 2.0, 3.0])):
         shown = showing.agent_info(info, "a", 5051, read_roles([patterns]))
         assert sorted(one.scalar.value for one in shown.resources) == amounts
+
+
+async def test_the_older_state_counts_what_may_be_seen(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = pb.AgentInfo(resources=to_proto(parse("cpus:1;cpus(dev/a):2;cpus(ops):3")))
+    monkeypatch.setattr(Queries, "agent_info", lambda self: info)
+    for patterns, cpus, roles in (("dev/a", 3.0, ["dev/a"]), (EVERY, 6.0, ["dev/a", "ops"])):
+        may = Rights(read=read_roles([patterns]))
+        state = older.state(agent.server._gathering.for_one(may))
+        assert state["resources"]["cpus"] == cpus
+        assert sorted(state["reserved_resources"]) == roles
 
 
 async def test_the_agent_itself(agent: Agent) -> None:

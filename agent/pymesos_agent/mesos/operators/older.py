@@ -31,8 +31,9 @@ def state(gathering: Gathering) -> Json:
     live = (one for one in gathering.tasks() if not one.ended)
     used = total(from_proto(one.info.resources) for one in live)
     reserved, unreserved = _by_role(everything, gathering.may.read)
+    seen_of = [*unreserved, *(one for of in reserved.values() for one in of)]
     out |= {
-        "resources": amounts(_plain(to_proto(everything))),
+        "resources": amounts(_plain(seen_of)),
         "reserved_resources": {role: amounts(_plain(of)) for role, of in reserved.items()},
         "unreserved_resources": amounts(_plain(unreserved)),
         "reserved_resources_full": {role: _full(of) for role, of in reserved.items()},
