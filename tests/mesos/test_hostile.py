@@ -72,7 +72,7 @@ async def test_a_page_that_a_browser_shows_here_launches_nothing(running: Cluste
     """Not even one whose name leads here."""
     head = f"POST {PATH} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: "
     for more in (
-        "Host: evil.example:5055",
+        "Host: evil.example:5055\r\nOrigin: http://evil.example:5055",
         "Host: evil.example\r\nOrigin: http://evil.example\r\nSec-Fetch-Site: same-origin",
         "Host: 127.0.0.1\r\nOrigin: http://evil.example",
     ):

@@ -36,7 +36,8 @@ from pymesos_master.mesos.authenticating import Authenticator, read_anonymous
 from pymesos_master.mesos.events import Here
 from pymesos_master.mesos.frameworks import Format
 from pymesos_master.mesos.redirecting import Redirecting
-from pymesos_master.mesos.scheduler import LARGE_BYTES, Done, Scheduler
+from pymesos_master.mesos.rules.operations import Asking
+from pymesos_master.mesos.scheduler import LARGE_BYTES, Done, Scheduler, _asking
 from pymesos_master.mesos.server import MesosServer, _route
 from pymesos_master.mesos.subscriptions import Direct, Subscription
 from pymesos_master.services.leading import Leadership
@@ -69,6 +70,28 @@ def subscription(caller: Caller = CALLER) -> tuple[Subscription, Connection]:
     connection = Connection()
     made = Subscription("stream-1", caller, Media.JSON, Format(), cast(Any, connection))
     return made, connection
+
+
+def test_who_asks_for_operations_is_known_by_the_offer() -> None:
+    harness = MasterHarness()
+    agent = harness.agent("cpus:4")
+    connection = harness.subscribe(name="n", roles=["eng"])
+    leader = cast(Leader, SimpleNamespace(core=SimpleNamespace(state=harness.core.state)))
+    framework_id, agent_id = harness.framework_id(connection), harness.agent_id(agent)
+    harness.advance(0.1)
+    (offer,) = harness.core.state.frameworks[framework_id].offers.values()
+
+    def asking(offer_id: str, kind: str) -> Asking | None:
+        accept = {"offer_ids": [{"value": offer_id}], "operations": [{"type": kind}]}
+        said = call(type="ACCEPT", framework_id={"value": framework_id}, accept=accept)
+        return _asking(leader, said)
+
+    found = asking(offer.offer_id, "RESERVE")
+    assert found is not None and found.agent.startswith(f"{agent_id} at slave(1)@")
+    assert (found.framework_id, found.principal, found.role) == (framework_id, "", "eng")
+    assert not found.may_share
+    assert asking(offer.offer_id, "LAUNCH") is None, "of which nothing is looked at"
+    assert asking("no such", "RESERVE") is None, "which the core drops"
 
 
 def scheduler(leadership: Leadership | None = None) -> Scheduler:
@@ -273,11 +296,11 @@ async def test_a_subscription_is_small_and_the_call_is_dropped_for_its_stream(
     ("headers", "refused"),
     [
         ({"Host": "10.0.0.1:5055"}, False),
+        ({"Host": "leader.mesos:5050"}, None),
         ({"Host": "[::1]:5055"}, False),
         ({"Host": "localhost:5055"}, False),
         ({"Host": "Master-1.example:5055"}, False),
-        ({"Host": "evil.example:5055"}, True),
-        ({}, True),
+        ({}, None),
         ({"Host": "10.0.0.1:5055", "Origin": "http://evil.example"}, True),
         ({"Host": "10.0.0.1:5055", "Origin": "http://10.0.0.1:5055"}, False),
         ({"Host": "10.0.0.1:5055", "Sec-Fetch-Site": "cross-site"}, True),
@@ -289,20 +312,25 @@ async def test_a_subscription_is_small_and_the_call_is_dropped_for_its_stream(
     ],
 )
 async def test_no_page_is_taken_for_who_calls_from_here(
-    headers: dict[str, str], refused: bool
+    headers: dict[str, str], refused: bool | None
 ) -> None:
-    """A name of elsewhere may be made to lead here, and a browser here to call by it."""
+    """A name of elsewhere may be made to lead here, and a browser here to call by it.
+
+    `None`: only what is sent by POST is taken, for which a browser would name its page.
+    """
     server = object.__new__(MesosServer)
     server._scheduler = scheduler()
     server._tls = None
     server._names = names_of("master-1.example", "10.0.0.1")
     server._authenticator = Authenticator({"a": "b"}, [read_anonymous("a@0.0.0.0/0")], None)
     transport = Mock(**{"get_extra_info.return_value": ("10.0.0.9", 1)})
-    request = make_mocked_request(
-        "POST", "/system/stats.json", headers=headers, transport=transport
-    )
-    answer = await server._handle(request)
-    assert isinstance(answer, Response) and answer.status == (403 if refused else 405)
+    for method in ("POST", "PUT"):
+        request = make_mocked_request(
+            method, "/system/stats.json", headers=headers, transport=transport
+        )
+        answer = await server._handle(request)
+        is_refused = method != "POST" if refused is None else refused
+        assert isinstance(answer, Response) and answer.status == (403 if is_refused else 405)
 
 
 def bare_server() -> MesosServer:
@@ -462,6 +490,9 @@ def test_a_refusal_may_quote_half_a_character() -> None:
         ("/metrics", None),
         ("/metrics/snapshot?x", ("metrics", "snapshot")),
         ("/quota/dev", ("quota",)),
+        ("http://leader.mesos:5050/api/v1/scheduler", ("api", "v1", "scheduler")),
+        ("HTTP://10.0.0.1/state?x", ("state",)),
+        ("http://10.0.0.1", None),
     ],
 )
 def test_paths_lead_where_they_do_in_mesos(path: str, found: tuple[str, ...] | None) -> None:

@@ -17,8 +17,10 @@ from pymesos_core.text import cut
 from pymesos_master.mesos import frameworks
 from pymesos_master.mesos.alike import task_of_launch
 from pymesos_master.mesos.groups import group_of
+from pymesos_master.mesos.rules import operations
 from pymesos_master.mesos.rules import tasks as rules
 from pymesos_master.mesos.rules.frameworks import info_problem
+from pymesos_master.mesos.rules.operations import Asking
 from pymesos_master.mesos.tasks import policy_of
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.mesos.v1 import scheduler_pb2 as mesos_scheduler
@@ -75,19 +77,21 @@ def update_of(call: Call) -> scheduler_pb.Call:
     )
 
 
-def translate(call: Call, role: str = "", now_s: float = 0.0) -> Translation:
+def translate(
+    call: Call, role: str = "", now_s: float = 0.0, asking: Asking | None = None
+) -> Translation:
     """Return what a call of a subscribed framework is here; SUBSCRIBE and UPDATE_FRAMEWORK have
     functions of their own.
 
-    `role` is that of its offers, if it has but one, and `now_s` a Unix time. Raises
-    UnsupportedError.
+    `role` is that of its offers, if it has but one, and `now_s` a Unix time. Who is `asking` is
+    needed to refuse operations in the words of Mesos. Raises UnsupportedError.
     """
     ours = scheduler_pb.Call
     match call.type:
         case Call.TEARDOWN:
             return Translation(ours(teardown=ours.Teardown()))
         case Call.ACCEPT:
-            return _timed(_accept(call.accept, role), now_s)
+            return _timed(_accept(call.accept, role, asking), now_s)
         case Call.DECLINE:
             decline = ours.Decline(offer_ids=_values(call.decline.offer_ids))
             _add_filters(call.decline, decline)
@@ -165,7 +169,7 @@ def _kill(said: Call.Kill) -> scheduler_pb.Call.Kill:
     return out
 
 
-def _accept(said: Call.Accept, role: str) -> Translation:
+def _accept(said: Call.Accept, role: str, asking: Asking | None) -> Translation:
     """Tasks and operations that are not possible here are refused, one by one; the others go on."""
     if problem := _size_problem(said):
         raise UnsupportedError(f"{problem}: split it")
@@ -183,6 +187,8 @@ def _accept(said: Call.Accept, role: str) -> Translation:
             _add_group(operation.launch_group, role, accept, told)
         elif operation.type in CONVERSIONS:
             try:
+                if asking is not None:
+                    _check(operations.problem(operation, asking))
                 accept.operations.append(conversion_of(operation))
             except UnsupportedError as error:
                 told += _failed(operation, str(error))

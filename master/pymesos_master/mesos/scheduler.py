@@ -28,7 +28,9 @@ from pymesos_master.core.records import NOT_DRAINED, DrainRecord
 from pymesos_master.mesos import calls, validating
 from pymesos_master.mesos.events import Here
 from pymesos_master.mesos.frameworks import Format, fixed_problem
+from pymesos_master.mesos.operators.showing import agent_text
 from pymesos_master.mesos.pacing import Pace
+from pymesos_master.mesos.rules.operations import Asking
 from pymesos_master.mesos.subscriptions import Direct, Subscription
 from pymesos_master.services.leading import Leadership, run_stream
 from pymesos_master.shell import Connection, Leader
@@ -209,7 +211,8 @@ class Scheduler:
         if call.type == Call.UNKNOWN:
             raise RefusalError(501, "Received 'UNKNOWN' call")
         role = _only_role(leader, call.framework_id.value)
-        translation = self._translated(call, role, self._leadership.outside.wall_s())
+        asking = _asking(leader, call)
+        translation = self._translated(call, role, self._leadership.outside.wall_s(), asking)
         if translation.call is not None:
             if problem := limits.ACCEPT.problem(translation.call.ByteSize()):
                 raise bad_request(problem)
@@ -218,9 +221,11 @@ class Scheduler:
         return Done()
 
     @staticmethod
-    def _translated(call: Call, role: str, now_s: float) -> calls.Translation:
+    def _translated(
+        call: Call, role: str, now_s: float, asking: Asking | None
+    ) -> calls.Translation:
         try:
-            return calls.translate(call, role, now_s)
+            return calls.translate(call, role, now_s, asking)
         except UnsupportedError as error:
             raise bad_request(str(error)) from None
 
@@ -268,6 +273,22 @@ def _only_role(leader: Leader, framework_id: str) -> str:
     framework = leader.core.state.frameworks.get(framework_id)
     roles = framework.roles if framework is not None else ()
     return roles[0] if len(roles) == 1 else ""
+
+
+def _asking(leader: Leader, call: Call) -> Asking | None:
+    """Who asks for operations, of an offer that is out; None: there are none to be looked at."""
+    said, framework_id = call.accept, call.framework_id.value
+    if all(one.type not in calls.CONVERSIONS for one in said.operations):
+        return None
+    state = leader.core.state
+    framework = state.frameworks[framework_id]
+    offer = framework.offers.get(said.offer_ids[0].value) if said.offer_ids else None
+    if offer is None or (agent := state.agents.get(offer.agent_id)) is None:
+        return None  # the core drops them
+    may_share = framework.has(pb.SHARED_RESOURCES)
+    return Asking(
+        framework_id, framework.info.principal, may_share, offer.role, agent_text(agent.info)
+    )
 
 
 def _ip_of(leader: Leader, framework_id: str, status: pb.TaskStatus) -> str:

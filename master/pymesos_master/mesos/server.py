@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import unquote
@@ -124,7 +125,7 @@ class MesosServer(Listener):
                 caller = Caller(peer=_ip_of(request.transport), via="mesos")
             else:
                 caller = self._caller(request.headers, request.transport, request.raw_path, route)
-                self._check_no_page(request.headers)
+                self._check_no_page(request.headers, request.method)
             if route == SCHEDULER:
                 check_method(request.method, ("POST",))
                 return await self._scheduled(request, caller)
@@ -147,7 +148,7 @@ class MesosServer(Listener):
             return None
         try:
             caller = self._caller(asked.headers, transport, asked.path, SCHEDULER)
-            self._check_no_page(asked.headers)
+            self._check_no_page(asked.headers, "POST")
             leader = self._redirecting.leader(asked.path)
             call = self._scheduler.read_small(asked.headers, asked.body)
             done = self._scheduler.call_at_once(leader, call, asked.headers, caller)
@@ -179,19 +180,21 @@ class MesosServer(Listener):
             raise RefusalError(403, f"{caller.principal} may not subscribe: frameworks may")
         return caller
 
-    def _check_no_page(self, headers: Mapping[str, str]) -> None:
+    def _check_no_page(self, headers: Mapping[str, str], method: str) -> None:
         """Raises RefusalError for what a page of elsewhere may have had a browser send.
 
         Who shows no credentials is known by where he calls from, as a browser there would be. And a
         browser shows a certificate, or a password that it was told, whoever has it ask; no token.
-        The headers know their names in whatever letters.
+        Of what is sent by POST browsers name the page, so who names none may have another name for
+        this master. The headers know their names in whatever letters.
         """
         scheme = headers.get("authorization", "").partition(" ")[0].lower()
         if scheme == "bearer":
             return
         host = headers.get("host", "")
         problem = crossing.problem(headers, host)
-        if not scheme:  # a password is told to one name alone
+        # A password is told to one name alone.
+        if not scheme and (method != "POST" or "origin" in headers):
             problem = problem or crossing.host_problem(host, self._names)
         if problem is not None:
             needed = "an access token is" if scheme else "credentials are"
@@ -314,13 +317,17 @@ def _ip_of(transport: asyncio.BaseTransport | None) -> str:
     return str((transport.get_extra_info("peername") or ("",))[0]) if transport else ""
 
 
+_ABSOLUTE = re.compile(r"https?://[^/?]*", re.IGNORECASE)  # as who speaks to a proxy asks
+
+
 @lru_cache(maxsize=256)
 def _route(raw_path: str) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """The endpoint that a path leads to, as Mesos finds it: the longest that it begins with.
 
     With it comes the rest of the path; None: there is no such endpoint.
     """
-    parts = tuple(part for part in raw_path.partition("?")[0].split("/") if part)
+    path = _ABSOLUTE.sub("", raw_path).partition("?")[0]
+    parts = tuple(part for part in path.split("/") if part)
     if parts[:1] == ("master",):
         parts = parts[1:]
     for known in _LONGEST_FIRST:

@@ -46,6 +46,11 @@ def pid_of(info: types_pb2.AgentInfo) -> str:
     return f"{AGENT_PATH.removeprefix('/')}@{mesos_address(info)}"
 
 
+def agent_text(info: types_pb2.AgentInfo) -> str:
+    """Return an agent as Mesos writes it in a sentence."""
+    return f"{info.agent_id} at {pid_of(info)} ({info.address.hostname})"
+
+
 def aware_of(frameworks: Iterable[pb.FrameworkView]) -> Container[str]:
     """Return the ids of frameworks that are PARTITION_AWARE."""
     aware = types_pb2.PARTITION_AWARE

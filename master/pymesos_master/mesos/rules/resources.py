@@ -78,7 +78,7 @@ def _disk(disk: mesos.Resource.DiskInfo) -> str:
 def problem(resources: Sequence[mesos.Resource], role: str = "") -> str | None:
     """Why these resources cannot be, or None (`resource::validate`)."""
     for one in resources:
-        if (wrong := _problem(one)) is not None:
+        if (wrong := one_problem(one)) is not None:
             return f"Invalid resources: Resource '{shown(one, role)}' is invalid: {wrong}"
     gpus = sum(one.scalar.value for one in resources if one.name == "gpus") * MILLI
     if not math.isfinite(gpus) or int(gpus) % MILLI:
@@ -87,7 +87,7 @@ def problem(resources: Sequence[mesos.Resource], role: str = "") -> str | None:
         if one.HasField("disk") and (wrong := _disk_problem(one)) is not None:
             return f"Invalid DiskInfo: {wrong}"
     for one in resources:
-        if one.HasField("revocable") and _is_dynamic(one):
+        if one.HasField("revocable") and is_dynamic(one):
             return (
                 f"Invalid ReservationInfo: Dynamically reserved resource {shown(one, role)} cannot"
                 f" be created from revocable resources"
@@ -95,13 +95,20 @@ def problem(resources: Sequence[mesos.Resource], role: str = "") -> str | None:
     return None
 
 
-def _is_dynamic(resource: mesos.Resource) -> bool:
+def is_dynamic(resource: mesos.Resource) -> bool:
+    """Whether somebody has reserved it while its agent ran."""
     if resource.reservations:
         return resource.reservations[-1].type == _DYNAMIC
     return resource.HasField("reservation")
 
 
-def _problem(resource: mesos.Resource) -> str | None:
+def reserved_for(resource: mesos.Resource) -> str:
+    """The role that it is reserved for; `*`: nobody."""
+    return resource.reservations[-1].role if resource.reservations else resource.role
+
+
+def one_problem(resource: mesos.Resource) -> str | None:
+    """Why a resource by itself cannot be, or None."""
     if not resource.name:
         return "Empty resource name"
     if (wrong := _value_problem(resource)) is not None:
@@ -208,7 +215,7 @@ def _disk_problem(resource: mesos.Resource) -> str | None:
 def together_problem(resources: Sequence[mesos.Resource], who: str, name: str) -> str | None:
     """Why somebody may not have these resources together, or None."""
     volumes = [one for one in resources if one.HasField("disk")]
-    if volumes and (wrong := _unique_problem(volumes)) is not None:
+    if volumes and (wrong := unique_problem(volumes)) is not None:
         return f"{who} uses duplicate persistence ID: {wrong}"
     roles = {one.allocation_info.role: None for one in resources if one.HasField("allocation_info")}
     if len(roles) > 1:
@@ -227,14 +234,13 @@ def together_problem(resources: Sequence[mesos.Resource], who: str, name: str) -
     return None
 
 
-def _unique_problem(volumes: Iterable[mesos.Resource]) -> str | None:
+def unique_problem(volumes: Iterable[mesos.Resource]) -> str | None:
     """Why their ids are not each one of its own in its role, or None."""
     seen: set[tuple[str, str]] = set()
     for one in volumes:
         if not one.disk.HasField("persistence"):
             continue
-        role = one.reservations[-1].role if one.reservations else one.role
-        key = (role, one.disk.persistence.id)
+        key = (reserved_for(one), one.disk.persistence.id)
         if key in seen:
             return f"Persistence ID '{key[1]}' is not unique"
         seen.add(key)
