@@ -119,3 +119,26 @@ async def test_what_crashes_is_waited_for_while_no_rollout_has_failed(
 
     monkeypatch.setattr(versions, "watch", watch)
     assert await versions._see_through(cast(Any, None), "h:1", "shop-1", 3) == 0
+
+
+@pytest.mark.parametrize("to_version", [2, 3])
+async def test_a_rollout_that_is_held_waits_for_somebody_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], to_version: int
+) -> None:
+    """With `on_failure: pause` it had waited for ever; also of a change in the middle of one."""
+
+    async def watch(*_: Any) -> AsyncIterator[pb.JobView]:
+        for web, db in (("rolling", "rolling"), ("paused", "rolling"), ("paused", "done")):
+            view = pb.JobView(job_id="shop-1", state="running", version=3)
+            for name, state in (("web", web), ("db", db)):
+                going = state != "done"
+                of = view.rollouts.add(task_name=name, to_version=to_version, going=going)
+                of.state, of.why = state, f"{name} is {state}"
+            view.instances.append(RUNS)
+            yield view
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(versions, "watch", watch)
+    async with asyncio.timeout(5):
+        assert await versions._see_through(cast(Any, None), "h:1", "shop-1", 3) == 1
+    assert "web: paused: web is paused" in capsys.readouterr().out

@@ -252,7 +252,11 @@ async def _see_through(cluster: Cluster, address: str, job_id: str, version: int
                 progress.update(view)
                 if view.more:
                     continue
-                rollouts = [each for each in view.rollouts if each.to_version >= version]
+                rollouts = [
+                    each
+                    for each in view.rollouts
+                    if each.to_version >= version or each.going or each.task_name in said
+                ]
                 for each in rollouts:
                     line = f"{each.task_name}: {each.state}: {each.why}"
                     if said.setdefault(each.task_name, "") != line:
@@ -260,6 +264,9 @@ async def _see_through(cluster: Cluster, address: str, job_id: str, version: int
                         progress.say(line)
                 if view.state not in ("running", "stopping"):
                     return 0 if view.state == "finished" else EXIT_FAILED
+                going = [each.state for each in rollouts if each.going]
+                if going and all(state == "paused" for state in going):
+                    return EXIT_FAILED  # it waits for whoever resumes or aborts it, as it has said
                 failed = any(each.state in FAILED for each in rollouts)
                 is_there = progress.settled() and (failed or progress.all_ready())
                 # What a rollout that failed has left may never run.
