@@ -119,6 +119,10 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
             MINIMAL % "instances: '3'",
             "tasks[0].instances: '3' is not a whole number; without quotes: 3",
         ),
+        (
+            MINIMAL % "health_check: {http: {port: web, path: /}}",
+            "'web' is not a whole number; port_index: 0 is the first of the task's ports",
+        ),
         (MINIMAL % "kind: cron", "'cron' is not one of service, daemon, batch"),
         (MINIMAL % "resources: {cpus: -1}", "out of range; at least 0"),
         (MINIMAL % "resources: {cpus: .nan}", "nan is not a finite number"),

@@ -199,7 +199,9 @@ def explain(error: jsonschema.ValidationError, document: Any) -> str:
     in_parts = isinstance(error.instance, list | dict)
     if in_parts and path[-2:-1] == ("constraints",):
         return prefix + _wrong_constraint(error.instance)
-    return prefix + _problem(error, written_at(document, path) if path else None)
+    said = prefix + _problem(error, written_at(document, path) if path else None)
+    of_check = path[-2:] in (("http", "port"), ("tcp", "port")) and error.validator == "type"
+    return said + ("; port_index: 0 is the first of the task's ports" if of_check else "")
 
 
 def _problem(error: jsonschema.ValidationError, written: str | None) -> str:
