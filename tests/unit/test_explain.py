@@ -10,6 +10,7 @@ from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.placement import placing
 from pymesos_binpack.services.views import instance_view
+from pymesos_cli.jobs.waiting import why_for_good
 from pymesos_cli.operators.explain import of_role, the_reason, waiting_lines, why_not_ready
 from pymesos_master.allocator.interface import Withheld
 from pymesos_proto.v1 import jobs_pb2, operator_pb2, types_pb2
@@ -254,3 +255,25 @@ def test_which_check_keeps_a_running_task_from_being_ready(
     info = types_pb2.TaskInfo(health_check=check, readiness_check=check)
     view = operator_pb2.TaskView(task_info=info, status=types_pb2.TaskStatus(**status))
     assert why_not_ready(view) == f"not ready: {said}"
+
+
+@pytest.mark.parametrize(
+    ("restart", "why"),
+    [
+        ({"max": 1, "on_max": "fail"}, "it is not started again: it crashed 2 times within 10"),
+        ({}, ""),
+    ],
+)
+def test_what_has_ended_says_whether_it_is_started_again(
+    h: BinpackHarness, restart: dict[str, Any], why: str
+) -> None:
+    h.submit(job("service", restart=restart))
+    message = "Command exited with status 4"
+    for _ in range(2):
+        h.offer()
+        status = types_pb2.TaskStatus(
+            task_id=h.launched()[-1], state=types_pb2.TASK_FAILED, uuid=b"u", message=message
+        )
+        h.feed(c.TaskUpdated(status))
+    said = why_for_good(view(h), message)
+    assert said.startswith(why) and bool(said) == bool(why)

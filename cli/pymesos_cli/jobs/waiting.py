@@ -84,9 +84,9 @@ async def ask_services(cluster: Cluster, text: str) -> Known:
 
 
 async def why_it_ended(cluster: Cluster, view: operator_pb2.TaskView) -> str:
-    """Return why the instance of a task that has ended was called off; empty if it was not so.
+    """Return why the instance of a task that has ended is not started again; empty: as it ended.
 
-    How its latest task ended is no reason then: it was to be started again.
+    How its latest task ended is no reason where it was called off: it was to be started again.
     """
     parts = parse_task_id(view.task_info.task_id)
     serves = [each for each in await serving(cluster) if _has(each, view)]
@@ -97,11 +97,19 @@ async def why_it_ended(cluster: Cluster, view: operator_pb2.TaskView) -> str:
             request = pb.WatchJobRequest(job_id=parts.job_id)
             async for job in stub.WatchJob(request, timeout=cluster.timeout_s):
                 for instance in job.instances:
-                    if instance.task_id == view.task_info.task_id and was_called_off(instance):
-                        return instance.explanation
+                    if instance.task_id == view.task_info.task_id:
+                        return why_for_good(instance, view.status.message)
                 if not job.more:
                     break
     return ""
+
+
+def why_for_good(instance: pb.InstanceView, message: str) -> str:
+    """Return why an instance is not started again, beyond what its latest task ended with."""
+    if was_called_off(instance):
+        return instance.explanation
+    why = instance.explanation.partition(f"{message}; ")[2] if instance.done and message else ""
+    return f"it is not started again: {why}" if why else ""
 
 
 def _has(framework: operator_pb2.FrameworkView, view: operator_pb2.TaskView) -> bool:
