@@ -321,6 +321,8 @@ async def steer(cluster: Cluster, text: str, what: str) -> None:
     """`pymesos-cli rollout pause`, `resume`, `promote` and `abort`."""
     name, _, task = text.partition(".")
     address, job = await held(cluster, name)
+    if task not in ("", *(each.task_name for each in job.rollouts)):
+        await _check_task(cluster, address, job.job_id, task)
     request = pb.RolloutRequest(job_id=job.job_id, task_name=task)
     async with jobs_at(cluster, address) as stub:
         calls = {
