@@ -64,12 +64,13 @@ class Budgets:
         self, job: JobState, spec: TaskSpec, instances: list[Instance], floor: int
     ) -> None:
         rollout = job.rollouts.get(spec.name)
-        ready = [i for i in instances if works(job, i) and not i.saved.leaving]
-        for instance in instances:
+        # What is killed for others is missed already, see `preempted.check`.
+        working = [i for i in instances if works(job, i) and not i.saved.preempted]
+        ready = [i for i in working if not i.saved.leaving]
+        for instance in working:
             if instance.key in self._leaving or not instance.saved.leaving:
                 continue
-            fewer = rollout is None and instance.index >= spec.instances
-            if fewer or not works(job, instance):
+            if rollout is None and instance.index >= spec.instances:
                 continue
             assert len(ready) >= floor, (
                 f"{instance.key} is stopped ({instance.saved.leaving}), {len(ready)} ready are"
