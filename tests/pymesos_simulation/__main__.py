@@ -18,7 +18,8 @@ from pymesos_core.flags import WholeRange
 from pymesos_core.option_errors import RoleCommand
 from pymesos_simulation.faults import FAULTS
 from pymesos_simulation.simulation import Result, simulate
-from pymesos_simulation.stories import StoryError, read, tell, vocabulary
+from pymesos_simulation.stage import StoryError
+from pymesos_simulation.stories import read, tell, vocabulary
 
 
 def commit() -> str:

@@ -30,7 +30,11 @@ from pymesos_simulation.world import Node, World
 
 
 class Cluster:
-    """The nodes of one run."""
+    """The nodes of one run.
+
+    It has more than 300 lines and is better whole: what begins the nodes, and whether they all
+    have come to rest, is asked of all of them together.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world

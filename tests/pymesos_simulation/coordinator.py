@@ -9,8 +9,9 @@ from pymesos_core.addresses import parse_zk
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.coordination.zk_client import MakeClient
 from pymesos_core.coordination.zookeeper import PREFIX, ZkDetector
+from pymesos_simulation.ensemble import SESSION_S, Ensemble
 from pymesos_simulation.world import Node, World
-from pymesos_simulation.zookeeper import SESSION_S, Client, Ensemble
+from pymesos_simulation.zookeeper import Client
 
 if TYPE_CHECKING:
     from pymesos_simulation.masters import MasterNode

@@ -10,11 +10,8 @@ from functools import partial
 
 from pymesos_binpack import core as bp
 from pymesos_binpack.answers import StartsAgainError
-from pymesos_binpack.jobs.groups import main_task_id
 from pymesos_binpack.jobs.instance import INSTANCE, Instance
-from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.placement.packing import read_policy
-from pymesos_binpack.placement.ports import ranges_of
 from pymesos_binpack.roles import JobRoles
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
@@ -24,7 +21,6 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now
 from pymesos_core.outgoing.alert_life import State
 from pymesos_core.outgoing.notices import Notice
-from pymesos_core.resources import from_proto
 from pymesos_core.security.auditing import Audit
 from pymesos_core.security.identities import Kind
 from pymesos_core.states import is_terminal, state_name
@@ -35,12 +31,8 @@ from pymesos_sdk import Driver, FrameworkError, Scheduler
 from pymesos_sdk import core as sdk
 from pymesos_sdk.ledger import GIVEN_UP, is_over
 from pymesos_simulation import (
-    daemons,
-    dependencies,
     periodic,
-    preempted,
     restored,
-    revocable,
     scaling,
 )
 from pymesos_simulation.budgets import Budgets
@@ -49,6 +41,7 @@ from pymesos_simulation.disk import Disk, SimulatedStore
 from pymesos_simulation.executors import in_executor, in_group_executor
 from pymesos_simulation.network import Network, handlers_of, outside_of
 from pymesos_simulation.pages import Pager, Paging, Promises
+from pymesos_simulation.watched_binpack import WatchedBinpack
 from pymesos_simulation.world import Node, World, here
 
 MASTER = str(URL)
@@ -60,10 +53,6 @@ BREAKS = 0.2
 def side_of(role: str) -> str:
     """The other role that a framework of this one may have jobs of."""
     return "side" if role == "*" else f"{role}/side"
-
-
-class PlantedError(Exception):
-    """What a job causes that the framework cannot handle."""
 
 
 class WatchedDriver(sdk.DriverCore):
@@ -208,112 +197,6 @@ class DriverNode(SchedulerNode):
 
     def on_fail(self, message: str) -> None:
         """The master will not have this framework."""
-
-
-DRAINED = "an agent that is drained"  # in why an instance leaves
-
-
-class WatchedBinpack(bp.BinpackCore):
-    """Each step is checked, and what it hears and wants is looked at by its node."""
-
-    node: FrameworkNode
-    budgets: Budgets
-    offered: dict[str, str]  # offers, with the role of each
-    promises: Promises
-
-    def step(self, now: Now, event: bp.Event) -> list[bp.Effect]:
-        self.node.world.counts["event"] += 1
-        try:
-            if isinstance(event, bp.TaskUpdated):
-                if self.node.acts:
-                    self.node.check_end(event.status)
-                    self.node.check_order(event.status)
-            elif isinstance(event, bp.OffersReceived):
-                self.offered |= {offer.offer_id: offer.role for offer in event.offers}
-            leaving, jobs = self._leaving(), set(self.jobs)
-            served = set(self._ctx.roster.serving)
-            gone = preempted.of(self)
-            effects = super().step(now, event)
-            preempted.check(self, preempted.of(self) - gone)
-            if self.node.acts:
-                self.promises.check(self, event, effects, lambda: self.node.stored)
-            if effects:  # else nobody has seen anything of what the step did
-                self.check()
-                self.budgets.check(self)
-                daemons.check(self)
-                periodic.check(self)
-                dependencies.check(self, effects, self.node.begun_first)
-                scaling.check(self, now, self.node.scale_steps)
-            for instance in self._leaving() - leaving:
-                if instance.job_id in jobs:  # else it comes back from quarantine as it went there
-                    self._check_left(instance)
-                    daemons.check_left(instance, served & self._ctx.roster.serving.keys())
-            for effect in effects:
-                if isinstance(effect, bp.Accept):
-                    self._check_ports(effect)
-                    periodic.check_begun(self, effect, self.node.begun_runs)
-                    self._check_roles(effect)
-            return [wanted for effect in effects for wanted in self.node.wanted(effect)]
-        except Exception as error:
-            if not isinstance(error.__cause__, PlantedError):
-                self.node.world.fail(error)
-            raise
-
-    def _leaving(self) -> set[Instance]:
-        """The instances that leave agents that are drained."""
-        return {i for i in self.instances() if DRAINED in i.saved.leaving}
-
-    def _check_roles(self, accept: bp.Accept) -> None:
-        """A task is launched on what is offered to the role of its job, and on nothing else."""
-        roles = {self.offered[offer_id] for offer_id in accept.offer_ids}
-        for info in (*accept.tasks, *(info for group in accept.groups for info in group)):
-            instance = self.instance_of(main_task_id(info.task_id))
-            if instance is not None:
-                job = self._ctx.roster.job_of(instance).job
-                assert roles == {job.role}, f"{info.task_id}, of {job.role}, goes to {roles}"
-
-    def _check_ports(self, accept: bp.Accept) -> None:
-        """What wants ports by number is launched with these, and knows them."""
-        for info in (*accept.tasks, *(group[0] for group in accept.groups)):
-            instance = self.instance_of(info.task_id)
-            given = {
-                port
-                for begin, end in ranges_of(from_proto(info.resources))
-                for port in range(begin, end + 1)
-            }
-            if instance is not None:
-                assert given.issuperset(instance.spec.host_ports), f"{info.task_id} has {given}"
-                assert given == set(instance.saved.ports), f"{info.task_id} has {given}"
-
-    def _check_left(self, instance: Instance) -> None:
-        """What does its work leaves only when another one does, unless some may be missing; what
-        is being replaced anyhow goes by its rollout, see test_rollout_weather."""
-        job, spec = self._ctx.roster.job_of(instance), instance.spec
-        rollout = job.rollouts.get(spec.name)
-        may_miss = rules_of(spec).in_numbers(spec.instances).unavailable
-        if may_miss or (rollout is not None and rollout.going):
-            return
-        others = (
-            other
-            for other in job.instances
-            if other.spec.name == instance.spec.name and other.index == instance.index
-        )
-        relieved = any(o.saved.ready_since_s and not o.saved.leaving for o in others)
-        idle = not instance.saved.ready_since_s
-        assert relieved or idle or instance.spec.volumes, (
-            f"{instance.key} leaves a drained agent, and no other one is ready"
-        )
-
-    def _advance(self, event: bp.Event) -> None:
-        updated = event.status.task_id if isinstance(event, bp.TaskUpdated) else ""
-        known = self.instance_of(updated)
-        status = event.status if isinstance(event, bp.TaskUpdated) else pb.TaskStatus()
-        failed = revocable.failures_of(self, status)
-        super()._advance(event)
-        revocable.check_failures(self, status, failed)
-        if known is not None and self.node.breaks_over(updated):
-            self._ctx.at = known.job_id
-            raise PlantedError("planted")
 
 
 class FrameworkNode(SchedulerNode):

@@ -42,13 +42,13 @@ from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.accounted import Integral, asked_cpus, asked_cpus_of
 from pymesos_simulation.coordinator import URL, Coordinator, client_of, detector_of
+from pymesos_simulation.ensemble import SESSION_S
 from pymesos_simulation.gateways import GatewayNode, serve_gateways
 from pymesos_simulation.network import Handler, Network, handlers_of, outside_of
 from pymesos_simulation.registries import InOrderRegistry
 from pymesos_simulation.secrets import SimulatedKeys, check_step, check_written
 from pymesos_simulation.threads import wait
 from pymesos_simulation.world import FSYNC_S, Node, World, here
-from pymesos_simulation.zookeeper import SESSION_S
 
 
 class SimulatedSettings(MasterSettings):

@@ -37,17 +37,18 @@ from pymesos_sdk import Driver
 from pymesos_simulation import restored
 from pymesos_simulation.budgets import Budgets
 from pymesos_simulation.coordinator import URL, Coordinator, client_of, detector_of
+from pymesos_simulation.ensemble import SESSION_S
 from pymesos_simulation.frameworks import (
     MASTER,
     FrameworkNode,
-    WatchedBinpack,
     WatchedDriver,
     side_of,
 )
 from pymesos_simulation.network import handlers_of, outside_of
 from pymesos_simulation.pages import Promises
 from pymesos_simulation.registries import InOrderRegistry
-from pymesos_simulation.zookeeper import SESSION_S, Client, Transaction
+from pymesos_simulation.watched_binpack import WatchedBinpack
+from pymesos_simulation.zookeeper import Client, Transaction
 
 
 class WatchedClient:

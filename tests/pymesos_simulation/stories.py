@@ -7,31 +7,27 @@ and its steps. A step makes something happen, or begins with `expect` and ends w
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_core.caller import NOBODY
 from pymesos_core.reservations import reserve_for
 from pymesos_core.resources import EMPTY, parse, to_proto
-from pymesos_master.commands import Commands
-from pymesos_master.core.state import Agent
-from pymesos_simulation.cluster import Cluster
 from pymesos_simulation.machine import simulated
-from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.scripted import ScriptedFramework
-from pymesos_simulation.world import Node, World
+from pymesos_simulation.stage import (
+    ACTIONS,
+    CONDITIONS,
+    Stage,
+    StoryError,
+    action,
+    condition,
+)
+from pymesos_simulation.world import Node
 
-ELECTION_S = 2.0
 FIELDS = ("fails", "seen", "done")
-_EXPECT = re.compile(r"expect (?P<what>.+?)(?: (?P<how>within|for) (?P<seconds>\d+) s| now)")
-
-
-class StoryError(Exception):
-    """A story that cannot be read: the message says which line."""
 
 
 @dataclass(frozen=True)
@@ -91,120 +87,9 @@ def _tell(story: Story, stage: Stage) -> None:
             ) from error
 
 
-Step = Callable[..., Any]
-_ACTIONS: list[tuple[re.Pattern[str], Step]] = []
-_CONDITIONS: list[tuple[re.Pattern[str], Step]] = []
-
-
-def _into(table: list[tuple[re.Pattern[str], Step]], pattern: str) -> Callable[[Step], Step]:
-    def add(step: Step) -> Step:
-        table.append((re.compile(pattern), step))
-        return step
-
-    return add
-
-
-def action(pattern: str) -> Callable[[Step], Step]:
-    """What may happen; its groups are the arguments."""
-    return _into(_ACTIONS, pattern)
-
-
-def condition(pattern: str) -> Callable[[Step], Step]:
-    """What may be expected."""
-    return _into(_CONDITIONS, pattern)
-
-
 def vocabulary() -> Iterable[str]:
     """The patterns of all steps, for those who write one."""
-    return [p.pattern for p, _ in _ACTIONS] + ["expect " + p.pattern for p, _ in _CONDITIONS]
-
-
-class Stage:
-    """A cluster on which a story happens, in calm weather."""
-
-    def __init__(self, trace: Callable[[str], object] | None, seed: int) -> None:
-        self.world = World(seed, trace)
-        self.world.faulty = False
-        self.cluster = Cluster(self.world)
-        self.last_leader: MasterNode | None = None
-
-    def act(self, line: str) -> None:
-        """One step."""
-        expected = _EXPECT.fullmatch(line)
-        if expected:
-            self._expect(expected["what"], expected["how"], float(expected["seconds"] or 0))
-        else:
-            self._find(_ACTIONS, line)()
-
-    def _find(self, table: list[tuple[re.Pattern[str], Step]], text: str) -> Callable[[], Any]:
-        for pattern, step in table:
-            if found := pattern.fullmatch(text):
-                return lambda: step(self, *found.groups())
-        raise StoryError(f"nothing is known that reads like {text!r}")
-
-    def _expect(self, what: str, how: str | None, seconds: float) -> None:
-        holds = self._find(_CONDITIONS, what)
-        until_s = self.world.now_s + seconds
-        if how == "for":
-            broken = self.world.run(lambda: not holds(), until_s)
-            assert not broken, f"not so any more: {self.cluster.what_is_missing()}"
-        else:
-            held = holds() or (how == "within" and self.world.run(holds, until_s))
-            assert held, f"not so: {self.cluster.what_is_missing()}; {self._seen()}"
-
-    def _seen(self) -> str:
-        return "; ".join(f"{f.name} heard {f.states}, {f.errors}" for f in self.scripted())
-
-    def start(self, *nodes: Node) -> None:
-        """A moment after another, as people would."""
-        for node in nodes:
-            node.start()
-            self.passes(0.01)
-
-    def passes(self, seconds: float) -> None:
-        """Let time pass."""
-        self.world.run(lambda: False, self.world.now_s + seconds)
-
-    def scripted(self) -> list[ScriptedFramework]:
-        """The frameworks that a story moves."""
-        return [f for f in self.cluster.others if isinstance(f, ScriptedFramework)]
-
-    def by_name(self, name: str) -> ScriptedFramework:
-        """One of them."""
-        return {f.name: f for f in self.scripted()}[name]
-
-    def leader(self) -> MasterNode:
-        """Who leads, after an election if there is one; the assertion fails when nobody does."""
-
-        def leads() -> bool:
-            leader = self.cluster.coordinator.leader
-            return leader is not None and leader.core is not None
-
-        assert leads() or self.world.run(leads, self.world.now_s + ELECTION_S), "nobody leads"
-        leader = self.cluster.coordinator.leader
-        assert leader is not None
-        return leader
-
-    def agent(self, name: str) -> Agent | None:
-        """As the leader sees it: the latest that registered from the machine."""
-        leader = self.cluster.coordinator.leader
-        if leader is None or leader.core is None:
-            return None
-        seen = [a for a in leader.core.state.agents.values() if a.info.address.hostname == name]
-        return max(seen, key=lambda a: a.registered_at_s, default=None)
-
-    def ask_operator(self, decide: Callable[[Commands], Awaitable[None]]) -> None:
-        """What somebody types; answered without a problem."""
-        answers: list[str | None] = []
-        self.leader().ask(decide, answers.append)
-        assert self.world.run(lambda: bool(answers), self.world.now_s + 10), "no answer"
-        assert answers[0] is None, answers[0]
-
-    def runs(self, task_id: str) -> bool:
-        """Whether a container of the task runs somewhere."""
-        return any(
-            key[1] == task_id for agent in self.cluster.agents for key in agent.machine.live()
-        )
+    return [p.pattern for p, _ in ACTIONS] + ["expect " + p.pattern for p, _ in CONDITIONS]
 
 
 # What happens.

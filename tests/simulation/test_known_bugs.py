@@ -1,7 +1,8 @@
 """The simulator is tested, too: each of these bugs must be found within SEEDS seeds.
 
 Random testing that never fails proves little. Every bug is a small patch of the production cores;
-some are ones that the simulator found.
+some are ones that the simulator found. The file has more than 500 lines and is better whole: it is
+a table.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pymesos_simulation.stories import StoryError, read, tell
+from pymesos_simulation.stage import StoryError
+from pymesos_simulation.stories import read, tell
 
 STORIES = sorted((Path(__file__).parent / "stories").glob("*.txt"))
 

@@ -28,8 +28,9 @@ from pymesos_core.coordination.zookeeper import (
 from pymesos_core.store import Change
 from pymesos_simulation import threads
 from pymesos_simulation.coordinator import URL, client_of, detector_of
+from pymesos_simulation.ensemble import SESSION_S, Ensemble
 from pymesos_simulation.world import Node, World
-from pymesos_simulation.zookeeper import SESSION_S, Client, Ensemble
+from pymesos_simulation.zookeeper import Client
 
 ZK_LOGGER = ZkContender.__module__
 

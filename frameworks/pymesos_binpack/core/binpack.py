@@ -98,7 +98,11 @@ class JobFault(Exception):  # noqa: N818 - of the job, as far as the others are 
 
 
 class BinpackCore:
-    """Deterministic: same state, event and time give the same effects."""
+    """Deterministic: same state, event and time give the same effects.
+
+    It has more than 300 lines and is better whole: all it does is to bring events to the modules
+    beside it.
+    """
 
     def __init__(
         self, policy: Policy, records: Records, roles: Iterable[str] = ("*",), load: Load = load_job

@@ -70,6 +70,8 @@ class Queries:
 
     `permits` says who may read what, and `access` reads tokens, revocations and secrets.
     Listings come in pages and raise RequestError (OUTDATED) for a token that is not known any more.
+    It has more than 300 lines and is better whole: each method is one thing that can be asked, and
+    they share who may read what.
     """
 
     def __init__(

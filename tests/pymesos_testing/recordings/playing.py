@@ -87,7 +87,11 @@ def started_later(recording: Recording) -> Collection[int]:
 
 
 class Player:
-    """Plays one recording against the master at a port."""
+    """Plays one recording against the master at a port.
+
+    It has more than 300 lines and is better whole: each kind of step is a method, and what one has
+    learned, such as ids, the next ones need.
+    """
 
     def __init__(self, recording: Recording, running: Cluster) -> None:
         self._recording = recording
