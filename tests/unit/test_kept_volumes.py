@@ -168,6 +168,22 @@ def test_the_first_try_of_a_new_version_is_not_ended_by_them_either(h: BinpackHa
     assert volume_tags(h) == left
 
 
+def test_nor_is_what_was_launched_before_a_restart(h: BinpackHarness) -> None:
+    h.submit(losable(unreachable_replace_s=5), "1")
+    h.offer(ROOM, "a")
+    h.update("db-1.t.0.1", pb.TASK_RUNNING)
+    h.update("db-1.t.0.1", pb.TASK_UNREACHABLE, uuid=b"v")
+    h.advance(6)
+    h.offer(ROOM, "a")
+    assert h.launched() == ["db-1.t.0.1", "db-1.t.0.2"]
+    again = BinpackHarness(h.records)
+    again.feed(c.Subscribed("f"))
+    again.update("db-1.t.0.2", pb.TASK_ERROR, uuid=b"w")
+    again.advance(600)
+    again.offer(ROOM, "b")
+    assert again.launched() == ["db-1.t.0.3"]
+
+
 def test_a_later_run_of_the_name_is_not_ended_by_them_either(h: BinpackHarness) -> None:
     job = losable(unreachable_replace_s=5)
     h.submit(job, "1")

@@ -206,7 +206,10 @@ def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
     ctx.timers.cancel(("unreachable", instance.key))
     since_s = instance.running_since_s
     ran_s = ctx.now.mono_s - since_s if since_s is not None else 0.0
-    met_its_data = instance.meets_its_data and status.state == pb.TASK_ERROR
+    met_its_data = status.state == pb.TASK_ERROR and (
+        # What was noted at the launch is forgotten over a restart of this framework.
+        instance.meets_its_data or data.may_meet(ctx, instance, saved.agent_id)
+    )
     end = steps.End(status, saved.state, ran_s, instance.killing, ctx.now.wall_s, met_its_data)
     instance.running_since_s, instance.killing = None, False
     how = {
