@@ -101,6 +101,8 @@ class Store:
             problem = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if problem != "ok":
                 raise StoreError(f"{self.path} is damaged: {problem}", damaged=True)
+            self._absolute = Path(path).absolute()
+            self._file = _identity(self._absolute)
         except (sqlite3.Error, OSError) as error:
             raise _failed("open", self.path, error) from error
 
@@ -147,6 +149,7 @@ class Store:
         synced: bool,
     ) -> None:
         """Raises StoreError."""
+        self._check_there()
         cursor = self._db.cursor()
         try:
             self._sync(synced)
@@ -174,6 +177,16 @@ class Store:
         finally:
             cursor.close()
 
+    def _check_there(self) -> None:
+        """Raises StoreError: a file without a name can be written, and nobody would read it."""
+        with contextlib.suppress(OSError):  # SQLite has it open, and says what is wrong
+            if _identity(self._absolute) != self._file:
+                raise StoreError(
+                    f"cannot write {self.path}: it was removed, moved or replaced while it was in"
+                    f" use, so nothing that is written would last. Start this process again: it"
+                    f" goes on from what is there then"
+                )
+
     @property
     def room_bytes(self) -> int | None:
         """None: what a disk holds is its owner's to say."""
@@ -182,6 +195,15 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from any other of its name; None where there is none. Raises OSError."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _make_private(path: Path) -> None:

@@ -87,3 +87,32 @@ def test_a_file_that_is_no_table_is_said(tmp_path: Path) -> None:
     (tmp_path / "s.sqlite").write_bytes(b"nonsense" * 1000)
     with pytest.raises(StoreError, match=r"s\.sqlite"):
         Store(tmp_path / "s.sqlite")
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "replaced", "removed with its folder"])
+@pytest.mark.parametrize("synced", [True, False])
+def test_a_file_that_was_removed_in_use_takes_nothing_more(
+    tmp_path: Path, how: str, synced: bool
+) -> None:
+    """SQLite writes on without an error: what was answered was gone after the next start."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    path = folder / "s.sqlite"
+    store = Store(path)
+    write = store.commit if synced else store.commit_unsynced
+    write([Change("weight", "a", b"2")])
+    if how == "removed with its folder":
+        shutil.rmtree(folder)
+    else:
+        if how == "replaced":
+            shutil.copy(path, tmp_path / "other")
+        path.rename(tmp_path / "moved")
+        if how == "replaced":
+            (tmp_path / "other").rename(path)
+    with pytest.raises(StoreError, match="it was removed, moved or replaced while it was in use"):
+        write([Change("weight", "a", b"3")])
+    if how == "moved":  # and back
+        (tmp_path / "moved").rename(path)
+        write([Change("weight", "a", b"3")])
+        assert store.load() == {("weight", "a"): b"3"}
+    store.close()
