@@ -156,16 +156,15 @@ class Store:
             cursor.execute("BEGIN IMMEDIATE")
             if check is not None:
                 check(cursor)
-            for change in changes:
-                if change.value is None:
-                    cursor.execute(
-                        "DELETE FROM record WHERE kind=? AND key=?", (change.kind, change.key)
-                    )
+            for kind, key, value in changes:
+                _check_bytes(kind, key, value)
+                if value is None:
+                    cursor.execute("DELETE FROM record WHERE kind=? AND key=?", (kind, key))
                 else:
                     cursor.execute(
                         "INSERT INTO record VALUES (?,?,?)"
                         " ON CONFLICT (kind, key) DO UPDATE SET value=excluded.value",
-                        (change.kind, change.key, change.value),
+                        (kind, key, value),
                     )
             cursor.execute("COMMIT")
         except BaseException as error:
@@ -195,6 +194,12 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _check_bytes(kind: str, key: str, value: object) -> None:
+    """Raises TypeError for what SQLite would take, and the next start would find damaged."""
+    if value is not None and not isinstance(value, bytes):
+        raise TypeError(f"the value of {kind}/{key} is a {type(value).__name__}, not bytes")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -31,16 +31,18 @@ def texts(name: str, given: Iterable[Any]) -> list[str]:
 
 
 def text(name: str, given: Any) -> str:
-    """An argument that is a text. Raises TypeError; protobuf would not say which it was."""
+    """An argument that is a text. Raises TypeError, ValueError; protobuf would not say which."""
     if not isinstance(given, str):
         raise TypeError(f"{name} is a {type(given).__name__}, {given!r}; a text is expected")
+    if not given.isascii() and any("\ud800" <= letter <= "\udfff" for letter in given):
+        raise ValueError(f"{name} is {given!r}, which has bytes that are no text in UTF-8")
     return given
 
 
-def data_of(given: Any) -> bytes:
+def data_of(given: Any, name: str = "data") -> bytes:
     """Raises TypeError."""
     if not isinstance(given, bytes):
-        raise TypeError(f"data is a {type(given).__name__}; bytes are expected: text.encode()")
+        raise TypeError(f"{name} is a {type(given).__name__}; bytes are expected: text.encode()")
     return given
 
 

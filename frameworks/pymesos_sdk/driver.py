@@ -28,7 +28,7 @@ from pymesos_core.transport import Channel, ClientStream, method_of
 from pymesos_proto.v1 import scheduler_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_sdk.callbacks import check_callbacks, tell
-from pymesos_sdk.calls import Calls, text, texts
+from pymesos_sdk.calls import Calls, data_of, text, texts
 from pymesos_sdk.core import (
     Answered,
     Blocked,
@@ -371,13 +371,14 @@ class Driver(Calls):
         """Write a record of yours, or delete it with None, before what is said next.
 
         What was written by earlier runs is in `records`. Raises ValueError without a store, and for
-        a kind of the driver's own.
+        a kind of the driver's own, TypeError for what is no text or no bytes.
         """
         if self._store is None:
             raise ValueError("the driver has no store: give it one with Driver(store=…)")
         if kind in OWN_KINDS:
             raise ValueError(f"records of the kind {kind!r} are the driver's own")
-        self._feed(SchedulerKept((Change(kind, key, value),)))
+        kept = None if value is None else data_of(value, "value")
+        self._feed(SchedulerKept((Change(text("kind", kind), text("key", key), kept),)))
 
     def call(self, call: pb.Call) -> None:
         """Make a call that has no method here. Raises TooLargeError."""

@@ -11,6 +11,7 @@ from pymesos_core.resource_tags import Tag
 from pymesos_core.resource_values import Interval, count, to_milli
 from pymesos_core.resources import EMPTY, Resources, from_proto, tagged, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk.calls import text
 
 MAX_PORTS = 65_535
 
@@ -137,8 +138,7 @@ def _check_texts(given: Mapping[str, object], env: Mapping[str, object]) -> None
     for name, value in [*given.items(), *named, *((f"env[{k!r}]", v) for k, v in env.items())]:
         if not isinstance(value, str):
             raise TypeError(f"{name} is {value!r}, which is no text: {_as_text(value)} is expected")
-        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise ValueError(f"{name} is {value!r}, which has bytes that are no text in UTF-8")
+        text(name, value)
 
 
 def _as_text(value: object) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from pymesos_core.clock import Now
+from pymesos_core.store import Change, Store
 from pymesos_proto.v1 import scheduler_pb2 as spb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, Room, Scheduler
@@ -140,6 +142,31 @@ def test_an_argument_of_a_call_that_is_none_is_named(call: Any, says: str) -> No
     """protobuf said `bad argument type for built-in operation`, or took letters for ids."""
     with pytest.raises(TypeError, match=says):
         call(Driver(Scheduler(), info(), MASTER))
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        (("note", "k", "text"), r"value is a str; bytes are expected: text\.encode"),
+        (("note", "k", 5), "value is a int; bytes are expected"),
+        (("note", 5, b"x"), "key is a int"),
+        ((None, "k", b"x"), "kind is a NoneType"),
+        (("note", "k\udc80", b"x"), "key is 'k.udc80', which has bytes that are no text"),
+    ],
+)
+def test_a_record_that_could_not_be_read_again_is_refused(
+    tmp_path: Path, record: Any, says: str
+) -> None:
+    """A text was written, and the framework could not start any more: `it is damaged`."""
+    store = Store(tmp_path / "f.sqlite")
+    driver = Driver(Scheduler(), info(), MASTER, store=store)
+    with pytest.raises((TypeError, ValueError), match=says):
+        driver.keep(*record)
+    wrong: Any = Change("note", "k", cast(Any, "text"))
+    with pytest.raises(TypeError, match="the value of note/k is a str"):
+        store.commit([Change("note", "j", b"y"), wrong])
+    assert store.load() == {}
+    store.close()
 
 
 @pytest.mark.parametrize(
