@@ -7,18 +7,24 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from pymesos_core.coordination.zk_watched import WatchedRecords
+from pymesos_master.core import slices
+from pymesos_master.core.context import Context
 from pymesos_simulation import __main__ as command
 from pymesos_simulation.frameworks import side_of
+from pymesos_simulation.masters import SETTINGS, SimulatedSettings
 from pymesos_simulation.pairs import ElectedNode
 from pymesos_simulation.simulation import SIDE_EVERY, build_cluster, simulate
 from pymesos_simulation.world import World
 
+SLICED = (9000, 9001, 9003)  # seeds of masters that do one task at a time
 OF_A_PAIR = (53, 35, 8)  # seeds with a framework of two instances
 SEEDS = int(os.environ.get("SEEDS", "100"))
 
@@ -72,6 +78,23 @@ def test_what_a_standby_keeps_is_what_is_there(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(AssertionError, match=r"forgot|before it is stored|and stored as"):
         for seed in OF_A_PAIR:
             simulate(seed, lambda line: None)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", SLICED)
+def test_what_masters_do_in_slices_may_be_interrupted_after_each_task(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sliced, run, begun = replace(SETTINGS.core, tasks_in_a_slice=1), slices.run, set[str]()
+
+    def noted(ctx: Context, key: slices.WorkKey, size: int, steps: Iterator[None]) -> None:
+        begun.add(key[0])
+        run(ctx, key, size, steps)
+
+    monkeypatch.setattr(SimulatedSettings, "core", property(lambda _: sliced))
+    monkeypatch.setattr(slices, "run", noted)
+    simulate(seed, lambda line: None)
+    assert begun >= {"tasks", "ended"}
 
 
 def _begin(seeds: range, hash_seed: int) -> subprocess.Popen[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from pymesos_core import VERSION, contract, reservations, resources
 from pymesos_core.limits import MAX_SAID
 from pymesos_core.resource_values import ResourceError
 from pymesos_core.resources import EMPTY, Resources, for_good, is_revocable
 from pymesos_core.text import cut
-from pymesos_master.core import agents, drains, names, takeover
+from pymesos_master.core import agents, drains, names, slices, takeover
 from pymesos_master.core import reported as reported_tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection, TellAgent
@@ -17,8 +19,9 @@ from pymesos_master.core.events import AgentRegistering
 from pymesos_master.core.lifecycles import AGENT_LIFE, AgentEvent, AgentState
 from pymesos_master.core.records import AGENT, NOT_DRAINED, AgentRecord
 from pymesos_master.core.registry import record_problem, to_change
+from pymesos_master.core.reported import ReportedTask
 from pymesos_master.core.reservations import offer_anew, tell_reserved
-from pymesos_master.core.state import Agent, Registration, address_of
+from pymesos_master.core.state import Agent, Registration, Task, address_of
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
@@ -124,7 +127,7 @@ def on_admitted(ctx: Context, admission: Admission) -> None:
     """The registry has the agent, unless another registration of it has come since."""
     event, info = admission.event, admission.info
     if ctx.state.agent_by_connection.get(event.connection_id) == info.agent_id:
-        _admit(ctx, event, info, admission.reserved, admission.reported)
+        _admit(ctx, admission)
 
 
 def _is_written(agent: Agent, meant: AgentRecord, info: pb.AgentInfo) -> bool:
@@ -179,29 +182,87 @@ def _mark_same_address_unreachable(ctx: Context, info: pb.AgentInfo) -> None:
         agents.make_unreachable(ctx, agent, "another agent registered at its address")
 
 
-def _admit(
-    ctx: Context,
-    event: AgentRegistering,
-    info: pb.AgentInfo,
-    reserved: Resources,
-    reported: Resources,
-) -> None:
+def _admit(ctx: Context, admission: Admission) -> None:
+    event, info = admission.event, admission.info
     agent = ctx.state.agents.get(info.agent_id)
     if agent is not None and agent.state == AgentState.GONE:  # while this was being written
         _refuse_gone(ctx, event.connection_id, agent.agent_id)
         return
+    was = agent.state if agent is not None else None
+    slices.cancel(ctx, agents.tasks_of(info.agent_id))
+    if slices.is_much(ctx, len(event.tasks) + (len(agent.tasks) if agent is not None else 0)):
+        _begin(ctx, agent or _known(ctx, admission, AgentState.RECOVERING), admission, was)
+        return
     if agent is None:
-        agent = Agent(
-            info,
-            AgentState.ACTIVE,
-            registered_at_s=ctx.now.wall_s,
-            reserved=reserved,
-            peer=event.caller.taker,
-        )
-        ctx.state.agents[info.agent_id] = agent
-        was = None
+        agent = _known(ctx, admission, AgentState.ACTIVE)
     else:
-        was = AGENT_LIFE.move(agent, AgentEvent.REGISTERED, ctx.now.wall_s).source
+        AGENT_LIFE.move(agent, AgentEvent.REGISTERED, ctx.now.wall_s)
+    _connect(ctx, agent, admission, was)
+    for _ in takeover.take_over(ctx, agent, deque(event.tasks), event.executors, was):
+        pass
+    names.look_at_agent(ctx, agent)
+    _complete(ctx, agent)
+    _publish_tasks(ctx, agent, agent.tasks.values())
+
+
+def _known(ctx: Context, admission: Admission, state: AgentState) -> Agent:
+    """Have an agent known that is new."""
+    agent = Agent(
+        admission.info,
+        state,
+        registered_at_s=ctx.now.wall_s,
+        reserved=admission.reserved,
+        peer=admission.event.caller.taker,
+    )
+    ctx.state.agents[agent.agent_id] = agent
+    return agent
+
+
+def _begin(ctx: Context, agent: Agent, admission: Admission, was: AgentState | None) -> None:
+    """Admit an agent with very many tasks: these first, in slices, and then itself.
+
+    Until then it is what it was, or awaited if it is new: it is neither offered nor told anything,
+    and nothing that it says counts. So whatever happens to it meanwhile is what may happen to one
+    that is away, of which some tasks are known.
+    """
+    agents.await_word(ctx, agent)
+    event = admission.event
+    size, reported = len(event.tasks) + len(agent.tasks), deque(event.tasks)
+    ctx.event = event = replace(event, tasks=())  # of which nothing is kept that is taken over
+    steps = _in_slices(ctx, agent, replace(admission, event=event), reported, was)
+    slices.run(ctx, agents.tasks_of(agent.agent_id), size, steps)
+
+
+def _in_slices(
+    ctx: Context,
+    agent: Agent,
+    admission: Admission,
+    reported: deque[ReportedTask],
+    was: AgentState | None,
+) -> Iterator[None]:
+    event, moved = admission.event, agent.info.address.ip != admission.info.address.ip
+    owners = {executor.framework_id: None for executor in event.executors}
+    for keys in takeover.take_over(ctx, agent, reported, event.executors, was):
+        owners.update((framework_id, None) for framework_id, _ in keys)
+        names.look_at_those(ctx, agent, keys)
+        yield
+        if ctx.state.agent_by_connection.get(event.connection_id) != agent.agent_id:
+            agents.lose_again(ctx, agent)
+            return
+    AGENT_LIFE.move(agent, AgentEvent.REGISTERED, ctx.now.wall_s)
+    _connect(ctx, agent, admission, was)
+    takeover.tell_what_waited(ctx, agent, owners)
+    names.look_at_agent(ctx, agent) if moved else names.look_at_awaited(ctx, agent)
+    _complete(ctx, agent)
+    if ctx.watched:
+        for part in slices.parts(ctx, agent.tasks.values()):
+            yield
+            _publish_tasks(ctx, agent, (task for task in part if agent.tasks.get(task.key) is task))
+
+
+def _connect(ctx: Context, agent: Agent, admission: Admission, was: AgentState | None) -> None:
+    """Have an agent here that has registered, and tell it so."""
+    event, info = admission.event, admission.info
     if was == AgentState.RECOVERING and ctx.agents_awaited > 0:
         ctx.agents_awaited -= 1
     agent.info = info
@@ -227,25 +288,20 @@ def _admit(
             )
         ),
     )
-    if agent.reserved != reported:
+    if agent.reserved != admission.reported:
         tell_reserved(ctx, agent)
-    was_unreachable = was == AgentState.UNREACHABLE
-    takeover.take_over_tasks(
-        ctx,
-        agent,
-        event.tasks,
-        was_unreachable=was_unreachable,
-        was_awaited=was == AgentState.RECOVERING,
-    )
-    takeover.take_over_executors(
-        ctx, agent, event.executors, was_awaited=was == AgentState.RECOVERING
-    )
-    names.look_at_agent(ctx, agent)
+
+
+def _complete(ctx: Context, agent: Agent) -> None:
+    """All tasks of an agent are known: what follows from that."""
     offer_anew(ctx, agent)
     drains.on_registered(ctx, agent)
     ctx.look_at_maintenance(agent)
     ctx.publish(ClusterEvent.AGENT_ADDED, agent_id=agent.agent_id, resources=agent.total)
-    for task in list(agent.tasks.values()):
+
+
+def _publish_tasks(ctx: Context, agent: Agent, tasks: Iterable[Task]) -> None:
+    for task in tasks:
         ctx.publish(
             ClusterEvent.TASK_ADDED,
             agent_id=agent.agent_id,

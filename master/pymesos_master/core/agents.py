@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pymesos_core import contract
 from pymesos_core.copies import copy_of
-from pymesos_core.states import is_terminal
-from pymesos_master.core import accounting, executors, names, offers, tasks
+from pymesos_master.core import accounting, executors, names, offers, slices, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection
 from pymesos_master.core.events import (
@@ -18,7 +18,7 @@ from pymesos_master.core.events import (
 )
 from pymesos_master.core.lifecycles import AGENT_LIFE, TASK_LIFE, AgentEvent, AgentState, TaskEvent
 from pymesos_master.core.records import AGENT
-from pymesos_master.core.state import Agent, Drain, address_of
+from pymesos_master.core.state import Agent, Drain, Task, address_of
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -150,32 +150,77 @@ def on_lost(ctx: Context, lost: AgentLost) -> None:
     """Have a lost agent's tasks unreachable, unless it came back or was marked gone since."""
     agent, message = ctx.state.agents[lost.agent_id], lost.message
     meant = ctx.state.intended_agent(lost.agent_id)
-    superseded = meant is None or meant.state != AgentState.UNREACHABLE
-    if superseded or agent.state == AgentState.UNREACHABLE:
+    if meant is None or meant.state != AgentState.UNREACHABLE:
+        return  # it is superseded
+    admitted_no_more = _admit_no_more(ctx, agent)
+    if agent.state == AgentState.UNREACHABLE:
+        if admitted_no_more:
+            lose_again(ctx, agent)
         return
     disconnect(ctx, agent, message)
     AGENT_LIFE.move(agent, AgentEvent.LOST, ctx.now.wall_s)
     agent.changed_at_s = ctx.now.wall_s
     ctx.allocator.remove_agent(agent.agent_id)
     executors.forget_all(ctx, agent)
-    for task in list(agent.tasks.values()):
-        if task.framework_id in ctx.state.completed_frameworks:
-            # It was ending, and nobody will ask for it any more.
-            reason = pb.REASON_FRAMEWORK_REMOVED
-            event = TaskEvent.FRAMEWORK_REMOVED
-            tasks.end_without_agent(ctx, task, event, reason, "Framework removed")
-        elif not is_terminal(task.state):
-            TASK_LIFE.move(task, TaskEvent.AGENT_LOST, ctx.now.wall_s)
-            accounting.look(ctx, task)
-            # As recorded from Mesos: of an operator's doing its frameworks are told TASK_LOST.
-            framework = tasks.framework_of(ctx, task.framework_id)
-            of_mesos = framework is not None and framework.has(pb.MESOS_RECONCILIATION)
-            told = pb.TASK_LOST if lost.down and of_mesos else pb.TASK_UNREACHABLE
-            tasks.tell_status(ctx, task, told, pb.REASON_AGENT_REMOVED, message)
+    slices.run(ctx, tasks_of(agent.agent_id), len(agent.tasks), _lose(ctx, agent, lost))
+
+
+def _lose(ctx: Context, agent: Agent, lost: AgentLost) -> Iterator[None]:
+    """Have the tasks of a lost agent unreachable. One that comes back before all are says so of
+    each, whether its framework has been told or not."""
+    for part in slices.parts(ctx, agent.tasks.values()):
+        for task in part:
+            if agent.tasks.get(task.key) is task:
+                _lose_task(ctx, task, lost)
+        yield
     names.look_at_agent(ctx, agent)
     ctx.look_at_maintenance(agent)
     _tell_failure(ctx, agent)
-    ctx.publish(ClusterEvent.AGENT_UNREACHABLE, agent_id=agent.agent_id, message=message)
+    ctx.publish(ClusterEvent.AGENT_UNREACHABLE, agent_id=agent.agent_id, message=lost.message)
+
+
+def _lose_task(ctx: Context, task: Task, lost: AgentLost) -> None:
+    if task.framework_id in ctx.state.completed_frameworks:
+        # It was ending, and nobody will ask for it any more.
+        reason = pb.REASON_FRAMEWORK_REMOVED
+        event = TaskEvent.FRAMEWORK_REMOVED
+        tasks.end_without_agent(ctx, task, event, reason, "Framework removed")
+    elif task.holds_resources:
+        TASK_LIFE.move(task, TaskEvent.AGENT_LOST, ctx.now.wall_s)
+        accounting.look(ctx, task)
+        # As recorded from Mesos: of an operator's doing its frameworks are told TASK_LOST.
+        framework = tasks.framework_of(ctx, task.framework_id)
+        of_mesos = framework is not None and framework.has(pb.MESOS_RECONCILIATION)
+        told = pb.TASK_LOST if lost.down and of_mesos else pb.TASK_UNREACHABLE
+        tasks.tell_status(ctx, task, told, pb.REASON_AGENT_REMOVED, lost.message)
+
+
+def lose_again(ctx: Context, agent: Agent) -> None:
+    """One that was unreachable went away again before it was here: its tasks are as they were."""
+    if agent.state == AgentState.UNREACHABLE:
+        lost = AgentLost(agent.agent_id, "the agent's stream ended while it registered")
+        slices.run(ctx, tasks_of(agent.agent_id), len(agent.tasks), _lose(ctx, agent, lost))
+
+
+def _admit_no_more(ctx: Context, agent: Agent) -> bool:
+    """Leave what is being done about an agent's tasks; whether anything was.
+
+    If it is being admitted its stream ends. As it registers again it is told why.
+    """
+    if not slices.cancel(ctx, tasks_of(agent.agent_id)):
+        return False
+    registration = ctx.state.registrations.get(agent.agent_id)
+    if registration is not None and agent.connection_id is None:
+        here = ctx.state.agent_by_connection
+        if here.get(registration.connection_id) == agent.agent_id:
+            del here[registration.connection_id]
+            ctx.out.append(CloseConnection(registration.connection_id))
+    return True
+
+
+def tasks_of(agent_id: str) -> slices.WorkKey:
+    """The key of what is done about all tasks of an agent: it comes, is lost or is gone."""
+    return ("tasks", agent_id)
 
 
 def take_down(ctx: Context, agent: Agent) -> None:
@@ -217,6 +262,7 @@ def make_gone(ctx: Context, agent: Agent) -> None:
     refused = agent_pb.MasterMessage.Refused(
         message="marked gone by an operator, which is final", shut_down=True
     )
+    _admit_no_more(ctx, agent)
     ctx.tell_agent(agent, agent_pb.MasterMessage(refused=refused))
     disconnect(ctx, agent, "marked gone by an operator")
     AGENT_LIFE.move(agent, AgentEvent.MARKED_GONE, ctx.now.wall_s)
@@ -228,14 +274,22 @@ def make_gone(ctx: Context, agent: Agent) -> None:
     ctx.timers.cancel(("reregister", agent.agent_id))
     ctx.allocator.remove_agent(agent.agent_id)
     executors.forget_all(ctx, agent)
-    for task in list(agent.tasks.values()):
-        tasks.end_without_agent(
-            ctx,
-            task,
-            TaskEvent.AGENT_GONE,
-            pb.REASON_AGENT_REMOVED_BY_OPERATOR,
-            "the agent was marked gone by an operator",
-        )
+    slices.run(ctx, tasks_of(agent.agent_id), len(agent.tasks), _end_all(ctx, agent))
+
+
+def _end_all(ctx: Context, agent: Agent) -> Iterator[None]:
+    """End the tasks of an agent that is gone, of which nobody will hear anything else."""
+    for part in slices.parts(ctx, agent.tasks.values()):
+        for task in part:
+            if agent.tasks.get(task.key) is task:
+                tasks.end_without_agent(
+                    ctx,
+                    task,
+                    TaskEvent.AGENT_GONE,
+                    pb.REASON_AGENT_REMOVED_BY_OPERATOR,
+                    "the agent was marked gone by an operator",
+                )
+        yield
     names.look_at_agent(ctx, agent)
     _tell_failure(ctx, agent)
     ctx.publish(ClusterEvent.AGENT_GONE, agent_id=agent.agent_id)

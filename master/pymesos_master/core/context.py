@@ -38,9 +38,18 @@ from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 TimerKey = tuple[str, str]
 ALLOCATE: TimerKey = ("allocate", "")
+WORK: TimerKey = ("work", "")
 IDLE_DELAYS = 10  # how many times the usual delay there was no allocation in an idle cluster
 FIRST_LACK_S = 0.05  # after it has none left: by then it may have new ones
 MAX_INTERNED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Work over very many tasks (`slices`): what is left of it, and what it came of."""
+
+    steps: Iterator[None]
+    event: object
 
 
 @dataclass
@@ -60,6 +69,7 @@ class Context:
     next_removal_s: float = 0.0
     watched: bool = True  # whether anybody watches the cluster's events
     rounds: dict[int, deque[Any]] = field(default_factory=dict)  # see telling.py; by connection
+    works: dict[tuple[str, str], Work] = field(default_factory=dict)  # see slices.py; in turn
     agents_awaited: int = 0  # so many must come back before anything is offered
     allocated_at_s: float = float("-inf")  # when it was last looked at what may be offered
     suspended: bool = False  # it is in doubt whether this master still leads

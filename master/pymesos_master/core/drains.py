@@ -17,7 +17,7 @@ from pymesos_core.caller import Caller
 from pymesos_core.errors import ProblemKind
 from pymesos_core.states import is_terminal
 from pymesos_core.text import duration, quoted
-from pymesos_master.core import agents, offers, permission, reservations, tasks
+from pymesos_master.core import agents, offers, permission, reservations, slices, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import (
     OperatorActivatedAgents,
@@ -251,9 +251,17 @@ def on_deadline(ctx: Context, agent_id: str) -> None:
     if agent is None or agent.drain.state != DrainState.DRAINING:
         return
     if agent.state == AgentState.ACTIVE:
-        for task in agent.tasks.values():
-            if not is_terminal(task.state):
+        slices.run(ctx, ("drain", agent_id), len(agent.tasks), _kill_all(ctx, agent))
+
+
+def _kill_all(ctx: Context, agent: Agent) -> Iterator[None]:
+    """Kill what is left on an agent, as long as it is here and drained."""
+    for part in slices.parts(ctx, agent.tasks.values()):
+        for task in part:
+            draining = agent.state == AgentState.ACTIVE and agent.drain.state == DrainState.DRAINING
+            if draining and not is_terminal(task.state):
                 tasks.send_kill(ctx, agent, task, reason=pb.REASON_AGENT_DRAINING)
+        yield
 
 
 def on_empty_due(ctx: Context, agent_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pymesos_core import VERSION, contract
@@ -18,6 +19,7 @@ from pymesos_master.core import (
     offers,
     permission,
     secret_versions,
+    slices,
     tasks,
     updating,
 )
@@ -37,7 +39,7 @@ from pymesos_master.core.lifecycles import (
 )
 from pymesos_master.core.records import FRAMEWORK, FrameworkRecord
 from pymesos_master.core.registry import record_problem, to_change
-from pymesos_master.core.state import Framework
+from pymesos_master.core.state import Framework, Task
 from pymesos_master.core.validation import change_problem, epoch_problem, subscription_problem
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -310,7 +312,7 @@ def _removed(ctx: Context, framework: Framework, reason: str) -> None:
         message=reason,
         roles=framework.roles,
     )
-    _end_tasks(ctx, framework)
+    slices.run(ctx, ("end", framework_id), len(framework.tasks), _end_tasks(ctx, framework))
     completed = ctx.state.completed_frameworks
     while len(completed) > ctx.config.max_completed_frameworks:
         # One whose tasks are still ending must stay, or they would be nobody's.
@@ -320,32 +322,53 @@ def _removed(ctx: Context, framework: Framework, reason: str) -> None:
         del completed[oldest]
 
 
-def _end_tasks(ctx: Context, framework: Framework) -> None:
-    """Agents kill tasks and executors. Ours: resources come free when they have, not before."""
+def _end_tasks(ctx: Context, framework: Framework) -> Iterator[None]:
+    """Agents kill tasks and executors. Ours: resources come free when they have, not before.
+
+    An agent that comes or goes meanwhile finds the framework removed, and ends its tasks itself.
+    """
     framework_id = framework.framework_id
     shutdown = agent_pb.MasterMessage.ShutdownFramework(framework_id=framework_id)
-    of_tasks = (task.agent_id for task in framework.tasks.values())
+    told: set[str] = set()
+    for part in slices.parts(ctx, framework.tasks.values()):
+        _tell_once(ctx, shutdown, (task.agent_id for task in part), told)
+        yield
     of_executors = (  # also of those that have no task now
         agent.agent_id
         for agent in ctx.state.agents.values()
         if any(owner == framework_id for owner, _ in agent.executors)
     )
-    for agent_id in dict.fromkeys((*of_tasks, *of_executors)):
-        ctx.tell_agent(
-            ctx.state.agents[agent_id], agent_pb.MasterMessage(shutdown_framework=shutdown)
+    _tell_once(ctx, shutdown, of_executors, told)
+    for part in slices.parts(ctx, framework.tasks.values()):
+        for task in part:
+            if framework.tasks.get(task.task_id) is task:
+                _end_task(ctx, task)
+        yield
+
+
+def _tell_once(
+    ctx: Context,
+    shutdown: agent_pb.MasterMessage.ShutdownFramework,
+    agent_ids: Iterable[str],
+    told: set[str],
+) -> None:
+    for agent_id in dict.fromkeys(agent_ids):
+        if agent_id not in told and (agent := ctx.state.agents.get(agent_id)) is not None:
+            told.add(agent_id)
+            ctx.tell_agent(agent, agent_pb.MasterMessage(shutdown_framework=shutdown))
+
+
+def _end_task(ctx: Context, task: Task) -> None:
+    if is_terminal(task.state):
+        tasks.complete(ctx, task)
+    elif ctx.state.agents[task.agent_id].state == AgentState.UNREACHABLE:
+        tasks.end_without_agent(
+            ctx,
+            task,
+            TaskEvent.FRAMEWORK_REMOVED,
+            pb.REASON_FRAMEWORK_REMOVED,
+            "Framework removed",
         )
-    for task in list(framework.tasks.values()):
-        agent = ctx.state.agents[task.agent_id]
-        if is_terminal(task.state):
-            tasks.complete(ctx, task)
-        elif agent.state == AgentState.UNREACHABLE:
-            tasks.end_without_agent(
-                ctx,
-                task,
-                TaskEvent.FRAMEWORK_REMOVED,
-                pb.REASON_FRAMEWORK_REMOVED,
-                "Framework removed",
-            )
 
 
 def on_call(ctx: Context, event: FrameworkCalled) -> None:

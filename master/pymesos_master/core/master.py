@@ -38,6 +38,7 @@ from pymesos_master.core import (
     roles,
     secrets,
     sessions,
+    slices,
     takeover,
     tasks,
     telling,
@@ -45,7 +46,7 @@ from pymesos_master.core import (
     webhooks,
 )
 from pymesos_master.core.alerts import looking as alerts
-from pymesos_master.core.context import ALLOCATE, Context
+from pymesos_master.core.context import ALLOCATE, WORK, Context
 from pymesos_master.core.effects import Complain, Effect, StepDown
 from pymesos_master.core.lifecycles import AgentState, DrainState, FrameworkState, OfferState
 from pymesos_master.core.state import Agent, ClusterState, Config
@@ -192,6 +193,9 @@ class MasterCore:
             if (kind, key) == ALLOCATE:
                 offers.allocate(ctx)
                 continue
+            if (kind, key) == WORK:
+                slices.go_on(ctx)
+                continue
             ctx.event = due = calls.Deadline.of(ctx.state, kind, key)
             if ctx.state.quarantined and (problem := calls.problem(ctx.state, due)):
                 ctx.timers.set((kind, key), ctx.now.mono_s + calls.AGAIN_S)
@@ -280,7 +284,8 @@ def check_agent(state: ClusterState, agent: Agent) -> None:
     meant = state.intended_agent(agent.agent_id)
     if agent.drain.state == DrainState.DRAINED and meant is not None:
         again = meant.drain.state != DrainState.DRAINED
-        assert again or not agent.tasks, (
+        comes = agent.state != AgentState.ACTIVE  # it may be registering with what it has
+        assert again or comes or not agent.tasks, (
             f"{agent.agent_id} is drained, and has {sorted(agent.tasks)}"
         )
     for framework_id, asked in agent.inverse_offers.items():

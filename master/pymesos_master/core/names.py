@@ -95,7 +95,21 @@ def forget(ctx: Context, framework_id: str) -> None:
 
 def look_at_agent(ctx: Context, agent: Agent) -> None:
     """An agent has come back, somewhere else perhaps, or is lost."""
-    for key in (*ctx.state.names.awaited.pop(agent.agent_id, ()), *agent.tasks):
+    look_at_awaited(ctx, agent)
+    for key in list(agent.tasks):
+        look(ctx, key)
+
+
+def look_at_those(ctx: Context, agent: Agent, keys: Iterable[TaskKey]) -> None:
+    """An agent that is coming has said of some of its tasks how they are."""
+    for key in keys:
+        _await_no_more(ctx, agent.agent_id, key)
+        look(ctx, key)
+
+
+def look_at_awaited(ctx: Context, agent: Agent) -> None:
+    """Nothing is awaited of an agent any more."""
+    for key in ctx.state.names.awaited.pop(agent.agent_id, ()):
         look(ctx, key)
 
 

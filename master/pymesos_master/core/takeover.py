@@ -2,51 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 from pymesos_core import contract, resources
 from pymesos_core.copies import copy_of
 from pymesos_core.resource_values import ResourceError
 from pymesos_core.states import FROM_AGENTS, is_terminal
-from pymesos_master.core import accounting, agents, executors, tasks
+from pymesos_master.core import accounting, agents, slices, tasks
+from pymesos_master.core import executors as held_executors
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import AgentToldEnded
-from pymesos_master.core.lifecycles import SAID, TASK_LIFE, TaskEvent
+from pymesos_master.core.lifecycles import SAID, TASK_LIFE, AgentState, TaskEvent
 from pymesos_master.core.reported import ReportedExecutor, ReportedTask, time_of
 from pymesos_master.core.state import Agent, Framework, Task, TaskKey
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 
-def take_over_tasks(
+def take_over(
     ctx: Context,
     agent: Agent,
-    said: Iterable[ReportedTask],
-    *,
-    was_unreachable: bool,
-    was_awaited: bool,
-) -> None:
-    """Make the master's view of the agent's tasks the agent's own view: it holds the truth."""
-    reported: set[tuple[str, str]] = set()
-    owners: dict[str, Framework | None] = {}
-    for each in said:
+    reported: deque[ReportedTask],
+    executors: Iterable[ReportedExecutor],
+    was: AgentState | None,
+) -> Iterator[list[TaskKey]]:
+    """Make the master's view of the agent's tasks the agent's own view: it holds the truth.
+
+    Each slice of them is taken out of `reported`, and yields which they were. `was` is the state of
+    the agent before.
+    """
+    said: set[TaskKey] = set()
+    for some in slices.taken(ctx, reported):
+        yield _take_over_some(ctx, agent, some, was, said)
+    unsaid = [task for task in agent.tasks.values() if task.key not in said]
+    for unknown in slices.taken(ctx, deque(unsaid)):
+        for task in unknown:
+            if agent.tasks.get(task.key) is task:
+                _forget_unreported(ctx, agent, task)
+        yield [task.key for task in unknown]
+    _take_over_executors(ctx, agent, executors, was_awaited=was == AgentState.RECOVERING)
+
+
+def _take_over_some(
+    ctx: Context,
+    agent: Agent,
+    reported: Iterable[ReportedTask],
+    was: AgentState | None,
+    said: set[TaskKey],
+) -> list[TaskKey]:
+    """Take over those that are not `said` yet, and return the keys of all."""
+    owners: dict[str, Framework | None] = {}  # as they are now
+    keys: list[TaskKey] = []
+    for each in reported:
         key = (each.framework_id, each.task_id)
-        if key in reported:
+        if key in said:
             continue
-        reported.add(key)
+        said.add(key)
+        keys.append(key)
         if each.framework_id not in owners:
             owners[each.framework_id] = _owner(ctx, agent, each.framework_id)
         owner = owners[each.framework_id]
         if owner is not None:
-            _take_over(ctx, agent, owner, each, was_unreachable=was_unreachable)
+            _take_over(ctx, agent, owner, each, was_unreachable=was == AgentState.UNREACHABLE)
             if (task := agent.tasks.get(key)) is not None:
-                accounting.look(ctx, task, since_stored=was_awaited)
-    for key, task in list(agent.tasks.items()):
-        if key not in reported:
-            _forget_unreported(ctx, agent, task)
+                accounting.look(ctx, task, since_stored=was == AgentState.RECOVERING)
+    return keys
 
 
-def take_over_executors(
+def _take_over_executors(
     ctx: Context, agent: Agent, said: Iterable[ReportedExecutor], *, was_awaited: bool
 ) -> None:
     """The same of what its executors hold of their own; of unknown frameworks nothing is held."""
@@ -55,9 +79,19 @@ def take_over_executors(
         key = (each.framework_id, each.executor_id)
         if key not in reported and _owner(ctx, agent, each.framework_id) is not None:
             reported.add(key)
-            executors.hold(ctx, agent, each, since_stored=was_awaited)
+            held_executors.hold(ctx, agent, each, since_stored=was_awaited)
     for key in [key for key in agent.executors if key not in reported]:
-        executors.forget(ctx, agent, key)
+        held_executors.forget(ctx, agent, key)
+
+
+def tell_what_waited(ctx: Context, agent: Agent, framework_ids: Iterable[str]) -> None:
+    """Tell an agent that is here what it could not be told while its tasks, which are of these
+    frameworks, were taken over."""
+    for framework_id in framework_ids:
+        _owner(ctx, agent, framework_id)
+    for task in agent.tasks.values():
+        if task.kill is not None and not is_terminal(task.state):
+            tasks.send_kill(ctx, agent, task)
 
 
 def _owner(ctx: Context, agent: Agent, framework_id: str) -> Framework | None:
@@ -136,15 +170,23 @@ def on_told_ended(ctx: Context, event: AgentToldEnded) -> None:
     if agent is None:
         return
     agent.heard = agent.told_ended = True
+    said = event.ended.tasks
+    # It may say so in several messages.
+    slices.run_after(ctx, ("ended", agent.agent_id), len(said), _keep_ended(ctx, agent, said))
+
+
+def _keep_ended(ctx: Context, agent: Agent, said: Iterable[agent_pb.TaskRecord]) -> Iterator[None]:
     completed = ctx.state.completed_tasks
-    for record in event.ended.tasks:
-        if len(completed) >= ctx.config.max_completed_tasks:
-            return
-        task = _ended_task(ctx, agent, record)
-        known = task is None or task.key in completed or ctx.state.find_task(*task.key)
-        if task is not None and not known:
-            completed[task.key] = task
-            completed.move_to_end(task.key, last=False)
+    for records in slices.parts(ctx, said):
+        for record in records:
+            if len(completed) >= ctx.config.max_completed_tasks:
+                return
+            task = _ended_task(ctx, agent, record)
+            known = task is None or task.key in completed or ctx.state.find_task(*task.key)
+            if task is not None and not known:
+                completed[task.key] = task
+                completed.move_to_end(task.key, last=False)
+        yield
 
 
 def _ended_task(ctx: Context, agent: Agent, record: agent_pb.TaskRecord) -> Task | None:
