@@ -11,6 +11,7 @@ import pytest
 from pymesos_core import resources
 from pymesos_master.core import Config
 from pymesos_master.core import events as ev
+from pymesos_master.core.accounting import at
 from pymesos_master.core.lifecycles import AgentState
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -356,6 +357,19 @@ def test_what_has_ended_before_this_leader_is_kept_in_slices(w: World) -> None:
     assert len(w.core.state.completed_tasks) == 2
     w.finish()
     assert [task_id for _, task_id in w.core.state.completed_tasks] == ended[::-1]
+
+
+def test_what_tasks_have_used_is_accounted_for_in_slices(w: World) -> None:
+    agent = w.registers()
+    used = [
+        pb.TaskUse(framework_id=w.framework_id_, task_id=t, cpu_ms=10, measured_ms=10)
+        for t in TASKS
+    ]
+    for _ in range(2):  # the second before the first is accounted for
+        w.feed(ev.AgentUsageReported(agent, agent_pb.Usage(tasks=used)))
+    w.finish()
+    accounts, instant = w.core.state.accounts, at(w.now)
+    assert sum(sums.used_cpus for sums in accounts.by_role(instant).values()) == 100_000
 
 
 def test_a_new_leader_admits_it_in_slices_and_answers_nothing_of_what_may_come(w: World) -> None:

@@ -7,6 +7,7 @@ it adds what they held meanwhile, so that what is lost is of those that ended af
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -18,6 +19,7 @@ from pymesos_core.ids import role_problem
 from pymesos_core.names import parse_task_id
 from pymesos_core.resource_values import ResourceError
 from pymesos_core.resources import EMPTY
+from pymesos_master.core import slices
 from pymesos_master.core.accounts import (
     DAY_MS,
     HOUR_MS,
@@ -34,6 +36,7 @@ from pymesos_master.core.records import ACCOUNTING, AccountingRecord
 from pymesos_master.core.state import Agent, ClusterState, Executor, Framework, Task
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import registry_pb2 as registry_pb
+from pymesos_proto.v1 import types_pb2 as pb
 
 ROWS_IN_A_RECORD = 250  # as long as names may be, they stay below its limit
 MAX_NAME_BYTES = 255  # of the name of a framework
@@ -110,12 +113,19 @@ def look(ctx: Context, task: Task | Executor, *, since_stored: bool = False) -> 
 
 def on_usage(ctx: Context, agent: Agent, usage: agent_pb.Usage) -> None:
     """Account for what an agent has measured of its tasks."""
-    instant = at(ctx.now)
-    for use in usage.tasks:
-        task = agent.tasks.get((use.framework_id, use.task_id))
-        if task is not None and task.account is not None and (use.cpu_ms or use.measured_ms):
-            mem = round(use.mem_used_mib * MILLI) * use.measured_ms
-            ctx.state.accounts.use(task.account, use.cpu_ms * MILLI, mem, instant)
+    key = ("usage", agent.agent_id)
+    slices.run_after(ctx, key, len(usage.tasks), _account(ctx, agent, usage.tasks))
+
+
+def _account(ctx: Context, agent: Agent, measured: Iterable[pb.TaskUse]) -> Iterator[None]:
+    for uses in slices.parts(ctx, measured):
+        instant = at(ctx.now)
+        for use in uses:
+            task = agent.tasks.get((use.framework_id, use.task_id))
+            if task is not None and task.account is not None and (use.cpu_ms or use.measured_ms):
+                mem = round(use.mem_used_mib * MILLI) * use.measured_ms
+                ctx.state.accounts.use(task.account, use.cpu_ms * MILLI, mem, instant)
+        yield
 
 
 def begin(ctx: Context) -> None:
