@@ -16,6 +16,7 @@ from pymesos_master.core.lifecycles import AgentState
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.names_pb2 import ServedTask
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
 from pymesos_testing.master_harness import MasterHarness, registering
 
@@ -370,6 +371,45 @@ def test_what_tasks_have_used_is_accounted_for_in_slices(w: World) -> None:
     w.finish()
     accounts, instant = w.core.state.accounts, at(w.now)
     assert sum(sums.used_cpus for sums in accounts.by_role(instant).values()) == 100_000
+
+
+def serves(w: World) -> list[ServedTask]:
+    return [
+        ServedTask(task_id=task_id, agent_id=w.agent_id_, role="*", job="shop", task="web")
+        for task_id in TASKS
+    ]
+
+
+def shown(w: World) -> list[str]:
+    return [task_id for _, task_id in w.core.state.names.shown]
+
+
+def test_what_a_framework_does_not_say_again_is_shown_no_more_in_slices(w: World) -> None:
+    w.registers()
+    publish = scheduler_pb.Call.Publish
+    w.call(w.framework, publish=publish(serves=serves(w)))
+    w.call(w.framework, publish=publish(whole=True))
+    assert shown(w) == TASKS
+    w.slice()
+    assert shown(w) == TASKS[2:]
+    w.call(w.framework, publish=publish(serves=serves(w)[4:]))  # after all
+    w.finish()
+    assert shown(w) == TASKS[4:]
+
+
+def test_names_of_a_framework_that_is_no_more_end_in_slices(w: World) -> None:
+    w.registers()
+    w.call(w.framework, publish=scheduler_pb.Call.Publish(serves=serves(w)))
+    framework_id = w.framework_id_
+    w.call(w.framework, teardown=scheduler_pb.Call.Teardown())
+    assert shown(w) == TASKS
+    w.slice()
+    w.slice()
+    assert 0 < len(shown(w)) < 5
+    w.finish()
+    assert not shown(w)
+    names = w.core.state.names
+    assert framework_id not in names.said and not names.ending
 
 
 def test_a_new_leader_admits_it_in_slices_and_answers_nothing_of_what_may_come(w: World) -> None:

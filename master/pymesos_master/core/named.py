@@ -19,3 +19,4 @@ class Names:
     awaited: dict[str, dict[TaskKey, None]] = field(default_factory=dict)
     saying: dict[str, set[str]] = field(default_factory=dict)  # frameworks that are at saying all
     settled: dict[str, None] = field(default_factory=dict)  # frameworks that have said all
+    ending: dict[str, None] = field(default_factory=dict)  # … that are no more: in slices

@@ -8,11 +8,12 @@ is there to say anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from pymesos_core import limits
 from pymesos_core.copies import copy_of
 from pymesos_core.states import is_terminal
+from pymesos_master.core import slices
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import NameChanged, NamesSettled
 from pymesos_master.core.lifecycles import AgentState
@@ -61,7 +62,9 @@ def on_publish(ctx: Context, framework: Framework, call: scheduler_pb.Call.Publi
     renewed |= new | said.keys() & set(call.keeps)
     if not call.more:
         del names.saying[framework_id]
-        _end(ctx, framework_id, [task_id for task_id in said if task_id not in renewed])
+        left = [one for one in said.items() if one[0] not in renewed]
+        steps = _end_those(ctx, framework_id, left)
+        slices.run_after(ctx, ("names", framework_id), len(left), steps)
         if framework_id not in names.settled:
             names.settled[framework_id] = None
             ctx.out.append(NamesSettled(framework_id))
@@ -75,6 +78,16 @@ def _end(ctx: Context, framework_id: str, task_ids: Iterable[str]) -> None:
             look(ctx, key)
 
 
+def _end_those(
+    ctx: Context, framework_id: str, left: list[tuple[str, ServedTask]]
+) -> Iterator[None]:
+    """End what a framework has not said again, unless it says it meanwhile."""
+    for part in slices.parts(ctx, left):
+        said = ctx.state.names.said.get(framework_id, {})
+        _end(ctx, framework_id, [task_id for task_id, was in part if said.get(task_id) is was])
+        yield
+
+
 def _await_no_more(ctx: Context, agent_id: str, key: TaskKey) -> None:
     awaited = ctx.state.names.awaited
     if (keys := awaited.get(agent_id)) is not None:
@@ -85,8 +98,17 @@ def _await_no_more(ctx: Context, agent_id: str, key: TaskKey) -> None:
 
 def forget(ctx: Context, framework_id: str) -> None:
     """A framework is no more."""
+    size = len(ctx.state.names.said.get(framework_id, ()))
+    ctx.state.names.ending[framework_id] = None
+    slices.run(ctx, ("names", framework_id), size, _forget(ctx, framework_id))
+
+
+def _forget(ctx: Context, framework_id: str) -> Iterator[None]:
     names = ctx.state.names
-    _end(ctx, framework_id, list(names.said.get(framework_id, ())))
+    for task_ids in slices.parts(ctx, names.said.get(framework_id, ())):
+        _end(ctx, framework_id, task_ids)
+        yield
+    del names.ending[framework_id]
     names.said.pop(framework_id, None)
     names.saying.pop(framework_id, None)
     names.settled.pop(framework_id, None)
@@ -158,6 +180,8 @@ def _as_it_is(ctx: Context, key: TaskKey, served: ServedTask) -> NamedTask | Non
 def check(state: ClusterState) -> None:
     """Assert that what is shown serves; for tests and the simulator."""
     for (framework_id, task_id), named in state.names.shown.items():
+        if framework_id in state.names.ending:
+            continue
         task, agent = state.find_task(framework_id, task_id), state.agents[named.task.agent_id]
         assert named.task == state.names.said[framework_id][task_id], (
             f"{task_id} is shown otherwise"
