@@ -271,7 +271,7 @@ class TestLogs:
         return world.answering.parts(admitted)
 
     async def test_it_comes_as_it_is_written_to_its_end(self, world: World) -> None:
-        said = self.opened(world, "/v1/tasks/t/logs?follow=true&tail=0&stderr=true")
+        said = self.opened(world, "/v1/tasks/t/logs?follow=1&tail=0&stderr=true")
         assert said.content_type == "text/plain; charset=utf-8"
         for part in (b"one\n", b"\xff<two>"):
             world.agent.log.put_nowait(part)

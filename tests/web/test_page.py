@@ -368,6 +368,7 @@ def test_a_task_is_killed(seen: Seen) -> None:
     page.get_by_role("button", name="Kill").click()
     page.locator("dialog").get_by_role("button", name="Kill", exact=True).click()
     expect(page.locator(".story")).to_contain_text("killed")
+    expect(page.locator(".story .heard li")).not_to_have_count(0)
     seen.site.cli.ok("stop", "victim")
 
 

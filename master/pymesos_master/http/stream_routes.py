@@ -7,7 +7,7 @@ in no more, and with the server; what opens it has to see to the rest, as to the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pymesos_core.caller import Caller
@@ -124,7 +124,10 @@ STREAMS: tuple[Stream, ...] = (
         (
             flag("stderr", "Its stderr instead."),
             whole("tail", "Only the last so many lines.", 0, MOST_LINES),
-            flag("follow", "Go on with what it writes, until it has ended."),
+            replace(
+                flag("follow", "Go on with what it writes, until it has ended."),
+                from_text={"true": True, "1": True, "false": False, "0": False}.get,
+            ),
             FRAMEWORK_ID,
         ),
         in_path=(TASK_ID,),

@@ -1,6 +1,6 @@
 // The page: which view is shown, what surrounds it, and its keys.
 
-import { cli, dialog, question } from "./parts.js";
+import { cli, dialog, leave, question } from "./parts.js";
 import { h, patch } from "./render.js";
 import { go, link, redraw, route, start, to } from "./router.js";
 import { address, begin, end, isAway, listen, onChange, session, signIn, signOut, use, useList } from "./store.js";
@@ -250,6 +250,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 setInterval(redraw, 5000); // ages go on
 start(draw, () => {
   open = "";
+  leave();
   // Who hears the page is told that another view is there.
   requestAnimationFrame(() => requestAnimationFrame(() => /** @type {HTMLElement | null} */ (document.querySelector("main h1"))?.focus({ preventScroll: true })));
   scrollTo(0, 0);

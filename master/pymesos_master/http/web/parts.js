@@ -23,7 +23,7 @@ export function cli(command) {
     "span",
     { class: "cli" },
     h("code", null, line),
-    h("button", { class: "quiet", title: "Copy this command", "aria-label": `Copy: ${line}`, onclick: () => copy(line) }, copied === line ? "copied" : "copy"),
+    h("button", { type: "button", class: "quiet", title: "Copy this command", "aria-label": `Copy: ${line}`, onclick: () => copy(line) }, copied === line ? "copied" : "copy"),
   );
 }
 
@@ -172,7 +172,7 @@ export const TASK = {
 };
 
 /**
- * @typedef {{name: string, label: string, type: string, value: any, min?: number, max?: number}} Field what is asked before something is done
+ * @typedef {{name: string, label: string, type: string, value: any, min?: number, max?: number, required?: boolean}} Field what is asked before something is done; a number has to be given
  * @typedef {Record<string, any>} Values of fields, by their names
  */
 /**
@@ -194,6 +194,11 @@ export function act(label, action) {
   return h("button", { class: action.danger ? "danger" : "", onclick: open }, label);
 }
 
+/** Another view is shown: what was asked about this one is asked no more. */
+export function leave() {
+  if (!asked?.busy) asked = null;
+}
+
 /** The question that is open, if one is. */
 export function question() {
   if (!asked) return null;
@@ -208,10 +213,11 @@ export function question() {
     try {
       const body = typeof now.body === "function" ? now.body(now.values) : now.body;
       const answer = await tell(now.url, body);
-      now.then?.(answer);
+      if (asked === now) now.then?.(answer);
       close();
     } catch (error) {
       now.error = /** @type {any} */ (error).message;
+      asked ??= now; // whoever has closed it is told all the same
     }
     now.busy = false;
     redraw();
@@ -220,16 +226,26 @@ export function question() {
     "question",
     now.title,
     close,
-    h("p", null, now.what),
-    (now.fields ?? []).map((field) => asking(field, now.values)),
-    h("p", { class: "same" }, "The same in a terminal:"),
-    cli(typeof now.command === "function" ? now.command(now.values) : now.command),
-    now.error && h("p", { class: "wrong", role: "alert" }, now.error),
     h(
-      "div",
-      { class: "buttons" },
-      h("button", { onclick: close }, "Cancel"),
-      h("button", { class: now.danger ? "danger full" : "full", disabled: now.busy, onclick: yes }, now.busy ? "…" : now.verb),
+      "form",
+      {
+        class: "asked",
+        onsubmit: (/** @type {Event} */ event) => {
+          event.preventDefault();
+          if (!now.busy) yes();
+        },
+      },
+      h("p", null, now.what),
+      (now.fields ?? []).map((field) => asking(field, now.values)),
+      h("p", { class: "same" }, "The same in a terminal:"),
+      cli(typeof now.command === "function" ? now.command(now.values) : now.command),
+      now.error && h("p", { class: "wrong", role: "alert" }, now.error),
+      h(
+        "div",
+        { class: "buttons" },
+        h("button", { type: "button", onclick: close }, "Cancel"),
+        h("button", { class: now.danger ? "danger full" : "full", disabled: now.busy }, now.busy ? "…" : now.verb),
+      ),
     ),
   );
 }
@@ -245,6 +261,7 @@ function asking(field, values) {
       type: field.type,
       min: field.min,
       max: field.max,
+      required: field.type === "number" || field.required,
       value: flag ? undefined : field.value,
       checked: flag ? values[field.name] : undefined,
       oninput: (/** @type {Event} */ event) => {

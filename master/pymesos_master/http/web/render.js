@@ -12,6 +12,12 @@ const SVG_TAGS = new Set(["svg", "path", "rect", "circle", "g", "line"]);
 /** What an element was made like. @type {WeakMap<Node, Kid>} */
 const made = new WeakMap();
 
+// What nobody sees, and what makes others appear elsewhere: control characters, marks of direction.
+const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** A text as it is shown: what nobody would see of it stands as it is written, as in \u202e. @param {string} text */
+const visible = (text) => text.replace(HIDDEN, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
 /**
  * An element as it should be. `key` tells it from its siblings when they move; `ref` is called with
  * the element whenever it has been made or looked at.
@@ -107,7 +113,7 @@ function update(node, kid) {
   const was = made.get(node);
   made.set(node, kid);
   if (typeof kid === "string") {
-    if (was !== kid) node.nodeValue = kid;
+    if (was !== kid) node.nodeValue = visible(kid);
     return;
   }
   const element = /** @type {HTMLElement} */ (node);
@@ -135,6 +141,6 @@ function set(element, name, value, before) {
     }
   } else if (value !== before) {
     if (value === undefined || value === null || value === false) element.removeAttribute(name);
-    else element.setAttribute(name, value === true ? "" : String(value));
+    else element.setAttribute(name, value === true ? "" : visible(String(value)));
   }
 }

@@ -6,7 +6,7 @@
  */
 /**
  * @typedef {{status: number, code: string, message: string}} Problem
- * @typedef {{known: Known<any>, ask: () => Promise<any>, everyMs: number, used: boolean, due: number, busy: boolean, took: number, aborted: AbortController, rows: number}} Entry
+ * @typedef {{known: Known<any>, ask: () => Promise<any>, everyMs: number, used: boolean, due: number, busy: boolean, touched: boolean, took: number, aborted: AbortController, rows: number}} Entry
  */
 
 export const MOST_ROWS = 2000;
@@ -185,6 +185,7 @@ function entry(key, everyMs, how) {
     used: true,
     due: 0,
     busy: false,
+    touched: false,
     took: 0,
     aborted,
     rows: PAGE,
@@ -198,6 +199,7 @@ function entry(key, everyMs, how) {
 async function refresh(one) {
   if (one.busy) return;
   one.busy = true;
+  one.touched = false;
   const [began, before] = [Date.now(), one.known];
   try {
     one.known = { data: await one.ask(), error: null, at: Date.now() };
@@ -209,7 +211,8 @@ async function refresh(one) {
   }
   one.took = Date.now() - began;
   const away = one.known.error ? Math.min(4, failing + 1) : 1;
-  one.due = Date.now() + Math.max(one.everyMs * away, one.took * REST);
+  // What was asked before something was done here may not know of it.
+  one.due = one.touched ? 0 : Date.now() + Math.max(one.everyMs * away, one.took * REST);
   if (!before.at || before.error || one.known.error || one.known.data !== before.data) changed();
 }
 
@@ -261,7 +264,7 @@ const CHANGES = {
 
 /** Something was done here: what begins so is asked again at once. @param {string} prefix */
 export function touch(prefix) {
-  for (const [key, one] of entries) if (key.startsWith(prefix) && one.everyMs < SELDOM_MS) one.due = 0;
+  for (const [key, one] of entries) if (key.startsWith(prefix) && one.everyMs < SELDOM_MS) [one.due, one.touched] = [0, true];
 }
 
 /** Something has happened: what that may have changed is asked again soon. @param {string} kind */
@@ -292,23 +295,36 @@ export function useEvents() {
   return recent;
 }
 
+/** What happened to a task while the page was open, the earliest first. @param {{framework_id: string, task_id: string}} of */
+export const heardOf = (of) => recent.filter((e) => e.task_id === of.task_id && e.framework_id === of.framework_id).reverse();
+
 /** Whether what happens is told as it happens. */
 export const isLive = () => live;
 
 /** @type {EventSource | null} */
 let source = null;
 let quiet = 0; // when nobody looks for long, nothing is heard
+let cursor = ""; // of what was heard last
 
 /** Hear of what happens: then what is shown is asked again, and no sooner than that is of use. */
 export function listen() {
-  if (source && source.readyState !== EventSource.CLOSED) return;
-  source = new EventSource(`/v1/events?without_state=true&latest=${LATEST}`);
-  source.addEventListener("complete", () => {
+  if (document.hidden || (source && source.readyState !== EventSource.CLOSED)) return;
+  source = new EventSource(address("/v1/events", { without_state: true, latest: LATEST, cursor }));
+  source.addEventListener("open", () => {
     live = true;
+    changed();
+  });
+  source.addEventListener("reset", () => {
+    if (cursor) note({ kind: "left_out", timestamp: new Date().toISOString(), message: "what happened before this is not known here" });
+  });
+  source.addEventListener("complete", (event) => {
+    live = true;
+    cursor = event.lastEventId;
     changed();
   });
   source.addEventListener("message", (event) => {
     const said = JSON.parse(event.data);
+    cursor = event.lastEventId;
     note(said);
     happened(said.kind);
     if (looksOn) changed();

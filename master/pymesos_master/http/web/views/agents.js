@@ -82,7 +82,10 @@ function chart(search, by) {
       tiles,
       hovered: hovered.index,
       label: `A map of ${count(tiles.length, "agent")}: ${percent(mean, 1)} of their ${by} is allocated on average, and ${away} of them are away. The table below has each.`,
-      onpick: (id) => go(to("agents", id)),
+      onpick: (id) => {
+        hovered = { index: -1, x: 0, y: 0 }; // nobody leaves a map that is gone
+        go(to("agents", id));
+      },
       onhover: (index, x, y) => {
         if (index === hovered.index) return;
         hovered = { index, x, y };

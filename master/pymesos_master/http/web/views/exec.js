@@ -5,7 +5,8 @@ import { h } from "../render.js";
 import { redraw } from "../router.js";
 import { address, ask } from "../store.js";
 
-const MOST = 256 * 1024; // characters that are kept
+const MOST = 256 * 1024; // characters that are kept, …
+const MOST_PIECES = 1000; // … in so many pieces of stdout, stderr and what was typed
 const PLAIN = /^[\w./=:@%+,-]+( +[\w./=:@%+,-]+)*$/; // what no shell need read
 const STDERR = 2;
 
@@ -85,9 +86,9 @@ function say(to, kind, text) {
   else if (text) to.pieces.push({ kind, text });
   to.size += text.length;
   let kept = to.pieces.reduce((sum, piece) => sum + piece.text.length, 0);
-  while (kept > MOST) {
+  while (kept > MOST || to.pieces.length > MOST_PIECES) {
     const first = to.pieces[0];
-    const cut = Math.min(first.text.length, kept - MOST / 2);
+    const cut = kept > MOST ? Math.min(first.text.length, kept - MOST / 2) : first.text.length;
     first.text = first.text.slice(cut);
     kept -= cut;
     if (!first.text) to.pieces.shift();
@@ -125,8 +126,9 @@ function begin(of, task) {
     redraw();
   });
   redraw();
+  const here = location.pathname;
   const watching = setInterval(() => {
-    if (session === now && !location.pathname.startsWith("/tasks/")) end(); // nobody looks any more
+    if (session === now && location.pathname !== here) end(); // nobody looks any more
     if (session !== now) clearInterval(watching);
   }, 1000);
 }

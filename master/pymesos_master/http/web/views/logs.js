@@ -9,19 +9,25 @@ import { address, askBytes } from "../store.js";
 const LAST = 128 * 1024; // of what is there at first
 const MOST = 1024 * 1024; // characters that are kept
 const EVERY_MS = 1000;
+const AGAIN_MS = 3000; // after what went wrong
 
-/** @typedef {{key: string, text: string, offset: number, cut: boolean, error: any, decoder: TextDecoder, at: number}} Log */
+/** @typedef {{key: string, text: string, offset: number, cut: boolean, error: any, decoder: TextDecoder, held: string, at: number}} Log */
 /** @type {Log | null} */
 let log = null;
 let found = "";
+let ofTask = "";
+const COLOURS = /\x1b\[[0-9;]{0,30}m/g; // of terminals
+const BEGUN = /\x1b(\[[0-9;]{0,30})?$/; // what may be the first part of one
 
 /** @param {import("../types.js").Task} task */
 export function logs(task) {
   const path = route().query.get("file") || "stdout";
   const url = `/v1/tasks/${encodeURIComponent(task.task_id)}/file`;
   const key = `${task.framework_id} ${task.task_id} ${path}`;
+  const of = `${task.framework_id} ${task.task_id}`;
+  if (ofTask !== of) [ofTask, found] = [of, ""];
   if (log?.key !== key) {
-    log = { key, text: "", offset: -1, cut: false, error: null, decoder: new TextDecoder(), at: 0 };
+    log = { key, text: "", offset: -1, cut: false, error: null, decoder: new TextDecoder(), held: "", at: 0 };
     follow(log, url, { path, framework_id: task.framework_id });
   }
   const now = log;
@@ -35,7 +41,7 @@ export function logs(task) {
       { class: "head" },
       h("h2", null, "What it writes"),
       choose("file", "File", [["", "stdout"], ["stderr", "stderr"]]),
-      h("label", { class: "search" }, h("span", { class: "hidden" }, "Find in these lines"), h("input", { type: "search", placeholder: "Find in these lines", oninput: (/** @type {Event} */ event) => { found = /** @type {HTMLInputElement} */ (event.target).value; redraw(); } })),
+      h("label", { class: "search" }, h("span", { class: "hidden" }, "Find in these lines"), h("input", { type: "search", placeholder: "Find in these lines", value: found, oninput: (/** @type {Event} */ event) => { found = /** @type {HTMLInputElement} */ (event.target).value; redraw(); } })),
       found && h("span", { class: "faint" }, `${shown.length} of ${lines.length} lines`),
       h("span", { class: "grow" }),
       cli(`logs ${path === "stderr" ? "--stderr " : ""}${task.finished_at ? "" : "-f "}${quoted(task.task_id)}`),
@@ -61,6 +67,13 @@ function marked(lines) {
   });
 }
 
+/** Keep what came, without colours. @param {Log} to @param {string} text */
+function add(to, text) {
+  const all = to.held + text;
+  to.held = BEGUN.exec(all)?.[0] ?? "";
+  to.text += all.slice(0, all.length - to.held.length).replace(COLOURS, "");
+}
+
 /** Ask for more as long as somebody looks. @param {Log} of @param {string} url @param {Record<string, string>} query */
 async function follow(of, url, query) {
   while (log === of && location.pathname.startsWith("/tasks/")) {
@@ -70,7 +83,7 @@ async function follow(of, url, query) {
         const part = await askBytes(address(url, { ...query, ...from }));
         if (of.offset < 0) of.cut = part.offset > 0;
         of.offset = part.offset + part.bytes.length;
-        if (part.bytes.length) of.text += of.decoder.decode(part.bytes, { stream: true });
+        if (part.bytes.length) add(of, of.decoder.decode(part.bytes, { stream: true }));
         if (of.text.length > MOST) {
           of.text = of.text.slice(-MOST / 2);
           of.cut = true;
@@ -86,7 +99,7 @@ async function follow(of, url, query) {
       }
       redraw();
     }
-    await new Promise((done) => setTimeout(done, EVERY_MS));
+    await new Promise((done) => setTimeout(done, of.error ? AGAIN_MS : EVERY_MS));
   }
   if (log === of) log = null;
 }

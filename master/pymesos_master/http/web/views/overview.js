@@ -85,6 +85,7 @@ function resource(name, seen) {
 function waiting() {
   const known = use("/v1/jobs?limit=1000", 5000);
   const jobs = (known.data?.jobs ?? []).filter((/** @type {import("../types.js").Job} */ j) => j.explanation || j.counts.pending || j.counts.waiting);
+  if (known.error) return h("section", null, h("h2", null, "What waits"), wrong(known));
   if (!jobs.length) return null;
   return h("section", null, h("h2", null, "What waits"), table({
     name: "waiting",

@@ -4,7 +4,7 @@ import { ago, amount, bytes, count, number, percent, plain, span, state, time } 
 import { absent, act, agentLink, choose, cli, ending, facts, frameworkLink, head, quoted, searchBox, TASK, tick, wrong } from "../parts.js";
 import { h } from "../render.js";
 import { redraw } from "../router.js";
-import { address, askBytes, use, useList } from "../store.js";
+import { address, askBytes, heardOf, use, useList } from "../store.js";
 import { table, wanted } from "../table.js";
 import { exec } from "./exec.js";
 import { logs } from "./logs.js";
@@ -99,6 +99,7 @@ function story(task) {
     ["started", task.started_at, null],
     [plain(task.state), task.finished_at, ending(task)],
   ];
+  const heard = heardOf(task).map((e) => h("li", { key: `heard ${e.number}` }, h("span", { class: "when" }, time(e.timestamp)), h("span", { class: "faint" }, plain(e.kind)), " ", e.task_state && state(e.task_state), " ", h("span", { class: "said" }, [e.reason && plain(e.reason), e.message].filter(Boolean).join(" · "))));
   const waits = !task.finished_at && task.message ? h("li", null, h("span", { class: "when" }, "now"), state(task.state), " ", ending(task)) : null;
   return h(
     "ol",
@@ -107,6 +108,7 @@ function story(task) {
       at && h("li", { key: what }, h("span", { class: "when" }, time(at)), state(what), " ", more, index > 0 && launched && h("span", { class: "faint" }, ` after ${span((Date.parse(at) - Date.parse(launched)) / 1000)}`)),
     ),
     waits,
+    heard.length > 0 && h("li", { key: "heard" }, h("details", { open: true }, h("summary", null, "Since this page is open"), h("ol", { class: "heard" }, heard))),
   );
 }
 
@@ -146,7 +148,7 @@ function files(task) {
   };
   const rows = known.data?.files ?? [];
   const inside = (/** @type {import("../types.js").File} */ f) => (folder ? `${folder}/${f.name}` : f.name);
-  return h("section", null, h("div", { class: "head" }, h("h2", null, "Files"), h("span", { class: "id faint" }, `/${folder}`), folder && h("button", { onclick: into(up) }, "Up"), h("span", { class: "grow" }), cli(`cp ${quoted(`${task.task_id}:${folder || "stdout"}`)} .`)), wrong(known), saving && h("p", { class: "notice" }, saving), table({
+  return h("section", null, h("div", { class: "head" }, h("h2", null, "Files"), h("span", { class: "id faint" }, `/${folder}`), folder && h("button", { onclick: into(up) }, "Up"), h("span", { class: "grow" }), cli(`cp ${quoted(`${task.task_id}:${folder || "stdout"}`)} .`)), wrong(known), saving.text && saving.of === task.task_id && h("p", { class: "notice", role: "status" }, saving.text), table({
     name: "files",
     label: "Files of the task",
     fixed: true,
@@ -155,7 +157,7 @@ function files(task) {
     empty: "There are no files here.",
     key: (f) => f.name,
     columns: [
-      { title: "Name", cell: (f) => h("button", { class: "quiet id", onclick: f.is_directory ? into(inside(f)) : () => save(`${path}/file`, { path: inside(f), framework_id: task.framework_id }, f) }, f.is_directory ? `${f.name}/` : f.name) },
+      { title: "Name", cell: (f) => h("button", { class: "quiet id", onclick: f.is_directory ? into(inside(f)) : () => save(task, `${path}/file`, { path: inside(f), framework_id: task.framework_id }, f) }, f.is_directory ? `${f.name}/` : f.name) },
       { title: "Size", num: true, width: "8rem", cell: (f) => (f.is_directory ? "" : bytes(f.size_bytes)) },
       { title: "Changed", num: true, width: "9rem", cell: (f) => ago(f.modified_at) },
     ],
@@ -163,15 +165,16 @@ function files(task) {
 }
 
 const MOST_SAVED = 64 * 1024 * 1024;
-let saving = "";
+let saving = { of: "", text: "" };
 
-/** Load a file, part by part. @param {string} url @param {Record<string, string>} query @param {import("../types.js").File} file */
-async function save(url, query, file) {
+/** Load a file, part by part. @param {import("../types.js").Task} task @param {string} url @param {Record<string, string>} query @param {import("../types.js").File} file */
+async function save(task, url, query, file) {
   const say = (/** @type {string} */ text) => {
-    saving = text;
+    saving = { of: task.task_id, text };
     redraw();
   };
-  if (file.size_bytes > MOST_SAVED) return say(`${file.name} has ${bytes(file.size_bytes)}: copy it with pymesos-cli cp.`);
+  const tooLarge = (/** @type {number} */ size) => say(`${file.name} has ${bytes(size)}: copy it with pymesos-cli cp.`);
+  if (file.size_bytes > MOST_SAVED) return tooLarge(file.size_bytes);
   /** @type {Uint8Array<ArrayBuffer>[]} */
   const parts = [];
   try {
@@ -181,6 +184,7 @@ async function save(url, query, file) {
       parts.push(part.bytes);
       offset += part.bytes.length;
       if (offset >= part.size) break;
+      if (part.size > MOST_SAVED) return tooLarge(part.size); // it has grown
       say(`${file.name}: ${percent(offset, part.size)}`);
     }
   } catch (error) {

@@ -29,7 +29,7 @@ function set(role, name, now, framework) {
     title: known ? `Set ${name} of ${role}` : "Set a variable",
     what: "Each job that refers to it gets another version, and its services roll, one job after the other.",
     fields: [
-      ...(known ? [] : [{ name: "role", label: "Role", type: "text", value: "" }, { name: "name", label: "Name", type: "text", value: "" }]),
+      ...(known ? [] : [{ name: "role", label: "Role", type: "text", value: "", required: true }, { name: "name", label: "Name", type: "text", value: "", required: true }]),
       { name: "value", label: "Value", type: "text", value: now },
     ],
     command: (values) => ["variables set", ...Object.values(of(values)).map(quoted)].join(" "),

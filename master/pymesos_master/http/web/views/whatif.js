@@ -35,6 +35,7 @@ export function view() {
       oninput: (/** @type {Event} */ event) => {
         text = /** @type {HTMLTextAreaElement} */ (event.target).value;
         plan = null;
+        error = "";
         redraw();
       },
     })),
