@@ -26,9 +26,12 @@ PROGRAMS = {
 HARDENED = (
     "-fstack-protector-strong",
     *("-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"),  # some compilers define it by themselves
-    *("-fPIE", "-pie", "-Wl,-z,relro,-z,now"),
+    *("-fPIE", "-Wl,-z,relro,-z,now"),
 )
 FLAGS = ("-O2", "-Wall", "-Wextra", "-s", *HARDENED)
+# With the C library in it a program has a few mappings instead of twenty: a fork of the spawner, up
+# to the task's program, takes a seventh less CPU. Not every system has a library to link so.
+LINKS = ("-static-pie", "-pie")
 
 
 class Programs(BuildHookInterface):  # type: ignore[type-arg]
@@ -57,14 +60,25 @@ class Programs(BuildHookInterface):  # type: ignore[type-arg]
 def compile_program(source: Path, program: Path) -> bool:
     """Compile one; whether it could be."""
     made = program.with_name(f".{program.name}.{os.getpid()}")
-    compiler = os.environ.get("CC", "cc")
-    try:
-        command = [compiler, *FLAGS, "-o", made, source]
-        subprocess.run(command, check=True, capture_output=True)
-        made.replace(program)  # one that runs is not written over
-    except (OSError, subprocess.CalledProcessError) as error:
+    problem = ""
+    for link in LINKS:
+        try:
+            problem = compile_as(link, source, made)
+            if not problem:
+                made.replace(program)  # one that runs is not written over
+                return True
+        except OSError as error:
+            problem = str(error)
         made.unlink(missing_ok=True)
-        said = getattr(error, "stderr", b"") or str(error).encode()
-        print(f"no compiled {program.name}: {said.decode('utf-8', 'replace')}", file=sys.stderr)  # noqa: T201
-        return False
-    return True
+    print(f"no compiled {program.name}: {problem}", file=sys.stderr)  # noqa: T201
+    return False
+
+
+def compile_as(link: str, source: Path, made: Path) -> str:
+    """Compile a program that is linked so: what the compiler has against it, or nothing.
+
+    Raises OSError.
+    """
+    command = [os.environ.get("CC", "cc"), *FLAGS, link, "-o", made, source]
+    compiled = subprocess.run(command, capture_output=True, check=False)
+    return compiled.stderr.decode("utf-8", "replace") if compiled.returncode else ""

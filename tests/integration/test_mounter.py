@@ -47,8 +47,8 @@ def overlay_of(bundle: Path, layers: Path, *names: str) -> tuple[str, str]:
     return str(overlay.layers), overlay.options
 
 
-def test_a_mistake_in_it_is_to_end_it_and_no_more(program: str) -> None:
-    assert_hardened(program)
+def test_a_mistake_in_it_is_to_end_it_and_no_more(tmp_path: Path) -> None:
+    assert_hardened(SOURCE, tmp_path)
 
 
 def test_the_tool_takes_its_place(mounter: Sequence[str]) -> None:

@@ -162,9 +162,9 @@ def both(spec: Spec, spawner: Heard) -> tuple[str, int, str, str]:
     return ours
 
 
-def test_a_mistake_in_it_is_to_end_it_and_no_more(program: str) -> None:
+def test_a_mistake_in_it_is_to_end_it_and_no_more(tmp_path: Path) -> None:
     """The spawner reads what tasks say, with the agent's rights."""
-    assert_hardened(program)
+    assert_hardened(SOURCE, tmp_path)
 
 
 def test_a_process_is_the_same_either_way(folder: Path, spawner: Heard) -> None:
