@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import os
+import secrets
 import uuid
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -151,8 +152,8 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
             mesos_at=str(mesos_at or ""),
         ),
         records,
-        container_ids=(f"{_prefix()}-{n}" for n in itertools.count()),
-        uuids=(uuid.uuid4().bytes for _ in itertools.count()),
+        container_ids=(f"{secrets.token_hex(6)}-{n}" for n in itertools.count()),
+        uuids=(secrets.token_bytes(16) for _ in itertools.count()),
         incarnation_ids=(str(uuid.uuid4()) for _ in itertools.count()),
         agent_ids=(f"{name}-{uuid.uuid4().hex[:8]}" for _ in itertools.count()),
     )
@@ -251,10 +252,6 @@ def task_uids_of(settings: AgentSettings, work_dir: Path, records: Records) -> U
     base = settings.user_namespace_base
     namespaces = UidRange(base, USER_NAMESPACE_IDS) if base else None
     return claim(work_dir, wanted, namespaces, uids_of(records))
-
-
-def _prefix() -> str:
-    return uuid.uuid4().hex[:12]
 
 
 def _config(

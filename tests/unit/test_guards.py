@@ -265,6 +265,7 @@ def test_where_there_are_no_lists(folders: Folders, monkeypatch: pytest.MonkeyPa
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(os, "getxattr", refuse)
+    monkeypatch.setattr(os, "setxattr", refuse)
     container = spec(folders, "c", (THEIRS, THEIRS))
     assert folders.prepare(container) is None
     (container.sandbox / "f").write_text("")

@@ -165,6 +165,66 @@ def test_what_is_being_started_uses_no_memory_of_its_own(
     assert killed == [("c", signal.SIGKILL)]
 
 
+def test_many_cgroups_are_looked_at_when_the_kernel_has_killed_something(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also at the next look, since a cgroup counts it a moment later; what is over it, always."""
+    counted: list[bytes | None] = [b"0"]
+    looked = [0]
+    killed: list[str] = []
+    monkeypatch.setattr(limits, "counted_kills", lambda: counted[0])
+    oom_file = tmp_path / "memory.events"
+    oom_file.write_text("oom_kill 0")
+
+    def content(path: str) -> bytes:
+        looked[0] += 1
+        return Path(path).read_bytes()
+
+    monkeypatch.setattr(limits, "content", content)
+    watch = {"oom_file": str(oom_file)}
+    there = {str(n): supervisor.new_container(str(n), 50, watch) for n in range(limits.FEW + 1)}
+    memory = limits.MemoryWatch(there, lambda c, number: killed.append(c.id))
+
+    def look() -> int:
+        looked[0] = 0
+        memory.sample(0.0)
+        return looked[0]
+
+    everywhere = len(there)
+    assert [look(), look(), look()] == [everywhere, everywhere, 0], "nothing was killed"
+    counted[0] = b"1"
+    assert look() == everywhere and not killed, "by the machine's count alone"
+    oom_file.write_text("oom_kill 1")
+    watch["peak_file"] = str(tmp_path / "absent")
+    look()
+    assert sorted(killed) == sorted(there)
+    look()
+    assert len(killed) == 2 * everywhere, "until it has ended"
+    counted[0] = None  # a kernel that does not say
+    there["more"] = supervisor.new_container("more", 50, {"oom_file": str(oom_file)})
+    look()
+    assert killed[-1] == "more"
+
+
+def test_one_whose_cgroup_is_being_made_is_looked_at_later(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "counted_kills", lambda: b"1")
+    (tmp_path / "memory.events").write_text("oom_kill 1")
+    there = {str(n): supervisor.new_container(str(n), 50, {}) for n in range(limits.FEW + 1)}
+    for container in there.values():
+        container.watch = {"oom_file": str(tmp_path / "memory.events")}
+        container.helper = {"pid_file": "/absent"}
+    killed: list[str] = []
+    memory = limits.MemoryWatch(there, lambda c, number: killed.append(c.id))
+    for _ in range(4):
+        memory.sample(0.0)
+    for container in there.values():
+        container.helper = None
+    memory.sample(0.0)
+    assert sorted(killed) == sorted(there)
+
+
 def being_started(supervisor: Supervisor) -> tuple[Container, int]:
     """A container that the spawner was asked for, and the end of its pipe."""
     container = supervisor.new_container("c", 0, {"cgroup_procs": "/absent"})

@@ -41,6 +41,8 @@ class Isolating(Protocol):
 
 def refusal(runtime: Isolating, spec: ContainerSpec, settings: Settings) -> str | None:
     """Why a container is not launched: nothing is silently weaker than it was asked to be."""
+    if spec.group is None and not spec.info.container.ByteSize():
+        return _given_to_others(spec, settings)  # it asks for nothing, as most do
     texts = {facet.name: facet for facet in FACETS}
     asked_for = tuple(asked(spec.info))
     for name in asked_for:

@@ -114,7 +114,8 @@ class Folders:
     def prepare(self, spec: ContainerSpec) -> str | None:
         """Make a container's folders, owned by its user; the problem, or None."""
         try:
-            make_guard(spec.sandbox.parent)
+            guard = spec.sandbox.parent
+            is_new = make_guard(guard)
             spec.sandbox.mkdir(mode=0o750)
             if spec.owner is not None:
                 os.chown(spec.sandbox, *spec.owner)
@@ -131,8 +132,9 @@ class Folders:
                 elif spec.own_uid and has_guard:
                     close_guard(mount.host_path.parent)  # to who had it before
             if spec.owner is not None:
-                for path in (spec.sandbox, *(mount.host_path for mount in spec.volumes)):
-                    let_pass(path.parent, spec.owner[0])
+                let_pass(guard, spec.owner[0], new=is_new)
+                for mount in spec.volumes:
+                    let_pass(mount.host_path.parent, spec.owner[0])
         except OSError as error:
             return f"cannot make its sandbox: {os_problem(error)}"
         return None

@@ -29,35 +29,43 @@ def guarded(work_dir: Path, folder: Path, name: str) -> Path:
     """
     guard = f"{work_dir}/{GUARDED}/{folder}/{name}"  # each launch comes here: without pathlib
     if not os.path.exists(guard):  # noqa: PTH110
-        before = Path(f"{work_dir}/{folder}/{name}")
-        if os.path.isdir(before) and not before.is_symlink():  # noqa: PTH112
-            return before
+        before = f"{work_dir}/{folder}/{name}"
+        if os.path.isdir(before) and not os.path.islink(before):  # noqa: PTH112, PTH114
+            return Path(before)
     return Path(f"{guard}/{name}")
 
 
-def make_guard(guard: Path) -> None:
-    """Make one that lets nobody but root, or the agent's own user, through.
+def make_guard(guard: Path) -> bool:
+    """Make one that lets nobody but root, or the agent's own user, through; whether it is new.
 
     What it is in, if that is missing, is passed through and not listed. Raises OSError.
     """
     try:
-        guard.mkdir(mode=0o700, exist_ok=True)
+        os.mkdir(guard, 0o700)  # noqa: PTH102
+    except FileExistsError:
+        guard.mkdir(mode=0o700, exist_ok=True)  # which raises for what is no folder
+        return False
     except FileNotFoundError:
         for folder in reversed([parent for parent in guard.parents if not parent.exists()]):
             folder.mkdir(mode=0o711, exist_ok=True)
         guard.mkdir(mode=0o700, exist_ok=True)
+    return True
 
 
-def let_pass(guard: Path, uid: int) -> None:
+def let_pass(guard: Path, uid: int, *, new: bool = False) -> None:
     """Let one more user through; everybody, where the file system has no such lists.
 
-    Raises OSError.
+    Of a `new` one, which was made just now, it is known whom it lets through. Raises OSError.
     """
-    status = guard.stat()
-    if uid == status.st_uid or status.st_mode & PASS:
+    mode, owner = 0o700, os.geteuid()
+    if not new:
+        status = guard.stat()
+        mode, owner = status.st_mode, status.st_uid
+    if uid == owner or mode & PASS:
         return
     try:
-        _let_only(guard, _users(guard) | {uid}, status.st_mode)
+        others = set[int]() if new else _users(guard)
+        _let_only(guard, others | {uid}, mode)
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_CALLERS = 8  # that have not said hello yet
 MAX_HELLO_BYTES = 4096
+READ_BYTES = 64 * 1024  # of more, the memory would be mapped for each call
 
 
 class AgentLink:
@@ -163,7 +164,7 @@ class AgentLink:
         if self._client is None:
             return
         try:
-            data = self._client.recv(1 << 18)
+            data = self._client.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:

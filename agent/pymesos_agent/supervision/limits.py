@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 SAMPLE_S = 0.1  # how often memory is looked at
+FEW = 4  # containers, whose own files say as quickly whether the kernel has killed
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -35,6 +36,7 @@ class MemoryWatch:
         self._containers = containers
         self._kill = kill
         self._next_s = 0.0
+        self._kills = OomKills()
 
     def has_any(self) -> bool:
         """Whether there is a container to look at."""
@@ -52,16 +54,17 @@ class MemoryWatch:
         """Look at all: by RSS, or since its cgroup killed one of it."""
         self._next_s = now_s + SAMPLE_S
         by_rss: dict[int, Container] = {}
+        in_cgroups: list[Container] = []
         for container in self._containers.values():
             if container.main_ended:
                 continue
             if container.watch.get("rss_limit_bytes"):
                 if container.error_fd is None:  # else it is a copy of us still
                     by_rss[container.keeper or container.pid] = container
-            elif container.watch.get("oom_file") and container.helper is None:
-                check_oom(container)
-                if container.limit:
-                    self._kill(container, signal.SIGKILL)
+            elif container.watch.get("oom_file"):
+                in_cgroups.append(container)
+        is_due = len(in_cgroups) <= FEW or self._kills.are_new()
+        self._look_at([c for c in in_cgroups if is_due or c.limit])
         if not by_rss:
             return
         used = resident_bytes(by_rss)
@@ -70,6 +73,50 @@ class MemoryWatch:
             if used.get(pid, 0) > container.watch["rss_limit_bytes"]:
                 container.limit = "memory"
                 self._kill(container, signal.SIGKILL)
+
+    def _look_at(self, in_cgroups: list[Container]) -> None:
+        """Kill the rest of those of which the kernel has killed a process."""
+        for container in in_cgroups:
+            if container.helper is not None:
+                self._kills.look_again()  # its cgroup may not be there yet
+                continue
+            check_oom(container)
+            if container.limit:
+                self._kill(container, signal.SIGKILL)
+
+
+class OomKills:
+    """Whether the kernel has killed anything on this machine for memory since it was asked last.
+
+    One file tells, and those of a thousand containers need not be read ten times a second.
+    """
+
+    def __init__(self) -> None:
+        self._seen = b""
+        self._looks = 0  # still to be had
+
+    def are_new(self) -> bool:
+        """Also the next time: a cgroup counts a kill a moment after the machine does."""
+        now = counted_kills()
+        if now is None:
+            return True  # a kernel that does not say
+        if now != self._seen:
+            self._seen, self._looks = now, 2
+        is_due = self._looks > 0
+        self._looks = max(0, self._looks - 1)
+        return is_due
+
+    def look_again(self) -> None:
+        """Have the next look, too, though nothing else be killed."""
+        self._looks = max(1, self._looks)
+
+
+def counted_kills() -> bytes | None:
+    """How many processes the kernel has killed for memory since it began, if it says so."""
+    with contextlib.suppress(OSError):
+        _, name, rest = content("/proc/vmstat").partition(b"\noom_kill ")
+        return rest.partition(b"\n")[0] if name else None
+    return None
 
 
 def raise_limit(watch: Message, rss_limit_bytes: int) -> None:

@@ -36,6 +36,7 @@ NUMBERS = (("pid", 0, 2**31 - 1), ("status", -64, 255), ("peak_bytes", 0, 2**63 
            ("pids_refused", 0, 2**63 - 1))  # fmt: skip
 NEEDED = {"started": ("pid",), "failed": ("error",), "exited": ("status",)}
 NEEDED_OF_VIEWS = ("pid", "state", "status")  # in a hello
+ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` would make one for each message
 
 Message = dict[str, Any]
 
@@ -231,5 +232,4 @@ def checked(message: Any) -> Message:
 
 def written(message: Message) -> bytes:
     """A message as it is sent, in as few bytes as JSON needs for its texts."""
-    text = json.dumps(message, ensure_ascii=False)
-    return text.encode("utf-8", "surrogatepass") + b"\n"  # as json.loads takes them
+    return ENCODE(message).encode("utf-8", "surrogatepass") + b"\n"  # as json.loads takes them
