@@ -133,6 +133,19 @@ def launch(h: MasterHarness, framework: int, task_id: str, **changed: Any) -> st
     return "launched" if status is None else f"{pb.Reason.Name(status.reason)} {status.message}"
 
 
+def withheld(read: str, role: str, quota: pb.Quota) -> list[str]:
+    """Why a framework of prod/web is offered nothing, as one is told who may read some roles."""
+    h = harness(f"{{who: operator/o, do: [read], role: '{read}'}}")
+    h.feed(ev.OperatorSetQuota(1, role, quota, True, ROOT))
+    h.agent(MACHINE_TEXT, caller=who("agent/a"))
+    framework = h.subscribe(roles=["prod/web"], caller=FRAMEWORK)
+    said = Queries(h.core).explain(who("operator/o"), h.framework_id(framework))
+    return [each.text for standing in said.roles for each in standing.withheld]
+
+
+ABOVE = "by that of a role above it"
+MACHINE_TEXT = "cpus:4;mem:4096"
+MACHINE = resources.to_proto(resources.parse(MACHINE_TEXT))
 ONE: tuple[pb.Resource, ...] = tuple(resources.to_proto(resources.parse("cpus:1")))
 
 OF_ENG = pb.Resource(name="disk", scalar=1, reservations=[pb.Resource.Reservation(role="eng")])
@@ -476,6 +489,33 @@ class TestQueries:
             queries.explain(who("operator/o"), h.framework_id(other))
         assert queries.explain(who("operator/o"), framework_id).roles
 
+    @pytest.mark.parametrize(
+        ("read", "words"),
+        [
+            ("**", "other roles (eng holds 0 cpus of 4 guaranteed, eng holds 0 mem of 4096"),
+            ("prod/**", "other roles (2 of them)"),
+        ],
+    )
+    def test_whose_guarantees_keep_room_is_told_of_roles_that_one_may_read(
+        self, read: str, words: str
+    ) -> None:
+        (text,) = withheld(read, "eng", pb.Quota(guarantees=MACHINE))
+        assert words in text and ("eng" in text) == (read == "**")
+
+    @pytest.mark.parametrize(
+        ("read", "words"),
+        [
+            ("prod/**", "(prod holds 0 cpus of 0 at most, prod holds 0 mem of 0 at most)"),
+            ("prod/web", f"(of cpus, {ABOVE}, of mem, {ABOVE})"),
+        ],
+    )
+    def test_whose_limit_is_met_is_told_of_roles_that_one_may_read(
+        self, read: str, words: str
+    ) -> None:
+        nothing = [pb.Resource(name=name, scalar=0) for name in ("cpus", "mem")]
+        (text,) = withheld(read, "prod", pb.Quota(limits=nothing))
+        assert text == f"the role prod/web is at its limit {words}"
+
     def test_a_framework_is_seen_by_those_whose_jobs_it_takes(self) -> None:
         """A framework has a role only while it has a job of it: who else could submit the first?"""
         h, _, _ = cluster(
@@ -518,6 +558,19 @@ class TestQueries:
             (view,) = Queries(h.core).tasks(caller, ALL, TaskFilter()).views
             (variable,) = view.task_info.command.environment
             assert (variable.name, variable.value) == ("SECRET", value)
+
+    def test_so_are_the_variables_of_config_files(self) -> None:
+        """They are variables of roles, whose values `variables list` keeps from others, too."""
+        h, framework, _ = cluster("{who: operator/o, do: [read], role: '**'}")
+        for agent in h.core.state.agents.values():
+            agent.info.capabilities.append(pb.CONFIG)
+        file = pb.ConfigFile(path="f", template="{{ variables.v }}", variables={"v": "hunter2"})
+        config = pb.ContainerInfo(config=[file])
+        assert launch(h, framework, "with", container=config) == "launched"
+        for name, value in (("o", ""), ("root", "hunter2")):
+            found = Queries(h.core).tasks(who(f"operator/{name}"), ALL, TaskFilter(called="with"))
+            (view,) = found.views
+            assert dict(view.task_info.container.config[0].variables) == {"v": value}
         assert h.core.state.find_task(*next(iter(tasks_of(h)))).info.command.environment[0].value  # type: ignore[union-attr]
 
     def test_can_says_which_rule_decides(self) -> None:

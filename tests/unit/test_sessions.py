@@ -22,8 +22,8 @@ from pymesos_core.security.access_tokens import (
 from pymesos_core.security.audit import Entry
 from pymesos_core.security.rights import SESSION, SIGN_IN
 from pymesos_core.transport import CallError
+from pymesos_master.core import enrolment, revocations
 from pymesos_master.core import events as ev
-from pymesos_master.core import revocations
 from pymesos_master.core.access_tokens import ID_LENGTH
 from pymesos_master.core.records import ACCESS_TOKEN
 from pymesos_master.core.sessions import MOST_SESSIONS, NO_CODE, SESSION_S
@@ -325,6 +325,18 @@ async def test_a_session_makes_nothing_that_outlives_it(cluster: Cluster) -> Non
     hook = {"name": "h", "url": "https://example.org/", "kinds": ["task_added"]}
     status, said = await browser.ask("POST", "/v1/webhooks/set", hook)
     assert (status, said["error"]["message"]) == (403, BY_CERTIFICATE)
+    joins = {"digest": "a" * 64, "principal": "operator/alice", "lifetime_s": 60}
+    status, said = await browser.ask("POST", "/v1/join-tokens/make", joins)
+    assert (status, said["error"]["message"]) == (403, enrolment.BY_CERTIFICATE)
+
+
+async def test_an_access_token_lets_nobody_join(cluster: Cluster) -> None:
+    """Who joins has a certificate that is renewed, by which he may more than the token may."""
+    headers = await cluster.make_token(ALICE, "*:**")
+    joins = {"digest": "a" * 64, "principal": "operator/alice", "lifetime_s": 60}
+    answer = await ask(cluster.leader, "POST", "/v1/join-tokens/make", headers, joins)
+    assert answer.status == 403 and enrolment.BY_CERTIFICATE in answer.body.decode()
+    await post_json(cluster.leader, "/v1/join-tokens/make", joins, authentication=ALICE)
 
 
 async def test_the_oldest_of_too_many_ends(cluster: Cluster) -> None:

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 
 from pymesos_core import limits
+from pymesos_core.caller import Method
 from pymesos_core.clock import is_over
 from pymesos_core.errors import ProblemKind
 from pymesos_core.resource_values import ResourceError
@@ -26,6 +27,10 @@ from pymesos_proto.v1 import registry_pb2 as registry_pb
 
 MIN_LIFETIME_S, MAX_LIFETIME_S = 1.0, 30 * 86400.0
 DIGEST_LENGTH = 64  # hexadecimal digits of a SHA-256
+BY_CERTIFICATE = (
+    "tokens to join with are made with a certificate: who has joined stays, also when the access"
+    " token, or the session, by which he was let in has ended"
+)
 NOT_KNOWN = (
     "there is no such token, or it has ended: have a new one made, with `pymesos-cli cluster token`"
 )
@@ -55,6 +60,9 @@ def digest_problem(digest: str) -> str | None:
 def on_make(ctx: Context, event: OperatorMadeToken) -> None:
     """Write a token, and forget those that have ended."""
     if permission.refused(ctx, event.request_id, event.caller, "Operator.MakeToken"):
+        return
+    if event.caller.method in (Method.TOKEN, Method.SESSION):
+        ctx.answer(event.request_id, BY_CERTIFICATE, ProblemKind.DENIED)
         return
     tokens = ctx.state.tokens(durable=False)
     ended = [digest for digest, token in tokens.items() if has_ended(token, ctx.now.wall_s)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pymesos_core.resource_values import format_milli
+from pymesos_core.security.policy import EVERY_ROLE, Roles
 from pymesos_master.allocator import Allocator
 from pymesos_master.allocator.interface import NOTHING, Standing, Withheld
 from pymesos_master.allocator.minimum import Scalars
@@ -22,8 +23,9 @@ def explanation(
     now_s: float,
     needs: Scalars = NOTHING,
     home: str = "",
+    may: Roles = EVERY_ROLE,
 ) -> pb.ExplainFrameworkResponse:
-    """What the allocator says of a framework, its agents counted by reason.
+    """What the allocator says of a framework in these roles, its agents counted by reason.
 
     With `needs` and `home`: for a task that needs so much, on that agent only.
     """
@@ -39,6 +41,8 @@ def explanation(
         agent = state.agents.get(home)
         response.agent_state = agent.state_name if agent is not None else "unknown"
     for standing in allocator.explain(framework.framework_id, needs):
+        if standing.role not in may:
+            continue
         role = response.roles.add(
             role=standing.role,
             suppressed=standing.suppressed,
@@ -51,7 +55,7 @@ def explanation(
             ends = [standing.until_s[a] for a in agent_ids if a in standing.until_s]
             role.withheld.add(
                 reason=reason.name,
-                text=_text(allocator, state, standing.role, reason, needs),
+                text=_text(allocator, state, standing.role, reason, needs, may),
                 agents=len(agent_ids),
                 hostnames=[
                     state.agents[a].info.address.hostname for a in agent_ids[:HOSTNAMES_SHOWN]
@@ -81,20 +85,27 @@ def _why_not_active(agent: Agent) -> Withheld:
 
 
 def _text(
-    allocator: Allocator, state: ClusterState, role: str, reason: Withheld, needs: Scalars
+    allocator: Allocator,
+    state: ClusterState,
+    role: str,
+    reason: Withheld,
+    needs: Scalars,
+    may: Roles,
 ) -> str:
-    """The reason, with the roles whose quota it is."""
+    """The reason, with the roles whose quota it is, of those that may be seen."""
     if reason == Withheld.LIMIT:
-        parts = _limits_met(allocator, state, role, needs)
+        parts = _limits_met(allocator, state, role, needs, may)
         text = f"the role {role} is at its limit"
     elif reason == Withheld.HEADROOM:
-        parts, text = _guarantees_open(allocator, state, role), str(reason.value)
+        parts, text = _guarantees_open(allocator, state, role, may), str(reason.value)
     else:
         return str(reason.value)
     return f"{text} ({', '.join(parts)})" if parts else text
 
 
-def _limits_met(allocator: Allocator, state: ClusterState, role: str, needs: Scalars) -> list[str]:
+def _limits_met(
+    allocator: Allocator, state: ClusterState, role: str, needs: Scalars, may: Roles
+) -> list[str]:
     """Which limits of a role, and of those above it, leave no room for as much."""
     parts = []
     for above in upwards(role):
@@ -103,19 +114,24 @@ def _limits_met(allocator: Allocator, state: ClusterState, role: str, needs: Sca
             left = limit - held.get(name, 0)
             if left <= 0 or left < needs.get(name, 0):
                 has = f"{above} holds {format_milli(held.get(name, 0))} {name}"
-                parts.append(f"{has} of {format_milli(limit)} at most")
+                shown = f"{has} of {format_milli(limit)} at most"
+                parts.append(shown if above in may else f"of {name}, by that of a role above it")
     return parts
 
 
-def _guarantees_open(allocator: Allocator, state: ClusterState, role: str) -> list[str]:
-    """Which guarantees of other roles are not met yet; the first of them."""
+def _guarantees_open(allocator: Allocator, state: ClusterState, role: str, may: Roles) -> list[str]:
+    """Which guarantees of other roles are not met yet; the first of those that may be seen."""
     mine = set(upwards(role))
-    parts = []
+    parts, more = [], 0
     for other, terms in sorted(state.roles().items()):
         held = allocator.charged(other) if terms.quota.guarantees and other not in mine else {}
         for name, guarantee in terms.quota.guarantees.items() if other not in mine else ():
-            if held.get(name, 0) < guarantee:
-                has = f"{other} holds {format_milli(held.get(name, 0))} {name}"
-                parts.append(f"{has} of {format_milli(guarantee)} guaranteed")
-    more = len(parts) - GUARANTEES_SHOWN
-    return [*parts[:GUARANTEES_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+            if held.get(name, 0) >= guarantee:
+                continue
+            if other not in may or len(parts) == GUARANTEES_SHOWN:
+                more += 1
+                continue
+            has = f"{other} holds {format_milli(held.get(name, 0))} {name}"
+            parts.append(f"{has} of {format_milli(guarantee)} guaranteed")
+    told = f"{'and ' if parts else ''}{more} {'more' if parts else 'of them'}"
+    return [*parts, *([told] if more else [])]

@@ -315,13 +315,11 @@ class Queries:
             needed = from_proto(needs).quantities
         except ResourceError as error:
             raise invalid(f"needs: {error}") from None
+        now_s = self._clock().mono_s
         said = explanation(
-            self._core.allocator, self._state, framework, self._clock().mono_s, needed, agent_id
+            self._core.allocator, self._state, framework, now_s, needed, agent_id, may
         )
         said.agents_awaited = self._core.agents_awaited
-        shown = [standing for standing in said.roles if standing.role in may]
-        del said.roles[:]
-        said.roles.extend(shown)
         return said
 
     def quarantined(

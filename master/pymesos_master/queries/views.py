@@ -169,7 +169,8 @@ def task_view(state: ClusterState, task: Task, uses: Uses, *, with_env: bool = T
 
 
 def without_env(info: types_pb2.TaskInfo) -> types_pb2.TaskInfo:
-    """A task without what its environments hold, and without its data, which may repeat that."""
+    """A task without what its environments and the variables of its config files hold, and without
+    its data, which may repeat that."""
     out = types_pb2.TaskInfo()
     out.CopyFrom(info)
     out.ClearField("data")
@@ -180,6 +181,9 @@ def without_env(info: types_pb2.TaskInfo) -> types_pb2.TaskInfo:
     for command in (out.command, out.executor.command, *(check.command for check in checks)):
         for variable in command.environment:
             variable.ClearField("value")
+    for container in (out.container, out.executor.container):
+        for file in container.config:
+            file.variables.update(dict.fromkeys(file.variables, ""))
     return out
 
 
