@@ -22,6 +22,7 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.outside import Outside
+from pymesos_core.resources import from_proto
 from pymesos_core.security.auditing import Audit
 from pymesos_core.security.policy_file import read_policy
 from pymesos_core.security.revocations import Revocations
@@ -223,6 +224,18 @@ async def test_of_other_roles_nothing_is_shown_or_done(cluster: Cluster) -> None
     for path in (f"{RUN}/stdout", f"{cluster.agent.sandbox}/stdout"):
         assert (await cluster.ask("other", f"files/read?path={path}&offset=0")).status == 404
     assert (await cluster.session("other", "true")).status == 403
+
+
+async def test_what_is_reserved_for_other_roles_is_not_counted(cluster: Cluster) -> None:
+    state = cluster.agent.h.core.state
+    total = from_proto(cluster.agent.queries.agent_info().resources).amounts()["cpus"] / 1000
+    reservation = pb.Resource.Reservation(role=ROLE)
+    state.reserved = from_proto([pb.Resource(name="cpus", scalar=1, reservations=[reservation])])
+    for who, left in (("root", total), ("dev", total), ("other", total - 1)):
+        shown = json.loads((await cluster.ask(who, "state")).body)
+        assert shown["resources"]["cpus"] == left, who
+        metrics = json.loads((await cluster.ask(who, "metrics/snapshot")).body)
+        assert metrics["slave/cpus_total"] == left, who
 
 
 async def test_a_command_runs_for_who_may_exec(cluster: Cluster) -> None:

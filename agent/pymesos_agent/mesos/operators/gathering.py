@@ -18,7 +18,8 @@ from pymesos_core.clock import Now, read_clock
 from pymesos_core.mesos import version_info
 from pymesos_core.mesos.machine import system
 from pymesos_core.mesos.verbosity import Verbosity
-from pymesos_core.resources import from_proto
+from pymesos_core.reservations import with_reserved
+from pymesos_core.resources import Resources, from_proto
 from pymesos_proto.mesos.v1 import agent_pb2 as mesos_agent
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -64,6 +65,11 @@ class Gathering:
         """The agent, as it was started."""
         return self.queries.agent_info()
 
+    def resources(self) -> Resources:
+        """What the agent has, without what is reserved for roles that may not be seen."""
+        everything = with_reserved(from_proto(self.info.resources), self.state.reserved)
+        return everything.where(lambda tag: not tag.role or tag.role in self.may.read)
+
     def seen(self) -> list[Seen]:
         """The executors that may be seen, with their tasks."""
         return [one for one in seeing.executors(self.state) if one.role in self.may.read]
@@ -90,7 +96,7 @@ class Gathering:
         }
         for task_state, name in STATES.items():
             out[f"slave/tasks_{name}"] = counted[task_state]
-        total, used = from_proto(self.info.resources).amounts(), self._used()
+        total, used = self.resources().amounts(), self._used()
         for name in RESOURCES:
             out[f"slave/{name}_total"] = total.get(name, 0) / 1000
             out[f"slave/{name}_used"] = used[name] / 1000

@@ -13,7 +13,6 @@ from pymesos_core.mesos.agents import CAPABILITIES
 from pymesos_core.mesos.json_messages import to_object
 from pymesos_core.mesos.older import Json, amounts, task
 from pymesos_core.mesos.resources import to_mesos
-from pymesos_core.reservations import with_reserved
 from pymesos_core.resources import Resources, from_proto, to_proto, total
 from pymesos_core.security.roles import Roles
 from pymesos_proto.mesos.v1 import master_pb2 as mesos_master
@@ -27,7 +26,7 @@ def state(gathering: Gathering) -> Json:
     out = gathering.version | about(info, known.agent_id, str(gathering.at))
     out["start_time"] = gathering.started.wall_s
     out["capabilities"] = [mesos_master.AgentInfo.Capability.Type.Name(one) for one in CAPABILITIES]
-    everything = with_reserved(from_proto(info.resources), known.reserved)
+    everything = gathering.resources()
     live = (one for one in gathering.tasks() if not one.ended)
     used = total(from_proto(one.info.resources) for one in live)
     reserved, unreserved = _by_role(everything, gathering.may.read)

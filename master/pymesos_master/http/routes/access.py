@@ -178,8 +178,9 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "/v1/join-tokens/make",
-        "Let a principal join, once. Who asks has made the secret, and sends its digest: the token"
-        " is `pymesos.ROOT.SECRET@JOIN_AT`, with the secret in base64 for URLs, without `=`.",
+        "Let a principal join, once; with a certificate only. Who asks has made the secret, and"
+        " sends its digest: the token is `pymesos.ROOT.SECRET@JOIN_AT`, with the secret in base64"
+        " for URLs, without `=`.",
         "MakeToken",
         record("What the token is made of, beside the secret.", root=TEXT, join_at=TEXT),
         lambda asked: pb.MakeTokenRequest(
