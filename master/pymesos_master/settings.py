@@ -221,7 +221,8 @@ class MasterSettings(AuditedSettings):
         read=lambda written: tuple(map(read_anonymous, written)),
         metavar="PRINCIPAL[@CIDR]",
         help="Who calls Mesos' API without credentials, from this network, is that framework."
-        " Without a network: from this machine.",
+        " Without a network: from this machine; with @own-user: from this machine, as the user that"
+        " the master runs as.",
     )
     mesos_credentials: Mapping[str, str] | None = text(
         None,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import socket
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +26,7 @@ from pymesos_master.mesos.authenticating import (
     read_credentials,
 )
 from pymesos_master.mesos.pacing import Pace
+from pymesos_master.mesos.peers import user_of
 from pymesos_master.settings import MasterSettings
 
 SECRETS = {"toil": "s3cret", "framework/other": "x"}
@@ -109,6 +112,34 @@ def test_where_nobody_has_a_certificate_an_address_proves_nothing() -> None:
     assert not authenticator("old").caller(None, "127.0.0.1").is_proved
     proved = authenticator("old", closed=True).caller(None, "127.0.0.1")
     assert (proved.principal, proved.method) == ("framework/old", Method.ADDRESS)
+
+
+def test_processes_of_ones_own_user_may_be_let_in_alone() -> None:
+    gate = authenticator("old@own-user", closed=True)
+    assert gate.caller(None, "127.0.0.1", is_own_user=lambda: True).principal == "framework/old"
+    for ip, own in (("127.0.0.1", False), ("10.0.0.1", True)):
+        with pytest.raises(RefusalError) as refused:
+            gate.caller(None, ip, is_own_user=lambda own=own: own)  # type: ignore[misc]
+        assert refused.value.status == 401
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_whose_a_connection_is_the_kernel_knows(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    dual = family is socket.AF_INET6 and host != "::1"
+    at = ("::", 0) if dual else (host, 0)
+    with (
+        socket.create_server(at, family=family, dualstack_ipv6=dual) as server,
+        socket.create_connection((host.removeprefix("::ffff:"), server.getsockname()[1])) as other,
+    ):
+        accepted, peer = server.accept()
+        here = accepted.getsockname()[:2]
+        assert user_of(peer[:2], here) == os.geteuid()
+        assert user_of(here, peer[:2]) == os.geteuid(), "the other way round"
+        assert user_of((peer[0], 1), here) is None
+        other.close()  # what is nobody's any more is told as root's
+        assert user_of(peer[:2], here) is None
+        accepted.close()
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ room = Room()
     "--no-auth", is_flag=True, help="Without certificates: everybody on this machine gets in."
 )
 @click.option(
-    "--mesos", is_flag=True, help="Serve the API of Apache Mesos, too, to all on this machine."
+    "--mesos", is_flag=True, help="Serve the API of Apache Mesos, too, to all that you run here."
 )
 @click.option(
     "--dns", is_flag=True, help="Answer DNS for what serves, too, to all on this machine."

@@ -54,7 +54,7 @@ def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -
             *("--agent-ping-timeout", "2", *level, *_tls(secrets, wanted, MASTER)),
             *("--http", "--http-port", "0"),
             *told,
-            *(("--mesos-port", "0", "--mesos-anonymous", "mesos") if wanted.mesos else ()),
+            *(("--mesos-port", "0", "--mesos-anonymous", _mesos(wanted)) if wanted.mesos else ()),
             *(("--dns-port", "0") if wanted.dns else ()),
             more=(
                 "web ",
@@ -87,6 +87,11 @@ def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -
         cluster.stop()
         raise
     return cluster
+
+
+def _mesos(wanted: Wanted) -> str:
+    """Who is let in by Mesos' API without credentials: all that the owner runs, or everybody."""
+    return "mesos@own-user" if wanted.auth else "mesos"
 
 
 def _hostname(index: int, wanted: Wanted) -> str:

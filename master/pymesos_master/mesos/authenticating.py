@@ -7,7 +7,7 @@ import base64
 import hmac
 import ipaddress
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +33,7 @@ MAX_HEADER_BYTES = 4096
 MOST_CREDENTIALS = 1000
 NO_CERTIFICATE: Authentication = {}
 LOOPBACK = ("127.0.0.0/8", "::1/128")
+OWN_USER = "own-user"  # in the place of a network: this machine, and the user of this process
 _ANY_CLUSTER = "x"  # principals are read as of some cluster: they do not name it
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -40,10 +41,12 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True)
 class Anonymous:
-    """Callers without credentials are this principal, if they come from these networks."""
+    """Callers without credentials are this principal, if they come from these networks, and with
+    `own_user` are processes of the user that this one is of."""
 
     principal: str
     networks: tuple[Network, ...]
+    own_user: bool = False
 
 
 def principal_of(written: str) -> str:
@@ -64,15 +67,20 @@ def principal_of(written: str) -> str:
 
 
 def read_anonymous(written: str) -> Anonymous:
-    """Read PRINCIPAL[@CIDR]; without CIDR it is loopback. Raises ValueError."""
+    """Read PRINCIPAL[@CIDR]; without CIDR it is loopback, as of one's own user.
+
+    Raises ValueError.
+    """
     principal, at, network = written.partition("@")
+    own_user = network == OWN_USER
     try:
-        networks = tuple(map(ipaddress.ip_network, (network,) if at else LOOPBACK))
+        networks = tuple(map(ipaddress.ip_network, LOOPBACK if own_user or not at else (network,)))
     except ValueError as error:
         raise ValueError(
-            f"{quoted(network)} is no network ({error}); as in framework/old@10.0.0.0/8"
+            f"{quoted(network)} is no network ({error}); as in framework/old@10.0.0.0/8, or"
+            f" @{OWN_USER}"
         ) from None
-    return Anonymous(principal_of(principal), networks)
+    return Anonymous(principal_of(principal), networks, own_user)
 
 
 def read_credentials(written: str) -> Mapping[str, str]:
@@ -169,11 +177,12 @@ class Authenticator:
         realm: str = REALM,
         certificate: Authentication = NO_CERTIFICATE,
         path: str = OF_OPERATORS,
+        is_own_user: Callable[[], bool] = lambda: False,
     ) -> Caller | None:
         """Return who calls; None: only the master that leads knows.
 
-        `path` is what is called, as the gate knows it. Raises RefusalError, which names the realm
-        to be known in.
+        `path` is what is called, as the gate knows it; `is_own_user` whether who calls is of the
+        user that this process is of. Raises RefusalError, which names the realm to be known in.
         """
         peer = f"ipv6:%5B{ip}%5D" if ":" in ip else f"ipv4:{ip}"  # as gRPC has it
         if authorization is not None and authorization[:7].lower() == "bearer ":
@@ -184,7 +193,7 @@ class Authenticator:
             principal = principal_of(self._proved(authorization, peer, realm, path))
             return self.let_in(Caller(principal, Method.BASIC, peer=peer, via="mesos"))
         for one in self._anonymous:
-            if _is_in(ip, one.networks):
+            if _is_in(ip, one.networks) and (not one.own_user or is_own_user()):
                 if not self._closed:
                     return Caller(peer=peer, via="mesos")
                 return self.let_in(Caller(one.principal, Method.ADDRESS, peer=peer, via="mesos"))

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import unquote
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from aiohttp import web
 from yarl import URL
@@ -57,6 +58,7 @@ from pymesos_master.mesos.operators.endpoints import (
 from pymesos_master.mesos.operators.gathering import Gathering
 from pymesos_master.mesos.operators.reading import Together
 from pymesos_master.mesos.operators.watching import Streams
+from pymesos_master.mesos.peers import user_of
 from pymesos_master.mesos.redirecting import Redirecting
 from pymesos_master.mesos.relaying import AgentRelay, Asked
 from pymesos_master.mesos.scheduler import LARGE_BYTES, STREAM_ID, Call, Scheduler
@@ -114,6 +116,8 @@ class MesosServer(Listener):
         self._agents = AgentRelay(leadership, authenticator.revocations)
         self._names = crossing.names_of(leadership.me.hostname, self.address.host)
         self._bodies = asyncio.Semaphore(MOST_BODIES)
+        # Whether a process of this one's user has it, by connection.
+        self._own: WeakKeyDictionary[asyncio.BaseTransport, bool] = WeakKeyDictionary()
         # By taker: each is there as long as somebody waits for it.
         self._of_one: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -171,6 +175,7 @@ class MesosServer(Listener):
             REALMS.get(route, REALM),
             authentication_of(connection),
             OF_FRAMEWORKS if route == SCHEDULER else OF_OPERATORS,
+            lambda: self._is_own_user(transport),
         )
         if caller is None:
             self._redirecting.leader(raw_path)
@@ -179,6 +184,15 @@ class MesosServer(Listener):
         if route == SCHEDULER and caller.is_proved and kind != Kind.FRAMEWORK:
             raise RefusalError(403, f"{caller.principal} may not subscribe: frameworks may")
         return caller
+
+    def _is_own_user(self, transport: asyncio.BaseTransport | None) -> bool:
+        """Whether a process of this one's user has a connection; it is looked for once."""
+        if transport is None:
+            return False
+        if transport not in self._own:
+            ends = (transport.get_extra_info(name)[:2] for name in ("peername", "sockname"))
+            self._own[transport] = user_of(*ends) == os.geteuid()
+        return self._own[transport]
 
     def _check_no_page(self, headers: Mapping[str, str], method: str) -> None:
         """Raises RefusalError for what a page of elsewhere may have had a browser send.
