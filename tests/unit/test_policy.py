@@ -25,7 +25,13 @@ from pymesos_core.security.policy import (
     read_roles,
     roles_for,
 )
-from pymesos_core.security.policy_file import NEW_CLUSTER, PolicyError, new_cluster, read_policy
+from pymesos_core.security.policy_file import (
+    NEW_CLUSTER,
+    PolicyError,
+    new_cluster,
+    read_policy,
+    role_warnings,
+)
 from pymesos_master.main import main as master
 
 OF_THE_ISSUE = """\
@@ -147,6 +153,9 @@ def test_in_a_new_cluster_each_is_what_its_certificate_says() -> None:
         ("user: [app]", Asked(("app:disk",)), "as 'app:disk'"),
         ("user: [root]", Asked(("root",)), None),
         ('user: ["*"]', Asked(("",)), None),
+        ('user: ["app*"]', Asked(("app1",)), None),
+        ('user: ["app*"]', Asked(("app1:docker",)), "as 'app1:docker'"),
+        ('user: ["app*:staff", "x:*"]', Asked(("app1:staff", "x:docker")), None),
         ("images: [registry.corp/]", Asked(("a",), "registry.corp/x:1"), None),
         ("images: [registry.corp/]", Asked(("a",), "registry.corp.evil/x"), "the image"),
         ("images: [registry.corp/]", Asked(("a",)), "without an image"),
@@ -198,6 +207,8 @@ def test_what_a_task_may_be_launched_as(as_: str, asked: Asked, problem: str | N
         ("allow:\n- who: framework/a\n  do: [launch]\n  role: r\n  as: {user: ["
          + "x," * 101 + "]}",
          "line 5: user of a rule has 101 entries; at most 100"),
+        ("allow:\n- {who: operator/a, do: [fly], role: '**'}",
+         "line 2: 'fly' is no verb; these are: subscribe"),
         ("x" * 70_000, "The policy has 70000 bytes; at most 65536"),
         ("allow: [" + "5," * 1001 + "]", "line 1: The policy has 1001 rules; at most 1000"),
     ],
@@ -205,7 +216,25 @@ def test_what_a_task_may_be_launched_as(as_: str, asked: Asked, problem: str | N
 def test_what_is_wrong_is_said_with_its_line(written: str, says: str) -> None:
     with pytest.raises(PolicyError) as refused:
         read_policy(written)
-    assert says in str(refused.value)
+    said = str(refused.value)
+    assert says in said
+    assert ("have to be quoted" in said) == ("role: **" in written), "of what is not quoted alone"
+
+
+@pytest.mark.parametrize(
+    ("role", "instead"),
+    [("prod*", "prod/**"), ("prod/**/x", "prod/**"), ("a/b*/**", "a/b/**"), ("x/*y", "x/**")],
+)
+def test_a_role_that_looks_like_several_is_warned_of(role: str, instead: str) -> None:
+    document = f"allow:\n- {{who: operator/a, do: [read], role: '{role}'}}\n"
+    (warning,) = role_warnings(read_policy(document))
+    assert warning.startswith("line 2: ") and f"{instead} is" in warning, warning
+
+
+@pytest.mark.parametrize("role", ["**", "*", "prod", "prod/**"])
+def test_other_roles_are_not(role: str) -> None:
+    document = f"allow:\n- {{who: operator/a, do: [read], role: '{role}'}}\n"
+    assert not list(role_warnings(read_policy(document)))
 
 
 def test_the_masters_flag_says_what_is_wrong_with_its_file(tmp_path: Path) -> None:

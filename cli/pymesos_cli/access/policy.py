@@ -12,7 +12,12 @@ from pymesos_core.clock import utc
 from pymesos_core.json_access import can_json, policy_json, who_json
 from pymesos_core.limits import POLICY
 from pymesos_core.security.policy import Policy
-from pymesos_core.security.policy_file import NOBODY, PolicyError, read_policy_bytes
+from pymesos_core.security.policy_file import (
+    NOBODY,
+    PolicyError,
+    read_policy_bytes,
+    role_warnings,
+)
 from pymesos_core.text import duration, in_yaml, quoted
 from pymesos_proto.v1 import operator_pb2 as pb
 
@@ -40,9 +45,12 @@ def _read(file: str) -> Policy:
     with given(file) as stream:
         document = stream.read(POLICY.most + 1)
     try:
-        return read_policy_bytes(document)
+        policy = read_policy_bytes(document)
     except PolicyError as error:
         raise CliError(f"{name}, {error}", EXIT_USAGE) from error
+    for warning in role_warnings(policy):
+        note(f"{name}, {warning}")
+    return policy
 
 
 def check_policy(file: str) -> None:

@@ -88,7 +88,7 @@ class LaunchAs:
 
     def _user_problem(self, user: str, asked: Asked) -> str | None:
         if self.user is not None:
-            if _matches_any(self.user, user):
+            if any(_is_user(allowed, user) for allowed in self.user):
                 return None
             what = f"as {quoted(user)}" if user else "as no user in particular"
             return f"{what}; allowed are {_listed(self.user)}"
@@ -136,6 +136,13 @@ def matches(pattern: str, name: str) -> bool:
 
 def _matches_any(patterns: Iterable[str], name: str) -> bool:
     return any(matches(pattern, name) for pattern in patterns)
+
+
+def _is_user(allowed: str, user: str) -> bool:
+    """A name stands for no group beside it, whatever it ends with, but for `*` alone."""
+    if ":" in user and ":" not in allowed and allowed != "*":
+        return False
+    return matches(allowed, user)
 
 
 def _is_image(allowed: str, image: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -43,13 +43,17 @@ def read_policy(document: str, version: int = 0) -> Policy:
     if problem := limits.POLICY.problem(size_of(document)):
         raise PolicyError(problem)
     try:
-        return _policy(read_yaml(document), document, version)
+        read = read_yaml(document)
     except DocumentError as error:
-        hint = ""
+        quote = ""
         line = error.line or 0  # one behind the last where the end comes too soon
         if line and any("*" in text for text in document.splitlines()[line - 1 : line]):
-            hint = '; * and ** have to be quoted: "*", "**"'
-        raise PolicyError(f"{error}{hint}") from None
+            quote = '; * and ** have to be quoted: "*", "**"'
+        raise PolicyError(f"{error}{quote}") from None
+    try:
+        return _policy(read, document, version)
+    except DocumentError as error:
+        raise PolicyError(str(error)) from None
 
 
 def read_policy_bytes(data: bytes) -> Policy:
@@ -64,6 +68,18 @@ def read_policy_bytes(data: bytes) -> Policy:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise PolicyError(f"line {line}: it holds no text in UTF-8") from None
+
+
+def role_warnings(policy: Policy) -> Iterator[str]:
+    """Yield what of a policy is a role by its name, and looks as if it stood for several."""
+    for rule in policy.rules:
+        name = rule.role.removesuffix("/**")
+        if "*" in name and name not in ("*", EVERY):
+            top = name.partition("*")[0].rstrip("/") or "prod"
+            yield (
+                f"line {rule.line}: {in_yaml(rule.role)} is a role of that name: within a name *"
+                f" stands for nothing else, and {in_yaml(f'{top}/**')} is {top} and all below it"
+            )
 
 
 @cache
