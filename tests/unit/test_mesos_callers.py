@@ -119,7 +119,7 @@ def test_processes_of_ones_own_user_may_be_let_in_alone() -> None:
     assert gate.caller(None, "127.0.0.1", is_own_user=lambda: True).principal == "framework/old"
     for ip, own in (("127.0.0.1", False), ("10.0.0.1", True)):
         with pytest.raises(RefusalError) as refused:
-            gate.caller(None, ip, is_own_user=lambda own=own: own)  # type: ignore[misc]
+            gate.caller(None, ip, is_own_user=lambda own=own: own)
         assert refused.value.status == 401
 
 

@@ -19,6 +19,7 @@ from pymesos_core.security.needs import NEEDS, Object, need_of_path
 from pymesos_core.security.policy import Policy, Verb
 from pymesos_core.security.policy_file import NEW_CLUSTER, read_policy
 from pymesos_core.security.secrets import Sealed
+from pymesos_core.serving_jobs import takes
 from pymesos_master.core import Config, permission
 from pymesos_master.core import effects as fx
 from pymesos_master.core import events as ev
@@ -529,6 +530,42 @@ class TestQueries:
             )  # fmt: skip
         listed = Queries(h.core).frameworks(who("operator/o"), ALL).views
         assert [view.info.name for view in listed] == ["a"]
+
+    def test_of_a_framework_is_told_what_is_of_roles_that_one_may_read(self) -> None:
+        h = harness(
+            "{who: operator/o, do: [read], role: dev}",
+            "{who: operator/jobs, do: [read], role: ops}",
+            "{who: framework/f, do: [subscribe, serve, launch], role: '**'}",
+        )
+        h.agent(MACHINE_TEXT, caller=who("agent/a"))
+        h.agent(MACHINE_TEXT, caller=who("agent/b"))
+        framework = h.subscribe(
+            roles=["dev", "prod"], caller=FRAMEWORK, jobs_address="10.0.0.1:1", job_roles=["**"]
+        )
+        for role in ("dev", "prod"):
+            (offer,) = [one for one in h.offers(framework) if one.role == role][:1]
+            h.accept(framework, [offer.offer_id], task(offer, role))
+        queries = Queries(h.core)
+        found = {}
+        for name in ("o", "jobs", "root"):
+            (view,) = queries.frameworks(who(f"operator/{name}"), ALL).views
+            held = {one.name: one.scalar for one in view.allocated}
+            found[name] = ([*view.info.roles], view.tasks, held)
+        assert found == {
+            "o": (["dev"], 1, {"cpus": 1, "mem": 32}),
+            "jobs": (["ops"], 0, {}),  # which it takes jobs of
+            "root": (["dev", "prod"], 2, {"cpus": 2, "mem": 64}),
+        }
+
+    def test_who_submits_a_job_finds_who_takes_it_all_the_same(self) -> None:
+        h = harness(
+            "{who: operator/o, do: [read], role: dev}",
+            "{who: operator/o, do: [submit], role: prod}",
+            "{who: framework/f, do: [subscribe, serve], role: '**'}",
+        )
+        h.subscribe(roles=["dev", "prod"], caller=FRAMEWORK, jobs_address="10.0.0.1:1")
+        (view,) = Queries(h.core).frameworks(who("operator/o"), ALL, serving_jobs=True).views
+        assert [*view.info.roles] == ["dev"] and takes(view, "prod")
 
     def test_who_may_read_nothing_is_told_so(self) -> None:
         h, _, framework_id = cluster("{who: operator/o, do: [kill], role: '**'}")

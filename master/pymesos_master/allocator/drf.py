@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from pymesos_core.resources import Resources
+from pymesos_core.security.roles import EVERY_ROLE, Roles
 from pymesos_core.timers import earlier
 from pymesos_master.allocator.checks import Look, are_free, may_see, usable
 from pymesos_master.allocator.claims import Claims
@@ -308,11 +309,13 @@ class DrfAllocator:
             return {}
         return {name: node.charged(name) for name in (*node.held, *node.reserved)}
 
-    def held_by(self, framework_id: str) -> Scalars:
+    def held_by(self, framework_id: str, roles: Roles = EVERY_ROLE) -> Scalars:
         """See Allocator."""
         framework = self._state.frameworks.get(framework_id)
         held: dict[str, int] = {}
-        for leaf in framework.leaves.values() if framework is not None else ():
+        for role, leaf in framework.leaves.items() if framework is not None else ():
+            if role not in roles:
+                continue
             for name, value in leaf.held.items():
                 held[name] = held.get(name, 0) + value
         return held

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from pymesos_core.resources import Resources
+from pymesos_core.security.roles import EVERY_ROLE, Roles
 from pymesos_master.allocator.minimum import DEFAULT, Scalars
 
 Client = tuple[str, str]  # framework id, role
@@ -193,8 +194,8 @@ class Allocator(Protocol):
     def charged(self, role: str) -> Scalars:
         """What counts against the quota of a role, and against those above it."""
 
-    def held_by(self, framework_id: str) -> Scalars:
-        """What a framework holds, offered or used."""
+    def held_by(self, framework_id: str, roles: Roles = EVERY_ROLE) -> Scalars:
+        """What a framework holds in these roles, offered or used."""
 
     def reserved(self, role: str) -> Scalars:
         """What is reserved for a role or those below it, and neither offered nor used."""

@@ -30,7 +30,7 @@ def explanation(
     With `needs` and `home`: for a task that needs so much, on that agent only.
     """
     response = pb.ExplainFrameworkResponse(
-        framework=framework_view(allocator, framework),
+        framework=framework_view(allocator, framework, may),
         last_offer_at_s=framework.last_offer_at_s,
         offers_held=len(framework.offers),
         agents=sum(
@@ -122,7 +122,8 @@ def _limits_met(
 def _guarantees_open(allocator: Allocator, state: ClusterState, role: str, may: Roles) -> list[str]:
     """Which guarantees of other roles are not met yet; the first of those that may be seen."""
     mine = set(upwards(role))
-    parts, more = [], 0
+    parts: list[str] = []
+    more = 0
     for other, terms in sorted(state.roles().items()):
         held = allocator.charged(other) if terms.quota.guarantees and other not in mine else {}
         for name, guarantee in terms.quota.guarantees.items() if other not in mine else ():

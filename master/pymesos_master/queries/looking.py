@@ -45,7 +45,7 @@ class Look:
         found = self._state.frameworks.get(framework_id)
         if found is None or not any(role in self._may for role in found.roles):
             return None
-        return framework_view(self._core.allocator, found)
+        return framework_view(self._core.allocator, found, self._may)
 
     def task(self, framework_id: str, task_id: str) -> pb.TaskView | None:
         """Return a task, if it is known and of one of the roles; its environment is left out."""

@@ -158,7 +158,7 @@ class Queries:
                     or roles_taken(framework.info).overlaps(may)
                 )
             ),
-            lambda framework: framework_view(self._core.allocator, framework),
+            lambda framework: framework_view(self._core.allocator, framework, may),
             of="frameworks",
         )
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from pymesos_core.copies import copy_of
 from pymesos_core.resources import Resources, to_proto
 from pymesos_core.security.policy import EVERY_ROLE, Roles
+from pymesos_core.serving_jobs import roles_taken
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator import Allocator
 from pymesos_master.core.lifecycles import AgentState, DrainState
@@ -121,25 +122,45 @@ def _without_tasks(usage: agent_pb.Usage | None) -> agent_pb.Usage | None:
     return out
 
 
-def framework_view(allocator: Allocator, framework: Framework) -> pb.FrameworkView:
-    """A framework, with its share of the cluster."""
-    offered = _summed(o.resources for o in framework.offers.values() if not o.copy_of)
+def framework_view(
+    allocator: Allocator, framework: Framework, may: Roles = EVERY_ROLE
+) -> pb.FrameworkView:
+    """A framework with its share of the cluster, and what it has and is in of these roles."""
+    offers = [o for o in framework.offers.values() if not o.copy_of and o.role in may]
+    offered = _summed(offer.resources for offer in offers)
     # What the allocator counts as held is what is used and what is offered.
-    used = dict(allocator.held_by(framework.framework_id))
+    used = dict(allocator.held_by(framework.framework_id, may))
     for name, value in offered.items():
         used[name] = used.get(name, 0) - value
+    tasks = framework.tasks.values()
     return pb.FrameworkView(
-        info=framework.info,
+        info=_framework_info(framework.info, may),
         state=framework.state.value,
         allocated=to_proto(Resources({n: max(0, v) for n, v in used.items()})),
         offered=[types_pb2.Resource(name=n, scalar=v / 1000) for n, v in offered.items()],
         registered_at_s=framework.registered_at_s,
-        tasks=len(framework.tasks),
+        tasks=len(tasks) if may.every else sum(task.role in may for task in tasks),
         dominant_share=allocator.dominant_share(framework.framework_id),
-        suppressed_roles=sorted(framework.suppressed),
+        suppressed_roles=sorted(role for role in framework.suppressed if role in may),
         offer_conflicts=framework.offer_conflicts,
         disconnected_at_s=framework.disconnected_at_s,
     )
+
+
+def _framework_info(info: types_pb2.FrameworkInfo, may: Roles) -> types_pb2.FrameworkInfo:
+    """What a framework says of itself, without that it is in roles other than these.
+
+    One that is in none of them, and takes jobs of some, is shown with those. Of which roles it
+    takes jobs stays: who submits one looks there.
+    """
+    roles = [role for role in info.roles or ("*",) if role in may]
+    if may.every or roles == info.roles:
+        return info
+    out = copy_of(info)
+    if out.jobs_address and not out.job_roles:
+        out.job_roles[:] = info.roles or ("*",)
+    out.roles[:] = roles or (roles_taken(info) & may).patterns()
+    return out
 
 
 def task_view(state: ClusterState, task: Task, uses: Uses, *, with_env: bool = True) -> pb.TaskView:
