@@ -596,6 +596,18 @@ class TestQueries:
             (variable,) = view.task_info.command.environment
             assert (variable.name, variable.value) == ("SECRET", value)
 
+    def test_so_is_what_executors_send_with_a_status(self) -> None:
+        """That of Docker sends what the engine knows of the container, with its environment."""
+        h, _, framework_id = cluster("{who: operator/o, do: [read], role: '**'}")
+        (held,) = h.core.state.frameworks[framework_id].tasks.values()
+        held.status = pb.TaskStatus(task_id="t", state=pb.TASK_RUNNING, data=b"hunter2")
+        for name, data in (("o", b""), ("root", b"hunter2")):
+            caller, queries = who(f"operator/{name}"), Queries(h.core)
+            (view,) = queries.tasks(caller, ALL, TaskFilter()).views
+            looked = queries.look(caller).task(framework_id, "t")
+            assert looked is not None and (view.status.data, looked.status.data) == (data, data)
+        assert held.status.data == b"hunter2"
+
     def test_so_are_the_variables_of_config_files(self) -> None:
         """They are variables of roles, whose values `variables list` keeps from others, too."""
         h, framework, _ = cluster("{who: operator/o, do: [read], role: '**'}")

@@ -29,10 +29,11 @@ NOTHING = Held([], [])
 class Look:
     """What there is in these roles."""
 
-    def __init__(self, core: MasterCore, may: Roles) -> None:
+    def __init__(self, core: MasterCore, may: Roles, may_env: Roles) -> None:
+        """`may_env`: the roles of which environments and data are to be seen, too."""
         self._core = core
         self._state = core.state
-        self._may = may
+        self._may, self._may_env = may, may_env
         self._uses = Uses()
 
     def agent(self, agent_id: str) -> pb.AgentView | None:
@@ -48,12 +49,13 @@ class Look:
         return framework_view(self._core.allocator, found, self._may)
 
     def task(self, framework_id: str, task_id: str) -> pb.TaskView | None:
-        """Return a task, if it is known and of one of the roles; its environment is left out."""
+        """Return a task, if it is known and of one of the roles."""
         key = (framework_id, task_id)
         task = self._state.find_task(*key) or self._state.completed_tasks.get(key)
         if task is None or task.role not in self._may:
             return None
-        return task_view(self._state, task, self._uses, with_env=False)
+        with_env = task.role in self._may_env
+        return task_view(self._state, task, self._uses, with_env=with_env)
 
     def held_on(self, agent_id: str) -> Held:
         """Return what is held on an agent, by whomever."""

@@ -292,7 +292,8 @@ class Queries:
 
     def look(self, caller: Caller) -> Look:
         """One thing at a time, of the roles that the caller may read. Raises RequestError."""
-        return Look(self._core, self.permits.readable(caller, "Operator.ListTasks"))
+        may = self.permits.readable(caller, "Operator.ListTasks")
+        return Look(self._core, may, self.permits.where(caller, Verb.READ_ENV))
 
     def explain(
         self,

@@ -164,8 +164,8 @@ def _framework_info(info: types_pb2.FrameworkInfo, may: Roles) -> types_pb2.Fram
 
 
 def task_view(state: ClusterState, task: Task, uses: Uses, *, with_env: bool = True) -> pb.TaskView:
-    """A task, with where it runs and what it uses; without the values of its environment unless
-    they are to be seen."""
+    """A task, with where it runs and what it uses; without the values of its environment, and
+    what its executor has sent, unless they are to be seen."""
     completed = state.find_task(*task.key) is not task
     agent = state.agents.get(task.agent_id)
     address = agent.info.address if agent else None
@@ -174,7 +174,7 @@ def task_view(state: ClusterState, task: Task, uses: Uses, *, with_env: bool = T
         framework_id=task.framework_id,
         task_info=task.info if with_env else without_env(task.info),
         state=task.state,
-        status=known_status(task),
+        status=known_status(task) if with_env else _without_data(known_status(task)),
         role=task.role,
         hostname=address.hostname if address else "",
         agent_address=address,
@@ -205,6 +205,16 @@ def without_env(info: types_pb2.TaskInfo) -> types_pb2.TaskInfo:
     for container in (out.container, out.executor.container):
         for file in container.config:
             file.variables.update(dict.fromkeys(file.variables, ""))
+    return out
+
+
+def _without_data(status: types_pb2.TaskStatus | None) -> types_pb2.TaskStatus | None:
+    """A status without what an executor says to its framework, as an engine's view of a container
+    with its environment."""
+    if status is None or not status.data:
+        return status
+    out = copy_of(status)
+    out.ClearField("data")
     return out
 
 
