@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pymesos_binpack.jobs.instance import Instance
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
+class _Counted(NamedTuple):
     """How a task is counted."""
 
     role: str
@@ -27,7 +27,15 @@ class _Tasks:
     """Tasks, and the sum of their scalars."""
 
     by_id: dict[str, Instance] = field(default_factory=dict)
-    scalars: Counter[str] = field(default_factory=Counter)
+    scalars: dict[str, int] = field(default_factory=dict)  # none is 0
+
+    def add(self, scalars: Mapping[str, int], sign: int) -> None:
+        """Count what a task has, or, with -1, do not any more."""
+        for name, value in scalars.items():
+            if together := self.scalars.get(name, 0) + sign * value:
+                self.scalars[name] = together
+            else:
+                self.scalars.pop(name, None)
 
 
 @dataclass(slots=True)
@@ -45,9 +53,12 @@ class Occupancy:
             return
         self.end(task_id)
         self._counted[task_id] = counted
-        there = self._on.setdefault((role, agent_id), {}).setdefault(priority, _Tasks())
+        on = self._on.setdefault((role, agent_id), {})
+        there = on.get(priority)
+        if there is None:
+            there = on[priority] = _Tasks()
         there.by_id[task_id] = instance
-        there.scalars.update(counted.scalars)
+        there.add(counted.scalars, 1)
 
     def end(self, task_id: str) -> None:
         """A task has ended, if it was there."""
@@ -55,7 +66,7 @@ class Occupancy:
             return
         on = self._on[was.role, was.agent_id]
         there = on[was.priority]
-        there.scalars.subtract(was.scalars)
+        there.add(was.scalars, -1)
         del there.by_id[task_id]
         if not there.by_id:
             del on[was.priority]
