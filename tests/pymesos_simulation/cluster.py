@@ -22,6 +22,7 @@ from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.network import Network
 from pymesos_simulation.operators import Operators
 from pymesos_simulation.pairs import ElectedNode, FrameworkPair
+from pymesos_simulation.removing import Remover
 from pymesos_simulation.resolvers import ResolverNode
 from pymesos_simulation.rude import RudeFramework
 from pymesos_simulation.strangers import Lodger, Snoop, Stranger, policy
@@ -52,6 +53,7 @@ class Cluster:
         self.editor: Editor | None = None
         self.setter: Setter | None = None
         self.keeper: volumes.Keeper | None = None
+        self.remover: Remover | None = None
         self.resolvers: list[ResolverNode] = []
         self.strangers: list[Node] = []  # whom the policy gives little or nothing
 
@@ -147,6 +149,8 @@ class Cluster:
         """A framework of which jobs have volumes, and somebody who gives some of these up."""
         framework = self.add_framework("framework-data", volumes.volume_jobs(), volumes.ROLE)
         self.keeper = volumes.Keeper(self.world, self.network, framework)
+        if volumes.removed_volumes(self.world):
+            self.remover = Remover(self.world, self.network, self.coordinator, framework)
 
     def add_resolver(self) -> None:
         """One more that follows what serves."""
@@ -228,7 +232,7 @@ class Cluster:
         yield from self.nodes
         yield from self.strangers
         yield from self.resolvers
-        people = (self.desk, self.editor, self.setter, self.keeper)
+        people = (self.desk, self.editor, self.setter, self.keeper, self.remover)
         yield from (person for person in people if person is not None)
 
     def end(self) -> None:

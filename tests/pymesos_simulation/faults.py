@@ -51,6 +51,7 @@ FAULTS = (
     "changed",
     "variable set",
     "volumes given up",
+    "volume removed",
     "config made anew",
     "agent ended",
     "torn down",

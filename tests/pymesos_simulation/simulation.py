@@ -24,7 +24,7 @@ from pymesos_simulation.rude import MANNERS
 from pymesos_simulation.scaling import scaled_jobs
 from pymesos_simulation.secrets import NAME
 from pymesos_simulation.variables import varied_jobs, varied_seed
-from pymesos_simulation.volumes import volume_seed
+from pymesos_simulation.volumes import removed_volumes, volume_seed
 from pymesos_simulation.world import World
 
 FAULTY_S = 240.0
@@ -224,7 +224,7 @@ def build_cluster(world: World) -> Cluster:
             cluster.add_rude(manner)
     if world.seed % DESK_EVERY == DESK_EVERY - 1:
         cluster.add_desk()
-    if world.seed % EDIT_EVERY in (0, 3):
+    if world.seed % EDIT_EVERY in (0, 3) or removed_volumes(world):
         cluster.add_editor()
     if varied_seed(world):
         cluster.add_setter()

@@ -1,8 +1,9 @@
 """Volumes in the weather: what was written is found again, wherever else there is room.
 
 A task begins elsewhere, without what it wrote, only where its volume says so (`migrate:
-lose_data`), somebody has asked for it (`restart --lose-volumes`), or the agent that has it was
-marked gone. No volume is in two tasks on one agent, and in the end none is in two at all.
+lose_data`), somebody has asked for it (`restart --lose-volumes`, `volumes remove`), or the agent
+that has it was marked gone. No volume is in two tasks on one agent, and in the end none is in two
+at all. What was removed is never found again, and whoever waits for it in vain begins anew.
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ def volume_seed(world: World) -> bool:
 def drained_volumes(world: World) -> bool:
     """Whether operators drain agents that have volumes."""
     return volume_seed(world) and world.seed % 2 == 0
+
+
+def removed_volumes(world: World) -> bool:
+    """Whether operators remove volumes."""
+    return volume_seed(world) and world.seed % 4 in (0, 3)
 
 
 def volume_jobs() -> list[Job]:

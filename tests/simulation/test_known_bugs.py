@@ -218,6 +218,11 @@ def delete_the_data_of_every_volume(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(session, "_on_set_reserved", set_reserved)
 
 
+def keep_the_data_of_what_is_removed(patch: pytest.MonkeyPatch) -> None:
+    """An agent forgets a volume, and leaves its folder for the next one of that id."""
+    patch.setattr(session, "volumes_of", lambda reserved: [])
+
+
 def never_look_at_an_agent_that_comes(patch: pytest.MonkeyPatch) -> None:
     """A daemon is where it was wanted when its job began."""
     patch.setattr(core_daemons, "look", lambda ctx: None)
@@ -1148,6 +1153,7 @@ BUGS: list[Patch] = [
     look_only_once_at_who_serves,
     replace_what_has_data_as_other_services,
     delete_the_data_of_every_volume,
+    keep_the_data_of_what_is_removed,
     take_what_is_not_measured_for_idle,
     look_out_for_no_agent,
     forget_the_executor_of_a_group,
@@ -1249,6 +1255,7 @@ FOUND_BY: dict[str, int] = {
     "give_any_port_for_a_host_port": 4,
     "give_secrets_of_any_task": 22,
     "keep_from_watchers_what_is_durable": 144,
+    "keep_the_data_of_what_is_removed": 87,
     "keep_unreported_tasks": 12,
     "keep_what_an_executor_held": 20,
     "keep_what_is_forgotten": 49,
