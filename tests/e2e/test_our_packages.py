@@ -69,7 +69,10 @@ class Shop:
         self.follow_the_page()
         for package in PACKAGES.values():
             if package.options is not None:
-                options = [word.replace("METRICS", self.metrics) for word in package.options]
+                options = [
+                    word.replace("METRICS", self.metrics).replace("HTTP", self.http)
+                    for word in package.options
+                ]
                 self.cli.ok("package", "install", package.name, "--role", ROLE, *options)
         self.upgraded = self.restarted = False
 
@@ -294,7 +297,8 @@ PACKAGES = {
         ),
         Used(
             "prometheus", "http", 1,
-            ("--set", "volume_mib=64", "--set", "masters=METRICS", "--set", "interval_s=1"),
+            ("--set", "volume_mib=64", "--set", "masters=METRICS", "--set", "interval_s=1",
+             "--set", "sd_url=HTTP/v1/sd"),
             lambda at: wait_until_measured(at[0]), lambda at: leads(at[0], MEASURED[0]), "1",
         ),
         Used(
@@ -361,6 +365,19 @@ def test_its_data_outlive_their_agent(shop: Shop, name: str) -> None:
             return False
 
     wait_for(f"{name} has its data", found, 120)
+
+
+def test_tasks_are_measured_at_ports_that_are_named_so(shop: Shop) -> None:
+    """Found by hand: each port of each task was asked, of ZooKeeper's ensemble, too."""
+    (where,) = shop.wait("prometheus")
+
+    def names() -> set[str]:
+        found = prometheus(where, "targets?state=active")["activeTargets"]
+        tasks = [one["discoveredLabels"] for one in found if one["scrapePool"] == "tasks"]
+        return {str(labels["__meta_pymesos_port_name"]) for labels in tasks}
+
+    wait_for("tasks are found", names, 30)
+    assert names() == {"http"}
 
 
 def test_it_goes_back_and_never_down_unasked(shop: Shop) -> None:

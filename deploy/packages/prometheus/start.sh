@@ -18,6 +18,7 @@ scrape() {  # NAME HOST:PORT,HOST:PORT
   - job_name: tasks
     http_sd_configs: [{url: "$SD_URL"}]
     relabel_configs:
+      - {source_labels: [__meta_pymesos_port_name], regex: "$SD_PORTS", action: keep}
       - {source_labels: [__meta_pymesos_ready], regex: "false", action: drop}
       - {source_labels: [__meta_pymesos_job], target_label: job_id}
       - {source_labels: [__meta_pymesos_job_task], target_label: task}

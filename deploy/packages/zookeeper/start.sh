@@ -1,5 +1,11 @@
 set -eu
 eval "own=\$HOST_$MYID"  # MYID is 1, 2 or 3
+for host in "$HOST_1" "$HOST_2" "$HOST_3"; do
+  getent ahosts "$host" >/dev/null || {
+    echo "$host, one of host_1 to host_3, is a name that leads nowhere from $own: give it in DNS or /etc/hosts" >&2
+    exit 1
+  }
+done
 echo "$MYID" > data/myid
 cat > zoo.cfg <<END
 tickTime=2000
