@@ -79,5 +79,5 @@ def _overlap_problem(overlap: Overlap, runs: Runs) -> str:
     waits = f", and {runs.queued.run_id} waits" if runs.queued is not None else ""
     return (
         f"its run {going.run_id} goes on{waits}, and its overlap is {overlap}: try again when that"
-        f" has ended, or stop it"
+        f" has ended, or end its tasks with `pymesos-cli kill`"
     )
