@@ -50,7 +50,7 @@ _BASH = """\
             compopt -o default
         elif [[ $type == 'plain' ]]; then
             COMPREPLY+=("$value")
-            if [[ $value == */ || $value == *: ]]; then compopt -o nospace; fi
+            if [[ $value == */ || $value == *: || $value == *= ]]; then compopt -o nospace; fi
         fi
     done
     return 0
@@ -148,6 +148,20 @@ def packages(
         own = own_repositories(ASK_S)
         names = {entry.name for one in own.all() for entry in own.index(one).entries}
         return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+    return []
+
+
+def package_options(
+    context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem[Any]]:
+    """Options of the package that was typed; of `update`, of the one that the job is called by."""
+    from pymesos_cli.packages.repositories import own_repositories
+
+    with _in_time(), redirect_stderr(io.StringIO()), contextlib.suppress(Exception):
+        own = own_repositories(ASK_S)
+        package = own.load(own.find(context.params.get("name") or context.params["job"]))
+        names = [f"{name}=" for name in package.options.known]
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
     return []
 
 
@@ -276,6 +290,15 @@ async def variables(cluster: Cluster, context: click.Context, _incomplete: str) 
         cluster, lambda _, stub: stub.ListVariables(request, timeout=ASK_S), patient=False
     )
     return [view.name for response in told for view in response.variables]
+
+
+@from_cluster
+async def left_volumes(cluster: Cluster, _: click.Context, _incomplete: str) -> Iterable[str]:
+    """Volumes that no task has."""
+    from pymesos_cli.jobs.volumes import all_volumes
+
+    found, _silent = await all_volumes(cluster)
+    return [volume.volume_id for volume in found if not volume.task_id]
 
 
 @from_cluster

@@ -8,11 +8,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pymesos_binpack.specs import PackageSpec
+from pymesos_cli.completing import package_options
 from pymesos_cli.errors import CliError
+from pymesos_cli.packages import repositories
 from pymesos_cli.packages.building import build, new_key, read_folder, read_key
 from pymesos_cli.packages.fetching import check_location
 from pymesos_cli.packages.index import (
@@ -415,6 +418,17 @@ class TestRepositories:
         own = Repositories(tmp_path / "config", 1.0)
         own.add("ours", str(tmp_path / "out"), key_text(key.public_key()))
         return own
+
+    def test_a_shell_is_offered_the_options_of_the_one_that_was_typed(
+        self, own: Repositories, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(repositories, "own_repositories", lambda timeout_s: own)
+        command = click.Command("install")
+        for params in ({"name": "ours/web"}, {"job": "web"}, {"name": "wob"}):
+            context = click.Context(command)
+            context.params = params
+            items = package_options(context, click.Option(["--set"]), "po")
+            assert [item.value for item in items] == ([] if "wob" in params.values() else ["port="])
 
     def test_the_latest_version_is_found(
         self, own: Repositories, tmp_path: Path, key: Ed25519PrivateKey

@@ -382,7 +382,13 @@ def list_volumes(settings: Settings, as_json: bool) -> None:
 
 
 @volumes.command("remove")
-@click.argument("volume_ids", nargs=-1, required=True, metavar="VOLUME...")
+@click.argument(
+    "volume_ids",
+    nargs=-1,
+    required=True,
+    metavar="VOLUME...",
+    shell_complete=completing.left_volumes,
+)
 @click.option("--role", default=None, help="Of which role, where several have one of that id.")
 @click.option("--host", default=None, help="Of which agent's host, where several have one.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

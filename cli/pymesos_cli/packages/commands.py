@@ -36,6 +36,7 @@ def _changing(command: Any) -> Any:
             multiple=True,
             metavar="NAME=VALUE",
             help="An option of the package, as `package show` lists them.",
+            shell_complete=completing.package_options,
         ),
         VERSION,
     ):
