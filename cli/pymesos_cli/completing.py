@@ -159,7 +159,8 @@ def package_options(
 
     with _in_time(), redirect_stderr(io.StringIO()), contextlib.suppress(Exception):
         own = own_repositories(ASK_S)
-        package = own.load(own.find(context.params.get("name") or context.params["job"]))
+        (typed,) = context.args  # as an option is being typed, no argument has been read
+        package = own.load(own.find(typed))
         names = [f"{name}=" for name in package.options.known]
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
     return []

@@ -376,7 +376,7 @@ def test_tasks_are_measured_at_ports_that_are_named_so(shop: Shop) -> None:
         tasks = [one["discoveredLabels"] for one in found if one["scrapePool"] == "tasks"]
         return {str(labels["__meta_pymesos_port_name"]) for labels in tasks}
 
-    wait_for("tasks are found", names, 120)  # it looks for them once a minute
+    wait_for("tasks are found", lambda: bool(names()), 120)  # it looks for them once a minute
     assert names() == {"http"}
 
 

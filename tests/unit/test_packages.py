@@ -8,13 +8,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
+from click.shell_completion import ShellComplete
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pymesos_binpack.specs import PackageSpec
-from pymesos_cli.completing import package_options
 from pymesos_cli.errors import CliError
+from pymesos_cli.main import main
 from pymesos_cli.packages import repositories
 from pymesos_cli.packages.building import build, new_key, read_folder, read_key
 from pymesos_cli.packages.fetching import check_location
@@ -423,12 +423,14 @@ class TestRepositories:
         self, own: Repositories, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(repositories, "own_repositories", lambda timeout_s: own)
-        command = click.Command("install")
-        for params in ({"name": "ours/web"}, {"job": "web"}, {"name": "wob"}):
-            context = click.Context(command)
-            context.params = params
-            items = package_options(context, click.Option(["--set"]), "po")
-            assert [item.value for item in items] == ([] if "wob" in params.values() else ["port="])
+
+        def offered(*typed: str) -> list[str]:
+            completing = ShellComplete(main, {}, "pymesos-cli", "_C")
+            return [item.value for item in completing.get_completions(["package", *typed], "po")]
+
+        assert offered("install", "ours/web", "--set") == ["port="]
+        assert offered("update", "web", "--set", "a=b", "--set") == ["port="]
+        assert offered("install", "wob", "--set") == []
 
     def test_the_latest_version_is_found(
         self, own: Repositories, tmp_path: Path, key: Ed25519PrivateKey
