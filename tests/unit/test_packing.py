@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -279,6 +281,58 @@ def test_policies_are_named_added_and_brought() -> None:
     ):
         with pytest.raises(PolicyError, match=says):
             read_policy(text)
+
+
+class Broken(Own):
+    """One of somebody's own that fails, where it is said to."""
+
+    fails = ""
+
+    def learn(self, workload: Workload) -> None:
+        """Nothing."""
+        if self.fails == "learn":
+            raise KeyError("cpus")
+
+    def score(self, pool: Pool, wanted: Shape, nodes: Ints, after: Holdings) -> Any:
+        """The last node."""
+        number = len(nodes)
+        given: dict[str, Callable[[], Any]] = {
+            "raises": lambda: 1 / 0,
+            "none": lambda: None,
+            "nan": lambda: np.full(number, np.nan),
+            "text": lambda: ["low"] * number,
+            "too few": lambda: np.zeros(0),
+            "too many": lambda: np.zeros(number + 1),
+            "one number": lambda: 0.0,
+            "a table": lambda: np.zeros((number, 1)),
+            "infinite": lambda: np.full(number, np.inf),
+            "": lambda: super(Broken, self).score(pool, wanted, nodes, after),
+        }
+        return given[self.fails]()
+
+
+@pytest.mark.parametrize(
+    ("fails", "is_said"),
+    [
+        ("learn", True), ("raises", True), ("none", True), ("nan", True), ("text", True),
+        ("too few", True), ("too many", True), ("one number", True), ("a table", True),
+        ("infinite", False), ("", False),
+    ],
+)  # fmt: skip
+def test_a_policy_of_somebodys_own_that_fails_costs_no_job(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: str, is_said: bool
+) -> None:
+    """Each job went into quarantine, for `shape mismatch`; in `learn` the framework ended."""
+    monkeypatch.setattr(Broken, "fails", fails)
+    text = f"{__name__}:Broken"
+    policy = read_policy(text)
+    for _ in range(2):
+        policy.learn(Workload.of([shape(1)]))
+        placement = Pool([node(1), node(1)], policy).choose(shape(1))
+        assert placement is not None and placement.node == (0 if fails else 1)
+    assert [record.message.startswith(f"the policy {text} has failed in") for record in
+            caplog.records] == [True] * is_said  # fmt: skip
+    assert text_of(policy) == text
 
 
 class TestBins:

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from pymesos_binpack.placement.packing.fragmentation import Fgd
+from pymesos_binpack.placement.packing.own import OwnPolicy
 from pymesos_binpack.placement.packing.patience import Patience
 from pymesos_binpack.placement.packing.pool import Floats, Holdings, Ints, Pool
 from pymesos_binpack.placement.packing.shape import Shape, Workload
@@ -172,9 +173,7 @@ def read_policy(text: str) -> Policy:
 
 def text_of(policy: Policy) -> str:
     """A policy as `read_policy` takes it, to be told to others; what is too long is cut."""
-    own = type(policy)
-    is_ours = own is Weighted or own in POLICIES.values()
-    text = policy.name if is_ours else f"{own.__module__}:{own.__qualname__}"
+    text = policy.text if isinstance(policy, OwnPolicy) else policy.name
     return text.encode()[:MAX_TOLD_BYTES].decode(errors="ignore")
 
 
@@ -219,4 +218,4 @@ def _named(name: str) -> Policy:
             f"{quoted(name)} is no policy: an object with the methods learn and score is expected,"
             f" as {Policy.__module__}.Policy has them"
         )
-    return made
+    return OwnPolicy(name, made, read_policy(DEFAULT_POLICY))
