@@ -16,6 +16,8 @@ from pymesos_cli.errors import EXIT_USAGE, CliError, NotFoundError
 from pymesos_cli.jobs.waiting import Waiting, ask_services
 from pymesos_cli.output import age, count_of, note, printable
 from pymesos_core.names import Found, Named, find, named_task, parse_task_id, run_of, without_asides
+from pymesos_core.reservations import volumes_of
+from pymesos_core.resources import from_proto
 from pymesos_core.states import is_terminal, state_name
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as jobs_pb
@@ -58,6 +60,15 @@ def about_agent(view: pb.AgentView) -> str:
     """What distinguishes it from others."""
     drain = f", {view.drain.state}" if view.drain.state else ""
     return f"host {view.info.address.hostname}, {view.state}{drain}, {count_of(view.tasks, 'task')}"
+
+
+def volumes_on(view: pb.AgentView) -> str:
+    """The volumes of which the data are lost with an agent, for people; empty: it has none."""
+    named = sorted({volume.id for _, volume in volumes_of(from_proto(view.total))})
+    if not named:
+        return ""
+    more = ", …" if len(named) > SHOWN else ""
+    return f"{count_of(len(named), 'volume')} ({printable(', '.join(named[:SHOWN]))}{more})"
 
 
 def about_framework(view: pb.FrameworkView) -> str:

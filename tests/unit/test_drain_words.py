@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from pymesos_cli import services
-from pymesos_cli.draining import leaving
+from pymesos_cli.draining import drains, leaving
+from pymesos_cli.operators import decisions
 from pymesos_proto.v1 import jobs_pb2, operator_pb2, types_pb2
 
 
@@ -106,3 +107,45 @@ async def test_a_framework_that_hangs_is_not_waited_for(monkeypatch: pytest.Monk
     monkeypatch.setattr(leaving, "ASK_S", 0.01)
     (reason,) = await leaving.reasons(cast(Any, None), [task("shop-0a1b2c3d.web.0.1")])
     assert "its framework has not answered in" in reason
+
+
+def agent(*volumes: str) -> operator_pb2.AgentView:
+    view = operator_pb2.AgentView(state="active", tasks=1)
+    view.info.agent_id, view.info.address.hostname = "a-1", "a"
+    for name in volumes:
+        view.total.extend(task("t", name).task_info.resources)
+    return view
+
+
+class Told:
+    """A cluster that takes every call."""
+
+    async def call(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("volumes", [(), ("shop.db.0.data",), ("b", "a")])
+async def test_data_that_go_with_an_agent_are_named_before(
+    volumes: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`drain --then-gone` said nothing of them, and `gone` asked for its tasks only."""
+
+    async def found(*_: Any, **__: Any) -> Any:
+        return agent(*volumes)
+
+    async def all_found(*_: Any) -> list[operator_pb2.AgentView]:
+        return [agent(*volumes)]
+
+    monkeypatch.setattr(decisions, "find_agent", found)
+    monkeypatch.setattr(decisions, "confirm", lambda _: None)
+    monkeypatch.setattr(drains, "find_agents", all_found)
+    named = {0: "", 1: "1 volume (shop.db.0.data)", 2: "2 volumes (a, b)"}[len(volumes)]
+    cluster = cast(Any, Told())
+    await decisions.mark_gone(cluster, "a", ask=True)
+    asked = capsys.readouterr().err
+    assert ("data of" in asked) == bool(named) and named in asked
+    for then_gone in (True, False):
+        await drains.drain(cluster, ["a"], 60.0, wait=False, then_gone=then_gone)
+        said = capsys.readouterr().err
+        assert ("with it the data of" in said) == (then_gone and bool(named))
+        assert not then_gone or named in said

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.draining import leaving
 from pymesos_cli.errors import EXIT_FAILED, CliError
-from pymesos_cli.finding import find_agents
+from pymesos_cli.finding import find_agents, volumes_on
 from pymesos_cli.output import count_of, note
 from pymesos_core.text import duration
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -50,6 +50,8 @@ async def drain(
     await cluster.call(lambda stub, timeout_s: stub.DrainAgents(request, timeout=timeout_s))
     for view in views:
         print(f"draining agent {_name(view)}, {count_of(view.tasks, 'task')}", flush=True)
+        if then_gone and (lost := volumes_on(view)):
+            note(f"  with it the data of {lost} are lost, unless `activate` cancels that in time")
     if wait:
         await _wait(cluster, _ids(views))
     else:

@@ -10,6 +10,7 @@ from pymesos_cli.finding import (
     find_agent,
     find_framework,
     find_task,
+    volumes_on,
 )
 from pymesos_cli.jobs.hosted import hosted_jobs
 from pymesos_cli.output import count_of, note
@@ -59,7 +60,8 @@ async def mark_gone(cluster: Cluster, text: str, *, ask: bool) -> None:
     who = f"{view.info.agent_id} ({about_agent(view)})"
     given_up = f"{count_of(view.tasks, 'task')} of it given up"
     if ask:
-        note(f"agent {who}: it can never come back under its id, with {given_up}.")
+        data = f", and the data of {lost} lost" if (lost := volumes_on(view)) else ""
+        note(f"agent {who}: it can never come back under its id, with {given_up}{data}.")
         confirm("Go on?")
     request = pb.MarkAgentGoneRequest(agent_id=view.info.agent_id)
     await cluster.call(lambda stub, timeout_s: stub.MarkAgentGone(request, timeout=timeout_s))
