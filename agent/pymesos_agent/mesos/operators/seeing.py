@@ -140,6 +140,7 @@ def _cut(text: str) -> str:
 
 
 def _view(task: Task) -> TaskView:
+    """A task, without what its executor has sent with its status, as in Mesos."""
     view = TaskView(
         framework_id=task.framework_id,
         task_info=task.info,
@@ -151,11 +152,12 @@ def _view(task: Task) -> TaskView:
     latest = task.unacknowledged[-1] if task.unacknowledged else task.acknowledged
     if latest is not None:
         view.status.CopyFrom(latest)
+        view.status.ClearField("data")
     return view
 
 
 def _view_of_record(record: agent_pb.TaskRecord) -> TaskView:
-    return TaskView(
+    view = TaskView(
         framework_id=record.framework_id,
         task_info=record.task_info,
         state=record.state,
@@ -165,6 +167,9 @@ def _view_of_record(record: agent_pb.TaskRecord) -> TaskView:
         status=record.status if record.HasField("status") else None,
         completed=True,
     )
+    if view.HasField("status"):
+        view.status.ClearField("data")
+    return view
 
 
 def frameworks(state: AgentState, seen: list[Seen]) -> Iterator[tuple[mesos.FrameworkInfo, bool]]:
