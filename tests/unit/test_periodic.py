@@ -430,6 +430,7 @@ class TestJobFiles:
             ({"schedule": "* * * *"}, "has 4 fields"),
             ({"schedule": "99 * * * *"}, "Bad minute; expected are a minute from 0 to 59"),
             ({"schedule": "* * * * * *"}, "has 6 fields"),
+            ({"schedule": "@daily"}, "were expected, as in '0 0 * * *'"),
             ({"schedule": "0 0 31 2 *"}, "cannot be read"),
             ({"time_zone": "Mars/Olympus"}, "'Mars/Olympus' is not known"),
             ({"time_zone": "../../etc/passwd"}, "expected: the name of a time zone"),

@@ -18,6 +18,18 @@ FIELDS = 5
 ANY_TIME = datetime(2024, 1, 1, tzinfo=UTC)  # from which a schedule has to be due some time
 
 
+# Of crontab(5), which not every cron has.
+NICKNAMES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+
+
 class ScheduleError(ValueError):
     """A schedule that cannot be: the message says what was expected."""
 
@@ -45,7 +57,8 @@ def check_schedule(schedule: str, time_zone: str) -> None:
     if len(schedule.split()) != FIELDS:
         raise ScheduleError(
             f"schedule: {schedule[:64]!r} has {len(schedule.split())} fields: minute, hour, day of"
-            f" the month, month, and day of the week were expected, as in '*/15 * * * *'"
+            f" the month, month, and day of the week were expected, as in"
+            f" {NICKNAMES.get(schedule.strip().lower(), '*/15 * * * *')!r}"
         )
     try:
         next(CronSim(schedule, ANY_TIME.astimezone(zone)))
