@@ -861,6 +861,33 @@ class TestAgents:
         h.write()
         assert h.core.state.agents["a"].connection_id == 104
 
+    def test_the_files_of_an_agent_on_another_machine_are_no_agent(self, h: MasterHarness) -> None:
+        """Two machines of one image ended each other's streams, and lost each other's tasks."""
+
+        def register(connection_id: int, ip: str, boot_id: str) -> None:
+            info = pb.AgentInfo(
+                agent_id="a",
+                address=pb.Address(hostname=f"at-{ip}", ip=ip, port=9),
+                resources=resources.to_proto(resources.parse("cpus:4;mem:4096")),
+            )
+            h.feed(ev.AgentRegistering(connection_id, info, f"i{connection_id}", boot_id=boot_id))
+
+        register(101, "10.0.0.1", "b")
+        assert h.agent_inbox[101][0].HasField("registered")
+        for _ in range(2):
+            register(102, "10.0.0.2", "c")
+            said = h.agent_inbox[102][-1].refused.message
+            assert "agent a is connected from another machine, at-10.0.0.1 (10.0.0.1)" in said
+            assert "was its --work-dir copied?" in said
+        assert h.core.state.agents["a"].connection_id == 101 and 101 not in h.closed
+        register(103, "10.0.0.3", "b")  # it has another address, and runs on
+        assert h.core.state.agents["a"].connection_id == 103
+        register(104, "10.0.0.3", "d")  # its machine was started again
+        assert h.core.state.agents["a"].connection_id == 104
+        h.feed(ev.AgentDisconnected(104))
+        register(105, "10.0.0.4", "e")  # its disk has moved
+        assert h.core.state.agents["a"].connection_id == 105
+
     def test_only_so_many_lost_agents_are_kept(self) -> None:
         h = MasterHarness(Config(max_lost_agents=2, agent_removal_interval_s=0.001))
         lost = [h.agent_id(h.agent()) for _ in range(4)]

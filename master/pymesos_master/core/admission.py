@@ -68,6 +68,9 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     if _is_late(ctx, event):
         refuse_agent(ctx, event.connection_id, f"agent {agent_id} has registered again since")
         return
+    if known is not None and (problem := _elsewhere_problem(ctx, event, known)):
+        refuse_agent(ctx, event.connection_id, problem)
+        return
     info = pb.AgentInfo()
     info.CopyFrom(event.info)
     info.agent_id = agent_id or next(ctx.agent_ids)
@@ -144,6 +147,27 @@ def _is_late(ctx: Context, event: AgentRegistering) -> bool:
         and bool(event.boot_id)
         and latest.boot_id == event.boot_id
         and event.mono_s < latest.mono_s
+    )
+
+
+def _elsewhere_problem(ctx: Context, event: AgentRegistering, known: Agent) -> str | None:
+    """Why it is not the agent that it says it is: that is connected from another machine.
+
+    Images of machines are made with the files of an agent in them. Two that are taken for one would
+    end each other's streams, and lose each other's tasks, for ever. Who has moved to another
+    machine is taken in once the first is not connected any more.
+    """
+    latest = ctx.state.registrations.get(known.agent_id)
+    if latest is None or latest.connection_id not in ctx.state.agent_by_connection:
+        return None
+    connected, other = known.info.address, event.info.address
+    if connected.ip == other.ip or not latest.boot_id or not event.boot_id:
+        return None
+    if latest.boot_id == event.boot_id:
+        return None
+    return (
+        f"agent {known.agent_id} is connected from another machine, {connected.hostname}"
+        f" ({connected.ip}): was its --work-dir copied? Empty that here, and this is a new agent"
     )
 
 
