@@ -7,13 +7,14 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_cli.errors import EXIT_NO_MASTER, CliError
 from pymesos_cli.jobs import preemptible
-from pymesos_cli.jobs.foreseen import where_they_go
+from pymesos_cli.jobs.foreseen import agents_to_plan, told, where_they_go
 from pymesos_cli.jobs.preemptible import UNKNOWN, Running, of_views, running_tasks
 from pymesos_cli.jobs.versions import becomes
 from pymesos_core.resources import parse, to_proto
@@ -253,3 +254,43 @@ def test_a_daemon_goes_to_each_agent_that_meets_its_constraints() -> None:
         "web: would go now: 1 on a",
         "web: 1 instance would wait: on b: needs 1 cpus, the most that is free is 0 cpus",
     ]
+
+
+# What a framework has planned itself.
+
+
+def test_what_a_framework_plans_is_told_in_the_same_words() -> None:
+    answer = pb.ApplyJobResponse(where_note="not looked at: 2 agents")
+    web = answer.where.add(task_name="web", waiting=1, why="needs 2 cpus", preempting=2)
+    web.places.add(hostname="a", instances=3)
+    for name, host in (("w.0", "b"), ("w.1", "c")):
+        web.preempted.add(job_id="low-1", name=name, hostname=host, priority=4)
+    answer.where.add(task_name="never", never=True, why="2 new instances could start on no agent")
+    answer.where.add(task_name="stays")
+    assert told(answer) == [
+        "never: 2 new instances could start on no agent",
+        "web: would go now: 3 on a",
+        "web: 2 tasks would be preempted for 2 instances:",
+        "  of low-1 (priority 4): w.0 on b, w.1 on c",
+        "web: 1 instance would wait: needs 2 cpus",
+        "not looked at: 2 agents",
+    ]
+    web.ClearField("preempted")
+    assert "web: others would be preempted for 2 instances" in told(answer)
+
+
+async def test_only_what_a_plan_looks_at_is_sent_and_nothing_where_nobody_may_look() -> None:
+    async def listed() -> list[operator_pb2.AgentView]:
+        return [agent("a", "cpus:4;mem:999", tasks=7), operator_pb2.AgentView(state="gone")]
+
+    async def denied() -> list[operator_pb2.AgentView]:
+        raise CliError("denied")
+
+    async def nowhere() -> list[operator_pb2.AgentView]:
+        raise CliError("no master", EXIT_NO_MASTER)
+
+    (view,), left_out = await agents_to_plan(cast(Any, SimpleNamespace(agents=listed)))
+    assert (view.info.agent_id, view.tasks, left_out) == ("a", 0, 0)
+    assert await agents_to_plan(cast(Any, SimpleNamespace(agents=denied))) == ([], 0)
+    with pytest.raises(CliError, match="no master"):
+        await agents_to_plan(cast(Any, SimpleNamespace(agents=nowhere)))

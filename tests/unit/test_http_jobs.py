@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pymesos_binpack.restoring import Quarantined
+from pymesos_core import planned_agents
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
 from pymesos_core.security.gate import open_gate
@@ -18,7 +19,6 @@ from pymesos_master.core import events as ev
 from pymesos_master.http import openapi
 from pymesos_master.http.answering import Answering
 from pymesos_master.http.routes import ROUTES
-from pymesos_master.services import jobs_relay
 from pymesos_master.services.access_tokens import AccessTokens
 from pymesos_master.services.jobs_asked import JobsCalls
 from pymesos_master.services.jobs_relay import JobsRelay
@@ -418,7 +418,7 @@ class TestWhatIf:
     ) -> None:
         for cpus in (1, 8, 2):
             world.master.agent(f"cpus:{cpus};mem:4096")
-        monkeypatch.setattr(jobs_relay, "AGENTS_BYTES", 100)
+        monkeypatch.setattr(planned_agents, "AGENTS_BYTES", 100)
         said = await self.ask(world, self.task("web", 8, 1))
         assert said["where_note"] == "not looked at: 2 agents"
         assert said["where"][0]["places"], "the largest is"

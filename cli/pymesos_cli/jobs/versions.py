@@ -11,7 +11,7 @@ from pymesos_binpack.specs import Job
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import EXIT_FAILED, EXIT_NO_MASTER, EXIT_USAGE, CliError, NotFoundError
 from pymesos_cli.interrupts import run_interruptibly
-from pymesos_cli.jobs.foreseen import where_they_go
+from pymesos_cli.jobs.foreseen import agents_to_plan, told, where_they_go
 from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held
 from pymesos_cli.jobs.preemptible import Running, running_tasks
@@ -66,12 +66,16 @@ async def apply_job(cluster: Cluster, job: Job, asked: Apply) -> int:
         keep_counts=asked.keep_counts,
         rerun=asked.rerun,
     )
+    if asked.plan and job.preempt:
+        agents, request.agents_left_out = await agents_to_plan(cluster)
+        request.agents.extend(agents)
     async with service(cluster, serves) as stub:
         answer = await stub.ApplyJob(request, timeout=cluster.timeout_s)
     _show_plan(job.name, answer, planned=asked.plan)
     if asked.plan:
         if answer.changed:
-            for line in await _where(cluster, serves, job, answer):
+            lines = told(answer) if answer.where else await _where(cluster, serves, job, answer)
+            for line in lines:
                 print(f"  {line}")
         return EXIT_FAILED if answer.changed else 0
     if asked.wait:

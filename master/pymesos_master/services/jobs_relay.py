@@ -17,6 +17,7 @@ from pymesos_core.addresses import AddressError, HostPort, parse_host_port
 from pymesos_core.caller import Caller
 from pymesos_core.following import CALLER_KEY, describe, leader_of, says_that_nobody_leads
 from pymesos_core.names import Named, find
+from pymesos_core.planned_agents import that_fit, to_plan
 from pymesos_core.relaying import answer_type, relay_request
 from pymesos_core.security.identities import Kind, name_in
 from pymesos_core.serving_jobs import START_IT, nobody_takes, not_connected, silent_text, takers
@@ -39,7 +40,6 @@ RETRY_S = 0.2
 MAX_JUMPS = 50  # instances may name each other while none leads
 MOST_AT_ONCE = 8  # frameworks, for one caller
 PAGE_BYTES = 512 * 1024  # joined from several frameworks, unless one alone has more
-AGENTS_BYTES = 384 * 1024  # that a plan is made over, beside the job in a message
 MOST_PAGES = 100  # of the jobs of a name, of one framework
 MOST_PAGES_BYTES = 16 << 20  # of the same
 MOST_NAMED = 10  # of jobs, in a sentence
@@ -146,7 +146,7 @@ class JobsRelay:
             while True:
                 asked = pb.ListAgentsRequest(page=page)
                 answer = await self._operators.ask("Operator.ListAgents", asked, caller)
-                views += (_to_plan(view) for view in answer.agents if view.state == "active")
+                views += (to_plan(view) for view in answer.agents if view.state == "active")
                 if not answer.next_page_token:
                     break
                 page.page_token = answer.next_page_token
@@ -154,7 +154,7 @@ class JobsRelay:
             if error.code is not Code.PERMISSION_DENIED:
                 raise
             return [], 0
-        return await in_thread(_that_fit, views)
+        return await in_thread(that_fit, views)
 
     async def find(
         self, caller: Caller, text: str, named: str = ""
@@ -336,36 +336,6 @@ class JobsRelay:
                 page.next_token = f"{views[number + 1].info.framework_id}/"
                 break
         return page
-
-
-def _to_plan(view: pb.AgentView) -> pb.AgentView:
-    """What of an agent a plan looks at."""
-    made = pb.AgentView(state=view.state, allocated=view.allocated, total=view.total)
-    made.info.agent_id = view.info.agent_id
-    made.info.address.hostname = view.info.address.hostname
-    made.info.attributes.extend(view.info.attributes)
-    made.info.runtimes.extend(view.info.runtimes)
-    made.info.capabilities.extend(view.info.capabilities)
-    if view.HasField("drain"):
-        made.drain.state = view.drain.state
-    return made
-
-
-def _that_fit(views: list[pb.AgentView]) -> tuple[list[pb.AgentView], int]:
-    """Return those with most cpus free that fit into one message, and how many do not."""
-    kept: list[pb.AgentView] = []
-    left_bytes = AGENTS_BYTES
-    for view in sorted(views, key=_free_cpus, reverse=True):
-        left_bytes -= view.ByteSize() + 8
-        if left_bytes < 0:
-            break
-        kept.append(view)
-    return kept, len(views) - len(kept)
-
-
-def _free_cpus(view: pb.AgentView) -> float:
-    total = sum(one.scalar for one in view.total if one.name == "cpus")
-    return total - sum(one.scalar for one in view.allocated if one.name == "cpus")
 
 
 def _why(error: CallError) -> str:
