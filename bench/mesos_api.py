@@ -10,8 +10,10 @@ sends is put together before, and what it is told is read afterwards, and only c
 - acknowledgements_per_s: one ACKNOWLEDGE for each update.
 - reconciliations_per_s: tasks that a RECONCILE names, until all are answered.
 - state_per_s, large_state_per_s: `/state`, without tasks and with all of those.
-- cpu_us: the master's CPU for one of each, with the updates and offers that follow meanwhile. On a
-  machine that others use too only this can be compared.
+- cpu_us: the master's CPU for one of each, with the updates and offers that follow meanwhile, and
+  per_cpu_s: how many that is in a second of CPU, which is what the master alone could do. The
+  client and the agents use another core. On a machine that others use too only these two can be
+  compared.
 """
 
 from __future__ import annotations
@@ -250,7 +252,11 @@ class Found:
     def medians(self) -> dict[str, Any]:
         """The medians of the turns; of CPU, whose clock ticks each 10 ms, the means."""
         out: dict[str, Any] = {n: round(statistics.median(v), 1) for n, v in self.per_s.items()}
-        return out | {"cpu_us": {n: round(statistics.mean(v)) for n, v in self.cpu_us.items()}}
+        cpu_us = {n: statistics.mean(v) for n, v in self.cpu_us.items()}
+        return out | {
+            "cpu_us": {n: round(used) for n, used in cpu_us.items()},
+            "per_cpu_s": {n: round(1e6 / used) for n, used in cpu_us.items() if used},
+        }
 
 
 async def measure(
@@ -350,6 +356,7 @@ def main(agents: int, accepts: int, tasks: int, turns: int, as_json: bool) -> No
         return
     for name in (to.name.lower() for to in Media):
         cpu_us = result[name].pop("cpu_us")
+        del result[name]["per_cpu_s"]
         for what, value in result[name].items():
             used = cpu_us.get(what.removesuffix("_per_s"), "")
             print(f"{name:10} {what:26} {value:>10,.1f} {used:>7}")
