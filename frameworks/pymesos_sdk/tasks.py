@@ -21,6 +21,7 @@ def take_ports(resources: Resources, number: int, start: int = 0) -> tuple[Inter
 
     Raises ValueError when there are fewer.
     """
+    number = _whole_ports(number)
     intervals = resources.ranges.get("ports", ())
     available = count(intervals)
     if number > available:
@@ -51,6 +52,8 @@ def draw(resources: Resources, scalars: Mapping[str, int]) -> Resources:
     kinds = _drawn_from(resources)
     out = EMPTY
     for name, needed in scalars.items():
+        if needed < 0 or needed % 1:
+            raise ValueError(f"{name} is {needed}; thousandths are expected: 500 is half of one")
         left = needed
         alone = [(tag, bag) for tag, bag in kinds if bag.scalar(name) >= needed][:1]
         for tag, bag in alone or kinds:
@@ -64,7 +67,7 @@ def draw(resources: Resources, scalars: Mapping[str, int]) -> Resources:
 
 def draw_ports(resources: Resources, number: int) -> Resources:
     """Draw ports, reserved ones first. Raises ValueError when there are fewer."""
-    out, left = EMPTY, number
+    out, left = EMPTY, (number := _whole_ports(number))
     for tag, bag in _drawn_from(resources):
         taken = min(left, count(bag.ranges.get("ports", ())))
         if taken:

@@ -10,10 +10,11 @@ from typing import Any, cast
 import pytest
 
 from pymesos_core.clock import Now
+from pymesos_core.resources import parse
 from pymesos_core.store import Change, Store
 from pymesos_proto.v1 import scheduler_pb2 as spb
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import Driver, Room, Scheduler
+from pymesos_sdk import Driver, Room, Scheduler, draw, draw_ports, take_ports
 from pymesos_sdk.callbacks import tell
 from pymesos_sdk.core import Blocked, Connected, Disconnect, DriverCore, MasterSaid, Tick
 from pymesos_sdk.executor import Executor, ExecutorDriver
@@ -199,6 +200,19 @@ def test_more_of_a_task_that_is_no_text_or_no_number(wrong: dict[str, Any], says
     room = Room(pb.Offer(resources=[]))
     with pytest.raises((TypeError, ValueError), match=says):
         room.make_task(**{"task_id": "t", "command": "true", "cpus": 0, "mem": 0, **wrong})
+
+
+def test_amounts_that_nobody_can_draw() -> None:
+    """Half a thousandth was asked of the master, and less than nothing was drawn."""
+    offered = parse("cpus:4;ports:[1-9]")
+    for amount in (-1000, 0.5):
+        wrong: Any = {"cpus": amount}
+        with pytest.raises(ValueError, match="thousandths are expected: 500 is half of one"):
+            draw(offered, wrong)
+    for number in (-1, 1.5, 10**6):
+        for take in (cast(Any, take_ports), cast(Any, draw_ports)):
+            with pytest.raises(ValueError, match="a whole number from 0 to 65535 is expected"):
+                take(offered, number)
 
 
 def test_a_framework_that_blocks_takes_no_master_for_silent(
