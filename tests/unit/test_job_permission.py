@@ -216,6 +216,17 @@ class TestOfSeveralRoles:
         decided = asyncio.run(of.decided(call, f"Jobs.{method}", request_))
         assert f"may not {Verb(verb).words} in the role test" in (decided.problem or "")
 
+    @pytest.mark.parametrize(
+        ("job_id", "role"), [("j-prod", "prod"), ("j-test", "*"), ("none", "*")]
+    )
+    def test_a_denial_names_the_role_of_a_job_that_one_may_read(
+        self, job_id: str, role: str
+    ) -> None:
+        of = self.of_jobs("{who: operator/ci, do: [read], role: prod}")
+        call: Any = SimpleNamespace(caller=CI)
+        decided = asyncio.run(of.decided(call, "Jobs.StopJob", pb.StopJobRequest(job_id=job_id)))
+        assert f"may not stop in the role {role}: no rule" in (decided.problem or "")
+
     def test_a_new_job_is_of_the_role_that_its_document_says(self) -> None:
         of = self.of_jobs("{who: operator/ci, do: [submit], role: new}")
         task = {"name": "t", "command": "x"}

@@ -103,8 +103,18 @@ class Asked:
         if NEEDS[name].of is Object.CLUSTER:
             return self._decided(call, verb, "")
         in_some = self._decided_in_some(call, verb)
-        role = await self._role_of(request) if in_some.allowed else None
+        if not in_some.allowed:
+            return self._named_denied(call, verb, request) or in_some
+        role = await self._role_of(request)
         return in_some if role is None else self._decided(call, verb, role)
+
+    def _named_denied(self, call: Call, verb: Verb, request: Any) -> Decision | None:
+        """The denial that names the role of what a request names, if its caller may read there."""
+        role = self._role_of_known(request)
+        if role is None or role not in self._readable(call):
+            return None
+        made = self._decided(call, verb, role)
+        return None if made.allowed else made
 
     async def _role_of(self, request: Any) -> str | None:
         """The role of what a request names; None if that is nothing, or nothing that is known."""
@@ -114,6 +124,10 @@ class Asked:
             return None
         if role := getattr(request, "role", ""):
             return str(role)
+        return self._role_of_known(request)
+
+    def _role_of_known(self, request: Any) -> str | None:
+        """The role of the job that a request names, or of its task; None: none that is known."""
         core = self.binpack.core
         instance = core.instance_of(main_task_id(getattr(request, "task_id", "")))
         job_id = instance.job_id if instance is not None else getattr(request, "job_id", "")
