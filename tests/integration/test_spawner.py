@@ -182,6 +182,40 @@ def test_a_process_is_the_same_either_way(folder: Path, spawner: Heard) -> None:
     assert "PYMESOS_SANDBOX" not in out
 
 
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A cgroup of version 2, of any controllers or none."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    found = [Path(path) for _, path, kind, *_ in mounts if kind == "cgroup2"]
+    if not found or not os.access(found[0], os.W_OK) or os.geteuid() != 0:
+        pytest.skip("no cgroups of version 2 can be made here: be root where /proc/mounts has some")
+    made = found[0] / f"pymesos-test-{os.getpid()}"
+    made.mkdir()
+    yield made
+    made.rmdir()
+
+
+def test_it_is_in_its_group_of_version_2(folder: Path, spawner: Heard, group: Path) -> None:
+    """The spawner forks into it; a fork of the supervisor joins it, which takes longer."""
+    spec = spec_in(folder) | {"argv": ["/bin/grep", "^0:", "/proc/self/cgroup"]}
+    spec["cgroups"] = [str(group / "cgroup.procs")]
+    said, status, out, err = both(spec, spawner)
+    assert (said, status, err) == ("", 0, "")
+    assert out == f"0::/{group.name}\n"
+    (spec_in_none := dict(spec))["cgroups"] = [str(folder / "procs")]
+    assert result(spec_in_none, spawner.start)[2] != out, "the next is in no other's"
+
+
+def test_what_is_no_group_of_version_2_is_joined(folder: Path, spawner: Heard) -> None:
+    spec = spec_in(folder)
+    (folder / "cgroup.procs").touch()
+    spec["cgroups"] = [str(folder / "cgroup.procs")]
+    assert both(spec, spawner)[0] == ""
+    assert (folder / "cgroup.procs").read_text() == "0"
+    spec["cgroups"] = ["/absent/cgroup.procs"]
+    assert both(spec, spawner)[0] == "cannot join its cgroup: No such file or directory"
+
+
 @pytest.mark.parametrize("argv", [["env"], ["absent"], ["/absent"], ["/etc/passwd"], ["./sandbox"]])
 @pytest.mark.parametrize("path", [None, "", "/absent:/usr/bin:/bin", "LOCKED", "/bin:LOCKED"])
 def test_programs_are_found_the_same_way(

@@ -14,6 +14,9 @@
  * changed there is changed here. That descriptor closes as the program is executed, and not before
  * the answer is there.
  *
+ * Where its only cgroup is one of version 2, the new process is born there (CLONE_INTO_CGROUP), as no
+ * Python program can have it.
+ *
  * Until the new process is the task's user it has nothing of the task's but bytes: this program has
  * an empty environment, and searches for the task's program as late as becoming.py does. It ends
  * with the supervisor, when its standard input does.
@@ -38,9 +41,12 @@
 
 #define MAX_REQUEST_BYTES (64 * 1024) /* as in spawning.py, which asks for nothing larger */
 #define DEFAULT_PATH "/bin:/usr/bin"  /* as os.defpath */
+#define PROCS "/cgroup.procs"         /* by which a cgroup of version 2 is joined */
+#define INTO_CGROUP 0x200000000ULL    /* CLONE_INTO_CGROUP, since Linux 5.7 */
 
 static int error_fd = -1;
 static const char *step = "read its request";
+static int is_in_its_group; /* the new process was born in its cgroup */
 
 static void give_up(int error)
 {
@@ -112,7 +118,10 @@ static void join_groups(void)
 {
     step = "join its cgroup";
     for (size_t left = count(); left > 0; left--) {
-        int procs = open(text(), O_WRONLY | O_CLOEXEC);
+        char *path = text();
+        if (is_in_its_group)
+            continue;
+        int procs = open(path, O_WRONLY | O_CLOEXEC);
         check(procs);
         check((int)write(procs, "0", 1));
         close(procs);
@@ -282,6 +291,53 @@ static ssize_t receive(void)
     return got;
 }
 
+/* The folder of the only cgroup of a request, if that is one of version 2; below 0: there is none. */
+static int only_group(char *said, size_t bytes)
+{
+    char folder[4096];
+    char *path = said + 2, *nul = bytes > 2 ? memchr(path, 0, bytes - 2) : NULL;
+    if (nul == NULL || memcmp(said, "1", 2) != 0)
+        return -1;
+    size_t length = nul - path, name = strlen(PROCS);
+    if (length <= name || length >= sizeof folder || strcmp(nul - name, PROCS) != 0)
+        return -1;
+    *(char *)mempcpy(folder, path, length - name) = 0;
+    return open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Fork into a cgroup: who joins one by itself takes a lock of the whole machine, which may take the
+ * kernel 16 ms. Below 0: it cannot be done here, and the new process has to join. */
+static int64_t fork_into(int group)
+{
+    int64_t pid = -1;
+#ifdef SYS_clone3
+    /* As clone_args of linux/sched.h; with CLONE_PARENT the signal of our own end is its, too. */
+    struct {
+        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+            set_tid_size, cgroup;
+    } how = {.flags = CLONE_PARENT | INTO_CGROUP, .cgroup = group};
+    is_in_its_group = 1;
+    pid = syscall(SYS_clone3, &how, sizeof how);
+    if (pid != 0)
+        is_in_its_group = 0;
+#endif
+    return pid;
+}
+
+/* Fork, into the cgroup if there is but one of version 2. */
+static int64_t new_process(char *said, size_t bytes)
+{
+    int group = only_group(said, bytes);
+    int64_t pid = group < 0 ? -1 : fork_into(group);
+    if (pid < 0)
+        pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+    if (pid < 0)
+        pid = -errno;
+    if (pid != 0 && group >= 0)
+        close(group);
+    return pid;
+}
+
 int main(void)
 {
     prctl(PR_SET_NAME, "pymesos-spawner");
@@ -296,11 +352,9 @@ int main(void)
         if (bytes <= 0)
             return bytes < 0;
         if (error_fd >= 0) {
-            pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+            pid = new_process(request, bytes);
             if (pid == 0)
                 become(request, bytes);
-            if (pid < 0)
-                pid = -errno;
         }
         explicit_bzero(request, bytes); /* environments hold secrets */
         if (write(0, &pid, sizeof pid) != sizeof pid)
