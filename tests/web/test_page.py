@@ -170,6 +170,15 @@ def test_keys(seen: Seen) -> None:
     page.wait_for_url("**/tasks?completed=true&search=crash")
 
 
+def test_what_was_found_is_gone_to(seen: Seen) -> None:
+    page = seen.open("/")
+    page.get_by_role("button", name="Search everything").click()
+    page.keyboard.type("agent-2")
+    page.locator("dialog.palette li a").first.click()
+    expect(page.locator("main h1")).to_have_text("agent-2")
+    expect(page.locator("dialog")).to_have_count(0)
+
+
 def test_the_switch_of_colours(seen: Seen) -> None:
     seen.page.emulate_media(color_scheme="light")
     page = seen.open("/")

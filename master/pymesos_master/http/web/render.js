@@ -133,7 +133,8 @@ function set(element, name, value, before) {
       if (before?.[one] !== value[one]) element.style.setProperty(one, String(value[one]));
     }
   } else if (name.startsWith("on")) {
-    if (value !== before) /** @type {any} */ (element)[name] = value ?? null;
+    // What it returns is nothing to the browser, which would take false for `preventDefault`.
+    if (value !== before) /** @type {any} */ (element)[name] = value ? (/** @type {Event} */ event) => void value(event) : null;
   } else if (name === "value" || name === "checked" || name === "indeterminate") {
     // What somebody is typing stays.
     if (value !== before && !(name === "value" && element === document.activeElement)) {
