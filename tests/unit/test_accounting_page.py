@@ -86,8 +86,8 @@ async def test_jobs_and_what_is_of_none(capsys: pytest.CaptureFixture[str]) -> N
 async def test_a_framework_makes_no_formula(capsys: pytest.CaptureFixture[str]) -> None:
     lines = (await shown(capsys, "framework", as_csv=True)).splitlines()
     assert lines[0].startswith("day,role,framework,job,rest,asked_cpu_hours,asked_mem_gib_hours")
-    assert lines[1] == ",,'=spark,,False,8.000000,16.000000,4.000000,0.000000,0.000000"
-    assert lines[-1] == ",,,,True,0.000000,0.000000,0.000000,6.000000,4.000000"
+    assert lines[1] == ",,'=spark,,false,8.000000,16.000000,4.000000,0.000000,0.000000"
+    assert lines[-1] == ",,,,true,0.000000,0.000000,0.000000,6.000000,4.000000"
 
 
 async def test_json_says_null_of_what_it_is_not_of() -> None:

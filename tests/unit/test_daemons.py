@@ -458,7 +458,7 @@ def test_it_is_told_where_it_is_wanted_and_which_agents_it_is_not_for(h: Binpack
     }
     assert view.examples[0].why.startswith("disk:IS:ssd: ")
     assert [*daemon_lines(jobs_pb2.JobView(daemons=[view]))] == [
-        "t: 1 of 2 run, one on each agent; 1 of the 3 agents that are known are not eligible",
+        "t: 1 of 2 run, one on each agent; not eligible: 1 of 3 known agents",
         f"  a: {view.examples[0].why}",
     ]
     new = jobs_pb2.DaemonView(task_name="t", wanted=2, running=2)

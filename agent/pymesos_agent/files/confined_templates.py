@@ -26,9 +26,12 @@ from pymesos_agent.files.confining import become
 
 NOBODY = (65534, 65534, ())
 CPU_S = 1
-MEM_BYTES = 64 * 1024 * 1024  # beside what the program itself takes
-MAX_OUTPUT_BYTES = 1024 * 1024
-TOO_MUCH = json.dumps({"error": f"it takes more than {MEM_BYTES} bytes of memory to be rendered"})
+MIB = 1024 * 1024
+MEM_BYTES = 64 * MIB  # beside what the program itself takes
+MAX_OUTPUT_BYTES = MIB
+TOO_MUCH = json.dumps(
+    {"error": f"it takes more than {MEM_BYTES // MIB} MiB of memory to be rendered"}
+)
 TEMPLATE = "<template>"
 # What is imported where it is used first, which is too late for a template.
 FIRST = (
@@ -92,7 +95,7 @@ def render(
         for piece in environment.from_string(template).generate(**context):
             size_bytes += len(piece.encode("utf-8", "surrogatepass"))
             if size_bytes > MAX_OUTPUT_BYTES:
-                return {"error": f"it makes more than {MAX_OUTPUT_BYTES} bytes"}
+                return {"error": f"it makes more than {MAX_OUTPUT_BYTES // MIB} MiB"}
             made.append(piece)
         text = "".join(made)
         text.encode()

@@ -16,6 +16,7 @@ from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.output import print_json, print_table, printable
 from pymesos_cli.tasks.last_words import in_a_line, last_words_of
 from pymesos_core.jobs_json import instance_json
+from pymesos_core.text import count_of
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -64,7 +65,7 @@ def daemon_lines(job: pb.JobView) -> Iterator[str]:
     """Say on how many agents the daemons of a job are, and which of the others they are not for."""
     for daemon in job.daemons:
         known = (
-            f"{daemon.not_eligible} of the {daemon.agents} agents that are known are not eligible"
+            f"not eligible: {daemon.not_eligible} of {count_of(daemon.agents, 'known agent')}"
             if daemon.agents
             else "no agent is known yet"
         )

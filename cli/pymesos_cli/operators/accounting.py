@@ -51,6 +51,8 @@ def _print_csv(rows: list[pb.AccountingRow]) -> None:
 
 def _cell(value: object) -> str:
     """A name that a spreadsheet would take for a formula is quoted, since others have made it."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return f"{value:.6f}"
     text = printable(str(value))
