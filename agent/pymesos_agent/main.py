@@ -59,7 +59,7 @@ from pymesos_core.exits import RemovedError, RoleError
 from pymesos_core.grpc_transport import add_service
 from pymesos_core.limits import PEER_EXECUTORS
 from pymesos_core.option_errors import RoleGroup
-from pymesos_core.outside import Outside, outside_with
+from pymesos_core.outside import Outside, outside_with, uuid_bytes
 from pymesos_core.resource_names import meant_resource
 from pymesos_core.resource_values import ResourceError
 from pymesos_core.role import STOP_GRACE_S, RoleProcess, serve_role
@@ -153,7 +153,7 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
         ),
         records,
         container_ids=(f"{secrets.token_hex(6)}-{n}" for n in itertools.count()),
-        uuids=(secrets.token_bytes(16) for _ in itertools.count()),
+        uuids=iter(uuid_bytes, b""),
         incarnation_ids=(str(uuid.uuid4()) for _ in itertools.count()),
         agent_ids=(f"{name}-{uuid.uuid4().hex[:8]}" for _ in itertools.count()),
     )

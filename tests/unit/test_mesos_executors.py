@@ -12,6 +12,7 @@ from pymesos_agent.mesos.about import state
 from pymesos_agent.mesos.events import Around
 from pymesos_core.mesos.json_messages import from_json, to_object
 from pymesos_core.mesos.refusing import RefusalError
+from pymesos_core.outside import uuid_bytes
 from pymesos_proto.mesos.v1 import executor_pb2 as mesos_executor
 from pymesos_proto.mesos.v1 import mesos_pb2 as mesos
 from pymesos_proto.v1 import executor_pb2 as executor_pb
@@ -220,3 +221,9 @@ def test_numbers_of_the_wire() -> None:
     kinds = mesos_executor.Event.Type
     assert (kinds.ERROR, kinds.SHUTDOWN, kinds.LAUNCH_GROUP) == (6, 7, 8)
     assert mesos.TaskStatus.SOURCE_EXECUTOR == 2
+
+
+def test_updates_have_uuids_that_mesos_takes() -> None:
+    made = [uuid.UUID(bytes=uuid_bytes()) for _ in range(64)]
+    assert {(one.version, one.variant) for one in made} == {(4, uuid.RFC_4122)}
+    assert len(set(made)) == 64
