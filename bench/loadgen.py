@@ -18,7 +18,6 @@ import logging
 import os
 import signal
 import time
-import uuid
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,7 +39,7 @@ from pymesos_core.garbage import collect_seldom
 from pymesos_core.grpc_transport import dialer
 from pymesos_core.ids import numbered
 from pymesos_core.outbox import Outbox
-from pymesos_core.outside import OUTSIDE
+from pymesos_core.outside import OUTSIDE, uuid_bytes
 from pymesos_core.resources import parse, to_proto
 from pymesos_core.runner import Fault, Runner
 from pymesos_core.security.credentials import Credentials
@@ -96,7 +95,7 @@ class SimulatedAgent:
             Config(info, ("process",)),
             {},
             numbered("c"),
-            iter(lambda: uuid.uuid4().bytes, b""),
+            iter(uuid_bytes, b""),
             numbered(f"{os.getpid()}-i{number}-"),
             numbered(f"{os.getpid()}-{time.monotonic_ns():x}-{number}-"),
         )
