@@ -730,6 +730,10 @@ def test_a_command_has_the_executor_that_mesos_would_have_made() -> None:
     )
     assert by_master["source"] == "SOURCE_MASTER"
     assert "executor_id" not in by_master and "uuid" not in by_master
+    unknown = status_of(
+        state=pb.TASK_UNKNOWN, source=pb.SOURCE_MASTER, reason=pb.REASON_RECONCILIATION
+    )
+    assert "container_status" not in unknown, "where nothing is known of one"
 
 
 def test_every_state_and_reason_has_its_name() -> None:

@@ -82,8 +82,9 @@ def status_fields(told: pb.TaskStatus, places: Places) -> Fields:
     if told.labels:
         out["labels"] = {"labels": [{"key": one.key, "value": one.value} for one in told.labels]}
     is_away = told.state in (pb.TASK_UNREACHABLE, pb.TASK_LOST)
-    if source == pb.SOURCE_EXECUTOR or (told.reason in _OF_LATEST and not is_away):
-        out["container_status"] = _container_fields(told, places.task(told))
+    has_container = source == pb.SOURCE_EXECUTOR or (told.reason in _OF_LATEST and not is_away)
+    if has_container and (container := _container_fields(told, places.task(told))):
+        out["container_status"] = container
     return out
 
 
