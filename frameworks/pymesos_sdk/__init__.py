@@ -5,15 +5,15 @@ acknowledges, so that a framework decides what runs where and nothing else.
 """
 
 from pymesos_core.states import is_terminal
-from pymesos_sdk.driver import (
-    Driver,
+from pymesos_sdk.driver import Driver
+from pymesos_sdk.program import run_framework
+from pymesos_sdk.scheduler import (
     FrameworkDeniedError,
     FrameworkError,
     FrameworkRemovedError,
     FrameworkSupersededError,
     Scheduler,
 )
-from pymesos_sdk.program import run_framework
 from pymesos_sdk.sizes import TooLargeError
 from pymesos_sdk.tasks import Room, draw, draw_ports, make_task, take_ports
 

@@ -14,7 +14,8 @@ from pymesos_core.coordination import CoordinationError
 from pymesos_core.exits import RoleError
 from pymesos_core.store import Store
 from pymesos_proto.v1 import types_pb2
-from pymesos_sdk.driver import Driver, FrameworkError, Scheduler
+from pymesos_sdk.driver import Driver
+from pymesos_sdk.scheduler import FrameworkError, Scheduler
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
