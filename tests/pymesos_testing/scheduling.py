@@ -17,8 +17,8 @@ BESIDE = {
         "quarantine", "renewal", "restoring", "sdk_store", "standby", "whatif",
     },
     "integration": {
-        "artifacts", "budgets", "contract", "fetching", "following", "http_schema",
-        "http_server", "http_streams", "join_port", "mesos_tls", "metrics_server",
+        "artifacts", "budgets", "contract", "fetching", "following", "http_certificates",
+        "http_schema", "http_server", "http_streams", "join_port", "mesos_tls", "metrics_server",
         "mutual_tls", "notifier", "package_repository", "web_sockets", "webhook_sending",
         "zookeeper", "zookeeper_state",
     },

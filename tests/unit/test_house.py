@@ -415,6 +415,29 @@ def test_states_change_by_tables_only(core: str) -> None:
         assert not assigned, f"{path} assigns {assigned}: move it by its table, see lifecycles.py"
 
 
+MOST_LINES = {ast.Module: 500, ast.ClassDef: 300}
+
+
+@pytest.mark.parametrize(
+    "folder", ["proto", *sorted(MAY_IMPORT), "bench", "deploy", "docs", "tests"]
+)
+def test_files_and_classes_are_short_or_say_why_they_are_whole(folder: str) -> None:
+    paths = [p for p in (ROOT / folder).rglob("*.py") if not p.stem.endswith(("_pb2", "_pb2_grpc"))]
+    assert paths, f"{folder} has no modules"
+    for path in paths:
+        tree = ast.parse(path.read_text("utf-8"))
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Module | ast.ClassDef):
+                continue
+            first = 0 if isinstance(node, ast.Module) else node.lineno - 1
+            last = max((n.end_lineno or 0 for n in node.body), default=0)
+            if last - first > MOST_LINES[type(node)]:
+                name = getattr(node, "name", "")
+                assert "better whole" in (ast.get_docstring(node) or ""), (
+                    f"{path} {name} has {last - first} lines: cut it, or say why it is better whole"
+                )
+
+
 def test_files_of_tests_have_names_of_their_own() -> None:
     """pytest takes two files of one name for one module, and collects neither."""
     names = sorted(path.name for path in (ROOT / "tests").rglob("test_*.py"))

@@ -8,13 +8,20 @@ import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.core import updates
-from pymesos_binpack.jobfiles.parsing import Job, JobError, parse_job
-from pymesos_core.resource_tags import Tag
-from pymesos_core.resources import Resources, from_proto, parse, to_proto
+from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness
-
-ROOM = "cpus:4;mem:400;disk:500"
+from pymesos_testing.volume_jobs import (
+    ROOM,
+    accepts,
+    database,
+    explanation,
+    losable,
+    made,
+    offer_with,
+    run,
+    volume_tags,
+)
 
 
 @pytest.fixture
@@ -22,60 +29,6 @@ def h() -> BinpackHarness:
     harness = BinpackHarness()
     harness.feed(c.Subscribed("f"))
     return harness
-
-
-def database(size: int = 100, instances: int = 1, name: str = "db", *more: str) -> Job:
-    volumes = [{"name": v, "path": v, "size": size} for v in ("data", *more)]
-    task = {"name": "t", "kind": "service", "command": "x", "volumes": volumes}
-    return parse_job({"name": name, "role": "ops", "tasks": [{**task, "instances": instances}]})
-
-
-def with_constraints(job: Job, *constraints: str) -> Job:
-    document = json.loads(job.document)
-    for task in document["tasks"]:
-        task["constraints"] = list(constraints)
-    return parse_job(document)
-
-
-def accepts(h: BinpackHarness) -> list[c.Accept]:
-    return [effect for effect in h.effects if isinstance(effect, c.Accept)]
-
-
-def volume_tags(h: BinpackHarness) -> list[Tag]:
-    """The tags of the volumes of the latest launch."""
-    return [tag for tag in from_proto(accepts(h)[-1].tasks[0].resources).tagged if tag.volume]
-
-
-def made(h: BinpackHarness) -> list[str]:
-    """The volumes that launches made."""
-    return [
-        resource.disk.persistence_id
-        for accept in accepts(h)
-        for operation in accept.before
-        for resource in operation.create.volumes
-    ]
-
-
-def offer_with(h: BinpackHarness, tags: list[Tag], agent: str = "a", room: str = ROOM) -> None:
-    there = parse(room)
-    for tag in tags:
-        there = there + Resources(tagged={tag: parse("disk:100")})
-    offer = pb.Offer(offer_id=f"v{h.now_s}{agent}{len(h.effects)}", agent_id=agent, hostname=agent)
-    offer.role = h.role
-    offer.resources.extend(to_proto(there))
-    h.feed(c.OffersReceived((offer,)))
-
-
-def run(h: BinpackHarness, job: Job | None = None) -> list[Tag]:
-    """A first run, which has ended; the volumes that it leaves."""
-    h.submit(job or database(), "1")
-    h.offer(ROOM, "a")
-    task_id = h.launched()[-1]
-    h.update(task_id, pb.TASK_RUNNING)
-    left = volume_tags(h)
-    h.feed(c.JobStopped("db-1"))
-    h.update(task_id, pb.TASK_KILLED)
-    return left
 
 
 def test_volumes_on_several_agents_are_explained_until_one_is_removed(h: BinpackHarness) -> None:
@@ -253,10 +206,6 @@ def test_what_is_refused_at_first_is_not_tried_again(h: BinpackHarness) -> None:
     h.advance(600)
     h.offer(ROOM, "a")
     assert h.launched() == [f"{job_id}.t.0.1"]
-
-
-def explanation(h: BinpackHarness, job_id: str) -> str:
-    return h.core.jobs[job_id].instances[0].explanation
 
 
 class TestTheNextRun:
@@ -462,242 +411,3 @@ class TestRemoved:
         h.feed(c.VolumeRemoved("other", "db.t.0.data"))
         h.feed(c.VolumeRemoved("ops", "db.t.0"))
         assert len(list(h.core.volumes)) == 1
-
-
-class TestWhatAnOlderVersionStored:
-    """Ids had the id of the job, and no record but the instance's said where it is."""
-
-    def old(self, *, live: bool) -> dict[tuple[str, str], bytes]:
-        h = BinpackHarness()
-        h.feed(c.Subscribed("f"))
-        h.submit(database(), "1")
-        h.offer(ROOM, "a")
-        h.update("db-1.t.0.1", pb.TASK_RUNNING)
-        if not live:
-            h.feed(c.JobStopped("db-1"))
-            h.update("db-1.t.0.1", pb.TASK_KILLED)
-        for key, value in list(h.records.items()):
-            if key[0] == "volume":
-                del h.records[key]
-            elif key[0] == "instance":
-                record = json.loads(value)
-                del record["volume_ids"], record["unreachable_since_s"]
-                h.records[key] = json.dumps(record).encode()
-        return h.records
-
-    def tags(self) -> list[Tag]:
-        """As if the id were of the older kind."""
-        h = BinpackHarness()
-        h.feed(c.Subscribed("f"))
-        (tag,) = run(h)
-        renamed = json.loads(json.dumps("db-1.t.0.data"))
-        from dataclasses import replace
-
-        assert tag.volume is not None
-        return [replace(tag, volume=replace(tag.volume, id=renamed))]
-
-    def test_goes_on(self) -> None:
-        again = BinpackHarness(self.old(live=True))
-        again.feed(c.Subscribed("f"))
-        again.update("db-1.t.0.1", pb.TASK_FAILED)
-        again.offer(ROOM, "b")
-        assert not again.launched()
-        offer_with(again, self.tags())
-        assert again.launched() == ["db-1.t.0.2"] and not made(again)
-
-    def test_is_found_by_the_next_run(self) -> None:
-        again = BinpackHarness(self.old(live=False))
-        again.feed(c.Subscribed("f"))
-        assert [v.volume_id for v in again.core.volumes] == ["db-1.t.0.data"]
-        assert [key for kind, key in again.records if kind == "volume"] == ["ops/db/t/0/data"]
-        again.submit(database(), "2")
-        offer_with(again, self.tags())
-        assert again.launched() == ["db-2.t.0.1"] and not made(again)
-
-
-class TestOneJobOfAName:
-    """`run svc.yaml` twice."""
-
-    def submit(self, h: BinpackHarness, request_id: str, kind: str = "service") -> None:
-        task = {"name": "t", "kind": kind, "command": "x"}
-        job = parse_job({"name": "svc", "tasks": [task]})
-        h.feed(c.JobSubmitted(request_id, f"svc-{request_id}", job, unique_name=True))
-
-    def refusals(self, h: BinpackHarness) -> list[str]:
-        return [e.message for e in h.of(c.JobRefused) if isinstance(e, c.JobRefused)]
-
-    @pytest.mark.parametrize("kind", ["service", "batch"])
-    @pytest.mark.parametrize("stored", [True, False])
-    def test_while_it_has_not_ended(self, h: BinpackHarness, kind: str, stored: bool) -> None:
-        h.hold_writes = not stored
-        self.submit(h, "1", kind)
-        self.submit(h, "2", kind)
-        (message,) = self.refusals(h)
-        assert "the job svc-1 of that name" in message and "pymesos-cli stop svc-1" in message
-
-    def test_the_same_request_is_the_same_job(self, h: BinpackHarness) -> None:
-        self.submit(h, "1")
-        self.submit(h, "1")
-        assert h.of(c.JobAccepted) == [c.JobAccepted("1", "svc-1")] * 2
-
-    def test_again_when_it_has_ended(self, h: BinpackHarness) -> None:
-        self.submit(h, "1", "batch")
-        h.offer()
-        h.update("svc-1.t.0.1", pb.TASK_FINISHED, 0)
-        self.submit(h, "2", "batch")
-        assert not self.refusals(h)
-
-    def test_over_a_restart(self, h: BinpackHarness) -> None:
-        self.submit(h, "1")
-        again = BinpackHarness(h.records)
-        self.submit(again, "2")
-        assert self.refusals(again)
-
-
-def losable(**more: object) -> Job:
-    volume = {"name": "data", "path": "data", "size": 100, "migrate": "lose_data"}
-    task = {"name": "t", "kind": "service", "command": "x", "volumes": [volume], **more}
-    return parse_job({"name": "db", "role": "ops", "tasks": [task]})
-
-
-class TestAnAgentThatStaysUnreachable:
-    """The instance begins elsewhere with an empty volume only where somebody said so."""
-
-    def unreachable(self, h: BinpackHarness, job: Job) -> list[Tag]:
-        h.submit(job, "1")
-        h.offer(ROOM, "a")
-        h.update("db-1.t.0.1", pb.TASK_RUNNING)
-        h.update("db-1.t.0.1", pb.TASK_UNREACHABLE, uuid=b"")
-        h.feed(c.AgentLost("a"))
-        return volume_tags(h)
-
-    def test_is_given_up_with_its_data_after_a_while(self, h: BinpackHarness) -> None:
-        left = self.unreachable(h, losable(unreachable_replace_s=30))
-        assert "another takes its place, with empty volumes" in explanation(h, "db-1")
-        h.advance(29)
-        h.offer(ROOM, "b")
-        assert h.launched() == ["db-1.t.0.1"]
-        h.advance(2)
-        h.offer(ROOM, "b")
-        assert h.launched()[1:] == ["db-1.t.0.2"] and made(h) == ["db.t.0.data"] * 2
-        h.update("db-1.t.0.2", pb.TASK_RUNNING, agent="b")
-        assert [v.agent_id for v in h.core.volumes] == ["b"]
-        h.update("db-1.t.0.2", pb.TASK_FAILED, agent="b")
-        h.advance(60)
-        offer_with(h, left, "a")
-        assert len(h.launched()) == 2, "what it wrote since is on b"
-        offer_with(h, left, "b")
-        assert h.launched()[2:] == ["db-1.t.0.3"]
-        h.core.check()
-
-    def test_or_has_it_again_if_the_agent_is_back_first(self, h: BinpackHarness) -> None:
-        left = self.unreachable(h, losable(unreachable_replace_s=30))
-        h.advance(31)
-        offer_with(h, left, "a")
-        assert h.launched()[1:] == ["db-1.t.0.2"] and made(h) == ["db.t.0.data"]
-
-    def probed(self, h: BinpackHarness, state: pb.TaskState) -> None:
-        *_, asked = [e for e in h.of(c.Reconcile) if isinstance(e, c.Reconcile)]
-        h.feed(c.TaskUpdated(pb.TaskStatus(task_id=asked.tasks[0][0], state=state, agent_id="a")))
-
-    def test_so_is_what_one_that_waits_has_there(self, h: BinpackHarness) -> None:
-        run(h, losable(unreachable_replace_s=30))
-        h.submit(losable(unreachable_replace_s=30), "2")
-        h.feed(c.AgentLost("a"))
-        self.probed(h, pb.TASK_UNREACHABLE)
-        h.advance(29)
-        h.offer(ROOM, "b")
-        assert len(h.launched()) == 1
-        h.advance(2)
-        self.probed(h, pb.TASK_UNREACHABLE)
-        h.offer(ROOM, "b")
-        assert h.launched()[1:] == ["db-2.t.0.1"] and made(h) == ["db.t.0.data"] * 2
-        h.core.check()
-
-    def test_an_agent_that_was_back_meanwhile_is_waited_for_anew(self, h: BinpackHarness) -> None:
-        run(h, losable(unreachable_replace_s=30))
-        h.submit(losable(unreachable_replace_s=30), "2")
-        for _ in range(3):
-            h.feed(c.AgentLost("a"))
-            self.probed(h, pb.TASK_UNREACHABLE)
-            h.advance(20)
-        h.offer(ROOM, "b")
-        h.advance(11)
-        self.probed(h, pb.TASK_UNKNOWN)
-        h.advance(60)
-        h.offer(ROOM, "b")
-        assert len(h.launched()) == 1
-
-    @pytest.mark.parametrize("task", ["t", ""])
-    def test_is_given_up_when_somebody_says_so(self, h: BinpackHarness, task: str) -> None:
-        self.unreachable(h, database())
-        assert "restart db.t --lose-volumes" in explanation(h, "db-1")
-        job = h.core.jobs["db-1"]
-        named = (task,) if task else ()
-        assert [i.index for i in h.core.without_data(job, named)] == [0]
-        h.feed(c.VolumesGivenUp("db-1", ("other",)))
-        h.offer(ROOM, "b")
-        assert len(h.launched()) == 1
-        h.feed(c.VolumesGivenUp("db-1", named))
-        assert not h.core.without_data(job, named)
-        h.offer(ROOM, "b")
-        assert h.launched()[1:] == ["db-1.t.0.2"] and made(h) == ["db.t.0.data"] * 2
-        h.core.check()
-
-    def test_also_of_one_that_waits_but_not_of_an_agent_that_is_there(
-        self, h: BinpackHarness
-    ) -> None:
-        run(h)
-        h.submit(database(), "2")
-        h.feed(c.VolumesGivenUp("db-2"))
-        h.offer(ROOM, "b")
-        assert len(h.launched()) == 1, "its agent can be reached"
-        h.feed(c.AgentLost("a"))
-        h.offer(ROOM, "b")
-        assert "--lose-volumes" in explanation(h, "db-2")
-        h.feed(c.VolumesGivenUp("db-2"))
-        h.offer(ROOM, "b")
-        assert h.launched()[1:] == ["db-2.t.0.1"]
-        again = BinpackHarness(h.records)
-        assert not again.core.jobs["db-2"].instances[0].saved.data_on
-        h.core.check()
-
-
-class TestAnAgentWhereItMayNotRun:
-    """Found by hand: ZooKeeper's server was to move, and waited for an agent "not offered now"."""
-
-    def moved(self, h: BinpackHarness) -> list[Tag]:
-        """A first run on a, and a second that its constraints keep from there."""
-        left = run(h)
-        h.submit(with_constraints(database(), "hostname:IS:b"), "2")
-        offer_with(h, left)
-        return left
-
-    def test_it_says_so_and_waits(self, h: BinpackHarness) -> None:
-        self.moved(h)
-        h.offer(ROOM, "b")
-        assert len(h.launched()) == 1
-        said = explanation(h, "db-2")
-        assert "on a, where it may not run (hostname:IS:b: hostname is a)" in said
-        assert "restart JOB --lose-volumes" in said
-
-    def test_it_begins_without_its_data_when_somebody_says_so(self, h: BinpackHarness) -> None:
-        left = self.moved(h)
-        h.feed(c.VolumesGivenUp("db-2"))
-        offer_with(h, left)
-        h.offer(ROOM, "b")
-        assert h.launched()[1:] == ["db-2.t.0.1"] and made(h) == ["db.t.0.data"] * 2
-        assert not h.core.without_data(h.core.jobs["db-2"], ())
-        h.core.check()
-
-
-def test_what_may_be_lost_is_said_of_all_volumes_of_a_task() -> None:
-    volume = {"name": "data", "path": "data", "size": 100, "migrate": "lose_data"}
-    other = {"name": "log", "path": "log", "size": 100}
-    task = {"name": "t", "kind": "service", "command": "x", "volumes": [volume, other]}
-    with pytest.raises(JobError, match="say `migrate: lose_data` of log"):
-        parse_job({"name": "db", "role": "ops", "tasks": [task]})
-
-
-def test_to_say_it_replaces_nothing() -> None:
-    assert losable().tasks[0].digest == database().tasks[0].digest

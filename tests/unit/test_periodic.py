@@ -10,7 +10,7 @@ from itertools import islice, pairwise, takewhile
 import pytest
 
 from pymesos_binpack import core as c
-from pymesos_binpack.jobfiles.parsing import Job, JobError, parse_job
+from pymesos_binpack.jobfiles.parsing import JobError
 from pymesos_binpack.jobs.state import RUNS
 from pymesos_binpack.periodic.rules import Overlap, PeriodicRules
 from pymesos_binpack.periodic.runs import Outcome, Run, Runs, decide, name_of
@@ -20,8 +20,16 @@ from pymesos_cli.jobs.periodic import periodic_lines
 from pymesos_core.names import run_of
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import WALL_S, BinpackHarness
+from pymesos_testing.periodic_jobs import (
+    JOB,
+    environment,
+    finish,
+    info_of,
+    offered,
+    periodic,
+    trigger,
+)
 
-JOB = "j-r"
 MINUTE = 60.0
 
 
@@ -32,12 +40,6 @@ def h() -> BinpackHarness:
     return harness
 
 
-def periodic(schedule: str = "* * * * *", **task: object) -> Job:
-    timed = {"schedule": schedule} if schedule else {}
-    made = {"name": "t", "kind": "periodic", "command": "x", **timed, **task}
-    return parse_job({"name": "j", "tasks": [made]})
-
-
 def runs(h: BinpackHarness) -> list[tuple[float, str]]:
     """When each run was due, after the beginning, and how it ended."""
     return [(run.due_s - WALL_S, str(run.outcome)) for run in h.core.jobs[JOB].runs["t"].runs]
@@ -45,32 +47,6 @@ def runs(h: BinpackHarness) -> list[tuple[float, str]]:
 
 def note(h: BinpackHarness) -> str:
     return h.core.jobs[JOB].runs["t"].note
-
-
-def offered(h: BinpackHarness) -> list[str]:
-    """The tasks that are launched once an agent is offered."""
-    before = len(h.launched())
-    h.offer()
-    return h.launched()[before:]
-
-
-def finish(h: BinpackHarness, task_id: str, state: pb.TaskState = pb.TASK_FINISHED) -> None:
-    h.update(task_id, pb.TASK_RUNNING, uuid=f"{task_id} runs".encode())
-    h.update(task_id, state, uuid=f"{task_id} ends".encode())
-
-
-def trigger(h: BinpackHarness, request_id: str = "q", **args: str) -> None:
-    h.feed(c.RunTriggered(request_id, JOB, "", args, "ann"))
-
-
-def info_of(h: BinpackHarness, task_id: str) -> pb.TaskInfo:
-    accepts = [effect for effect in h.effects if isinstance(effect, c.Accept)]
-    (info,) = [info for effect in accepts for info in effect.tasks if info.task_id == task_id]
-    return info
-
-
-def environment(h: BinpackHarness, task_id: str) -> dict[str, str]:
-    return {each.name: each.value for each in info_of(h, task_id).command.environment}
 
 
 class TestTimes:
@@ -351,76 +327,6 @@ class TestOnceOnly:
         h.skew_s = 30 * MINUTE
         h.advance(MINUTE)
         assert runs(h) == [(31 * MINUTE, "")]
-
-
-class TestTriggers:
-    def test_with_values_and_defaults(self, h: BinpackHarness) -> None:
-        parameters = [{"name": "DAY"}, {"name": "SIZE", "type": "integer", "default": 3}]
-        h.submit(periodic("", parameters=parameters))
-        trigger(h, DAY="x; rm -rf /")
-        (task_id,) = offered(h)
-        env = environment(h, task_id)
-        assert (env["DAY"], env["SIZE"]) == ("x; rm -rf /", "3")
-        accepted = h.of(c.JobAccepted)[-1]
-        assert accepted == c.JobAccepted("q", JOB, 1)
-        finish(h, task_id)
-        trigger(h, DAY="x")
-        assert offered(h) == [], "the same request is one run"
-        trigger(h, "other", DAY="x")
-        assert len(offered(h)) == 1
-
-    @pytest.mark.parametrize(
-        ("args", "said"),
-        [
-            ({}, "DAY has no default"),
-            ({"DAY": "1", "X": "1"}, "there is no parameter 'X'"),
-            ({"DAY": "one"}, "'one' is no whole number"),
-            ({"DAY": "1" * 2000}, "at most 1024 bytes"),
-            ({"DAY": "1\0"}, "without a NUL"),
-        ],
-    )
-    def test_values_that_cannot_be(
-        self, h: BinpackHarness, args: dict[str, str], said: str
-    ) -> None:
-        h.submit(periodic("", parameters=[{"name": "DAY", "type": "integer"}]))
-        trigger(h, **args)
-        (refused,) = h.of(c.JobRefused)
-        assert isinstance(refused, c.JobRefused) and said in refused.message
-        assert refused.wrong
-
-    @pytest.mark.parametrize(
-        ("task", "said"),
-        [
-            ("nope", "the job j-r has no task 'nope'; periodic are t"),
-            ("other", "the task other of the job j-r is not periodic; periodic are t"),
-        ],
-    )
-    def test_a_task_that_cannot_be(self, h: BinpackHarness, task: str, said: str) -> None:
-        tasks = [
-            {"name": "t", "kind": "periodic", "command": "x"},
-            {"name": "other", "command": "x"},
-        ]
-        h.submit(parse_job({"name": "j", "tasks": tasks}))
-        h.feed(c.RunTriggered("q", JOB, task, {}, "ann"))
-        (refused,) = h.of(c.JobRefused)
-        assert refused == c.JobRefused("q", said, JOB, wrong=True)
-
-    def test_it_goes_by_overlap(self, h: BinpackHarness) -> None:
-        h.submit(periodic(""))
-        trigger(h)
-        offered(h)
-        trigger(h, "second")
-        (refused,) = h.of(c.JobRefused)
-        assert isinstance(refused, c.JobRefused)
-        assert "trigger-q goes on, and its overlap is skip" in refused.message
-        assert not refused.wrong, "another time it can be"
-
-    def test_none_of_a_job_without_any(self, h: BinpackHarness) -> None:
-        h.submit(parse_job({"name": "j", "tasks": [{"name": "t", "command": "x"}]}))
-        trigger(h)
-        (refused,) = h.of(c.JobRefused)
-        assert isinstance(refused, c.JobRefused) and "is periodic, so none" in refused.message
-        assert refused.wrong
 
 
 class TestJobFiles:

@@ -2,93 +2,34 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
-
 import pytest
 
 from pymesos_core import resources
 from pymesos_core.caller import Caller, Method
 from pymesos_core.reservations import reserve_for
-from pymesos_core.resource_values import ResourceError
-from pymesos_core.resources import Resources, from_proto, parse, to_proto
+from pymesos_core.resources import from_proto, parse, to_proto
 from pymesos_master.core import events as ev
 from pymesos_proto.v1 import agent_pb2 as agent_pb
-from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import operations
 from pymesos_testing.master_harness import MasterHarness, registering
-
-Update = scheduler_pb.Event.OperationUpdate
-REQUESTS = itertools.count(1)
-
-
-def subscribe(h: MasterHarness, role: str, *capabilities: pb.FrameworkCapability) -> int:
-    return h.subscribe(roles=[role], name=role, capabilities=(pb.PARTITION_AWARE, *capabilities))
-
-
-def accept(
-    h: MasterHarness,
-    framework: int,
-    offer: pb.Offer,
-    *made: scheduler_pb.Operation,
-    tasks: Iterable[pb.TaskInfo] = (),
-) -> None:
-    launch = scheduler_pb.Operation(launch=scheduler_pb.Operation.Launch(task_infos=tasks))
-    call = scheduler_pb.Call.Accept(
-        offer_ids=[offer.offer_id],
-        operations=[*made, launch],
-        filters=scheduler_pb.Filters(refuse_seconds=0),
-    )
-    h.call(framework, accept=call)
-
-
-def task(offer: pb.Offer, task_id: str, needed: Resources) -> pb.TaskInfo:
-    return pb.TaskInfo(
-        task_id=task_id,
-        agent_id=offer.agent_id,
-        resources=to_proto(needed),
-        command=pb.CommandInfo(shell=True, value="true"),
-    )
-
-
-def told(h: MasterHarness, agent: int) -> list[Resources]:
-    """What the agent was told is reserved, each time."""
-    return [
-        from_proto(m.set_reserved.reserved)
-        for m in h.agent_inbox[agent]
-        if m.HasField("set_reserved")
-    ]
-
-
-def outcomes(h: MasterHarness, framework: int) -> list[tuple[str, int]]:
-    return [
-        (e.operation_update.operation_id, e.operation_update.state)
-        for e in h.framework_inbox[framework]
-        if e.HasField("operation_update")
-    ]
-
-
-def offered(h: MasterHarness, framework: int) -> Resources:
-    return resources.total(from_proto(offer.resources) for offer in h.offers(framework))
+from pymesos_testing.reserving import (
+    REQUESTS,
+    Update,
+    accept,
+    offered,
+    outcomes,
+    subscribe,
+    task,
+    told,
+    unreserve,
+)
 
 
 def reserve(h: MasterHarness, agent: int, role: str, text: str) -> str | None:
     request = next(REQUESTS)
     wanted = tuple(to_proto(parse(text)))
     h.feed(ev.OperatorReserved(request, h.agent_id(agent), role, wanted))
-    return h.answers[request]
-
-
-def unreserve(
-    h: MasterHarness, agent: int, role: str, text: str = "", volume: str = ""
-) -> str | None:
-    request = next(REQUESTS)
-    wanted = to_proto(parse(text))
-    if volume:
-        disk = pb.Resource.Disk(persistence_id=volume, container_path="data")
-        wanted.append(pb.Resource(name="disk", scalar=500, disk=disk))
-    h.feed(ev.OperatorUnreserved(request, h.agent_id(agent), role, tuple(wanted)))
     return h.answers[request]
 
 
@@ -310,185 +251,6 @@ def reserve_held(h: MasterHarness, agent: int, role: str, text: str) -> str:
     return "refused" if h.answers.get(request) else "taken"
 
 
-class TestVolumes:
-    def created(
-        self, *, shared: bool = False
-    ) -> tuple[MasterHarness, int, int, Resources, Resources]:
-        h = MasterHarness()
-        agent = h.agent("cpus:4;mem:400;disk:1000")
-        db = subscribe(h, "db", *([pb.SHARED_RESOURCES] if shared else []))
-        (offer,) = h.offers(db)
-        reserving, disk = operations.reserve(parse("disk:500"), "db")
-        creating, volume = operations.create(disk, "data", "db", shared=shared, operation_id="c")
-        needed = parse("cpus:1;mem:100") + volume
-        accept(h, db, offer, reserving, creating, tasks=[task(offer, "t", needed)])
-        assert outcomes(h, db) == [("c", Update.FINISHED)]
-        assert h.launched(agent) == ["t"]
-        return h, agent, db, volume, needed
-
-    def test_a_database_finds_its_data_again(self) -> None:
-        h, agent, db, volume, needed = self.created()
-        assert not offered(h, db).contains(volume), "it is in use"
-        h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)
-        h.decline(db, [o.offer_id for o in h.offers(db)], 0)
-        assert offered(h, db).contains(volume)
-        (offer,) = h.offers(db)
-        h.accept(db, [offer.offer_id], task(offer, "t2", needed))
-        assert h.launched(agent) == ["t", "t2"]
-
-    def test_a_part_of_a_volume_cannot_be_used(self) -> None:
-        h, agent, db, volume, _ = self.created()
-        h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)
-        (offer,) = h.offers(db)
-        (tag,) = volume.tagged
-        part = parse("cpus:1") + Resources(tagged={tag: parse("disk:100")})
-        h.accept(db, [offer.offer_id], task(offer, "t2", part))
-        assert h.last(db).state == pb.TASK_ERROR
-
-    def test_it_is_destroyed_when_nobody_uses_it(self) -> None:
-        h, agent, db, volume, _ = self.created()
-        assert "or a task uses it" in (unreserve(h, agent, "db", volume="data") or "")
-        h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)
-        (offer,) = h.offers(db)
-        accept(h, db, offer, operations.destroy(volume, "d")[0])
-        assert outcomes(h, db)[-1] == ("d", Update.FINISHED)
-        assert not offered(h, db).contains(volume)
-        assert told(h, agent)[-1] == reserve_for(parse("disk:500"), "db", "")
-
-    def test_it_is_made_larger_and_smaller(self) -> None:
-        h, agent, db, volume, _ = self.created()
-        h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)
-        (offer,) = h.offers(db)
-        reserving, more = operations.reserve(parse("disk:100"), "db")
-        growing, larger = operations.grow(volume, more, "g")
-        accept(h, db, offer, reserving, growing)
-        assert outcomes(h, db)[-1] == ("g", Update.FINISHED)
-        assert larger.amounts() == parse("disk:600").amounts()
-        assert offered(h, db).contains(larger) and told(h, agent)[-1] == larger
-        (offer,) = h.offers(db)
-        _, less = operations.reserve(parse("disk:200"), "db")
-        shrinking, given = operations.shrink(larger, less, "s")
-        accept(h, db, offer, shrinking)
-        assert outcomes(h, db)[-1] == ("s", Update.FINISHED)
-        (tag,) = volume.tagged
-        assert given == Resources(tagged={tag: parse("disk:400")}) + less
-        assert offered(h, db).contains(given) and told(h, agent)[-1] == given
-
-    def test_what_is_no_resizing_is_refused(self) -> None:
-        h, agent, db, volume, _ = self.created()
-        h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)
-        (other,) = reserve_for(parse("disk:10"), "web", "").tagged
-        of_another = Resources(tagged={other: parse("disk:10")})
-        for part, says in (
-            (parse("disk:10"), "has not the reservation of the volume"),
-            (of_another, "has not the reservation of the volume"),
-            (reserve_for(parse("cpus:1"), "db", ""), "more or less than one volume"),
-            (reserve_for(parse("disk:500"), "db", ""), "is not less than the volume"),
-        ):
-            (offer,) = h.offers(db)
-            shrink = scheduler_pb.Operation.ShrinkVolume(
-                volume=to_proto(volume)[0], subtraction=to_proto(part)[0]
-            )
-            accept(h, db, offer, scheduler_pb.Operation(id="s", shrink_volume=shrink))
-            assert outcomes(h, db)[-1] == ("s", Update.ERROR)
-            said = [e for e in h.framework_inbox[db] if e.HasField("operation_update")][-1]
-            assert says in said.operation_update.message
-            h.advance(10)
-        assert offered(h, db).contains(volume)
-
-    @pytest.mark.parametrize("kind", ["grow", "shrink"])
-    def test_what_overlaps_is_refused(self, kind: str) -> None:
-        h, agent, db, volume, _ = self.created()
-        h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)
-        of_volume, of_disk = to_proto(volume)[0], reserve_for(parse("disk:10"), "db", "")
-        part = to_proto(of_disk)[0]
-        for one in (of_volume, part):
-            one.set.item.append("sda")
-        (offer,) = h.offers(db)
-        grow = scheduler_pb.Operation.GrowVolume(volume=of_volume, addition=part)
-        shrink = scheduler_pb.Operation.ShrinkVolume(volume=of_volume, subtraction=part)
-        accept(
-            h,
-            db,
-            offer,
-            scheduler_pb.Operation(id="o", grow_volume=grow)
-            if kind == "grow"
-            else scheduler_pb.Operation(id="o", shrink_volume=shrink),
-        )
-        assert outcomes(h, db)[-1] == ("o", Update.ERROR)
-        assert offered(h, db).contains(volume)
-
-    def test_one_that_is_held_at_its_size_keeps_it(self) -> None:
-        h, agent, db, volume, _ = self.created()
-        h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)
-        h.core.state.agents[h.agent_id(agent)].info.isolation["process volumes"] = "ext4"
-        (offer,) = h.offers(db)
-        shrinking, _ = operations.shrink(volume, reserve_for(parse("disk:10"), "db", ""), "s")
-        accept(h, db, offer, shrinking)
-        assert outcomes(h, db)[-1] == ("s", Update.ERROR)
-
-    def test_a_shared_one_keeps_its_size(self) -> None:
-        _, _, _, volume, _ = self.created(shared=True)
-        with pytest.raises(ResourceError, match="shared volume"):
-            operations.grow(volume, reserve_for(parse("disk:10"), "db", ""))
-
-    def test_an_operator_destroys_what_is_named(self) -> None:
-        h, agent, db, _, _ = self.created()
-        h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)
-        assert "name each" in (unreserve(h, agent, "db") or "")
-        assert unreserve(h, agent, "db", volume="data") is None
-        assert told(h, agent)[-1] == resources.EMPTY
-
-    def test_a_shared_one_is_used_by_several_and_not_destroyed_meanwhile(self) -> None:
-        h, agent, db, volume, needed = self.created(shared=True)
-        assert offered(h, db).contains(volume)
-        (offer,) = h.offers(db)
-        h.accept(db, [offer.offer_id], task(offer, "t2", needed), task(offer, "t3", needed))
-        assert h.launched(agent) == ["t", "t2", "t3"]
-        (offer,) = h.offers(db)
-        accept(h, db, offer, operations.destroy(volume, "d")[0])
-        assert outcomes(h, db)[-1] == ("d", Update.ERROR)
-
-    def test_two_destroy_a_shared_one_at_a_time(self) -> None:
-        h, agent, db, volume, _ = self.created(shared=True)
-        h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)
-        h.decline(db, [o.offer_id for o in h.offers(db)], 0)
-        other = subscribe(h, "db", pb.SHARED_RESOURCES)
-        (offer,) = h.offers(db)
-        h.hold_writes = True
-        destroying = [operations.destroy(volume, name)[0] for name in ("d", "again")]
-        accept(h, db, offer, *destroying)
-        h.hold_writes = False
-        h.write()
-        assert outcomes(h, db)[-2:] == [("d", Update.FINISHED), ("again", Update.ERROR)]
-        assert not offered(h, other).contains(volume)
-
-    def test_two_of_one_id_in_one_accept(self) -> None:
-        h = MasterHarness()
-        h.agent("cpus:4;mem:400;disk:1000")
-        db = subscribe(h, "db")
-        (offer,) = h.offers(db)
-        reserving, disk = operations.reserve(parse("disk:500"), "db")
-        half = Resources(tagged={tag: parse("disk:250") for tag in disk.tagged})
-        one, _ = operations.create(half, "data", "a", operation_id="one")
-        two, _ = operations.create(half, "data", "b", operation_id="two")
-        accept(h, db, offer, reserving, one, two)
-        assert outcomes(h, db) == [("one", Update.FINISHED), ("two", Update.ERROR)]
-
-    def test_it_is_shown_to_those_who_can_share_only(self) -> None:
-        h, _, db, volume, _ = self.created(shared=True)
-        h.decline(db, [o.offer_id for o in h.offers(db)], 1e6)
-        assert not offered(h, subscribe(h, "db")).contains(volume)
-
-    def test_an_id_is_given_once(self) -> None:
-        h, _, db, _, _ = self.created()
-        (offer,) = h.offers(db)
-        reserving, disk = operations.reserve(parse("disk:100"), "db")
-        creating, _ = operations.create(disk, "data", "elsewhere", operation_id="again")
-        accept(h, db, offer, reserving, creating)
-        assert outcomes(h, db)[-1] == ("again", Update.ERROR)
-
-
 class TestOperators:
     def test_offers_are_rescinded_for_it(self) -> None:
         h = MasterHarness()
@@ -583,151 +345,3 @@ class TestOperators:
         agent = h.agent()
         h.feed(ev.AgentDisconnected(agent))
         assert "disconnected" in (reserve(h, agent, "db", "cpus:1") or "")
-
-
-class TestCapabilities:
-    def test_gpus_are_for_those_who_declare_them(self) -> None:
-        h = MasterHarness()
-        h.agent("cpus:4;mem:400;gpus#0:1;gpus#1:1")
-        assert not h.offers(subscribe(h, "plain"))
-        gpu = subscribe(h, "gpu", pb.GPU_RESOURCES)
-        (offer,) = h.offers(gpu)
-        half = parse("cpus:1;gpus#0:0.5")
-        h.accept(gpu, [offer.offer_id], task(offer, "a", half), task(offer, "b", half))
-        (offer,) = h.offers(gpu)
-        assert from_proto(offer.resources) == parse("cpus:2;mem:400;gpus#1:1")
-
-    def test_revocable(self) -> None:
-        h = MasterHarness()
-        h.agent("cpus:1;mem:100;cpus{REV}:3")
-        assert offered(h, subscribe(h, "plain")) == parse("cpus:1;mem:100")
-        taker = subscribe(h, "other", pb.REVOCABLE_RESOURCES)
-        assert offered(h, taker) == parse("cpus{REV}:3")
-
-
-def constrained(h: MasterHarness, *constraints: scheduler_pb.AttributeConstraint) -> int:
-    info = pb.FrameworkInfo(name="f", capabilities=[pb.PARTITION_AWARE])
-    group = scheduler_pb.OfferConstraints.Group(constraints=constraints)
-    subscribing = scheduler_pb.Call.Subscribe(
-        framework_info=info, offer_constraints={"*": scheduler_pb.OfferConstraints(groups=[group])}
-    )
-    h.feed(ev.FrameworkSubscribing(900, subscribing))
-    return 900
-
-
-class TestConstraints:
-    def agents(self) -> MasterHarness:
-        h = MasterHarness()
-        for number, attributes in enumerate([{"rack": "r1"}, {"rack": "r2"}, {}]):
-            info = pb.AgentInfo(
-                agent_id=f"a{number}",
-                address=pb.Address(hostname=f"h{number}", ip="127.0.0.1", port=number + 1),
-                resources=to_proto(parse("cpus:1;mem:100")),
-                attributes=[pb.Attribute(name=n, text=t) for n, t in attributes.items()],
-            )
-            h.feed(ev.AgentRegistering(100 + number, info, "i"))
-        return h
-
-    @pytest.mark.parametrize(
-        ("constraint", "agents"),
-        [
-            ({"attribute": "rack", "exists": {}}, {"a0", "a1"}),
-            ({"attribute": "rack", "not_exists": {}}, {"a2"}),
-            ({"attribute": "rack", "text_equals": "r1"}, {"a0"}),
-            ({"attribute": "rack", "text_not_equals": "r1"}, {"a1", "a2"}),
-            ({"attribute": "hostname", "text_equals": "h2"}, {"a2"}),
-            ({"attribute": "hostname", "text_matches": "h[01]"}, {"a0", "a1"}),
-            ({"attribute": "rack", "text_matches": "r"}, set()),
-            ({"attribute": "rack", "text_not_matches": "r[1-9]"}, {"a2"}),
-        ],
-    )
-    def test_predicates(self, constraint: dict[str, object], agents: set[str]) -> None:
-        h = self.agents()
-        framework = constrained(h, scheduler_pb.AttributeConstraint(**constraint))  # type: ignore[arg-type]
-        assert {offer.agent_id for offer in h.offers(framework)} == agents
-
-    def test_what_they_leave_is_offered_to_others(self) -> None:
-        h = self.agents()
-        constrained(h, scheduler_pb.AttributeConstraint(attribute="rack", text_equals="r1"))
-        assert {offer.agent_id for offer in h.offers(h.subscribe())} == {"a1", "a2"}
-
-    def test_one_without_a_predicate_is_refused(self) -> None:
-        h = self.agents()
-        framework = constrained(h, scheduler_pb.AttributeConstraint(attribute="rack"))
-        assert "has no predicate" in h.errors(framework)[0]
-
-    @pytest.mark.parametrize(
-        ("pattern", "says"),
-        [
-            ("(", "missing )"),
-            ("(?=a)", "not a regular expression of RE2"),
-            ("[a-z]{90}x{90}", "too complex"),
-            ("x" * 2000, "more than 1024 bytes"),
-        ],
-    )
-    def test_a_pattern_that_cannot_be_is_refused(self, pattern: str, says: str) -> None:
-        h = self.agents()
-        constraint = scheduler_pb.AttributeConstraint(attribute="rack", text_matches=pattern)
-        assert says in h.errors(constrained(h, constraint))[0]
-
-
-def optimistic(h: MasterHarness) -> int:
-    info = pb.FrameworkInfo(name="o", capabilities=[pb.PARTITION_AWARE])
-    subscribing = scheduler_pb.Call.Subscribe(framework_info=info, optimistic_roles=["*"])
-    h.feed(ev.FrameworkSubscribing(901, subscribing))
-    return 901
-
-
-class TestOptimisticOffers:
-    def test_a_copy_is_shown_and_wins(self) -> None:
-        h = MasterHarness()
-        plain, second = h.subscribe(), optimistic(h)
-        agents = [h.agent("cpus:4;mem:400") for _ in range(2)]
-        mine = h.offers(second)
-        assert len(mine) == 2 and len(h.offers(plain)) == 1
-        (copy,) = [offer for offer in mine if offer.optimistic]
-        h.accept(second, [copy.offer_id], task(copy, "t", parse("cpus:1;mem:100")))
-        assert sum(len(h.launched(agent)) for agent in agents) == 1
-        (rescind,) = [e.rescind for e in h.framework_inbox[plain] if e.HasField("rescind")]
-        assert rescind.reason == "accepted by another framework"
-        assert h.core.state.frameworks[h.framework_id(plain)].offer_conflicts == 1
-        assert h.core.allocator.held("*")["cpus"] <= 8000
-
-    def test_the_owner_wins(self) -> None:
-        h = MasterHarness()
-        plain, second = h.subscribe(), optimistic(h)
-        for _ in range(2):
-            h.agent("cpus:4;mem:400")
-        (copy,) = [offer for offer in h.offers(second) if offer.optimistic]
-        (mine,) = h.offers(plain)
-        h.accept(plain, [mine.offer_id], task(mine, "t", parse("cpus:4;mem:400")))
-        h.accept(second, [copy.offer_id], task(copy, "u", parse("cpus:1;mem:100")))
-        assert h.last(second).state == pb.TASK_DROPPED
-        assert h.core.state.frameworks[h.framework_id(second)].offer_conflicts == 1
-
-    def test_a_copy_goes_with_its_offer(self) -> None:
-        h = MasterHarness()
-        plain, second = h.subscribe(), optimistic(h)
-        for _ in range(2):
-            h.agent("cpus:4;mem:400")
-        (copy,) = [offer for offer in h.offers(second) if offer.optimistic]
-        h.decline(plain, [o.offer_id for o in h.offers(plain)], 1e6)
-        assert copy.offer_id not in h.core.state.offers
-        assert h.core.state.frameworks[h.framework_id(second)].offer_conflicts == 0
-
-    def test_a_declined_copy_is_not_shown_again(self) -> None:
-        h = MasterHarness()
-        plain, second = h.subscribe(), optimistic(h)
-        for _ in range(2):
-            h.agent("cpus:4;mem:400")
-        (copy,) = [offer for offer in h.offers(second) if offer.optimistic]
-        h.decline(second, [copy.offer_id], 1e6)
-        h.decline(plain, [o.offer_id for o in h.offers(plain)], 0)
-        h.advance(0.01)
-        assert not [offer for offer in h.offers(second) if offer.optimistic]
-
-    def test_nobody_else_sees_copies(self) -> None:
-        h = MasterHarness()
-        first, second = h.subscribe(), h.subscribe()
-        h.agent("cpus:4;mem:400")
-        assert len(h.offers(first)) + len(h.offers(second)) == 1

@@ -1,0 +1,5 @@
+"""What is posted to a master."""
+
+from __future__ import annotations
+
+QUOTA = {"role": "eng", "limits": {"cpus": 2}}
