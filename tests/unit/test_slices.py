@@ -123,7 +123,7 @@ def test_an_agent_is_admitted_when_all_its_tasks_are_known(w: World) -> None:
         assert not w.is_told(agent, "registered") and not w.core.allocator.changed
         seen.append(len(state.tasks))
         w.slice()
-    assert seen == [0, 2, 4, 5]
+    assert seen == [0, 2, 4, 5, 5]
     assert state.state == AgentState.ACTIVE and w.is_told(agent, "registered") == 1
     (offer,) = w.offers(w.framework)
     assert resources.from_proto(offer.resources) == resources.parse("cpus:3")

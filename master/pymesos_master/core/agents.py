@@ -198,6 +198,7 @@ def _lose_task(ctx: Context, task: Task, lost: AgentLost) -> None:
 def lose_again(ctx: Context, agent: Agent) -> None:
     """One that was unreachable went away again before it was here: its tasks are as they were."""
     if agent.state == AgentState.UNREACHABLE:
+        executors.forget_all(ctx, agent)
         lost = AgentLost(agent.agent_id, "the agent's stream ended while it registered")
         slices.run(ctx, tasks_of(agent.agent_id), len(agent.tasks), _lose(ctx, agent, lost))
 

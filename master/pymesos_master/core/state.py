@@ -70,7 +70,7 @@ class Config:
     heartbeat_interval_s: float = 15.0
     allocation_delay_s: float = 0.001  # what happens within it is allocated together
     told_in_a_turn: int = 200  # tasks of a framework, before it has read of these
-    tasks_in_a_slice: int = 500  # of one agent or framework, before others have their turn
+    tasks_in_a_slice: int = 300  # of one agent or framework, before others have their turn
     max_completed_tasks: int = 10_000
     max_completed_frameworks: int = 100
     max_lost_agents: int = 10_000  # unreachable or gone, kept in the registry

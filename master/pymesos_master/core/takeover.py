@@ -42,6 +42,7 @@ def take_over(
                 _forget_unreported(ctx, agent, task)
         yield [task.key for task in unknown]
     _take_over_executors(ctx, agent, executors, was_awaited=was == AgentState.RECOVERING)
+    yield []  # what follows of all together is enough for a step
 
 
 def _take_over_some(
