@@ -70,7 +70,8 @@ async def test_the_body_of_a_stream_is_not_waited_for_long(running: Cluster) -> 
 
 async def test_a_page_that_a_browser_shows_here_launches_nothing(running: Cluster) -> None:
     """Not even one whose name leads here."""
-    head = f"POST {PATH} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: "
+    close = "Connection: close\r\n"  # else the answer leaves it open
+    head = f"POST {PATH} HTTP/1.1\r\n{close}Content-Type: application/json\r\nContent-Length: "
     for more in (
         "Host: evil.example:5055\r\nOrigin: http://evil.example:5055",
         "Host: evil.example\r\nOrigin: http://evil.example\r\nSec-Fetch-Site: same-origin",
