@@ -176,7 +176,11 @@ class Editor(Person):
         """Decide what waits for somebody, and replace a bad version that is in force."""
         job = framework.core.jobs.get(job_id) if framework.core is not None else None
         rollout = job.rollouts.get(TASK) if job is not None else None
-        if job is None or rollout is None:
+        if job is None:
+            return
+        if rollout is None:  # where nothing ran of it, a version is in force without one
+            if _is_bad(job):
+                await self._apply(framework, job_id, GOOD)
             return
         request = pb.RolloutRequest(job_id=job_id)
         if rollout.state is State.PAUSED:
