@@ -13,6 +13,7 @@ from pymesos_master.core import Config
 from pymesos_master.core import events as ev
 from pymesos_master.core.accounting import at
 from pymesos_master.core.lifecycles import AgentState
+from pymesos_master.core.slices import MOST_WAITING
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -371,6 +372,23 @@ def test_what_tasks_have_used_is_accounted_for_in_slices(w: World) -> None:
     w.finish()
     accounts, instant = w.core.state.accounts, at(w.now)
     assert sum(sums.used_cpus for sums in accounts.by_role(instant).values()) == 100_000
+
+
+def test_whoever_says_more_than_is_done_meanwhile_has_not_all_of_it_wait(w: World) -> None:
+    agent, reports = w.registers(), 20_000  # each would hold a message
+    use = pb.TaskUse(framework_id=w.framework_id_, task_id=TASKS[0], cpu_ms=10, measured_ms=10)
+    many = agent_pb.Usage(tasks=[use] * 3)
+    w.feed(ev.AgentUsageReported(agent, many))
+    for _ in range(reports):
+        w.feed(ev.AgentUsageReported(agent, agent_pb.Usage(tasks=[use])))
+    accounts, instant = w.core.state.accounts, at(w.now)
+
+    def used_cpus() -> float:
+        return sum(sums.used_cpus for sums in accounts.by_role(instant).values())
+
+    assert used_cpus() == 10_000 * (3 + reports - MOST_WAITING), "the rest waits"
+    w.finish()
+    assert used_cpus() == 10_000 * (3 + reports)
 
 
 def serves(w: World) -> list[ServedTask]:

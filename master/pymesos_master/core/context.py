@@ -69,7 +69,7 @@ class Context:
     next_removal_s: float = 0.0
     watched: bool = True  # whether anybody watches the cluster's events
     rounds: dict[int, deque[Any]] = field(default_factory=dict)  # see telling.py; by connection
-    works: dict[tuple[str, str], Work] = field(default_factory=dict)  # see slices.py; in turn
+    works: dict[tuple[str, str], deque[Work]] = field(default_factory=dict)  # see slices.py
     agents_awaited: int = 0  # so many must come back before anything is offered
     allocated_at_s: float = float("-inf")  # when it was last looked at what may be offered
     suspended: bool = False  # it is in doubt whether this master still leads

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import TypeVar
 
 from pymesos_master.core.context import WORK, Context, Work
 
 Item = TypeVar("Item")
 WorkKey = tuple[str, str]  # what is done, and of which agent or framework
+MOST_WAITING = 16  # of a key, each of which holds a message
 
 
 def run(ctx: Context, key: WorkKey, size: int, steps: Iterator[None]) -> None:
@@ -27,7 +27,7 @@ def run(ctx: Context, key: WorkKey, size: int, steps: Iterator[None]) -> None:
     """
     cancel(ctx, key)
     if is_much(ctx, size):
-        ctx.works[key] = Work(steps, ctx.event)
+        ctx.works[key] = deque([Work(steps, ctx.event)])
         ctx.timers.set(WORK, ctx.now.mono_s)
         return
     for _ in steps:
@@ -35,11 +35,17 @@ def run(ctx: Context, key: WorkKey, size: int, steps: Iterator[None]) -> None:
 
 
 def run_after(ctx: Context, key: WorkKey, size: int, steps: Iterator[None]) -> None:
-    """The same, but after what is being done by the key."""
-    if (before := ctx.works.get(key)) is None:
+    """The same, but after what is being done by the key.
+
+    A peer may say more than is done meanwhile: of too much that waits the first is done to its end.
+    """
+    if (waiting := ctx.works.get(key)) is None:
         run(ctx, key, size, steps)
-    else:
-        ctx.works[key] = Work(chain(before.steps, steps), ctx.event)
+        return
+    waiting.append(Work(steps, ctx.event))
+    if len(waiting) > MOST_WAITING:
+        for _ in waiting.popleft().steps:
+            pass
 
 
 def is_much(ctx: Context, size: int) -> bool:
@@ -71,11 +77,14 @@ def go_on(ctx: Context) -> None:
     key = next(iter(ctx.works), None)
     if key is None:
         return
-    work = ctx.works.pop(key)
-    ctx.event = work.event
-    more = next(work.steps, _END) is not _END
-    if more and key not in ctx.works:
-        ctx.works[key] = work
+    waiting = ctx.works.pop(key)
+    while waiting:
+        ctx.event = waiting[0].event
+        if next(waiting[0].steps, _END) is not _END:
+            break
+        waiting.popleft()
+    if waiting and key not in ctx.works:
+        ctx.works[key] = waiting
     if ctx.works:
         ctx.timers.set(WORK, ctx.now.mono_s)
 
