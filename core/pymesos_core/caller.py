@@ -45,6 +45,11 @@ class Caller:
         return self.principal if self.is_proved else self.peer
 
 
+def peer_of(ip: str) -> str:
+    """Return the peer that calls from an IP address, as gRPC has it."""
+    return f"ipv6:%5B{ip}%5D" if ":" in ip else f"ipv4:{ip}"
+
+
 def taker_text(taker: str) -> str:
     """Begin a sentence about one."""
     return taker if "/" in taker else f"The address {taker}"

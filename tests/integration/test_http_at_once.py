@@ -144,6 +144,17 @@ async def test_a_wrong_password_counts_once(server: Answered, client: Client) ->
     assert head.startswith(b"HTTP/1.1 401 ") and server.at_once == len(server.wrong) == 1
 
 
+async def test_who_is_refused_takes_turns_as_others_do(
+    server: Answered, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever sends thousands of them at once, by many connections, holds up all others."""
+    refused = request(b"{}", JSON)
+    for budget_s in (1.0, 0.0):  # with none, others of its address have taken all
+        monkeypatch.setattr(server._turns, "budget_s", lambda left_s=budget_s: left_s)
+        head, _ = await client.ask(refused)
+        assert head.startswith(b"HTTP/1.1 401 ") and server.at_once == 1
+
+
 async def test_frameworks_may_be_silent(
     server: Answered, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

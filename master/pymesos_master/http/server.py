@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 from aiohttp import web
 
+from pymesos_core.caller import peer_of
 from pymesos_core.http_listening import (
     SILENCE_S,
     STOP_GRACE_S,
@@ -228,7 +229,7 @@ def _read(request: web.BaseRequest) -> Request:
         request.method,
         request.raw_path,
         request.headers.get("Host", ""),
-        f"ipv6:%5B{ip}%5D" if ":" in ip else f"ipv4:{ip}",  # as gRPC has it
+        peer_of(ip),
         request.body_exists,
         authentication_of(connection),
         {name.lower(): _text(value) for name, value in request.headers.items()},

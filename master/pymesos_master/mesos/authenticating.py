@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pymesos_core.caller import Caller, Method
+from pymesos_core.caller import Caller, Method, peer_of
 from pymesos_core.ids import hidden_character
 from pymesos_core.mesos.refusing import RefusalError
 from pymesos_core.private import read_private
@@ -184,7 +184,7 @@ class Authenticator:
         `path` is what is called, as the gate knows it; `is_own_user` whether who calls is of the
         user that this process is of. Raises RefusalError, which names the realm to be known in.
         """
-        peer = f"ipv6:%5B{ip}%5D" if ":" in ip else f"ipv4:{ip}"  # as gRPC has it
+        peer = peer_of(ip)
         if authorization is not None and authorization[:7].lower() == "bearer ":
             return self._by_token(authorization, peer, realm)
         if authorization is None and certificate and self._gate is not None:

@@ -195,14 +195,13 @@ class Scheduler:
     def call_at_once(
         self, leader: Leader, call: Call, headers: Mapping[str, str], caller: Caller
     ) -> Done | None:
-        """Carry out a call that waits for nothing; None: it has to. Raises RefusalError."""
-        turn = self._leadership.turns.turn(caller.peer)
-        if call.type in OF_ONE_MESSAGE or not turn.begins_now():
+        """Carry out a call within a turn of its address; None: it has to wait for something.
+
+        Raises RefusalError.
+        """
+        if call.type in OF_ONE_MESSAGE:
             return None
-        try:
-            return self._carry_out(leader, call, headers, caller)
-        finally:
-            turn.end()
+        return self._carry_out(leader, call, headers, caller)
 
     def _carry_out(
         self, leader: Leader, call: Call, headers: Mapping[str, str], caller: Caller

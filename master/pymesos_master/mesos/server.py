@@ -17,7 +17,7 @@ from aiohttp import web
 from yarl import URL
 
 from pymesos_core import crossing, limits
-from pymesos_core.caller import Caller
+from pymesos_core.caller import Caller, peer_of
 from pymesos_core.http_at_once import Small, written
 from pymesos_core.http_listening import Listener, slot_of
 from pymesos_core.mesos.http import (
@@ -102,7 +102,7 @@ class MesosServer(Listener):
             silence_s=math.inf,  # Mesos' own clients take the end of one for that of all they do
             at_once=self._answer_at_once,
         )
-        self._authenticator = authenticator
+        self._authenticator, self._turns = authenticator, leadership.turns
         here = Here(leadership.me.master_id, self.address, leadership.me.hostname)
         self._redirecting = Redirecting(leadership, here)
         self._scheduler = Scheduler(leadership, here)
@@ -147,8 +147,14 @@ class MesosServer(Listener):
             return refused(request, refusal)
 
     def _answer_at_once(self, asked: Small, transport: asyncio.Transport) -> bytes | None:
-        """Answer a call of a framework; None: it is no such call, or has to wait for something."""
+        """Answer a call of a framework; None: it is no such call, or has to wait for something.
+
+        What is refused takes time of its address, too: thousands may come at once.
+        """
         if asked.path != SCHEDULER_PATH:
+            return None
+        turn = self._turns.turn(peer_of(_ip_of(transport)))
+        if not turn.begins_now():
             return None
         try:
             caller = self._caller(asked.headers, transport, asked.path, SCHEDULER)
@@ -158,6 +164,8 @@ class MesosServer(Listener):
             done = self._scheduler.call_at_once(leader, call, asked.headers, caller)
         except RefusalError as refusal:
             return written(*said_of(refusal))
+        finally:
+            turn.end()
         return None if done is None else written(done.status, OURS)
 
     def _caller(
