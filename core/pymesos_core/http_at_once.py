@@ -46,7 +46,7 @@ class Head:
 
     @property
     def whole_bytes(self) -> int:
-        """Of the request."""
+        """The size of the request, with its body."""
         return self.size_bytes + self.body_bytes
 
 

@@ -70,7 +70,7 @@ def test_an_authority_whose_key_others_can_read_signs_nothing(tmp_path: Path, ke
     "wanted", ["nosuch", "", "cd", "cdcdcdcdcdc", "cdcdcdcdcdcdc", "dcdcdcdcdcdc", "CDCDCDCDCDCD"]
 )
 def test_a_token_is_removed_by_its_whole_id(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
-    """Its beginning took back another one than was meant."""
+    """The beginning of an id took back another token than was meant."""
 
     async def tokens(_: Cluster) -> list[pb.TokenView]:
         return [pb.TokenView(digest=bytes.fromhex(d * 32)) for d in ("ab", "cd")]

@@ -218,7 +218,7 @@ def test_amounts_that_nobody_can_draw() -> None:
 def test_a_framework_that_blocks_takes_no_master_for_silent(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Its driver left a master that was well, which ended a framework without failover timeout."""
+    """The driver left a master that was well, which ended a framework without failover timeout."""
     core = DriverCore(Standing(info()))
     said = spb.Event.Subscribed(framework_id="id", heartbeat_interval_s=15)
     core.step(Now(0, 0), Connected(1))

@@ -65,7 +65,7 @@ async def test_a_copy_that_lacks_a_file_has_failed(
     held: dict[str, Any],
     status: int,
 ) -> None:
-    """Its exit status was 0, also where no more files of a folder are listed."""
+    """The exit status was 0, also where no more files of a folder are listed."""
     target = tmp_path / "copy"
     assert await copying.copy(has(monkeypatch, held), "t:.", str(target)) == status
     assert [path.name for path in target.iterdir()] == ["good"]
@@ -89,7 +89,7 @@ async def test_a_name_is_one_line(
 
 
 def test_tar_in_the_container_knows_names_of_any_bytes(tmp_path: Path) -> None:
-    """It warned of a keyword of the format."""
+    """A container's tar warned of a keyword of pax's."""
     source, target = tmp_path / "from", tmp_path / "to"
     source.mkdir()
     target.mkdir()

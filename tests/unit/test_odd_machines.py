@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ from pymesos_proto.v1 import types_pb2 as pb
     ],
 )
 def test_resources_of_another_kind_than_all_know(written: str, says: str) -> None:
-    """They were offered, and jobs waited for an agent that has any."""
+    """Agents offered these, and jobs waited for an agent that has any."""
     with pytest.raises(ResourceError, match=says):
         with_overrides(EMPTY, parse(written))
 
@@ -77,18 +78,17 @@ def test_what_is_no_capability(key: str, name: str) -> None:
         read_capabilities([name])
 
 
+def spec_of(info: pb.ContainerInfo) -> Any:
+    return SimpleNamespace(info=SimpleNamespace(container=info))
+
+
 def test_a_capability_may_have_its_whole_name() -> None:
     """Engines take it so; the oci runtime had dropped nothing, and added CAP_CAP_NET_ADMIN."""
     info = pb.ContainerInfo(
         image="a", drop_capabilities=["CAP_NET_RAW"], add_capabilities=["CAP_NET_ADMIN"]
     )
     assert contract.problem(info) is None
-
-    class Spec:
-        class info:  # noqa: N801 - as of a ContainerSpec
-            container = info
-
-    spec: Any = Spec()
+    spec = spec_of(info)
     kept = _bundle_capabilities(spec, Settings())["process"]["capabilities"]["bounding"]
     assert "CAP_NET_ADMIN" in kept and "CAP_NET_RAW" not in kept and "CAP_CHOWN" in kept
     engine = _engine_capabilities(spec, Settings())
@@ -102,3 +102,12 @@ def test_a_capability_may_have_its_whole_name() -> None:
 
 def test_all_is_each_of_them() -> None:
     assert read_capabilities(["all"]) == {*CAPABILITIES, "ALL"}
+
+
+def test_all_capabilities_are_each_of_them() -> None:
+    """Runtimes would look for one of the name CAP_ALL, and leave it out or end."""
+    info = pb.ContainerInfo(image="a", add_capabilities=["ALL"], drop_capabilities=["NET_RAW"])
+    spec = spec_of(info)
+    kept = _bundle_capabilities(spec, Settings())["process"]["capabilities"]["bounding"]
+    assert kept == [f"CAP_{name}" for name in CAPABILITIES if name != "NET_RAW"]
+    assert _engine_capabilities(spec, Settings()) == {"cap_add": ["ALL"], "cap_drop": ["NET_RAW"]}

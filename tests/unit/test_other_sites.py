@@ -74,7 +74,7 @@ async def test_a_page_of_another_site_changes_nothing(
 async def test_a_script_of_another_site_reads_nothing(
     answering: Answering, headers: Any, status: int
 ) -> None:
-    """It has a stream, or a slot, that the page of whoever looks at it would have."""
+    """The script takes a stream, or a slot, that the page of whoever looks at it would have."""
     for target in ("/v1/quota", "/v1/events"):
         admitted = answering.admit(
             Request("GET", target, "127.0.0.1:5080", "ipv4:127.0.0.1", headers=headers)

@@ -180,7 +180,7 @@ class TestQueries:
             assert (variable.name, variable.value) == ("SECRET", value)
 
     def test_so_is_what_executors_send_with_a_status(self) -> None:
-        """That of Docker sends what the engine knows of the container, with its environment."""
+        """Docker's executor sends what the engine knows of a container, with its environment."""
         h, _, framework_id = cluster("{who: operator/o, do: [read], role: '**'}")
         (held,) = h.core.state.frameworks[framework_id].tasks.values()
         held.status = pb.TaskStatus(task_id="t", state=pb.TASK_RUNNING, data=b"hunter2")
@@ -192,7 +192,7 @@ class TestQueries:
         assert held.status.data == b"hunter2"
 
     def test_so_are_the_variables_of_config_files(self) -> None:
-        """They are variables of roles, whose values `variables list` keeps from others, too."""
+        """The variables are those of roles, whose values `variables list` hides, too."""
         h, framework, _ = cluster("{who: operator/o, do: [read], role: '**'}")
         for agent in h.core.state.agents.values():
             agent.info.capabilities.append(pb.CONFIG)

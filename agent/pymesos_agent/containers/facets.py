@@ -14,7 +14,7 @@ from typing import Any
 from pymesos_agent.containers.cgroups import CPU_PERIOD_US, cpu_quota_us
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
-from pymesos_core.capabilities import ALL, bare_name
+from pymesos_core.capabilities import ALL, CAPABILITIES, bare_name
 from pymesos_core.images import is_on_disk
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -114,16 +114,18 @@ def _bare(capabilities: Iterable[str]) -> list[str]:
 def _engine_capabilities(spec: ContainerSpec, _: Settings) -> Mapping[str, Any]:
     info = spec.info.container
     added, dropped = _bare(info.add_capabilities), _bare(info.drop_capabilities)
-    if "ALL" not in dropped:
+    if ALL not in (*added, *dropped):
         dropped += [c for c in NOT_USUAL if c not in (*added, *dropped)]
     return {"cap_add": added or None, "cap_drop": dropped}
 
 
 def _bundle_capabilities(spec: ContainerSpec, _: Settings) -> Mapping[str, Any]:
     info = spec.info.container
-    dropped = _bare(info.drop_capabilities)
-    kept = [] if ALL in dropped else [c for c in USUAL_CAPABILITIES if c not in dropped]
-    kept += [c for c in _bare(info.add_capabilities) if c not in kept]
+    added, dropped = _bare(info.add_capabilities), _bare(info.drop_capabilities)
+    usual = () if ALL in dropped else USUAL_CAPABILITIES
+    # Runtimes know each of them by its name alone.
+    kept = [c for c in (CAPABILITIES if ALL in added else usual) if c not in dropped]
+    kept += [c for c in added if c not in (*kept, ALL)]
     names = [f"CAP_{c}" for c in kept]
     return {
         "process": {"capabilities": dict.fromkeys(("bounding", "effective", "permitted"), names)}
