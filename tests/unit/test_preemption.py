@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 from types import MappingProxyType
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -266,6 +267,24 @@ def test_those_that_may_miss_fewer_take_nothing_from_those_that_may_miss_more() 
     batch = running("batch", "a", 3, "cpus:4;mem:10")
     made = preemption(gang(1, 5, "cpus:4;mem:10"), [*there, batch], {})
     assert made is not None and made.victims == ("beyond",)
+
+
+def test_many_agents_with_two_versions_are_not_looked_at_in_all_ways(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Thousands of them would hold up the framework, and its lead with it, for minutes."""
+    monkeypatch.setattr("pymesos_binpack.placement.preemption.MOST_WAYS_TOGETHER", 100)
+    agents = [OfferedAgent(f"a{n}", {}, parse(WHOLE)) for n in range(20)]
+    there = Running.of(
+        replace(
+            web(f"{agent.agent_id}{service}{n}", has, 2), agent_id=agent.agent_id, service=service
+        )
+        for agent in agents
+        for service in "rst"
+        for n, has in enumerate((f"cpus:1;mem:{ord(service)}", "cpus:2;mem:1") * 2)
+    )
+    made = preemption_of(gang(1, 2, "cpus:6;mem:2"), there, {}, agents, Placements(), {})
+    assert made is not None and len(made.victims) == 3 and there.ways_left == 0
 
 
 @given(

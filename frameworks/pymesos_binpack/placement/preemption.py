@@ -16,6 +16,7 @@ from pymesos_core.resource_values import MILLI, count
 from pymesos_core.resources import Resources, devices
 
 MOST_WAYS = 64  # of choosing whom services spare on an agent
+MOST_WAYS_TOGETHER = 4000  # on all agents, for all that is placed together
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,15 @@ class _Room:
             self.ports + len(task.ports),
             self.named | task.ports,
             _sum(self.devices, task.devices),
+        )
+
+    def less(self, task: RunningTask) -> _Room:
+        """What is left if a task that was thought away stays."""
+        return _Room(
+            _sum(self.scalars, {name: -value for name, value in task.scalars.items()}),
+            self.ports - len(task.ports),
+            self.named - task.ports,
+            _sum(self.devices, {name: -value for name, value in task.devices.items()}),
         )
 
     def minus(self, task: PendingTask) -> _Room:
@@ -125,6 +135,7 @@ class Running:
         self._found: dict[tuple[str, int], list[RunningTask]] = {}
         self.gone: set[str] = set()  # task ids of those that were chosen
         self.missing: Counter[str] = Counter()  # of them, by service
+        self.ways_left = MOST_WAYS_TOGETHER
 
     @classmethod
     def of(cls, tasks: Iterable[RunningTask]) -> Running:
@@ -229,7 +240,7 @@ class MakingRoom:
                 continue
             there = self._running.on(agent_id, wanted.priority)
             lower = [task for task in there if task.task_id not in gone]
-            victims = _victims(wanted, lower, room, missing)
+            victims = _victims(wanted, lower, room, missing, self._running)
             if victims is not None:
                 cost = _cost(victims, missing)
                 if best is None or cost < best[0]:
@@ -260,7 +271,11 @@ def _room(free: Resources | None, by_number: Iterable[int]) -> _Room:
 
 
 def _victims(
-    task: PendingTask, lower: Sequence[RunningTask], room: _Room, missing: Counter[str]
+    task: PendingTask,
+    lower: Sequence[RunningTask],
+    room: _Room,
+    missing: Counter[str],
+    running: Running,
 ) -> list[RunningTask] | None:
     """Choose of the tasks of an agent who makes room: whom their services can spare, if they do."""
     if not _with(room, lower).fits(task):
@@ -268,7 +283,7 @@ def _victims(
     lower = sorted(lower, key=lambda r: (r.priority, -sum(r.scalars.values()), r.task_id))
     missed = {victim.task_id for victim in _missed(lower, missing)}
     spared = [each for each in lower if each.task_id not in missed]
-    ways = _ways_to_spare(task, lower, spared, missing)
+    ways = _ways_to_spare(task, lower, spared, missing, running)
     found = [way for each in ways if (way := _fewest(task, each, room, missing)) is not None]
     if found:
         return min(found, key=lambda way: _cost(way, missing))
@@ -297,21 +312,20 @@ def _fewest(
         freed = freed.plus(candidate)
     if not freed.fits(task):
         return None
-    looked_at: set[str] = set()
-    while (victim := _next_to_spare(chosen, looked_at, missing)) is not None:
-        looked_at.add(victim.task_id)
-        rest = [other for other in chosen if other is not victim]
-        if _with(room, rest).fits(task):
-            chosen = rest
+    left, short = chosen[::-1], _short_of(chosen, missing)
+    while left:
+        victim = next((each for each in left if each.service in short), left[0])
+        left.remove(victim)
+        if (rest := freed.less(victim)).fits(task):
+            freed = rest
+            chosen.remove(victim)
+            short = _short_of(chosen, missing)
     return chosen
 
 
-def _next_to_spare(
-    chosen: Sequence[RunningTask], looked_at: Set[str], missing: Counter[str]
-) -> RunningTask | None:
-    left = [victim for victim in reversed(chosen) if victim.task_id not in looked_at]
-    short = {victim.service for victim in _missed(chosen, missing)}
-    return next((v for v in left if v.service in short), left[0] if left else None)
+def _short_of(victims: Iterable[RunningTask], missing: Counter[str]) -> set[str]:
+    """The services that cannot spare all of these."""
+    return {victim.service for victim in _missed(victims, missing)}
 
 
 def _ways_to_spare(
@@ -319,12 +333,16 @@ def _ways_to_spare(
     lower: Sequence[RunningTask],
     spared: Sequence[RunningTask],
     missing: Counter[str],
+    running: Running,
 ) -> Iterator[Sequence[RunningTask]]:
     """Choose whom services spare: `spared`, and some others where a service has more there.
 
-    Which of them goes matters where they do not hold the same, as those of two versions.
+    Which of them goes matters where they do not hold the same, as those of two versions. So many
+    agents may have such services that others have to do with the first way.
     """
     yield spared
+    if not running.ways_left:
+        return
     choices: dict[str, list[list[RunningTask]]] = {}
     for service, number in Counter(each.service for each in spared if each.service).items():
         kinds: dict[object, list[RunningTask]] = {}
@@ -334,7 +352,9 @@ def _ways_to_spare(
         if len(kinds) > 1 and sum(map(len, kinds.values())) > number:
             some = islice(_choices(list(kinds.values()), number), MOST_WAYS)
             choices[service] = [each for each in some if not _missed(each, missing)]
-    for made in islice(product(*choices.values()), MOST_WAYS) if choices else ():
+    most = min(MOST_WAYS, running.ways_left)
+    for made in islice(product(*choices.values()), most) if choices else ():
+        running.ways_left -= 1
         going = {each.task_id for some in made for each in some}
         going.update(each.task_id for each in spared if each.service not in choices)
         yield [each for each in lower if each.task_id in going]
