@@ -28,7 +28,11 @@ def look_up_in_own_threads(most: int = MOST_AT_ONCE) -> None:
 
     async def getaddrinfo(host: Any, port: Any, **how: int) -> list[Any]:
         await free.acquire()
-        looking = begin_in_own_thread("lookup", partial(socket.getaddrinfo, host, port, **how))
+        try:
+            looking = begin_in_own_thread("lookup", partial(socket.getaddrinfo, host, port, **how))
+        except RuntimeError as error:  # there are as many threads as there may be
+            free.release()
+            raise socket.gaierror(socket.EAI_AGAIN, f"{host} is not looked up: {error}") from error
         looking.add_done_callback(give_back)  # one that was given up still takes its thread
         return await asyncio.wrap_future(looking)
 

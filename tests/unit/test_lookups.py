@@ -80,3 +80,24 @@ def test_no_more_are_looked_up_at_once(hanging: threading.Event) -> None:
         assert await asyncio.wait_for(waiting, PATIENCE_S)
 
     asyncio.run(main())
+
+
+def test_a_lookup_for_which_there_is_no_thread_fails_and_keeps_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where a user has all the processes that he may: it is over some time."""
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        look_up_in_own_threads(1)
+        loop = asyncio.get_running_loop()
+        with monkeypatch.context() as full:
+            full.setattr(threading.Thread, "start", start)
+            with pytest.raises(socket.gaierror, match="not looked up: can't start"):
+                await loop.getaddrinfo("localhost", 1)
+        async with asyncio.timeout(PATIENCE_S):
+            assert await loop.getaddrinfo("localhost", 1)
+
+    asyncio.run(main())
