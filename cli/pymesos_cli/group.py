@@ -24,6 +24,13 @@ _OTHER_FLAGS = {
     "-n": "--tail", "--lines": "--tail", "-o": "--json", "--output": "--json", "--format": "--json",
 }  # fmt: skip
 _OTHER_NAMES = {"usage": "accounting"}  # of commands, which are in no list
+# Of commands that are asked for what another shows, by their words.
+_SEE_ALSO = {
+    "agents": "it lists all, and with --json everything of each",
+    "frameworks": "it lists all; `explain framework` is about one",
+    "quota": "`roles` lists those that are set",
+    "weights": "`roles` lists those that are set",
+}
 _WORD = re.compile(r"\S{81,}")  # longer than anything of ours: somebody typed it
 
 
@@ -51,7 +58,9 @@ class Command(click.Command):
         if nothing_before_dashes:
             return click.UsageError(f"{names} {verb} expected; nothing is given before --", context)
         some = f"only {', '.join(map(quoted, given))}" if given else "nothing"
-        return click.UsageError(f"{names} {verb} expected; {some} is given", context)
+        return click.UsageError(
+            f"{names} {verb} expected; {some} is given{_see_also(context)}", context
+        )
 
 
 def _unknown_option(command: click.Command, context: click.Context, given: str) -> click.UsageError:
@@ -62,6 +71,12 @@ def _unknown_option(command: click.Command, context: click.Context, given: str) 
             f"{given} goes before the command: {root.info_name} {given} … {_path(context)}", context
         )
     return no_such_option(command, context, given, _OTHER_FLAGS.get(given, ""))
+
+
+def _see_also(context: click.Context) -> str:
+    """Return what a person who asks a command wrongly may have looked for; or nothing."""
+    also = _SEE_ALSO.get(_path(context))
+    return f"; {also}" if also else ""
 
 
 def _path(context: click.Context) -> str:
@@ -85,7 +100,8 @@ def _refuse_what_is_no_word(
         names = [p.human_readable_name for p in command.params if isinstance(p, click.Argument)]
         takes = f"{' and '.join(names)} alone" if names else "no argument"
         raise click.UsageError(
-            f"{quoted(left[0])} is one argument too many: {_path(context)} takes {takes}",
+            f"{quoted(left[0])} is one argument too many: {_path(context)} takes {takes}"
+            f"{_see_also(context)}",
             context,
         )
     for param in command.params:
@@ -128,7 +144,10 @@ class Room(click.Group):
         """Which command somebody meant who named one that is not there."""
         known = self.list_commands(context)
         begun = [each for each in known if name and each.startswith(name)]
-        return f"did you mean {begun[0]}?" if len(begun) == 1 else hint(name, known, "there are")
+        if len(begun) == 1:
+            return f"did you mean {begun[0]}?"
+        found = hint(name, known, "there are")
+        return found if found.startswith("did you mean") else f"{found}{_see_also(context)}"
 
 
 class LazyGroup(Room):

@@ -25,6 +25,16 @@ _WORDS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_SLIPS = {  # by how the parser's words begin
+    "expected <block end>": "is the line indented as those that it belongs to?",
+    "mapping values are not allowed": "is the line indented as those that it belongs to? Text with"
+    " a colon and a blank in it stands in quotes",
+    "could not find expected ':'": "a key is followed by a colon and a blank",
+    "found character '\\t'": "lines are indented by blanks, not by tabs",
+    "found character '%'": "text that begins so stands in quotes",
+    "found character '@'": "text that begins so stands in quotes",
+    "found character '`'": "text that begins so stands in quotes",
+}
 _KINDS = {"null": type(None), "bool": bool, "int": int, "float": float}
 
 
@@ -99,7 +109,9 @@ def read_yaml(text: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise DocumentError(f"{_NOT}{problem}", mark.line + 1 if mark else None) from None
+        raise DocumentError(
+            f"{_NOT}{problem}{_slip(problem)}", mark.line + 1 if mark else None
+        ) from None
     except DocumentError:
         raise
     except (ValueError, OverflowError):
@@ -107,6 +119,14 @@ def read_yaml(text: str) -> Any:
     except RecursionError:
         raise DocumentError("it is nested too deeply") from None
     return Plain(None, "") if node is None else _value(node)
+
+
+def _slip(problem: str) -> str:
+    """What somebody may have done for whom the parser's words are not enough; or nothing."""
+    for begins, slip in _SLIPS.items():
+        if problem.startswith(begins):
+            return f"; {slip}"
+    return ""
 
 
 class _Composer(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser,

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Collection
+
+from pymesos_core.nearest import nearest
+
+log = logging.getLogger(__name__)
 
 # In a coroutine, as the driver's own, these say that it is to end, and nothing of what went wrong.
 ENDS_OF_COROUTINES = (asyncio.CancelledError, StopIteration, GeneratorExit)
+CLOSE = 0.8  # how alike, from 0 to 1, a method's name is to that of a callback that is meant
 
 
-def check_callbacks(author: object, base: type, names: Iterable[str]) -> None:
+def check_callbacks(author: object, base: type, names: Collection[str]) -> None:
     """Raises TypeError for those that cannot be called, or would do nothing when they are.
+
+    A method that nobody calls, since its name is nearly that of one, is told in the log.
 
     Otherwise it would be known when the first task has an update, and has to end with all others.
     """
@@ -27,6 +35,21 @@ def check_callbacks(author: object, base: type, names: Iterable[str]) -> None:
         )
     for name in names:
         _check_callable(author, base, name)
+    _warn_of_slips(type(author), base, names)
+
+
+def _warn_of_slips(kind: type, base: type, names: Collection[str]) -> None:
+    """Log methods that may be meant as a callback, `updates` as `update`, where there is none."""
+    inherited = [name for name in names if getattr(kind, name, None) is getattr(base, name)]
+    for name in dir(kind):
+        if name.startswith("_") or hasattr(base, name) or not callable(getattr(kind, name, None)):
+            continue
+        if (meant := nearest(name, inherited, CLOSE)) is not None:
+            log.warning(
+                "the driver never calls %s.%s; did you mean %s? If it is yours, give it a name that"
+                " is less like that",
+                kind.__name__, name, meant,
+            )  # fmt: skip
 
 
 def _check_callable(author: object, base: type, name: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import click
@@ -16,6 +18,7 @@ from pymesos_cli.errors import CliError
 from pymesos_cli.main import main
 from pymesos_core.security.joining import JoinError
 from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import types_pb2 as types_pb
 
 TOKEN = f"pymesos.{'A' * 43}.{'A' * 43}@127.0.0.1:5053"
 
@@ -88,3 +91,61 @@ async def test_no_token_is_made_where_one_is_for_nobody(monkeypatch: pytest.Monk
         await enrolment.make_tokens(cluster, ("agent/node-1", "node-2"), 60.0)
     with pytest.raises(CliError, match="the principal's name is ''"):
         await enrolment.make_tokens(cluster, ("agent/",), 60.0)
+
+
+@pytest.mark.parametrize("written", [None, "no token\n"])
+def test_a_file_without_a_token_is_wrong_use(tmp_path: Path, written: str | None) -> None:
+    file = tmp_path / "token"
+    if written is not None:
+        file.touch(0o600)
+        file.write_text(written)
+    arguments = ("cluster", "join", str(tmp_path / "f"), "--file", str(file))
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2 and str(file) in done.output
+
+
+class _Known:
+    """A cluster with a token of alice, a rule of bob, an access token of eve, an agent."""
+
+    async def call(self, make: Callable[[Any, float], Any]) -> Any:
+        async def _answer(request: Any, timeout: float) -> Any:
+            match request:
+                case pb.ListTokensRequest():
+                    return pb.ListTokensResponse(tokens=[pb.TokenView(principal="operator/alice")])
+                case pb.GetPolicyRequest():
+                    return pb.GetPolicyResponse(document="allow: [{who: operator/bob, do: [read]}]")
+                case pb.ListAccessTokensRequest():
+                    view = pb.AccessTokenView(principal="operator/eve")
+                    return pb.ListAccessTokensResponse(tokens=[view])
+            return pb.RevokeResponse()
+
+        names = ("ListTokens", "GetPolicy", "ListAccessTokens", "Revoke")
+        return await make(SimpleNamespace(**dict.fromkeys(names, _answer)), 1.0)
+
+    async def agents(self) -> list[pb.AgentView]:
+        return [pb.AgentView(info=types_pb.AgentInfo(principal="agent/a"))]
+
+    async def frameworks(self, *, completed: bool) -> list[pb.FrameworkView]:
+        raise CliError("who asks may not read")
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("operator/alice", True),
+        ("operator/bob", True),
+        ("operator/eve", True),
+        ("operator/evi", False),
+        ("agent/a", True),
+        ("agent/b", False),
+        ("framework/f", True),  # nobody can say
+        ("12ab", True),
+    ],
+)
+async def test_who_revokes_nobody_is_told(
+    name: str, known: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await enrolment.revoke(cast(Any, _Known()), name, undo=False)
+    told = capsys.readouterr()
+    assert told.out == f"{name} is revoked\n"
+    assert (f"cluster revoke --undo {name}` takes it back" in told.err) == (not known)

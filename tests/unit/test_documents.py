@@ -95,6 +95,7 @@ def test_a_job_stored_is_the_job_that_was_read() -> None:
         ("env: {A: True}", 'tasks[0].env.A: True is not text; quote it: "True"'),
         ("env: {A: }", "tasks[0].env.A: nothing is not text"),
         ("env: {A: [1]}", "tasks[0].env.A: [1] is not text"),
+        ("env: {A: {secret: x}}", "is not text; a secret is not given here, but with `secrets`"),
         ("constraints: [1e3]", 'tasks[0].constraints[0]: 1e3 is not text; quote it: "1e3"'),
         ("user: 65534", 'tasks[0].user: 65534 is not text or null; quote it: "65534"'),
         ("instances: 1.50", "tasks[0].instances: 1.50 is not a whole number"),

@@ -226,3 +226,11 @@ def test_an_example_without_a_master_says_how_it_is_called(name: str) -> None:
     done = subprocess.run([sys.executable, EXAMPLES / name], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("usage: ") and "Traceback" not in done.stderr
+
+
+def test_the_framework_that_begins_the_guide_is_whole() -> None:
+    guide = (EXAMPLES.parents[1] / "docs/framework-authors-guide.md").read_text("utf-8")
+    block = guide.split("```python\n")[1].split("```")[0]
+    done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: ") and "Traceback" not in done.stderr

@@ -211,6 +211,30 @@ def test_methods_that_would_do_nothing_are_an_error_at_construction() -> None:
         Driver(partly, INFO, "127.0.0.1:1")
 
 
+class Slips(Scheduler):
+    def updates(self, driver: Driver, status: pb.TaskStatus) -> None: ...
+
+    def offer(self) -> None: ...
+
+    def offers(self, driver: Driver, offers: Any) -> None: ...
+
+    def _rescind(self) -> None: ...
+
+    def count(self) -> None: ...
+
+
+class SlipsExecutor(Executor):
+    def launched(self, driver: ExecutorDriver, task: pb.TaskInfo) -> None: ...
+
+
+def test_methods_that_are_nearly_callbacks_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    Driver(Slips(), INFO, "127.0.0.1:1")
+    ExecutorDriver(SlipsExecutor(), ENVIRONMENT)
+    one, other = caplog.messages
+    assert one.startswith("the driver never calls Slips.updates; did you mean update?")
+    assert other.startswith("the driver never calls SlipsExecutor.launched; did you mean launch?")
+
+
 async def test_a_plain_method_that_returns_a_coroutine_is_an_error_when_it_is_called() -> None:
     hidden = Scheduler()
     setattr(hidden, "offers", lambda driver, offers: _late())  # noqa: B010

@@ -247,7 +247,8 @@ def test_a_variable_that_sets_nothing_is_told() -> None:
 
 WRONG_FILES: Mapping[str, tuple[bytes, str]] = {
     "a.toml": (b"plates = 1\nplates = 2\n", "a.toml:2: not TOML: Cannot overwrite a value"),
-    "b.toml": (b"plates = \n", "b.toml:1: not TOML: Invalid value"),
+    "b.toml": (b"plates = \n", "b.toml:1: not TOML: Invalid value; text stands in quotes"),
+    "ba.toml": (b"guest = 10.0.0.1\n", "document after a statement; text stands in quotes"),
     "c.toml": (b'\nguest = "\xff"\n', "c.toml:2: the byte 0xff is not UTF-8"),
     "d.toml": (b'plates = "4"\n', "d.toml:1: plates: '4' is given, and a whole number"),
     "e.toml": (b"plates = true\n", "e.toml:1: plates: true is given"),
@@ -271,6 +272,9 @@ WRONG_FILES: Mapping[str, tuple[bytes, str]] = {
     "w.json": (b"{}", "is named neither .toml nor .yaml"),
     "a.yaml": (b"plates: 1\nplates: 2\n", "a.yaml:2: the key 'plates' is given twice"),
     "b.yaml": (b"plates: [1\n", "b.yaml:2: not YAML or JSON: "),
+    "ba.yaml": (b"guest: a\n plates: 1\n", "ba.yaml:2: not YAML or JSON: mapping values are not"),
+    "bb.yaml": (b"courses:\n  - a\n b: 1\n", "; is the line indented as those that it belongs"),
+    "bc.yaml": (b"guest:\n\t- a\n", "; lines are indented by blanks, not by tabs"),
     "c.yaml": (b"guest: x\n\xff: 1\n", "c.yaml:2: the byte 0xff is not UTF-8"),
     "d.yaml": (b"- plates\n", "d.yaml: `name: value` is expected"),
     "e.yaml": (b"? [a]\n: 1\n", "e.yaml:1: the key of several values is not text"),

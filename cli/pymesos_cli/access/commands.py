@@ -111,9 +111,11 @@ def token() -> None:
     """Make access tokens, by which programs ask a master by HTTP as you; list and revoke them.
 
     \b
-    pymesos-cli token make --right read:prod/** --ttl 8h > token
-    curl --cacert roots.pem -H "Authorization: Bearer $(cat token)" https://MASTER:5080/v1/tasks
+    (umask 077; pymesos-cli token make --right read:prod/** --ttl 8h > token)
+    curl --cacert roots.pem -H "Authorization: Bearer $(cat token)" \\
+      --resolve master.CLUSTER.pymesos:5080:ADDRESS https://master.CLUSTER.pymesos:5080/v1/tasks
 
+    The master's certificate names master.CLUSTER.pymesos, at whatever ADDRESS it is.
     `cluster token` makes those with which agents and others join.
     """
 

@@ -22,7 +22,7 @@ def cluster() -> None:
     \b
     pymesos-cli cluster init ./prod --name prod
     pymesos-master --tls ./prod/master
-    pymesos-cli --tls ./prod/operator cluster token agent/node-1 > node-1.token
+    (umask 077; pymesos-cli --tls ./prod/operator cluster token agent/node-1 > node-1.token)
     pymesos-agent --tls /var/lib/pymesos/tls --join-file node-1.token --master HOST:PORT
     """
 

@@ -23,7 +23,7 @@ from pymesos_cli.output import note, print_json, print_table
 from pymesos_core.addresses import HostPort
 from pymesos_core.json_access import SHORT_ID, join_token_json, revocation_json
 from pymesos_core.security.credentials import Credentials, CredentialsError
-from pymesos_core.security.identities import principal_problem
+from pymesos_core.security.identities import Kind, principal_problem
 from pymesos_core.security.joining import (
     MAX_WRITTEN,
     SECRET_BYTES,
@@ -38,6 +38,12 @@ from pymesos_proto.v1 import operator_pb2 as pb
 
 if TYPE_CHECKING:
     from pymesos_proto.v1.operator_pb2_grpc import OperatorAsyncStub
+
+_TRACES = {  # of a principal, by its kind: a certificate alone leaves none
+    "agent": "agent, and no token,",
+    "framework": "framework, token or rule of the policy",
+    "operator": "token, access token or rule of the policy",
+}
 
 
 async def make_tokens(cluster: Cluster, principals: Sequence[str], lifetime_s: float) -> None:
@@ -131,18 +137,18 @@ def _in_already(folder: Path) -> str:
 
 
 def _invitation(written: str | None, file: Path | None) -> Invitation:
-    """From an argument, a file or, with `-`, standard input. Raises JoinError, UsageError."""
+    """From an argument, a file or, with `-`, standard input. Raises UsageError."""
     if (written is None) == (file is None):
         raise click.UsageError("give TOKEN@HOST:PORT, or --file with it, and not both")
-    if file is not None:
-        return read_invitation_file(file)
-    assert written is not None
     try:
+        if file is not None:
+            return read_invitation_file(file)
+        assert written is not None
         if written == "-":
             with given(written) as stream:
                 written = stream.read(MAX_WRITTEN + 1).decode("utf-8", "replace")
         return read_invitation(written)
-    except ValueError as error:
+    except (JoinError, ValueError) as error:
         raise click.UsageError(str(error)) from error
 
 
@@ -151,12 +157,45 @@ async def revoke(cluster: Cluster, name: str, *, undo: bool) -> None:
     request = pb.RevokeRequest(name=name, undo=undo)
     await cluster.call(lambda stub, timeout_s: stub.Revoke(request, timeout=timeout_s))
     print(f"{name} is let in again" if undo else f"{name} is revoked")
-    if name.startswith("master/") and not undo:
+    if undo or "/" not in name:
+        return
+    if name.startswith("master/"):
         note(
             f"what the authority of {name} has signed stays in force: `pymesos-cli cluster show`"
             f" of its folder prints the serial number of that, which can be revoked, too; who has a"
             f" certificate of it then joins again"
         )
+    elif not await _is_known(cluster, name):
+        note(
+            f"no {_TRACES[name.partition('/')[0]]} that the master knows of is of {name}: is that"
+            f" how the name is written? `pymesos-cli cluster revoke --undo {name}` takes it back"
+        )
+
+
+async def _is_known(cluster: Cluster, name: str) -> bool:
+    """Whether somebody of that name is here, or may come. Who may not look is told nothing."""
+    kind = name.partition("/")[0]
+    try:
+        if name in {view.principal for view in await _tokens(cluster)}:
+            return True
+        if kind == Kind.AGENT:
+            return name in {view.info.principal for view in await cluster.agents()}
+        policy = await cluster.call(
+            lambda stub, timeout_s: stub.GetPolicy(pb.GetPolicyRequest(), timeout=timeout_s)
+        )
+        if name in policy.document:
+            return True
+        if kind == Kind.FRAMEWORK:
+            found = await cluster.frameworks(completed=True)
+            return name in {view.info.principal for view in found}
+        response = await cluster.call(
+            lambda stub, timeout_s: stub.ListAccessTokens(
+                pb.ListAccessTokensRequest(), timeout=timeout_s
+            )
+        )
+        return name in {view.principal for view in response.tokens}
+    except CliError:
+        return True
 
 
 async def list_revocations(cluster: Cluster, *, as_json: bool) -> None:

@@ -82,6 +82,7 @@ def local(
     from pymesos_cli.local.cluster import LocalError
     from pymesos_cli.local.keeping import run_local
     from pymesos_cli.local.starting import Wanted
+    from pymesos_core.outgoing.receivers import ReceiversError, read_receivers_file
     from pymesos_core.resource_names import meant_resource
     from pymesos_core.resource_values import ResourceError
     from pymesos_core.resources import parse
@@ -97,6 +98,11 @@ def local(
             raise click.UsageError(
                 f"--resources: nothing here asks for {quoted(name)}; did you mean {meant}?"
             )
+    try:
+        if receivers is not None:
+            read_receivers_file(receivers)
+    except ReceiversError as error:
+        raise click.UsageError(f"--receivers: {error}") from error
     wanted = Wanted(
         agents=agents,
         runtime=runtime,

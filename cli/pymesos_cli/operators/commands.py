@@ -211,7 +211,7 @@ def accounting(
 
 @room.group()
 def quota() -> None:
-    """Guarantee resources to roles, and limit them."""
+    """Guarantee resources to roles, and limit them; `roles` lists what is set."""
 
 
 @quota.command("set")
@@ -245,7 +245,10 @@ def remove_quota(settings: Settings, role: str) -> None:
 @click.argument("settings_", metavar="ROLE=WEIGHT...", nargs=-1, required=True)
 @pass_settings
 def weights(settings: Settings, settings_: tuple[str, ...]) -> None:
-    """Give roles weights: a role of weight 2 gets twice the share of a sibling of weight 1."""
+    """Give roles weights: a role of weight 2 gets twice the share of a sibling of weight 1.
+
+    `roles` lists those that are set.
+    """
     from pymesos_cli.operators import roles
 
     with_cluster(settings, lambda cluster: roles.set_weights(cluster, settings_))

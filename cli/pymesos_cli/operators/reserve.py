@@ -5,6 +5,7 @@ from __future__ import annotations
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.errors import EXIT_USAGE, CliError
 from pymesos_cli.finding import about_agent, find_agent
+from pymesos_cli.output import note
 from pymesos_core.resource_tags import reserved_role_problem
 from pymesos_core.resource_values import ResourceError, parse_milli
 from pymesos_core.resources import parse, to_proto
@@ -47,10 +48,15 @@ async def unreserve(
         agent_id=view.info.agent_id, role=role, resources=_parse(text) + named
     )
     await cluster.call(lambda stub, timeout_s: stub.Unreserve(request, timeout=timeout_s))
-    print(
-        f"{_said(text, volumes) or 'all that is unused'} of {view.info.agent_id}"
-        f" ({about_agent(view)}) is no longer reserved for {role}"
-    )
+    where = f"{view.info.agent_id} ({about_agent(view)})"
+    what = _said(text, volumes) or "all that is unused"
+    print(f"{what} of {where} is no longer reserved for {role}")
+    if volumes:
+        which = "volume is" if len(volumes) == 1 else "volumes are"
+        note(
+            f"the {which} destroyed, with all data; what else is reserved there for {role} stays:"
+            f" `pymesos-cli unreserve {view.info.agent_id} {role}` ends it"
+        )
 
 
 def _check_role(role: str) -> None:

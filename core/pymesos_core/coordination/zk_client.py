@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ from pymesos_core.addresses import ZK_CERTIFICATE, ZK_KEY, ZK_ROOTS, ZkUrl
 from pymesos_core.coordination.interface import RegistryError
 from pymesos_core.coordination.zk_rights import masters_only
 
+# kazoo tells of every lost connection, each second and with tracebacks: its state is logged by us,
+# in servers, the CLI and frameworks alike. Who uses kazoo otherwise hears it as before.
+_UNHEARD = logging.getLogger(f"{__name__}.kazoo")
+_UNHEARD.setLevel(logging.CRITICAL)
+
 MakeClient = Callable[[ZkUrl, float], Any]  # of KazooClient's calls: the URL, a session's timeout
 
 
@@ -35,6 +41,7 @@ def make_client(url: ZkUrl, session_timeout_s: float) -> KazooClient:
         default_acl=masters_only(url),
         connection_retry={"max_tries": -1, "delay": 0.1, "max_delay": 1.0},
         command_retry={"max_tries": 3, "delay": 0.1, "max_delay": 1.0},
+        logger=_UNHEARD,
         **_tls(url.tls),
     )
 

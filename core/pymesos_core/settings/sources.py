@@ -18,6 +18,8 @@ MAX_BYTES = 64 * 1024
 SUFFIXES = (".toml", ".yaml", ".yml")
 _AT_LINE = re.compile(r"^(?P<what>.*) \(at line (?P<line>[0-9]+), column [0-9]+\)$", re.S)
 
+_AS_OF_BARE_TEXT = ("Invalid value", "Expected newline or end of document")
+
 
 class FileError(ValueError):
     """A file of settings cannot be read: the message names the file, and the line if it can."""
@@ -97,7 +99,9 @@ def _read_toml(path: Path, text: str) -> list[Entry]:
             # Not tomllib's own, but Python's of a number or a date.
             raise FileError(f"{name}: not TOML: a number or a date in it is out of range") from None
         where = f"{name}:{at['line']}" if at else name
-        raise FileError(f"{where}: not TOML: {at['what'] if at else error}") from None
+        what = at["what"] if at else str(error)
+        slip = "; text stands in quotes" if what.startswith(_AS_OF_BARE_TEXT) else ""
+        raise FileError(f"{where}: not TOML: {what}{slip}") from None
     return [Entry(key, value, _toml_line(name, text, key)) for key, value in found.items()]
 
 

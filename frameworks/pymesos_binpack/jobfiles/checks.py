@@ -200,6 +200,8 @@ def explain(error: jsonschema.ValidationError, document: Any) -> str:
     if in_parts and path[-2:-1] == ("constraints",):
         return prefix + _wrong_constraint(error.instance)
     said = prefix + _problem(error, written_at(document, path) if path else None)
+    if in_parts and path[-2:-1] == ("env",):
+        return f"{said}; a secret is not given here, but with `secrets` of the task"
     of_check = path[-2:] in (("http", "port"), ("tcp", "port")) and error.validator == "type"
     return said + ("; port_index: 0 is the first of the task's ports" if of_check else "")
 

@@ -413,7 +413,10 @@ def _reserved_for(free: Resources, role: str, asked: Resources) -> Resources:
         if not mine:
             raise ResourceError(f"nothing that is not used is reserved dynamically for {role}")
         if volume := next((v for _, v in reservations.volumes_of(mine)), None):
-            raise ResourceError(f"there are volumes ({volume.id}): name each that may be destroyed")
+            raise ResourceError(
+                f"there are volumes ({volume.id}): name each that may be destroyed, with its data,"
+                f" as in `pymesos-cli unreserve AGENT ROLE --volume ID`"
+            )
         return mine
     out = EMPTY
     for wanted, part in asked.parts():

@@ -29,7 +29,8 @@ class JoiningCalls:
                 raise CallError(
                     Code.FAILED_PRECONDITION,
                     "the master that leads takes nobody in: it has no --tls, or no authority in"
-                    " that folder; see `pymesos-cli cluster issue --help`",
+                    " that folder, as that of `pymesos-cli local` never has; `pymesos-cli cluster"
+                    " init` and `issue` make one for a master",
                 )
             try:
                 root = signer.fingerprint()

@@ -61,7 +61,7 @@ def _made_token_json(made: pb.MakeTokenResponse) -> Json:
 SIGN_IN_ROUTE = Route(
     "/v1/sign-in",
     "Sign a browser in, with the header `Authorization: Bearer CODE`: the access token with the"
-    " right `sign-in` that `pymesos-cli web --code` makes, which is good once, for up to ten"
+    " right `sign-in` that `pymesos-cli web --code` makes, which is good once, for five"
     " minutes. The session is in a cookie that scripts do not see. With it POST needs the header"
     " `Pymesos-Csrf`, with what the cookie `__Host-pymesos-csrf` says.",
     "SignIn",
