@@ -197,7 +197,11 @@ async def find_task(
         await _check_not_awaited(cluster, text)
     if exact and not found.fits:
         near = await _tasks(cluster, text, completed=completed, exact=False)
+        if not near.fits:
+            await _check_not_of_job(cluster, text)
         return _pick(text, near.fits, LIVE_TASK, about_task, exact=True)
+    if not found.fits:
+        await _check_not_of_job(cluster, text)
     return one(text, found, TASK if completed else LIVE_TASK, about_task)
 
 
@@ -226,6 +230,28 @@ async def _check_not_waiting(cluster: Cluster, text: str) -> None:
         f"no task {quoted(text)} was started yet: {named}{more} {verb} to be placed;"
         f" `pymesos-cli explain task {fits[0].id}` says why"
     )
+
+
+async def _check_not_of_job(cluster: Cluster, text: str) -> None:
+    """Raise NotFoundError with what there is where the name begins with that of a job."""
+    job, dot, rest = text.partition(".")
+    if not dot or not job.strip():
+        return
+    tasks = (await _tasks(cluster, job, completed=True, exact=True)).fits
+    live = [thing for thing in tasks if thing.live] or tasks
+    parts = filter(None, (parse_task_id(thing.id) for thing in live))
+    there = {(each.task, each.instance) for each in parts}
+    with contextlib.suppress(CliError):  # that there is no such task is true all the same
+        for thing in find(job, (await ask_services(cluster, job)).waiting, exact=True).fits:
+            there.add((thing.item.instance.task_name, thing.item.instance.instance))
+    task = rest.partition(".")[0]
+    names = [f"{name}.{number}" for name, number in sorted(there) if name == task]
+    if names := names or sorted({name for name, _ in there}):
+        more = ", …" if len(names) > SHOWN else ""
+        raise NotFoundError(
+            f"there is no task {quoted(text)}: the job {quoted(job)} has"
+            f" {', '.join(names[:SHOWN])}{more}; `pymesos-cli tasks {job}` lists its tasks"
+        )
 
 
 async def _check_not_awaited(cluster: Cluster, text: str) -> None:
@@ -278,6 +304,7 @@ async def find_tasks(
         if not found.fits:
             await _check_not_waiting(cluster, text)
             await _check_not_awaited(cluster, text)
+            await _check_not_of_job(cluster, text)
         one(text, found, TASK if completed else LIVE_TASK, about_task)  # says what is wrong
     if not found.exact:
         some = ", ".join(thing.id for thing in found.fits[:3])

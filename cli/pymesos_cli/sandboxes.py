@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -91,7 +93,11 @@ async def sandbox_of(
             raise AwayError(MASTER_AWAY.format(where)) from error
         if error.code() == grpc.StatusCode.UNAVAILABLE:
             raise AwayError(_unreached(where, error, through_master=bool(metadata))) from error
-        raise CliError(f"{where}: {describe(said)}", status_of(error)) from error
+        hint = f"; `pymesos-cli ls {view.task_info.task_id}` lists its files"
+        absent = (error.details() or "").endswith(os.strerror(errno.ENOENT))
+        raise CliError(
+            f"{where}: {describe(said)}{hint if absent else ''}", status_of(error)
+        ) from error
     finally:
         await channel.close()
 

@@ -72,7 +72,8 @@ def parse_milli(name: str, text: str) -> int:
     try:
         value = parse_decimal(text)
     except NumberSyntaxError as error:
-        raise ResourceError(f"{name}: {error}") from None
+        unit = "; it is in MiB" if name.removeprefix("--") in ("mem", "disk") else ""
+        raise ResourceError(f"{name}: {error}{unit}") from None
     if value < 0:
         raise ResourceError(f"{name} is {text}; it cannot be negative")
     if value > MAX_SCALAR:

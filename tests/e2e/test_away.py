@@ -73,6 +73,8 @@ def test_explain_tells_of_a_quota_a_back_off_and_a_stop(roles: Roles, cli: Cli) 
 
     wait_for("the limit", lambda: says("large", "is at its limit"))
     assert "of 1 at most" in said and "quota set" in said, said
+    (job_id,) = [job["job_id"] for job in cli.json("jobs") if job["name"] == "large"]
+    assert f"`pymesos-cli explain task {job_id}.t.0` says what" in cli.ok("jobs", "large")
     wait_for("the back-off", lambda: says("crashes", "times in a row"))
     assert "the next start is due in" in said and "suppressed" not in said
     cli.ok("stop", "crashes")

@@ -102,8 +102,19 @@ def test_what_is_asked_and_answered_names_what_was_found(cluster: Cluster) -> No
     asked = cli.run("teardown", "binpack", text="n\n")
     assert asked.returncode == 1 and "it is removed for good, and 1 task" in asked.stderr
     assert [f["state"] for f in cli.json("frameworks")] == ["active"]
-    killed = cli.ok("kill", "asked.w.0")
-    assert killed.startswith(f"killing {job_id}.w.0.1 (RUNNING on a"), killed
+    for command in ("kill", "logs", "tasks"):
+        for name, has in (("asked.x", "w"), ("asked.w.7", "w.0")):
+            none = cli.run(command, name)
+            says = (
+                f"there is no task '{name}': the job 'asked' has {has}; `pymesos-cli tasks asked`"
+            )
+            assert none.returncode == 2 and says in none.stderr, none.stderr
+    for arguments in (("cat", "asked.w.0", "stdot"), ("cp", "asked.w.0:stdot", ".")):
+        absent = cli.run(*arguments)
+        assert absent.returncode and f"; `pymesos-cli ls {job_id}.w.0.1`" in absent.stderr, absent
+    killed = cli.run("kill", "asked.w.0")
+    assert killed.stdout.startswith(f"killing {job_id}.w.0.1 (RUNNING on a"), killed
+    assert f"is replaced; `pymesos-cli stop {job_id}` ends its job" in killed.stderr
     stopped = cli.ok("stop", "asked")
     assert stopped.startswith(f"stopping {job_id} (running, "), stopped
 

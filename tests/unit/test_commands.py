@@ -178,6 +178,8 @@ def test_completion_imports_only_what_it_needs(line: str, offered: str) -> None:
         (["run", "--image", "a b", "--", "true"], "--image: 'a b' is no reference of an image"),
         (["run", "--cpus", "1e400", "--", "true"], "--cpus is 1e400; at most 1125899906842"),
         (["run", "--mem", "1G", "--", "true"], "'1G' is not a number; it is in MiB"),
+        (["quota", "set", "r", "--limit", "mem:1GB"], "mem: '1GB' is not a number; it is in MiB"),
+        (["variables", "set", "*", "a=b"], "give the value after the name, as in a b, or --file"),
         (["run", "--cpus", "\u0663", "--", "true"], "--cpus: '\u0663' is not a number"),
         (["weights", "a=1_0"], "'a=1_0' is not ROLE=WEIGHT, as in eng/web=2.5"),
         (["weights", "a=1", "b c=1"], "role 'b c' has white space"),

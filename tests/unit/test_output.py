@@ -109,3 +109,21 @@ def test_what_others_call_themselves_makes_up_no_line(capsys: pytest.CaptureFixt
     view.instances.add(task_name="w", state=types_pb2.TASK_FAILED, explanation="x\n5 finished")
     Progress().update(view)
     assert capsys.readouterr().out == "w failed: x?5 finished\n"
+
+
+@pytest.mark.parametrize("here", [False, True])
+def test_who_waits_is_told_once_how_to_ask_the_master(
+    here: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of what the master withholds by a quota the framework knows nothing."""
+    progress = Progress(here=here)
+    for why in ("needs 2 cpus", "needs 2 cpus; none is offered"):
+        view = jobs_pb2.JobView(job_id="j-1", framework_id="F", state="running")
+        view.instances.add(task_name="w", name="w.0", explanation=why, cause="NOT_OFFERED")
+        progress.update(view)
+    what = "framework F" if here else "task j-1.w.0"
+    assert capsys.readouterr().out.splitlines() == [
+        "w waits: needs 2 cpus",
+        f"`pymesos-cli explain {what}` says what the master withholds",
+        "w waits: needs 2 cpus; none is offered",
+    ]

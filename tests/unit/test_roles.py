@@ -219,6 +219,18 @@ def test_whoever_is_at_a_limit_is_told_of_which_role(h: MasterHarness) -> None:
     )
 
 
+def test_whoever_refused_what_a_limit_leaves_is_told_of_it(h: MasterHarness) -> None:
+    """An offer that a quota had cut was refused as too small: of the quota nothing was said."""
+    h.agent("cpus:4;mem:4096")
+    assert set_quota(h, "lim", quota(limit="cpus:0.05")) is None
+    framework = h.subscribe(roles=["lim"])
+    h.decline(framework, [offer.offer_id for offer in h.offers(framework)], refuse_s=60)
+    assert withheld(h, framework)["REFUSED"] == (
+        "the framework refused as much, of what the limits of the role lim leave (lim holds 0 cpus"
+        " of 0.05 at most)"
+    )
+
+
 def test_for_whose_guarantees_room_is_kept_is_told(h: MasterHarness) -> None:
     h.agent("cpus:4;mem:4096")
     for number in range(4):

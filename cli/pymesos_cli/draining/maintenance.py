@@ -10,6 +10,7 @@ from pymesos_cli.finding import find_agents
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_core.clock import utc
 from pymesos_core.json_dialect import window_json
+from pymesos_core.text import duration
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -27,7 +28,8 @@ async def schedule(
     for view in views:
         replaced = ", in the place of another window" if view.HasField("maintenance") else ""
         print(f"agent {_name(view)} may be away from {utc(start_s)}{_for(duration_s)}{replaced}")
-    note("`pymesos-cli maintenance list` shows what frameworks say; when it begins, `drain` them")
+    them = "it" if len(views) == 1 else "them"
+    note(f"`pymesos-cli maintenance list` shows what frameworks say; when it begins, drain {them}")
 
 
 async def cancel(cluster: Cluster, texts: Sequence[str]) -> None:
@@ -76,21 +78,14 @@ _ANSWERS = {"offered": "no answer yet"}
 def _when(window: types_pb2.Unavailability, now_s: float) -> str:
     """Where a window is; it does not begin or end by itself."""
     if now_s < window.start_s:
-        return f"in {_time(window.start_s - now_s)}"
+        return f"in {duration(round(window.start_s - now_s))}"
     if window.duration_s and now_s > window.start_s + window.duration_s:
         return "over"
     return "begun"
 
 
 def _for(duration_s: float) -> str:
-    return f" for {_time(duration_s)}" if duration_s else ""
-
-
-def _time(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.3g}{unit}"
-    return f"{seconds:.0f}s"
+    return f" for {duration(duration_s)}" if duration_s else ""
 
 
 def _name(view: pb.AgentView) -> str:

@@ -115,8 +115,7 @@ def _number(flag: str, text: str | None, default: float) -> float:
     try:
         milli = parse_milli(flag, text)
     except ResourceError as error:
-        unit = "; it is in MiB" if flag == "--mem" else ""
-        raise click.UsageError(f"{error}{unit}") from error
+        raise click.UsageError(str(error)) from error
     return milli // 1000 if milli % 1000 == 0 else milli / 1000
 
 

@@ -11,7 +11,7 @@ from pymesos_cli.jobs.listing import find_held
 from pymesos_cli.jobs.periodic import periodic_lines
 from pymesos_cli.jobs.progress import name_of, phase_of, ports_of
 from pymesos_cli.jobs.scaling import scaling_lines
-from pymesos_cli.jobs.waiting import runs_not_ready
+from pymesos_cli.jobs.waiting import may_be_held_back, runs_not_ready
 from pymesos_cli.jobs_stub import jobs_at
 from pymesos_cli.output import print_json, print_table, printable
 from pymesos_cli.tasks.last_words import in_a_line, last_words_of
@@ -42,7 +42,8 @@ async def list_instances(cluster: Cluster, text: str, *, as_json: bool) -> None:
     said = await last_words_of(cluster, view.framework_id, failed)
     rows = [_row(i, in_a_line(said.get(i.task_id, ()))) for i in instances]
     print_table(HEADERS, rows, f"{job.job_id} has no instances", ("NOTE",))
-    for line in (*daemon_lines(view), *periodic_lines(job), *scaling_lines(job)):
+    lines = (*daemon_lines(view), *periodic_lines(job), *scaling_lines(job))
+    for line in (*lines, *_held_back_lines(job.job_id, instances)):
         print(printable(line))
 
 
@@ -75,6 +76,12 @@ def daemon_lines(job: pb.JobView) -> Iterator[str]:
             yield f"  {agent.hostname or agent.agent_id}: {agent.why or 'not looked at yet'}"
         if (more := daemon.not_eligible - len(daemon.examples)) > 0:
             yield f"  and {more} more"
+
+
+def _held_back_lines(job_id: str, instances: list[pb.InstanceView]) -> Iterator[str]:
+    """Name the command that asks the master, too: a quota, say, is nothing a framework sees."""
+    if held := next((i for i in instances if may_be_held_back(i)), None):
+        yield f"`pymesos-cli explain task {job_id}.{name_of(held)}` says what the master withholds"
 
 
 def has_failed(instance: pb.InstanceView) -> bool:

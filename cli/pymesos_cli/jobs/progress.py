@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import Any
 
 from pymesos_cli import terminal
-from pymesos_cli.jobs.waiting import runs_not_ready
+from pymesos_cli.jobs.waiting import may_be_held_back, runs_not_ready
 from pymesos_cli.output import printable
 from pymesos_core.states import is_terminal, reason_name, state_name
 from pymesos_proto.v1 import jobs_pb2 as pb
@@ -17,13 +17,18 @@ MAX_LINES = 12
 
 
 class Progress:
-    """Takes the views of one job and shows what changes. All of it goes to stderr when `quiet`."""
+    """Takes the views of one job and shows what changes. All of it goes to stderr when `quiet`.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    `here`: this process runs the job, so that no Jobs service can be asked about it.
+    """
+
+    def __init__(self, *, quiet: bool = False, here: bool = False) -> None:
+        self._here = here
         self._out = terminal.stream(stderr=quiet)
         self._instances: dict[str, pb.InstanceView] = {}
         self._said: dict[str, str] = {}
         self._said_not_ready = False
+        self._said_held_back = False
         self._state = ""
         self._live: Any = None
         if self._out.isatty() and not quiet:  # where output is shown, a live view would tear it
@@ -71,6 +76,17 @@ class Progress:
                 lines[_without_place(instance, line)] += 1
         for line, times in lines.items():
             self.say(f"{times} × {line}" if times > 1 else line)
+        self._say_held_back(view)
+
+    def _say_held_back(self, view: pb.JobView) -> None:
+        """Name once the command that asks the master, too: a quota is nothing a framework sees."""
+        held = (n for n, i in self._instances.items() if n in self._said and may_be_held_back(i))
+        if self._said_held_back or (name := next(held, None)) is None:
+            return
+        what = f"framework {view.framework_id}" if self._here else f"task {view.job_id}.{name}"
+        if view.framework_id if self._here else view.job_id:
+            self._said_held_back = True
+            self.say(f"`pymesos-cli explain {what}` says what the master withholds")
 
     def _any_live(self) -> bool:
         return any(

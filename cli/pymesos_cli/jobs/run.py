@@ -129,7 +129,7 @@ async def run_job(
     for warning in (*scale_warnings(job), *reference_warnings(job)):
         note(warning)
     serves = None if here else await serving_of(cluster, job.role)
-    progress = Progress(quiet=show_output)
+    progress = Progress(quiet=show_output, here=serves is None)
     if serves is None:
         credentials = _of_framework(cluster, job.role)
         why = (

@@ -14,6 +14,9 @@ from pymesos_core.states import is_terminal
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import operator_pb2, types_pb2
 
+# What the framework cannot know: why it is not offered what would do, as by a quota.
+FOR_THE_MASTER = ("NO_AGENT", "NOT_OFFERED", "TOO_LITTLE_FREE", "VOLUME_NOT_OFFERED")
+
 
 @dataclass(frozen=True)
 class Waiting:
@@ -42,9 +45,31 @@ def waits(instance: pb.InstanceView) -> bool:
     return instance.state == types_pb2.TASK_STATE_UNSPECIFIED and not instance.done
 
 
+def may_be_held_back(instance: pb.InstanceView) -> bool:
+    """Whether an instance waits for what the master may withhold, of which only that knows why."""
+    return waits(instance) and instance.cause in FOR_THE_MASTER
+
+
 def runs_not_ready(instance: pb.InstanceView) -> bool:
     """Whether an instance runs, and not all of its checks pass."""
     return instance.state == types_pb2.TASK_RUNNING and not instance.ready
+
+
+async def is_of_service(cluster: Cluster, view: operator_pb2.TaskView) -> bool:
+    """Return whether a task is a service's, as far as a Jobs service says so."""
+    parts = parse_task_id(view.task_info.task_id)
+    serves = [each for each in await serving(cluster) if _has(each, view)]
+    if parts is None or not serves:
+        return False
+    with contextlib.suppress(CliError):  # it only adds to what is said
+        async with service(cluster, serves[0]) as stub:
+            request = pb.WatchJobRequest(job_id=parts.job_id)
+            async for job in stub.WatchJob(request, timeout=cluster.timeout_s):
+                if any(i.service and i.task_name == parts.task for i in job.instances):
+                    return True
+                if not job.more:
+                    break
+    return False
 
 
 def was_called_off(instance: pb.InstanceView) -> bool:

@@ -13,8 +13,8 @@ from pymesos_cli.finding import (
     volumes_on,
 )
 from pymesos_cli.jobs.hosted import hosted_jobs
+from pymesos_cli.jobs.waiting import is_of_service
 from pymesos_cli.output import count_of, note
-from pymesos_cli.services import serving
 from pymesos_core.confirming import confirm
 from pymesos_core.names import parse_task_id
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -28,16 +28,16 @@ async def kill_task(cluster: Cluster, text: str) -> None:
     await cluster.call(lambda stub, timeout_s: stub.KillTask(request, timeout=timeout_s))
     print(f"killing {task_id} ({about_task(view)})")
     parts = parse_task_id(task_id)
-    if parts is not None and await _has_jobs(cluster, view.framework_id):
+    if parts is not None and (
+        await is_of_service(cluster, view) or await _is_hosted(cluster, view.framework_id)
+    ):
         note(f"a service's task is replaced; `pymesos-cli stop {parts.job_id}` ends its job")
 
 
-async def _has_jobs(cluster: Cluster, framework_id: str) -> bool:
-    """Whether `stop` finds the jobs of a framework."""
-    hosted = {job.framework.info.framework_id for job in await hosted_jobs(cluster)}
-    return framework_id in hosted or any(
-        view.info.framework_id == framework_id for view in await serving(cluster)
-    )
+async def _is_hosted(cluster: Cluster, framework_id: str) -> bool:
+    """Whether a command runs the job itself: of which kind its tasks are nobody can be asked."""
+    hosted = await hosted_jobs(cluster)
+    return any(job.framework.info.framework_id == framework_id for job in hosted)
 
 
 async def teardown(cluster: Cluster, text: str, *, ask: bool) -> None:

@@ -10,7 +10,7 @@ from pymesos_cli.errors import CliError
 from pymesos_cli.finding import TASK, check_given, find_framework, find_task, one
 from pymesos_cli.jobs.hosted import find_hosted, hosted_jobs
 from pymesos_cli.jobs.instances import has_failed
-from pymesos_cli.jobs.waiting import Known, Waiting, ask_services, why_it_ended
+from pymesos_cli.jobs.waiting import FOR_THE_MASTER, Known, Waiting, ask_services, why_it_ended
 from pymesos_cli.operators.placements import ask_placement, placement_lines
 from pymesos_cli.output import age, count_of, print_json, printable
 from pymesos_cli.services import serving
@@ -24,8 +24,6 @@ from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
-# What the framework cannot know: why it is not offered what would do.
-_FOR_THE_MASTER = ("NO_AGENT", "NOT_OFFERED", "TOO_LITTLE_FREE", "VOLUME_NOT_OFFERED", "")
 # Of the reasons that an agent is withheld for, those that are no news to the framework.
 _NO_NEWS = ("IN_USE", "REFUSED")
 
@@ -193,7 +191,7 @@ def the_reason(
     own = instance.explanation or "it was not planned yet"
     if said.framework.state != "active":
         return f"its framework is {said.framework.state}, so nothing is placed"
-    if instance.cause not in _FOR_THE_MASTER:
+    if instance.cause and instance.cause not in FOR_THE_MASTER:
         return own
     if said.agents_awaited:
         agents = f"{said.agents_awaited} agents are"

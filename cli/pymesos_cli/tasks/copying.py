@@ -136,7 +136,8 @@ async def _look(remote: Remote, path: str, task_id: str) -> pb.FileView:
     for file in await remote.list(folder):
         if file.name == name:
             return file
-    raise CliError(f"{task_id} has no file {quoted(path)}", EXIT_USAGE)
+    hint = f"`pymesos-cli ls {task_id}` lists its files"
+    raise CliError(f"{task_id} has no file {quoted(path)}; {hint}", EXIT_USAGE)
 
 
 def _target_here(target: str, name: str, *, is_folder: bool) -> Path:

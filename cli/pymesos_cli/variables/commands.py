@@ -49,7 +49,9 @@ def set_variable(
 ) -> None:
     """Set a variable. Each job that refers to it gets another version, and its services roll."""
     if (value is None) is (file is None):
-        raise click.UsageError("give the value, or --file")
+        given_as = name.partition("=")
+        apart = f" after the name, as in {given_as[0]} {given_as[2]}" if given_as[1] else ""
+        raise click.UsageError(f"give the value{apart}, or --file")
     from pymesos_cli.variables import calls
 
     given = calls.read_value(file) if file is not None else value or ""

@@ -235,7 +235,7 @@ def _no_rollout(job: JobState, task: str) -> str:
         names = ", ".join([spec.name for spec in job.job.tasks][:10])
         return f"the job {job.job_id} has no task {task[:63]!r}: it has {names}"
     which = f"no rollout of {task} was begun" if task else "no rollout goes on"
-    return f"{which} in the job {job.job_id}: `pymesos-cli rollout status {job.job_id}` shows it"
+    return f"{which} in the job {job.job_id}: there is nothing to pause, resume, promote or abort"
 
 
 def note_exit(ctx: Context, job: JobState, instance: Instance, end: End) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pymesos_core.resource_values import format_milli
 from pymesos_core.security.policy import EVERY_ROLE, Roles
 from pymesos_master.allocator import Allocator
@@ -98,6 +100,8 @@ def _text(
         text = f"the role {role} is at its limit"
     elif reason == Withheld.HEADROOM:
         parts, text = _guarantees_open(allocator, state, role, may), str(reason.value)
+    elif reason == Withheld.REFUSED and (parts := _limits(allocator, state, role, may)):
+        text = f"{reason.value}, of what the limits of the role {role} leave"
     else:
         return str(reason.value)
     return f"{text} ({', '.join(parts)})" if parts else text
@@ -107,12 +111,24 @@ def _limits_met(
     allocator: Allocator, state: ClusterState, role: str, needs: Scalars, may: Roles
 ) -> list[str]:
     """Which limits of a role, and of those above it, leave no room for as much."""
+    return _limits(
+        allocator, state, role, may, lambda name, left: left <= 0 or left < needs.get(name, 0)
+    )
+
+
+def _limits(
+    allocator: Allocator,
+    state: ClusterState,
+    role: str,
+    may: Roles,
+    meant: Callable[[str, int], bool] = lambda _name, _left: True,
+) -> list[str]:
+    """The limits of a role, and of those above it, that are meant by what is left of them."""
     parts = []
     for above in upwards(role):
         held = allocator.charged(above)
         for name, limit in state.terms(above).quota.limits.items():
-            left = limit - held.get(name, 0)
-            if left <= 0 or left < needs.get(name, 0):
+            if meant(name, limit - held.get(name, 0)):
                 has = f"{above} holds {format_milli(held.get(name, 0))} {name}"
                 shown = f"{has} of {format_milli(limit)} at most"
                 parts.append(shown if above in may else f"of {name}, by that of a role above it")
