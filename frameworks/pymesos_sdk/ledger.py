@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -273,6 +273,15 @@ class PendingWrites(Generic[Then]):
         write = PendingWrite(self._last, why, about, tuple(changes), tuple(then))
         self._waiting.append(write)
         return write
+
+    def then_too(self, kind: str, key: str, then: Iterable[Then]) -> bool:
+        """Have more follow the latest write with a change of that record; False: none waits."""
+        for at in reversed(range(len(self._waiting))):
+            write = self._waiting[at]
+            if any((change.kind, change.key) == (kind, key) for change in write.changes):
+                self._waiting[at] = replace(write, then=(*write.then, *then))
+                return True
+        return False
 
     def stored(self, token: int) -> PendingWrite[Then]:
         """The oldest write is durable."""

@@ -37,7 +37,7 @@ def test_a_task_of_another_user(roles: Roles) -> None:
         " ls ../../../pipes; true"
     )
     other = job(command=script, user="nobody", retries=0).replace('"job"', '"other"')
-    mine = cli.run("run", "-", text=other)
+    mine = cli.run("run", "-", "--wait", text=other)
     assert mine.returncode == 0, mine.stderr
     (task,) = cli.tasks(state="TASK_FINISHED")
     assert cli.ok("logs", task["task_id"]).split() == ["nobody", "mine"]

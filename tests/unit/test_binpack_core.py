@@ -180,6 +180,21 @@ def test_a_replaced_task_is_not_forgotten_over_a_restart(h: BinpackHarness) -> N
     assert not any(kind == "replaced" for kind, _ in again.records)
 
 
+def test_a_replaced_task_is_acknowledged_once_that_is_stored(h: BinpackHarness) -> None:
+    """Found by the simulator: who took over never heard of what this one had acknowledged."""
+    h.submit(job("service"))
+    h.offer()
+    h.update("j-r.t.0.1", pb.TASK_RUNNING)
+    h.update("j-r.t.0.1", pb.TASK_UNREACHABLE, uuid=b"")
+    h.hold_writes = True
+    h.advance(61)
+    before = len(h.of(c.Acknowledge))
+    h.update("j-r.t.0.1", pb.TASK_RUNNING, uuid=b"later")
+    assert len(h.of(c.Acknowledge)) == before
+    h.write()
+    assert [a.status.uuid for a in h.of(c.Acknowledge)[before:]] == [b"later"]  # type: ignore[union-attr]
+
+
 def test_an_unreachable_batch_task_is_waited_for(h: BinpackHarness) -> None:
     h.submit(job())
     h.offer()

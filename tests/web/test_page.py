@@ -172,7 +172,7 @@ def test_what_was_found_is_gone_to(seen: Seen) -> None:
     page = seen.open("/")
     page.get_by_role("button", name="Search everything").click()
     page.keyboard.type("agent-2")
-    page.locator("dialog.palette li a").first.click()
+    page.locator("dialog.palette li a[href^='/agents/']").first.click()
     expect(page.locator("main h1")).to_have_text("agent-2")
     expect(page.locator("dialog")).to_have_count(0)
 

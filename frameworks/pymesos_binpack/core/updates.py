@@ -22,7 +22,7 @@ from pymesos_binpack.placement.tasks import Cause
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk.ledger import is_over
+from pymesos_sdk.ledger import GIVEN_UP, is_over
 
 MAX_ENDED_JOBS = 100
 OVERDUE_S = math.inf  # the time that an instance was to wait until has come, by whatever clock
@@ -54,9 +54,13 @@ def _on_stranger(ctx: Context, status: pb.TaskStatus) -> None:
         gone = ctx.ledger.forget(status.task_id)
         ctx.store("the end of a task that was given up", *gone, then=[Acknowledge(status)])
         return
+    said: list[Kill | Acknowledge] = [Acknowledge(status)]
     if status.state != pb.TASK_UNREACHABLE and status.task_id not in ctx.ledger.given_up:
-        ctx.say(Kill(status.task_id, status.agent_id))
-    ctx.say(Acknowledge(status))
+        said.insert(0, Kill(status.task_id, status.agent_id))
+    # Who takes over before it is durable that the task was given up would miss the update.
+    if not ctx.writes.then_too(GIVEN_UP, status.task_id, said):
+        for each in said:
+            ctx.say(each)
 
 
 def _on_own(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
