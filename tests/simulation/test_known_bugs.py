@@ -1232,7 +1232,7 @@ FOUND_BY: dict[str, int] = {
     "a_stream_ends_without_its_close": 12,
     "account_from_the_launch_again": 2,
     "answer_before_a_variable_is_stored": 15,
-    "answer_before_the_end_of_a_job_is_stored": 34,
+    "answer_before_the_end_of_a_job_is_stored": 94,
     "begin_a_run_beside_another": 96,
     "begin_again_what_the_clock_shows_again": 66,
     "begin_before_what_comes_first": 10,
