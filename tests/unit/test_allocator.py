@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pymesos_core.resources import EMPTY, parse
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Quota, Settings, Terms, Withheld
-from pymesos_testing.allocating import allocator
+from pymesos_testing.allocating import allocator, cut_by_a_limit
 
 
 def test_equal_frameworks_share_equally() -> None:
@@ -306,16 +306,7 @@ def test_explain_names_the_rule_that_withholds_each_agent() -> None:
 
 def test_explain_says_why_as_much_as_a_task_needs_is_not_offered() -> None:
     """Less is offered, and refused: the filter is not the reason."""
-    drf = DrfAllocator()
-    drf.set_quota("eng", Quota(limits={"cpus": 4000}))
-    drf.add_framework("f", ("eng",), active=True)
-    used = {("f", "eng"): parse("cpus:3;mem:100")}
-    drf.add_agent("full", parse("cpus:3;mem:100"), used)
-    drf.add_agent("free", parse("cpus:8;mem:400"), {})
-    (grant,) = drf.allocate(0)
-    assert grant.resources == parse("cpus:1;mem:400")
-    drf.answered("f", "free")
-    drf.recover("f", "free", "eng", grant.resources, now_s=0, refuse_s=60)
+    drf = cut_by_a_limit(refuse_s=60)
     (standing,) = drf.explain("f", {"cpus": 2000, "mem": 100_000})
     assert standing.withheld == {"full": Withheld.IN_USE, "free": Withheld.LIMIT}
     (standing,) = drf.explain("f", {"cpus": 1000, "mem": 100_000})

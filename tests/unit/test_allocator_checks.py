@@ -10,7 +10,7 @@ from pymesos_core.resources import parse
 from pymesos_master.allocator import DrfAllocator, Grant
 from pymesos_master.allocator.checks import CHECKS, Look, are_free
 from pymesos_master.allocator.interface import Quota, Terms, Withheld
-from pymesos_testing.allocating import allocator
+from pymesos_testing.allocating import allocator, cut_by_a_limit
 
 
 class TestChecks:
@@ -81,16 +81,7 @@ class TestCutRefusals:
     """A filter of what a limit had cut ends when the role has more room."""
 
     def world(self) -> DrfAllocator:
-        drf = DrfAllocator()
-        drf.set_quota("eng", Quota(limits={"cpus": 4000}))
-        drf.add_framework("f", ("eng",), active=True)
-        used = {("f", "eng"): parse("cpus:3;mem:100")}
-        drf.add_agent("full", parse("cpus:3;mem:100"), used)
-        drf.add_agent("free", parse("cpus:8;mem:400"), {})
-        (grant,) = drf.allocate(0)
-        assert grant.resources == parse("cpus:1;mem:400")
-        drf.answered("f", "free")
-        drf.recover("f", "free", "eng", grant.resources, now_s=0, refuse_s=600)
+        drf = cut_by_a_limit(refuse_s=600)
         assert drf.allocate(1) == []
         return drf
 

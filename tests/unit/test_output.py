@@ -115,7 +115,7 @@ def test_what_others_call_themselves_makes_up_no_line(capsys: pytest.CaptureFixt
 def test_who_waits_is_told_once_how_to_ask_the_master(
     here: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of what the master withholds by a quota the framework knows nothing."""
+    """The framework does not know what the master withholds by a quota."""
     progress = Progress(here=here)
     for why in ("needs 2 cpus", "needs 2 cpus; none is offered"):
         view = jobs_pb2.JobView(job_id="j-1", framework_id="F", state="running")

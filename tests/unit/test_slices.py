@@ -1,7 +1,7 @@
 """What is done of very many tasks is done in slices, and what comes between is answered.
 
-Here a slice has two tasks. What belongs to agents and frameworks with no more is done at once, in
-the order that all other tests of the master know.
+Here a slice has two tasks. The work for an agent or a framework with two tasks or fewer is done at
+once, in the order that all other tests of the master know.
 """
 
 from __future__ import annotations
